@@ -1,0 +1,329 @@
+"""What crosses a process line: ids, keys, states and their legal moves, and one dataclass in, one out, for each step.
+
+Standard library only, so that the workflow's sandbox, the Lambda's zip and the web process can all import it for nothing.
+Only keys and counts are here, never rows: a history in Temporal stays small and holds nobody's data.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+INCOMING = "incoming"
+DATASET_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+"""A dataset is also a table, a suite and a piece of a path: one strict spelling serves them all."""
+
+_IMPORT_IDS = uuid.UUID("5f1d4c52-7f0e-5d0b-9c39-3f8b6c0c7a11")
+
+
+# --- States -------------------------------------------------------------------------------------------------------------
+
+
+class State(StrEnum):
+    """Where an import stands. The first six are under way, the others are final."""
+
+    AWAITING_UPLOAD = "awaiting_upload"
+    QUEUED = "queued"
+    VALIDATING = "validating"
+    PREPARING = "preparing"
+    LOADING = "loading"
+    SUCCEEDED = "succeeded"
+    PARTIALLY_SUCCEEDED = "partially_succeeded"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    DUPLICATE = "duplicate"
+
+    @property
+    def is_final(self) -> bool:
+        """No move leads out of this state."""
+        return not MOVES[self]
+
+
+MOVES: Mapping[State, Mapping[State, str]] = {
+    State.AWAITING_UPLOAD: {
+        State.QUEUED: "the file is whole in S3",
+        State.EXPIRED: "the upload was given up or broke off",
+        State.CANCELED: "the user canceled before the file was whole",
+    },
+    State.QUEUED: {
+        State.VALIDATING: "its turn in the dataset's queue has come",
+        State.CANCELED: "the user canceled while it waited",
+        State.DUPLICATE: "an earlier import already loaded this content",
+        State.FAILED: "the system could not take it up",
+    },
+    State.VALIDATING: {
+        State.PREPARING: "no finding is an error",
+        State.REJECTED: "a finding is an error: nothing is written",
+        State.FAILED: "the system, not the file, was at fault",
+        State.CANCELED: "the user canceled; nothing is written",
+    },
+    State.PREPARING: {
+        State.LOADING: "the batches are stored",
+        State.REJECTED: "the file was replaced before it could be cut into batches",
+        State.FAILED: "the system, not the file, was at fault",
+        State.CANCELED: "the user canceled; nothing is written",
+    },
+    State.LOADING: {
+        State.SUCCEEDED: "every record is in the warehouse",
+        State.PARTIALLY_SUCCEEDED: "the warehouse refused some records for good; the others are in",
+        State.FAILED: "the system gave up; what was loaded stays, and the counts say what",
+        State.CANCELED: "the user canceled; the counts say what was loaded",
+    },
+    State.SUCCEEDED: {},
+    State.PARTIALLY_SUCCEEDED: {},
+    State.REJECTED: {},
+    State.FAILED: {},
+    State.CANCELED: {},
+    State.EXPIRED: {},
+    State.DUPLICATE: {},
+}
+"""Every legal move, each with its reason. Nothing else may know the rules."""
+
+ACTIVE = (State.QUEUED, State.VALIDATING, State.PREPARING, State.LOADING)
+"""The states of an import that stands in its dataset's queue."""
+
+
+def states_before(after: State) -> tuple[State, ...]:
+    """The states from which ``after`` may be reached."""
+    return tuple(before for before, moves in MOVES.items() if after in moves)
+
+
+# --- Ids and keys -------------------------------------------------------------------------------------------------------
+
+
+def queue_workflow_id(dataset: str) -> str:
+    """One workflow a dataset: Temporal's uniqueness of running ids is what keeps two ingestions apart."""
+    return f"ingest/{dataset}"
+
+
+def import_workflow_id(import_id: str) -> str:
+    """The workflow of one file's run."""
+    return f"import/{import_id}"
+
+
+def notify_workflow_id(import_id: str) -> str:
+    """The workflow that tells the user; apart from the import's, so that a dead receiver holds nothing up."""
+    return f"notify/{import_id}"
+
+
+def incoming_key(dataset: str, import_id: str, filename: str) -> str:
+    """Where an uploaded file lands."""
+    return f"{INCOMING}/{dataset}/{import_id}/{filename}"
+
+
+def dataset_of(key: str) -> str | None:
+    """The dataset that an object's key names, or None if the key is not an incoming file's."""
+    head, _, rest = key.partition("/")
+    dataset, _, name = rest.partition("/")
+    if head != INCOMING or not name or name.endswith("/") or not DATASET_NAME.fullmatch(dataset):
+        return None
+    return dataset
+
+
+def import_id_in(key: str) -> str | None:
+    """The import id in an uploaded file's key, or None if somebody dropped the file under a name of their own."""
+    pieces = key.split("/")
+    if len(pieces) < 4:
+        return None
+    try:
+        return str(uuid.UUID(pieces[2]))
+    except ValueError:
+        return None
+
+
+def import_id_for(bucket: str, key: str, etag: str, modified: str) -> str:
+    """The import id of a dropped file: the same object gives the same id, however often and by whom it is announced."""
+    return str(uuid.uuid5(_IMPORT_IDS, "\n".join((bucket, key, etag, modified))))
+
+
+def part_key(import_id: str, part_no: int) -> str:
+    """Where a part of an import lies, counted from 1."""
+    return f"batches/{import_id}/part-{part_no:06d}.parquet"
+
+
+def manifest_key(import_id: str) -> str:
+    """Where the manifest of an import's parts lies."""
+    return f"batches/{import_id}/manifest.json"
+
+
+def report_prefix(import_id: str) -> str:
+    """Under this prefix: findings.csv, findings.json, findings.parquet and docs/ (Great Expectations' pages)."""
+    return f"reports/{import_id}/"
+
+
+def results_prefix(import_id: str) -> str:
+    """Under this prefix: failed.csv, failed.json and summary.json."""
+    return f"results/{import_id}/"
+
+
+# --- What the steps take and give ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An object that arrived in S3, as an event or the reconciliation tells of it. Told at least once, in any order."""
+
+    bucket: str
+    key: str
+
+
+@dataclass(frozen=True)
+class ImportRef:
+    """One file's run: enough to find the file, and to notice that it is no longer the same one."""
+
+    import_id: str
+    dataset: str
+    bucket: str
+    key: str
+    etag: str
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What the ledger answers to an arrival."""
+
+    ref: ImportRef | None  # None: nothing lies there (any more)
+    admitted: bool  # False: already done, or already canceled
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What validation found."""
+
+    records: int
+    errors: int
+    warnings: int
+
+    @property
+    def accepted(self) -> bool:
+        """Any error rejects the whole file."""
+        return self.errors == 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an import was cut. Wave ``i`` ends with part ``waves[i]``; parts count from 1 and lie in wave order."""
+
+    records: int
+    batches: int
+    parts: int
+    waves: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PartRef:
+    """One part to load."""
+
+    ref: ImportRef
+    part_no: int
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """What became of a part's records; the four add up to the part's size."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run came to its end, for the step that writes it down."""
+
+    ref: ImportRef
+    state: State | None = None  # None: let the counts decide between the two kinds of success
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the user is told. ``state`` is final."""
+
+    import_id: str
+    state: State
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Told:
+    """To whom an outcome is told: (channel, target) pairs."""
+
+    deliveries: tuple[Delivery, ...] = ()
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message to one receiver; ``channel`` is ``webhook`` or ``email``."""
+
+    import_id: str
+    channel: str
+    target: str
+
+
+@dataclass(frozen=True)
+class ImportRun:
+    """What one run of the import workflow needs; the later fields carry it across continue-as-new."""
+
+    ref: ImportRef
+    plan: Plan | None = None
+    parts_done: int = 0
+
+
+@dataclass(frozen=True)
+class QueueRun:
+    """What one run of a dataset's queue needs; ``waiting`` carries it across continue-as-new."""
+
+    dataset: str
+    waiting: tuple[ImportRef, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the import workflow answers when asked."""
+
+    state: State
+    parts_total: int = 0
+    parts_done: int = 0
+    waves_total: int = 0
+    wave: int = 0
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What a reconciliation found: objects looked at, and arrivals that no event had announced."""
+
+    seen: int = 0
+    started: int = 0
+    expired: int = 0
+    keys: tuple[str, ...] = field(default=())
+
+
+Takes = TypeVar("Takes")
+Gives = TypeVar("Gives")
+
+
+@dataclass(frozen=True)
+class Step(Generic[Takes, Gives]):
+    """An activity by name and types: the workflow calls it without importing its code."""
+
+    name: str
+    takes: type[Takes]
+    gives: type[Gives]
+
+
+REGISTER = Step("register", Arrival, Registration)
+VALIDATE = Step("validate", ImportRef, Verdict)
+PREPARE = Step("prepare", ImportRef, Plan)
+LOAD_PART = Step("load_part", PartRef, PartResult)
+FINISH = Step("finish", Ending, Outcome)
+ADDRESSEES = Step("addressees", Outcome, Told)
+DELIVER = Step("deliver", Delivery, type(None))
+RECONCILE = Step("reconcile", type(None), Reconciled)

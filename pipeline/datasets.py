@@ -1,0 +1,144 @@
+"""What a dataset is: one suite (``expectations/<name>.json``) and one table (``sql/tables/<name>.sql``).
+
+The suite's ``meta`` names the key and the parent column, the table names the columns and their types. Nothing is
+written twice: everything else (staging, checks' relation, parts, upsert) is derived from these two.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import sqlglot
+from sqlglot import expressions as exp
+
+from pipeline.contracts import DATASET_NAME
+from pipeline.errors import NotUsable, UnknownDataset
+from pipeline.settings import ROOT
+from pipeline.sqlfiles import in_order
+
+LINEAGE = ("_import_id", "_row", "_loaded_at")
+"""The columns that every table ends with: which import wrote this version of the record, from which row, and when."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table. ``type`` is PostgreSQL's spelling, in lower case (``text``, ``numeric(12,2)``, ...)."""
+
+    name: str
+    type: str
+    required: bool
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One dataset as its two files describe it."""
+
+    name: str
+    root: Path
+    columns: tuple[Column, ...]  # those of the user, in the table's order; lineage columns are not among them
+    key: str
+    parent: str
+    rest: str | None  # the jsonb column that takes the file's other columns; None: they are refused
+    suite: dict[str, Any]
+    table_sql: str
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the user's columns, in the table's order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return str(self.suite.get("meta", {}).get("title", self.name))
+
+    def column(self, name: str) -> Column:
+        """The column of that name; KeyError if there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @property
+    def staging_file(self) -> Path:
+        """The hand-written staging query, which need not exist."""
+        return self.root / "sql" / "staging" / f"{self.name}.sql"
+
+    @property
+    def check_files(self) -> list[Path]:
+        """The SQL checks that every file of this dataset must pass: the general ones, then its own."""
+        checks = self.root / "sql" / "checks"
+        return in_order(checks / "every") + in_order(checks / self.name)
+
+
+def dataset_names(root: Path = ROOT) -> list[str]:
+    """The datasets there are, by name."""
+    return sorted(path.stem for path in (root / "expectations").glob("*.json"))
+
+
+def load_dataset(name: str, root: Path = ROOT) -> Dataset:
+    """Read a dataset's two files.
+
+    Raises UnknownDataset (naming those there are) or NotUsable (saying which file is wrong and how).
+    """
+    suite_file = root / "expectations" / f"{name}.json"
+    if not DATASET_NAME.fullmatch(name) or not suite_file.is_file():
+        known = ", ".join(dataset_names(root)) or "none"
+        raise UnknownDataset(f"There is no dataset {name!r}. Datasets here: {known}.")
+    suite = json.loads(suite_file.read_text(encoding="utf-8"))
+    table_file = root / "sql" / "tables" / f"{name}.sql"
+    if not table_file.is_file():
+        raise NotUsable(f"The dataset {name!r} has a suite but no table: sql/tables/{name}.sql is missing.")
+    table_sql = table_file.read_text(encoding="utf-8")
+    meta = suite.get("meta", {})
+    columns = table_columns(table_sql)
+    dataset = Dataset(
+        name=name,
+        root=root,
+        columns=tuple(column for column in columns if column.name not in LINEAGE),
+        key=meta.get("key", "id"),
+        parent=meta.get("parent", "parentId"),
+        rest=meta.get("rest"),
+        suite=suite,
+        table_sql=table_sql,
+    )
+    _check_whole(dataset, tuple(column.name for column in columns))
+    return dataset
+
+
+def table_columns(table_sql: str) -> list[Column]:
+    """The columns of the one CREATE TABLE in ``table_sql``, in order."""
+    for statement in sqlglot.parse(table_sql, read="postgres"):
+        if isinstance(statement, exp.Create) and statement.kind == "TABLE":
+            keys = {
+                name.name
+                for key in statement.find_all(exp.PrimaryKey)
+                for name in key.find_all(exp.Identifier)
+            }
+            return [_column(definition, keys) for definition in statement.find_all(exp.ColumnDef)]
+    raise NotUsable("A table file holds one CREATE TABLE statement; this one has none.")
+
+
+def _column(definition: exp.ColumnDef, keys: set[str]) -> Column:
+    kinds = {type(constraint.kind) for constraint in definition.find_all(exp.ColumnConstraint)}
+    required = exp.NotNullColumnConstraint in kinds or exp.PrimaryKeyColumnConstraint in kinds
+    kind = definition.kind.sql(dialect="postgres").lower() if definition.kind else "text"
+    return Column(definition.name, kind, required or definition.name in keys)
+
+
+def _check_whole(dataset: Dataset, all_names: tuple[str, ...]) -> None:
+    """The two files must fit each other: a slip in one of them must not wait for the first upload."""
+    wanted = [dataset.key, dataset.parent, *LINEAGE]
+    if dataset.rest:
+        wanted.append(dataset.rest)
+    missing = [name for name in wanted if name not in all_names]
+    if missing:
+        raise NotUsable(f"sql/tables/{dataset.name}.sql lacks the column(s) {', '.join(missing)}.")
+    named = {e.get("kwargs", {}).get("column") for e in dataset.suite.get("expectations", [])} - {None}
+    unknown = sorted(named - set(dataset.names))
+    if unknown:
+        raise NotUsable(f"expectations/{dataset.name}.json speaks of columns the table lacks: {', '.join(unknown)}.")

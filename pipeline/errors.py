@@ -1,0 +1,73 @@
+"""What can go wrong, in two families, told apart at birth so that no retry loop has to ask.
+
+    BulkheadError
+    ├── FileIsWrong          the user must act; a retry cannot help
+    │   ├── Unreadable       the file cannot be read as any format we know
+    │   └── FileReplaced     another file lies under the key by now
+    ├── NotUsable            a request or a setting makes no sense; a retry cannot help
+    │   ├── UnknownDataset
+    │   └── IllegalMove      the import is in a state that does not allow it
+    └── WorldIsWrong         something around us is away or overloaded; Temporal's backoff tries again
+        ├── Unreachable      a server does not answer
+        └── Crashed          a child process died or ran over its limits
+
+The docstring of a class is its message when none is given.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+
+class BulkheadError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or inspect.cleandoc(self.__doc__ or ""))
+
+
+class FileIsWrong(BulkheadError):
+    """The file cannot be imported as it is.
+
+    ``code`` is one of the stable finding codes; ``hint`` says how to mend the file.
+    """
+
+    def __init__(
+        self, message: str = "", *, code: str = "unreadable_file", hint: str = "", line: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.hint = hint
+        self.line = line
+
+
+class Unreadable(FileIsWrong):
+    """The file could not be read."""
+
+
+class FileReplaced(FileIsWrong):
+    """Another file was put under the same key before this one could be read."""
+
+
+class NotUsable(BulkheadError):
+    """That cannot be done."""
+
+
+class UnknownDataset(NotUsable):
+    """There is no such dataset."""
+
+
+class IllegalMove(NotUsable):
+    """The import is in a state that does not allow this."""
+
+
+class WorldIsWrong(BulkheadError):
+    """Something around us is not working; trying again later may help."""
+
+
+class Unreachable(WorldIsWrong):
+    """A server does not answer."""
+
+
+class Crashed(WorldIsWrong):
+    """A child process died or ran over its limits."""

@@ -1,0 +1,114 @@
+"""The environment, read once by each entry point into one frozen object. Every name is documented in .env.example.
+
+Standard names are used as they are (``AWS_*``, ``TEMPORAL_*``, ``DATABASE_URL``); our own begin with ``BULKHEAD_``. A
+running embedded stack leaves its own values in ``$BULKHEAD_HOME/stack.env``; the real environment wins over them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pipeline.errors import NotUsable
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The checkout (or the image's copy of it): where sql/ and expectations/ are."""
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+def _named(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    """All that can be set. Sizes are bytes, times are seconds, unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    home: Path = Field(default=Path(".bulkhead"), validation_alias=_named("BULKHEAD_HOME"))
+    url: str = Field(default="http://127.0.0.1:8765", validation_alias=_named("BULKHEAD_URL"))
+    port: int | None = Field(default=None, validation_alias=_named("BULKHEAD_PORT"))
+    api_key: str = Field(default="", validation_alias=_named("BULKHEAD_API_KEY"))
+    secret_key: str = Field(default="", validation_alias=_named("BULKHEAD_SECRET_KEY"))
+
+    database_url: str = Field(default="", validation_alias=_named("DATABASE_URL"))
+    database_read_url: str = Field(default="", validation_alias=_named("DATABASE_READ_URL"))
+    database_sql_url: str = Field(default="", validation_alias=_named("BULKHEAD_SQL_URL"))
+
+    bucket: str = Field(default="bulkhead", validation_alias=_named("BULKHEAD_BUCKET"))
+    s3_endpoint: str | None = Field(default=None, validation_alias=_named("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+    s3_region: str = Field(default="us-east-1", validation_alias=_named("AWS_REGION", "AWS_DEFAULT_REGION"))
+    s3_access_key: str | None = Field(default=None, validation_alias=_named("AWS_ACCESS_KEY_ID"))
+    s3_secret_key: str | None = Field(default=None, validation_alias=_named("AWS_SECRET_ACCESS_KEY"))
+    s3_session_token: str | None = Field(default=None, validation_alias=_named("AWS_SESSION_TOKEN"))
+
+    temporal_address: str = Field(default="127.0.0.1:7233", validation_alias=_named("TEMPORAL_ADDRESS"))
+    temporal_namespace: str = Field(default="default", validation_alias=_named("TEMPORAL_NAMESPACE"))
+    task_queue: str = Field(default="bulkhead", validation_alias=_named("BULKHEAD_TASK_QUEUE"))
+
+    max_upload_bytes: int = Field(default=50 * GIB, validation_alias=_named("BULKHEAD_MAX_UPLOAD_BYTES"))
+    max_file_bytes: int = Field(default=100 * GIB, validation_alias=_named("BULKHEAD_MAX_FILE_BYTES"))
+    max_parallel_parts: int = Field(default=2, ge=1, le=64, validation_alias=_named("BULKHEAD_MAX_PARALLEL_PARTS"))
+    batch_records: int = Field(default=200, ge=100, le=200, validation_alias=_named("BULKHEAD_BATCH_RECORDS"))
+    batches_per_part: int = Field(default=100, ge=1, validation_alias=_named("BULKHEAD_BATCHES_PER_PART"))
+    validation_memory_bytes: int = Field(default=4 * GIB, validation_alias=_named("BULKHEAD_VALIDATION_MEMORY_BYTES"))
+    validation_seconds: int = Field(default=3600, validation_alias=_named("BULKHEAD_VALIDATION_SECONDS"))
+    reconcile_seconds: int = Field(default=60, ge=1, validation_alias=_named("BULKHEAD_RECONCILE_SECONDS"))
+    sql_seconds: float = Field(default=10.0, gt=0, validation_alias=_named("BULKHEAD_SQL_SECONDS"))
+    sql_rows: int = Field(default=10_000, ge=1, validation_alias=_named("BULKHEAD_SQL_ROWS"))
+
+    webhook_urls: Annotated[tuple[str, ...], NoDecode] = Field(default=(), validation_alias=_named("BULKHEAD_WEBHOOK_URLS"))
+    webhook_secret: str = Field(default="", validation_alias=_named("BULKHEAD_WEBHOOK_SECRET"))
+    webhook_allow_private: bool = Field(default=False, validation_alias=_named("BULKHEAD_WEBHOOK_ALLOW_PRIVATE"))
+    email_to: Annotated[tuple[str, ...], NoDecode] = Field(default=(), validation_alias=_named("BULKHEAD_EMAIL_TO"))
+    email_from: str = Field(default="bulkhead@localhost", validation_alias=_named("BULKHEAD_EMAIL_FROM"))
+    smtp_url: str = Field(default="", validation_alias=_named("BULKHEAD_SMTP_URL"))
+    log_format: str = Field(default="console", validation_alias=_named("BULKHEAD_LOG_FORMAT"))
+
+    datasets_root: Path = Field(default=ROOT, validation_alias=_named("BULKHEAD_DATASETS_ROOT"))
+
+    @field_validator("webhook_urls", "email_to", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """Lists are written with commas in the environment."""
+        if isinstance(value, str):
+            return tuple(piece.strip() for piece in value.split(",") if piece.strip())
+        return value
+
+    @property
+    def work_dir(self) -> Path:
+        """Scratch space of the worker, one folder an import; anything in it can be made again."""
+        return self.home / "work"
+
+    @property
+    def outbox_dir(self) -> Path:
+        """Where e-mail goes when no SMTP server is set."""
+        return self.home / "outbox"
+
+    @property
+    def read_url(self) -> str:
+        """Where heavy reads go: the replica if there is one."""
+        return self.database_read_url or self.database_url
+
+
+def load_settings(home: Path | None = None) -> Settings:
+    """Read the environment, over what a running embedded stack left in its home.
+
+    Raises NotUsable naming every wrong value at once.
+    """
+    home = home or Path(os.environ.get("BULKHEAD_HOME") or ".bulkhead")
+    try:
+        return Settings(_env_file=(".env", home / "stack.env"), home=home.absolute())  # type: ignore[call-arg]
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise NotUsable(f"These settings cannot be used: {wrong}. See .env.example for what each one takes.") from error
+
+
+def environment() -> dict[str, str]:
+    """A copy of the environment, for the supervisor to hand to the processes it starts."""
+    return dict(os.environ)

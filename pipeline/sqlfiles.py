@@ -1,0 +1,36 @@
+"""SQL lives in files, one statement each; this finds them. The stem of a file is the name of its query."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+SQL = Path(__file__).resolve().parents[1] / "sql"
+
+
+@cache
+def load(name: str) -> str:
+    """The text of ``sql/<name>.sql``, for instance ``load("queries/import_status")``.
+
+    Raises LookupError listing the names that do exist.
+    """
+    path = SQL / f"{name}.sql"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.sql"))) or "none"
+        raise LookupError(f"There is no sql/{name}.sql; in that folder there are: {known}.")
+    return path.read_text(encoding="utf-8")
+
+
+def opening_comment(text: str) -> list[str]:
+    """The lines of the comment a file opens with, without their dashes: the description lives beside the thing."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        lines.append(line.removeprefix("--").strip())
+    return lines
+
+
+def in_order(folder: Path) -> list[Path]:
+    """The .sql files of a folder by name; none if there is no such folder."""
+    return sorted(folder.glob("*.sql"))
