@@ -1,0 +1,85 @@
+# Everything a developer or a machine does here. `make` alone lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SHELL := /bin/bash
+
+# uv reads neither pip's certificate nor pip's index from the environment: hand them over.
+ifdef PIP_CERT
+export SSL_CERT_FILE ?= $(PIP_CERT)
+endif
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+
+# $(call install,FILE,FLAGS): what FILE pins, and nothing whose hash is not in it. Keeps no cache outside the checkout.
+install = $(BIN)/uv pip install --quiet --no-cache --python $(BIN)/python --require-hashes $(2) -r $(1) \
+	|| $(BIN)/pip install -qq --no-cache-dir --require-hashes $(2) -r $(1)
+# $(call debian,PACKAGES): Debian packages, where there is a Debian and somebody who may install them.
+debian = .ci/debian-packages $(1)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check format lock lambda clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.dev ## Set up the virtual environment and the browser for development
+demo: $(VENV)/.runtime ## Set up and run the main job on real data, end to end
+	@$(BIN)/python -m pipeline.local.demo
+
+up: $(VENV)/.runtime ## Set up and keep the embedded stack running until Ctrl-C
+	@$(BIN)/bulkhead up
+
+test: $(VENV)/.dev ## Set up and run the whole test suite
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## Formatting, lint, types, SQL
+	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; echo "Run: make format" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/mypy --no-error-summary --strict lambda/*.py
+	@$(BIN)/sqlfluff lint --disable-progress-bar sql
+
+format: $(VENV)/.dev ## Format the code
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+lambda: build/lambda.zip ## Build the Lambda's zip
+build/lambda.zip: lambda/build.py lambda/handler.py pipeline/__init__.py pipeline/contracts.py $(VENV)/.runtime
+	@$(BIN)/python lambda/build.py $@
+
+# Pins are kept as they are; `make lock UPGRADE=--upgrade` moves them. The runtime gets the same pins as the tests.
+compile = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
+lock: $(VENV)/.python ## Pin and hash the requirements again, after a change to a requirements*.in
+	@$(compile) requirements-bootstrap.in -o requirements-bootstrap.txt
+	@$(compile) requirements-dev.in -o requirements-dev.txt
+	@$(compile) requirements.in -c requirements-dev.txt -o requirements.txt
+	@$(compile) --no-deps requirements-emulator.in -o requirements-emulator.txt
+
+clean: ## Remove what was built and set up; what .bulkhead/ holds stays
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# --- set-up, one stamp a stage, so that each runs again only when what it reads has changed ---
+
+$(VENV)/.python: requirements-bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Bulkhead needs Python 3.11 or newer: make PYTHON=python3.11")'
+	@echo "Setting up $(VENV) ..." >&2
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(call debian,python3-venv)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -qq --no-cache-dir --require-hashes -r $< \
+		|| echo "No uv for this machine; going on with pip." >&2
+	@touch $@
+
+$(VENV)/.runtime: requirements.txt pyproject.toml $(VENV)/.python
+	@echo "Installing what Bulkhead runs on (about 400 MB) ..." >&2
+	@$(call install,requirements.txt)
+	@$(BIN)/pip install -qq --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt requirements-emulator.txt $(VENV)/.runtime
+	@echo "Installing what the tests need ..." >&2
+	@$(call install,requirements-dev.txt)
+	@$(call install,requirements-emulator.txt,--no-deps --target $(VENV)/emulator)
+	@$(call debian,chromium chromium-driver)
+	@touch $@
