@@ -1,7 +1,7 @@
 """What crosses a process line: ids, keys, states and their legal moves, and one dataclass in, one out, for each step.
 
-Standard library only, so that the workflow's sandbox, the Lambda's zip and the web process can all import it for nothing.
-Only keys and counts are here, never rows: a history in Temporal stays small and holds nobody's data.
+Standard library only, so that the workflow's sandbox, the Lambda's zip and the web process can all import it at no
+cost. Only keys and counts are here, never rows: a history in Temporal stays small and holds nobody's data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DATASET_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _IMPORT_IDS = uuid.UUID("5f1d4c52-7f0e-5d0b-9c39-3f8b6c0c7a11")
 
 
-# --- States -------------------------------------------------------------------------------------------------------------
+# --- States ---
 
 
 class State(StrEnum):
@@ -94,7 +94,7 @@ def states_before(after: State) -> tuple[State, ...]:
     return tuple(before for before, moves in MOVES.items() if after in moves)
 
 
-# --- Ids and keys -------------------------------------------------------------------------------------------------------
+# --- Ids and keys ---
 
 
 def queue_workflow_id(dataset: str) -> str:
@@ -162,7 +162,7 @@ def results_prefix(import_id: str) -> str:
     return f"results/{import_id}/"
 
 
-# --- What the steps take and give ---------------------------------------------------------------------------------------
+# --- What the steps take and give ---
 
 
 @dataclass(frozen=True)

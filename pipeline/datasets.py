@@ -114,11 +114,7 @@ def table_columns(table_sql: str) -> list[Column]:
     """The columns of the one CREATE TABLE in ``table_sql``, in order."""
     for statement in sqlglot.parse(table_sql, read="postgres"):
         if isinstance(statement, exp.Create) and statement.kind == "TABLE":
-            keys = {
-                name.name
-                for key in statement.find_all(exp.PrimaryKey)
-                for name in key.find_all(exp.Identifier)
-            }
+            keys = {name.name for key in statement.find_all(exp.PrimaryKey) for name in key.find_all(exp.Identifier)}
             return [_column(definition, keys) for definition in statement.find_all(exp.ColumnDef)]
     raise NotUsable("A table file holds one CREATE TABLE statement; this one has none.")
 

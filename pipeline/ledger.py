@@ -1,0 +1,308 @@
+"""The ledger: what remembers every import for ever, with each change of its state and the counts of each of its parts.
+
+Temporal forgets a finished run after its retention; this does not. The map of legal moves is in contracts.py and is
+enforced here, under a row lock, so that two processes cannot take an import two ways.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, RowMapping, text
+
+from pipeline.contracts import MOVES, Arrival, ImportRef, State
+from pipeline.errors import IllegalMove
+from pipeline.sqlfiles import load
+
+_SETTABLE = frozenset(
+    "filename size_bytes sha256 bucket key etag records_total records_valid records_invalid unprocessed"
+    " parts_total findings_errors findings_warnings findings_by_code reason".split()
+)
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import as the ledger knows it now. Counts of loaded records are live sums over its parts."""
+
+    id: str
+    dataset: str
+    state: State
+    filename: str
+    size_bytes: int
+    sha256: str
+    bucket: str
+    key: str
+    etag: str
+    records_total: int
+    records_valid: int
+    records_invalid: int
+    inserted: int
+    updated: int
+    unchanged: int
+    failed: int
+    unprocessed: int
+    parts_total: int
+    parts_done: int
+    findings_errors: int
+    findings_warnings: int
+    findings_by_code: dict[str, int]
+    reason: str
+    created_by: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    queue_position: int | None
+
+    @property
+    def ref(self) -> ImportRef:
+        """What the workflow carries of it."""
+        return ImportRef(self.id, self.dataset, self.bucket, self.key, self.etag)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts that the user sees; total = valid + invalid."""
+        return {
+            "total": self.records_total,
+            "valid": self.records_valid,
+            "invalid": self.records_invalid,
+            "inserted": self.inserted,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "failed": self.failed,
+            "unprocessed": self.unprocessed,
+        }
+
+    def to_json(self, base_url: str) -> dict[str, Any]:
+        """The import as the API shows it; times in RFC 3339, links absolute."""
+        self_link = f"{base_url.rstrip('/')}/v1/imports/{self.id}"
+        return {
+            "id": self.id,
+            "dataset": self.dataset,
+            "state": str(self.state),
+            "reason": self.reason,
+            "source": {
+                "filename": self.filename,
+                "size_bytes": self.size_bytes,
+                "sha256": self.sha256,
+                "key": self.key,
+            },
+            "counts": self.counts,
+            "parts": {"total": self.parts_total, "done": self.parts_done},
+            "findings": {
+                "errors": self.findings_errors,
+                "warnings": self.findings_warnings,
+                "by_code": self.findings_by_code,
+            },
+            "queue_position": self.queue_position,
+            "created_at": _rfc3339(self.created_at),
+            "started_at": _rfc3339(self.started_at),
+            "finished_at": _rfc3339(self.finished_at),
+            "links": {
+                "self": self_link,
+                "errors": f"{self_link}/errors",
+                "report": f"{self_link}/report/",
+                "results": f"{self_link}/results",
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Move:
+    """One change of state."""
+
+    at: datetime
+    from_state: str | None
+    to_state: str
+    reason: str
+
+
+def _rfc3339(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
+
+
+class Ledger:
+    """Reads and writes the ledger; each method is one transaction. Safe to share between threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    # --- an import's life ---
+
+    def open(
+        self,
+        import_id: str,
+        *,
+        dataset: str,
+        filename: str,
+        bucket: str,
+        key: str,
+        created_by: str | None = None,
+        state: State = State.AWAITING_UPLOAD,
+        size_bytes: int = 0,
+        etag: str = "",
+    ) -> bool:
+        """Begin an import; False if there is one of that id already."""
+        with self._engine.begin() as connection:
+            opened = connection.execute(
+                text(load("queries/import_open")),
+                {
+                    "id": import_id,
+                    "dataset": dataset,
+                    "state": state,
+                    "filename": filename,
+                    "size_bytes": size_bytes,
+                    "bucket": bucket,
+                    "key": key,
+                    "etag": etag,
+                    "created_by": created_by,
+                },
+            ).first()
+            if opened is not None:
+                _note_move(connection, import_id, None, state, "")
+        return opened is not None
+
+    def uploaded(self, import_id: str, *, size_bytes: int, sha256: str, etag: str) -> None:
+        """The file is whole in S3. Its event may have come first, so an import that is further already stays there."""
+        with self._engine.begin() as connection:
+            state = _locked_state(connection, import_id)
+            _set(connection, import_id, {"size_bytes": size_bytes, "sha256": sha256, "etag": etag})
+            if state is State.AWAITING_UPLOAD:
+                _set(connection, import_id, {"state": State.QUEUED})
+                _note_move(connection, import_id, state, State.QUEUED, MOVES[state][State.QUEUED])
+
+    def move(self, import_id: str, to: State, reason: str = "", **columns: Any) -> bool:
+        """Take an import to another state and set ``columns`` with it; False if it is there already.
+
+        Raises IllegalMove if the map in contracts.py has no such move, LookupError if there is no such import.
+        """
+        with self._engine.begin() as connection:
+            state = _locked_state(connection, import_id)
+            if state is to:
+                _set(connection, import_id, columns)
+                return False
+            if to not in MOVES[state]:
+                raise IllegalMove(f"The import is {state}; it cannot become {to}.")
+            _set(connection, import_id, {"state": to, **columns} | ({"reason": reason} if reason else {}))
+            _note_move(connection, import_id, state, to, reason or MOVES[state][to])
+        return True
+
+    def update(self, import_id: str, **columns: Any) -> None:
+        """Set columns of an import without moving it."""
+        with self._engine.begin() as connection:
+            _set(connection, import_id, columns)
+
+    def discard(self, import_id: str) -> None:
+        """Forget an import whose upload never became whole."""
+        with self._engine.begin() as connection:
+            connection.execute(text(load("queries/import_discard")), {"id": import_id})
+
+    # --- reading ---
+
+    def get(self, import_id: str) -> Import | None:
+        """One import, or None."""
+        found = self._read([import_id])
+        return found[0] if found else None
+
+    def page(
+        self,
+        *,
+        dataset: str | None = None,
+        state: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> list[Import]:
+        """A page of imports, newest first; ``before`` is the id of the last one seen."""
+        with self._engine.connect() as connection:
+            ids = connection.execute(
+                text(load("queries/import_page")),
+                {"dataset": dataset, "state": state, "before": before, "limit": limit},
+            ).scalars()
+            return self._read(list(ids))
+
+    def _read(self, ids: Sequence[str]) -> list[Import]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                text(load("queries/import_status")), {"ids": [UUID(one) for one in ids]}
+            ).mappings()
+            return [_import(row) for row in rows]
+
+    def imports_of(self, arrival: Arrival) -> list[tuple[str, State, str]]:
+        """(id, state, etag) of the imports of one object, newest first."""
+        rows = self._rows("object_imports", bucket=arrival.bucket, key=arrival.key)
+        return [(row["id"], State(row["state"]), row["etag"]) for row in rows]
+
+    def moves(self, import_id: str) -> list[Move]:
+        """An import's changes of state, oldest first."""
+        return [Move(**row) for row in self._rows("move_list", import_id=import_id)]
+
+    def failures(self, import_id: str, *, after_row: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
+        """A page of the records that the warehouse refused, by row number."""
+        rows = self._rows("failure_list", import_id=import_id, after_row=after_row, limit=limit)
+        return [dict(row) for row in rows]
+
+    def part_totals(self, import_id: str) -> dict[str, int]:
+        """parts_done, records, inserted, updated, unchanged, failed: sums over the loaded parts."""
+        return dict(self._rows("part_totals", import_id=import_id)[0])
+
+    # --- telling the user ---
+
+    def deliveries(self, import_id: str) -> list[dict[str, Any]]:
+        """Who was told of the outcome, how often it was tried, and whether it arrived."""
+        return [dict(row) for row in self._rows("delivery_list", import_id=import_id)]
+
+    def open_delivery(self, import_id: str, channel: str, target: str, message_id: str) -> None:
+        """Note that somebody is to be told; no effect the second time."""
+        self._run("delivery_open", import_id=import_id, channel=channel, target=target, message_id=message_id)
+
+    def delivery_tried(self, import_id: str, channel: str, target: str, error: str = "") -> None:
+        """Note one try; no error means that it arrived."""
+        self._run("delivery_tried", import_id=import_id, channel=channel, target=target, error=error)
+
+    def _rows(self, query: str, **values: Any) -> Sequence[RowMapping]:
+        with self._engine.connect() as connection:
+            return connection.execute(text(load(f"queries/{query}")), values).mappings().all()
+
+    def _run(self, query: str, **values: Any) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(text(load(f"queries/{query}")), values)
+
+
+def _locked_state(connection: Connection, import_id: str) -> State:
+    state = connection.execute(text(load("queries/import_lock")), {"id": import_id}).scalar()
+    if state is None:
+        raise LookupError(f"There is no import {import_id}.")
+    return State(state)
+
+
+def _set(connection: Connection, import_id: str, columns: dict[str, Any]) -> None:
+    """Set columns; times follow from the state, so that no caller can forget them."""
+    state = columns.get("state")
+    unknown = set(columns) - _SETTABLE - {"state"}
+    if unknown:
+        raise TypeError(f"The ledger has no settable column {', '.join(sorted(unknown))}.")
+    values = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in columns.items()}
+    sets = [f"{name} = :{name}" for name in values]
+    if state is State.VALIDATING:
+        sets.append("started_at = clock_timestamp()")
+    if isinstance(state, State) and state.is_final:
+        sets.append("finished_at = clock_timestamp()")
+    if sets:
+        connection.execute(
+            text(f"update ledger.import set {', '.join(sets)} where id = :id"), {**values, "id": import_id}
+        )
+
+
+def _note_move(connection: Connection, import_id: str, before: State | None, after: State, reason: str) -> None:
+    connection.execute(
+        text(load("queries/move_insert")),
+        {"import_id": import_id, "from_state": before, "to_state": after, "reason": reason},
+    )
+
+
+def _import(row: RowMapping) -> Import:
+    return Import(**{**row, "state": State(row["state"])})

@@ -1,0 +1,270 @@
+"""S3: the only module that speaks to it. Objects go in and out in constant memory; nothing half-written stays."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from pipeline.errors import FileReplaced, Unreachable
+from pipeline.settings import MIB, Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CHUNK_BYTES = 8 * MIB
+"""Size of one multipart chunk. S3 allows 10,000 of them, which makes 78 GiB; the upload limit lies below that."""
+
+RANGE_BYTES = 32 * MIB
+"""Downloads go by ranges: one GET of a whole gigabyte makes SeaweedFS hold it in memory, and cannot be resumed."""
+
+
+class NotThere(LookupError):  # noqa: N818 - a sentence, as all our errors are
+    """There is no such object."""
+
+
+class Readable(Protocol):
+    """Anything with a ``read``; it may raise, and then nothing is stored."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One object as S3 tells of it. ``sha256`` is known only to whoever moved the bytes; otherwise it is empty."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    modified: datetime | None = None
+    content_type: str = "application/octet-stream"
+    sha256: str = ""
+
+
+class _Counted:
+    """A stream that counts and digests what is read from it, and remembers why it broke."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stream.read(size)
+        self._digest.update(data)
+        self.size_bytes += len(data)
+        return data
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+class Store:
+    """One bucket. Safe to share between threads.
+
+    Every method raises Unreachable when S3 does not answer or is overloaded (boto3 has by then retried by itself).
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        endpoint: str | None = None,
+        region: str = "us-east-1",
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        session_token: str | None = None,
+    ) -> None:
+        self.bucket = bucket
+        self._s3: S3Client = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=region,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            aws_session_token=session_token,
+            config=Config(
+                signature_version="s3v4",
+                s3={"addressing_style": "path" if endpoint else "auto"},
+                connect_timeout=5,
+                read_timeout=60,
+                retries={"mode": "standard", "max_attempts": 4},
+                max_pool_connections=20,
+            ),
+        )
+
+    @classmethod
+    def of(cls, settings: Settings) -> Store:
+        """The store that the settings name."""
+        return cls(
+            settings.bucket,
+            endpoint=settings.s3_endpoint,
+            region=settings.s3_region,
+            access_key=settings.s3_access_key,
+            secret_key=settings.s3_secret_key,
+            session_token=settings.s3_session_token,
+        )
+
+    # --- in ---
+
+    def put_stream(self, key: str, stream: Readable, *, metadata: Mapping[str, str] | None = None) -> Stored:
+        """Store what ``stream`` gives until it ends, in constant memory (about 6 chunks).
+
+        If ``stream.read`` raises, the multipart upload is aborted, nothing is stored, and the error goes on.
+        """
+        counted = _Counted(stream)
+        config = TransferConfig(
+            multipart_threshold=CHUNK_BYTES,
+            multipart_chunksize=CHUNK_BYTES,
+            max_concurrency=2,
+            max_io_queue=4,
+        )
+        with _unreachable():
+            self._s3.upload_fileobj(
+                cast("IO[bytes]", counted),
+                self.bucket,
+                key,
+                ExtraArgs={"Metadata": dict(metadata or {})},
+                Config=config,
+            )
+        there = self.head(key)
+        etag = there.etag if there else ""
+        return Stored(key, counted.size_bytes, etag, there.modified if there else None, sha256=counted.sha256)
+
+    def put_file(self, key: str, path: Path, *, content_type: str | None = None) -> None:
+        """Store a file."""
+        kind = content_type or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        with _unreachable():
+            self._s3.upload_file(str(path), self.bucket, key, ExtraArgs={"ContentType": kind})
+
+    def put_bytes(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Store a small object."""
+        with _unreachable():
+            self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type)
+
+    # --- out ---
+
+    def get_file(
+        self, key: str, path: Path, *, etag: str | None = None, beat: Callable[[int], None] | None = None
+    ) -> Stored:
+        """Download to ``path`` by ranges, telling ``beat`` the bytes so far; SHA-256 on the way.
+
+        Raises NotThere, or FileReplaced if the object's ETag is not (or no longer) ``etag``.
+        """
+        there = self.head(key)
+        if there is None:
+            raise NotThere(f"There is no object {key!r} in the bucket {self.bucket!r}.")
+        digest, done = hashlib.sha256(), 0
+        with path.open("wb") as file:
+            while done < there.size_bytes:
+                body = self._range(key, done, min(done + RANGE_BYTES, there.size_bytes) - 1, etag or there.etag)
+                file.write(body)
+                digest.update(body)
+                done += len(body)
+                if beat:
+                    beat(done)
+        if etag and there.etag != etag:
+            raise FileReplaced
+        return Stored(key, done, there.etag, there.modified, there.content_type, digest.hexdigest())
+
+    def _range(self, key: str, first: int, last: int, etag: str) -> bytes:
+        with _unreachable():
+            try:
+                got = self._s3.get_object(
+                    Bucket=self.bucket, Key=key, Range=f"bytes={first}-{last}", IfMatch=f'"{etag}"'
+                )
+                return got["Body"].read()
+            except ClientError as error:
+                if _status(error) == 412:
+                    raise FileReplaced from error
+                raise
+
+    def get_bytes(self, key: str) -> bytes:
+        """A small object, whole. Raises NotThere."""
+        chunks, _ = self.stream(key)
+        return b"".join(chunks)
+
+    def stream(self, key: str) -> tuple[Iterator[bytes], Stored]:
+        """An object's bytes in chunks, and what it is. Raises NotThere."""
+        with _unreachable():
+            try:
+                got = self._s3.get_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if _status(error) == 404:
+                    raise NotThere(f"There is no object {key!r} in the bucket {self.bucket!r}.") from error
+                raise
+        return got["Body"].iter_chunks(1 * MIB), _stored(key, got)
+
+    # --- about ---
+
+    def head(self, key: str) -> Stored | None:
+        """What lies at ``key``, or None."""
+        with _unreachable():
+            try:
+                return _stored(key, self._s3.head_object(Bucket=self.bucket, Key=key))
+            except ClientError as error:
+                if _status(error) == 404:
+                    return None
+                raise
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        """The objects under ``prefix``, in the order of their keys."""
+        with _unreachable():
+            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                for item in page.get("Contents", []):
+                    yield Stored(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
+
+    def delete(self, key: str) -> None:
+        """Remove an object; no error if it is not there."""
+        with _unreachable():
+            self._s3.delete_object(Bucket=self.bucket, Key=key)
+
+    def delete_prefix(self, prefix: str) -> int:
+        """Remove all objects under ``prefix``; how many there were."""
+        count = 0
+        for stored in [*self.list(prefix)]:
+            self.delete(stored.key)
+            count += 1
+        return count
+
+    def ensure_bucket(self) -> None:
+        """Create the bucket unless it is there."""
+        with _unreachable():
+            try:
+                self._s3.head_bucket(Bucket=self.bucket)
+            except ClientError as error:
+                if _status(error) != 404:
+                    raise
+                self._s3.create_bucket(Bucket=self.bucket)
+
+
+def _stored(key: str, got: Any) -> Stored:
+    kind = got.get("ContentType") or "application/octet-stream"
+    return Stored(key, got["ContentLength"], got["ETag"].strip('"'), got["LastModified"], kind)
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+class _unreachable:  # noqa: N801 - reads as a statement: with _unreachable(): ...
+    """Turns what boto3 raises when S3 is away or overloaded into Unreachable; a clear answer goes on as it is."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ClientError) and not (_status(error) >= 500 or _status(error) == 429):
+            return
+        if isinstance(error, BotoCoreError | HTTPClientError | ClientError):
+            raise Unreachable(f"S3 does not answer as it should: {error}") from error

@@ -1,0 +1,183 @@
+"""PostgreSQL: engines, migrations, the dataset tables with their marts, and the questions validation asks of them.
+
+This is the only module that makes an engine. Everything that it creates is written in ``sql/``; nothing here repeats it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from alembic import command
+from alembic.config import Config
+from psycopg.sql import SQL, Identifier
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from pipeline.datasets import Dataset, dataset_names, load_dataset
+from pipeline.errors import Unreachable
+from pipeline.settings import ROOT, Settings
+from pipeline.sqlfiles import in_order, load, opening_comment
+
+READER_ROLE = "bulkhead_reader"
+"""The login role of people's own SQL: it may read the schema ``warehouse`` and nothing else."""
+
+_MIGRATION_LOCK = 727_074_001
+"""Key of the advisory lock that lets one migration run at a time; any constant will do."""
+
+
+def connect(url: str, *, pool_size: int = 5, name: str = "bulkhead", statement_seconds: float | None = None) -> Engine:
+    """An engine on ``url`` with at most ``pool_size`` connections; a dead connection is noticed and replaced."""
+    options = f"-c statement_timeout={int(statement_seconds * 1000)}" if statement_seconds else ""
+    return create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=30,
+        pool_pre_ping=True,
+        connect_args={"application_name": name, "connect_timeout": 5, "options": options},
+    )
+
+
+# --- migrations ---
+
+
+def migrate(url: str, *, root: Path = ROOT, password: str | None = None) -> list[str]:
+    """Bring a database up to date: the ledger, one table a dataset, the marts, the reader's role. Safe to repeat.
+
+    Returns what was done, a line each. ``password`` is the reader role's; None takes the one in ``url``, so that
+    sql_url can find it. Raises Unreachable if PostgreSQL does not answer.
+    """
+    engine = connect(url, pool_size=1, name="bulkhead migrate")
+    done: list[str] = []
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            done.append(_migrate_ledger(connection))
+            for name in dataset_names(root):
+                connection.exec_driver_sql(load_dataset(name, root).table_sql)
+                done.append(f"table warehouse.{name}")
+            done += [_make_mart(connection, path) for path in in_order(root / "sql" / "marts")]
+            done.append(_make_reader(connection, password or make_url(url).password or ""))
+    except OperationalError as error:
+        raise Unreachable(f"PostgreSQL does not answer: {error.orig}") from error
+    finally:
+        engine.dispose()
+    return done
+
+
+def _migrate_ledger(connection: Connection) -> str:
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "sql" / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    version = connection.exec_driver_sql("select version_num from public.alembic_version").scalar()
+    return f"ledger at version {version}"
+
+
+def _make_mart(connection: Connection, path: Path) -> str:
+    """A mart is one SELECT; its opening comment says whether it is kept as a materialized view."""
+    query, name = path.read_text(encoding="utf-8"), path.stem
+    wanted = "materialized view" if _is_materialized(query) else "view"
+    there = connection.execute(text(load("queries/mart_definition")), {"name": name}).first()
+    comment = query.strip()
+    if there is None or (there.kind, there.comment) != (wanted, comment):
+        if there is not None:
+            connection.exec_driver_sql(f'drop {there.kind} warehouse."{name}"')
+        connection.exec_driver_sql(f'create {wanted} warehouse."{name}" as {query}')
+        quoted = comment.replace("'", "''")
+        connection.exec_driver_sql(f"comment on {wanted} warehouse.\"{name}\" is '{quoted}'")
+    return f"{wanted} warehouse.{name}"
+
+
+def _is_materialized(query: str) -> bool:
+    return "materialized: true" in opening_comment(query)
+
+
+def _make_reader(connection: Connection, password: str) -> str:
+    """The role that people's own SQL logs in as; where we may not create roles, somebody else has to."""
+    may = connection.execute(
+        text("select rolcreaterole or rolsuper from pg_roles where rolname = current_user")
+    ).scalar()
+    if not may:
+        return f"role {READER_ROLE} left to the database's administrator"
+    there = connection.execute(text("select 1 from pg_roles where rolname = :name"), {"name": READER_ROLE}).scalar()
+    if not there:
+        connection.exec_driver_sql(f"create role {READER_ROLE}")
+    statements = SQL(load("queries/reader_role")).format(
+        role=Identifier(READER_ROLE),
+        database=Identifier(connection.engine.url.database or ""),
+        password=password,
+    )
+    raw: Any = connection.connection.driver_connection
+    raw.execute(statements)
+    return f"role {READER_ROLE}"
+
+
+def sql_url(settings: Settings) -> str:
+    """Where people's own SQL runs: BULKHEAD_SQL_URL, or the warehouse as the reader role that migrate made."""
+    if settings.database_sql_url:
+        return settings.database_sql_url
+    return make_url(settings.read_url).set(username=READER_ROLE).render_as_string(hide_password=False)
+
+
+# --- what validation and finish ask ---
+
+
+def ancestors(engine: Engine, dataset: Dataset, parents: Path, to: Path, *, beat: Callable[[], None]) -> int:
+    """Write the warehouse's edges above ``parents`` (a Parquet file with one column, id) to ``to`` (id, parentId).
+
+    Those of the parents that the warehouse has are among them; how many edges there are is returned. In constant
+    memory here; PostgreSQL walks up level by level along the primary key.
+    """
+    schema = pa.schema([("id", pa.string()), ("parentId", pa.string())])
+    count = 0
+    with engine.connect() as connection, pq.ParquetWriter(to, schema) as writer:
+        raw: Any = connection.connection.driver_connection
+        with raw.cursor() as cursor:
+            cursor.execute("create temporary table wanted (id text) on commit drop")
+            with cursor.copy("copy wanted (id) from stdin") as copy:
+                for batch in pq.ParquetFile(parents).iter_batches():
+                    for value in batch.column(0).to_pylist():
+                        copy.write_row((value,))
+                    beat()
+            cursor.execute("analyze wanted")
+        query = SQL(load("queries/ancestor_edges")).format(
+            table=Identifier("warehouse", dataset.name),
+            key=Identifier(dataset.key),
+            parent=Identifier(dataset.parent),
+        )
+        with raw.cursor(name="ancestors") as cursor:
+            cursor.itersize = 20_000
+            cursor.execute(query)
+            while rows := cursor.fetchmany(20_000):
+                columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+                writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+                count += len(rows)
+                beat()
+    return count
+
+
+def refresh_marts(engine: Engine, dataset: Dataset) -> None:
+    """Bring the materialized marts that read this dataset's table up to date."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for name in connection.execute(text(load("queries/marts_of")), {"dataset": dataset.name}).scalars():
+            connection.exec_driver_sql(f'refresh materialized view warehouse."{name}"')
+
+
+def analyze(engine: Engine, dataset: Dataset) -> None:
+    """Tell the planner of what was just loaded, rather than let the first readers wait for autovacuum."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f'analyze warehouse."{dataset.name}"')
+
+
+def is_up(engine: Engine) -> bool:
+    """PostgreSQL answers."""
+    try:
+        with engine.connect() as connection:
+            return bool(connection.execute(text("select true")).scalar())
+    except DBAPIError:
+        return False

@@ -1,0 +1,16 @@
+-- import_page: the ids of a page of imports, newest first, after the one named by :before.
+select import.id::text as id
+from ledger.import
+where
+    (cast(:dataset as text) is null or import.dataset = :dataset)
+    and (cast(:state as text) is null or import.state = :state)
+    and (
+        cast(:before as uuid) is null
+        or (import.created_at, import.id) < (
+            select last_seen.created_at, last_seen.id -- noqa: ST06
+            from ledger.import as last_seen
+            where last_seen.id = :before
+        )
+    )
+order by import.created_at desc, import.id desc
+limit :limit
