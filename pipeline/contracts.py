@@ -14,6 +14,12 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 INCOMING = "incoming"
+QUEUE_WORKFLOW = "DatasetQueue"
+IMPORT_WORKFLOW = "ImportFile"
+NOTIFY_WORKFLOW = "TellUser"
+RECONCILE_WORKFLOW = "Reconcile"
+ENQUEUE_SIGNAL = "enqueue"
+PROGRESS_QUERY = "progress"
 DATASET_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """A dataset is also a table, a suite and a piece of a path: one strict spelling serves them all."""
 
@@ -64,12 +70,14 @@ MOVES: Mapping[State, Mapping[State, str]] = {
         State.CANCELED: "the user canceled; nothing is written",
     },
     State.PREPARING: {
+        State.VALIDATING: "its run was lost with the orchestrator; it begins again",
         State.LOADING: "the batches are stored",
         State.REJECTED: "the file was replaced before it could be cut into batches",
         State.FAILED: "the system, not the file, was at fault",
         State.CANCELED: "the user canceled; nothing is written",
     },
     State.LOADING: {
+        State.VALIDATING: "its run was lost with the orchestrator; it begins again, and loaded parts stay loaded",
         State.SUCCEEDED: "every record is in the warehouse",
         State.PARTIALLY_SUCCEEDED: "the warehouse refused some records for good; the others are in",
         State.FAILED: "the system gave up; what was loaded stays, and the counts say what",
@@ -214,6 +222,7 @@ class Plan:
     batches: int
     parts: int
     waves: tuple[int, ...]
+    parallel: int = 1  # how many parts may be loaded at once
 
 
 @dataclass(frozen=True)

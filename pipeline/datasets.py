@@ -110,6 +110,12 @@ def load_dataset(name: str, root: Path = ROOT) -> Dataset:
     return dataset
 
 
+def blank_dataset(name: str) -> Dataset:
+    """A stand-in for a dataset that is not there: a file put under such a name is refused with a report like any other."""
+    columns = (Column("id", "text", True), Column("parentId", "text", False))
+    return Dataset(name, ROOT, columns, "id", "parentId", None, {"name": name, "expectations": []}, "")
+
+
 def table_columns(table_sql: str) -> list[Column]:
     """The columns of the one CREATE TABLE in ``table_sql``, in order."""
     for statement in sqlglot.parse(table_sql, read="postgres"):

@@ -249,6 +249,18 @@ class Ledger:
         """parts_done, records, inserted, updated, unchanged, failed: sums over the loaded parts."""
         return dict(self._rows("part_totals", import_id=import_id)[0])
 
+    def active(self) -> list[Import]:
+        """The imports that stand in their datasets' queues, oldest first."""
+        with self._engine.connect() as connection:
+            ids = list(connection.execute(text(load("queries/import_active"))).scalars())
+        return sorted(self._read(ids), key=lambda one: one.created_at)
+
+    def expire_uploads(self, hours: int = 24) -> int:
+        """Give up uploads that never became whole; how many there were."""
+        with self._engine.connect() as connection:
+            ids = list(connection.execute(text(load("queries/import_stale")), {"hours": hours}).scalars())
+        return sum(self.move(one, State.EXPIRED) for one in ids)
+
     # --- telling the user ---
 
     def deliveries(self, import_id: str) -> list[dict[str, Any]]:

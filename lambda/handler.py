@@ -1,0 +1,60 @@
+"""The Lambda behind the bucket's PUT event: it wakes the dataset's queue in Temporal, and does nothing else.
+
+Both shapes of event are understood, S3's own notification and EventBridge's. Whatever is not a new file under
+``incoming/<dataset>/`` is ignored. An error is raised on purpose: AWS then tries again, and at last keeps the event in the
+dead-letter queue. Events come at least once and in any order; the queue sorts that out.
+
+Environment: TEMPORAL_* as Temporal's own tools read it, and BULKHEAD_TASK_QUEUE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+from temporalio.client import Client
+from temporalio.envconfig import ClientConfig
+
+from pipeline.contracts import ENQUEUE_SIGNAL, QUEUE_WORKFLOW, Arrival, QueueRun, dataset_of, queue_workflow_id
+
+
+def requests_in(event: Mapping[str, Any]) -> list[Arrival]:
+    """The files that an event announces; none for a test event, a deletion or an object that is not ours."""
+    return [arrival for arrival in _objects_created(event) if dataset_of(arrival.key)]
+
+
+def _objects_created(event: Mapping[str, Any]) -> Iterator[Arrival]:
+    for record in event.get("Records") or []:
+        if str(record.get("eventName", "")).startswith("ObjectCreated:"):
+            entity = record["s3"]
+            yield Arrival(entity["bucket"]["name"], unquote_plus(entity["object"]["key"]))
+    if event.get("detail-type") == "Object Created":
+        detail = event["detail"]
+        yield Arrival(detail["bucket"]["name"], detail["object"]["key"])  # EventBridge does not encode keys
+
+
+async def announce(arrivals: list[Arrival]) -> None:
+    """Signal each file's queue, starting the queue if it is not running: one atomic call to Temporal a file."""
+    config = ClientConfig.load_client_connect_config()
+    client = await Client.connect(**({"target_host": "127.0.0.1:7233"} | dict(config)))
+    for arrival in arrivals:
+        dataset = str(dataset_of(arrival.key))
+        await client.start_workflow(
+            QUEUE_WORKFLOW,
+            QueueRun(dataset),
+            id=queue_workflow_id(dataset),
+            task_queue=os.environ.get("BULKHEAD_TASK_QUEUE", "bulkhead"),
+            start_signal=ENQUEUE_SIGNAL,
+            start_signal_args=[arrival],
+        )
+
+
+def handle(event: Mapping[str, Any], context: object) -> dict[str, int]:
+    """AWS's entry point. Returns how many files were announced."""
+    arrivals = requests_in(event)
+    if arrivals:
+        asyncio.run(announce(arrivals))
+    return {"announced": len(arrivals)}

@@ -1,0 +1,162 @@
+"""An outcome -> the people and programs that want to know: a signed webhook, an e-mail.
+
+Webhooks follow Standard Webhooks (https://www.standardwebhooks.com): a thin payload, an id that stays the same however
+often it is sent, an HMAC over id, time and body. An e-mail goes to an SMTP server, or, where none is set, into a folder as
+an .eml file that every mail program opens.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import smtplib
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import requests
+from standardwebhooks.webhooks import Webhook
+
+from pipeline.errors import NotUsable, Unreachable
+
+TIMEOUT_SECONDS = (5.0, 20.0)
+"""To connect, and to answer: Standard Webhooks asks receivers to answer within 15 to 30 seconds."""
+
+ANSWER_BYTES = 64 * 1024
+
+_STATE_WORDS = {
+    "succeeded": "succeeded",
+    "partially_succeeded": "succeeded in part",
+    "rejected": "was rejected",
+    "failed": "failed",
+    "canceled": "was canceled",
+}
+
+
+def payload(shown: Mapping[str, Any], *, page: str) -> dict[str, Any]:
+    """The body of a webhook: what happened to which import, its counts, and links; no record's content."""
+    return {
+        "type": f"import.{shown['state']}",
+        "timestamp": shown["finished_at"],
+        "data": {
+            "id": shown["id"],
+            "dataset": shown["dataset"],
+            "state": shown["state"],
+            "reason": shown["reason"],
+            "counts": shown["counts"],
+            "findings": shown["findings"],
+            "links": {**shown["links"], "page": page},
+        },
+    }
+
+
+def send_webhook(
+    url: str, body: Mapping[str, Any], *, message_id: str, secret: str, allow_private: bool = False
+) -> None:
+    """POST a signed webhook.
+
+    Raises NotUsable if the URL may not be called or the receiver said 410 (gone), Unreachable if it should be tried again:
+    no answer, or one that is not 2xx (a redirect is not followed, and counts as such).
+    """
+    _check_target(url, allow_private=allow_private)
+    text, now = json.dumps(body, separators=(",", ":")), datetime.now(tz=UTC)
+    headers = {
+        "content-type": "application/json",
+        "user-agent": "Bulkhead",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+    }
+    if secret:
+        headers["webhook-signature"] = Webhook(secret).sign(message_id, now, text)
+    try:
+        with requests.post(
+            url, data=text, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
+        ) as answer:
+            next(answer.iter_content(ANSWER_BYTES), b"")
+            status = answer.status_code
+    except requests.RequestException as error:
+        raise Unreachable(f"The webhook's receiver did not answer: {error}") from error
+    if status == requests.codes.gone:
+        raise NotUsable("The webhook's receiver says that it is gone (410).")
+    if not 200 <= status < 300:
+        raise Unreachable(f"The webhook's receiver answered {status}.")
+
+
+def _check_target(url: str, *, allow_private: bool) -> None:
+    """No webhook may reach into our own network: every address the name has must be public."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        raise NotUsable(f"{url!r} is not a plain http or https address.")
+    if allow_private:
+        return
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise Unreachable(f"{parts.hostname} has no address: {error}") from error
+    for *_, address in found:
+        if not ipaddress.ip_address(address[0]).is_global:
+            raise NotUsable(f"{parts.hostname} is a private address; BULKHEAD_WEBHOOK_ALLOW_PRIVATE=true would allow it.")
+
+
+def compose_email(shown: Mapping[str, Any], *, page: str, sender: str, to: str, message_id: str) -> EmailMessage:
+    """What happened, the counts, the most frequent findings and the links, as plain text."""
+    name = _one_line(shown["source"]["filename"]) or shown["id"]
+    words = _STATE_WORDS.get(shown["state"], shown["state"])
+    message = EmailMessage()
+    message["Subject"] = f"{name} {words} ({shown['dataset']})"
+    message["From"] = sender
+    message["To"] = to
+    message["Date"] = format_datetime(datetime.now(tz=UTC))
+    message["Message-ID"] = f"<{message_id}@bulkhead>" if message_id else make_msgid()
+    message.set_content("\n".join(_mail_lines(shown, name, words, page)))
+    return message
+
+
+def _mail_lines(shown: Mapping[str, Any], name: str, words: str, page: str) -> list[str]:
+    counts = {k: v for k, v in shown["counts"].items() if v and k not in ("valid", "invalid")}
+    top = sorted(shown["findings"]["by_code"].items(), key=lambda item: -item[1])[:5]
+    lines = [f"The import of {name} into {shown['dataset']} {words}.", ""]
+    if shown["reason"]:
+        lines += [f"Why: {shown['reason']}", ""]
+    lines += [f"  {kind:<12} {number:>12,}" for kind, number in counts.items()]
+    if top:
+        lines += ["", "Most frequent findings:"] + [f"  {code:<24} {number:>10,}" for code, number in top]
+    lines += ["", f"The import:   {page}"]
+    if top:
+        lines += [f"All findings: {shown['links']['errors']}?format=csv"]
+    return lines
+
+
+def _one_line(text: str) -> str:
+    """A header must be one line, whatever the file was called."""
+    return "".join(c if c.isprintable() else " " for c in text).strip()[:120]
+
+
+def send_email(message: EmailMessage, *, smtp_url: str, outbox: Path) -> None:
+    """Hand the message to ``smtp_url`` (``smtp://user:password@host:port`` or ``smtps://``), or write it into ``outbox``.
+
+    Raises Unreachable if the server does not take it now, NotUsable if it refuses the addressee.
+    """
+    if not smtp_url:
+        outbox.mkdir(parents=True, exist_ok=True)
+        name = str(message["Message-ID"]).strip("<>").partition("@")[0]
+        (outbox / f"{name}.eml").write_bytes(message.as_bytes())
+        return
+    parts = urlsplit(smtp_url)
+    secure = parts.scheme == "smtps"
+    kind = smtplib.SMTP_SSL if secure else smtplib.SMTP
+    try:
+        with kind(parts.hostname or "localhost", parts.port or (465 if secure else 25), timeout=20) as server:
+            if parts.username:
+                server.login(unquote(parts.username), unquote(parts.password or ""))
+            server.send_message(message)
+    except smtplib.SMTPRecipientsRefused as error:
+        raise NotUsable(f"The mail server refuses {message['To']}: {error}") from error
+    except (OSError, smtplib.SMTPException) as error:
+        raise Unreachable(f"The mail server does not take the message: {error}") from error

@@ -1,0 +1,176 @@
+"""Temporal as the rest of the house sees it: announce a file, cancel an import, ask how far it is, reconcile.
+
+A synchronous face on the asynchronous client, for the web app and the command line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Coroutine
+from datetime import timedelta
+from threading import Lock, Thread
+from typing import Any, TypeVar
+
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    WorkflowExecutionStatus,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from pipeline.contracts import (
+    ENQUEUE_SIGNAL,
+    PROGRESS_QUERY,
+    QUEUE_WORKFLOW,
+    RECONCILE_WORKFLOW,
+    Arrival,
+    Progress,
+    QueueRun,
+    Reconciled,
+    dataset_of,
+    import_workflow_id,
+    queue_workflow_id,
+)
+from pipeline.errors import Unreachable
+
+T = TypeVar("T")
+
+_ANSWER_SECONDS = 30.0
+
+
+class Orchestrator:
+    """A client of one Temporal namespace. Connects at first use; safe to share between threads.
+
+    Every method raises Unreachable when Temporal does not answer.
+    """
+
+    def __init__(self, address: str, namespace: str, task_queue: str) -> None:
+        self._address = address
+        self._namespace = namespace
+        self._task_queue = task_queue
+        self._lock = Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: Client | None = None
+
+    def announce(self, arrival: Arrival) -> None:
+        """Tell a file's queue of it, starting the queue if it is not running."""
+        dataset = dataset_of(arrival.key)
+        if dataset is None:
+            raise ValueError(f"{arrival.key!r} is not the key of an incoming file.")
+        self._run(self._announce(arrival, dataset))
+
+    async def _announce(self, arrival: Arrival, dataset: str) -> None:
+        client = await self._connected()
+        await client.start_workflow(
+            QUEUE_WORKFLOW,
+            QueueRun(dataset),
+            id=queue_workflow_id(dataset),
+            task_queue=self._task_queue,
+            start_signal=ENQUEUE_SIGNAL,
+            start_signal_args=[arrival],
+        )
+
+    def cancel(self, import_id: str) -> bool:
+        """Ask an import to stop; False if its workflow is not running (it waits for its turn, or is over)."""
+        return self._run(self._cancel(import_id))
+
+    async def _cancel(self, import_id: str) -> bool:
+        handle = (await self._connected()).get_workflow_handle(import_workflow_id(import_id))
+        if not await self._is_running(import_workflow_id(import_id)):
+            return False
+        await handle.cancel()
+        return True
+
+    def progress(self, import_id: str) -> Progress | None:
+        """What the import's workflow says of itself; None if there is no such workflow or nobody to answer for it."""
+        return self._run(self._progress(import_id))
+
+    async def _progress(self, import_id: str) -> Progress | None:
+        handle = (await self._connected()).get_workflow_handle(import_workflow_id(import_id))
+        try:
+            return await handle.query(PROGRESS_QUERY, result_type=Progress, rpc_timeout=timedelta(seconds=5))
+        except RPCError as error:
+            if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.DEADLINE_EXCEEDED):
+                return None
+            raise
+
+    def queue_is_running(self, dataset: str) -> bool:
+        """Whether the dataset's queue is at work."""
+        return self._run(self._is_running(queue_workflow_id(dataset)))
+
+    async def _is_running(self, workflow_id: str) -> bool:
+        try:
+            description = await (await self._connected()).get_workflow_handle(workflow_id).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return description.status is WorkflowExecutionStatus.RUNNING
+
+    def reconcile(self, *, seconds: float = 600.0) -> Reconciled:
+        """Run a reconciliation now, and wait for what it finds."""
+        return self._run(self._reconcile(), seconds=seconds)
+
+    async def _reconcile(self) -> Reconciled:
+        client = await self._connected()
+        result: Reconciled = await client.execute_workflow(
+            RECONCILE_WORKFLOW,
+            id=f"reconcile/{uuid.uuid4()}",
+            task_queue=self._task_queue,
+            result_type=Reconciled,
+        )
+        return result
+
+    def schedule_reconciliation(self, every_seconds: int) -> None:
+        """Have Temporal reconcile again and again; no effect if it does already."""
+        self._run(self._schedule(timedelta(seconds=every_seconds)))
+
+    async def _schedule(self, every: timedelta) -> None:
+        client = await self._connected()
+        schedule = Schedule(
+            action=ScheduleActionStartWorkflow(RECONCILE_WORKFLOW, id="reconcile", task_queue=self._task_queue),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
+            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
+        )
+        try:
+            await client.create_schedule("reconcile", schedule)
+        except ScheduleAlreadyRunningError:
+            return
+
+    def is_up(self) -> bool:
+        """Temporal answers."""
+        try:
+            return self._run(self._is_up(), seconds=5.0)
+        except Unreachable:
+            return False
+
+    async def _is_up(self) -> bool:
+        return await (await self._connected()).service_client.check_health()
+
+    async def _connected(self) -> Client:
+        if self._client is None:
+            self._client = await Client.connect(self._address, namespace=self._namespace)
+        return self._client
+
+    def _run(self, coroutine: Coroutine[Any, Any, T], *, seconds: float = _ANSWER_SECONDS) -> T:
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
+        try:
+            return future.result(timeout=seconds)
+        except (RPCError, RuntimeError, TimeoutError) as error:
+            future.cancel()
+            raise Unreachable(f"Temporal does not answer at {self._address}: {error}") from error
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """One loop in a thread of its own: the client belongs to the loop that it was made on."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                Thread(target=self._loop.run_forever, name="temporal client", daemon=True).start()
+            return self._loop

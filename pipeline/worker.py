@@ -1,0 +1,64 @@
+"""The worker's composition root: real edges, all workflows and activities, one task queue, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from pipeline import logs, sandbox, warehouse
+from pipeline.activities import Activities
+from pipeline.orchestrator import Orchestrator
+from pipeline.settings import Settings, load_settings
+from pipeline.store import Store
+from pipeline.workflow import DatasetQueue, ImportFile, Reconcile, TellUser
+
+SHUTDOWN = timedelta(seconds=20)
+"""A part takes a second or two; what is still running then is done again by another worker."""
+
+
+def build_worker(client: Client, settings: Settings) -> Worker:
+    """A worker on the settings' edges. Its thread pool is as large as what may run at once."""
+    threads = settings.max_parallel_parts + 8
+    engine = warehouse.connect(settings.database_url, pool_size=threads, name="bulkhead worker")
+    orchestrator = Orchestrator(settings.temporal_address, settings.temporal_namespace, settings.task_queue)
+    return Worker(
+        client,
+        task_queue=settings.task_queue,
+        workflows=[DatasetQueue, ImportFile, TellUser, Reconcile],
+        activities=Activities(settings, Store.of(settings), engine, orchestrator).all,
+        activity_executor=ThreadPoolExecutor(max_workers=threads, thread_name_prefix="step"),
+        max_concurrent_activities=threads,
+        graceful_shutdown_timeout=SHUTDOWN,
+    )
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then let what is running end."""
+    stop = asyncio.Event()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(one, stop.set)
+    client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
+    orchestrator = Orchestrator(settings.temporal_address, settings.temporal_namespace, settings.task_queue)
+    await asyncio.to_thread(orchestrator.schedule_reconciliation, settings.reconcile_seconds)
+    async with build_worker(client, settings):
+        await stop.wait()
+
+
+def main() -> None:
+    """Entry point of ``python -m pipeline.worker``."""
+    settings = load_settings()
+    logs.configure(settings.log_format)
+    settings.work_dir.mkdir(parents=True, exist_ok=True)
+    sandbox.warm()
+    with suppress(KeyboardInterrupt):
+        asyncio.run(run(settings))
+
+
+if __name__ == "__main__":
+    main()

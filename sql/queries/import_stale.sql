@@ -1,0 +1,6 @@
+-- import_stale: uploads that began long ago and never became whole.
+select import.id::text as id
+from ledger.import
+where
+    import.state = 'awaiting_upload'
+    and import.created_at < now() - make_interval(hours => :hours)
