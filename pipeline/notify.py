@@ -96,7 +96,7 @@ def _check_target(url: str, *, allow_private: bool) -> None:
         return
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(parts.hostname.rstrip("."), port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise Unreachable(f"{parts.hostname} has no address: {error}") from error
     for *_, address in found:

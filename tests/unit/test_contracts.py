@@ -1,0 +1,92 @@
+"""The words that cross a process line: states and their moves, keys and ids."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import pytest
+
+from pipeline import contracts
+from pipeline.contracts import MOVES, State, dataset_of, import_id_for, import_id_in, incoming_key, states_before
+
+AN_ID = "0192f0c1-2a3b-7c4d-8e5f-0123456789ab"
+
+
+def test_every_state_has_its_moves_and_every_move_its_reason() -> None:
+    assert set(MOVES) == set(State)
+    assert all(reason for moves in MOVES.values() for reason in moves.values())
+
+
+def test_every_state_can_be_reached_and_every_path_can_end() -> None:
+    reached, frontier = {State.AWAITING_UPLOAD}, [State.AWAITING_UPLOAD]
+    while frontier:
+        new = set(MOVES[frontier.pop()]) - reached
+        reached |= new
+        frontier += new
+    assert reached == set(State)
+    assert all(any(_ends(after) for after in moves) for moves in MOVES.values() if moves)
+
+
+def _ends(state: State, seen: frozenset[State] = frozenset()) -> bool:
+    return state.is_final or any(_ends(after, seen | {state}) for after in MOVES[state] if after not in seen)
+
+
+def test_a_final_state_is_left_for_nothing() -> None:
+    finals = {state for state in State if state.is_final}
+    assert finals == {"succeeded", "partially_succeeded", "rejected", "failed", "canceled", "expired", "duplicate"}
+    assert states_before(State.SUCCEEDED) == (State.LOADING,)
+
+
+@pytest.mark.parametrize(
+    ("key", "dataset"),
+    [
+        (incoming_key("places", AN_ID, "a.csv"), "places"),
+        ("incoming/places/a.csv", "places"),
+        ("incoming/places/2024/05/a.csv", "places"),
+        ("incoming/places/", None),
+        ("incoming/places/folder/", None),
+        ("incoming/a.csv", None),
+        ("incoming//a.csv", None),
+        ("incoming/../a.csv", None),
+        ("incoming/Places/a.csv", None),
+        ("batches/places/a.csv", None),
+        ("results/incoming/places/a.csv", None),
+    ],
+)
+def test_a_key_names_a_dataset_only_below_incoming(key: str, dataset: str | None) -> None:
+    assert dataset_of(key) == dataset
+
+
+def test_the_id_of_an_upload_is_in_its_key_and_of_a_dropped_file_is_not() -> None:
+    assert import_id_in(incoming_key("places", AN_ID, "a.csv")) == AN_ID
+    assert import_id_in("incoming/places/a.csv") is None
+    assert import_id_in("incoming/places/2024/a.csv") is None
+
+
+def test_the_same_object_always_gives_the_same_id_and_another_one_another() -> None:
+    same = ("b", "incoming/places/a.csv", "etag", "2026-01-01T00:00:00+00:00")
+    assert import_id_for(*same) == import_id_for(*same)
+    assert len({import_id_for(*same), import_id_for("b2", *same[1:]), import_id_for(*same[:3], "2026-01-02")}) == 3
+
+
+def test_every_step_carries_dataclasses_only() -> None:
+    steps = [value for value in vars(contracts).values() if isinstance(value, contracts.Step)]
+    assert len({step.name for step in steps}) == len(steps) == 8
+    for step in steps:
+        for crossing in (step.takes, step.gives):
+            assert crossing is type(None) or dataclasses.is_dataclass(crossing)
+
+
+def test_each_activity_has_the_types_of_its_step() -> None:
+    from pipeline.activities import Activities
+
+    steps = {value.name: value for value in vars(contracts).values() if isinstance(value, contracts.Step)}
+    methods = {
+        name: method for name, method in vars(Activities).items() if hasattr(method, "__temporal_activity_definition")
+    }
+    assert set(methods) == set(steps)
+    for name, method in methods.items():
+        hints = typing.get_type_hints(method)
+        gives = hints.pop("return")
+        assert [gives, *hints.values()] == [steps[name].gives, *({steps[name].takes} - {type(None)})]

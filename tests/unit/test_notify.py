@@ -1,0 +1,142 @@
+"""Telling the user: a webhook that its receiver can verify, a mail that arrives, and no way into our own network."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from pytest_httpserver import HTTPServer
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from werkzeug import Request, Response
+
+from pipeline.errors import NotUsable, Unreachable
+from pipeline.notify import compose_email, payload, send_email, send_webhook
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SHOWN: dict[str, Any] = {
+    "id": "0192f0c1-2a3b-7c4d-8e5f-0123456789ab",
+    "dataset": "places",
+    "state": "rejected",
+    "reason": "3 errors",
+    "source": {"filename": "a.csv\r\nBcc: all@example.org", "size_bytes": 1, "sha256": "", "key": "k"},
+    "counts": {
+        "total": 10,
+        "valid": 7,
+        "invalid": 3,
+        "inserted": 0,
+        "updated": 0,
+        "unchanged": 0,
+        "failed": 0,
+        "unprocessed": 10,
+    },
+    "findings": {"errors": 3, "warnings": 0, "by_code": {"missing_parent": 2, "self_parent": 1}},
+    "finished_at": "2026-01-01T00:00:00Z",
+    "links": {"self": "http://x/v1/imports/1", "errors": "http://x/v1/imports/1/errors"},
+}
+
+
+def test_a_webhook_is_signed_so_that_the_official_library_verifies_it(httpserver: HTTPServer) -> None:
+    seen: list[Request] = []
+    httpserver.expect_request("/hook", method="POST").respond_with_handler(
+        lambda request: seen.append(request) or Response()
+    )
+    body = payload(SHOWN, page="http://x/imports/1")
+    send_webhook(httpserver.url_for("/hook"), body, message_id="msg_1", secret=SECRET, allow_private=True)
+    headers = {name.lower(): value for name, value in seen[0].headers.items()}
+    assert Webhook(SECRET).verify(seen[0].data, headers) == body
+    assert (headers["webhook-id"], body["type"]) == ("msg_1", "import.rejected")
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRET).verify(seen[0].data.replace(b"10", b"11"), headers)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(500, Unreachable), (404, Unreachable), (302, Unreachable), (410, NotUsable)]
+)
+def test_only_a_2xx_answer_counts_as_told(httpserver: HTTPServer, status: int, error: type[Exception]) -> None:
+    httpserver.expect_request("/hook").respond_with_data("", status=status, headers={"Location": "/elsewhere"})
+    with pytest.raises(error):
+        send_webhook(httpserver.url_for("/hook"), {}, message_id="m", secret=SECRET, allow_private=True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/",
+        "http://localhost:8765/",
+        "http://localhost./",
+        "http://[::1]/",
+        "http://0.0.0.0/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[::ffff:10.0.0.1]/",
+        "http://100.64.0.1/",
+        "http://[fd00::1]/",
+        "http://192.168.0.1/",
+        "http://2130706433/",
+        "http://0177.0.0.1/",
+        "file:///etc/passwd",
+        "gopher://127.0.0.1/",
+        "http://user@example.org/",
+        "http:///nothing",
+    ],
+)
+def test_no_webhook_reaches_into_our_own_network(url: str) -> None:
+    with pytest.raises(NotUsable):
+        send_webhook(url, {}, message_id="m", secret=SECRET)
+
+
+def test_a_receiver_that_is_away_is_tried_again_later() -> None:
+    with pytest.raises(Unreachable):
+        send_webhook("http://127.0.0.1:1/", {}, message_id="m", secret=SECRET, allow_private=True)
+
+
+def test_without_a_mail_server_the_mail_lies_in_the_outbox(tmp_path: Path) -> None:
+    message = compose_email(
+        SHOWN, page="http://x/imports/1", sender="a@b.example", to="c@d.example", message_id="msg_1"
+    )
+    send_email(message, smtp_url="", outbox=tmp_path / "outbox")
+    (file,) = (tmp_path / "outbox").iterdir()
+    read = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+    assert read["To"] == "c@d.example"
+    assert read["Bcc"] is None
+    assert read["Subject"].startswith("a.csv")
+    text = read.get_content()
+    assert "http://x/imports/1" in text
+    assert "missing_parent" in text
+    assert "3 errors" in text
+
+
+class Mailbox:
+    """What arrived."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+
+    async def handle_DATA(self, server: object, session: object, envelope: Any) -> str:
+        self.messages.append(envelope.content)
+        return "250 OK"
+
+
+def test_with_a_mail_server_the_mail_arrives(tmp_path: Path) -> None:
+    mailbox = Mailbox()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        message = compose_email(SHOWN, page="p", sender="a@b.example", to="c@d.example", message_id="msg_1")
+        send_email(message, smtp_url=f"smtp://127.0.0.1:{port}", outbox=tmp_path)
+    finally:
+        controller.stop()
+    assert b"missing_parent" in mailbox.messages[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mail_server_that_is_away_is_tried_again_later(tmp_path: Path) -> None:
+    message = compose_email(SHOWN, page="p", sender="a@b.example", to="c@d.example", message_id="msg_1")
+    with pytest.raises(Unreachable):
+        send_email(message, smtp_url="smtp://127.0.0.1:1", outbox=tmp_path)

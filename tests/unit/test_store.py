@@ -1,0 +1,86 @@
+"""The S3 edge, against moto in process: what goes in comes out, and what breaks off leaves nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from pipeline.errors import FileReplaced, Unreachable
+from pipeline.store import CHUNK_BYTES, NotThere, Store
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with mock_aws():
+        store = Store("bucket", access_key="k", secret_key="s")
+        store.ensure_bucket()
+        store.ensure_bucket()
+        yield store
+
+
+class Breaking(io.RawIOBase):
+    """A stream that breaks off after some bytes, as a client that goes away does."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._left <= 0:
+            raise ConnectionResetError("gone")
+        self._left -= size
+        return b"x" * size
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, 2 * CHUNK_BYTES + 7])
+def test_a_stream_comes_back_byte_for_byte(store: Store, tmp_path: Path, size: int) -> None:
+    data = bytes(range(256)) * (size // 256) + b"y" * (size % 256)
+    stored = store.put_stream("k", io.BytesIO(data), metadata={"a": "b"})
+    assert (stored.size_bytes, stored.sha256) == (size, hashlib.sha256(data).hexdigest())
+    beats: list[int] = []
+    got = store.get_file("k", tmp_path / "f", etag=stored.etag, beat=beats.append)
+    assert (tmp_path / "f").read_bytes() == data
+    assert (got.sha256, got.etag) == (stored.sha256, stored.etag)
+    assert beats[-1:] == ([size] if size else [])
+
+
+def test_a_stream_that_breaks_leaves_no_object_and_no_open_upload(store: Store) -> None:
+    with pytest.raises(ConnectionResetError):
+        store.put_stream("k", Breaking(3 * CHUNK_BYTES))
+    assert store.head("k") is None
+    assert "Uploads" not in boto3.client("s3", region_name="us-east-1").list_multipart_uploads(Bucket="bucket")
+
+
+def test_a_file_that_was_replaced_is_not_mistaken_for_the_one_announced(store: Store, tmp_path: Path) -> None:
+    first = store.put_stream("k", io.BytesIO(b"first"))
+    store.put_bytes("k", b"second")
+    with pytest.raises(FileReplaced):
+        store.get_file("k", tmp_path / "f", etag=first.etag)
+
+
+def test_what_is_not_there_is_said_so(store: Store, tmp_path: Path) -> None:
+    assert store.head("nothing") is None
+    with pytest.raises(NotThere, match="nothing"):
+        store.get_bytes("nothing")
+    with pytest.raises(NotThere, match="nothing"):
+        store.get_file("nothing", tmp_path / "f")
+    store.delete("nothing")
+
+
+def test_listing_and_deleting_go_by_prefix(store: Store) -> None:
+    for key in ("a/1", "a/2", "b/1"):
+        store.put_bytes(key, b"x")
+    assert [one.key for one in store.list("a/")] == ["a/1", "a/2"]
+    assert store.delete_prefix("a/") == 2
+    assert [one.key for one in store.list("")] == ["b/1"]
+
+
+def test_a_server_that_is_away_is_unreachable() -> None:
+    away = Store("bucket", endpoint="http://127.0.0.1:1", access_key="k", secret_key="s")
+    with pytest.raises(Unreachable, match="S3"):
+        away.head("k")
