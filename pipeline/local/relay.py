@@ -130,7 +130,7 @@ class Deliveries:
                 self._handle(event, None)
                 break
             except Exception as error:
-                log.warning("the Lambda failed", error=str(error), event=path.stem)
+                log.warning("the Lambda failed", error=str(error), spooled=path.stem)
                 if pause is None:
                     letter = {"event": event, "error": f"{type(error).__name__}: {error}"}
                     (self._dead / path.name).write_text(json.dumps(letter, indent=2))
