@@ -167,7 +167,7 @@ class Store:
         digest, done = hashlib.sha256(), 0
         with path.open("wb") as file:
             while done < there.size_bytes:
-                body = self._range(key, done, min(done + RANGE_BYTES, there.size_bytes) - 1, etag or there.etag)
+                body = self.get_range(key, done, min(done + RANGE_BYTES, there.size_bytes) - 1, etag or there.etag)
                 file.write(body)
                 digest.update(body)
                 done += len(body)
@@ -177,7 +177,8 @@ class Store:
             raise FileReplaced
         return Stored(key, done, there.etag, there.modified, there.content_type, digest.hexdigest())
 
-    def _range(self, key: str, first: int, last: int, etag: str) -> bytes:
+    def get_range(self, key: str, first: int, last: int, etag: str) -> bytes:
+        """Bytes ``first`` to ``last`` (both included) of an object. Raises FileReplaced if its ETag is not ``etag``."""
         with _unreachable():
             try:
                 got = self._s3.get_object(
