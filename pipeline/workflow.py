@@ -104,6 +104,7 @@ class DatasetQueue:
     def __init__(self, run: QueueRun) -> None:
         self._waiting = deque(run.waiting)
         self._running: ImportRef | None = None
+        self._register = asyncio.Lock()  # first come, first served: registrations keep the order of the events
 
     @workflow.run
     async def run(self, run: QueueRun) -> None:
@@ -134,7 +135,8 @@ class DatasetQueue:
     async def enqueue(self, arrival: Arrival) -> None:
         """An object arrived, perhaps not for the first time; the ledger knows whether it still has to be imported."""
         try:
-            registration = await _step(REGISTER, arrival, limit=timedelta(minutes=1), summary=arrival.key)
+            async with self._register:
+                registration = await _step(REGISTER, arrival, limit=timedelta(minutes=1), summary=arrival.key)
         except ActivityError as error:
             workflow.logger.warning("%s could not be registered; reconciliation will: %s", arrival.key, error.__cause__)
             return
@@ -294,4 +296,4 @@ def _cause(error: BaseException) -> str:
     """What the user is told of a failure: the innermost message, which the activity worded for that."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error)
+    return error.message if isinstance(error, FailureError) else str(error)

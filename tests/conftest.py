@@ -31,6 +31,11 @@ from pipeline.store import Store
 FOLDERS = ("unit", "integration", "e2e")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--record-histories`` keeps what the workflow tests play, for the replay test."""
+    parser.addoption("--record-histories", action="store_true", help="write tests/histories/*.json anew")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test's kind is the folder it lies in."""
     for item in items:

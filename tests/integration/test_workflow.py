@@ -1,0 +1,338 @@
+"""The order of things, on a real Temporal server, with stand-ins of the same name for the steps.
+
+What the steps do is tested elsewhere; here it is which follows which, how many run at once, what happens when one fails.
+``pytest --record-histories`` keeps the histories of these runs in tests/histories, where the replay test finds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import activity
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.worker import Worker
+
+from pipeline.contracts import (
+    ENQUEUE_SIGNAL,
+    QUEUE_WORKFLOW,
+    Arrival,
+    Delivery,
+    Ending,
+    ImportRef,
+    Outcome,
+    PartRef,
+    PartResult,
+    Plan,
+    Progress,
+    QueueRun,
+    Registration,
+    State,
+    Told,
+    Verdict,
+    dataset_of,
+    import_workflow_id,
+    notify_workflow_id,
+    queue_workflow_id,
+)
+from pipeline.local import temporal
+from pipeline.local.stack import Stack
+from pipeline.workflow import DatasetQueue, ImportFile, TellUser
+
+QUEUE = "bulkhead"
+
+
+class Steps:
+    """Stand-ins that note what was asked of them. Attributes say how the next import behaves."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.endings: dict[str, Ending] = {}
+        self.verdict = Verdict(records=400, errors=0, warnings=0)
+        self.plan = Plan(records=400, batches=2, parts=1, waves=(1,), parallel=2)
+        self.before_part: Callable[[int], None] = lambda part_no: None
+        self.validate_seconds = 0.0
+        self.busy = 0
+        self.busiest = 0
+        self._lock = threading.Lock()
+
+    @activity.defn
+    def register(self, arrival: Arrival) -> Registration:
+        import_id, dataset = arrival.key.rpartition("/")[2], str(dataset_of(arrival.key))
+        done = import_id in self.endings
+        return Registration(ImportRef(import_id, dataset, arrival.bucket, arrival.key, "etag"), admitted=not done)
+
+    @activity.defn
+    def validate(self, ref: ImportRef) -> Verdict:
+        self.log.append(f"validate {ref.import_id}")
+        time.sleep(self.validate_seconds)
+        return self.verdict
+
+    @activity.defn
+    def prepare(self, ref: ImportRef) -> Plan:
+        self.log.append(f"prepare {ref.import_id}")
+        return self.plan
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def load_part(self, part: PartRef) -> PartResult:
+        with self._lock:
+            self.busy += 1
+            self.busiest = max(self.busiest, self.busy)
+        try:
+            self.before_part(part.part_no)
+            self.log.append(f"load {part.ref.import_id} {part.part_no}")
+        finally:
+            with self._lock:
+                self.busy -= 1
+        return PartResult(inserted=1)
+
+    @activity.defn
+    def finish(self, ending: Ending) -> Outcome:
+        self.log.append(f"finish {ending.ref.import_id}")
+        self.endings[ending.ref.import_id] = ending
+        return Outcome(ending.ref.import_id, ending.state or State.SUCCEEDED, ending.reason)
+
+    @activity.defn
+    def addressees(self, outcome: Outcome) -> Told:
+        return Told((Delivery(outcome.import_id, "webhook", "http://a"), Delivery(outcome.import_id, "email", "b")))
+
+    @activity.defn
+    def deliver(self, delivery: Delivery) -> None:
+        if delivery.channel == "webhook":
+            raise ApplicationError("gone", non_retryable=True)
+        self.log.append(f"told {delivery.import_id} {delivery.target}")
+
+    @property
+    def all(self) -> list[Callable[..., Any]]:
+        return [self.register, self.validate, self.prepare, self.load_part, self.finish, self.addressees, self.deliver]
+
+
+class Orchestra:
+    """A client and a worker on this test's own namespace."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.steps = Steps()
+
+    async def announce(self, import_id: str, dataset: str = "places") -> WorkflowHandle[Any, Any]:
+        return await self.client.start_workflow(
+            QUEUE_WORKFLOW,
+            QueueRun(dataset),
+            id=queue_workflow_id(dataset),
+            task_queue=QUEUE,
+            start_signal=ENQUEUE_SIGNAL,
+            start_signal_args=[Arrival("b", f"incoming/{dataset}/{import_id}")],
+        )
+
+    def import_run(self, import_id: str) -> WorkflowHandle[Any, Outcome]:
+        return self.client.get_workflow_handle(import_workflow_id(import_id), result_type=Outcome)
+
+    async def import_file(self, import_id: str, dataset: str = "places") -> Outcome:
+        await (await self.announce(import_id, dataset)).result()
+        return await self.import_run(import_id).result()
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> Callable[[WorkflowHandle[Any, Any], str], Coroutine[Any, Any, None]]:
+    """Keep a run's history under a name, if the run of the tests is asked to."""
+    folder = Path(__file__).parents[1] / "histories"
+
+    async def keep(handle: WorkflowHandle[Any, Any], name: str) -> None:
+        if request.config.getoption("--record-histories"):
+            folder.mkdir(exist_ok=True)
+            events = json.loads((await handle.fetch_history()).to_json())
+            (folder / f"{name}.json").write_text(json.dumps(_of_no_machine(events), indent=1) + "\n")
+
+    return keep
+
+
+def _of_no_machine(value: Any) -> Any:
+    """A history without what only says where it was recorded: paths in stack traces, the names of processes."""
+    if isinstance(value, dict):
+        return {name: _of_no_machine(one) for name, one in value.items() if name not in ("stackTrace", "identity")}
+    return [_of_no_machine(one) for one in value] if isinstance(value, list) else value
+
+
+@pytest.fixture
+def play(stack: Stack, namespace: str) -> Callable[[Callable[[Orchestra], Coroutine[Any, Any, None]]], None]:
+    """Run a coroutine against a worker."""
+
+    @asynccontextmanager
+    async def orchestra() -> AsyncIterator[Orchestra]:
+        client = await Client.connect(temporal.address(stack.home), namespace=namespace)
+        one = Orchestra(client)
+        with ThreadPoolExecutor(16) as pool:
+            async with Worker(
+                client,
+                task_queue=QUEUE,
+                workflows=[DatasetQueue, ImportFile, TellUser],
+                activities=one.steps.all,
+                activity_executor=pool,
+            ):
+                yield one
+
+    def run(story: Callable[[Orchestra], Coroutine[Any, Any, None]]) -> None:
+        async def told() -> None:
+            async with orchestra() as one:
+                await story(one)
+
+        asyncio.run(told())
+
+    return run
+
+
+def test_a_good_file_goes_the_whole_way_in_order(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        outcome = await o.import_file("one")
+        assert outcome == Outcome("one", State.SUCCEEDED)
+        assert o.steps.log[:4] == ["validate one", "prepare one", "load one 1", "finish one"]
+        assert o.steps.endings["one"].state is None  # the counts decide
+        await o.client.get_workflow_handle(notify_workflow_id("one")).result()
+        assert "told one b" in o.steps.log  # though the webhook's receiver is gone
+        await record(o.import_run("one"), "import_succeeded")
+        await record(o.client.get_workflow_handle(queue_workflow_id("places")), "queue_of_one")
+        await record(o.client.get_workflow_handle(notify_workflow_id("one")), "notify_one_receiver_gone")
+
+    play(story)
+
+
+def test_a_rejected_file_is_not_loaded_its_workflow_fails_and_the_user_is_told(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.verdict = Verdict(records=400, errors=3, warnings=1)
+        with pytest.raises(WorkflowFailureError) as caught:
+            await o.import_file("one")
+        assert isinstance(caught.value.cause, ApplicationError)
+        assert (caught.value.cause.type, caught.value.cause.message) == ("rejected", "3 errors")
+        assert o.steps.endings["one"].state is State.REJECTED
+        await o.client.get_workflow_handle(notify_workflow_id("one")).result()
+        assert o.steps.log == ["validate one", "finish one", "told one b"]
+        await record(o.import_run("one"), "import_rejected")
+
+    play(story)
+
+
+def test_one_dataset_imports_one_file_at_a_time_and_a_rejected_one_holds_up_nothing(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.verdict = Verdict(records=1, errors=1, warnings=0)
+        o.steps.validate_seconds = 0.5
+        queue = await o.announce("one")
+        await o.announce("two")
+        await o.announce("three")
+        await queue.result()
+        assert [line for line in o.steps.log if not line.startswith("told")] == [
+            *("validate one", "finish one", "validate two", "finish two", "validate three", "finish three")
+        ]
+        await record(queue, "queue_of_three")
+
+    play(story)
+
+
+def test_different_datasets_go_side_by_side(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.validate_seconds = 1.0
+        await asyncio.gather(o.import_file("one", "places"), o.import_file("two", "records"))
+        assert sorted(o.steps.log[:2]) == ["validate one", "validate two"]
+
+    play(story)
+
+
+def test_the_same_event_five_times_makes_one_run(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.validate_seconds = 0.3
+        queues = await asyncio.gather(*(o.announce("one") for _ in range(5)))
+        await queues[0].result()
+        await (await o.announce("one")).result()  # and once more when it is long over
+        assert o.steps.log.count("validate one") == 1
+
+    play(story)
+
+
+def test_at_most_so_many_parts_at_once_and_no_wave_before_the_one_before_it(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.plan = Plan(records=4000, batches=20, parts=10, waves=(1, 4, 10), parallel=3)
+        o.steps.before_part = lambda part_no: time.sleep(0.1)
+        await o.import_file("one")
+        loaded = [int(line.rpartition(" ")[2]) for line in o.steps.log if line.startswith("load")]
+        assert (loaded[:1], sorted(loaded[1:4]), sorted(loaded[4:])) == ([1], [2, 3, 4], [5, 6, 7, 8, 9, 10])
+        assert o.steps.busiest == 3
+        assert await o.import_run("one").query("progress", result_type=Progress) == Progress(State.SUCCEEDED)
+        await record(o.import_run("one"), "import_in_waves")
+
+    play(story)
+
+
+def test_a_passing_fault_is_tried_again(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        tries: list[int] = []
+
+        def fail_twice(part_no: int) -> None:
+            tries.append(part_no)
+            if len(tries) < 3:
+                raise ApplicationError("the database is away", type="Unreachable")
+
+        o.steps.before_part = fail_twice
+        assert (await o.import_file("one")).state is State.SUCCEEDED
+        assert len(tries) == 3
+
+    play(story)
+
+
+def test_a_lasting_fault_of_the_system_fails_the_import_and_says_why(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        def fail(part_no: int) -> None:
+            if part_no == 2:
+                raise ApplicationError("the part is damaged", type="DamagedPart", non_retryable=True)
+
+        o.steps.plan = Plan(records=1000, batches=5, parts=5, waves=(5,), parallel=2)
+        o.steps.before_part = fail
+        with pytest.raises(WorkflowFailureError):
+            await o.import_file("one")
+        assert o.steps.endings["one"] == Ending(o.steps.endings["one"].ref, State.FAILED, "the part is damaged")
+        await record(o.import_run("one"), "import_failed")
+
+    play(story)
+
+
+def test_cancel_lets_the_begun_parts_end_starts_no_other_and_closes_the_books(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.plan = Plan(records=20_000, batches=100, parts=50, waves=(50,), parallel=2)
+        o.steps.before_part = lambda part_no: time.sleep(0.2)
+        queue = await o.announce("one")
+        while len(o.steps.log) < 6:
+            await asyncio.sleep(0.05)
+        await o.import_run("one").cancel()
+        await queue.result()
+        with pytest.raises(WorkflowFailureError) as caught:
+            await o.import_run("one").result()
+        assert isinstance(caught.value.cause, CancelledError)
+        assert o.steps.endings["one"].state is State.CANCELED
+        closed = o.steps.log.index("finish one")
+        assert not [line for line in o.steps.log[closed:] if line.startswith("load")]
+        assert closed < 20
+        await record(o.import_run("one"), "import_canceled")
+
+    play(story)
+
+
+def test_a_long_load_goes_on_in_a_new_run_before_its_history_grows_too_long(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        parts = 1200
+        o.steps.plan = Plan(records=parts, batches=parts, parts=parts, waves=(parts,), parallel=16)
+        await (await o.announce("one")).result()
+        loaded = [int(line.rpartition(" ")[2]) for line in o.steps.log if line.startswith("load")]
+        assert sorted(loaded) == list(range(1, parts + 1))
+        last = await o.import_run("one").describe()
+        first = await o.import_run("one").fetch_history()
+        assert last.raw_description.workflow_execution_info.first_run_id != last.run_id
+        assert len(first.events) < 8_000
+
+    play(story)
