@@ -1,0 +1,22 @@
+"""The command line, `bulkhead`: composition root of what people type.
+
+Data goes to stdout and everything else to stderr, so that every command can stand in a pipe; the exit codes are in
+app.py. What is heavy to import (Great Expectations, DuckDB, SQLAlchemy, Temporal) is imported by the commands that need
+it, so that the others answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from io import TextIOWrapper
+
+
+def main() -> None:
+    """Entry point of ``bulkhead`` and ``python -m pipeline.cli``."""
+    from pipeline.cli import imports, offline, outcomes, server  # noqa: F401 (they register their commands)
+    from pipeline.cli.app import app
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what the terminal's encoding cannot show is spelled out, not a crash
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="bulkhead")

@@ -1,0 +1,142 @@
+"""What all commands share: how an error becomes an exit code and one sentence, and where the server and its key are.
+
+0 ok    1 error    2 usage    3 rejected by validation    4 partially succeeded    5 canceled
+6 timed out waiting    7 unreachable    130 interrupted
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from pipeline.contracts import State
+from pipeline.errors import BulkheadError, FileIsWrong, NotUsable, Unreachable
+
+if TYPE_CHECKING:
+    from pipeline.client import Client
+
+
+ImportId = Annotated[str, typer.Argument(metavar="ID", help="The import's id, as `upload` and `list` print it.")]
+
+
+class Exit(IntEnum):
+    """The exit codes; scripts rely on them."""
+
+    OK = 0
+    ERROR = 1
+    USAGE = 2
+    REJECTED = 3
+    PARTIAL = 4
+    CANCELED = 5
+    TIMED_OUT = 6
+    UNREACHABLE = 7
+    INTERRUPTED = 130
+
+
+OF_STATE: Mapping[State, Exit] = {
+    State.SUCCEEDED: Exit.OK,
+    State.DUPLICATE: Exit.OK,
+    State.PARTIALLY_SUCCEEDED: Exit.PARTIAL,
+    State.REJECTED: Exit.REJECTED,
+    State.CANCELED: Exit.CANCELED,
+    State.FAILED: Exit.ERROR,
+    State.EXPIRED: Exit.ERROR,
+}
+"""What a final state means to a script."""
+
+
+class TableFormat(StrEnum):
+    """How findings are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+class Commands(TyperGroup):
+    """All commands; the one place of the command line where errors are caught."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. Raises typer.Exit with the code that fits."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        except BulkheadError as error:
+            give_up(error)
+
+
+def give_up(error: BulkheadError) -> NoReturn:
+    """Say what went wrong, and end with its code."""
+    from pipeline.client import ApiError, TimedOut
+    from pipeline.terminal import say
+
+    say(f"bulkhead: {error}", "red")
+    if isinstance(error, ApiError) and error.status in (401, 403):
+        say("The key is taken from BULKHEAD_API_KEY; `bulkhead up` keeps one for this machine under BULKHEAD_HOME.")
+    if isinstance(error, FileIsWrong) and error.hint:
+        say(error.hint)
+    codes = {TimedOut: Exit.TIMED_OUT, Unreachable: Exit.UNREACHABLE, FileIsWrong: Exit.REJECTED}
+    raise typer.Exit(next((code for kind, code in codes.items() if isinstance(error, kind)), Exit.ERROR)) from error
+
+
+app = typer.Typer(
+    name="bulkhead",
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"bulkhead {version('bulkhead')}")
+        except PackageNotFoundError:
+            typer.echo("bulkhead, run from its checkout without being installed")
+        raise typer.Exit
+
+
+@app.callback()
+def bulkhead(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Get every record of a hierarchical file into the warehouse, or learn exactly which did not get there and why.
+
+    Exit codes: 0 ok, 1 error, 2 usage, 3 rejected by validation, 4 partially succeeded, 5 canceled, 6 timed out
+    waiting, 7 unreachable, 130 interrupted.
+    """
+
+
+def client() -> Client:
+    """The server that the settings name, with the key that they hold."""
+    from pipeline.client import Client
+    from pipeline.settings import load_settings
+
+    settings = load_settings()
+    return Client(settings.url, settings.api_key)
+
+
+def deliver(chunks: Iterable[bytes], output: Path | None) -> None:
+    """Put a file where it is wanted: at ``output``, or on stdout."""
+    from pipeline.terminal import print_chunks, say, write_file
+
+    if output is None:
+        print_chunks(chunks)
+    else:
+        try:
+            write_file(output, chunks)
+        except OSError as error:
+            raise NotUsable(f"Cannot write {output}: {error.strerror}.") from error
+        say(f"Written to {output}.")

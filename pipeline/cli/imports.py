@@ -1,0 +1,173 @@
+"""Commands that start, follow and stop imports, over the HTTP API as any other client might."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from pipeline.cli.app import OF_STATE, Exit, ImportId, app, client
+from pipeline.contracts import State
+from pipeline.errors import NotUsable
+
+if TYPE_CHECKING:
+    from pipeline.client import Client, Import
+
+Timeout = Annotated[float | None, typer.Option(help="Stop waiting after so many seconds (exit 6).", min=0)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+@app.command(rich_help_panel="Imports")
+def upload(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, allow_dash=True, help="A file, or - for stdin.")],
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="The dataset that it is for.")] = "records",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the import's end; its outcome is the exit code.")
+    ] = False,
+    filename: Annotated[str | None, typer.Option(help="The file's name, if stdin is not CSV.")] = None,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload a file and start its import; prints the import's id.
+
+    Example: `bulkhead upload places.csv -d places --wait`
+    """
+    from pipeline.terminal import print_json, print_line, say
+
+    server = client()
+    made = _send(server, file, dataset, filename)
+    if not as_json:
+        print_line(made["id"])
+        sys.stdout.flush()  # whoever reads our output may go on from here
+    if wait:
+        made = _follow(server, made["id"], timeout)
+        _tell(made)
+    else:
+        say(f"Accepted. Watch it: bulkhead watch {made['id']}")
+    if as_json:
+        print_json(made)
+    raise typer.Exit(OF_STATE[State(made["state"])] if wait else Exit.OK)
+
+
+def _send(server: Client, file: Path, dataset: str, filename: str | None) -> Import:
+    """The import that the server made of the file; what is no regular file is sent as it comes."""
+    from pipeline.terminal import following, say
+
+    try:
+        with ExitStack() as stack:
+            source: Path | BinaryIO = file
+            if str(file) == "-":
+                source, filename = sys.stdin.buffer, filename or "stdin.csv"
+            elif not file.is_file():
+                source, filename = stack.enter_context(file.open("rb")), filename or file.name
+            progress = stack.enter_context(following())
+            made = server.upload(source, dataset, filename=filename, on_sent=progress.sent)
+            progress.uploaded()
+            return made
+    except KeyboardInterrupt:
+        say("Interrupted: the upload was broken off, nothing is imported.")
+        raise
+    except OSError as error:
+        raise NotUsable(f"Cannot read {file}: {error.strerror}.") from error
+
+
+@app.command(rich_help_panel="Imports")
+def status(import_id: ImportId, as_json: AsJson = False) -> None:
+    """Show where an import stands.
+
+    Example: `bulkhead status 01990b3c-...`
+    """
+    _show(client().get(import_id), as_json)
+
+
+@app.command(rich_help_panel="Imports")
+def watch(import_id: ImportId, timeout: Timeout = None, as_json: AsJson = False) -> None:
+    """Follow an import to its end; its outcome is the exit code. Ctrl-C stops watching, not the import.
+
+    Example: `bulkhead watch 01990b3c-... --timeout 60`
+    """
+    ended = _follow(client(), import_id, timeout)
+    _show(ended, as_json)
+    raise typer.Exit(OF_STATE[State(ended["state"])])
+
+
+def _follow(server: Client, import_id: str, timeout: float | None) -> Import:
+    """The import at its end. Ctrl-C lets go of it: the import goes on without us."""
+    from pipeline.client import TimedOut
+    from pipeline.terminal import following, say
+
+    try:
+        with following() as progress:
+            return server.wait(import_id, on_progress=progress.seen, timeout=timeout)
+    except KeyboardInterrupt:
+        say(f"No longer watching import {import_id}; it goes on. Watch it again: bulkhead watch {import_id}")
+        raise
+    except TimedOut:
+        say(f"It goes on. Watch it again: bulkhead watch {import_id}")
+        raise
+
+
+def _show(shown: Import, as_json: bool) -> None:
+    from pipeline.terminal import import_table, out, print_json
+
+    if as_json:
+        print_json(shown)
+    else:
+        out().print(import_table(shown))
+
+
+def _tell(ended: Import) -> None:
+    """The end of an import, for whoever watches, and where to go from there."""
+    from pipeline.terminal import err, import_table, say
+
+    err().print(import_table(ended))
+    if ended.get("findings", {}).get("errors"):
+        say(f"See what is wrong: bulkhead errors {ended['id']}")
+    elif ended["counts"].get("failed"):
+        say(f"See which records failed: bulkhead results {ended['id']}")
+
+
+@app.command(name="list", rich_help_panel="Imports")
+def list_imports(
+    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this dataset's.")] = None,
+    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List imports, newest first.
+
+    Example: `bulkhead list -d places --state rejected`
+    """
+    from pipeline.terminal import out, print_json, rows_table
+
+    found = list(islice(client().list(dataset=dataset, state=state), limit))
+    if as_json:
+        print_json(found)
+        return
+    columns = ("id", "dataset", "state", "file", "records", "findings", "created")
+    out().print(rows_table(columns, [_line(one) for one in found]))
+
+
+def _line(one: Import) -> tuple[Any, ...]:
+    found, counts = one["findings"], one["counts"]
+    name = one["source"]["filename"]
+    return one["id"], one["dataset"], one["state"], name, counts["total"], found["errors"], one["created_at"]
+
+
+@app.command(rich_help_panel="Imports")
+def cancel(import_id: ImportId, as_json: AsJson = False) -> None:
+    """Cancel an import; what is loaded stays, and its counts say what.
+
+    Example: `bulkhead cancel 01990b3c-...`
+    """
+    from pipeline.terminal import print_json, print_line
+
+    asked = client().cancel(import_id)
+    if as_json:
+        print_json(asked)
+    else:
+        print_line(f"{asked['id']} {asked['state']}")

@@ -1,0 +1,149 @@
+"""Commands that fetch what came of imports: findings, reports, failed records, and the records in the warehouse."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.app import ImportId, TableFormat, app, client, deliver
+from pipeline.errors import NotUsable
+
+if TYPE_CHECKING:
+    from pipeline.client import Client
+
+ON_SCREEN_ROWS = 50
+"""As many findings as a screen is good for; the files hold all of them."""
+
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.")]
+
+
+class ResultsFormat(StrEnum):
+    """How failed records are printed."""
+
+    CSV = "csv"
+    JSON = "json"
+
+
+class RowsFormat(StrEnum):
+    """How the rows of a query are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+@app.command(rich_help_panel="Imports")
+def errors(
+    import_id: ImportId,
+    form: Annotated[TableFormat, typer.Option("--format", help="csv and json hold every finding.")] = TableFormat.TABLE,
+    code: Annotated[str | None, typer.Option(help="Only findings of this code, such as missing_parent.")] = None,
+    output: Output = None,
+) -> None:
+    """Print what validation found wrong, row by row.
+
+    Example: `bulkhead errors 01990b3c-... --format csv > findings.csv`
+    """
+    server = client()
+    if form is not TableFormat.TABLE:
+        deliver(server.errors_file(import_id, form, code=code), output)
+        return
+    if output is not None:
+        raise typer.BadParameter("a table is for the screen; add --format csv or json", param_hint="--output")
+    _show_findings(server, import_id, code)
+
+
+def _show_findings(server: Client, import_id: str, code: str | None) -> None:
+    from pipeline.terminal import findings_table, out, say
+
+    pages = server.error_pages(import_id, code=code)
+    first = next(pages)
+    items = list(islice(chain(first["items"], *(page["items"] for page in pages)), ON_SCREEN_ROWS))
+    if not items:
+        say("No findings.")
+        return
+    out().print(findings_table(items))
+    if first["total"] > len(items):
+        say(f"{len(items):,} of {first['total']:,} findings. All of them: bulkhead errors {import_id} --format csv")
+
+
+@app.command(rich_help_panel="Imports")
+def report(
+    import_id: ImportId,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Download it into this folder.")] = None,
+) -> None:
+    """Print the address of an import's validation report, or download it with all findings.
+
+    Example: `bulkhead report 01990b3c-... --output report/`
+    """
+    from pipeline.terminal import print_line, say, write_file
+
+    server = client()
+    if output is None:
+        print_line(server.report_url(import_id))
+        return
+    try:
+        for name, content in server.report(import_id):
+            write_file(output / name, [content])
+        for form in ("csv", "json", "parquet"):
+            write_file(output / f"findings.{form}", server.errors_file(import_id, form))
+    except OSError as error:
+        raise NotUsable(f"Cannot write into {output}: {error.strerror}.") from error
+    say(f"Written to {output}.")
+    print_line(str(output / "index.html"))
+
+
+@app.command(rich_help_panel="Imports")
+def results(
+    import_id: ImportId,
+    form: Annotated[ResultsFormat, typer.Option("--format", help="How to print them.")] = ResultsFormat.CSV,
+    output: Output = None,
+) -> None:
+    """Print the records that the warehouse refused, each with the reason.
+
+    Example: `bulkhead results 01990b3c-... --output failed.csv`
+    """
+    deliver(client().results(import_id, file_format=form), output)
+
+
+@app.command(rich_help_panel="Records")
+def sql(
+    query: Annotated[str, typer.Argument(metavar="SELECT", help="One SELECT over the schema warehouse.")],
+    form: Annotated[RowsFormat, typer.Option("--format", help="How to print the rows.")] = RowsFormat.TABLE,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many rows.")] = None,
+    output: Output = None,
+) -> None:
+    """Ask the warehouse; a read-only role runs the query.
+
+    Example: `bulkhead sql 'select name from warehouse.places where "parentId" is null' --format csv`
+    """
+    server = client()
+    if form is RowsFormat.PARQUET and output is None and sys.stdout.isatty():
+        raise typer.BadParameter("Parquet is not for the screen; add --output FILE", param_hint="--format")
+    if form in (RowsFormat.CSV, RowsFormat.PARQUET):
+        deliver(server.query_file(query, form, limit=limit), output)
+        return
+    if form is RowsFormat.TABLE and output is not None:
+        raise typer.BadParameter("a table is for the screen; choose another --format", param_hint="--output")
+    _print_rows(server.query(query, limit=limit), form, output)
+
+
+def _print_rows(answer: dict[str, Any], form: RowsFormat, output: Path | None) -> None:
+    from pipeline.terminal import as_json, out, print_json, rows_table, say
+
+    columns, rows = answer["columns"], answer["rows"]
+    if form is RowsFormat.TABLE:
+        out().print(rows_table(columns, rows))
+    else:
+        document = [dict(zip(columns, row, strict=True)) for row in rows]
+        if output is None:
+            print_json(document)
+        else:
+            deliver([as_json(document).encode()], output)
+    if answer.get("truncated"):
+        say(f"Only the first {len(rows):,} rows.")

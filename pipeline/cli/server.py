@@ -1,0 +1,211 @@
+"""Commands for whoever runs Bulkhead: the embedded stack, its processes one by one, and the keys.
+
+These stand beside the server, not in front of it: they use the settings, the database and Temporal directly.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from pipeline.cli.app import Commands, Exit, app
+from pipeline.errors import NotUsable, Unreachable
+
+if TYPE_CHECKING:
+    from pipeline.keys import Keys
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+keys_app = typer.Typer(cls=Commands, no_args_is_help=True, help="Make, list and revoke API keys.")
+app.add_typer(keys_app, name="key", rich_help_panel="Operation")
+
+
+class Role(StrEnum):
+    """What a key may do; each may also do what those before it may."""
+
+    READER = "reader"
+    UPLOADER = "uploader"
+    ADMIN = "admin"
+
+
+@app.command(rich_help_panel="Operation")
+def up(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="The web app's port.")] = None,
+    home: Annotated[Path | None, typer.Option(file_okay=False, help="Where all state is kept.")] = None,
+) -> None:
+    """Run everything on this machine until Ctrl-C: S3, PostgreSQL, Temporal, relay, worker and web app.
+
+    Example: `bulkhead up --port 9000 --home /srv/bulkhead`
+    """
+    from pipeline.local.up import run
+    from pipeline.settings import load_settings
+    from pipeline.terminal import say
+
+    settings = load_settings(home)
+    run(settings.home, port=port or settings.port, say=say)
+
+
+@app.command(rich_help_panel="Operation")
+def doctor(as_json: AsJson = False) -> None:
+    """Check what Bulkhead needs and say how to mend what is not right.
+
+    Example: `bulkhead doctor`
+    """
+    from pipeline.local.doctor import checks
+    from pipeline.settings import load_settings
+    from pipeline.terminal import cell, out, print_json
+
+    found = []
+    for result in checks(load_settings()):
+        found.append(result)
+        if not as_json:
+            mark, style = ("ok  ", "green") if result.ok else ("fail", "red")
+            out().print(cell(mark, style), cell(result.name, "bold"), cell(result.detail))
+            if not result.ok:
+                out().print(cell(f"     to mend it: {result.mend}"))
+    if as_json:
+        print_json([asdict(result) for result in found])
+    if not all(result.ok for result in found):
+        raise typer.Exit(Exit.ERROR)
+
+
+@app.command(rich_help_panel="Operation")
+def reconcile(as_json: AsJson = False) -> None:
+    """Look for files in S3 that no event announced, and start their imports; a worker does the looking.
+
+    Example: `bulkhead reconcile`
+    """
+    from pipeline.orchestrator import Orchestrator
+    from pipeline.settings import load_settings
+    from pipeline.terminal import print_json, print_line, working
+
+    settings = load_settings()
+    orchestrator = Orchestrator(settings.temporal_address, settings.temporal_namespace, settings.task_queue)
+    with working("Looking through incoming/ ..."):
+        found = orchestrator.reconcile()
+    if as_json:
+        print_json(asdict(found))
+    else:
+        print_line(f"{found.seen} objects looked at, {found.started} imports started, {found.expired} expired")
+
+
+@app.command(rich_help_panel="Operation")
+def worker() -> None:
+    """Run a worker until SIGTERM.
+
+    Example: `bulkhead worker`
+    """
+    from pipeline.worker import main
+
+    main()
+
+
+@app.command(rich_help_panel="Operation")
+def web() -> None:
+    """Run the web app and the API under gunicorn until SIGTERM.
+
+    Example: `bulkhead web`
+    """
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:web.gunicorn", "web:create_app()"]
+    os.execv(sys.executable, command)  # in our place, so that signals reach it
+
+
+@app.command(rich_help_panel="Operation")
+def migrate() -> None:
+    """Bring the database up to date: the ledger, the datasets' tables, the marts. Safe to repeat.
+
+    Example: `bulkhead migrate`
+    """
+    from pipeline.settings import load_settings
+    from pipeline.terminal import print_line
+    from pipeline.warehouse import migrate
+
+    settings = load_settings()
+    for line in migrate(_needed(settings.database_url), root=settings.datasets_root):
+        print_line(line)
+
+
+# --- keys ---
+
+
+@keys_app.command("create")
+def key_create(
+    name: Annotated[str, typer.Argument(help="Whose key it is, or what for.")],
+    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.UPLOADER,
+) -> None:
+    """Make a key and print it. It is shown this once: only a hash of it is kept.
+
+    Example: `bulkhead key create "nightly export" --role uploader`
+    """
+    from pipeline.terminal import print_line, say
+
+    with _keys() as keys:
+        text, _ = keys.create(name, role)
+    print_line(text)
+    say("Keep it: it is shown this once. It goes into BULKHEAD_API_KEY, or into the header Authorization: Bearer ...")
+
+
+@keys_app.command("list")
+def key_list(as_json: AsJson = False) -> None:
+    """List the keys there are, without their secrets.
+
+    Example: `bulkhead key list`
+    """
+    from pipeline.terminal import out, print_json, rows_table
+
+    with _keys() as keys:
+        rows = [key.to_json() for key in keys.list()]
+    if as_json:
+        print_json(rows)
+    else:
+        columns = ("id", "name", "role", "created_at", "last_used_at", "revoked_at")
+        out().print(rows_table(columns, [[row[name] for name in columns] for row in rows]))
+
+
+@keys_app.command("revoke")
+def key_revoke(
+    key_id: Annotated[UUID, typer.Argument(metavar="ID", help="The key's id, as `key list` prints it.")],
+) -> None:
+    """Revoke a key: from now on it opens nothing.
+
+    Example: `bulkhead key revoke 01990b3c-...`
+    """
+    from pipeline.terminal import say
+
+    with _keys() as keys:
+        if not keys.revoke(str(key_id)):
+            raise NotUsable(f"There is no key {key_id} that could be revoked.")
+    say(f"Revoked {key_id}.")
+
+
+@contextmanager
+def _keys() -> Iterator[Keys]:
+    """The keys in the database of the settings."""
+    from sqlalchemy.exc import OperationalError
+
+    from pipeline import warehouse
+    from pipeline.keys import Keys
+    from pipeline.settings import load_settings
+
+    engine = warehouse.connect(_needed(load_settings().database_url), pool_size=1, name="bulkhead key")
+    try:
+        yield Keys(engine)
+    except OperationalError as error:
+        raise Unreachable(f"PostgreSQL does not answer: {error.orig}") from error
+    finally:
+        engine.dispose()
+
+
+def _needed(database_url: str) -> str:
+    if not database_url:
+        raise NotUsable("DATABASE_URL is not set, and no embedded stack has left one under BULKHEAD_HOME: bulkhead up.")
+    return database_url

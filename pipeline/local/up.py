@@ -1,0 +1,97 @@
+"""`bulkhead up`: the stack in the foreground, with a key for whoever sits at this machine, until it is told to stop.
+
+The key is made once and kept in ``local-key`` in the home, for its owner's eyes only; commands on this machine find it
+in ``stack.env`` while the stack runs. The sign-in link carries a token that works once.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+
+from pipeline import warehouse
+from pipeline.keys import Key, Keys, Role
+from pipeline.local.stack import Stack
+from pipeline.local.state import write_private
+from pipeline.settings import environment
+
+KEY_FILE = "local-key"
+KEY_NAME = "local administrator"
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Say = Callable[[str], None]
+
+
+def run(home: Path, *, port: int | None, say: Say) -> None:
+    """Start the stack, say where it is, and keep it up until Ctrl-C or SIGTERM; then stop it.
+
+    Raises what Stack raises.
+    """
+    stop_on_signals()
+    stack = local_stack(home, port=port, say=say)
+    try:
+        stack.start()
+        say(f"\n  Bulkhead is at  {stack.environment['BULKHEAD_URL']}")
+        say(f"  sign in         {sign_in_url(stack)}  (works once)")
+        say(f"  its state is in {stack.home.path}; Ctrl-C stops it\n")
+        stack.wait()
+    except KeyboardInterrupt:
+        say("Stopping ...")
+    finally:
+        stack.stop()
+    say("Stopped. The data stay where they are.")
+
+
+def local_stack(home: Path, *, port: int | None = None, say: Say) -> Stack:
+    """A stack whose database is migrated and holds a key for this machine; not started yet."""
+
+    def prepare(given: Mapping[str, str]) -> Mapping[str, str]:
+        warehouse.migrate(given["DATABASE_URL"])
+        return {"BULKHEAD_API_KEY": local_key(home, given["DATABASE_URL"])[0]}
+
+    return Stack(home, port=port, environ=environment(), prepare=prepare, say=say)
+
+
+def local_key(home: Path, database_url: str) -> tuple[str, Key]:
+    """This machine's administrator key: the one in the home while it is good, else a new one."""
+    engine = warehouse.connect(database_url, pool_size=1, name="bulkhead up")
+    try:
+        keys, file = Keys(engine), home / KEY_FILE
+        text = file.read_text().strip() if file.is_file() else ""
+        key = keys.check(text)
+        if key is None:
+            text, key = keys.create(KEY_NAME, Role.ADMIN)
+            write_private(file, text + "\n")
+        return text, key
+    finally:
+        engine.dispose()
+
+
+def sign_in_url(stack: Stack) -> str:
+    """A link that signs its first visitor in as this machine's administrator."""
+    database_url = stack.environment["DATABASE_URL"]
+    _, key = local_key(stack.home.path, database_url)
+    engine = warehouse.connect(database_url, pool_size=1, name="bulkhead up")
+    try:
+        token = Keys(engine).sign_in_token(key.id)
+    finally:
+        engine.dispose()
+    return f"{stack.environment['BULKHEAD_URL']}/sign-in?token={token}"
+
+
+def stop_on_signals() -> None:
+    """Make the signals that mean "stop" interrupt us, once: what follows is the stopping, which nothing may stop.
+
+    What was ignored stays ignored, as nohup and a shell's background jobs want it.
+    """
+    for one in STOP_SIGNALS:
+        if signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    for one in STOP_SIGNALS:
+        signal.signal(one, signal.SIG_IGN)
+    raise KeyboardInterrupt
