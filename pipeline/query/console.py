@@ -1,0 +1,181 @@
+"""People's own SQL, run so that it can neither write, nor hog, nor look beyond what it was given.
+
+Each query gets a connection of its own, as the login role that may only read the schema ``warehouse``, a read-only
+transaction, PostgreSQL's own time limit, and a watchdog outside that ends it at its deadline even if it lifted that
+limit. Rows come through a server-side cursor, so a billion of them cost no more memory than the page that is kept.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.sql import SQL, Composed
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from pipeline.errors import NotUsable, Unreachable
+from pipeline.query.guard import Refused, guarded
+from pipeline.sqlfiles import load
+
+FETCH_ROWS = 100
+ROW_BYTES_MAX = 256 << 10
+ANSWER_BYTES_MAX = 16 << 20
+GRACE_SECONDS = 0.25
+"""PostgreSQL's own limit comes first; the watchdog bites this much later."""
+
+
+class Stopped(NotUsable):
+    """The query took too long and was stopped."""
+
+
+class TooMuch(NotUsable):
+    """The query needs more than a query may have."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of an answer; ``type`` is PostgreSQL's name of it."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a query gave. ``truncated``: there was more than the limits let through."""
+
+    columns: tuple[Column, ...]
+    rows: list[tuple[Any, ...]]
+    truncated: bool
+    seconds: float
+
+
+class Console:
+    """Runs people's queries on an engine that logs in as the reader role. Safe to share between threads.
+
+    As many run at once as the engine has connections; who comes later waits for a while.
+    """
+
+    def __init__(self, engine: Engine, *, seconds: float, rows_max: int) -> None:
+        self._engine = engine
+        self._seconds = seconds
+        self.rows_max = rows_max
+
+    def run(self, sql: str, *, limit: int | None = None) -> Answer:
+        """The first ``limit`` rows that ``sql`` gives, at most ``rows_max`` of them and 16 MiB.
+
+        Raises Refused (not a SELECT, or wrong), Stopped (too slow), TooMuch (too large), Unreachable (no connection).
+        """
+        query = guarded(sql)
+        rows_max = min(limit or self.rows_max, self.rows_max)
+        began = time.monotonic()
+        with self._fresh_connection() as connection, self._complaints(), _Watchdog(connection, self._seconds):
+            limits = SQL(load("queries/console_limits"))
+            connection.execute(limits.format(milliseconds=str(int(self._seconds * 1000))))
+            columns, rows, truncated = _fetch(connection, _measured(query), rows_max)
+        return Answer(columns, rows, truncated, time.monotonic() - began)
+
+    @contextmanager
+    def _fresh_connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection that nobody used before and nobody will after: whatever a query set ends with it."""
+        try:
+            pooled = self._engine.connect()
+        except (OperationalError, PoolTimeoutError) as error:
+            raise Unreachable("No connection for queries is free. Try again in a moment.") from error
+        try:
+            raw: Any = pooled.connection.driver_connection
+            raw.rollback()
+            raw.read_only = True
+            yield raw
+        finally:
+            pooled.invalidate()
+            pooled.close()
+
+    @contextmanager
+    def _complaints(self) -> Iterator[None]:
+        """What PostgreSQL says, in our families of errors."""
+        try:
+            yield
+        except pg.QueryCanceled as error:
+            raise Stopped(
+                f"The query was stopped after {self._seconds:g} seconds. Narrow it down, for instance with a WHERE on"
+                ' id or "parentId", which are indexed.'
+            ) from error
+        except (pg.ConfigurationLimitExceeded, pg.OutOfMemory, pg.ProgramLimitExceeded, pg.DiskFull) as error:
+            raise TooMuch(f"The query needs too much memory or disk: {_words(error)}.") from error
+        except pg.InvalidTextRepresentation as error:
+            if '"a row of ' in str(error):
+                raise TooMuch(f"A row of the answer is over the limit of {ROW_BYTES_MAX:,} bytes.") from error
+            raise Refused(f"{_words(error)}.") from error
+        except pg.InsufficientPrivilege as error:
+            raise Refused(f"{_words(error)}: queries may only read the schema warehouse.") from error
+        except psycopg.OperationalError as error:
+            raise Unreachable("The connection to PostgreSQL broke off during the query.") from error
+        except psycopg.Error as error:
+            raise Refused(f"{_words(error)}.") from error
+
+
+def _fetch(
+    connection: psycopg.Connection[Any], query: Composed, rows_max: int
+) -> tuple[tuple[Column, ...], list[tuple[Any, ...]], bool]:
+    """Rows until one of the limits; the last column of ``query`` is a row's size, and stays here."""
+    rows: list[tuple[Any, ...]] = []
+    size = 0
+    with connection.cursor(name="answer") as cursor:
+        cursor.execute(query)
+        columns = tuple(Column(c.name, c.type_display) for c in (cursor.description or [])[:-1])
+        while fetched := cursor.fetchmany(FETCH_ROWS):
+            for *values, row_bytes in fetched:
+                size += row_bytes
+                if len(rows) == rows_max or size > ANSWER_BYTES_MAX:
+                    return columns, rows, True
+                rows.append(tuple(values))
+    return columns, rows, False
+
+
+def _measured(query: str) -> Composed:
+    return SQL(load("queries/console")).format(
+        query=SQL(query),
+        row_bytes=ROW_BYTES_MAX,
+    )
+
+
+def _words(error: psycopg.Error) -> str:
+    said = (error.diag.message_primary or str(error)).strip().rstrip(".")
+    hint = f". {error.diag.message_hint.rstrip('.')}" if error.diag.message_hint else ""
+    return said[:1].upper() + said[1:] + hint
+
+
+class _Watchdog:
+    """Ends what a connection is doing, from outside, once its time is over."""
+
+    def __init__(self, connection: psycopg.Connection[Any], seconds: float) -> None:
+        self._connection = connection
+        self._seconds = seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="query watchdog", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        pause = self._seconds + GRACE_SECONDS
+        while not self._over.wait(pause):
+            with suppress(psycopg.Error):
+                self._connection.cancel_safe(timeout=2)
+            pause = GRACE_SECONDS

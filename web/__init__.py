@@ -1,0 +1,146 @@
+"""The web app: the API under /v1 and the pages for people, on the same edges. Served by gunicorn (web/gunicorn.py).
+
+It takes files in and shows what became of them; it never reads one. Rows pass through it only on their way to somebody
+who asked for a page of them.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+import uuid
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import structlog
+from flask import Flask, Response, g, request
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+
+from pipeline.logs import configure
+from pipeline.settings import Settings, load_settings
+from web import access, admin, health, imports, pages, problems, records, reports, sql
+from web.body import drain
+from web.edges import Edges
+from web.paths import EncodedSlashes, NameConverter
+
+log = structlog.get_logger(__name__)
+
+SESSION_HOURS = 12
+FORM_BYTES_MAX = 1 << 20
+"""For bodies other than uploads, which never go through Flask's own form parser."""
+
+PAGE_POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self';"
+    " frame-ancestors 'none'"
+)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def create_app(settings: Settings | None = None, *, edges: Edges | None = None) -> Flask:
+    """The app on ``settings`` (or the environment's). Connects to nothing before the first request."""
+    settings = settings or load_settings()
+    configure(settings.log_format)
+    app = OpenAPI(
+        __name__,
+        info=Info(
+            title="Bulkhead",
+            version="1",
+            description="Gets every record of a file into the warehouse, or says which not and why.",
+        ),
+        security_schemes={"key": {"type": "http", "scheme": "bearer"}},
+        doc_ui=False,
+        validation_error_model=problems.ProblemModel,
+        validation_error_callback=problems.refuse_parameters,
+    )
+    _configure(app, settings)
+    app.extensions["bulkhead"] = edges or Edges.of(settings)
+    app.before_request(_begin)  # first of all, so that even a refusal has its request_id
+    access.install(app)
+    problems.install(app)
+    for blueprint in (imports.api, reports.api, records.api, sql.api, admin.api):
+        app.register_api(blueprint)
+    app.register_blueprint(health.pages)
+    pages.install(app)
+    app.after_request(_end)
+    return app
+
+
+def _configure(app: Flask, settings: Settings) -> None:
+    address = urlsplit(settings.url)
+    app.secret_key = session_secret(settings)
+    app.config.update(
+        # Cookies know no ports: two stacks on one machine must not sign each other out.
+        SESSION_COOKIE_NAME=f"bulkhead_{address.port or address.scheme}",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=address.scheme == "https",
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=SESSION_HOURS),
+        MAX_CONTENT_LENGTH=FORM_BYTES_MAX,
+        WTF_CSRF_TIME_LIMIT=SESSION_HOURS * 3600,
+        PROPAGATE_EXCEPTIONS=False,
+    )
+    app.url_map.converters["name"] = NameConverter
+    app.url_map.merge_slashes = False  # an id may hold two in a row
+    app.wsgi_app = EncodedSlashes(app.wsgi_app)  # type: ignore[method-assign]
+
+
+def session_secret(settings: Settings) -> str:
+    """What sessions are signed with: BULKHEAD_SECRET_KEY, or one made once and kept under BULKHEAD_HOME."""
+    if settings.secret_key:
+        return settings.secret_key
+    file = settings.home / "session-secret"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f".{file.name}-{uuid.uuid4().hex}")
+    fresh.touch(mode=0o600)
+    fresh.write_text(secrets.token_hex(32), encoding="ascii")
+    try:
+        file.hardlink_to(fresh)  # all of it at once, and only for the first of several processes
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+    return file.read_text(encoding="ascii")
+
+
+def _begin() -> None:
+    g.began = time.monotonic()
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _end(response: Response) -> Response:
+    if response.status_code >= 400 and request.method not in access.SAFE_METHODS:
+        drain(request.environ)
+    headers = response.headers
+    headers["X-Request-Id"] = g.get("request_id", "")
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "same-origin"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
+    headers.setdefault("Content-Security-Policy", PAGE_POLICY)
+    if request.endpoint != "static":
+        headers.setdefault("Cache-Control", "no-store")
+    _log(response)
+    return response
+
+
+def _log(response: Response) -> None:
+    """One line a request: never a query string, which may hold a token, and no body."""
+    if request.endpoint in ("static", "health.healthz", "health.readyz"):
+        return
+    key = g.get("key")
+    log.info(
+        "request",
+        method=request.method,
+        route=str(request.url_rule or "-"),
+        status=response.status_code,
+        seconds=round(time.monotonic() - g.get("began", time.monotonic()), 4),
+        request_id=g.get("request_id"),
+        key_id=key.id if key else None,
+    )
+
+
+__all__ = ["create_app"]

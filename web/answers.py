@@ -1,0 +1,79 @@
+"""How answers look on the wire: JSON of any value the warehouse holds, files as downloads."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from flask import Response, request
+
+CONTENT_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
+def as_json(value: Any, status: int = 200, **headers: str) -> Response:
+    """A JSON answer. Numbers without an end in binary stay text if a double would change them."""
+    body = orjson.dumps(_plain(value), default=_json_value, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+    return Response(body, status, headers, content_type="application/json")
+
+
+def with_etag(response: Response) -> Response:
+    """The answer, or 304 if the client has it already."""
+    response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.make_conditional(request)
+    return response
+
+
+def as_download(chunks: Iterable[bytes], filename: str, content_type: str, size_bytes: int | None = None) -> Response:
+    """A file to be saved, never shown: what is in it came from a user."""
+    response = Response(chunks, content_type=content_type)
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", filename)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    if size_bytes is not None:
+        response.content_length = size_bytes
+    return response
+
+
+def _plain(value: Any) -> Any:
+    """What orjson would refuse or bend: big integers, NaN and infinity."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
+        return str(value)
+    return value
+
+
+def as_text(value: Any) -> str:
+    """A value as text: JSON values as JSON, bytes as PostgreSQL writes them, everything else as it reads."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return orjson.dumps(_plain(value), default=_json_value).decode()
+    if isinstance(value, bytes | memoryview):
+        return "\\x" + bytes(value).hex()
+    return str(value)
+
+
+def _json_value(value: Any) -> Any:
+    return _number(value) if isinstance(value, Decimal) else as_text(value)
+
+
+def _number(value: Decimal) -> int | float | str:
+    if not value.is_finite():
+        return str(value)
+    if value == value.to_integral_value() and abs(value) < 2**63:
+        return int(value)
+    return float(value) if Decimal(repr(float(value))) == value else str(value)

@@ -1,0 +1,65 @@
+"""What the web app stands on: one object a process, made once, reached from any request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING, cast
+
+from flask import current_app
+from sqlalchemy import Engine
+
+from pipeline.keys import Keys
+from pipeline.ledger import Ledger
+from pipeline.query import Console, Records
+from pipeline.settings import Settings
+from pipeline.store import Store
+from pipeline.warehouse import connect, sql_url
+
+if TYPE_CHECKING:
+    from pipeline.orchestrator import Orchestrator
+
+UPLOADS_AT_ONCE = 6
+"""Of a process's eight threads, so many may wait for slow uploaders; the others answer everybody else."""
+
+READ_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The settings, and everything outside the process that a request may need."""
+
+    settings: Settings
+    engine: Engine
+    store: Store
+    ledger: Ledger
+    keys: Keys
+    records: Records
+    console: Console
+    orchestrator: Orchestrator
+    uploads: BoundedSemaphore
+
+    @classmethod
+    def of(cls, settings: Settings) -> Edges:
+        """Connects to nothing yet: each edge does at its first use."""
+        from pipeline.orchestrator import Orchestrator
+
+        engine = connect(settings.database_url, pool_size=8, name="bulkhead web")
+        reads = connect(settings.read_url, pool_size=4, name="bulkhead reads", statement_seconds=READ_SECONDS)
+        own_sql = connect(sql_url(settings), pool_size=3, name="bulkhead sql")
+        return cls(
+            settings=settings,
+            engine=engine,
+            store=Store.of(settings),
+            ledger=Ledger(engine),
+            keys=Keys(engine),
+            records=Records(reads),
+            console=Console(own_sql, seconds=settings.sql_seconds, rows_max=settings.sql_rows),
+            orchestrator=Orchestrator(settings.temporal_address, settings.temporal_namespace, settings.task_queue),
+            uploads=BoundedSemaphore(UPLOADS_AT_ONCE),
+        )
+
+
+def edges() -> Edges:
+    """Those of the app that answers the present request."""
+    return cast(Edges, current_app.extensions["bulkhead"])

@@ -1,0 +1,26 @@
+"""How gunicorn serves the app: ``gunicorn -c python:web.gunicorn "web:create_app()"``.
+
+Two processes of eight threads. A thread may be busy with one upload for hours; the worker's own heartbeat comes from
+another thread, so the time-out below is for a process that hangs, not for a request that takes long.
+"""
+
+from urllib.parse import urlsplit
+
+from pipeline.settings import load_settings
+
+_settings = load_settings()
+_address = urlsplit(_settings.url)
+
+bind = f"127.0.0.1:{_settings.port or _address.port or 8765}"
+worker_class = "gthread"
+workers = 2
+threads = 8
+worker_connections = 200
+timeout = 60
+graceful_timeout = 30
+keepalive = 15
+accesslog = None  # the app writes its own line a request, without query strings
+errorlog = "-"
+loglevel = "warning"
+proc_name = "bulkhead web"
+limit_request_line = 8190

@@ -1,0 +1,133 @@
+"""The API of imports: upload, watch, cancel."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from flask import Response, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from pipeline.contracts import State
+from pipeline.datasets import load_dataset
+from pipeline.errors import IllegalMove
+from pipeline.keys import Role
+from pipeline.ledger import Import
+from web.access import for_role, key_in_use
+from web.answers import as_json, with_etag
+from web.edges import edges
+from web.models import DatasetPath, ImportModel, ImportPage, ImportPath, ImportsQuery, UploadQuery
+from web.problems import Problem, ProblemModel
+from web.uploads import Once, a_place, receive, upload_in
+
+BODIES = {
+    "requestBody": {
+        "required": True,
+        "description": "The file: as the bare body, or as the one file of a form.",
+        "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "text/csv": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {"schema": {}},
+            "multipart/form-data": {
+                "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+            },
+        },
+    }
+}
+
+api = APIBlueprint(
+    "imports",
+    __name__,
+    url_prefix="/v1",
+    abp_tags=[Tag(name="imports", description="One file's run each")],
+    abp_security=[{"key": []}],
+    abp_responses={"default": ProblemModel},
+)
+
+
+@api.post(
+    "/datasets/<name:dataset>/imports",
+    summary="Upload a file",
+    responses={202: ImportModel},
+    openapi_extensions=BODIES,
+)
+@for_role(Role.UPLOADER)
+def upload(path: DatasetPath, query: UploadQuery) -> Response:
+    """The file is streamed into S3, and acknowledged. Idempotency-Key and Content-Digest are honoured."""
+    load_dataset(path.dataset, edges().settings.datasets_root)
+    with a_place(edges()):
+        brought = upload_in(request, edges().settings.max_upload_bytes)
+        once = Once.of(request, brought.filename)
+        receipt = receive(edges(), brought, dataset=path.dataset, key=key_in_use(), once=once)
+    response = as_json(shown(receipt.made), 202)
+    response.headers["Location"] = shown(receipt.made)["links"]["self"]
+    if receipt.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+@api.get("/imports", summary="List imports, newest first", responses={200: ImportPage})
+@for_role(Role.READER)
+def list_imports(query: ImportsQuery) -> Response:
+    """A page of imports. The cursor is opaque: send next_cursor as it came."""
+    if query.cursor is not None:
+        find(query.cursor)
+    found = edges().ledger.page(dataset=query.dataset, state=query.state, before=query.cursor, limit=query.limit + 1)
+    items = found[: query.limit]
+    more = len(found) > query.limit
+    return as_json({"items": [shown(one) for one in items], "next_cursor": items[-1].id if more else None})
+
+
+@api.get("/imports/<name:import_id>", summary="One import, as it stands now", responses={200: ImportModel})
+@for_role(Role.READER)
+def get_import(path: ImportPath) -> Response:
+    """Counts are live while it loads. Retry-After says when to ask again, until the state is final."""
+    one = find(path.import_id)
+    response = with_etag(as_json(shown(one)))
+    if not one.state.is_final:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+@api.post("/imports/<name:import_id>/cancel", summary="Cancel an import", responses={202: ImportModel})
+@for_role(Role.UPLOADER)
+def cancel_import(path: ImportPath) -> Response:
+    """An import that still waits is canceled at once; one at work comes to a clean stop soon."""
+    return as_json(shown(cancel(find(path.import_id))), 202)
+
+
+def cancel(one: Import) -> Import:
+    """Have an import canceled. Raises Problem if it has come to its end."""
+    if not _cancel_waiting(one) and not edges().orchestrator.cancel(one.id):
+        _cancel_waiting(find(one.id))  # it was between two places when we looked
+    return find(one.id)
+
+
+def _cancel_waiting(one: Import) -> bool:
+    """Cancel what nothing works on yet; False if something does."""
+    if one.state.is_final:
+        raise Problem("already_finished", f"The import is {one.state}; it cannot be canceled any more.")
+    if one.state not in (State.AWAITING_UPLOAD, State.QUEUED):
+        return False
+    try:
+        edges().ledger.move(one.id, State.CANCELED)
+    except IllegalMove:
+        return False
+    return True
+
+
+def find(import_id: str) -> Import:
+    """The import of that id. Raises Problem if there is none."""
+    try:
+        found = edges().ledger.get(str(uuid.UUID(import_id)))
+    except ValueError:
+        found = None
+    if found is None:
+        raise Problem("unknown_import", f"There is no import {import_id!r}. GET /v1/imports lists those there are.")
+    return found
+
+
+def shown(one: Import) -> dict[str, Any]:
+    """An import as the API shows it."""
+    return one.to_json(request.host_url)

@@ -1,0 +1,206 @@
+"""What the API takes, as models: they check the requests and write /openapi.json."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.contracts import State
+from pipeline.keys import Role
+
+
+class Given(BaseModel):
+    """A parameter that we do not know is more likely a slip than of no matter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DatasetPath(BaseModel):
+    dataset: str = Field(description="Name of a dataset; GET /v1/datasets lists them")
+
+
+class RecordPath(DatasetPath):
+    record_id: str = Field(description="Id of a record; encode a slash in it as %2F")
+
+
+class ImportPath(BaseModel):
+    import_id: str = Field(description="Id of an import")
+
+
+class ReportPath(ImportPath):
+    page: str = Field(description="Path of a file of the report")
+
+
+class KeyPath(BaseModel):
+    key_id: str = Field(description="Id of an API key")
+
+
+class UploadQuery(Given):
+    filename: str | None = Field(None, description="What the file is called; its ending helps to tell its format")
+
+
+class PageQuery(Given):
+    limit: int = Field(100, ge=1, le=1000, description="Items on a page")
+    cursor: str | None = Field(None, description="next_cursor of the page before")
+
+
+class ImportsQuery(PageQuery):
+    limit: int = Field(50, ge=1, le=200, description="Imports on a page")
+    dataset: str | None = None
+    state: State | None = None
+
+
+class FindingsQuery(PageQuery):
+    format: Literal["csv", "json", "parquet"] | None = Field(
+        None, description="All findings as one file, instead of a page"
+    )
+    code: str | None = Field(None, description="Only findings with this code")
+    severity: Literal["error", "warning"] | None = None
+
+
+class FailuresQuery(PageQuery):
+    format: Literal["csv", "json"] | None = Field(None, description="All failures as one file, instead of a page")
+
+
+class RecordsQuery(PageQuery):
+    parentId: str | None = Field(None, description="Only the children of this record")  # noqa: N815 - as the files say
+    root: bool = Field(False, description="Only records without a parent")
+    id: str | None = Field(None, description="Only this record, for ids that no path can hold, such as '..'")
+
+
+class DescendantsQuery(PageQuery):
+    max_depth: int = Field(1000, ge=1, le=1000, description="Levels below the record")
+
+
+class QueryQuery(Given):
+    format: Literal["json", "csv", "parquet"] = Field("json", description="What to answer with")
+
+
+class QueryBody(Given):
+    sql: str = Field(description="One SELECT over the tables of the schema warehouse")
+    limit: int | None = Field(None, ge=1, description="At most so many rows")
+
+
+class KeyBody(Given):
+    name: str = Field(min_length=1, max_length=200, description="Whose key it is, or what for")
+    role: Role = Role.READER
+
+
+# --- what the API gives ---
+
+
+class Source(BaseModel):
+    filename: str
+    size_bytes: int
+    sha256: str
+    key: str
+
+
+class Counts(BaseModel):
+    total: int
+    valid: int
+    invalid: int
+    inserted: int
+    updated: int
+    unchanged: int
+    failed: int
+    unprocessed: int
+
+
+class Parts(BaseModel):
+    total: int
+    done: int
+
+
+class FindingCounts(BaseModel):
+    errors: int
+    warnings: int
+    by_code: dict[str, int]
+
+
+class Links(BaseModel):
+    self: str
+    errors: str
+    report: str
+    results: str
+
+
+class ImportModel(BaseModel):
+    """One file's run. total = valid + invalid; in the end also inserted + updated + unchanged + failed + unprocessed"""
+
+    id: str
+    dataset: str
+    state: State
+    reason: str
+    source: Source
+    counts: Counts
+    parts: Parts
+    findings: FindingCounts
+    queue_position: int | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    links: Links
+
+
+class ImportPage(BaseModel):
+    items: list[ImportModel]
+    next_cursor: str | None
+
+
+class Finding(BaseModel):
+    """What validation says of a row, or of the file."""
+
+    code: str
+    severity: Literal["error", "warning"]
+    message: str
+    row: int | None
+    line: int | None
+    column: str | None
+    value: str | None
+    hint: str | None
+    related: list[str] | None
+    cycle: list[str] | None
+
+
+class FindingPage(BaseModel):
+    items: list[Finding]
+    next_cursor: str | None
+    total: int
+
+
+class Failure(BaseModel):
+    """A record that the warehouse refused for good."""
+
+    row: int
+    id: str
+    code: str
+    sqlstate: str
+    message: str
+    batch_no: int
+    part_no: int
+    record: dict[str, Any]
+
+
+class FailurePage(BaseModel):
+    items: list[Failure]
+    next_cursor: str | None
+    total: int
+
+
+class RecordPage(BaseModel):
+    items: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+class QueryColumn(BaseModel):
+    name: str
+    type: str
+
+
+class QueryAnswer(BaseModel):
+    columns: list[QueryColumn]
+    rows: list[list[Any]]
+    truncated: bool
+    seconds: float

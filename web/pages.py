@@ -1,0 +1,211 @@
+"""The pages for people: sign in, upload, watch, look. Whole without JavaScript; scripts only make them livelier."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Flask, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+
+from pipeline.contracts import State, report_prefix
+from pipeline.datasets import load_dataset
+from pipeline.errors import NotUsable
+from pipeline.keys import Role
+from pipeline.ledger import Import
+from pipeline.query import Answer
+from pipeline.store import NotThere
+from web import show
+from web.access import CSRF_FIELD, check_csrf, checks_csrf_itself, for_anyone, for_role, key_in_use, sign_in
+from web.body import Form
+from web.edges import edges
+from web.findings import Finding, FindingsFile
+from web.imports import cancel, find
+from web.problems import KINDS, Problem
+from web.records import all_datasets
+from web.uploads import Upload, a_place, body_chunks, receive
+
+FINDINGS_SHOWN = 5
+FAILURES_SHOWN = 10
+IMPORTS_SHOWN = 50
+RECENT_SHOWN = 5
+ROWS_SHOWN = 200
+
+pages = Blueprint("pages", __name__)
+
+
+def install(app: Flask) -> None:
+    """Add the pages to the app."""
+    show.install(app)
+    app.register_blueprint(pages)
+
+
+# --- coming in ---
+
+
+@pages.get("/sign-in")
+@for_anyone
+def sign_in_page() -> ResponseReturnValue:
+    """The link with a one-time token, or a form for a key."""
+    token = request.args.get("token")
+    if token is None:
+        return render_template("sign_in.html")
+    key = edges().keys.redeem(token)
+    if key is None:
+        return render_template(
+            "sign_in.html", said="This sign-in link was used before or is too old. Use a key, or a fresh link."
+        ), 401
+    sign_in(key)
+    return redirect(url_for("pages.upload_page"))
+
+
+@pages.post("/sign-in")
+@for_anyone
+def sign_in_with_key() -> ResponseReturnValue:
+    """The form's way in."""
+    check_csrf(request.form.get(CSRF_FIELD))
+    key = edges().keys.check(request.form.get("key", "").strip())
+    if key is None:
+        return render_template("sign_in.html", said="This key is wrong or was revoked."), 401
+    sign_in(key)
+    return redirect(url_for("pages.upload_page"), 303)
+
+
+@pages.post("/sign-out")
+@for_role(Role.READER)
+def sign_out() -> ResponseReturnValue:
+    """The session is over."""
+    session.clear()
+    return redirect(url_for("pages.sign_in_page"), 303)
+
+
+# --- uploading ---
+
+
+@pages.get("/")
+@for_role(Role.READER)
+def upload_page() -> ResponseReturnValue:
+    """Where a file is handed in; below it the latest imports."""
+    recent = edges().ledger.page(limit=RECENT_SHOWN)
+    chosen = request.args.get("dataset", "")
+    return render_template(
+        "upload.html",
+        datasets=all_datasets(),
+        recent=recent,
+        chosen=chosen,
+        may_upload=key_in_use().role.covers(Role.UPLOADER),
+    )
+
+
+@pages.post("/upload")
+@for_role(Role.UPLOADER)
+@checks_csrf_itself
+def upload() -> ResponseReturnValue:
+    """The plain form. Its token and dataset come before the file, so the file is never held."""
+    with a_place(edges()):
+        form = Form(
+            body_chunks(request, edges().settings.max_upload_bytes), request.mimetype_params.get("boundary", "")
+        )
+        check_csrf(form.fields.get(CSRF_FIELD))
+        dataset = load_dataset(form.fields.get("dataset", ""), edges().settings.datasets_root).name
+        receipt = receive(edges(), Upload(form.filename, form.file_chunks()), dataset=dataset, key=key_in_use())
+    return redirect(url_for("pages.import_page", import_id=receipt.made.id), 303)
+
+
+# --- imports ---
+
+
+@pages.get("/imports")
+@for_role(Role.READER)
+def imports_page() -> ResponseReturnValue:
+    """All imports, newest first."""
+    before, state, dataset = (request.args.get(name) or None for name in ("before", "state", "dataset"))
+    if state is not None and state not in list(State):
+        raise Problem("bad_request", f"There is no state {state!r}. States are: {', '.join(State)}.")
+    found = edges().ledger.page(
+        before=find(before).id if before else None, state=state, dataset=dataset, limit=IMPORTS_SHOWN + 1
+    )
+    return render_template(
+        "imports.html",
+        imports=found[:IMPORTS_SHOWN],
+        more=len(found) > IMPORTS_SHOWN,
+        datasets=all_datasets(),
+        states=list(State),
+        state=state,
+        dataset=dataset,
+        is_first=before is None,
+    )
+
+
+@pages.get("/imports/<name:import_id>")
+@for_role(Role.READER)
+def import_page(import_id: str) -> ResponseReturnValue:
+    """One import: where it stands, what was found, what was loaded."""
+    one = find(import_id)
+    moves = edges().ledger.moves(one.id)
+    reached = {str(move.to_state) for move in moves} | {str(one.state)}
+    return render_template(
+        "import.html",
+        one=one,
+        verdict=show.verdict(one),
+        phases=show.phases(one, reached),
+        moves=moves,
+        deliveries=edges().ledger.deliveries(one.id),
+        findings=_findings(one),
+        failures=edges().ledger.failures(one.id, limit=FAILURES_SHOWN) if one.failed else [],
+        has_report=_has_report(one, reached),
+        may_cancel=not one.state.is_final and key_in_use().role.covers(Role.UPLOADER),
+    )
+
+
+@pages.post("/imports/<name:import_id>/cancel")
+@for_role(Role.UPLOADER)
+def cancel_from_page(import_id: str) -> ResponseReturnValue:
+    """The button."""
+    return redirect(url_for("pages.import_page", import_id=cancel(find(import_id)).id), 303)
+
+
+def _findings(one: Import) -> dict[str, list[Finding]]:
+    """The first findings of each code, most frequent code first."""
+    codes = dict(sorted(one.findings_by_code.items(), key=lambda item: -item[1]))
+    if not codes:
+        return {}
+    try:
+        return FindingsFile(edges().store, one.id).first_of_each(codes, FINDINGS_SHOWN)
+    except NotThere:
+        return {code: [] for code in codes}
+
+
+def _has_report(one: Import, reached: set[str]) -> bool:
+    """Stored at the end of validation, whatever came after."""
+    validated = one.state is not State.VALIDATING and str(State.VALIDATING) in reached
+    return validated and edges().store.head(f"{report_prefix(one.id)}docs/index.html") is not None
+
+
+# --- SQL ---
+
+
+@pages.get("/sql")
+@for_role(Role.READER)
+def sql_page() -> ResponseReturnValue:
+    """A place to ask the warehouse something."""
+    return render_template("sql.html", datasets=all_datasets(), sql="", answer=None, said=None)
+
+
+@pages.post("/sql")
+@for_role(Role.READER)
+def run_sql() -> ResponseReturnValue:
+    """The answer, or what is wrong with the question, below it."""
+    sql = request.form.get("sql", "")
+    answer: Answer | None = None
+    said: str | None = None
+    try:
+        answer = edges().console.run(sql, limit=ROWS_SHOWN)
+    except NotUsable as error:
+        said = str(error)
+    status = 200 if said is None else 400
+    return render_template("sql.html", datasets=all_datasets(), sql=sql, answer=answer, said=said), status
+
+
+@pages.get("/problems")
+@for_anyone
+def problems_page() -> ResponseReturnValue:
+    """Every kind of problem that the API knows, and what to do about it."""
+    return render_template("problems.html", kinds=KINDS)

@@ -1,0 +1,136 @@
+"""The API of datasets and their records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from pipeline.datasets import Dataset, dataset_names, load_dataset
+from pipeline.keys import Role
+from pipeline.query import Page
+from web.access import for_role
+from web.answers import as_json
+from web.edges import edges
+from web.models import DatasetPath, DescendantsQuery, PageQuery, RecordPage, RecordPath, RecordsQuery
+from web.problems import Problem, ProblemModel
+
+api = APIBlueprint(
+    "records",
+    __name__,
+    url_prefix="/v1/datasets",
+    abp_tags=[Tag(name="records", description="What is in the warehouse")],
+    abp_security=[{"key": []}],
+    abp_responses={"default": ProblemModel},
+)
+
+
+@api.get("", summary="The datasets there are")
+@for_role(Role.READER)
+def list_datasets() -> Response:
+    """Each with its columns."""
+    return as_json({"items": [described(dataset) for dataset in all_datasets()], "next_cursor": None})
+
+
+@api.get("/<name:dataset>", summary="One dataset")
+@for_role(Role.READER)
+def get_dataset(path: DatasetPath) -> Response:
+    """Its columns, its key and its parent column."""
+    return as_json(described(_dataset(path)))
+
+
+@api.get("/<name:dataset>/records", summary="Records by id", responses={200: RecordPage})
+@for_role(Role.READER)
+def list_records(path: DatasetPath, query: RecordsQuery) -> Response:
+    """All of them, the children of ``parentId``, or the roots."""
+    dataset, records = _dataset(path), edges().records
+    if sum((query.parentId is not None, query.root, query.id is not None)) > 1:
+        raise Problem("bad_request", "parentId, root and id exclude each other. Send one of them.")
+    if query.id is not None:
+        found = records.one(dataset, query.id)
+        return _shown(Page([found] if found else [], None))
+    if query.parentId is not None:
+        return _shown(records.children(dataset, query.parentId, cursor=query.cursor, limit=query.limit))
+    pages = records.roots if query.root else records.page
+    return _shown(pages(dataset, cursor=query.cursor, limit=query.limit))
+
+
+@api.get("/<name:dataset>/records/<name:record_id>", summary="One record")
+@for_role(Role.READER)
+def get_record(path: RecordPath) -> Response:
+    """With its lineage: the import that wrote it, from which row, and when."""
+    return as_json(_record(path)[1])
+
+
+@api.get(
+    "/<name:dataset>/records/<name:record_id>/children", summary="A record's children", responses={200: RecordPage}
+)
+@for_role(Role.READER)
+def children(path: RecordPath, query: PageQuery) -> Response:
+    """By id, each with whether it has children itself."""
+    dataset, record = _record(path)
+    return _shown(edges().records.children(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit))
+
+
+@api.get(
+    "/<name:dataset>/records/<name:record_id>/ancestors", summary="The records above one", responses={200: RecordPage}
+)
+@for_role(Role.READER)
+def ancestors(path: RecordPath, query: PageQuery) -> Response:
+    """Nearest first."""
+    dataset, record = _record(path)
+    return _shown(edges().records.ancestors(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit))
+
+
+@api.get(
+    "/<name:dataset>/records/<name:record_id>/descendants", summary="The records below one", responses={200: RecordPage}
+)
+@for_role(Role.READER)
+def descendants(path: RecordPath, query: DescendantsQuery) -> Response:
+    """In reading order: a record, then all below it, then the next; each with its depth."""
+    dataset, record = _record(path)
+    try:
+        page = edges().records.descendants(
+            dataset, record[dataset.key], cursor=query.cursor, limit=query.limit, depth_max=query.max_depth
+        )
+    except LookupError as error:
+        raise Problem(
+            "bad_request", "The cursor is none of ours: send next_cursor of the page before, as it came."
+        ) from error
+    return _shown(page)
+
+
+def all_datasets() -> list[Dataset]:
+    """Every dataset, by name."""
+    root = edges().settings.datasets_root
+    return [load_dataset(name, root) for name in dataset_names(root)]
+
+
+def described(dataset: Dataset) -> dict[str, Any]:
+    """A dataset as the API shows it."""
+    return {
+        "name": dataset.name,
+        "title": dataset.title,
+        "key": dataset.key,
+        "parent": dataset.parent,
+        "rest": dataset.rest,
+        "columns": [{"name": c.name, "type": c.type, "required": c.required} for c in dataset.columns],
+    }
+
+
+def _dataset(path: DatasetPath) -> Dataset:
+    return load_dataset(path.dataset, edges().settings.datasets_root)
+
+
+def _record(path: RecordPath) -> tuple[Dataset, dict[str, Any]]:
+    dataset = _dataset(path)
+    record = edges().records.one(dataset, path.record_id)
+    if record is None:
+        raise Problem("unknown_record", f"The dataset {dataset.name!r} has no record {path.record_id!r}.")
+    return dataset, record
+
+
+def _shown(page: Page) -> Response:
+    return as_json({"items": page.items, "next_cursor": page.next_cursor})

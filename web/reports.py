@@ -1,0 +1,177 @@
+"""The API of what came of an import: findings, failures, results, and Great Expectations' pages."""
+
+from __future__ import annotations
+
+import mimetypes
+from typing import Any
+
+import orjson
+from flask import Response, redirect, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from werkzeug.wrappers import Response as AnyResponse
+
+from pipeline.contracts import report_prefix, results_prefix
+from pipeline.keys import Role
+from pipeline.ledger import Import
+from pipeline.store import NotThere
+from web.access import for_role
+from web.answers import CONTENT_TYPES, as_download, as_json
+from web.edges import edges
+from web.findings import FindingsFile, Wanted, findings_key
+from web.imports import find
+from web.models import FailurePage, FailuresQuery, FindingPage, FindingsQuery, ImportPath, ReportPath
+from web.problems import Problem, ProblemModel
+
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self';"
+    " sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation"
+)
+"""The pages are made of users' data by a library of others: they may look as they like, and run nothing."""
+
+api = APIBlueprint(
+    "reports",
+    __name__,
+    url_prefix="/v1/imports/<name:import_id>",
+    abp_tags=[Tag(name="reports", description="What came of an import")],
+    abp_security=[{"key": []}],
+    abp_responses={"default": ProblemModel},
+)
+
+
+@api.get("/errors", summary="What validation found", responses={200: FindingPage})
+@for_role(Role.READER)
+def errors(path: ImportPath, query: FindingsQuery) -> Response:
+    """A page of findings; with ``format``, every one of them as a file."""
+    one, wanted = find(path.import_id), Wanted(query.code, query.severity)
+    if query.format is not None:
+        return _findings_file(one, query.format, wanted)
+    after = _number(query.cursor)
+    if not _has_findings(one):
+        return as_json({"items": [], "next_cursor": None, "total": 0})
+    file = FindingsFile(edges().store, one.id)
+    items, last = file.page(wanted, after=after, limit=query.limit)
+    return as_json(
+        {"items": items, "next_cursor": None if last is None else str(last), "total": _total(one, file, wanted)}
+    )
+
+
+def _has_findings(one: Import) -> bool:
+    return one.findings_errors + one.findings_warnings > 0
+
+
+def _total(one: Import, file: FindingsFile, wanted: Wanted) -> int:
+    """The ledger knows the common sums; only an unusual one is counted."""
+    if wanted.everything:
+        return file.total
+    if wanted.severity is None:
+        return one.findings_by_code.get(wanted.code or "", 0)
+    if wanted.code is None:
+        return one.findings_errors if wanted.severity == "error" else one.findings_warnings
+    return file.count(wanted)
+
+
+def _findings_file(one: Import, file_format: str, wanted: Wanted) -> Response:
+    """The stored file as it is; a selection is made on the way."""
+    name = f"findings-{one.id}.{file_format}"
+    if wanted.everything:
+        return _stored_file(findings_key(one.id, file_format), name, file_format)
+    file = FindingsFile(edges().store, one.id)
+    chunks = {"csv": file.as_csv, "json": file.as_json, "parquet": file.as_parquet}[file_format](wanted)
+    return as_download(chunks, name, CONTENT_TYPES[file_format])
+
+
+def _stored_file(key: str, name: str, file_format: str) -> Response:
+    chunks, stored = edges().store.stream(key)
+    return as_download(chunks, name, CONTENT_TYPES[file_format], stored.size_bytes)
+
+
+@api.get("/results", summary="How an import ended, with its files")
+@for_role(Role.READER)
+def results(path: ImportPath) -> Response:
+    """Counts, and where the files about it are."""
+    one = find(path.import_id)
+    base = f"{request.host_url}v1/imports/{one.id}"
+    files = [(f"findings.{f}", findings_key(one.id, f), f"{base}/errors?format={f}") for f in CONTENT_TYPES]
+    files += [
+        (f"failed.{f}", f"{results_prefix(one.id)}failed.{f}", f"{base}/results/failed?format={f}")
+        for f in ("csv", "json")
+    ]
+    stored = [(name, edges().store.head(key), href) for name, key, href in files]
+    return as_json(
+        {
+            "id": one.id,
+            "state": one.state,
+            "reason": one.reason,
+            "counts": one.counts,
+            "files": [
+                {"name": name, "href": href, "size_bytes": there.size_bytes} for name, there, href in stored if there
+            ],
+            "summary": _summary(one),
+        }
+    )
+
+
+def _summary(one: Import) -> Any:
+    try:
+        return orjson.loads(edges().store.get_bytes(f"{results_prefix(one.id)}summary.json"))
+    except NotThere:
+        return None
+
+
+@api.get("/results/failed", summary="The records that the warehouse refused for good", responses={200: FailurePage})
+@for_role(Role.READER)
+def failed(path: ImportPath, query: FailuresQuery) -> Response:
+    """A page of failures; with ``format``, every one of them as a file."""
+    one = find(path.import_id)
+    if query.format is not None:
+        name = f"failed-{one.id}.{query.format}"
+        return _stored_file(f"{results_prefix(one.id)}failed.{query.format}", name, query.format)
+    rows = edges().ledger.failures(one.id, after_row=_number(query.cursor), limit=query.limit + 1)
+    items = rows[: query.limit]
+    more = len(rows) > query.limit
+    return as_json({"items": items, "next_cursor": str(items[-1]["row"]) if more else None, "total": one.failed})
+
+
+@api.get("/report", doc_ui=False)
+@for_role(Role.READER)
+def report_root(path: ImportPath) -> AnyResponse:
+    """The pages link to each other relatively, so the folder's slash matters."""
+    return redirect(f"/v1/imports/{find(path.import_id).id}/report/", 308)
+
+
+@api.get("/report/", doc_ui=False)
+@for_role(Role.READER)
+def report_index(path: ImportPath) -> Response:
+    """The first page of the report."""
+    return _report_page(find(path.import_id), "index.html")
+
+
+@api.get("/report/<path:page>", summary="A page of the validation report (Great Expectations' Data Docs)")
+@for_role(Role.READER)
+def report_page(path: ReportPath) -> Response:
+    """HTML, and what it needs; nothing in it can run."""
+    return _report_page(find(path.import_id), path.page)
+
+
+def _report_page(one: Import, page: str) -> Response:
+    try:
+        chunks, stored = edges().store.stream(f"{report_prefix(one.id)}docs/{page}")
+    except NotThere as error:
+        raise Problem("no_report", f"The report of this import has no {page}; it is {one.state}.") from error
+    guessed = mimetypes.guess_type(page)[0] or "application/octet-stream"
+    kind = f"{guessed}; charset=utf-8" if guessed.startswith("text/") else guessed
+    response = Response(chunks, content_type=kind)
+    response.content_length = stored.size_bytes
+    response.headers["Content-Security-Policy"] = REPORT_POLICY
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+def _number(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise Problem("bad_request", "The cursor is none of ours: send next_cursor of the page before, as it came.")
+    return int(cursor)

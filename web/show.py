@@ -1,0 +1,150 @@
+"""How values look on the pages: numbers, sizes, times and states for people to read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask
+
+from pipeline.contracts import State
+from pipeline.ledger import Import
+from web.answers import as_text
+
+CELL_CHARACTERS_MAX = 2048
+
+PHASES = (
+    ("Uploaded", (State.AWAITING_UPLOAD,)),
+    ("Queued", (State.QUEUED,)),
+    ("Validated", (State.VALIDATING,)),
+    ("Cut into batches", (State.PREPARING,)),
+    ("Loaded", (State.LOADING,)),
+)
+"""The compartments a file passes, each with the states in which it is there."""
+
+_MOOD = {
+    State.SUCCEEDED: "good",
+    State.PARTIALLY_SUCCEEDED: "mixed",
+    State.REJECTED: "bad",
+    State.FAILED: "bad",
+    State.CANCELED: "idle",
+    State.EXPIRED: "idle",
+    State.DUPLICATE: "idle",
+}
+
+
+def install(app: Flask) -> None:
+    """Make these known to the templates."""
+    app.jinja_env.filters.update(
+        number=number, size=size, moment=moment, words=words, mood=mood, cell=cell, duration=duration, path=path
+    )
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+
+
+def number(value: int) -> str:
+    """12345 as 12,345."""
+    return f"{value:,}"
+
+
+def size(size_bytes: int) -> str:
+    """Bytes in the largest unit that leaves a number above one."""
+    value = float(size_bytes)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"
+
+
+def moment(value: datetime | None) -> str:
+    """A point in time, in UTC."""
+    return f"{value.astimezone(UTC):%-d %b %Y, %H:%M:%S} UTC" if value else "–"
+
+
+def duration(one: Import) -> str:
+    """How long an import took from the first step to the last, or has taken so far."""
+    if one.started_at is None:
+        return "–"
+    seconds = ((one.finished_at or datetime.now(UTC)) - one.started_at).total_seconds()
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def words(name: str) -> str:
+    """``circular_reference`` as "Circular reference"."""
+    return str(name).replace("_", " ").capitalize()
+
+
+def mood(state: State) -> str:
+    """Which colour a state has."""
+    return _MOOD.get(State(state), "busy")
+
+
+def cell(value: Any) -> str:
+    """A value in a table: never longer than anybody reads."""
+    text = "" if value is None else as_text(value)
+    return text if len(text) <= CELL_CHARACTERS_MAX else text[:CELL_CHARACTERS_MAX] + "…"
+
+
+def path(ids: list[str]) -> str:
+    """The path of a cycle, closed: a → b → a."""
+    closed = ids if len(ids) > 1 and ids[0] == ids[-1] else [*ids, *ids[:1]]
+    return " → ".join(closed)
+
+
+def phases(one: Import, reached: set[str]) -> list[dict[str, str]]:
+    """Where the import stands, as a list of phases that are ``done``, ``now``, ``stopped`` or ``ahead``.
+
+    ``reached``: every state that the import has been in.
+    """
+    shown = []
+    at = max((i for i, (_, states) in enumerate(PHASES) if reached.intersection(states)), default=0)
+    whole = one.state in (State.SUCCEEDED, State.PARTIALLY_SUCCEEDED)
+    for i, (name, _) in enumerate(PHASES):
+        if i < at or whole:
+            status = "done"
+        elif i == at:
+            status = "stopped" if one.state.is_final else "now"
+        else:
+            status = "ahead"
+        shown.append({"name": name, "status": status})
+    return shown
+
+
+def verdict(one: Import) -> str:
+    """What became of the file, in one sentence."""
+    counts = {name: number(value) for name, value in one.counts.items()}
+    errors = number(one.findings_errors)
+    match one.state:
+        case State.AWAITING_UPLOAD:
+            return "The file is on its way."
+        case State.QUEUED:
+            ahead = one.queue_position or 0
+            return "It is next in line." if not ahead else f"It waits its turn: {number(ahead)} ahead of it."
+        case State.VALIDATING:
+            return "Every row is being checked."
+        case State.PREPARING:
+            return "Parents first, the records are being cut into batches."
+        case State.LOADING:
+            return "The records are on their way into the warehouse."
+        case State.SUCCEEDED:
+            return (
+                "The one record is in the warehouse."
+                if one.records_total == 1
+                else f"All {counts['total']} records are in the warehouse."
+            )
+        case State.PARTIALLY_SUCCEEDED:
+            return f"The warehouse refused {counts['failed']} of {counts['total']} records for good; the others are in."
+        case State.REJECTED:
+            wrong = "finding is an error" if one.findings_errors == 1 else "findings are errors"
+            return f"Nothing was written: {errors} {wrong}."
+        case State.FAILED:
+            return "The system gave up. What was loaded stays, and the counts say what."
+        case State.CANCELED:
+            return "It was canceled. The counts say what was loaded."
+        case State.EXPIRED:
+            return "The upload was never finished."
+        case State.DUPLICATE:
+            return "An earlier import already loaded this very content."

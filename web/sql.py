@@ -1,0 +1,90 @@
+"""The API of people's own SQL."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from pipeline.keys import Role
+from pipeline.query import Answer
+from web.access import for_role
+from web.answers import CONTENT_TYPES, as_download, as_json, as_text
+from web.edges import edges
+from web.models import QueryAnswer, QueryBody, QueryQuery
+from web.problems import ProblemModel
+
+api = APIBlueprint(
+    "sql",
+    __name__,
+    url_prefix="/v1",
+    abp_tags=[Tag(name="sql", description="People's own SQL")],
+    abp_security=[{"key": []}],
+    abp_responses={"default": ProblemModel},
+)
+
+
+@api.post("/query", summary="Run one SELECT over the warehouse", responses={200: QueryAnswer})
+@for_role(Role.READER)
+def query(query: QueryQuery, body: QueryBody) -> Response:
+    """Read-only, within limits of time, rows and bytes; ``truncated`` says that there was more."""
+    answer = edges().console.run(body.sql, limit=body.limit)
+    if query.format == "json":
+        return as_json(shown(answer))
+    data = _csv(answer) if query.format == "csv" else _parquet(answer)
+    response = as_download([data], f"query.{query.format}", CONTENT_TYPES[query.format], len(data))
+    response.headers["X-Truncated"] = "true" if answer.truncated else "false"
+    return response
+
+
+def shown(answer: Answer) -> dict[str, Any]:
+    """An answer as the API shows it."""
+    return {
+        "columns": [{"name": column.name, "type": column.type} for column in answer.columns],
+        "rows": answer.rows,
+        "truncated": answer.truncated,
+        "seconds": round(answer.seconds, 4),
+    }
+
+
+def _csv(answer: Answer) -> bytes:
+    """NULL is an empty field, as in the files that come in."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow([column.name for column in answer.columns])
+    writer.writerows([[None if value is None else as_text(value) for value in row] for row in answer.rows])
+    return text.getvalue().encode()
+
+
+def _parquet(answer: Answer) -> bytes:
+    """Columns that Arrow can type by their values are typed; what it cannot is text."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = [_arrow([row[at] for row in answer.rows]) for at in range(len(answer.columns))]
+    names = [
+        f"{column.name}_{at}" if at != _first(answer, at) else column.name for at, column in enumerate(answer.columns)
+    ]
+    sink = io.BytesIO()
+    pq.write_table(pa.table(dict(zip(names, columns, strict=True))), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _first(answer: Answer, at: int) -> int:
+    """Where the name of a column appears first: Parquet has no two columns of one name."""
+    return [column.name for column in answer.columns].index(answer.columns[at].name)
+
+
+def _arrow(values: list[Any]) -> Any:
+    import pyarrow as pa
+
+    if any(isinstance(value, dict) for value in values):
+        return pa.array([None if value is None else as_text(value) for value in values], pa.string())
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        return pa.array([None if value is None else as_text(value) for value in values], pa.string())

@@ -1,0 +1,256 @@
+"""From a request to a file in S3 and a row in the ledger: all of it, or nothing.
+
+An upload that comes to nothing (broken off, empty, damaged, too large) leaves no object, no multipart upload, no row in
+the ledger and no Idempotency-Key behind, so the same request can simply be sent again. What a killed process leaves
+expires by reconciliation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+import uuid_utils
+from flask import Request
+from sqlalchemy import Row, text
+from sqlalchemy.exc import DBAPIError
+from werkzeug.http import parse_options_header
+
+from pipeline.contracts import State, incoming_key
+from pipeline.errors import WorldIsWrong
+from pipeline.keys import Key
+from pipeline.ledger import Import
+from pipeline.sqlfiles import load
+from web.body import ChunkStream, Form, chunks_of, content_digest, too_large
+from web.edges import Edges
+from web.problems import Problem
+
+log = structlog.get_logger(__name__)
+
+STALL_SECONDS = 60.0
+"""A client that sends nothing for so long is taken for gone."""
+
+NAME_CHARACTERS_MAX = 255
+IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
+
+_SUFFIX_OF_TYPE = {
+    "text/csv": ".csv",
+    "text/tab-separated-values": ".tsv",
+    "application/json": ".json",
+    "application/x-ndjson": ".ndjson",
+    "application/jsonl": ".ndjson",
+    "application/gzip": ".gz",
+}
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a request brings: a name, and the file's bytes as they arrive."""
+
+    filename: str  # as the user calls it
+    chunks: Iterator[bytes]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The import that an upload became; ``replayed``: an earlier request with this Idempotency-Key made it."""
+
+    made: Import
+    replayed: bool = False
+
+
+# --- what the request brings ---
+
+
+def body_chunks(request: Request, bytes_max: int) -> Iterator[bytes]:
+    """The body of a request, held to its own headers and to our limit. What is too large is not even begun."""
+    length = request.content_length
+    if length is not None and length > bytes_max:
+        raise too_large(bytes_max)
+    socket = request.environ.get("gunicorn.socket")
+    if socket is not None:
+        socket.settimeout(STALL_SECONDS)
+    if length is None and not request.environ.get("wsgi.input_terminated"):
+        length = 0  # nobody says where such a body ends
+    return chunks_of(
+        request.environ["wsgi.input"],
+        content_length=length,
+        bytes_max=bytes_max,
+        sha256=content_digest(request.headers.get("Content-Digest")),
+    )
+
+
+def upload_in(request: Request, bytes_max: int) -> Upload:
+    """The file in a request: the one file of a form, or the bare body."""
+    chunks = body_chunks(request, bytes_max)
+    if request.mimetype == "multipart/form-data":
+        form = Form(chunks, request.mimetype_params.get("boundary", ""))
+        return Upload(request.args.get("filename") or form.filename, form.file_chunks())
+    return Upload(_name_of_body(request), chunks)
+
+
+def _name_of_body(request: Request) -> str:
+    _, disposition = parse_options_header(request.headers.get("Content-Disposition"))
+    name = request.args.get("filename") or disposition.get("filename") or request.headers.get("X-Filename")
+    return name or "upload" + _SUFFIX_OF_TYPE.get(request.mimetype, "")
+
+
+def label_of(filename: str) -> str:
+    """The name as people see it: without folders and control characters."""
+    name = re.split(r"[/\\]", filename)[-1]
+    shown = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    return shown.strip()[:NAME_CHARACTERS_MAX] or "upload"
+
+
+def safe_name(label: str) -> str:
+    """The name as a part of an S3 key: only characters that no event, shell or URL can twist; endings stay."""
+    plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).lstrip(".-")
+    return name[-100:].lstrip(".-") or "upload"
+
+
+# --- into S3 and the ledger ---
+
+
+def receive(edges: Edges, upload: Upload, *, dataset: str, key: Key, once: Once | None = None) -> Receipt:
+    """Stream an upload into S3 and the ledger. Raises Problem or WorldIsWrong, and then nothing is left."""
+    chunks = _not_empty(upload.chunks)
+    import_id = str(uuid_utils.uuid7())
+    if once is not None:
+        earlier = once.begin(edges, key, import_id)
+        if earlier is not None:
+            return Receipt(_same(earlier, chunks), replayed=True)
+    label = label_of(upload.filename)
+    s3_key = incoming_key(dataset, import_id, safe_name(label))
+    with _or_nothing(edges, import_id, s3_key, key, once):
+        edges.ledger.open(
+            import_id,
+            dataset=dataset,
+            filename=label,
+            bucket=edges.store.bucket,
+            key=s3_key,
+            created_by=key.id,
+        )
+        stored = edges.store.put_stream(s3_key, ChunkStream(chunks), metadata={"import-id": import_id})
+    edges.ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)
+    log.info("uploaded", import_id=import_id, dataset=dataset, size_bytes=stored.size_bytes, key_id=key.id)
+    return Receipt(_made(edges, import_id, s3_key))
+
+
+def _not_empty(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same chunks, once it is sure that there is one: before anything is written anywhere."""
+    for first in chunks:
+        return itertools.chain([first], chunks)
+    raise Problem("empty_file")
+
+
+@contextmanager
+def a_place(edges: Edges) -> Iterator[None]:
+    """One of the few places for uploads, or a polite refusal: slow uploaders must not take every thread."""
+    if not edges.uploads.acquire(blocking=False):
+        raise Problem("busy", "As many uploads as this server takes at once are under way. Try again in a few seconds.")
+    try:
+        yield
+    finally:
+        edges.uploads.release()
+
+
+@contextmanager
+def _or_nothing(edges: Edges, import_id: str, s3_key: str, key: Key, once: Once | None) -> Iterator[None]:
+    """If storing fails in any way, take back what was written about it."""
+    try:
+        yield
+    except BaseException as error:
+        log.warning("upload came to nothing", import_id=import_id, error=str(error))
+        with suppress(WorldIsWrong):  # the store has aborted it; this is for an answer that was lost on its way to us
+            edges.store.delete(s3_key)
+        with suppress(DBAPIError):  # else reconciliation lets it expire
+            edges.ledger.discard(import_id)
+            if once is not None:
+                once.forget(edges, key, import_id)
+        raise
+
+
+def _same(earlier: Import, chunks: Iterator[bytes]) -> Import:
+    """The earlier import, if these are its bytes. Reading them all lets the client finish sending, and hear of it."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    if earlier.sha256 and earlier.sha256 != digest.hexdigest():
+        raise Problem("idempotency_mismatch")
+    return earlier
+
+
+def _made(edges: Edges, import_id: str, s3_key: str) -> Import:
+    made = edges.ledger.get(import_id)
+    if made is None:
+        raise Problem("internal")
+    if made.state is State.CANCELED:
+        edges.store.delete(s3_key)
+        raise Problem("canceled_meanwhile")
+    return made
+
+
+# --- once and no more ---
+
+
+@dataclass(frozen=True)
+class Once:
+    """A request's Idempotency-Key, and what the request asks for: repeated, it gets the first one's import."""
+
+    idempotency_key: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, request: Request, filename: str) -> Once | None:
+        """The key in a request's header; None if there is none. Raises Problem for one that is too long."""
+        given = request.headers.get("Idempotency-Key", "").strip().strip('"')
+        if not given:
+            return None
+        if len(given) > IDEMPOTENCY_KEY_CHARACTERS_MAX:
+            raise Problem("bad_request", f"An Idempotency-Key has at most {IDEMPOTENCY_KEY_CHARACTERS_MAX} characters.")
+        asked = (
+            request.method,
+            request.path,
+            filename,
+            str(request.content_length),
+            request.headers.get("Content-Digest"),
+        )
+        return cls(given, hashlib.sha256("\n".join(map(str, asked)).encode("utf-8", "surrogatepass")).hexdigest())
+
+    def begin(self, edges: Edges, key: Key, import_id: str) -> Import | None:
+        """None: go on, this request is the first. Else the import that an earlier one made.
+
+        Raises Problem if the earlier one asked for something else, or is still under way.
+        """
+        if self._run(edges, "open", key, import_id=import_id, fingerprint=self.fingerprint):
+            return None
+        earlier = self._run(edges, "get", key)
+        if earlier is None:  # it has come to nothing since
+            return self.begin(edges, key, import_id)
+        if earlier.fingerprint != self.fingerprint:
+            raise Problem("idempotency_mismatch")
+        made = edges.ledger.get(earlier.import_id)
+        if made is not None and made.state not in (State.AWAITING_UPLOAD, State.EXPIRED):
+            return made
+        is_dead = earlier.is_old if made is None else made.state is State.EXPIRED
+        if is_dead and self._run(edges, "renew", key, import_id=import_id, stale_id=earlier.import_id):
+            return None
+        raise Problem("upload_in_flight", headers={"Retry-After": "2"})
+
+    def forget(self, edges: Edges, key: Key, import_id: str) -> None:
+        """The request came to nothing: the next one is the first."""
+        self._run(edges, "discard", key, import_id=import_id)
+
+    def _run(self, edges: Edges, query: str, key: Key, **values: Any) -> Row[Any] | None:
+        given = {"key_id": key.id, "idempotency_key": self.idempotency_key, **values}
+        with edges.engine.begin() as connection:
+            result = connection.execute(text(load(f"queries/idempotency_{query}")), given)
+            return result.first() if result.returns_rows else None
