@@ -7,6 +7,8 @@ running embedded stack leaves its own values in ``$BULKHEAD_HOME/stack.env``; th
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -116,3 +118,17 @@ def load_settings(home: Path | None = None) -> Settings:
 def environment() -> dict[str, str]:
     """A copy of the environment, for the supervisor to hand to the processes it starts."""
     return dict(os.environ)
+
+
+@contextmanager
+def environment_without_secrets() -> Iterator[None]:
+    """While it lasts, processes that are started inherit no credentials; what they need comes as arguments."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_SECRET)}
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+_SECRET = ("AWS_", "BULKHEAD_", "DATABASE_", "TEMPORAL_", "OTEL_", "PG")

@@ -1,0 +1,289 @@
+"""JSON: an array of records, or one record after the other (NDJSON). Strict where Python's parser is forgiving.
+
+Numbers stay as they were written, so that an id of thirty digits is the same afterwards. NaN is no JSON. A key that stands
+twice in one record is a finding, since nobody can say which value was meant.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import pyarrow as pa
+
+from pipeline.errors import Unreadable
+from pipeline.read import columns
+from pipeline.read.limits import Limits
+from pipeline.read.staging import Staging, quoted
+from pipeline.read.table import Table
+
+_BATCH_ROWS = 20_000
+_BLANK = " \t\r\n"
+
+
+class Number(str):
+    """A number as the file spells it."""
+
+
+class Twice(dict[str, Any]):
+    """A record in which a key stands twice."""
+
+
+def read_array(chunks: Iterator[bytes], staging: Staging) -> Table:
+    """Fill ``raw`` from a JSON array of objects. Raises Unreadable if the text is not one whole array."""
+    text = _Text(chunks, staging.limits)
+    text.expect("[")
+    return _fill(_elements(text), staging)
+
+
+def read_lines(chunks: Iterator[bytes], staging: Staging) -> Table:
+    """Fill ``raw`` from objects that follow each other. Raises Unreadable if the text breaks off or is something else."""
+    return _fill(_documents(_Text(chunks, staging.limits)), staging)
+
+
+# --- From text to values ---
+
+
+class _Text:
+    """A text that is read value by value; only the part that is being looked at is in memory."""
+
+    def __init__(self, chunks: Iterator[bytes], limits: Limits) -> None:
+        self._chunks = chunks
+        self._limits = limits
+        self._buffer = ""
+        self._at = 0
+        self.line = 1
+        self.longest_bytes = 0
+        self._decode = json.JSONDecoder(
+            object_pairs_hook=_pairs, parse_int=Number, parse_float=Number, parse_constant=_no_constant
+        ).raw_decode
+
+    def peek(self) -> str:
+        """The next character that is not blank; empty at the end."""
+        while True:
+            while self._at < len(self._buffer) and self._buffer[self._at] in _BLANK:
+                self.line += self._buffer[self._at] == "\n"
+                self._at += 1
+            if self._at < len(self._buffer):
+                return self._buffer[self._at]
+            if not self._more():
+                return ""
+
+    def expect(self, character: str) -> None:
+        """Pass over ``character``, which comes next."""
+        if self.peek() != character:
+            raise self.broken(f"expected {character!r}, found {self.peek()!r}")
+        self._at += 1
+
+    def value(self) -> Any:
+        """The next value. One that does not fit into what is in memory is tried again with more of the text."""
+        self.peek()
+        while True:
+            try:
+                value, end = self._decode(self._buffer, self._at)
+            except json.JSONDecodeError as error:
+                self._make_sense_of(error)
+                continue
+            except RecursionError:
+                raise self.broken(f"values are nested more than {self._limits.nesting} deep") from None
+            if end == len(self._buffer) and self._more():  # a number may go on
+                continue
+            self.longest_bytes = max(self.longest_bytes, end - self._at)
+            self.line += self._buffer.count("\n", self._at, end)
+            self._at = end
+            return value
+
+    def _make_sense_of(self, error: json.JSONDecodeError) -> None:
+        """Get more text if that can help."""
+        left, position = len(self._buffer) - self._at, error.pos - self._at
+        if left > self._limits.record_bytes:
+            raise self.broken(f"a record is longer than {self._limits.record_bytes:,} bytes, or is not JSON: {error.msg}")
+        if self._more():
+            return
+        if position >= len(self._buffer.rstrip()) or error.msg.startswith("Unterminated"):
+            raise Unreadable(
+                f"The JSON ends in the middle of the record that begins on line {self.line}.",
+                hint="Upload the file again: it was cut on its way.",
+                line=self.line,
+            )
+        self.line += self._buffer.count("\n", 0, max(position, 0))
+        raise self.broken(error.msg)
+
+    def broken(self, why: str) -> Unreadable:
+        """The refusal of a text that is not JSON here."""
+        return Unreadable(
+            f"The file is not valid JSON at line {self.line}: {why}.",
+            hint="Write an array of records, or one record a line.",
+            line=self.line,
+        )
+
+    def _more(self) -> bool:
+        chunk = next(self._chunks, b"")
+        self._buffer = self._buffer[self._at :] + chunk.decode()
+        self._at = 0
+        return bool(chunk)
+
+
+def _elements(text: _Text) -> Iterator[tuple[int, Any, _Text]]:
+    if text.peek() != "]":
+        while True:
+            text.peek()
+            yield text.line, text.value(), text
+            if text.peek() != ",":
+                break
+            text.expect(",")
+    if not text.peek():
+        raise Unreadable(
+            "The JSON array ends in the middle: its closing ] is missing.",
+            hint="Upload the file again: it was cut on its way.",
+            line=text.line,
+        )
+    text.expect("]")
+    if text.peek():
+        raise text.broken("something follows the array")
+
+
+def _documents(text: _Text) -> Iterator[tuple[int, Any, _Text]]:
+    while text.peek():
+        yield text.line, text.value(), text
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    return record if len(record) == len(pairs) else Twice(pairs)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise json.JSONDecodeError(f"{name} is not JSON", "", 0)
+
+
+# --- From values to rows ---
+
+
+def _fill(found: Iterator[tuple[int, Any, _Text]], staging: Staging) -> Table:
+    staging.connection.execute("create or replace table raw (_row bigint)")
+    names: dict[str, None] = {}
+    rows: list[dict[str, Any]] = []
+    row, longest, has_nul, distance = 0, 0, False, None
+    anchors: list[tuple[int, int]] = []
+    for row, (line, value, text) in enumerate(found, start=1):  # noqa: B007 - the last number is the count
+        longest = text.longest_bytes
+        if line - row != distance:
+            distance = line - row
+            anchors.append((row, line))
+        if row == 1:
+            _refuse_wrapping(value, staging)
+        record = _record(value, row, line, staging)
+        if record is not None:
+            has_nul = has_nul or any(one is not None and "\0" in one for one in record.values())
+            _meet(record, names, row, line, staging)
+            rows.append({"_row": row, **record})
+        if len(rows) >= _BATCH_ROWS or len(anchors) >= _BATCH_ROWS:
+            _flush(rows, anchors, tuple(names), staging)
+    _flush(rows, anchors, tuple(names), staging)
+    return Table(row, tuple(names), longest, has_nul)
+
+
+def _meet(record: dict[str, Any], names: dict[str, None], row: int, line: int, staging: Staging) -> None:
+    """Give ``raw`` a column for each key that was not met before."""
+    for name in record:
+        if name not in names:
+            columns.check_names((*names, name), staging.dataset, staging.limits, line=line)
+            names[name] = None
+            staging.connection.execute(f"alter table raw add column {quoted(name)} varchar")
+            staging.find_unknown_column(name, row=row, line=line)
+
+
+def _flush(rows: list[dict[str, Any]], anchors: list[tuple[int, int]], names: tuple[str, ...], staging: Staging) -> None:
+    if rows:
+        schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in names)])
+        staging.insert("raw", pa.Table.from_pylist(rows, schema=schema))
+        rows.clear()
+    staging.add_lines(anchors)
+    anchors.clear()
+
+
+def _refuse_wrapping(value: Any, staging: Staging) -> None:
+    """``{"data": [...]}`` is a document around records, not a record."""
+    if isinstance(value, dict) and staging.dataset.key not in value:
+        lists = [key for key, one in value.items() if isinstance(one, list)]
+        if lists:
+            raise Unreadable(
+                f"The records are wrapped in an object, under the key {lists[0]!r}.",
+                hint=f"Upload the array that stands under {lists[0]!r} by itself.",
+                line=1,
+            )
+
+
+def _record(value: Any, row: int, line: int, staging: Staging) -> dict[str, str | None] | None:
+    """The texts of one record; a value that cannot be one is left empty and reported."""
+    if not isinstance(value, dict):
+        hint = 'A record is an object, for instance {"id": "1", "parentId": null}.'
+        staging.find("malformed_row", "This is not a record.", row=row, line=line, value=_written(value), hint=hint)
+        return None
+    if isinstance(value, Twice):
+        hint = "Keep one of the two."
+        staging.find("malformed_row", "A key stands twice in the record.", row=row, line=line, hint=hint)
+    texts: dict[str, str | None] = {}
+    for name, one in value.items():
+        fault = _fault(name, one, staging)
+        if fault:
+            code, message, hint = fault
+            shown = _written(one).encode(errors="backslashreplace").decode()
+            staging.find(code, message, row=row, line=line, column=_sound(name), value=shown, hint=hint)
+        texts[_sound(name)] = None if fault else _text(one)
+    return texts
+
+
+def _fault(name: str, value: Any, staging: Staging) -> tuple[str, str, str] | None:
+    """(code, message, hint) of what is wrong with a value, whatever its column's type."""
+    if isinstance(value, str) and value.isascii() and (not isinstance(value, Number) or value.lstrip("-").isdigit()):
+        return None
+    if name in (staging.dataset.key, staging.dataset.parent) and not _may_be_id(value):
+        hint = 'Write it as text, for instance "17", or as a whole number.'
+        return "invalid_type", f"{_written(value)[:60]} is neither text nor a whole number.", hint
+    if isinstance(value, dict | list) and _depth(value) > staging.limits.nesting:
+        return "malformed_row", f"The value is nested more than {staging.limits.nesting} deep.", "Flatten it."
+    try:
+        _written(value).encode()
+    except UnicodeEncodeError:
+        return "invalid_character", "The value holds half of a character (a lone surrogate).", "Write it whole."
+    return None
+
+
+def _may_be_id(value: Any) -> bool:
+    if isinstance(value, Number):
+        return value.lstrip("-").isdigit()
+    return value is None or isinstance(value, str)
+
+
+def _sound(name: str) -> str:
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _text(value: Any) -> str | None:
+    """A value as ``raw`` keeps it: text as it is, numbers as written, nested values as JSON."""
+    if value is None:
+        return None
+    return str(value) if isinstance(value, str) else _written(value)
+
+
+def _written(value: Any) -> str:
+    """A value as JSON text, numbers as the file spells them."""
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{_written(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_written, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _depth(value: Any) -> int:
+    inner: Callable[[Any], Any] = lambda one: one.values() if isinstance(one, dict) else one  # noqa: E731
+    deep, level = 0, [value]
+    while level:
+        deep += 1
+        level = [under for one in level for under in inner(one) if isinstance(under, dict | list)]
+    return deep

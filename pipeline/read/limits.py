@@ -1,0 +1,25 @@
+"""What a file may cost: every loop over somebody else's bytes ends at one of these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one reading. Whatever goes beyond one of them is refused by name, never cut."""
+
+    file_bytes: int = 100 * GIB  # of the text, after decompression
+    ratio: int = 200  # text bytes to compressed bytes, once the text is longer than ratio_free_bytes
+    ratio_free_bytes: int = 16 * MIB
+    columns: int = 1000
+    header_bytes: int = 1 * MIB
+    record_bytes: int = 4 * MIB
+    value_bytes: int = 1 * MIB
+    id_bytes: int = 2000  # an index row of PostgreSQL holds about 2,700
+    nesting: int = 64
+    chunk_bytes: int = 8 * MIB  # how much is looked at in one go
+    memory_bytes: int = 1 * GIB  # of DuckDB; beyond it, it spills beside the database
+    threads: int = 2

@@ -1,0 +1,97 @@
+"""Where the records of a delimited text end, found by counting quotes: a second opinion on what the parser says.
+
+A line feed ends a record if an even number of quotes stands before it. That is all there is to RFC 4180, and numpy does it at
+memory speed. A text in which this and the parser disagree is irregular, and is read record by record instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+LINE_FEED, CARRIAGE_RETURN, QUOTE = 10, 13, 34
+
+
+@dataclass
+class Scan:
+    """Fed with the chunks of a text, it knows its records. ``anchors`` are (record, line) pairs, both from 0,
+    wherever the distance between the two changes."""
+
+    records: int = 0
+    lines: int = 0
+    quotes: int = 0
+    returned: int = 0  # records that end with carriage return and line feed
+    loose_returns: bool = False  # a carriage return that is not before a line feed
+    blank: bool = False  # a record without any character
+    longest_bytes: int = 0
+    has_nul: bool = False
+    anchors: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])
+    _since_end: int = 0  # bytes after the last record's end
+    _last: int = LINE_FEED  # the byte before this chunk
+
+    def feed(self, chunk: bytes) -> None:
+        """Look at the next piece of the text, which must not be empty."""
+        bytes_ = np.frombuffer(chunk, dtype=np.uint8)
+        feeds = np.flatnonzero(bytes_ == LINE_FEED)
+        quotes = np.flatnonzero(bytes_ == QUOTE)
+        before = self.quotes + np.searchsorted(quotes, feeds)
+        outside = before % 2 == 0
+        ends = feeds[outside]
+        self._look_at_returns(bytes_, ends)
+        self._measure(ends, len(bytes_))
+        self._anchor(np.flatnonzero(outside))
+        self.has_nul = self.has_nul or b"\0" in chunk
+        self.records += len(ends)
+        self.lines += len(feeds)
+        self.quotes += len(quotes)
+        self._last = int(bytes_[-1])
+
+    def finish(self) -> None:
+        """The text is over; what follows the last line feed is a record too."""
+        if self._since_end:
+            self.longest_bytes = max(self.longest_bytes, self._since_end)
+            self.records += 1
+            self.loose_returns = self.loose_returns or self._last == CARRIAGE_RETURN
+
+    @property
+    def is_regular(self) -> bool:
+        """Nothing in it that a strict parser could take another way."""
+        same_ends = self.returned in (0, self.records, self.records - 1)
+        return self.quotes % 2 == 0 and same_ends and not self.loose_returns and not self.blank
+
+    @property
+    def line_end(self) -> str:
+        """How records end, in DuckDB's spelling."""
+        return "\\r\\n" if self.returned else "\\n"
+
+    def _look_at_returns(self, bytes_: np.ndarray, ends: np.ndarray) -> None:
+        previous = np.where(ends > 0, bytes_[ends - 1], self._last)
+        self.returned += int(np.count_nonzero(previous == CARRIAGE_RETURN))
+        returns = np.flatnonzero(bytes_ == CARRIAGE_RETURN)
+        followed = bytes_[np.minimum(returns + 1, len(bytes_) - 1)] == LINE_FEED
+        at_the_end = returns == len(bytes_) - 1
+        across = self._last == CARRIAGE_RETURN and bytes_[0] != LINE_FEED
+        self.loose_returns = self.loose_returns or bool(np.any(~followed & ~at_the_end)) or across
+
+    def _measure(self, ends: np.ndarray, size: int) -> None:
+        """Lengths of the records, their line ends included; one of 1 (or 2, with a return) byte is blank."""
+        if not len(ends):
+            self._since_end += size
+            return
+        lengths = np.diff(ends, prepend=-1 - self._since_end)
+        self.longest_bytes = max(self.longest_bytes, int(lengths.max()))
+        shortest = 2 if self.returned else 1
+        self.blank = self.blank or bool(lengths.min() <= shortest)
+        self._since_end = size - 1 - int(ends[-1])
+
+    def _anchor(self, feed_numbers: np.ndarray) -> None:
+        """``feed_numbers``: which of the chunk's line feeds end records. The next record begins on the line after."""
+        if not len(feed_numbers):
+            return
+        lines = self.lines + feed_numbers + 1
+        records = self.records + 1 + np.arange(len(feed_numbers))
+        distance = lines - records
+        last = self.anchors[-1][1] - self.anchors[-1][0]
+        for place in np.flatnonzero(np.diff(distance, prepend=last)):
+            self.anchors.append((int(records[place]), int(lines[place])))

@@ -1,0 +1,144 @@
+"""The staging database of one import: ``raw``, ``findings``, ``reading``, ``lines``, and nothing else.
+
+`raw` holds the file's own columns as text with a row number, `findings` what is wrong with single rows, `reading` one
+row on the file as a whole, and `lines` where the rows lie: ``line = first_line + (row - first_row)`` for the rows from
+``first_row`` up to the next entry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.datasets import Dataset
+from pipeline.read import columns
+from pipeline.read.limits import Limits
+
+SHOWN_CHARACTERS = 200
+
+_FINDINGS = """
+create table findings (
+    code varchar not null, severity varchar not null, message varchar not null, row bigint, line bigint,
+    "column" varchar, value varchar, hint varchar, related varchar[], cycle varchar[]
+)
+"""
+_FINDING_FIELDS = ("code", "severity", "message", "row", "line", "column", "value", "hint")
+_FINDING_SCHEMA = pa.schema(
+    [(name, pa.int64() if name in ("row", "line") else pa.string()) for name in _FINDING_FIELDS]
+)
+_LINES_SCHEMA = pa.schema([("first_row", pa.int64()), ("first_line", pa.int64())])
+_FLUSH_ROWS = 10_000
+
+_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
+
+
+class Staging:
+    """The database while it is being filled. On an exception the file is removed: half a table is no table."""
+
+    def __init__(self, database: Path, dataset: Dataset, limits: Limits) -> None:
+        self.database, self.dataset, self.limits = database, dataset, limits
+        self._findings: list[tuple[object, ...]] = []
+        _remove(database)
+        self.connection = duckdb.connect(
+            str(database),
+            config={
+                "threads": str(limits.threads),
+                "memory_limit": f"{limits.memory_bytes}B",
+                "temp_directory": str(database.with_suffix(".spill")),
+                "preserve_insertion_order": "true",
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+            },
+        )
+        self.connection.execute(_FINDINGS)
+        self.connection.execute("create table lines (first_row bigint not null, first_line bigint not null)")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.flush()
+        self.connection.close()
+        if kind is not None:
+            _remove(self.database)
+
+    def lock_down(self, *allowed: Path) -> None:
+        """From now on DuckDB opens no file but its own and ``allowed``, and nothing can undo that."""
+        if allowed:
+            self.connection.execute("set allowed_paths = $paths", {"paths": [str(path) for path in allowed]})
+        self.connection.execute("set enable_external_access = false")
+        self.connection.execute("set lock_configuration = true")
+
+    def find(
+        self,
+        code: str,
+        message: str,
+        *,
+        row: int | None = None,
+        line: int | None = None,
+        column: str | None = None,
+        value: str | None = None,
+        hint: str = "",
+    ) -> None:
+        """Add one finding that is an error. All are kept: they go to the database as they come."""
+        shown = None if value is None else show(value)
+        self._findings.append((code, "error", message, row, line, column, shown, hint or None))
+        if len(self._findings) >= _FLUSH_ROWS:
+            self.flush()
+
+    def find_unknown_column(self, name: str, *, row: int | None = None, line: int | None = None) -> None:
+        """Add a finding if the dataset has no place for this column."""
+        if columns.is_unknown(name, self.dataset):
+            message, hint = columns.unknown_message(name, self.dataset)
+            self.find("unknown_column", message, row=row, line=line, column=name, hint=hint)
+
+    def add_lines(self, anchors: Iterable[tuple[int, int]]) -> None:
+        """Say where rows lie: (row, line) wherever the distance between the two changes."""
+        rows = [{"first_row": row, "first_line": line} for row, line in anchors]
+        if rows:
+            self.insert("lines", pa.Table.from_pylist(rows, schema=_LINES_SCHEMA))
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Append an Arrow table to a table, by column name."""
+        self.connection.register("arriving", rows)
+        self.connection.execute(f"insert into {quoted(table)} by name select * from arriving")
+        self.connection.unregister("arriving")
+
+    def flush(self) -> None:
+        """Write the findings that are still in memory."""
+        if self._findings:
+            fields = zip(*self._findings, strict=True)
+            arrays = [pa.array(values, field.type) for values, field in zip(fields, _FINDING_SCHEMA, strict=True)]
+            self.insert("findings", pa.Table.from_arrays(arrays, schema=_FINDING_SCHEMA))
+            self._findings.clear()
+
+    def record(self, facts: pa.Table) -> None:
+        """Write `reading`, the one row on the file as a whole."""
+        self.connection.register("facts", facts)
+        self.connection.execute("create table reading as select * from facts")
+        self.connection.unregister("facts")
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def show(value: str) -> str:
+    """A value as a report may show it: invisible characters escaped, at most 200 characters."""
+    clipped = value[:SHOWN_CHARACTERS]
+    return _UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", clipped)[:SHOWN_CHARACTERS]
+
+
+def _remove(database: Path) -> None:
+    for path in (database, database.with_name(f"{database.name}.wal")):
+        path.unlink(missing_ok=True)

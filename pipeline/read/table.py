@@ -1,0 +1,16 @@
+"""What a format's reader found, besides the rows themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table as a whole. ``longest_bytes`` and ``has_nul`` tell which checks of values are worth their time."""
+
+    records: int
+    columns: tuple[str, ...]
+    longest_bytes: int
+    has_nul: bool
+    delimiter: str = ""

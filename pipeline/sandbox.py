@@ -1,0 +1,175 @@
+"""Runs one function in a fresh child process with limits and without credentials: files are hostile until shown otherwise.
+
+The children are forked from a server process that has the heavy libraries loaded already (importing Great Expectations takes
+ten seconds, forking takes none). A child that crashes, runs over its limits or is killed costs its own work and nothing else.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.forkserver import ensure_running
+from typing import Any, ParamSpec, TypeVar
+
+from pipeline.errors import BulkheadError, Crashed
+from pipeline.settings import environment_without_secrets
+
+PRELOAD = ["pipeline.validation", "pipeline.expect"]
+"""What every child finds loaded. Its imports are DuckDB, pyarrow and Great Expectations."""
+
+BEAT_SECONDS = 2.0
+_CPUS = 2  # seconds are of the clock, the kernel counts those of the processors
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_context: ForkServerContext = multiprocessing.get_context("forkserver")
+_starting = threading.Lock()
+
+
+def warm() -> None:
+    """Start the server that children are forked from; returns when it has loaded everything."""
+    run(_nothing, memory_bytes=1 << 30, seconds=120.0)
+
+
+def run(
+    function: Callable[..., R],
+    *args: object,
+    memory_bytes: int,
+    seconds: float,
+    heartbeat: Callable[[], None] | None = None,
+    beat_seconds: float = BEAT_SECONDS,
+) -> R:
+    """Call ``function(*args)`` in a child and return what it returns; all of it must be picklable.
+
+    ``heartbeat`` is called every ``beat_seconds``; if it raises, the child is killed and the error goes on. Our own errors
+    (errors.py) come back as themselves. Raises Crashed if the child dies, needs more than ``memory_bytes`` on top of what it
+    starts with, or more than ``seconds``; RuntimeError with the child's traceback for any other exception.
+    """
+    receiver, sender = _context.Pipe(duplex=False)
+    process = _context.Process(target=_work, args=(sender, function, args, memory_bytes, seconds), daemon=True)
+    _start(process)
+    sender.close()
+    try:
+        _wait(process, receiver, seconds, heartbeat, beat_seconds)
+        return _outcome(process, receiver)
+    finally:
+        if process.is_alive():
+            process.kill()
+        process.join()
+        process.close()
+        receiver.close()
+
+
+def _start(process: ForkServerProcess) -> None:
+    with _starting, _nameless_main(), environment_without_secrets():
+        ensure_running()
+        process.start()
+
+
+@contextmanager
+def _nameless_main() -> Iterator[None]:
+    """multiprocessing imports the parent's main module in each child; ours need nothing of it, and it costs half a second."""
+    _context.set_forkserver_preload(PRELOAD)
+    main = sys.modules["__main__"]
+    hidden = {name: main.__dict__.pop(name) for name in ("__spec__", "__file__") if name in main.__dict__}
+    main.__dict__["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(hidden)
+
+
+def _wait(
+    process: ForkServerProcess,
+    receiver: Connection,
+    seconds: float,
+    heartbeat: Callable[[], None] | None,
+    beat_seconds: float,
+) -> None:
+    until = time.monotonic() + seconds
+    while not receiver.poll(max(0.0, min(beat_seconds, until - time.monotonic()))):
+        if heartbeat:
+            heartbeat()
+        if time.monotonic() >= until:
+            raise Crashed(f"The work on the file took more than {seconds:,.0f} seconds and was stopped.")
+        if not process.is_alive() and not receiver.poll():
+            raise _died(process)
+
+
+def _outcome(process: ForkServerProcess, receiver: Connection) -> Any:
+    try:
+        result, error = receiver.recv()
+    except EOFError:
+        process.join(5)
+        raise _died(process) from None
+    if isinstance(error, BulkheadError):
+        raise error
+    if error is not None:
+        raise RuntimeError(error)
+    return result
+
+
+def _died(process: ForkServerProcess) -> Crashed:
+    code = process.exitcode
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        what = "it needed too much time" if -code == signal.SIGXCPU else "it was killed, or the file crashed the reader"
+        return Crashed(f"The process that worked on the file ended with {name}: {what}.")
+    return Crashed(f"The process that worked on the file ended by itself (exit code {code}).")
+
+
+# --- In the child ---
+
+
+def _work(
+    sender: Connection, function: Callable[..., Any], args: tuple[object, ...], memory_bytes: int, seconds: float
+) -> None:
+    _shut_in(memory_bytes, seconds)
+    try:
+        sender.send((function(*args), None))
+    except BulkheadError as error:
+        sender.send((None, error))
+    except MemoryError:
+        sender.send((None, Crashed(f"The file needs more than {memory_bytes:,} bytes of memory.")))
+    except Exception as error:
+        if type(error).__name__ == "OutOfMemoryException":  # DuckDB's; it means memory or room to spill
+            sender.send((None, Crashed(f"The file needs more memory or disk than there is: {error}")))
+        else:
+            sender.send((None, traceback.format_exc()))
+    finally:
+        sender.close()
+
+
+def _shut_in(memory_bytes: int, seconds: float) -> None:
+    """Limits, a session of its own, and nothing printed: what libraries say is not for our log."""
+    with suppress(OSError):
+        os.setsid()
+    mapped = int(_first_number("/proc/self/statm")) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes, mapped + memory_bytes))
+    cpu_seconds = int(seconds * _CPUS) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    silence = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(silence, stream)
+    os.close(silence)
+
+
+def _first_number(path: str) -> str:
+    with open(path, encoding="ascii") as file:  # noqa: PTH123 - a file of the kernel
+        return file.read().split()[0]
+
+
+def _nothing() -> None:
+    """What warm runs."""

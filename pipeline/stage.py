@@ -1,0 +1,300 @@
+"""The second step of a record's way: the file's text becomes typed columns, exactly or not at all.
+
+``raw`` (every column text, as the reader left it) becomes ``incoming`` (the dataset's columns with the table's types). DuckDB's
+own casts are friendlier than a warehouse can afford: ``1.005`` becomes 1.01, ``1e2`` becomes 100. So each type has a pattern of
+the spellings that mean one value exactly; whatever does not match is left empty here and becomes a finding that says what was
+expected. Nothing is rounded, trimmed or guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from pipeline.datasets import Column, Dataset
+
+MEMORY_BYTES = 2 << 30
+"""DuckDB's share of memory; what does not fit spills into a folder beside the database."""
+
+VALUE_LENGTH = 200
+"""Values in findings are cut at this many characters."""
+
+FINDINGS = """create table if not exists findings (
+    code varchar, severity varchar, message varchar, row bigint, line bigint, "column" varchar,
+    value varchar, hint varchar, related varchar[], cycle varchar[])"""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How text becomes a value of one type. ``accepts`` and ``value`` are SQL over the placeholder ``{v}``."""
+
+    type: str  # DuckDB's name of the type
+    accepts: str | None  # None: any text will do
+    value: str
+    expected: str
+    code: str = "invalid_type"
+
+
+# --- The types ----------------------------------------------------------------------------------------------------------
+
+_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+_OFFSET = r"[+-][0-9]{2}(:?[0-9]{2})?"
+_STRINGS = r""""(\\.|[^"\\])*\""""
+_LAX_JSON = r"(?i)nan|inf|,\s*[\]}]|/"  # what DuckDB lets pass and PostgreSQL's jsonb does not
+_INTEGERS = {"smallint": 2**15, "int": 2**31, "integer": 2**31, "bigint": 2**63}
+_FLOATS = {"real": "real", "double precision": "double", "double": "double"}
+_TEMPORAL = {
+    "date": ("date", _DATE, "a date, for instance 2024-05-31"),
+    "time": ("time", _TIME, "a time of day, for instance 12:30:00"),
+    "timestamp": (
+        "timestamp",
+        f"{_DATE}([T ]{_TIME}Z?)?",
+        "a date and time without an offset, for instance 2024-05-31T12:30:00",
+    ),
+    "timestamptz": (
+        "timestamptz",
+        f"{_DATE}([T ]{_TIME}(Z|{_OFFSET})?)?",
+        "a date and time, for instance 2024-05-31T12:30:00+02:00 (without an offset it is taken as UTC)",
+    ),
+}
+
+
+def reading_of(type_: str) -> Reading:
+    """How text is read as a PostgreSQL type, which is spelled as in ``Column.type``.
+
+    A type without a reading of its own stays text here; the warehouse itself casts it, record by record.
+    """
+    name, size, scale = _parts_of(type_)
+    if name in _INTEGERS:
+        top = _INTEGERS[name]
+        example = f"a whole number between {-top} and {top - 1}, for instance 42"
+        return _by_cast(name, "[+-]?[0-9]+", example)
+    if name in _FLOATS:
+        digits = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
+        return _by_cast(_FLOATS[name], digits, "a number, for instance 3.14", also="and isfinite({cast})")
+    if name in ("numeric", "decimal"):
+        return _exact(size, scale or 0)
+    if name == "boolean":
+        return _by_cast("boolean", "(?i)(true|false|t|f|1|0)", "true or false")
+    if name == "uuid":
+        hexes = "(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+        return _by_cast("uuid", hexes, "a UUID, for instance 5f1d4c52-7f0e-5d0b-9c39-3f8b6c0c7a11")
+    if name in _TEMPORAL:
+        return _by_cast(*_TEMPORAL[name])
+    if name in ("json", "jsonb"):
+        bare = f"regexp_replace({{v}}, {_quoted(_STRINGS)}, '\"\"', 'g')"
+        strict = f"json_valid({{v}}) and not regexp_matches({bare}, {_quoted(_LAX_JSON)})"
+        return Reading("varchar", strict, "{v}", 'JSON, for instance {"colour": "red"}')
+    if name in ("varchar", "char") and size:
+        return Reading("varchar", f"length({{v}}) <= {size}", "{v}", f"at most {size} characters", "value_too_long")
+    return Reading("varchar", None, "{v}", "text")
+
+
+def _parts_of(type_: str) -> tuple[str, int | None, int | None]:
+    """``numeric(12, 2)`` -> (numeric, 12, 2); the zone of a timestamp counts to its name, its precision does not."""
+    match = re.fullmatch(r"([a-z][a-z ]*?)\s*(?:\((\d+)(?:,\s*(\d+))?\))?", type_)
+    if not match:
+        return type_, None, None
+    name, size, scale = match.groups()
+    return name, int(size) if size else None, int(scale) if scale else None
+
+
+def _by_cast(type_: str, pattern: str, expected: str, also: str = "") -> Reading:
+    cast = f"try_cast({{v}} as {type_})"
+    accepts = f"regexp_full_match({{v}}, {_quoted(pattern)}) and {cast} is not null {also.replace('{cast}', cast)}"
+    return Reading(type_, accepts, cast, expected)
+
+
+def _exact(precision: int | None, scale: int) -> Reading:
+    """A decimal number that fits without rounding: zeros at either end do no harm, any other digit too many does."""
+    if precision is None:  # PostgreSQL's bare numeric has no limits; this is as far as DuckDB goes
+        precision, scale = 38, 18
+    precision = min(precision, 38)
+    whole = max(precision - scale, 0)
+    pattern = rf"[+-]?0*[0-9]{{0,{whole}}}(\.[0-9]{{0,{scale}}}0*)?"
+    type_ = f"decimal({precision},{scale})"
+    accepts = (
+        f"regexp_full_match({{v}}, {_quoted(pattern)}) and regexp_matches({{v}}, '[0-9]')"
+        f" and try_cast({{v}} as {type_}) is not null"
+    )
+    example = f"a number with at most {whole} digits before and {scale} after the point"
+    return Reading(type_, accepts, f"try_cast({{v}} as {type_})", example)
+
+
+# --- Staging ------------------------------------------------------------------------------------------------------------
+
+
+def connect(database: Path, memory_bytes: int = MEMORY_BYTES) -> duckdb.DuckDBPyConnection:
+    """Open an import's database within bounds: so much memory, and a spill folder of its own beside it."""
+    connection = duckdb.connect(str(database))
+    connection.execute(f"set memory_limit = '{memory_bytes // (1 << 20)}MiB'")
+    connection.execute(f"set temp_directory = {_quoted(str(database.parent / 'spill'))}")
+    connection.execute("set timezone = 'UTC'")
+    return connection
+
+
+def stage(database: Path, dataset: Dataset) -> None:
+    """Make ``incoming`` from ``raw``, and findings of what does not fit its column's type or is missing.
+
+    May run again: it starts from ``raw`` each time and takes back its own findings first. ``raw`` may lack any column.
+    """
+    with connect(database) as connection:
+        connection.execute(FINDINGS)
+        connection.execute("create table if not exists raw (_row bigint)")
+        connection.execute("delete from findings where code in ('invalid_type', 'value_too_long', 'missing_value')")
+        present = [str(row[0]) for row in connection.execute("describe raw").fetchall()]
+        _fill_incoming(connection, dataset, present)
+        _find_uncast(connection, dataset, present)
+        _find_missing(connection, dataset, present)
+        _find_unknown(connection, dataset, present)
+
+
+def derived_query(dataset: Dataset, present: list[str]) -> str:
+    """The staging query that follows from the table: each column read by its type, the others gathered in ``rest``."""
+    picks = ["_row"]
+    for column in dataset.columns:
+        if column.name == dataset.rest:
+            picks.append(f"{_rest(dataset, present)} as {_name(column.name)}")
+        elif column.name in present:
+            picks.append(f"{_read(column, dataset)} as {_name(column.name)}")
+        else:
+            picks.append(f"cast(null as {reading_of(column.type).type}) as {_name(column.name)}")
+    return f"select {', '.join(picks)} from raw"
+
+
+def _fill_incoming(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> None:
+    """Typed by the table even where the query is written by hand, so that every later step may rely on it."""
+    typed = [f"{_name(c.name)} {reading_of(c.type).type}" for c in dataset.columns]
+    connection.execute(f"create or replace table incoming (_row bigint, {', '.join(typed)})")
+    if dataset.staging_file.is_file():
+        query = dataset.staging_file.read_text(encoding="utf-8").rstrip().rstrip(";")
+    else:
+        query = derived_query(dataset, present)
+    connection.execute(f"insert into incoming by name {query}")
+
+
+def _text(column: Column, dataset: Dataset) -> str:
+    """The text to read: an empty one is no value, except in a column of text, where it may be meant."""
+    plain = reading_of(column.type).type == "varchar" and column.name not in (dataset.key, dataset.parent)
+    return _name(column.name) if plain else f"nullif({_name(column.name)}, '')"
+
+
+def _read(column: Column, dataset: Dataset) -> str:
+    reading, text = reading_of(column.type), _text(column, dataset)
+    value = reading.value.replace("{v}", text)
+    if reading.accepts is None:
+        return value
+    return f"case when {reading.accepts.replace('{v}', text)} then {value} end"
+
+
+def _rest(dataset: Dataset, present: list[str]) -> str:
+    """A JSON object of the columns that the table does not name; empty values are left out."""
+    others = [name for name in present if name not in (*dataset.names, "_row")]
+    members = ", ".join(f"{_quoted(_json_key(name))} || to_json({_name(name)})" for name in others)
+    gathered = f"'{{' || concat_ws(',', {members}) || '}}'" if members else "'{}'"
+    if dataset.rest not in present:
+        return gathered
+    own = _name(dataset.rest)
+    return f"case when {own} is null then {gathered} when {_is_object(own)} then json_merge_patch({own}, {gathered}) end"
+
+
+def _is_object(text: str) -> str:
+    accepts = reading_of("jsonb").accepts or ""
+    return f"({accepts.replace('{v}', text)} and json_type({text}) = 'OBJECT')"
+
+
+# --- Findings -----------------------------------------------------------------------------------------------------------
+
+
+def _find_uncast(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> None:
+    """What had a value in the file and has none now."""
+    for column in dataset.columns:
+        reading = reading_of(column.type)
+        if column.name not in present or (reading.accepts is None and not dataset.staging_file.is_file()):
+            continue
+        expected = "a JSON object" if column.name == dataset.rest else reading.expected
+        text = _text(column, dataset)
+        connection.execute(
+            f"""insert into findings by name
+            select $code as code, 'error' as severity, left({text}, 60) || ' is not ' || $expected || '.' as message,
+                _row as row, $name as "column", left({text}, {VALUE_LENGTH}) as value,
+                'Expected ' || $expected || '.' as hint
+            from raw semi join (select _row from incoming where {_name(column.name)} is null) using (_row)
+            where {text} is not null""",
+            {"code": reading.code, "expected": expected, "name": column.name},
+        )
+
+
+def _find_missing(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> None:
+    """Columns that must have a value, unless the suite says so too: then the suite's own words are used."""
+    for column in dataset.columns:
+        if not column.required or column.name == dataset.rest or column.name in _owned_by_suite(dataset):
+            continue
+        code = "missing_id" if column.name == dataset.key else "missing_value"
+        if column.name not in present and _say_column_missing(connection, column.name):
+            continue
+        connection.execute(
+            f"""insert into findings by name
+            select $code as code, 'error' as severity, 'The ' || $name || ' is missing.' as message, _row as row,
+                $name as "column", 'Every record needs a value here.' as hint
+            from incoming
+            where {_name(column.name)} is null
+            and not exists (select 1 from findings f where f.row = incoming._row and f."column" = $name)""",
+            {"code": code, "name": column.name},
+        )
+
+
+def _owned_by_suite(dataset: Dataset) -> set[str]:
+    """The columns of which the suite itself says that they must not be empty."""
+    return {
+        expectation["kwargs"]["column"]
+        for expectation in dataset.suite.get("expectations", [])
+        if expectation["type"] == "expect_column_values_to_not_be_null"
+    }
+
+
+def _say_column_missing(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """One finding for the column says more than one for each row; True if it stands there now."""
+    connection.execute(
+        """insert into findings by name
+        select 'missing_column' as code, 'error' as severity, 'The file has no column ' || $name || '.' as message,
+            $name as "column", 'Every record needs a value here.' as hint
+        where not exists (select 1 from findings where code = 'missing_column' and "column" = $name)""",
+        {"name": name},
+    )
+    return True
+
+
+def _find_unknown(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> None:
+    """Columns that the table has no place for, where there is none to gather them in."""
+    if dataset.rest:
+        return
+    for name in present:
+        if name in (*dataset.names, "_row"):
+            continue
+        connection.execute(
+            """insert into findings by name
+            select 'unknown_column' as code, 'error' as severity, $name as "column",
+                'The column ' || $name || ' is not known here.' as message, 'Known columns: ' || $known || '.' as hint
+            where not exists (select 1 from findings where code = 'unknown_column' and "column" = $name)""",
+            {"name": name, "known": ", ".join(dataset.names)},
+        )
+
+
+# --- Spelling -----------------------------------------------------------------------------------------------------------
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _json_key(name: str) -> str:
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '":'
