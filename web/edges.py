@@ -38,6 +38,7 @@ class Edges:
     console: Console
     orchestrator: Orchestrator
     uploads: BoundedSemaphore
+    engines: tuple[Engine, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> Edges:
@@ -57,7 +58,13 @@ class Edges:
             console=Console(own_sql, seconds=settings.sql_seconds, rows_max=settings.sql_rows),
             orchestrator=Orchestrator(settings.temporal_address, settings.temporal_namespace, settings.task_queue),
             uploads=BoundedSemaphore(UPLOADS_AT_ONCE),
+            engines=(engine, reads, own_sql),
         )
+
+    def close(self) -> None:
+        """Give every connection back."""
+        for engine in self.engines:
+            engine.dispose()
 
 
 def edges() -> Edges:

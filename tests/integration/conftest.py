@@ -1,0 +1,161 @@
+"""The web app on real servers: in this process behind Flask's client, or behind gunicorn on a port of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from pipeline.keys import Keys, Role
+from pipeline.settings import Settings
+from web import create_app
+from web.edges import Edges
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Caller:
+    """The API from the side of somebody with a key."""
+
+    def __init__(self, client: FlaskClient, key: str) -> None:
+        self._client = client
+        self.key = key
+
+    def __call__(self, method: str, path: str, **options: Any) -> TestResponse:
+        headers = {"Authorization": f"Bearer {self.key}", **options.pop("headers", {})}
+        return self._client.open(path, method=method, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> TestResponse:
+        return self("POST", path, **options)
+
+    def upload(self, content: bytes, *, dataset: str = "places", filename: str = "places.csv", **options: Any) -> TestResponse:
+        return self.post(f"/v1/datasets/{dataset}/imports?filename={filename}", data=content, **options)
+
+
+@pytest.fixture
+def edges(settings: Settings) -> Iterator[Edges]:
+    """What the app stands on."""
+    with closing(Edges.of(settings)) as edges:
+        yield edges
+
+
+@pytest.fixture
+def app(settings: Settings, edges: Edges) -> Flask:
+    """The app on this test's own edges."""
+    return create_app(settings, edges=edges)
+
+
+@pytest.fixture
+def key_for(edges: Edges) -> Callable[[str], str]:
+    """Makes a key for a role."""
+    return lambda role: edges.keys.create(f"a test's {role}", Role(role))[0]
+
+
+@pytest.fixture
+def caller_for(app: Flask, key_for: Callable[[str], str]) -> Callable[[str], Caller]:
+    """Somebody with a key for a role."""
+    return lambda role: Caller(app.test_client(), key_for(role))
+
+
+@pytest.fixture
+def api(caller_for: Callable[[str], Caller]) -> Caller:
+    """An uploader."""
+    return caller_for("uploader")
+
+
+@pytest.fixture
+def browser(app: Flask, edges: Edges) -> FlaskClient:
+    """Somebody who has signed in; not a real browser, which the e2e tests have."""
+    client = app.test_client()
+    _, key = edges.keys.create("somebody", Role.ADMIN)
+    assert client.get(f"/sign-in?token={edges.keys.sign_in_token(key.id)}").status_code == 302
+    return client
+
+
+@dataclass(frozen=True)
+class Server:
+    """gunicorn, as it is started in earnest."""
+
+    url: str
+    key: str
+    pid: int
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where a bare socket connects to."""
+        host, port = self.url.removeprefix("http://").split(":")
+        return host, int(port)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What opens the door."""
+        return {"Authorization": f"Bearer {self.key}"}
+
+
+@pytest.fixture
+def server(settings: Settings, edges: Edges) -> Iterator[Server]:
+    """The app behind gunicorn, on this test's own edges, with an uploader's key."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", "-c", "python:web.gunicorn", "web:create_app()"],
+        env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", **_environment(settings), "BULKHEAD_PORT": str(port), "BULKHEAD_URL": url},
+        cwd=ROOT,
+    )
+    try:
+        _wait_for(url, process)
+        yield Server(url, edges.keys.create("a test", Role.UPLOADER)[0], process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "gunicorn ended before it answered"
+        try:
+            if requests.get(f"{url}/healthz", timeout=2).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.1)
+    raise TimeoutError(f"gunicorn did not answer at {url}")
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """The settings, as the environment of another process."""
+    return {
+        "BULKHEAD_HOME": str(settings.home),
+        "BULKHEAD_SECRET_KEY": settings.secret_key,
+        "DATABASE_URL": settings.database_url,
+        "BULKHEAD_BUCKET": settings.bucket,
+        "AWS_ENDPOINT_URL_S3": settings.s3_endpoint or "",
+        "AWS_ACCESS_KEY_ID": settings.s3_access_key or "",
+        "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key or "",
+        "TEMPORAL_ADDRESS": settings.temporal_address,
+        "TEMPORAL_NAMESPACE": settings.temporal_namespace,
+    }
+
+
+@pytest.fixture
+def keys(edges: Edges) -> Keys:
+    """The keys in this test's database."""
+    return edges.keys
