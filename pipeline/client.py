@@ -18,7 +18,7 @@ import requests
 
 from pipeline.contracts import State
 from pipeline.errors import WorldIsWrong
-from pipeline.wire import ApiError, Body, Sent, Wire
+from pipeline.wire import ApiError, Body, Download, Sent, Wire
 
 __all__ = ["ApiError", "Client", "Import", "TimedOut"]
 
@@ -131,13 +131,13 @@ class Client:
         """The pages of an import's findings: ``items``, and ``total``, the number there are in all."""
         return self._pages(_path(import_id, "errors"), {"code": code})
 
-    def errors_file(self, import_id: str, file_format: str, *, code: str | None = None) -> Iterator[bytes]:
+    def errors_file(self, import_id: str, file_format: str, *, code: str | None = None) -> Download:
         """The findings as one file: csv, json or parquet."""
-        return self._stream("GET", _path(import_id, "errors"), params={"format": file_format, "code": code})
+        return self._wire.download("GET", _path(import_id, "errors"), params={"format": file_format, "code": code})
 
-    def results(self, import_id: str, *, file_format: str = "csv") -> Iterator[bytes]:
+    def results(self, import_id: str, *, file_format: str = "csv") -> Download:
         """The records that the warehouse refused for good, with the reason, as one file: csv or json."""
-        return self._stream("GET", _path(import_id, "results/failed"), params={"format": file_format})
+        return self._wire.download("GET", _path(import_id, "results/failed"), params={"format": file_format})
 
     def report_url(self, import_id: str) -> str:
         """Where a browser finds the report."""
@@ -162,9 +162,11 @@ class Client:
         """The rows that a SELECT gives, as the API shows them."""
         return self._json("POST", "/v1/query", json=_given(sql=sql, limit=limit))
 
-    def query_file(self, sql: str, file_format: str, *, limit: int | None = None) -> Iterator[bytes]:
+    def query_file(self, sql: str, file_format: str, *, limit: int | None = None) -> Download:
         """The rows that a SELECT gives, as one file: csv or parquet."""
-        return self._stream("POST", "/v1/query", params={"format": file_format}, json=_given(sql=sql, limit=limit))
+        return self._wire.download(
+            "POST", "/v1/query", params={"format": file_format}, json=_given(sql=sql, limit=limit)
+        )
 
     def datasets(self) -> dict[str, Any]:
         """The datasets that the server knows."""
@@ -191,10 +193,6 @@ class Client:
             cursor = page.get("next_cursor")
             if not cursor:
                 return
-
-    def _stream(self, method: str, path: str, **options: Any) -> Iterator[bytes]:
-        """Asks at once, so that a refusal is raised here and not in the middle of somebody's file."""
-        return self._wire.chunks(self._wire.send(method, path, stream=True, **options))
 
 
 def _path(import_id: str, rest: str = "") -> str:

@@ -1,8 +1,8 @@
 """One HTTP request that survives a broken connection: retries, a body that can start over, problems as exceptions.
 
-A request is sent again while the connection breaks or the server asks for patience (503). What it refuses becomes
-ApiError, with the words of its problem document (RFC 9457); a server that does not answer becomes errors.Unreachable.
-Bodies go both ways in chunks, in constant memory.
+A request is sent again while the connection breaks or the server asks for patience. What the server refuses becomes
+ApiError, with the words of its problem document (RFC 9457); one that does not answer becomes errors.Unreachable. Bodies
+go both ways in chunks, in constant memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -66,18 +66,14 @@ class Wire:
                 self._give_up_or_wait(attempt, body, error)
                 continue
             self._met = True
-            if answer.status_code != 503 or attempt == ATTEMPTS or not _can_restart(body):
+            if not _asks_for_patience(answer) or attempt == ATTEMPTS or not _can_restart(body):
                 return _accepted(answer)
             time.sleep(_pause(attempt, answer.headers.get("Retry-After", "")))
         raise AssertionError("the last attempt returns or raises")
 
-    def chunks(self, answer: requests.Response) -> Iterator[bytes]:
-        """The body of an answer that was asked for with stream=True. Raises Unreachable if it breaks off."""
-        try:
-            with answer:
-                yield from answer.iter_content(CHUNK_BYTES)
-        except requests.RequestException as error:
-            raise Unreachable(f"{self.url} broke off in the middle of its answer: {_cause(error)}.") from error
+    def download(self, method: str, path: str, **options: Any) -> Download:
+        """A file, asked for now and read later. Raises what send does."""
+        return Download(self.send(method, path, stream=True, **options))
 
     def _once(self, method: str, path: str, body: Body | None, options: dict[str, Any]) -> requests.Response:
         if body is not None:
@@ -93,6 +89,30 @@ class Wire:
         if attempt == ATTEMPTS or not _can_restart(body):
             raise Unreachable(f"The connection to {self.url} broke off: {_cause(error)}.") from error
         time.sleep(_pause(attempt))
+
+
+class Download:
+    """The bytes of a file as they arrive, to be read once, within a ``with``.
+
+    ``is_truncated``: there was more than some limit let through.
+    """
+
+    def __init__(self, answer: requests.Response) -> None:
+        self._answer = answer
+        self.is_truncated = answer.headers.get("X-Truncated") == "true"
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Raises Unreachable if the connection breaks: what came until then is not the file."""
+        try:
+            yield from self._answer.iter_content(CHUNK_BYTES)
+        except requests.RequestException as error:
+            raise Unreachable(f"The file broke off on its way: {_cause(error)}.") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._answer.close()
 
 
 class Body:
@@ -178,6 +198,11 @@ def _accepted(answer: requests.Response) -> requests.Response:
         title=str(said.get("title") or answer.reason or ""),
         detail=str(said.get("detail") or ""),
     )
+
+
+def _asks_for_patience(answer: requests.Response) -> bool:
+    """Busy, or still at work on the same upload, whose connection broke: the answer says when to come again."""
+    return answer.status_code in (429, 503) or (answer.status_code == 409 and "Retry-After" in answer.headers)
 
 
 def _can_restart(body: Body | None) -> bool:

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from pipeline.client import Client
 
 
+def _there(file: Path) -> Path:
+    """Something that can be read: a file, a pipe, or - for stdin."""
+    if str(file) != "-" and not file.exists():
+        raise typer.BadParameter(f"{file} does not exist.")
+    if file.is_dir():
+        raise typer.BadParameter(f"{file} is a folder; give one file.")
+    return file
+
+
+InputFile = Annotated[Path, typer.Argument(metavar="FILE", callback=_there, help="A file, or - for stdin.")]
 ImportId = Annotated[str, typer.Argument(metavar="ID", help="The import's id, as `upload` and `list` print it.")]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from pipeline.cli.app import OF_STATE, Exit, ImportId, app, client
+from pipeline.cli.app import OF_STATE, Exit, ImportId, InputFile, app, client
 from pipeline.contracts import State
 from pipeline.errors import NotUsable
 
@@ -23,7 +23,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 
 @app.command(rich_help_panel="Imports")
 def upload(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, allow_dash=True, help="A file, or - for stdin.")],
+    file: InputFile,
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="The dataset that it is for.")] = "records",
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for the import's end; its outcome is the exit code.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.app import Exit, app
+from pipeline.cli.app import Exit, InputFile, app
 from pipeline.errors import FileIsWrong, NotUsable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ ON_SCREEN_ROWS = 50
 
 @app.command(rich_help_panel="Imports")
 def validate(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, allow_dash=True, help="A file, or - for stdin.")],
+    file: InputFile,
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="The dataset whose rules apply.")] = "records",
     filename: Annotated[str | None, typer.Option(help="The file's name, if stdin is not CSV.")] = None,
     output: Annotated[

@@ -51,7 +51,8 @@ def errors(
     """
     server = client()
     if form is not TableFormat.TABLE:
-        deliver(server.errors_file(import_id, form, code=code), output)
+        with server.errors_file(import_id, form, code=code) as file:
+            deliver(file, output)
         return
     if output is not None:
         raise typer.BadParameter("a table is for the screen; add --format csv or json", param_hint="--output")
@@ -63,7 +64,7 @@ def _show_findings(server: Client, import_id: str, code: str | None) -> None:
 
     pages = server.error_pages(import_id, code=code)
     first = next(pages)
-    items = list(islice(chain(first["items"], *(page["items"] for page in pages)), ON_SCREEN_ROWS))
+    items = list(islice(chain.from_iterable(page["items"] for page in chain([first], pages)), ON_SCREEN_ROWS))
     if not items:
         say("No findings.")
         return
@@ -91,7 +92,8 @@ def report(
         for name, content in server.report(import_id):
             write_file(output / name, [content])
         for form in ("csv", "json", "parquet"):
-            write_file(output / f"findings.{form}", server.errors_file(import_id, form))
+            with server.errors_file(import_id, form) as file:
+                write_file(output / f"findings.{form}", file)
     except OSError as error:
         raise NotUsable(f"Cannot write into {output}: {error.strerror}.") from error
     say(f"Written to {output}.")
@@ -108,7 +110,8 @@ def results(
 
     Example: `bulkhead results 01990b3c-... --output failed.csv`
     """
-    deliver(client().results(import_id, file_format=form), output)
+    with client().results(import_id, file_format=form) as file:
+        deliver(file, output)
 
 
 @app.command(rich_help_panel="Records")
@@ -122,11 +125,16 @@ def sql(
 
     Example: `bulkhead sql 'select name from warehouse.places where "parentId" is null' --format csv`
     """
+    from pipeline.terminal import say
+
     server = client()
     if form is RowsFormat.PARQUET and output is None and sys.stdout.isatty():
         raise typer.BadParameter("Parquet is not for the screen; add --output FILE", param_hint="--format")
     if form in (RowsFormat.CSV, RowsFormat.PARQUET):
-        deliver(server.query_file(query, form, limit=limit), output)
+        with server.query_file(query, form, limit=limit) as file:
+            deliver(file, output)
+        if file.is_truncated:
+            say("There are more rows than these: narrow the query down, or raise --limit.")
         return
     if form is RowsFormat.TABLE and output is not None:
         raise typer.BadParameter("a table is for the screen; choose another --format", param_hint="--output")
@@ -136,7 +144,7 @@ def sql(
 def _print_rows(answer: dict[str, Any], form: RowsFormat, output: Path | None) -> None:
     from pipeline.terminal import as_json, out, print_json, rows_table, say
 
-    columns, rows = answer["columns"], answer["rows"]
+    columns, rows = [column["name"] for column in answer["columns"]], answer["rows"]
     if form is RowsFormat.TABLE:
         out().print(rows_table(columns, rows))
     else:
@@ -145,5 +153,5 @@ def _print_rows(answer: dict[str, Any], form: RowsFormat, output: Path | None) -
             print_json(document)
         else:
             deliver([as_json(document).encode()], output)
-    if answer.get("truncated"):
-        say(f"Only the first {len(rows):,} rows.")
+    if answer["truncated"]:
+        say(f"There are more rows than these {len(rows):,}: narrow the query down, or raise --limit.")
