@@ -145,6 +145,7 @@ def import_page(import_id: str) -> ResponseReturnValue:
         "import.html",
         one=one,
         verdict=show.verdict(one),
+        reason=show.reason(one),
         phases=show.phases(one, reached),
         moves=moves,
         deliveries=edges().ledger.deliveries(one.id),

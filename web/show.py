@@ -14,11 +14,11 @@ from web.answers import as_text
 CELL_CHARACTERS_MAX = 2048
 
 PHASES = (
-    ("Uploaded", (State.AWAITING_UPLOAD,)),
-    ("Queued", (State.QUEUED,)),
-    ("Validated", (State.VALIDATING,)),
-    ("Cut into batches", (State.PREPARING,)),
-    ("Loaded", (State.LOADING,)),
+    ("Upload", (State.AWAITING_UPLOAD,)),
+    ("Queue", (State.QUEUED,)),
+    ("Validation", (State.VALIDATING,)),
+    ("Batches", (State.PREPARING,)),
+    ("Load", (State.LOADING,)),
 )
 """The compartments a file passes, each with the states in which it is there."""
 
@@ -148,3 +148,9 @@ def verdict(one: Import) -> str:
             return "The upload was never finished."
         case State.DUPLICATE:
             return "An earlier import already loaded this very content."
+
+
+def reason(one: Import) -> str:
+    """What the ledger says of the end, where the verdict alone leaves it open."""
+    says_more = one.state in (State.FAILED, State.CANCELED, State.EXPIRED, State.DUPLICATE)
+    return one.reason if says_more or (one.state is State.REJECTED and not one.findings_errors) else ""
