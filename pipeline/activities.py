@@ -58,7 +58,15 @@ from pipeline.contracts import (
     results_prefix,
 )
 from pipeline.datasets import Dataset, blank_dataset, load_dataset
-from pipeline.errors import BulkheadError, FileIsWrong, FileReplaced, NotUsable, Unreachable, UnknownDataset, WorldIsWrong
+from pipeline.errors import (
+    BulkheadError,
+    FileIsWrong,
+    FileReplaced,
+    NotUsable,
+    Unreachable,
+    UnknownDataset,
+    WorldIsWrong,
+)
 from pipeline.ledger import Import, Ledger
 from pipeline.orchestrator import Orchestrator
 from pipeline.settings import Settings
@@ -194,7 +202,13 @@ class Activities:
         folder = self._fresh_folder(ref)
         dataset = self._read(ref, folder)
         judgement = sandbox.run(
-            validation.judge, folder, dataset, self._edges(dataset, folder), ref.import_id, **self._limits(), heartbeat=_beat
+            validation.judge,
+            folder,
+            dataset,
+            self._edges(dataset, folder),
+            ref.import_id,
+            **self._limits(),
+            heartbeat=_beat,
         )
         self._store_folder(folder / "report", report_prefix(ref.import_id))
         self._ledger.update(
@@ -316,7 +330,10 @@ class Activities:
                 " This is a fault of the system, not of the file; please report it."
             )
         if known.failed:
-            return State.PARTIALLY_SUCCEEDED, f"The warehouse refused {known.failed:,} of {processed:,} records for good."
+            return (
+                State.PARTIALLY_SUCCEEDED,
+                f"The warehouse refused {known.failed:,} of {processed:,} records for good.",
+            )
         return State.SUCCEEDED, ""
 
     # --- telling the user ---
@@ -383,7 +400,9 @@ class Activities:
         missed += [known.key for known in self._stranded()]
         for key in missed:
             self._orchestrator.announce(Arrival(self._store.bucket, key))
-        return Reconciled(seen=seen, started=len(missed), expired=self._ledger.expire_uploads(), keys=tuple(missed[:100]))
+        return Reconciled(
+            seen=seen, started=len(missed), expired=self._ledger.expire_uploads(), keys=tuple(missed[:100])
+        )
 
     def _stranded(self) -> list[Import]:
         """Imports under way in the ledger though no queue is at work for their dataset, oldest first."""

@@ -7,6 +7,7 @@
     ├── NotUsable            a request or a setting makes no sense; a retry cannot help
     │   ├── UnknownDataset
     │   └── IllegalMove      the import is in a state that does not allow it
+    ├── DamagedPart          what we stored ourselves is not what it was; a retry cannot help
     └── WorldIsWrong         something around us is away or overloaded; Temporal's backoff tries again
         ├── Unreachable      a server does not answer
         └── Crashed          a child process died or ran over its limits
@@ -59,6 +60,10 @@ class UnknownDataset(NotUsable):
 
 class IllegalMove(NotUsable):
     """The import is in a state that does not allow this."""
+
+
+class DamagedPart(BulkheadError):
+    """A stored part is not what it was when it was written."""
 
 
 class WorldIsWrong(BulkheadError):

@@ -101,7 +101,9 @@ def _check_target(url: str, *, allow_private: bool) -> None:
         raise Unreachable(f"{parts.hostname} has no address: {error}") from error
     for *_, address in found:
         if not ipaddress.ip_address(address[0]).is_global:
-            raise NotUsable(f"{parts.hostname} is a private address; BULKHEAD_WEBHOOK_ALLOW_PRIVATE=true would allow it.")
+            raise NotUsable(
+                f"{parts.hostname} is a private address; BULKHEAD_WEBHOOK_ALLOW_PRIVATE=true would allow it."
+            )
 
 
 def compose_email(shown: Mapping[str, Any], *, page: str, sender: str, to: str, message_id: str) -> EmailMessage:

@@ -86,10 +86,10 @@ def _judge(folder: Path, rules: Dataset, name: str, settings: Settings) -> dict[
 
     limits = {"memory_bytes": settings.validation_memory_bytes, "seconds": settings.validation_seconds}
     try:
-        sandbox.run(validation.read_and_stage, folder, rules, name, **limits, heartbeat=_nobody_listens)
+        sandbox.run(validation.read_and_stage, folder, rules, name, **limits)
     except FileIsWrong as error:
-        sandbox.run(validation.refuse, folder, rules, error, **limits, heartbeat=_nobody_listens)
-    found = sandbox.run(validation.judge, folder, rules, None, "offline", **limits, heartbeat=_nobody_listens)
+        sandbox.run(validation.refuse, folder, rules, error, **limits)
+    found = sandbox.run(validation.judge, folder, rules, None, "offline", **limits)
     return {
         "file": name,
         "dataset": rules.name,
@@ -100,10 +100,6 @@ def _judge(folder: Path, rules: Dataset, name: str, settings: Settings) -> dict[
         "by_code": found.by_code,
         "findings": json.loads((folder / "report" / "findings.json").read_bytes()),
     }
-
-
-def _nobody_listens(*details: object) -> None:
-    """An import's heartbeat goes to Temporal; here nobody waits for one."""
 
 
 def _keep(report: Path, output: Path) -> None:

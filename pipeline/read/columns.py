@@ -49,7 +49,9 @@ def check_names(names: Sequence[str], dataset: Dataset, limits: Limits, *, line:
         first = seen.setdefault(name.casefold(), position)
         if first != position:
             other = names[first - 1]
-            same = f"The column {name!r} appears twice" if other == name else f"{other!r} and {name!r} differ in case only"
+            same = (
+                f"The column {name!r} appears twice" if other == name else f"{other!r} and {name!r} differ in case only"
+            )
             raise Unreadable(
                 f"{same} (columns {first} and {position}).",
                 code="duplicate_column",

@@ -201,7 +201,8 @@ def _broken(error: str, line: int, limits: Limits) -> Fault:
             line=line,
         )
     return Fault(
-        "Something follows the closing quote of a value.", "A quote inside a quoted value is written twice, not with \\."
+        "Something follows the closing quote of a value.",
+        "A quote inside a quoted value is written twice, not with \\.",
     )
 
 

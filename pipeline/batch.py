@@ -1,0 +1,247 @@
+"""Staging table -> parents-first order -> numbered batches of 100 to 200 records -> Parquet parts, and a manifest.
+
+The boundaries are data, in the manifest and in the parts; nothing later computes them again. The same file gives the same
+parts, byte for byte, so a preparation that was cut off is simply done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.contracts import Plan
+from pipeline.datasets import Dataset
+from pipeline.stage import connect
+
+FETCH_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class Part:
+    """One Parquet object: consecutive batches of one wave. ``sha256`` is of the whole file."""
+
+    part_no: int
+    wave: int
+    records: int
+    first_batch: int
+    last_batch: int
+    sha256: str
+    size_bytes: int
+
+    @property
+    def filename(self) -> str:
+        """Its name in the import's folder."""
+        return f"part-{self.part_no:06d}.parquet"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """How an import was cut."""
+
+    import_id: str
+    dataset: str
+    records: int
+    batches: int
+    batch_records: int
+    parts: tuple[Part, ...]
+
+    @property
+    def waves(self) -> tuple[int, ...]:
+        """The last part's number of each wave."""
+        last = {part.wave: part.part_no for part in self.parts}
+        return tuple(last[wave] for wave in sorted(last))
+
+    @property
+    def plan(self) -> Plan:
+        """What the workflow needs to know of it."""
+        return Plan(records=self.records, batches=self.batches, parts=len(self.parts), waves=self.waves)
+
+    def part(self, part_no: int) -> Part:
+        """A part by its number, from 1."""
+        return self.parts[part_no - 1]
+
+    def to_json(self) -> str:
+        """The manifest as it is stored."""
+        return json.dumps({**asdict(self), "waves": self.waves}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """Read what to_json wrote."""
+        fields = json.loads(text)
+        fields.pop("waves")
+        return cls(**{**fields, "parts": tuple(Part(**part) for part in fields["parts"])})
+
+
+def cut(
+    database: Path,
+    dataset: Dataset,
+    *,
+    import_id: str,
+    folder: Path,
+    batch_records: int = 200,
+    batches_per_part: int = 100,
+) -> Manifest:
+    """Cut ``incoming`` into parts below ``folder`` (made anew), and return the manifest.
+
+    ``incoming`` must be valid: ids unique, no cycles. A batch has 100 to ``batch_records`` records unless there are fewer.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with connect(database) as connection:
+        _lay_out_forest(connection, dataset)
+        _climb(connection)
+        records = _number(connection, "select count(*) from incoming")
+        batches = ceil(records / batch_records)
+        _give_places(connection, records, batches, batches_per_part)
+        waves = _waves(connection)
+        parts = [
+            _write(part_no, waves[part_no], table, folder)
+            for part_no, table in enumerate(_tables(connection, dataset), start=1)
+        ]
+    manifest = Manifest(import_id, dataset.name, records, batches, batch_records, tuple(parts))
+    if sum(part.records for part in parts) != records:
+        raise RuntimeError(f"{records} records went into the batches, {sum(p.records for p in parts)} came out.")
+    (folder / "manifest.json").write_text(manifest.to_json())
+    return manifest
+
+
+# --- The order ---
+
+_ANCHORS = """
+create or replace temp table anchors as
+select w.id, f.id as anchor, case when f.id is null then up.id end as reached
+from warehouse_edges w
+left join warehouse_edges up on w."parentId" = up.id
+left join incoming_nodes f on w."parentId" = f.id
+"""
+_ANCHOR_STRIDE = """
+create or replace temp table anchors as
+select a.id, coalesce(a.anchor, b.anchor) as anchor, case when a.anchor is null then b.reached end as reached
+from anchors a left join anchors b on a.reached = b.id
+"""
+_FOREST = """
+create or replace temp table forest as
+select n.number, n._row, n.id, n.parent, coalesce(p.number, a.number) as above
+from incoming_nodes n
+left join incoming_nodes p on n.parent = p.id and n.parent != n.id
+left join (select anchors.id, f.number from anchors join incoming_nodes f on anchors.anchor = f.id) a on n.parent = a.id
+"""
+
+
+def _lay_out_forest(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
+    """``forest`` (number, _row, id, parent, above): each record with the next of the file's records above it in the tree
+    that results. The way there may lead through the warehouse: docs/decisions/0005."""
+    connection.execute(
+        f"""create or replace temp table incoming_nodes as
+        select row_number() over (order by _row) as number, _row, {_name(dataset.key)} as id,
+            {_name(dataset.parent)} as parent from incoming"""
+    )
+    connection.execute('create table if not exists warehouse_edges (id varchar, "parentId" varchar)')
+    connection.execute(_ANCHORS)
+    while _number(connection, "select count(*) from anchors where reached is not null"):
+        connection.execute(_ANCHOR_STRIDE)
+    connection.execute(_FOREST)
+
+
+_CLIMB = """
+create or replace temp table climb as
+select c.number, further.reached, c.level + further.level as level
+from climb c join climb further on c.reached = further.number
+union all
+select number, reached, level from climb where reached is null
+"""
+
+
+def _climb(connection: duckdb.DuckDBPyConnection) -> None:
+    """``climb`` (number, level): how many of the file's records are above each. Strides double, so a chain of a million
+    takes twenty rounds; walking it level by level would take a million."""
+    connection.execute(
+        """create or replace temp table climb as
+        select number, above as reached, (above is not null)::bigint as level from forest"""
+    )
+    while _number(connection, "select count(*) from climb where reached is not null"):
+        connection.execute(_CLIMB)
+
+
+def _give_places(connection: duckdb.DuckDBPyConnection, records: int, batches: int, batches_per_part: int) -> None:
+    """``places`` (place, number, batch, part): by level, then parent, then id; batches differ by one record at most."""
+    connection.execute(
+        f"""create or replace temp table places as
+        select place, number, _row, above, place * {batches} // {max(records, 1)} + 1 as batch,
+            (place * {batches} // {max(records, 1)}) // {batches_per_part} + 1 as part
+        from (
+            select forest.number, _row, above, row_number() over (order by level, parent nulls first, id) - 1 as place
+            from forest join climb using (number)
+        )"""
+    )
+
+
+def _waves(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """The wave of each part: one later than the last part that any of its records hangs below.
+
+    Waves do not fall with the part's number, so the highest such part decides.
+    """
+    needs = connection.execute(
+        """select child.part, max(above.part) filter (where above.part < child.part)
+        from places child left join places above on child.above = above.number
+        group by child.part order by child.part"""
+    ).fetchall()
+    waves: dict[int, int] = {}
+    for part, needed in needs:
+        waves[part] = max(waves.get(part - 1, 1), waves[needed] + 1 if needed else 1)
+    return waves
+
+
+# --- The parts ---
+
+
+def _tables(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Iterator[pa.Table]:
+    """The records of each part as one Arrow table, in order; no more than about one part is in memory."""
+    sizes = [row[0] for row in connection.execute("select count(*) from places group by part order by part").fetchall()]
+    columns = ", ".join(f"incoming.{_name(name)}" for name in dataset.names)
+    stream = connection.execute(
+        f"""select places.batch::integer as _batch, incoming._row, {columns}
+        from places join incoming using (_row) order by places.place"""
+    ).to_arrow_reader(FETCH_ROWS)
+    waiting = pa.Table.from_batches([], schema=stream.schema)
+    for size in sizes:
+        while waiting.num_rows < size:
+            waiting = pa.concat_tables([waiting, pa.Table.from_batches([stream.read_next_batch()])])
+        yield waiting.slice(0, size)
+        waiting = waiting.slice(size)
+
+
+def _write(part_no: int, wave: int, table: pa.Table, folder: Path) -> Part:
+    batches = table.column("_batch")
+    first, last = batches[0].as_py(), batches[-1].as_py()
+    part = Part(part_no, wave, table.num_rows, first, last, "", 0)
+    path = folder / part.filename
+    pq.write_table(
+        table.combine_chunks(),
+        path,
+        row_group_size=table.num_rows,
+        compression="zstd",
+        write_page_checksum=True,
+        store_schema=False,
+    )
+    data = path.read_bytes()
+    return Part(part_no, wave, table.num_rows, first, last, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    result: list[tuple[Any, ...]] = connection.execute(query).fetchall()
+    return int(result[0][0])
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

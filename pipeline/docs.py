@@ -1,0 +1,134 @@
+"""Great Expectations' verdicts as a page that a person can read: Data Docs, by its own renderers, in our frame.
+
+Its own frame takes styles and scripts from other people's servers, needs them to show anything at all, and puts values from the
+file into the page as they are. Ours is one file that needs nothing from anywhere, runs nothing, and escapes every value.
+"""
+
+from __future__ import annotations
+
+import copy
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
+from great_expectations.expectations import UnexpectedRowsExpectation
+from great_expectations.render import (
+    LegacyDiagnosticRendererType,
+    RenderedDocumentContent,
+    RenderedStringTemplateContent,
+    RenderedTableContent,
+)
+from great_expectations.render.renderer import ValidationResultsPageRenderer
+from great_expectations.render.renderer.renderer import renderer
+from great_expectations.render.view import DefaultJinjaPageView
+from jinja2 import ChoiceLoader, FileSystemLoader, pass_context
+
+TEMPLATES = Path(__file__).parent
+ROWS_SHOWN = 20
+CELL_LENGTH = 200
+
+
+class OffendingRows(UnexpectedRowsExpectation):  # type: ignore[misc]
+    """A query that must not return a row; on the page, with the first rows that it did return."""
+
+    @classmethod
+    @renderer(renderer_type=LegacyDiagnosticRendererType.OBSERVED_VALUE)
+    def _count(cls, configuration: Any = None, result: Any = None, **_: Any) -> str:
+        count = int(result.result.get("observed_value", 0))
+        return f"{count:,} {'row' if count == 1 else 'rows'}"
+
+    @classmethod
+    @renderer(renderer_type=LegacyDiagnosticRendererType.UNEXPECTED_TABLE)
+    def _rows(cls, configuration: Any = None, result: Any = None, **_: Any) -> list[RenderedTableContent] | None:
+        rows = (result.result.get("details") or {}).get("unexpected_rows") or []
+        if not rows:
+            return None
+        names = [name for name in rows[0] if any(row[name] is not None for row in rows[:ROWS_SHOWN])]
+        table = [[_shown(row[name]) for name in names] for row in rows[:ROWS_SHOWN]]
+        headings = ["row" if name == "_row" else name for name in names]
+        return [RenderedTableContent(content_block_type="table", header_row=headings, table=table)]
+
+
+def _shown(value: object) -> str:
+    """A cell's text, of bounded length."""
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    text = "" if value is None else str(value)
+    return text if len(text) <= CELL_LENGTH else f"{text[:CELL_LENGTH]}…"
+
+
+class _Page(DefaultJinjaPageView):  # type: ignore[misc]
+    """Great Expectations' view with our frame around it, and whatever is plain text escaped."""
+
+    _template = "docs.j2"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.env.loader = ChoiceLoader([FileSystemLoader(TEMPLATES), self.env.loader])
+        self.env.filters["render_content_block"] = self.render_content_block
+
+    @pass_context
+    def render_content_block(self, context: Any, content_block: Any, *args: Any, **kwargs: Any) -> Any:
+        """As Great Expectations has it for its own blocks; text, numbers and the like become text."""
+        if content_block is None or _is_block(content_block):
+            return super().render_content_block(context, content_block, *args, **kwargs)
+        if isinstance(content_block, list):
+            blocks = [one if _is_block(one) else html.escape(str(one)) for one in content_block]
+            return super().render_content_block(context, blocks, *args, **kwargs)
+        return html.escape(str(content_block))
+
+
+def _is_block(content: object) -> bool:
+    return isinstance(content, dict) and "content_block_type" in content
+
+
+def write_page(
+    result: ExpectationSuiteValidationResult, folder: Path, *, title: str, run_name: str, records: int
+) -> None:
+    """Write ``folder``/index.html: whether the file is accepted, and every verdict with examples of what offends."""
+    failing = [one for one in result.results if not one.success]
+    errors = sum(1 for one in failing if not is_warning(one))
+    page = _Page().render(
+        _rendered(result),
+        title=title,
+        run_name=run_name,
+        records=records,
+        evaluated=len(result.results),
+        errors=errors,
+        warnings=len(failing) - errors,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def is_warning(result: ExpectationValidationResult) -> bool:
+    """Failing this one does not reject the file."""
+    return str(result.expectation_config.severity) != "critical"
+
+
+def _rendered(result: ExpectationSuiteValidationResult) -> RenderedDocumentContent:
+    """The page's content by Great Expectations' renderers, less what is for the owners of a database."""
+    shown = copy.copy(result)
+    shown.results = [_for_readers(one) for one in result.results]
+    content = ValidationResultsPageRenderer().render(shown)
+    content.sections = [one for one in content.sections if one.section_name != "Overview"]
+    return content
+
+
+def _for_readers(result: ExpectationValidationResult) -> ExpectationValidationResult:
+    shown = copy.deepcopy(result)
+    shown.result.pop("unexpected_index_query", None)
+    if shown.expectation_config.description:  # goes into a template of theirs, where $ and < mean something
+        shown.expectation_config.description = html.escape(shown.expectation_config.description).replace("$", "$$")
+    return shown
+
+
+def notes(hint: str, code: str) -> dict[str, Any]:
+    """An expectation's ``meta`` as Data Docs shows it below the expectation."""
+    said: Sequence[str] = [text for text in (hint, f"Code: {code}") if text]
+    return {"format": "string", "content": list(said)}
+
+
+__all__ = ["OffendingRows", "RenderedStringTemplateContent", "is_warning", "notes", "write_page"]

@@ -1,0 +1,285 @@
+"""One part -> an idempotent upsert; what cannot be loaded is found, named and set aside, record by record.
+
+Everything that happens to a part is one transaction: its records, those the warehouse refused, and its row in the ledger. A
+retry after a commit whose answer was lost finds that row and changes nothing (docs/decisions/0006).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+from psycopg.sql import SQL, Composable, Composed, Identifier
+from psycopg.types.json import Jsonb
+
+from pipeline.contracts import PartResult
+from pipeline.datasets import Dataset
+from pipeline.errors import DamagedPart, NotUsable, Unreachable
+from pipeline.sqlfiles import load as query_text
+
+Connection = psycopg.Connection[Any]
+
+TRANSIENT = ("08", "40", "53", "55", "57", "58")
+"""Classes of SQLSTATE that pass by themselves: connection, rollback, resources, not ready, operator, system
+(https://www.postgresql.org/docs/18/errcodes-appendix.html)."""
+
+REFUSED = ("21", "22", "23", "44", "54", "P0")
+"""Classes that speak of the data: cardinality, value, constraint, view's check, limits, raised by a trigger."""
+
+
+@dataclass
+class _Counts:
+    """What became of records so far."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def add(self, inserted: int, updated: int, of: int) -> None:
+        self.inserted += inserted
+        self.updated += updated
+        self.unchanged += of - inserted - updated
+
+
+def load_part(
+    connection: Connection, dataset: Dataset, path: Path, *, import_id: str, part_no: int, sha256: str
+) -> PartResult:
+    """Upsert the part in ``path`` into the dataset's table, in one transaction of ``connection``, which must be in none.
+
+    Raises DamagedPart if the file is not what the manifest says, Unreachable for what may pass by itself, NotUsable if the
+    warehouse is not as it should be (a table or a right is missing). In each case nothing is written.
+    """
+    table = _read(path, sha256)
+    part = _Part(connection, dataset, table, import_id, part_no)
+    with _told_apart(), connection.transaction():
+        return part.known_result() or part.load()
+
+
+def _read(path: Path, sha256: str) -> pa.Table:
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DamagedPart(f"The part {path.name} has not the checksum that the manifest says.")
+    try:
+        return pq.read_table(io.BytesIO(data), page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedPart(f"The part {path.name} cannot be read: {error}") from error
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Errors of PostgreSQL as ours: what may pass, and what somebody has to see to."""
+    try:
+        yield
+    except psycopg.Error as error:
+        state = error.sqlstate or ""
+        if not state or state[:2] in TRANSIENT:
+            raise Unreachable(f"PostgreSQL could not load the part now: {error}") from error
+        raise NotUsable(f"The warehouse is not ready to be loaded ({state}): {error}") from error
+
+
+@dataclass
+class _Part:
+    """One part on its way. ``arriving`` is its temporary table, with a place for each record in parents-first order."""
+
+    connection: Connection
+    dataset: Dataset
+    table: pa.Table
+    import_id: str
+    part_no: int
+    counts: _Counts = field(default_factory=_Counts)
+    failed: int = 0
+
+    # --- the way of a part ---
+
+    def known_result(self) -> PartResult | None:
+        """What an earlier attempt wrote. Of two attempts at once the second one waits here."""
+        self._run("load_lock", import_id=self.import_id, part_no=self.part_no)
+        row = self._run("load_known", import_id=self.import_id, part_no=self.part_no).fetchone()
+        return PartResult(*row) if row else None
+
+    def load(self) -> PartResult:
+        """All at once if nothing stands against it, else batch by batch."""
+        if self._has_failures() or not self._load_at_once():
+            self._load_by_batches()
+        result = PartResult(self.counts.inserted, self.counts.updated, self.counts.unchanged, self.failed)
+        self._run(
+            "load_entry",
+            import_id=self.import_id,
+            part_no=self.part_no,
+            records=self.table.num_rows,
+            inserted=result.inserted,
+            updated=result.updated,
+            unchanged=result.unchanged,
+            failed=result.failed,
+        )
+        return result
+
+    def _load_at_once(self) -> bool:
+        """False if the warehouse refuses something; then nothing is written."""
+        try:
+            with self.connection.transaction():
+                self._copy(typed=True)
+                self._upsert(0, self.table.num_rows, typed=True)
+        except psycopg.Error as error:
+            if not _is_refusal(error):
+                raise
+            self.counts = _Counts()
+            return False
+        return True
+
+    def _load_by_batches(self) -> None:
+        self._copy(typed=False)
+        for first, last in _ranges(self.table.column("_batch").to_pylist()):
+            self._isolate(first, last)
+
+    def _isolate(self, first: int, last: int) -> None:
+        """Load the records at places first..last-1; if the warehouse refuses them, halve, down to the one it refuses.
+
+        A batch of 200 with one such record takes 17 statements. The first half is done with before the second is begun,
+        so that what hangs below a refused record is known by then.
+        """
+        self._set_aside_descendants(first, last)
+        try:
+            with self.connection.transaction():
+                self._upsert(first, last, typed=False)
+        except psycopg.Error as error:
+            if not _is_refusal(error):
+                raise
+            if last - first == 1:
+                self._set_aside(first, error)
+                return
+            middle = (first + last) // 2
+            self._isolate(first, middle)
+            self._isolate(middle, last)
+
+    # --- what is refused ---
+
+    def _set_aside(self, place: int, error: psycopg.Error) -> None:
+        self._fail([(place, "warehouse_refused", error.sqlstate or "", _in_words(error))])
+
+    def _set_aside_descendants(self, first: int, last: int) -> None:
+        """Refuse what hangs below a refused record in the tree that would result, also where the way leads through the
+        warehouse: otherwise a record that could not be moved might close a circle (docs/decisions/0005)."""
+        if not self._has_failures():
+            return
+        query = self._sql("load_blocked")
+        found = self.connection.execute(query, {"import_id": self.import_id, "first": first, "last": last}).fetchall()
+        self._fail(
+            [
+                (place, "parent_failed", "", f"It hangs below the record {ancestor!r}, which could not be loaded.")
+                for place, ancestor in found
+            ]
+        )
+
+    def _has_failures(self) -> bool:
+        row = self._run("load_has_failures", import_id=self.import_id).fetchone()
+        return bool(row and row[0])
+
+    def _fail(self, faults: Sequence[tuple[int, str, str, str]]) -> None:
+        if not faults:
+            return
+        self.failed += len(faults)
+        rows = []
+        for place, code, sqlstate, message in faults:
+            record = self.table.slice(place, 1).to_pylist()[0]
+            batch, row = record.pop("_batch"), record.pop("_row")
+            id_ = str(record[self.dataset.key])
+            shown = Jsonb({name: value if _is_plain(value) else str(value) for name, value in record.items()})
+            rows.append((self.import_id, row, self.part_no, batch, id_, code, sqlstate, message, shown))
+        with self.connection.cursor() as cursor:
+            cursor.executemany(query_text("queries/load_failure"), rows)
+            cursor.execute("delete from arriving where _place = any(%s)", ([fault[0] for fault in faults],))
+
+    # --- the statements ---
+
+    def _copy(self, *, typed: bool) -> None:
+        """Fill ``arriving``: with the warehouse's types, or as text, so that the casts too fail record by record."""
+        names = [Identifier(name) for name in self.dataset.names]
+        columns = SQL(", ").join(names if typed else [SQL("{}::text").format(name) for name in names])
+        self.connection.execute(self._sql("load_arriving").format(columns=columns, table=self._table()))
+        with_place = self.table.append_column("_place", pa.array(range(self.table.num_rows), pa.int32()))
+        order = ["_place", "_row", *self.dataset.names]
+        text = io.BytesIO()
+        options = pacsv.WriteOptions(include_header=False, quoting_style="all_valid")  # a null is bare, "" is a value
+        pacsv.write_csv(with_place.select(order), text, options)
+        into = SQL("copy arriving ({}) from stdin (format csv)").format(SQL(", ").join(map(Identifier, order)))
+        with self.connection.cursor() as cursor, cursor.copy(into) as copy:
+            copy.write(text.getbuffer())
+        self.connection.execute("create index on arriving (_place)" if not typed else "select 1")
+
+    def _upsert(self, first: int, last: int, *, typed: bool) -> None:
+        """One statement for the records at places first..last-1; only changed rows are rewritten."""
+        statement = self._upsert_statement(typed=typed)
+        values = {"import_id": self.import_id, "first": first, "last": last}
+        row = self.connection.execute(statement, values).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate always has a row
+        inserted, updated, of = row
+        self.counts.add(inserted, updated, of)
+
+    def _upsert_statement(self, *, typed: bool) -> Composed:
+        columns = self.dataset.columns
+        names = [Identifier(column.name) for column in columns]
+        others = [name for name, column in zip(names, columns, strict=True) if column.name != self.dataset.key]
+        cast: list[Composable] = [
+            name if typed else SQL("{}::{}").format(name, SQL(column.type))  # type: ignore[arg-type]
+            for name, column in zip(names, columns, strict=True)
+        ]
+        comma = SQL(", ")
+        return SQL(query_text("queries/load_upsert")).format(
+            table=self._table(),
+            key=Identifier(self.dataset.key),
+            columns=comma.join(names),
+            values=comma.join(cast),
+            sets=comma.join(SQL("{} = excluded.{}").format(name, name) for name in others),
+            old=comma.join(SQL("target.{}").format(name) for name in others),
+            new=comma.join(SQL("excluded.{}").format(name) for name in others),
+        )
+
+    def _sql(self, name: str) -> Any:
+        text = SQL(query_text(f"queries/{name}"))
+        if name == "load_blocked":
+            return text.format(
+                table=self._table(), key=Identifier(self.dataset.key), parent=Identifier(self.dataset.parent)
+            )
+        return text
+
+    def _table(self) -> Identifier:
+        return Identifier("warehouse", self.dataset.name)
+
+    def _run(self, name: str, **values: Any) -> psycopg.Cursor[Any]:
+        return self.connection.execute(query_text(f"queries/{name}"), values)
+
+
+def _ranges(batches: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The places at which runs of equal batch numbers begin and end."""
+    first = 0
+    for place in range(1, len(batches) + 1):
+        if place == len(batches) or batches[place] != batches[first]:
+            yield first, place
+            first = place
+
+
+def _is_refusal(error: psycopg.Error) -> bool:
+    return (error.sqlstate or "")[:2] in REFUSED
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+def _in_words(error: psycopg.Error) -> str:
+    """What the warehouse says of a record: the sentence, the column or constraint, and the detail."""
+    said = error.diag
+    where = f" (column {said.column_name})" if said.column_name else ""
+    rule = f" (constraint {said.constraint_name})" if said.constraint_name else ""
+    detail = f" {said.message_detail}" if said.message_detail else ""
+    return f"The warehouse refuses the record: {said.message_primary}{where}{rule}.{detail}"

@@ -1,0 +1,9 @@
+-- The record {value} is its own parent.
+-- code: self_parent
+-- column: parent
+-- hint: Leave the parent empty if the record is a root, or name the record above it.
+select
+    nodes._row,
+    nodes.parent as value
+from nodes
+where nodes.id = nodes.parent
