@@ -140,17 +140,14 @@ def connect(database: Path, memory_bytes: int = MEMORY_BYTES) -> duckdb.DuckDBPy
 def stage(database: Path, dataset: Dataset) -> None:
     """Make ``incoming`` from ``raw``, and findings of what does not fit its column's type or is missing.
 
-    May run again: it starts from ``raw`` each time and takes back its own findings first. ``raw`` may lack any column.
+    To be run once, on what the reader left. ``raw`` may lack any column: the reader says which it cannot do without.
     """
     with connect(database) as connection:
         connection.execute(FINDINGS)
-        connection.execute("create table if not exists raw (_row bigint)")
-        connection.execute("delete from findings where code in ('invalid_type', 'value_too_long', 'missing_value')")
         present = [str(row[0]) for row in connection.execute("describe raw").fetchall()]
         _fill_incoming(connection, dataset, present)
         _find_uncast(connection, dataset, present)
-        _find_missing(connection, dataset, present)
-        _find_unknown(connection, dataset, present)
+        _find_missing(connection, dataset)
 
 
 def derived_query(dataset: Dataset, present: list[str]) -> str:
@@ -231,21 +228,19 @@ def _find_uncast(connection: duckdb.DuckDBPyConnection, dataset: Dataset, presen
         )
 
 
-def _find_missing(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> None:
+def _find_missing(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
     """Columns that must have a value, unless the suite says so too: then the suite's own words are used."""
     for column in dataset.columns:
         if not column.required or column.name == dataset.rest or column.name in _owned_by_suite(dataset):
             continue
         code = "missing_id" if column.name == dataset.key else "missing_value"
-        if column.name not in present and _say_column_missing(connection, column.name):
-            continue
         connection.execute(
             f"""insert into findings by name
             select $code as code, 'error' as severity, 'The ' || $name || ' is missing.' as message, _row as row,
                 $name as "column", 'Every record needs a value here.' as hint
             from incoming
-            where {_name(column.name)} is null
-            and not exists (select 1 from findings f where f.row = incoming._row and f."column" = $name)""",
+            anti join findings said on said.row = incoming._row and said."column" = $name
+            where {_name(column.name)} is null""",
             {"code": code, "name": column.name},
         )
 
@@ -257,34 +252,6 @@ def _owned_by_suite(dataset: Dataset) -> set[str]:
         for expectation in dataset.suite.get("expectations", [])
         if expectation["type"] == "expect_column_values_to_not_be_null"
     }
-
-
-def _say_column_missing(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
-    """One finding for the column says more than one for each row; True if it stands there now."""
-    connection.execute(
-        """insert into findings by name
-        select 'missing_column' as code, 'error' as severity, 'The file has no column ' || $name || '.' as message,
-            $name as "column", 'Every record needs a value here.' as hint
-        where not exists (select 1 from findings where code = 'missing_column' and "column" = $name)""",
-        {"name": name},
-    )
-    return True
-
-
-def _find_unknown(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> None:
-    """Columns that the table has no place for, where there is none to gather them in."""
-    if dataset.rest:
-        return
-    for name in present:
-        if name in (*dataset.names, "_row"):
-            continue
-        connection.execute(
-            """insert into findings by name
-            select 'unknown_column' as code, 'error' as severity, $name as "column",
-                'The column ' || $name || ' is not known here.' as message, 'Known columns: ' || $known || '.' as hint
-            where not exists (select 1 from findings where code = 'unknown_column' and "column" = $name)""",
-            {"name": name, "known": ", ".join(dataset.names)},
-        )
 
 
 # --- Spelling -----------------------------------------------------------------------------------------------------------
