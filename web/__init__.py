@@ -23,7 +23,7 @@ from pipeline.settings import Settings, load_settings
 from web import access, admin, health, imports, pages, problems, records, reports, sql
 from web.body import drain
 from web.edges import Edges
-from web.paths import EncodedSlashes, NameConverter
+from web.paths import EncodedSlashes, NameConverter, RestConverter
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +81,7 @@ def _configure(app: Flask, settings: Settings) -> None:
         WTF_CSRF_TIME_LIMIT=SESSION_HOURS * 3600,
         PROPAGATE_EXCEPTIONS=False,
     )
-    app.url_map.converters["name"] = NameConverter
+    app.url_map.converters |= {"name": NameConverter, "rest": RestConverter}
     app.url_map.merge_slashes = False  # an id may hold two in a row
     app.wsgi_app = EncodedSlashes(app.wsgi_app)  # type: ignore[method-assign]
 

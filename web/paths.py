@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, PathConverter
 
 ENCODED_SLASH = "\0"
 
@@ -43,3 +43,10 @@ class NameConverter(BaseConverter):
 
     def to_url(self, value: Any) -> str:
         return quote(str(value), safe="")
+
+
+class RestConverter(PathConverter):
+    """All the rest of a path: ``<rest:page>``. How its slashes were sent does not matter."""
+
+    def to_python(self, value: str) -> str:
+        return value.replace(ENCODED_SLASH, "/")

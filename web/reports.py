@@ -148,7 +148,7 @@ def report_index(path: ImportPath) -> Response:
     return _report_page(find(path.import_id), "index.html")
 
 
-@api.get("/report/<path:page>", summary="A page of the validation report (Great Expectations' Data Docs)")
+@api.get("/report/<rest:page>", summary="A page of the validation report (Great Expectations' Data Docs)")
 @for_role(Role.READER)
 def report_page(path: ReportPath) -> Response:
     """HTML, and what it needs; nothing in it can run."""
@@ -157,6 +157,8 @@ def report_page(path: ReportPath) -> Response:
 
 def _report_page(one: Import, page: str) -> Response:
     try:
+        if not {"", ".", ".."}.isdisjoint(page.split("/")):
+            raise NotThere("Nothing has such a name.")
         chunks, stored = edges().store.stream(f"{report_prefix(one.id)}docs/{page}")
     except NotThere as error:
         raise Problem("no_report", f"The report of this import has no {page}; it is {one.state}.") from error

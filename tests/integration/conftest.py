@@ -45,7 +45,9 @@ class Caller:
     def post(self, path: str, **options: Any) -> TestResponse:
         return self("POST", path, **options)
 
-    def upload(self, content: bytes, *, dataset: str = "places", filename: str = "places.csv", **options: Any) -> TestResponse:
+    def upload(
+        self, content: bytes, *, dataset: str = "places", filename: str = "places.csv", **options: Any
+    ) -> TestResponse:
         return self.post(f"/v1/datasets/{dataset}/imports?filename={filename}", data=content, **options)
 
 
@@ -117,7 +119,13 @@ def server(settings: Settings, edges: Edges) -> Iterator[Server]:
     url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
         [sys.executable, "-m", "gunicorn", "-c", "python:web.gunicorn", "web:create_app()"],
-        env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", **_environment(settings), "BULKHEAD_PORT": str(port), "BULKHEAD_URL": url},
+        env={
+            "PATH": os.defpath,
+            "LC_ALL": "C.UTF-8",
+            **_environment(settings),
+            "BULKHEAD_PORT": str(port),
+            "BULKHEAD_URL": url,
+        },
         cwd=ROOT,
     )
     try:

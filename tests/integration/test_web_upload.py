@@ -128,7 +128,12 @@ def test_a_digest_that_fits(api: Any) -> None:
             400,
             "damaged_upload",
         ),
-        ("/v1/datasets/places/imports", {"data": CSV, "headers": {"Content-Digest": "sha-256=:AAAA:"}}, 400, "bad_request"),
+        (
+            "/v1/datasets/places/imports",
+            {"data": CSV, "headers": {"Content-Digest": "sha-256=:AAAA:"}},
+            400,
+            "bad_request",
+        ),
         ("/v1/datasets/places/imports", {"data": CSV, "headers": {"Idempotency-Key": "k" * 300}}, 400, "bad_request"),
     ],
 )
@@ -166,9 +171,7 @@ def _part(name: str, content: bytes, filename: str | None = None) -> bytes:
         (_part("file", CSV, "a.csv") + b"--B--\r\n", "multipart/form-data", "not_a_form"),
     ],
 )
-def test_refused_forms(
-    api: Any, nothing_left: Callable[[], None], body: bytes, content_type: str, code: str
-) -> None:
+def test_refused_forms(api: Any, nothing_left: Callable[[], None], body: bytes, content_type: str, code: str) -> None:
     answer = api.post("/v1/datasets/places/imports", data=body, headers={"Content-Type": content_type})
     _assert_problem(answer, 400, code)
     nothing_left()
@@ -290,7 +293,11 @@ def test_of_ten_at_once_one_is_made(api: Any, edges: Edges, app: Any) -> None:
 
 def _request(server: Any, *, headers: dict[str, str], body: bytes, then: str) -> bytes:
     """Send a request by hand, then ``close`` the connection, or ``shut`` only our half of it; what is answered."""
-    lines = ["POST /v1/datasets/places/imports?filename=a.csv HTTP/1.1", "Host: x", f"Authorization: Bearer {server.key}"]
+    lines = [
+        "POST /v1/datasets/places/imports?filename=a.csv HTTP/1.1",
+        "Host: x",
+        f"Authorization: Bearer {server.key}",
+    ]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     with socket.create_connection(server.address, timeout=20) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
@@ -313,7 +320,9 @@ def _problem_in(answer: bytes) -> dict[str, Any]:
 def test_bodies_that_stop_half_way(server: Any, nothing_left: Callable[[], None], edges: Edges) -> None:
     big = b"x" * (10 << 20)  # more than one chunk of S3, so that a multipart upload has begun
     for body, length in ((CSV, len(CSV) + 1), (b"", 10), (big, len(big) + 5)):
-        answer = _request(server, headers={"Content-Length": str(length), "Idempotency-Key": "k"}, body=body, then="shut")
+        answer = _request(
+            server, headers={"Content-Length": str(length), "Idempotency-Key": "k"}, body=body, then="shut"
+        )
         problem = _problem_in(answer)
         assert problem["code"] == "broken_upload"
         nothing_left()
