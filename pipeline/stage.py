@@ -1,9 +1,9 @@
 """The second step of a record's way: the file's text becomes typed columns, exactly or not at all.
 
-``raw`` (every column text, as the reader left it) becomes ``incoming`` (the dataset's columns with the table's types). DuckDB's
-own casts are friendlier than a warehouse can afford: ``1.005`` becomes 1.01, ``1e2`` becomes 100. So each type has a pattern of
-the spellings that mean one value exactly; whatever does not match is left empty here and becomes a finding that says what was
-expected. Nothing is rounded, trimmed or guessed.
+``raw`` (every column text, as the reader left it) becomes ``incoming`` (the dataset's columns with the table's types).
+DuckDB's own casts are friendlier than a warehouse can afford: ``1.005`` becomes 1.01, ``1e2`` becomes 100. So each type
+has a pattern of the spellings that mean one value exactly; whatever does not match is left empty here and becomes a
+finding that says what was expected. Nothing is rounded, trimmed or guessed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Reading:
     code: str = "invalid_type"
 
 
-# --- The types ----------------------------------------------------------------------------------------------------------
+# --- The types ---
 
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
@@ -125,7 +125,7 @@ def _exact(precision: int | None, scale: int) -> Reading:
     return Reading(type_, accepts, f"try_cast({{v}} as {type_})", example)
 
 
-# --- Staging ------------------------------------------------------------------------------------------------------------
+# --- Staging ---
 
 
 def connect(database: Path, memory_bytes: int = MEMORY_BYTES) -> duckdb.DuckDBPyConnection:
@@ -206,7 +206,7 @@ def _is_object(text: str) -> str:
     return f"({accepts.replace('{v}', text)} and json_type({text}) = 'OBJECT')"
 
 
-# --- Findings -----------------------------------------------------------------------------------------------------------
+# --- Findings ---
 
 
 def _find_uncast(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> None:
@@ -254,7 +254,7 @@ def _owned_by_suite(dataset: Dataset) -> set[str]:
     }
 
 
-# --- Spelling -----------------------------------------------------------------------------------------------------------
+# --- Spelling ---
 
 
 def _name(name: str) -> str:

@@ -228,7 +228,7 @@ def test_a_query_by_hand_comes_before_the_derived_one(
 ) -> None:
     dataset = dataset_of(
         "x integer",
-        staging="-- Half of it.\nselect _row, id, mother as \"parentId\", try_cast(x as integer) // 2 as x from raw;",
+        staging='-- Half of it.\nselect _row, id, mother as "parentId", try_cast(x as integer) // 2 as x from raw;',
     )
     incoming, found = staged(dataset, {"id": "1", "mother": "0", "x": "8"}, {"id": "2", "mother": "1", "x": "?"})
     assert incoming == [(1, "1", "0", 4), (2, "2", "1", None)]
