@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -58,7 +59,7 @@ def main() -> None:
     settings = load_settings()
     logs.configure(settings.log_format)
     settings.work_dir.mkdir(parents=True, exist_ok=True)
-    sandbox.warm()
+    threading.Thread(target=sandbox.warm, name="warm up", daemon=True).start()  # the first file may come sooner
     with suppress(KeyboardInterrupt):
         asyncio.run(run(settings))
 
