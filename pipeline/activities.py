@@ -21,7 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError
@@ -63,7 +63,6 @@ from pipeline.errors import (
     FileIsWrong,
     FileReplaced,
     NotUsable,
-    Unreachable,
     UnknownDataset,
     WorldIsWrong,
 )
@@ -378,9 +377,7 @@ class Activities:
                 allow_private=settings.webhook_allow_private,
             )
             return
-        message = notify.compose_email(
-            shown, page=page, sender=settings.email_from, to=delivery.target, message_id=message_id
-        )
+        message = notify.compose_email(shown, page=page, sender=settings.email_from, to=delivery.target, message_id=message_id)
         notify.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
 
     # --- what no event announced ---
@@ -400,9 +397,7 @@ class Activities:
         missed += [known.key for known in self._stranded()]
         for key in missed:
             self._orchestrator.announce(Arrival(self._store.bucket, key))
-        return Reconciled(
-            seen=seen, started=len(missed), expired=self._ledger.expire_uploads(), keys=tuple(missed[:100])
-        )
+        return Reconciled(seen=seen, started=len(missed), expired=self._ledger.expire_uploads(), keys=tuple(missed[:100]))
 
     def _stranded(self) -> list[Import]:
         """Imports under way in the ledger though no queue is at work for their dataset, oldest first."""

@@ -1,7 +1,16 @@
 """Staging table -> findings: every expectation of the suite and every SQL check, all of them, always.
 
 A check is a query for the offenders (docs/decisions/0003). Its result is kept as a table, from which come both its findings,
-complete, and Great Expectations' verdict on it.
+complete, and Great Expectations' verdict on it. Both must say the same, or there is no verdict at all.
+
+A check may ask these relations, whatever the dataset calls its key and its parent:
+
+- ``incoming``: the typed records, with their _row;
+- ``nodes`` (_row, id, parent): the same, by fixed names;
+- ``duplicates`` (_row, id, place, copies, alike, others): the records whose id is not theirs alone;
+- ``warehouse_edges`` (id, "parentId"): what the warehouse knows above the file's records;
+- ``edges`` (number, id, parent, _row): the tree that would result, the file's edges laid over the warehouse's;
+- ``cycles`` (_row, path, rows, old): the circles in that tree.
 """
 
 from __future__ import annotations
@@ -18,8 +27,10 @@ from pipeline.expect import Judged, Query, judge
 from pipeline.sqlfiles import opening_comment
 from pipeline.stage import FINDINGS, VALUE_LENGTH, connect
 
-READING = "reading_faults"
-"""The table of what reading and typing found, so that the pages show it among the verdicts."""
+READING = "faults_of_reading"
+"""The table of what reading and typing found, so that the page shows it among the verdicts."""
+
+_EVERY_ROW = "Every row can be read, and every value fits its column."
 
 
 @dataclass(frozen=True)
@@ -30,8 +41,9 @@ class Check:
     message: str
     code: str
     severity: str
-    hint: str
     column: str  # "key", "parent", a column's name, or nothing
+    hint: str
+    expects: str
     query: str
 
     @property
@@ -41,7 +53,11 @@ class Check:
 
 
 def read_check(path: Path) -> Check:
-    """A check's file: the first comment line is its message, later ones may say ``code:``, ``severity:``, ``column:``, ``hint:``."""
+    """A check's file: the first comment line is its message; more may say code, severity, column, hint and expects.
+
+    ``expects`` is what is true of a good file, for the page. {value}, {column} and {path} in the message stand for what the
+    query returns under these names.
+    """
     query = path.read_text(encoding="utf-8").rstrip().rstrip(";")
     message, *rest = opening_comment(query) or [path.stem]
     said = dict(line.split(": ", 1) for line in rest if ": " in line)
@@ -50,8 +66,9 @@ def read_check(path: Path) -> Check:
         message=message,
         code=said.get("code", "check_failed"),
         severity=said.get("severity", "error"),
-        hint=said.get("hint", ""),
         column=said.get("column", ""),
+        hint=said.get("hint", ""),
+        expects=said.get("expects", f"No {path.stem.replace('_', ' ')}."),
         query=query,
     )
 
@@ -59,7 +76,7 @@ def read_check(path: Path) -> Check:
 def external_parents(database: Path, dataset: Dataset, to: Path) -> int:
     """Write the parents that are not in the file to a Parquet file with one column, id; how many there are."""
     with connect(database) as connection:
-        _lay_out(connection, dataset)
+        lay_out(connection, dataset)
         connection.execute(
             f"""copy (select distinct nodes.parent as id from nodes anti join nodes known on nodes.parent = known.id
             where nodes.parent is not null order by id) to '{to}' (format parquet)"""
@@ -79,67 +96,79 @@ def add_edges(database: Path, edges: Path | None) -> None:
 
 
 def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, run_name: str) -> Verdict:
-    """Find everything that is wrong with ``incoming``, write the pages below ``docs``, and return the verdict.
+    """Find everything that is wrong with ``incoming``, write the page below ``docs``, and return the verdict.
 
     Raises RuntimeError if a check or an expectation could not be evaluated: that is no verdict on the file.
     """
     checks = [read_check(path) for path in dataset.check_files]
     with connect(database) as connection:
-        connection.execute(FINDINGS)
-        _lay_out(connection, dataset)
+        lay_out(connection, dataset)
     add_edges(database, edges)
     with connect(database) as connection:
-        _lay_out_tree(connection)
-        connection.execute(f"create or replace table {READING} as select * from findings")
-        for one in checks:
-            connection.execute(f'create or replace table "{one.table}" as {one.query}')
-        queries = [
-            Query(
-                "Every row can be read, and every value is of its column's type.", READING, _rows(connection, READING)
-            )
-        ]
-        queries += [Query(_title(one), one.table, _rows(connection, one.table), one.severity) for one in checks]
-    judged = judge(database, dataset, queries, docs=docs, run_name=run_name)
+        run_checks(connection, checks)
+        queries = [Query(_EVERY_ROW, READING, _rows(connection, READING))]
+        queries += [Query(one.expects, one.table, _rows(connection, one.table), one.severity) for one in checks]
+        records = _rows(connection, "incoming")
+    judgement = judge(database, dataset, queries, docs=docs, run_name=run_name, records=records)
     with connect(database) as connection:
         for one in checks:
             _find_by_check(connection, one, dataset)
-        for verdict in judged:
-            _find_by_expectation(connection, verdict)
-        return _verdict(connection)
+        for unmet in judgement.unmet:
+            _find_by_expectation(connection, unmet)
+        verdict = _verdict(connection)
+    if verdict.accepted != judgement.accepted:
+        raise RuntimeError(f"{verdict.errors} errors were found, but Great Expectations says accepted={judgement.accepted}.")
+    return verdict
 
 
 # --- What the checks ask ---
 
 
-def _lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
-    """``nodes`` (_row, id, parent): the file's records by whatever names its key and parent have."""
+def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
+    """Make ``nodes`` from ``incoming``."""
+    connection.execute(FINDINGS)
     key, parent = _name(dataset.key), _name(dataset.parent)
-    connection.execute(
-        f"create or replace table nodes as select _row, {key} as id, {parent} as parent from incoming where {key} is not null"
-    )
+    connection.execute(f"create or replace table nodes as select _row, {key} as id, {parent} as parent from incoming")
 
 
-def _lay_out_tree(connection: duckdb.DuckDBPyConnection) -> None:
-    """``duplicates`` (_row, id, digest), ``edges`` (the tree that would result) and ``cycles``."""
+def run_checks(connection: duckdb.DuckDBPyConnection, checks: list[Check]) -> None:
+    """Make the other relations, and run each check into a table of its own."""
     connection.execute(_DUPLICATES)
     connection.execute(_EDGES)
     find_cycles(connection)
+    connection.execute(
+        f"""create or replace table {READING} as
+        select row, line, "column", value, message from findings where severity = 'error' order by row"""
+    )
+    for one in checks:
+        connection.execute(f'create or replace table "{one.table}" as select * from ({one.query}\n) order by _row')
 
 
+# ``others`` is bounded: a million rows with one id would otherwise each name all the others.
 _DUPLICATES = """
 create or replace table duplicates as
-with repeated as (
-    select nodes._row, nodes.id from nodes
-    semi join (select id from nodes group by id having count(*) > 1) often on nodes.id = often.id
-)
-select repeated._row, repeated.id, hash(*columns(raw.* exclude (_row))) as digest
-from repeated join raw using (_row)
+with groups as (
+    select id, count(*) as copies, min(_row, 11) as rows from nodes where id is not null group by id having count(*) > 1
+),
+bodies as (
+    select nodes._row, nodes.id, hash(*columns(raw.* exclude (_row))) as body
+    from nodes semi join groups on nodes.id = groups.id join raw on nodes._row = raw._row
+),
+kinds as (select id, count(distinct body) as kinds from bodies group by id)
+select
+    bodies._row,
+    bodies.id,
+    row_number() over (partition by bodies.id order by bodies._row) as place,
+    groups.copies,
+    kinds.kinds = 1 as alike,
+    list_filter(groups.rows, lambda other: other != bodies._row)[1:10]::varchar[] as others
+from bodies join groups on bodies.id = groups.id join kinds on bodies.id = kinds.id
 """
 
 _EDGES = """
 create or replace table edges as
 select row_number() over () as number, * from (
-    select id, min_by(parent, _row) as parent, min(_row) as _row from nodes group by id
+    select id, arg_min_null(parent, _row) as parent, min(_row) as _row from nodes where id is not null group by id
     union all
     select id, "parentId", null from warehouse_edges
 )
@@ -150,61 +179,69 @@ select row_number() over () as number, * from (
 
 
 def _find_by_check(connection: duckdb.DuckDBPyConnection, check: Check, dataset: Dataset) -> None:
+    """One finding for each row that the check returned."""
     given = {str(row[0]) for row in connection.execute(f'describe "{check.table}"').fetchall()}
     message = "$message"
-    for name in sorted(given & {"value", "column", "path"}):
-        message = f"replace({message}, '{{{name}}}', left(coalesce({_name(name)}::varchar, ''), {VALUE_LENGTH}))"
+    for name in ("path", "column", "value"):  # the value last: it may look like a placeholder itself
+        if name in given:
+            message = f"replace({message}, '{{{name}}}', coalesce({_cut(_name(name))}, ''))"
     column = {"key": dataset.key, "parent": dataset.parent}.get(check.column, check.column)
-    hint = "coalesce(hint, $hint)" if "hint" in given else "$hint"
+    picks = [
+        f"{message} as message",
+        "_row as row",
+        ("coalesce(hint, $hint)" if "hint" in given else "$hint") + " as hint",
+        ('coalesce("column", $column)' if "column" in given else "$column") + ' as "column"',
+        (_cut("value") if "value" in given else "null::varchar") + " as value",
+        *(name for name in ("related", "cycle") if name in given),
+    ]
+    said = {"message": check.message, "hint": check.hint or None, "column": column or None}
+    connection.execute(f'create or replace temp table found as select {", ".join(picks)} from "{check.table}"', said)
+    _add_found(connection, check.code, check.severity)
+
+
+def _find_by_expectation(connection: duckdb.DuckDBPyConnection, unmet: Judged) -> None:
+    """One finding for each row that fails; one for the file, where the expectation is about the file as a whole."""
+    said = {"message": unmet.message, "hint": unmet.hint or None, "column": unmet.column}
+    if unmet.rows_query is None:
+        rows = "select null::bigint as _row, null::varchar as value"
+    else:
+        value = _cut(_name(unmet.column)) if unmet.column else "null::varchar"
+        rows = f"select _row, {value} as value from ({unmet.rows_query.rstrip().rstrip(';')}\n)"
     connection.execute(
-        f"""insert into findings by name
-        select $code as code, $severity as severity, {message} as message, _row as row, {hint} as hint,
-            {'"column"' if "column" in given else "$column"} as "column"
-        {"".join(f", {name}" for name in ("related", "cycle") if name in given)}
-        {", left(value::varchar, " + str(VALUE_LENGTH) + ") as value" if "value" in given else ""}
-        from "{check.table}" """,
-        {
-            "code": check.code,
-            "severity": check.severity,
-            "message": check.message,
-            "hint": check.hint or None,
-            **({} if "column" in given else {"column": column or None}),
-        },
+        f"""create or replace temp table found as
+        select
+            replace($message, '{{value}}', coalesce(value, '')) as message,
+            _row as row, $hint as hint, $column as "column", value
+        from ({rows})""",
+        said,
+    )
+    found = _rows(connection, "found")
+    if unmet.rows_query is not None and found != unmet.rows:
+        raise RuntimeError(f"Great Expectations counts {unmet.rows} offending rows, our SQL {found}: {unmet.message}")
+    _add_found(connection, unmet.code, unmet.severity)
+
+
+def _add_found(connection: duckdb.DuckDBPyConnection, code: str, severity: str) -> None:
+    """Add what was ``found``, less what was said of the same value already.
+
+    That is: the same code, or that a value is missing which could not be read.
+    """
+    connection.execute(
+        """insert into findings by name
+        select $code as code, $severity as severity, found.* from found
+        anti join findings said
+        on said.row = found.row and said."column" = found."column" and (said.code = $code or found.value is null)""",
+        {"code": code, "severity": severity},
     )
 
 
-def _find_by_expectation(connection: duckdb.DuckDBPyConnection, judged: Judged) -> None:
-    """One finding a failing row; one for the file, where the expectation is about the file as a whole."""
-    said = {"code": judged.code, "severity": judged.severity, "message": judged.message, "hint": judged.hint or None}
-    if judged.rows_query is None:
-        connection.execute(
-            """insert into findings by name
-            select $code as code, $severity as severity, $message as message, $hint as hint""",
-            said,
-        )
-        return
-    value = f"left({_name(judged.column)}::varchar, {VALUE_LENGTH})" if judged.column else "null"
-    before = _rows(connection, "findings")
-    connection.execute(
-        f"""insert into findings by name
-        select $code as code, $severity as severity, $message as message, $hint as hint, _row as row,
-            $column as "column", {value} as value
-        from ({judged.rows_query.rstrip().rstrip(";")})""",
-        {**said, "column": judged.column},
-    )
-    found = _rows(connection, "findings") - before
-    if found != judged.rows:
-        raise RuntimeError(f"Great Expectations counts {judged.rows} offending rows, our SQL {found}: {judged.message}")
+def _cut(expression: str) -> str:
+    return f"left({expression}::varchar, {VALUE_LENGTH})"
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     ((count,),) = connection.execute(f'select count(*) from "{table}"').fetchall()
     return int(count)
-
-
-def _title(check: Check) -> str:
-    """A check as a sentence that is true of a good file, for the pages."""
-    return f"No {check.name.replace('_', ' ')}: {check.message}"
 
 
 def _verdict(connection: duckdb.DuckDBPyConnection) -> Verdict:

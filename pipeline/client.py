@@ -164,9 +164,7 @@ class Client:
 
     def query_file(self, sql: str, file_format: str, *, limit: int | None = None) -> Download:
         """The rows that a SELECT gives, as one file: csv or parquet."""
-        return self._wire.download(
-            "POST", "/v1/query", params={"format": file_format}, json=_given(sql=sql, limit=limit)
-        )
+        return self._wire.download("POST", "/v1/query", params={"format": file_format}, json=_given(sql=sql, limit=limit))
 
     def datasets(self) -> dict[str, Any]:
         """The datasets that the server knows."""

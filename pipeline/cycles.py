@@ -16,6 +16,8 @@ import pyarrow as pa
 PATH_SHOWN = 50
 """A longer circle is shown by its first and last ids, and its length."""
 
+OLD_SHOWN = 5
+
 _START = """
 create or replace temp table climbers as
 select e.number, p.number as reached
@@ -32,15 +34,19 @@ select e.id, e.parent, e._row from edges e semi join (select distinct reached fr
 
 @dataclass(frozen=True)
 class Cycle:
-    """One circle of records, from its smallest id up to the same id again. ``rows`` are those in the file."""
+    """One circle of records, from its smallest id up to the same id again.
+
+    ``rows`` are those in the file; ``old`` are those of its edges that the warehouse has already.
+    """
 
     path: tuple[str, ...]
     rows: tuple[int, ...]
+    old: tuple[str, ...]
 
 
 def find_cycles(connection: duckdb.DuckDBPyConnection) -> int:
-    """Make the table ``cycles`` (_row, path, rows) from ``edges`` (number, id, parent, _row); how many there are."""
-    connection.execute("create or replace table cycles (_row bigint, path varchar[], rows varchar[])")
+    """Make the table ``cycles`` (_row, path, rows, old) from ``edges`` (number, id, parent, _row); how many there are."""
+    connection.execute("create or replace table cycles (_row bigint, path varchar[], rows varchar[], old varchar[])")
     if not _walk_up(connection):
         return 0
     above: dict[str, str] = {}
@@ -48,14 +54,16 @@ def find_cycles(connection: duckdb.DuckDBPyConnection) -> int:
     for id_, parent, row in connection.execute(_ON_CYCLES).fetchall():
         above[id_], rows[id_] = parent, row
     found = list(_circles(above, rows))
-    kinds = [("_row", pa.int64()), ("path", pa.list_(pa.string())), ("rows", pa.list_(pa.string()))]
+    texts = pa.list_(pa.string())
+    schema = pa.schema([("_row", pa.int64()), ("path", texts), ("rows", texts), ("old", texts)])
     columns = [
         [cycle.rows[0] if cycle.rows else None for cycle in found],
         [shortened(cycle.path) for cycle in found],
-        [[str(row) for row in cycle.rows[:PATH_SHOWN]] for cycle in found],
+        [[str(row) for row in cycle.rows] for cycle in found],
+        [list(cycle.old[:OLD_SHOWN]) for cycle in found],
     ]
-    arrays = [pa.array(values, kind) for values, (_, kind) in zip(columns, kinds, strict=True)]
-    connection.register("found", pa.Table.from_arrays(arrays, schema=pa.schema(kinds)))
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, schema.types, strict=True)]
+    connection.register("found", pa.Table.from_arrays(arrays, schema=schema))
     connection.execute("insert into cycles select * from found")
     connection.unregister("found")
     return len(found)
@@ -100,7 +108,8 @@ def _circles(above: dict[str, str], rows: dict[str, int | None]) -> Iterator[Cyc
             seen.add(path[-1])
             path.append(above[path[-1]])
         in_file = [row for row in (rows[one] for one in path[:-1]) if row is not None]
-        yield Cycle(tuple(path), tuple(in_file))
+        old = [f"{one} → {above[one]}" for one in path[:-1] if rows[one] is None]
+        yield Cycle(tuple(path), tuple(in_file), tuple(old))
 
 
 def shortened(path: tuple[str, ...]) -> list[str]:

@@ -1,14 +1,14 @@
 """Great Expectations' verdicts as a page that a person can read: Data Docs, by its own renderers, in our frame.
 
-Its own frame takes styles and scripts from other people's servers, needs them to show anything at all, and puts values from the
-file into the page as they are. Ours is one file that needs nothing from anywhere, runs nothing, and escapes every value.
+Its own frame takes styles and scripts from other people's servers, shows next to nothing without them, and puts values
+from the file into the page as they are. Ours is one file that needs nothing from anywhere, runs nothing, and escapes
+every value.
 """
 
 from __future__ import annotations
 
 import copy
 import html
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from great_expectations.expectations import UnexpectedRowsExpectation
 from great_expectations.render import (
     LegacyDiagnosticRendererType,
     RenderedDocumentContent,
-    RenderedStringTemplateContent,
     RenderedTableContent,
 )
 from great_expectations.render.renderer import ValidationResultsPageRenderer
@@ -35,13 +34,15 @@ class OffendingRows(UnexpectedRowsExpectation):  # type: ignore[misc]
 
     @classmethod
     @renderer(renderer_type=LegacyDiagnosticRendererType.OBSERVED_VALUE)
-    def _count(cls, configuration: Any = None, result: Any = None, **_: Any) -> str:
+    def _diagnostic_observed_value_renderer(cls, configuration: Any = None, result: Any = None, **_: Any) -> str:
         count = int(result.result.get("observed_value", 0))
         return f"{count:,} {'row' if count == 1 else 'rows'}"
 
     @classmethod
     @renderer(renderer_type=LegacyDiagnosticRendererType.UNEXPECTED_TABLE)
-    def _rows(cls, configuration: Any = None, result: Any = None, **_: Any) -> list[RenderedTableContent] | None:
+    def _diagnostic_unexpected_table_renderer(
+        cls, configuration: Any = None, result: Any = None, **_: Any
+    ) -> list[RenderedTableContent] | None:
         rows = (result.result.get("details") or {}).get("unexpected_rows") or []
         if not rows:
             return None
@@ -84,9 +85,7 @@ def _is_block(content: object) -> bool:
     return isinstance(content, dict) and "content_block_type" in content
 
 
-def write_page(
-    result: ExpectationSuiteValidationResult, folder: Path, *, title: str, run_name: str, records: int
-) -> None:
+def write_page(result: ExpectationSuiteValidationResult, folder: Path, *, title: str, run_name: str, records: int) -> None:
     """Write ``folder``/index.html: whether the file is accepted, and every verdict with examples of what offends."""
     failing = [one for one in result.results if not one.success]
     errors = sum(1 for one in failing if not is_warning(one))
@@ -123,12 +122,3 @@ def _for_readers(result: ExpectationValidationResult) -> ExpectationValidationRe
     if shown.expectation_config.description:  # goes into a template of theirs, where $ and < mean something
         shown.expectation_config.description = html.escape(shown.expectation_config.description).replace("$", "$$")
     return shown
-
-
-def notes(hint: str, code: str) -> dict[str, Any]:
-    """An expectation's ``meta`` as Data Docs shows it below the expectation."""
-    said: Sequence[str] = [text for text in (hint, f"Code: {code}") if text]
-    return {"format": "string", "content": list(said)}
-
-
-__all__ = ["OffendingRows", "RenderedStringTemplateContent", "is_warning", "notes", "write_page"]

@@ -33,9 +33,7 @@ class FileIsWrong(BulkheadError):
     ``code`` is one of the stable finding codes; ``hint`` says how to mend the file.
     """
 
-    def __init__(
-        self, message: str = "", *, code: str = "unreadable_file", hint: str = "", line: int | None = None
-    ) -> None:
+    def __init__(self, message: str = "", *, code: str = "unreadable_file", hint: str = "", line: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.hint = hint

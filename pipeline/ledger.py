@@ -19,10 +19,10 @@ from pipeline.contracts import MOVES, Arrival, ImportRef, State
 from pipeline.errors import IllegalMove
 from pipeline.sqlfiles import load
 
-_SETTABLE = frozenset(
-    "filename size_bytes sha256 bucket key etag records_total records_valid records_invalid unprocessed"
-    " parts_total findings_errors findings_warnings findings_by_code reason".split()
-)
+_SETTABLE = {
+    *("filename", "size_bytes", "sha256", "bucket", "key", "etag", "reason", "parts_total", "unprocessed"),
+    *("records_total", "records_valid", "records_invalid", "findings_errors", "findings_warnings", "findings_by_code"),
+}
 
 
 @dataclass(frozen=True)
@@ -226,9 +226,7 @@ class Ledger:
 
     def _read(self, ids: Sequence[str]) -> list[Import]:
         with self._engine.connect() as connection:
-            rows = connection.execute(
-                text(load("queries/import_status")), {"ids": [UUID(one) for one in ids]}
-            ).mappings()
+            rows = connection.execute(text(load("queries/import_status")), {"ids": [UUID(one) for one in ids]}).mappings()
             return [_import(row) for row in rows]
 
     def imports_of(self, arrival: Arrival) -> list[tuple[str, State, str]]:
@@ -304,9 +302,7 @@ def _set(connection: Connection, import_id: str, columns: dict[str, Any]) -> Non
     if isinstance(state, State) and state.is_final:
         sets.append("finished_at = clock_timestamp()")
     if sets:
-        connection.execute(
-            text(f"update ledger.import set {', '.join(sets)} where id = :id"), {**values, "id": import_id}
-        )
+        connection.execute(text(f"update ledger.import set {', '.join(sets)} where id = :id"), {**values, "id": import_id})
 
 
 def _note_move(connection: Connection, import_id: str, before: State | None, after: State, reason: str) -> None:

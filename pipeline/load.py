@@ -50,9 +50,7 @@ class _Counts:
         self.unchanged += of - inserted - updated
 
 
-def load_part(
-    connection: Connection, dataset: Dataset, path: Path, *, import_id: str, part_no: int, sha256: str
-) -> PartResult:
+def load_part(connection: Connection, dataset: Dataset, path: Path, *, import_id: str, part_no: int, sha256: str) -> PartResult:
     """Upsert the part in ``path`` into the dataset's table, in one transaction of ``connection``, which must be in none.
 
     Raises DamagedPart if the file is not what the manifest says, Unreachable for what may pass by itself, NotUsable if the
@@ -194,7 +192,12 @@ class _Part:
             batch, row = record.pop("_batch"), record.pop("_row")
             id_ = str(record[self.dataset.key])
             shown = Jsonb({name: value if _is_plain(value) else str(value) for name, value in record.items()})
-            rows.append((self.import_id, row, self.part_no, batch, id_, code, sqlstate, message, shown))
+            rows.append(
+                {
+                    **{"import_id": self.import_id, "row": row, "part_no": self.part_no, "batch_no": batch},
+                    **{"id": id_, "code": code, "sqlstate": sqlstate, "message": message, "record": shown},
+                }
+            )
         with self.connection.cursor() as cursor:
             cursor.executemany(query_text("queries/load_failure"), rows)
             cursor.execute("delete from arriving where _place = any(%s)", ([fault[0] for fault in faults],))
@@ -221,7 +224,7 @@ class _Part:
         statement = self._upsert_statement(typed=typed)
         values = {"import_id": self.import_id, "first": first, "last": last}
         row = self.connection.execute(statement, values).fetchone()
-        assert row is not None  # noqa: S101 - an aggregate always has a row
+        assert row is not None
         inserted, updated, of = row
         self.counts.add(inserted, updated, of)
 
@@ -230,8 +233,7 @@ class _Part:
         names = [Identifier(column.name) for column in columns]
         others = [name for name, column in zip(names, columns, strict=True) if column.name != self.dataset.key]
         cast: list[Composable] = [
-            name if typed else SQL("{}::{}").format(name, SQL(column.type))  # type: ignore[arg-type]
-            for name, column in zip(names, columns, strict=True)
+            name if typed else SQL("{}::{}").format(name, SQL(column.type)) for name, column in zip(names, columns, strict=True)
         ]
         comma = SQL(", ")
         return SQL(query_text("queries/load_upsert")).format(
@@ -247,9 +249,7 @@ class _Part:
     def _sql(self, name: str) -> Any:
         text = SQL(query_text(f"queries/{name}"))
         if name == "load_blocked":
-            return text.format(
-                table=self._table(), key=Identifier(self.dataset.key), parent=Identifier(self.dataset.parent)
-            )
+            return text.format(table=self._table(), key=Identifier(self.dataset.key), parent=Identifier(self.dataset.parent))
         return text
 
     def _table(self) -> Identifier:

@@ -55,9 +55,7 @@ def payload(shown: Mapping[str, Any], *, page: str) -> dict[str, Any]:
     }
 
 
-def send_webhook(
-    url: str, body: Mapping[str, Any], *, message_id: str, secret: str, allow_private: bool = False
-) -> None:
+def send_webhook(url: str, body: Mapping[str, Any], *, message_id: str, secret: str, allow_private: bool = False) -> None:
     """POST a signed webhook.
 
     Raises NotUsable if the URL may not be called or the receiver said 410 (gone), Unreachable if it should be tried again:
@@ -101,9 +99,7 @@ def _check_target(url: str, *, allow_private: bool) -> None:
         raise Unreachable(f"{parts.hostname} has no address: {error}") from error
     for *_, address in found:
         if not ipaddress.ip_address(address[0]).is_global:
-            raise NotUsable(
-                f"{parts.hostname} is a private address; BULKHEAD_WEBHOOK_ALLOW_PRIVATE=true would allow it."
-            )
+            raise NotUsable(f"{parts.hostname} is a private address; BULKHEAD_WEBHOOK_ALLOW_PRIVATE=true would allow it.")
 
 
 def compose_email(shown: Mapping[str, Any], *, page: str, sender: str, to: str, message_id: str) -> EmailMessage:

@@ -95,7 +95,8 @@ class Orchestrator:
     async def _progress(self, import_id: str) -> Progress | None:
         handle = (await self._connected()).get_workflow_handle(import_workflow_id(import_id))
         try:
-            return await handle.query(PROGRESS_QUERY, result_type=Progress, rpc_timeout=timedelta(seconds=5))
+            progress: Progress = await handle.query(PROGRESS_QUERY, result_type=Progress, rpc_timeout=timedelta(seconds=5))
+            return progress
         except RPCError as error:
             if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.DEADLINE_EXCEEDED):
                 return None

@@ -1,4 +1,4 @@
-"""Findings and failures -> the files that a user downloads. Complete, in the order of the rows, safe to open in a spreadsheet."""
+"""Findings and failures -> the files that a user downloads: complete, in the order of the rows, safe in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def safe_cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     opening = value.lstrip()[:1]
-    if opening and opening in "=+-@＝＋－＠" or value[:1] in ("\t", "\r", "\n"):
+    if (opening and opening in "=+-@＝＋－＠") or value[:1] in ("\t", "\r", "\n"):
         try:
             float(value)
         except ValueError:

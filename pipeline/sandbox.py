@@ -62,7 +62,8 @@ def run(
     sender.close()
     try:
         _wait(process, receiver, seconds, heartbeat, beat_seconds)
-        return _outcome(process, receiver)
+        result: R = _outcome(process, receiver)
+        return result
     finally:
         if process.is_alive():
             process.kill()
@@ -82,7 +83,7 @@ def _nameless_main() -> Iterator[None]:
     """multiprocessing imports the parent's main module in each child; ours need nothing of it, and it costs half a second."""
     _context.set_forkserver_preload(PRELOAD)
     main = sys.modules["__main__"]
-    hidden = {name: main.__dict__.pop(name) for name in ("__spec__", "__file__") if name in main.__dict__}
+    hidden: dict[str, Any] = {name: main.__dict__.pop(name) for name in ("__spec__", "__file__") if name in main.__dict__}
     main.__dict__["__spec__"] = None
     try:
         yield

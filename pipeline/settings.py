@@ -66,9 +66,7 @@ class Settings(BaseSettings):
     sql_seconds: float = Field(default=10.0, gt=0, validation_alias=_named("BULKHEAD_SQL_SECONDS"))
     sql_rows: int = Field(default=10_000, ge=1, validation_alias=_named("BULKHEAD_SQL_ROWS"))
 
-    webhook_urls: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), validation_alias=_named("BULKHEAD_WEBHOOK_URLS")
-    )
+    webhook_urls: Annotated[tuple[str, ...], NoDecode] = Field(default=(), validation_alias=_named("BULKHEAD_WEBHOOK_URLS"))
     webhook_secret: str = Field(default="", validation_alias=_named("BULKHEAD_WEBHOOK_SECRET"))
     webhook_allow_private: bool = Field(default=False, validation_alias=_named("BULKHEAD_WEBHOOK_ALLOW_PRIVATE"))
     email_to: Annotated[tuple[str, ...], NoDecode] = Field(default=(), validation_alias=_named("BULKHEAD_EMAIL_TO"))

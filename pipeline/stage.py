@@ -196,9 +196,7 @@ def _rest(dataset: Dataset, present: list[str]) -> str:
     if dataset.rest not in present:
         return gathered
     own = _name(dataset.rest)
-    return (
-        f"case when {own} is null then {gathered} when {_is_object(own)} then json_merge_patch({own}, {gathered}) end"
-    )
+    return f"case when {own} is null then {gathered} when {_is_object(own)} then json_merge_patch({own}, {gathered}) end"
 
 
 def _is_object(text: str) -> str:

@@ -28,7 +28,7 @@ RANGE_BYTES = 32 * MIB
 """Downloads go by ranges: one GET of a whole gigabyte makes SeaweedFS hold it in memory, and cannot be resumed."""
 
 
-class NotThere(LookupError):  # noqa: N818 - a sentence, as all our errors are
+class NotThere(LookupError):
     """There is no such object."""
 
 
@@ -154,9 +154,7 @@ class Store:
 
     # --- out ---
 
-    def get_file(
-        self, key: str, path: Path, *, etag: str | None = None, beat: Callable[[int], None] | None = None
-    ) -> Stored:
+    def get_file(self, key: str, path: Path, *, etag: str | None = None, beat: Callable[[int], None] | None = None) -> Stored:
         """Download to ``path`` by ranges, telling ``beat`` the bytes so far; SHA-256 on the way.
 
         Raises NotThere, or FileReplaced if the object's ETag is not (or no longer) ``etag``.
@@ -181,9 +179,7 @@ class Store:
         """Bytes ``first`` to ``last`` (both included) of an object. Raises FileReplaced if its ETag is not ``etag``."""
         with _unreachable():
             try:
-                got = self._s3.get_object(
-                    Bucket=self.bucket, Key=key, Range=f"bytes={first}-{last}", IfMatch=f'"{etag}"'
-                )
+                got = self._s3.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={first}-{last}", IfMatch=f'"{etag}"')
                 return got["Body"].read()
             except ClientError as error:
                 if _status(error) == 412:

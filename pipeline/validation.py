@@ -63,9 +63,7 @@ def stage_edges(folder: Path, dataset: Dataset, edges: Path | None) -> None:
     check.add_edges(folder / STAGED, edges)
 
 
-def prepare(
-    folder: Path, dataset: Dataset, import_id: str, batch_records: int, batches_per_part: int
-) -> batch.Manifest:
+def prepare(folder: Path, dataset: Dataset, import_id: str, batch_records: int, batches_per_part: int) -> batch.Manifest:
     """Cut the staged records into parts below ``parts/``."""
     return batch.cut(
         folder / STAGED,

@@ -99,9 +99,7 @@ def _is_materialized(query: str) -> bool:
 
 def _make_reader(connection: Connection, password: str) -> str:
     """The role that people's own SQL logs in as; where we may not create roles, somebody else has to."""
-    may = connection.execute(
-        text("select rolcreaterole or rolsuper from pg_roles where rolname = current_user")
-    ).scalar()
+    may = connection.execute(text("select rolcreaterole or rolsuper from pg_roles where rolname = current_user")).scalar()
     if not may:
         return f"role {READER_ROLE} left to the database's administrator"
     there = connection.execute(text("select 1 from pg_roles where rolname = :name"), {"name": READER_ROLE}).scalar()

@@ -61,9 +61,7 @@ with workflow.unsafe.imports_passed_through():
 Takes = TypeVar("Takes")
 Gives = TypeVar("Gives")
 
-BACKOFF = RetryPolicy(
-    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=1)
-)
+BACKOFF = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=1))
 """Exponential, and without a number of attempts: what ends it is the step's own limit of time. Which errors are worth a
 retry is decided where they are raised (activities.py): the file's faults never are."""
 
@@ -78,9 +76,7 @@ PARTS_PER_SLICE = 500
 """Between slices the history may be cut by continue-as-new; a slice stays far below Temporal's 51,200 events."""
 
 
-async def _step(
-    step: Step[Takes, Gives], given: Takes, *, limit: timedelta, beats: bool = False, summary: str = ""
-) -> Gives:
+async def _step(step: Step[Takes, Gives], given: Takes, *, limit: timedelta, beats: bool = False, summary: str = "") -> Gives:
     """Run a step by name. ``limit`` is for one attempt; a step that ``beats`` is known dead after HEARTBEAT."""
     result: Gives = await workflow.execute_activity(
         step.name,
@@ -268,13 +264,14 @@ class Reconcile:
     @workflow.run
     async def run(self) -> Reconciled:
         """Return what was found."""
-        return await workflow.execute_activity(
+        found: Reconciled = await workflow.execute_activity(
             RECONCILE.name,
             result_type=Reconciled,
             start_to_close_timeout=timedelta(minutes=30),
             heartbeat_timeout=HEARTBEAT,
             retry_policy=RetryPolicy(maximum_attempts=3),
         )
+        return found
 
 
 def _slices(first: int, last: int) -> Iterator[range]:

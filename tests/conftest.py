@@ -53,9 +53,9 @@ def handler() -> ModuleType:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """PostgreSQL, SeaweedFS and Temporal, in a folder that goes with the run."""
-    with tempfile.TemporaryDirectory(prefix="bh", ignore_cleanup_errors=True) as folder:
-        with Stack(Path(folder), components=SERVERS) as stack:
-            yield stack
+    folder = tempfile.TemporaryDirectory(prefix="bh", ignore_cleanup_errors=True)
+    with folder as path, Stack(Path(path), components=SERVERS) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,7 @@ FORM_BYTES_MAX = 1 << 20
 """For bodies other than uploads, which never go through Flask's own form parser."""
 
 PAGE_POLICY = (
-    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self';"
-    " frame-ancestors 'none'"
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

@@ -87,9 +87,7 @@ def _guard() -> ResponseReturnValue | None:
         return _turned_away()
     role = getattr(view, "bulkhead_role", None)
     if role is None or not g.key.role.covers(role):
-        raise Problem(
-            "forbidden", f"This needs a key with the role {role or 'nobody'}; {g.key.name!r} is a {g.key.role}."
-        )
+        raise Problem("forbidden", f"This needs a key with the role {role or 'nobody'}; {g.key.name!r} is a {g.key.role}.")
     if g.by_cookie and request.method not in SAFE_METHODS and not getattr(view, "bulkhead_own_csrf", False):
         check_csrf(request.headers.get(CSRF_HEADER) or _csrf_in_form())
     return None

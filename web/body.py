@@ -60,9 +60,7 @@ class ChunkStream:
         return got[:size]
 
 
-def chunks_of(
-    stream: Readable, *, content_length: int | None, bytes_max: int, sha256: bytes | None = None
-) -> Iterator[bytes]:
+def chunks_of(stream: Readable, *, content_length: int | None, bytes_max: int, sha256: bytes | None = None) -> Iterator[bytes]:
     """The body's chunks. Raises Problem if it breaks off, grows too large, or is not what ``sha256`` says."""
     digest, count = hashlib.sha256(), 0
     while chunk := _next_chunk(stream, CHUNK_BYTES if content_length is None else content_length - count):
@@ -156,9 +154,7 @@ class Form:
                     break
         for event in self._events:
             if isinstance(event, File) and (event.filename or self._has_bytes()):
-                raise Problem(
-                    "two_files", f"The form has a second file, {event.filename!r}. Send one request for each file."
-                )
+                raise Problem("two_files", f"The form has a second file, {event.filename!r}. Send one request for each file.")
 
     def _has_bytes(self) -> bool:
         """A file field that was left empty in a browser arrives as a file without name and bytes."""
@@ -196,10 +192,7 @@ class Form:
 
     def _check_held(self) -> None:
         """The decoder hoards what it cannot make sense of yet; outside the data of a part that is never much."""
-        if (
-            self._decoder.state not in (At.DATA, At.DATA_START)
-            and len(self._decoder.buffer) > FIELD_BYTES_MAX + CHUNK_BYTES
-        ):
+        if self._decoder.state not in (At.DATA, At.DATA_START) and len(self._decoder.buffer) > FIELD_BYTES_MAX + CHUNK_BYTES:
             raise Problem("not_a_form", "The form has no boundary where one belongs, or headers without end.")
 
 

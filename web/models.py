@@ -52,9 +52,7 @@ class ImportsQuery(PageQuery):
 
 
 class FindingsQuery(PageQuery):
-    format: Literal["csv", "json", "parquet"] | None = Field(
-        None, description="All findings as one file, instead of a page"
-    )
+    format: Literal["csv", "json", "parquet"] | None = Field(None, description="All findings as one file, instead of a page")
     code: str | None = Field(None, description="Only findings with this code")
     severity: Literal["error", "warning"] | None = None
 

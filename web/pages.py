@@ -100,9 +100,7 @@ def upload_page() -> ResponseReturnValue:
 def upload() -> ResponseReturnValue:
     """The plain form. Its token and dataset come before the file, so the file is never held."""
     with a_place(edges()):
-        form = Form(
-            body_chunks(request, edges().settings.max_upload_bytes), request.mimetype_params.get("boundary", "")
-        )
+        form = Form(body_chunks(request, edges().settings.max_upload_bytes), request.mimetype_params.get("boundary", ""))
         check_csrf(form.fields.get(CSRF_FIELD))
         dataset = load_dataset(form.fields.get("dataset", ""), edges().settings.datasets_root).name
         receipt = receive(edges(), Upload(form.filename, form.file_chunks()), dataset=dataset, key=key_in_use())

@@ -38,12 +38,8 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "bad_request": Kind(400, "The request cannot be understood", "Correct what the detail names, and send it again."),
     "invalid_parameter": Kind(422, "A parameter has a wrong value", "Correct the parameters listed under errors."),
-    "not_a_form": Kind(
-        400, "The form is damaged", "Send multipart/form-data with a boundary, or the bare file as body."
-    ),
-    "no_file": Kind(
-        400, "There is no file in the request", "Send one file: as the body, or as one file field of a form."
-    ),
+    "not_a_form": Kind(400, "The form is damaged", "Send multipart/form-data with a boundary, or the bare file as body."),
+    "no_file": Kind(400, "There is no file in the request", "Send one file: as the body, or as one file field of a form."),
     "two_files": Kind(400, "There is more than one file in the request", "Send one request for each file."),
     "empty_file": Kind(400, "The file is empty", "Send a file with a header and at least one record."),
     "broken_upload": Kind(400, "The upload broke off", "Send the file again, whole. Nothing of this upload was kept."),
@@ -59,18 +55,12 @@ KINDS: Mapping[str, Kind] = {
     "no_report": Kind(404, "There is no such report", "A report is stored once an import has been validated."),
     "method_not_allowed": Kind(405, "The method is not for this address", "Use one that the Allow header names."),
     "already_finished": Kind(409, "The import has come to its end", "Nothing is left to be changed about it."),
-    "canceled_meanwhile": Kind(
-        409, "The import was canceled during its upload", "Upload the file again if it is wanted."
-    ),
+    "canceled_meanwhile": Kind(409, "The import was canceled during its upload", "Upload the file again if it is wanted."),
     "upload_in_flight": Kind(409, "This upload is still under way", "Wait for it, then ask again with the same key."),
     "conflict": Kind(409, "That is not possible now", "See the state of the import."),
     "too_large": Kind(413, "The body is too large", "Split the file, or raise BULKHEAD_MAX_UPLOAD_BYTES."),
-    "unsupported_media_type": Kind(
-        415, "The content type is not for this address", "Send what /openapi.json describes."
-    ),
-    "idempotency_mismatch": Kind(
-        422, "The Idempotency-Key was used for another upload", "Use a new key for a new upload."
-    ),
+    "unsupported_media_type": Kind(415, "The content type is not for this address", "Send what /openapi.json describes."),
+    "idempotency_mismatch": Kind(422, "The Idempotency-Key was used for another upload", "Use a new key for a new upload."),
     "query_refused": Kind(400, "The query cannot be run", "Write one SELECT over the tables of the schema warehouse."),
     "query_too_slow": Kind(400, "The query took too long", "Narrow it down; id and parentId are indexed."),
     "query_too_large": Kind(400, "The query needs too much", "Select fewer or shorter values, or aggregate."),
@@ -162,10 +152,7 @@ def answer(problem: Problem) -> Response:
 def _wants_page() -> bool:
     if request.path.startswith(("/v1/", "/healthz", "/readyz", "/openapi.json")) and not _opens_report():
         return False
-    return (
-        request.accept_mimetypes.best_match(["application/problem+json", "application/json", "text/html"])
-        == "text/html"
-    )
+    return request.accept_mimetypes.best_match(["application/problem+json", "application/json", "text/html"]) == "text/html"
 
 
 def _opens_report() -> bool:
@@ -182,9 +169,7 @@ def _of_http(error: HTTPException) -> Problem:
         return Problem(code, f"Nothing is at {request.path}. {KINDS[code].mend}")
     if code == "method_not_allowed":
         allowed = headers.get("Allow", "")
-        return Problem(
-            code, f"{request.method} is not for {request.path}. Use {allowed or 'another method'}.", headers=headers
-        )
+        return Problem(code, f"{request.method} is not for {request.path}. Use {allowed or 'another method'}.", headers=headers)
     said = (error.description or "").strip()
     return Problem(code, f"{said} {KINDS[code].mend}".strip(), headers=headers)
 
@@ -209,9 +194,7 @@ def _of_house(error: BulkheadError) -> Problem:
 
 def _of_database(error: DBAPIError) -> Problem:
     if isinstance(error, DataError):
-        return Problem(
-            "bad_request", "A value in the request is none that the database can hold, such as a NUL character."
-        )
+        return Problem("bad_request", "A value in the request is none that the database can hold, such as a NUL character.")
     log.warning("database", request_id=g.get("request_id"), error=str(error.orig))
     return Problem("unreachable")
 

@@ -64,9 +64,7 @@ def get_record(path: RecordPath) -> Response:
     return as_json(_record(path)[1])
 
 
-@api.get(
-    "/<name:dataset>/records/<name:record_id>/children", summary="A record's children", responses={200: RecordPage}
-)
+@api.get("/<name:dataset>/records/<name:record_id>/children", summary="A record's children", responses={200: RecordPage})
 @for_role(Role.READER)
 def children(path: RecordPath, query: PageQuery) -> Response:
     """By id, each with whether it has children itself."""
@@ -74,9 +72,7 @@ def children(path: RecordPath, query: PageQuery) -> Response:
     return _shown(edges().records.children(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit))
 
 
-@api.get(
-    "/<name:dataset>/records/<name:record_id>/ancestors", summary="The records above one", responses={200: RecordPage}
-)
+@api.get("/<name:dataset>/records/<name:record_id>/ancestors", summary="The records above one", responses={200: RecordPage})
 @for_role(Role.READER)
 def ancestors(path: RecordPath, query: PageQuery) -> Response:
     """Nearest first."""
@@ -84,9 +80,7 @@ def ancestors(path: RecordPath, query: PageQuery) -> Response:
     return _shown(edges().records.ancestors(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit))
 
 
-@api.get(
-    "/<name:dataset>/records/<name:record_id>/descendants", summary="The records below one", responses={200: RecordPage}
-)
+@api.get("/<name:dataset>/records/<name:record_id>/descendants", summary="The records below one", responses={200: RecordPage})
 @for_role(Role.READER)
 def descendants(path: RecordPath, query: DescendantsQuery) -> Response:
     """In reading order: a record, then all below it, then the next; each with its depth."""
@@ -96,9 +90,7 @@ def descendants(path: RecordPath, query: DescendantsQuery) -> Response:
             dataset, record[dataset.key], cursor=query.cursor, limit=query.limit, depth_max=query.max_depth
         )
     except LookupError as error:
-        raise Problem(
-            "bad_request", "The cursor is none of ours: send next_cursor of the page before, as it came."
-        ) from error
+        raise Problem("bad_request", "The cursor is none of ours: send next_cursor of the page before, as it came.") from error
     return _shown(page)
 
 

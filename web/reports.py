@@ -52,9 +52,7 @@ def errors(path: ImportPath, query: FindingsQuery) -> Response:
         return as_json({"items": [], "next_cursor": None, "total": 0})
     file = FindingsFile(edges().store, one.id)
     items, last = file.page(wanted, after=after, limit=query.limit)
-    return as_json(
-        {"items": items, "next_cursor": None if last is None else str(last), "total": _total(one, file, wanted)}
-    )
+    return as_json({"items": items, "next_cursor": None if last is None else str(last), "total": _total(one, file, wanted)})
 
 
 def _has_findings(one: Import) -> bool:
@@ -95,8 +93,7 @@ def results(path: ImportPath) -> Response:
     base = f"{request.host_url}v1/imports/{one.id}"
     files = [(f"findings.{f}", findings_key(one.id, f), f"{base}/errors?format={f}") for f in CONTENT_TYPES]
     files += [
-        (f"failed.{f}", f"{results_prefix(one.id)}failed.{f}", f"{base}/results/failed?format={f}")
-        for f in ("csv", "json")
+        (f"failed.{f}", f"{results_prefix(one.id)}failed.{f}", f"{base}/results/failed?format={f}") for f in ("csv", "json")
     ]
     stored = [(name, edges().store.head(key), href) for name, key, href in files]
     return as_json(
@@ -105,9 +102,7 @@ def results(path: ImportPath) -> Response:
             "state": one.state,
             "reason": one.reason,
             "counts": one.counts,
-            "files": [
-                {"name": name, "href": href, "size_bytes": there.size_bytes} for name, there, href in stored if there
-            ],
+            "files": [{"name": name, "href": href, "size_bytes": there.size_bytes} for name, there, href in stored if there],
             "summary": _summary(one),
         }
     )

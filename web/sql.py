@@ -66,9 +66,7 @@ def _parquet(answer: Answer) -> bytes:
     import pyarrow.parquet as pq
 
     columns = [_arrow([row[at] for row in answer.rows]) for at in range(len(answer.columns))]
-    names = [
-        f"{column.name}_{at}" if at != _first(answer, at) else column.name for at, column in enumerate(answer.columns)
-    ]
+    names = [f"{column.name}_{at}" if at != _first(answer, at) else column.name for at, column in enumerate(answer.columns)]
     sink = io.BytesIO()
     pq.write_table(pa.table(dict(zip(names, columns, strict=True))), sink, compression="zstd")
     return sink.getvalue()

@@ -25,9 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 def upload(
     file: InputFile,
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="The dataset that it is for.")] = "records",
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for the import's end; its outcome is the exit code.")
-    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the import's end; its outcome is the exit code.")] = False,
     filename: Annotated[str | None, typer.Option(help="The file's name, if stdin is not CSV.")] = None,
     timeout: Timeout = None,
     as_json: AsJson = False,

@@ -55,9 +55,7 @@ def validate(
     else:
         _tell(verdict, name, output)
     if "missing_parent" in verdict["by_code"]:
-        _say(
-            "Parents were looked for in this file only: those that the warehouse has would not be missing in an import."
-        )
+        _say("Parents were looked for in this file only: those that the warehouse has would not be missing in an import.")
     raise typer.Exit(Exit.REJECTED if verdict["errors"] else Exit.OK)
 
 
@@ -84,7 +82,7 @@ def _judge(folder: Path, rules: Dataset, name: str, settings: Settings) -> dict[
     """What an import of the file would find, in the child process that an import would use."""
     from pipeline import sandbox, validation
 
-    limits = {"memory_bytes": settings.validation_memory_bytes, "seconds": settings.validation_seconds}
+    limits: dict[str, Any] = {"memory_bytes": settings.validation_memory_bytes, "seconds": settings.validation_seconds}
     try:
         sandbox.run(validation.read_and_stage, folder, rules, name, **limits)
     except FileIsWrong as error:

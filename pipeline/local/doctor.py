@@ -78,9 +78,7 @@ def _disk(settings: Settings) -> str:
     try:
         probe.touch()
     except OSError as error:
-        raise Wrong(
-            f"{folder} cannot be written: {error.strerror}", "Set BULKHEAD_HOME to a folder of yours."
-        ) from error
+        raise Wrong(f"{folder} cannot be written: {error.strerror}", "Set BULKHEAD_HOME to a folder of yours.") from error
     probe.unlink()
     return seen
 
@@ -114,9 +112,7 @@ def _datasets(settings: Settings) -> str:
     for name in names:
         load_dataset(name, settings.datasets_root)
     if not names:
-        raise Wrong(
-            f"none in {settings.datasets_root}", "Set BULKHEAD_DATASETS_ROOT to where expectations/ and sql/ are."
-        )
+        raise Wrong(f"none in {settings.datasets_root}", "Set BULKHEAD_DATASETS_ROOT to where expectations/ and sql/ are.")
     return ", ".join(names)
 
 
@@ -132,9 +128,7 @@ def _settings(settings: Settings) -> str:
     }
     missing = [name for name, value in needed.items() if not value]
     if missing:
-        raise Wrong(
-            f"not set: {', '.join(missing)}", "Start the embedded stack (bulkhead up), or set them; see .env.example."
-        )
+        raise Wrong(f"not set: {', '.join(missing)}", "Start the embedded stack (bulkhead up), or set them; see .env.example.")
     return f"complete, home is {settings.home}"
 
 

@@ -81,6 +81,4 @@ def endpoint_url(home: Home) -> str:
 
 def store(home: Home, bucket: str = BUCKET) -> Store:
     """The bucket, as any client would use it."""
-    return Store(
-        bucket, endpoint=endpoint_url(home), region=REGION, access_key=ACCESS_KEY, secret_key=home.secret("s3")
-    )
+    return Store(bucket, endpoint=endpoint_url(home), region=REGION, access_key=ACCESS_KEY, secret_key=home.secret("s3"))

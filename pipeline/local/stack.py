@@ -159,9 +159,7 @@ class Stack:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
 
@@ -170,4 +168,4 @@ def _dotenv(values: Mapping[str, str]) -> str:
 
 
 def _says_ok(url: str) -> bool:
-    return requests.get(url, timeout=2).status_code == requests.codes.ok
+    return requests.get(url, timeout=2).status_code == 200

@@ -84,10 +84,11 @@ def sign_in_url(stack: Stack) -> str:
 def stop_on_signals() -> None:
     """Make the signals that mean "stop" interrupt us, once: what follows is the stopping, which nothing may stop.
 
-    What was ignored stays ignored, as nohup and a shell's background jobs want it.
+    A shell starts its background jobs with SIGINT ignored; who sends it all the same means it. But what nohup ignores
+    (SIGHUP) stays ignored.
     """
     for one in STOP_SIGNALS:
-        if signal.getsignal(one) is not signal.SIG_IGN:
+        if one is not signal.SIGHUP or signal.getsignal(one) is not signal.SIG_IGN:
             signal.signal(one, _interrupt)
 
 

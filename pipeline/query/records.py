@@ -128,9 +128,7 @@ class _Walk:
         """Take siblings up to the first that has children; those come before its later siblings."""
         if siblings.depth > self._depth_max:
             return
-        rows = _rows(
-            self._connection, "children", self._dataset, parent=siblings.parent, after=siblings.after, limit=count
-        )
+        rows = _rows(self._connection, "children", self._dataset, parent=siblings.parent, after=siblings.after, limit=count)
         for row in rows:
             taken.append({**row, "_depth": siblings.depth})
             seen = row[self._dataset.key]

@@ -48,9 +48,7 @@ FORMATS: dict[str, tuple[bytes, Reader]] = {
 """Each format with the character its text begins with, and its reader. The first that fits is taken."""
 
 
-def read(
-    source: Path, dataset: Dataset, *, database: Path, filename: str = "", limits: Limits | None = None
-) -> Reading:
+def read(source: Path, dataset: Dataset, *, database: Path, filename: str = "", limits: Limits | None = None) -> Reading:
     """Read ``source`` into a new DuckDB file ``database``: tables raw, findings, lines and reading.
 
     ``filename`` is never used to recognise the format, only to speak of the file. Raises Unreadable, leaving no database.

@@ -36,9 +36,7 @@ def check_names(names: Sequence[str], dataset: Dataset, limits: Limits, *, line:
                 line=line,
             )
         if "\0" in name:
-            raise Unreadable(
-                f"The name of column {position} holds a NUL character.", code="invalid_character", line=line
-            )
+            raise Unreadable(f"The name of column {position} holds a NUL character.", code="invalid_character", line=line)
         if name.casefold() in LINEAGE:
             raise Unreadable(
                 f"The column {name!r} bears a name that Bulkhead keeps for itself ({', '.join(LINEAGE)}).",
@@ -49,9 +47,7 @@ def check_names(names: Sequence[str], dataset: Dataset, limits: Limits, *, line:
         first = seen.setdefault(name.casefold(), position)
         if first != position:
             other = names[first - 1]
-            same = (
-                f"The column {name!r} appears twice" if other == name else f"{other!r} and {name!r} differ in case only"
-            )
+            same = f"The column {name!r} appears twice" if other == name else f"{other!r} and {name!r} differ in case only"
             raise Unreadable(
                 f"{same} (columns {first} and {position}).",
                 code="duplicate_column",

@@ -98,9 +98,7 @@ class _Text:
         """Get more text if that can help."""
         left, position = len(self._buffer) - self._at, error.pos - self._at
         if left > self._limits.record_bytes:
-            raise self.broken(
-                f"a record is longer than {self._limits.record_bytes:,} bytes, or is not JSON: {error.msg}"
-            )
+            raise self.broken(f"a record is longer than {self._limits.record_bytes:,} bytes, or is not JSON: {error.msg}")
         if self._more():
             return
         if position >= len(self._buffer.rstrip()) or error.msg.startswith("Unterminated"):
@@ -169,7 +167,7 @@ def _fill(found: Iterator[tuple[int, Any, _Text]], staging: Staging) -> Table:
     rows: list[dict[str, Any]] = []
     row, longest, has_nul, distance = 0, 0, False, None
     anchors: list[tuple[int, int]] = []
-    for row, (line, value, text) in enumerate(found, start=1):  # noqa: B007 - the last number is the count
+    for row, (line, value, text) in enumerate(found, start=1):
         longest = text.longest_bytes
         if line - row != distance:
             distance = line - row
@@ -197,9 +195,7 @@ def _meet(record: dict[str, Any], names: dict[str, None], row: int, line: int, s
             staging.find_unknown_column(name, row=row, line=line)
 
 
-def _flush(
-    rows: list[dict[str, Any]], anchors: list[tuple[int, int]], names: tuple[str, ...], staging: Staging
-) -> None:
+def _flush(rows: list[dict[str, Any]], anchors: list[tuple[int, int]], names: tuple[str, ...], staging: Staging) -> None:
     if rows:
         schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in names)])
         staging.insert("raw", pa.Table.from_pylist(rows, schema=schema))

@@ -8,7 +8,7 @@ row on the file as a whole, and `lines` where the rows lie: ``line = first_line 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,9 +29,7 @@ create table findings (
 )
 """
 _FINDING_FIELDS = ("code", "severity", "message", "row", "line", "column", "value", "hint")
-_FINDING_SCHEMA = pa.schema(
-    [(name, pa.int64() if name in ("row", "line") else pa.string()) for name in _FINDING_FIELDS]
-)
+_FINDING_SCHEMA = pa.schema([(name, pa.int64() if name in ("row", "line") else pa.string()) for name in _FINDING_FIELDS])
 _LINES_SCHEMA = pa.schema([("first_row", pa.int64()), ("first_line", pa.int64())])
 _FLUSH_ROWS = 10_000
 
@@ -62,9 +60,7 @@ class Staging:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self.flush()
         self.connection.close()

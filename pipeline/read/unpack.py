@@ -92,9 +92,7 @@ def _bounded(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
     for chunk in chunks:
         total += len(chunk)
         if total > limits.file_bytes:
-            raise Unreadable(
-                f"The file's text is longer than {limits.file_bytes:,} bytes.", hint="Upload it in several files."
-            )
+            raise Unreadable(f"The file's text is longer than {limits.file_bytes:,} bytes.", hint="Upload it in several files.")
         yield chunk
 
 

@@ -10,12 +10,13 @@ written as (
     select {values}, %(import_id)s::uuid, _row
     from taken
     order by {key}
-    on conflict ({key}) do update set
-        {sets},
-        _import_id = excluded._import_id,
-        _row = excluded._row,
-        _loaded_at = now()
-    where ({old}) is distinct from ({new})
+    on conflict ({key}) do update
+        set
+            {sets},
+            _import_id = excluded._import_id,
+            _row = excluded._row,
+            _loaded_at = now()
+        where ({old}) is distinct from ({new})
     returning target.xmax = 0 as inserted
 )
 

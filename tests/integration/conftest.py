@@ -45,9 +45,7 @@ class Caller:
     def post(self, path: str, **options: Any) -> TestResponse:
         return self("POST", path, **options)
 
-    def upload(
-        self, content: bytes, *, dataset: str = "places", filename: str = "places.csv", **options: Any
-    ) -> TestResponse:
+    def upload(self, content: bytes, *, dataset: str = "places", filename: str = "places.csv", **options: Any) -> TestResponse:
         return self.post(f"/v1/datasets/{dataset}/imports?filename={filename}", data=content, **options)
 
 

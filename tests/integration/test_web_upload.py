@@ -320,9 +320,7 @@ def _problem_in(answer: bytes) -> dict[str, Any]:
 def test_bodies_that_stop_half_way(server: Any, nothing_left: Callable[[], None], edges: Edges) -> None:
     big = b"x" * (10 << 20)  # more than one chunk of S3, so that a multipart upload has begun
     for body, length in ((CSV, len(CSV) + 1), (b"", 10), (big, len(big) + 5)):
-        answer = _request(
-            server, headers={"Content-Length": str(length), "Idempotency-Key": "k"}, body=body, then="shut"
-        )
+        answer = _request(server, headers={"Content-Length": str(length), "Idempotency-Key": "k"}, body=body, then="shut")
         problem = _problem_in(answer)
         assert problem["code"] == "broken_upload"
         nothing_left()

@@ -244,9 +244,7 @@ def test_upload_from_stdin(httpserver: HTTPServer, run: Run) -> None:
     assert request.headers["Transfer-Encoding"] == "chunked"
 
 
-def test_upload_from_a_pipe_is_not_taken_for_an_empty_file(
-    httpserver: HTTPServer, run: Run, surroundings: Path
-) -> None:
+def test_upload_from_a_pipe_is_not_taken_for_an_empty_file(httpserver: HTTPServer, run: Run, surroundings: Path) -> None:
     answers(httpserver)
     pipe = surroundings / "pipe.csv"
     os.mkfifo(pipe)
@@ -260,9 +258,9 @@ def test_upload_from_a_pipe_is_not_taken_for_an_empty_file(
 
 def test_list_shows_what_it_was_asked_for(httpserver: HTTPServer, run: Run) -> None:
     shown = [an_import("rejected") for _ in range(30)]
-    httpserver.expect_request(
-        "/v1/imports", query_string={"dataset": "records", "state": "rejected"}
-    ).respond_with_json({"items": shown, "next_cursor": None})
+    httpserver.expect_request("/v1/imports", query_string={"dataset": "records", "state": "rejected"}).respond_with_json(
+        {"items": shown, "next_cursor": None}
+    )
     result = run("list", "-d", "records", "--state", "rejected", "--limit", "5")
     assert result.exit_code == 0
     assert result.stdout.count(IMPORT_ID) == 5

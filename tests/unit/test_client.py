@@ -35,9 +35,7 @@ def client(httpserver: HTTPServer) -> Client:
 
 
 def an_import(state: str = "queued", **more: Any) -> dict[str, Any]:
-    counts = dict.fromkeys(
-        ("total", "valid", "invalid", "inserted", "updated", "unchanged", "failed", "unprocessed"), 0
-    )
+    counts = dict.fromkeys(("total", "valid", "invalid", "inserted", "updated", "unchanged", "failed", "unprocessed"), 0)
     return {"id": IMPORT_ID, "dataset": "records", "state": state, "source": {}, "counts": counts, **more}
 
 
@@ -193,9 +191,7 @@ def test_a_problem_becomes_an_error(httpserver: HTTPServer, client: Client) -> N
 
 
 @pytest.mark.parametrize("body", ["", "<html>Bad gateway</html>", "[1]", '"text"'])
-def test_a_refusal_without_a_problem_is_an_error_all_the_same(
-    httpserver: HTTPServer, client: Client, body: str
-) -> None:
+def test_a_refusal_without_a_problem_is_an_error_all_the_same(httpserver: HTTPServer, client: Client, body: str) -> None:
     httpserver.expect_request(f"/v1/imports/{IMPORT_ID}").respond_with_data(body, status=502)
     with pytest.raises(ApiError) as caught:
         client.get(IMPORT_ID)
@@ -231,9 +227,7 @@ def test_a_server_that_keeps_breaking_off() -> None:
     assert len(server.requests) == wire.ATTEMPTS
 
 
-def test_a_proxy_is_not_asked_for_this_machine(
-    httpserver: HTTPServer, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_proxy_is_not_asked_for_this_machine(httpserver: HTTPServer, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     httpserver.expect_request(f"/v1/imports/{IMPORT_ID}").respond_with_json(an_import())
@@ -294,9 +288,7 @@ def test_list_asks_for_no_more_pages_than_are_read(httpserver: HTTPServer, clien
 
 def test_a_file_comes_as_it_is(httpserver: HTTPServer, client: Client) -> None:
     content = bytes(range(256)) * 10_000
-    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/results/failed", query_string="format=csv").respond_with_data(
-        content
-    )
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/results/failed", query_string="format=csv").respond_with_data(content)
     with client.results(IMPORT_ID) as file:
         assert b"".join(file) == content
 
@@ -376,9 +368,7 @@ class OneShot:
         head, blank, body = received.partition(b"\r\n\r\n")
         if b"chunked" in head:
             return body.endswith(b"0\r\n\r\n")
-        lengths = [
-            int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-        ]
+        lengths = [int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
         return bool(blank) and len(body) >= sum(lengths)
 
     def __enter__(self) -> OneShot:

@@ -82,9 +82,7 @@ def test_each_activity_has_the_types_of_its_step() -> None:
     from pipeline.activities import Activities
 
     steps = {value.name: value for value in vars(contracts).values() if isinstance(value, contracts.Step)}
-    methods = {
-        name: method for name, method in vars(Activities).items() if hasattr(method, "__temporal_activity_definition")
-    }
+    methods = {name: method for name, method in vars(Activities).items() if hasattr(method, "__temporal_activity_definition")}
     assert set(methods) == set(steps)
     for name, method in methods.items():
         hints = typing.get_type_hints(method)

@@ -50,15 +50,11 @@ def put(key: str, *, name: str = "ObjectCreated:Put", bucket: str = "b") -> dict
         ),
     ],
 )
-def test_only_new_files_under_incoming_are_announced(
-    handler: ModuleType, event: dict[str, Any], keys: list[str]
-) -> None:
+def test_only_new_files_under_incoming_are_announced(handler: ModuleType, event: dict[str, Any], keys: list[str]) -> None:
     assert handler.requests_in(event) == [Arrival("b", key) for key in keys]
 
 
-def test_an_event_without_a_file_does_not_even_call_temporal(
-    handler: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_event_without_a_file_does_not_even_call_temporal(handler: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
     assert handler.handle({"Event": "s3:TestEvent"}, None) == {"announced": 0}
 

@@ -42,9 +42,7 @@ SHOWN: dict[str, Any] = {
 
 def test_a_webhook_is_signed_so_that_the_official_library_verifies_it(httpserver: HTTPServer) -> None:
     seen: list[Request] = []
-    httpserver.expect_request("/hook", method="POST").respond_with_handler(
-        lambda request: seen.append(request) or Response()
-    )
+    httpserver.expect_request("/hook", method="POST").respond_with_handler(lambda request: seen.append(request) or Response())
     body = payload(SHOWN, page="http://x/imports/1")
     send_webhook(httpserver.url_for("/hook"), body, message_id="msg_1", secret=SECRET, allow_private=True)
     headers = {name.lower(): value for name, value in seen[0].headers.items()}
@@ -54,9 +52,7 @@ def test_a_webhook_is_signed_so_that_the_official_library_verifies_it(httpserver
         Webhook(SECRET).verify(seen[0].data.replace(b"10", b"11"), headers)
 
 
-@pytest.mark.parametrize(
-    ("status", "error"), [(500, Unreachable), (404, Unreachable), (302, Unreachable), (410, NotUsable)]
-)
+@pytest.mark.parametrize(("status", "error"), [(500, Unreachable), (404, Unreachable), (302, Unreachable), (410, NotUsable)])
 def test_only_a_2xx_answer_counts_as_told(httpserver: HTTPServer, status: int, error: type[Exception]) -> None:
     httpserver.expect_request("/hook").respond_with_data("", status=status, headers={"Location": "/elsewhere"})
     with pytest.raises(error):
@@ -95,9 +91,7 @@ def test_a_receiver_that_is_away_is_tried_again_later() -> None:
 
 
 def test_without_a_mail_server_the_mail_lies_in_the_outbox(tmp_path: Path) -> None:
-    message = compose_email(
-        SHOWN, page="http://x/imports/1", sender="a@b.example", to="c@d.example", message_id="msg_1"
-    )
+    message = compose_email(SHOWN, page="http://x/imports/1", sender="a@b.example", to="c@d.example", message_id="msg_1")
     send_email(message, smtp_url="", outbox=tmp_path / "outbox")
     (file,) = (tmp_path / "outbox").iterdir()
     read = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
@@ -116,7 +110,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.messages: list[bytes] = []
 
-    async def handle_DATA(self, server: object, session: object, envelope: Any) -> str:
+    async def handle_DATA(self, server: object, session: object, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         self.messages.append(envelope.content)
         return "250 OK"
 

@@ -185,9 +185,7 @@ def test_a_missing_value_is_one_finding_and_not_two(
     ]
 
 
-def test_an_empty_id_or_parent_is_none(
-    dataset_of: Callable[..., Dataset], staged: Callable[..., tuple[Rows, Rows]]
-) -> None:
+def test_an_empty_id_or_parent_is_none(dataset_of: Callable[..., Dataset], staged: Callable[..., tuple[Rows, Rows]]) -> None:
     incoming, found = staged(dataset_of("x text", suite=_not_null("id")), {"id": "", "parentId": "", "x": ""})
     assert incoming == [(1, None, None, "")]
     assert found == []

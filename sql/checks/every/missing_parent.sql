@@ -1,24 +1,41 @@
 -- The parent {value} is neither in the file nor in the warehouse.
 -- code: missing_parent
 -- column: parent
+-- expects: Every parent is in the file or in the warehouse.
 -- hint: Add the parent to the file, or correct its spelling.
 with orphans as (
     select
         nodes._row,
         nodes.parent
     from nodes
-    anti join nodes as parents on nodes.parent = parents.id
-    anti join warehouse_edges on nodes.parent = warehouse_edges.id
+    anti join edges on nodes.parent = edges.id
     where nodes.parent is not null
+),
+
+-- what is left of an id when case, accents, punctuation and leading zeros are taken off
+wanted as (
+    select distinct
+        orphans.parent,
+        ltrim(regexp_replace(strip_accents(lower(orphans.parent)), '[^\p{L}\p{N}]', '', 'g'), '0') as core
+    from orphans
+),
+
+there as (
+    select
+        edges.id,
+        ltrim(regexp_replace(strip_accents(lower(edges.id)), '[^\p{L}\p{N}]', '', 'g'), '0') as core
+    from edges
+    where exists (select 1 from orphans)
 ),
 
 alike as (
     select
-        orphans.parent,
-        min(nodes.id) as id
-    from (select distinct parent from orphans) as orphans
-    inner join nodes on lower(trim(orphans.parent)) = lower(trim(nodes.id))
-    group by orphans.parent
+        wanted.parent,
+        min(there.id) as id
+    from wanted
+    inner join there on wanted.core = there.core
+    where wanted.core != ''
+    group by wanted.parent
 )
 
 select

@@ -1,6 +1,7 @@
 -- The record {value} is its own parent.
 -- code: self_parent
 -- column: parent
+-- expects: No record is its own parent.
 -- hint: Leave the parent empty if the record is a root, or name the record above it.
 select
     nodes._row,

@@ -1,0 +1,298 @@
+"""The command line against the whole stack, which it starts itself: all of it processes, as on anybody's machine."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BULKHEAD = [sys.executable, "-m", "pipeline.cli"]
+START_SECONDS, STOP_SECONDS = 120, 60
+OURS = ("BULKHEAD_", "AWS_", "TEMPORAL_", "DATABASE_")
+
+
+class House:
+    """A home with a stack that runs on it, and the command line beside it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(OURS)} | {"BULKHEAD_HOME": str(home)}
+        self.said = ""
+        self._up: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """`bulkhead up`, until it says where it is."""
+        log = (self.home.parent / "up.log").open("a+")
+        began = log.seek(0, os.SEEK_END)
+        self._up = subprocess.Popen(
+            [*BULKHEAD, "up"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            text=True,
+            cwd=ROOT,
+            env=self.environment,
+        )
+        deadline = time.monotonic() + START_SECONDS
+        while "Bulkhead is at" not in self.said:
+            assert self._up.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.1)
+            log.seek(began)
+            self.said = log.read()
+        log.close()
+
+    def stop(self) -> int:
+        """Ctrl-C; its exit code."""
+        assert self._up is not None
+        self._up.send_signal(signal.SIGINT)
+        self.said = ""
+        return self._up.wait(STOP_SECONDS)
+
+    def run(self, *args: object, code: int = 0, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
+        """A command, which must end with ``code``."""
+        done = subprocess.run(
+            [*BULKHEAD, *map(str, args)],
+            input=stdin,
+            capture_output=True,
+            cwd=ROOT,
+            env=self.environment | environment,
+            timeout=120,
+        )
+        text = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert text.returncode == code, f"{args} ended with {text.returncode}\n{text.stdout}\n{text.stderr}"
+        return text
+
+    def json(self, *args: object, code: int = 0, **environment: str) -> Any:
+        """What a command prints as its one JSON document."""
+        return json.loads(self.run(*args, code=code, **environment).stdout)
+
+    def processes(self) -> list[str]:
+        """The processes that have to do with this home."""
+        return [" ".join(line) for process in psutil.process_iter() if (line := self._ours(process))]
+
+    def _ours(self, process: psutil.Process) -> list[str]:
+        try:
+            line = process.cmdline()
+            is_ours = process.environ().get("BULKHEAD_HOME") == str(self.home) or str(self.home) in " ".join(line)
+        except psutil.Error:
+            return []
+        return line if is_ours and process.status() != psutil.STATUS_ZOMBIE else []
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    house = House(tmp_path_factory.mktemp("house") / "home")
+    try:
+        house.start()
+        yield house
+    finally:
+        house.stop()
+
+
+def records_csv(path: Path, count: int, prefix: str) -> Path:
+    """A tree of ``count`` records under one root."""
+    lines = [f"{prefix}{n},{prefix + str((n - 1) // 3) if n else ''},Record {n}" for n in range(count)]
+    path.write_text("\n".join(["id,parentId,name", *lines, ""]))
+    return path
+
+
+def broken_csv(path: Path) -> Path:
+    path.write_text(
+        "id,parentId,name\n"
+        "a,,one\n"  # row 1 and 2: the same id, different content
+        "a,,two\n"
+        "b,nowhere,lost\n"  # row 3: a parent that nobody has
+        "c,e,circle\n"  # rows 4 to 6: a circle
+        "d,c,circle\n"
+        "e,d,circle\n"
+    )
+    return path
+
+
+BROKEN = {("conflicting_duplicate", 1), ("conflicting_duplicate", 2), ("missing_parent", 3)}
+
+
+# --- coming up ---
+
+
+def test_up_says_where_it_is(house: House) -> None:
+    for component in ("PostgreSQL", "SeaweedFS", "Temporal", "relay", "worker", "web"):
+        assert re.search(rf"^{component} +ready after", house.said, re.MULTILINE), house.said
+    assert re.search(r"http://127\.0\.0\.1:\d+/sign-in\?token=\S+", house.said)
+
+
+def test_the_key_is_for_its_owner_s_eyes_only(house: House) -> None:
+    for name in ("local-key", "stack.env", "stack.json"):
+        assert stat.S_IMODE((house.home / name).stat().st_mode) == 0o600, name
+
+
+def test_two_stacks_do_not_share_a_home(house: House) -> None:
+    assert "Another stack is running" in house.run("up", code=1).stderr
+
+
+def test_doctor_finds_everything_well(house: House) -> None:
+    found = house.json("doctor", "--json")
+    assert len(found) == 10
+    assert [result for result in found if not result["ok"]] == []
+
+
+# --- one file's way ---
+
+
+def test_a_file_goes_the_whole_way(house: House, tmp_path: Path) -> None:
+    file = records_csv(tmp_path / "some.csv", 500, "way-")
+    made = house.json("upload", file, "--wait", "--json")
+    assert made["state"] == "succeeded"
+    assert (made["counts"]["total"], made["counts"]["inserted"]) == (500, 500)
+
+    rows = house.run(
+        "sql", """select id, name from warehouse.records where "parentId" = 'way-0' order by id""", "--format", "csv"
+    )
+    assert list(csv.reader(io.StringIO(rows.stdout))) == [["id", "name"]] + [[f"way-{n}", f"Record {n}"] for n in (1, 2, 3)]
+    counted = house.json("sql", "select count(*) as n from warehouse.records where id like 'way-%'", "--format", "json")
+    assert counted == [{"n": 500}]
+
+    again = house.run("upload", file, "--wait")
+    assert re.fullmatch(r"[0-9a-f-]{36}\n", again.stdout)
+    assert house.json("status", again.stdout.strip(), "--json")["counts"]["unchanged"] == 500
+    listed = [one["id"] for one in house.json("list", "-d", "records", "--json")]
+    assert listed.index(again.stdout.strip()) < listed.index(made["id"])
+
+
+def test_a_stream_goes_the_same_way(house: House) -> None:
+    content = b"".join(b'{"id": "stream-%d", "parentId": null}\n' % n for n in range(300))
+    done = house.run("upload", "-", "--filename", "some.ndjson", "--wait", stdin=content)
+    assert house.json("watch", done.stdout.strip(), "--json")["counts"]["inserted"] == 300
+
+
+def test_rows_as_parquet(house: House, tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    house.run("sql", "select 1 as one", "--format", "parquet", "--output", file)
+    assert file.read_bytes().startswith(b"PAR1")
+
+
+def test_sql_cannot_write(house: House) -> None:
+    refused = house.run("sql", "delete from warehouse.records", code=1)
+    assert refused.stdout == ""
+    assert refused.stderr.startswith("bulkhead: ")
+
+
+# --- what is wrong ---
+
+
+def test_a_broken_file_is_rejected(house: House, tmp_path: Path) -> None:
+    done = house.run("upload", broken_csv(tmp_path / "broken.csv"), "--wait", code=3)
+    import_id = done.stdout.strip()
+    assert f"bulkhead errors {import_id}" in done.stderr
+    assert house.json("watch", import_id, "--json", code=3)["state"] == "rejected"
+
+    findings = house.json("errors", import_id, "--format", "json")
+    found = {(finding["code"], finding["row"]) for finding in findings}
+    assert found >= BROKEN
+    [cycle] = {tuple(sorted(set(f["cycle"]))) for f in findings if f["code"] == "circular_reference"}
+    assert cycle == ("c", "d", "e")
+
+    lines = list(csv.DictReader(io.StringIO(house.run("errors", import_id, "--format", "csv").stdout)))
+    assert len(lines) == len(findings)
+    table = house.run("errors", import_id, "--code", "missing_parent").stdout
+    assert "nowhere" in table
+    assert "circular_reference" not in table
+    assert house.json("sql", "select count(*) as n from warehouse.records where id in ('a', 'b', 'c')", "--format", "json") == [
+        {"n": 0}
+    ]
+
+
+def test_its_report_can_be_kept(house: House, tmp_path: Path) -> None:
+    import_id = house.run("upload", broken_csv(tmp_path / "kept.csv"), "--wait", code=3).stdout.strip()
+    assert house.run("report", import_id).stdout.strip().endswith(f"/v1/imports/{import_id}/report/")
+    house.run("report", import_id, "--output", tmp_path / "report")
+    assert "<html" in (tmp_path / "report" / "index.html").read_text().lower()
+    for form in ("csv", "json", "parquet"):
+        assert (tmp_path / "report" / f"findings.{form}").stat().st_size > 0
+
+
+def test_validate_finds_the_same_without_a_server(house: House, tmp_path: Path) -> None:
+    file = broken_csv(tmp_path / "offline.csv")
+    import_id = house.run("upload", file, "--wait", code=3).stdout.strip()
+    online = house.json("errors", import_id, "--format", "json")
+    nowhere = {"BULKHEAD_URL": "http://127.0.0.1:9", "BULKHEAD_HOME": str(tmp_path / "no-home")}
+    offline = house.run("validate", file, "--json", code=3, **nowhere)
+    verdict = json.loads(offline.stdout)
+    assert (verdict["accepted"], verdict["records"]) == (False, 6)
+    assert verdict["findings"] == online
+    assert "in this file only" in offline.stderr
+
+
+def test_validate_accepts_what_is_right(house: House, tmp_path: Path) -> None:
+    done = house.run("validate", records_csv(tmp_path / "right.csv", 300, "right-"))
+    assert done.stdout == ""
+    assert "would be accepted" in done.stderr
+
+
+def test_what_cannot_be_done_is_said(house: House, tmp_path: Path) -> None:
+    file = records_csv(tmp_path / "some.csv", 3, "x-")
+    assert "records" in house.run("upload", file, "-d", "nonsense", code=1).stderr
+    assert "records" in house.run("validate", file, "-d", "nonsense", code=1).stderr
+    (tmp_path / "empty.csv").touch()
+    assert "empty" in house.run("upload", tmp_path / "empty.csv", code=1).stderr
+    import_id = house.run("upload", file, "--wait").stdout.strip()
+    assert "succeeded" in house.run("cancel", import_id, code=1).stderr
+    assert house.run("status", "01990b3c-0000-7000-8000-000000000001", code=1).stdout == ""
+
+
+# --- for whoever runs it ---
+
+
+def test_keys(house: House) -> None:
+    text = house.run("key", "create", "the tests", "--role", "reader").stdout.strip()
+    [key] = [key for key in house.json("key", "list", "--json") if key["name"] == "the tests"]
+    assert key["role"] == "reader"
+    house.run("list", BULKHEAD_API_KEY=text)
+    house.run("upload", ROOT / "pyproject.toml", code=1, BULKHEAD_API_KEY=text)
+    house.run("key", "revoke", key["id"])
+    assert "BULKHEAD_API_KEY" in house.run("list", code=1, BULKHEAD_API_KEY=text).stderr
+    house.run("key", "revoke", key["id"], code=1)
+
+
+def test_reconcile(house: House) -> None:
+    assert house.json("reconcile", "--json")["seen"] >= 0
+
+
+def test_migrate_may_be_repeated(house: House) -> None:
+    assert "warehouse.records" in house.run("migrate").stdout
+
+
+# --- going down ---
+
+
+def test_ctrl_c_leaves_no_process_and_all_the_data(house: House, tmp_path: Path) -> None:
+    import_id = house.run("upload", records_csv(tmp_path / "kept.csv", 200, "kept-"), "--wait").stdout.strip()
+    assert len(house.processes()) > 5
+    assert house.stop() == 0
+    deadline = time.monotonic() + 5
+    while house.processes() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert house.processes() == []
+    assert "bulkhead up" in house.run("status", import_id, code=7).stderr
+    house.run("doctor", code=1)
+
+    house.start()
+    assert house.json("status", import_id, "--json")["counts"]["inserted"] == 200
+    assert house.json("sql", "select count(*) as n from warehouse.records where id like 'kept-%'", "--format", "json") == [
+        {"n": 200}
+    ]
