@@ -17,7 +17,9 @@ from sqlglot.errors import SqlglotError
 from pipeline.errors import NotUsable
 
 SQL_CHARACTERS_MAX = 20_000
+TOKENS_MAX = 4000
 NESTING_MAX = 100
+"""What a person writes stays far below these; the parser's own time does not stay linear far above them."""
 
 SCHEMAS = ("warehouse", "information_schema")
 
@@ -98,6 +100,8 @@ def _tokens(sql: str) -> list[Token]:
         tokens = sqlglot.tokenize(sql, read="postgres")
     except SqlglotError as error:
         raise Refused(f"This cannot be read as SQL: {_first_line(error)}") from error
+    if len(tokens) > TOKENS_MAX:
+        raise Refused(f"The query has more than {TOKENS_MAX:,} words and signs.")
     depth = deepest = 0
     for token in tokens:
         depth += (token.token_type in _OPENING) - (token.token_type in _CLOSING)
