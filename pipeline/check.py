@@ -10,7 +10,7 @@ A check may ask these relations, whatever the dataset calls its key and its pare
 - ``duplicates`` (_row, id, place, copies, alike, others): the records whose id is not theirs alone;
 - ``warehouse_edges`` (id, "parentId"): what the warehouse knows above the file's records;
 - ``edges`` (number, id, parent, _row): the tree that would result, the file's edges laid over the warehouse's;
-- ``cycles`` (_row, path, rows, old): the circles in that tree.
+- ``cycles`` (_row, path, length, rows, old): the circles in that tree.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Check:
 def read_check(path: Path) -> Check:
     """A check's file: the first comment line is its message; more may say code, severity, column, hint and expects.
 
-    ``expects`` is what is true of a good file, for the page. {value}, {column} and {path} in the message stand for what the
-    query returns under these names.
+    ``expects`` is what is true of a good file, for the page. {value}, {column}, {path} and {length} in the message stand
+    for what the query returns under these names.
     """
     query = path.read_text(encoding="utf-8").rstrip().rstrip(";")
     message, *rest = opening_comment(query) or [path.stem]
@@ -128,7 +128,7 @@ def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
     """Make ``nodes`` from ``incoming``."""
     connection.execute(FINDINGS)
     key, parent = _name(dataset.key), _name(dataset.parent)
-    connection.execute(f"create or replace table nodes as select _row, {key} as id, {parent} as parent from incoming")
+    connection.execute(f"create or replace view nodes as select _row, {key} as id, {parent} as parent from incoming")
 
 
 def run_checks(connection: duckdb.DuckDBPyConnection, checks: list[Check]) -> None:
@@ -165,13 +165,14 @@ select
 from bodies join groups on bodies.id = groups.id join kinds on bodies.id = kinds.id
 """
 
+# Each id has one edge: of duplicates the first one's, so that the tree is one even if the file is not fit to be loaded.
 _EDGES = """
 create or replace table edges as
-select row_number() over () as number, * from (
-    select id, arg_min_null(parent, _row) as parent, min(_row) as _row from nodes where id is not null group by id
-    union all
-    select id, "parentId", null from warehouse_edges
-)
+select _row as number, id, parent, _row from nodes
+anti join (select _row from duplicates where place > 1) again on nodes._row = again._row
+where id is not null
+union all
+select -row_number() over (), id, "parentId", null from warehouse_edges
 """
 
 
@@ -182,7 +183,7 @@ def _find_by_check(connection: duckdb.DuckDBPyConnection, check: Check, dataset:
     """One finding for each row that the check returned."""
     given = {str(row[0]) for row in connection.execute(f'describe "{check.table}"').fetchall()}
     message = "$message"
-    for name in ("path", "column", "value"):  # the value last: it may look like a placeholder itself
+    for name in ("path", "length", "column", "value"):  # the value last: it may look like a placeholder itself
         if name in given:
             message = f"replace({message}, '{{{name}}}', coalesce({_cut(_name(name))}, ''))"
     column = {"key": dataset.key, "parent": dataset.parent}.get(check.column, check.column)

@@ -45,8 +45,10 @@ class Cycle:
 
 
 def find_cycles(connection: duckdb.DuckDBPyConnection) -> int:
-    """Make the table ``cycles`` (_row, path, rows, old) from ``edges`` (number, id, parent, _row); how many there are."""
-    connection.execute("create or replace table cycles (_row bigint, path varchar[], rows varchar[], old varchar[])")
+    """Make ``cycles`` (_row, path, length, rows, old) from ``edges`` (number, id, parent, _row); how many there are."""
+    connection.execute(
+        "create or replace table cycles (_row bigint, path varchar[], length bigint, rows varchar[], old varchar[])"
+    )
     if not _walk_up(connection):
         return 0
     above: dict[str, str] = {}
@@ -55,10 +57,11 @@ def find_cycles(connection: duckdb.DuckDBPyConnection) -> int:
         above[id_], rows[id_] = parent, row
     found = list(_circles(above, rows))
     texts = pa.list_(pa.string())
-    schema = pa.schema([("_row", pa.int64()), ("path", texts), ("rows", texts), ("old", texts)])
+    schema = pa.schema([("_row", pa.int64()), ("path", texts), ("length", pa.int64()), ("rows", texts), ("old", texts)])
     columns = [
         [cycle.rows[0] if cycle.rows else None for cycle in found],
         [shortened(cycle.path) for cycle in found],
+        [len(cycle.path) - 1 for cycle in found],
         [[str(row) for row in cycle.rows] for cycle in found],
         [list(cycle.old[:OLD_SHOWN]) for cycle in found],
     ]

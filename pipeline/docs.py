@@ -17,6 +17,7 @@ from great_expectations.expectations import UnexpectedRowsExpectation
 from great_expectations.render import (
     LegacyDiagnosticRendererType,
     RenderedDocumentContent,
+    RenderedStringTemplateContent,
     RenderedTableContent,
 )
 from great_expectations.render.renderer import ValidationResultsPageRenderer
@@ -28,25 +29,39 @@ TEMPLATES = Path(__file__).parent
 ROWS_SHOWN = 20
 CELL_LENGTH = 200
 
+_THE_FILE = "Table-Level Expectations"
+_OUR_WORDS = {"_row": "row", "Observed Value": "Found"}
+_SAID_OTHERWISE = {"cycle", "length"}  # the path of a circle says both
+
 
 class OffendingRows(UnexpectedRowsExpectation):  # type: ignore[misc]
     """A query that must not return a row; on the page, with the first rows that it did return."""
 
     @classmethod
-    @renderer(renderer_type=LegacyDiagnosticRendererType.OBSERVED_VALUE)
+    @renderer(renderer_type=LegacyDiagnosticRendererType.STATUS_ICON)  # type: ignore[untyped-decorator]
+    def _diagnostic_status_icon_renderer(cls, configuration: Any = None, result: Any = None, **_: Any) -> Any:
+        if result.success or not _is_warning(result):
+            return super()._diagnostic_status_icon_renderer(result=result)
+        icon = {"classes": ["fas", "fa-exclamation-triangle", "text-warning"], "tag": "i"}
+        template = {"template": "$icon", "params": {"icon": ""}, "styling": {"params": {"icon": icon}}}
+        return RenderedStringTemplateContent(content_block_type="string_template", string_template=template)
+
+    @classmethod
+    @renderer(renderer_type=LegacyDiagnosticRendererType.OBSERVED_VALUE)  # type: ignore[untyped-decorator]
     def _diagnostic_observed_value_renderer(cls, configuration: Any = None, result: Any = None, **_: Any) -> str:
         count = int(result.result.get("observed_value", 0))
         return f"{count:,} {'row' if count == 1 else 'rows'}"
 
     @classmethod
-    @renderer(renderer_type=LegacyDiagnosticRendererType.UNEXPECTED_TABLE)
+    @renderer(renderer_type=LegacyDiagnosticRendererType.UNEXPECTED_TABLE)  # type: ignore[untyped-decorator]
     def _diagnostic_unexpected_table_renderer(
         cls, configuration: Any = None, result: Any = None, **_: Any
     ) -> list[RenderedTableContent] | None:
         rows = (result.result.get("details") or {}).get("unexpected_rows") or []
         if not rows:
             return None
-        names = [name for name in rows[0] if any(row[name] is not None for row in rows[:ROWS_SHOWN])]
+        said = [name for name in rows[0] if any(row[name] is not None for row in rows[:ROWS_SHOWN])]
+        names = [name for name in said if name not in _SAID_OTHERWISE]
         table = [[_shown(row[name]) for name in names] for row in rows[:ROWS_SHOWN]]
         headings = ["row" if name == "_row" else name for name in names]
         return [RenderedTableContent(content_block_type="table", header_row=headings, table=table)]
@@ -76,9 +91,9 @@ class _Page(DefaultJinjaPageView):  # type: ignore[misc]
         if content_block is None or _is_block(content_block):
             return super().render_content_block(context, content_block, *args, **kwargs)
         if isinstance(content_block, list):
-            blocks = [one if _is_block(one) else html.escape(str(one)) for one in content_block]
+            blocks = [one if _is_block(one) else html.escape(_shown(one)) for one in content_block]
             return super().render_content_block(context, blocks, *args, **kwargs)
-        return html.escape(str(content_block))
+        return html.escape(_OUR_WORDS.get(content_block, _shown(content_block)))
 
 
 def _is_block(content: object) -> bool:
@@ -88,7 +103,7 @@ def _is_block(content: object) -> bool:
 def write_page(result: ExpectationSuiteValidationResult, folder: Path, *, title: str, run_name: str, records: int) -> None:
     """Write ``folder``/index.html: whether the file is accepted, and every verdict with examples of what offends."""
     failing = [one for one in result.results if not one.success]
-    errors = sum(1 for one in failing if not is_warning(one))
+    errors = sum(1 for one in failing if not _is_warning(one))
     page = _Page().render(
         _rendered(result),
         title=title,
@@ -102,9 +117,9 @@ def write_page(result: ExpectationSuiteValidationResult, folder: Path, *, title:
     (folder / "index.html").write_text(page, encoding="utf-8")
 
 
-def is_warning(result: ExpectationValidationResult) -> bool:
+def _is_warning(result: ExpectationValidationResult) -> bool:
     """Failing this one does not reject the file."""
-    return str(result.expectation_config.severity) != "critical"
+    return bool(result.expectation_config.meta["severity"] == "warning")
 
 
 def _rendered(result: ExpectationSuiteValidationResult) -> RenderedDocumentContent:
@@ -113,6 +128,9 @@ def _rendered(result: ExpectationSuiteValidationResult) -> RenderedDocumentConte
     shown.results = [_for_readers(one) for one in result.results]
     content = ValidationResultsPageRenderer().render(shown)
     content.sections = [one for one in content.sections if one.section_name != "Overview"]
+    for section in content.sections:
+        if section.section_name == _THE_FILE:
+            section.content_blocks[0].header.string_template["template"] = "The file as a whole"
     return content
 
 

@@ -76,11 +76,12 @@ class Judgement:
     unmet: tuple[Judged, ...]
 
 
-class _Engine(SqlAlchemyExecutionEngine):
+class _Engine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
     """Great Expectations' engine on DuckDB."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._connection: Any
         self.dialect_module = sqlalchemy.dialects.postgresql  # whose regular expressions DuckDB understands
 
     @contextmanager
@@ -91,13 +92,13 @@ class _Engine(SqlAlchemyExecutionEngine):
         yield self._connection
 
 
-class DuckDB(SQLDatasource):
+class DuckDB(SQLDatasource):  # type: ignore[misc]
     """A data source of our own; the name registers it as ``context.data_sources.add_duckdb``."""
 
-    type: Literal["duckdb"] = "duckdb"  # type: ignore[assignment]
+    type: Literal["duckdb"] = "duckdb"
 
     @property
-    def execution_engine_type(self) -> type[SqlAlchemyExecutionEngine]:
+    def execution_engine_type(self) -> Any:
         """What evaluates on it."""
         return _Engine
 

@@ -23,7 +23,7 @@ _NUMBER = "regexp_full_match({v}, '[+-]?[0-9]+([.,][0-9]+)?')"
 
 @dataclass(frozen=True)
 class Counted:
-    """How many findings there are. ``invalid`` is the number of rows that an error speaks of."""
+    """How many findings there are. ``invalid`` is the number of rows that an error speaks of, or a circle leads through."""
 
     records: int
     errors: int
@@ -76,11 +76,16 @@ order by number
 def _count(connection: Any) -> Counted:
     by_code = dict(connection.execute("select code, count(*) from findings group by code order by code").fetchall())
     ((records, errors, warnings, invalid),) = connection.execute(
-        """select
+        """with invalid as (
+            select row from findings where severity = 'error'
+            union
+            select unnest(rows)::bigint from cycles
+        )
+        select
             greatest((select coalesce(max(records), 0) from reading), (select count(*) from raw)),
             count(*) filter (where severity = 'error'),
             count(*) filter (where severity != 'error'),
-            count(distinct row) filter (where severity = 'error')
+            (select count(distinct row) from invalid)
         from findings"""
     ).fetchall()
     return Counted(int(records), int(errors), int(warnings), int(invalid), by_code)

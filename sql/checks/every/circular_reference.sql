@@ -1,4 +1,4 @@
--- The record {value} is its own ancestor: {path}.
+-- The record {value} is its own ancestor, in a circle of {length} records: {path}.
 -- code: circular_reference
 -- column: parent
 -- expects: No record is its own ancestor, in the file and the warehouse together.
@@ -6,7 +6,12 @@
 select
     cycles._row,
     cycles.path[1] as value,
-    array_to_string(cycles.path, ' → ') as path,
+    cycles.length,
+    case
+        when cycles.length > 10
+            then array_to_string(cycles.path[1:5], ' → ') || ' → … → ' || array_to_string(cycles.path[-3:], ' → ')
+        else array_to_string(cycles.path, ' → ')
+    end as path,
     cycles.rows[1:50] as related,
     cycles.path as cycle,
     case
