@@ -38,7 +38,7 @@ def files_in(*folders: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
-def test_it_parses_and_says_what_it_is_for(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_parses_and_says_what_it_is_for(file: Path) -> None:
     assert name_of(file) in SCRIPTS or statements_in(file)
     comment = opening_comment(file.read_text(encoding="utf-8"))
     assert comment, "the first line is a comment that says what the file is for"
