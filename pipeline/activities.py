@@ -73,7 +73,7 @@ from pipeline.store import NotThere, Store, Stored
 
 log = structlog.get_logger()
 
-BEAT_SECONDS = 5.0
+BEAT_SECONDS = 2.0
 UNEXPECTED_ATTEMPTS = 5
 """A mistake of ours may be a passing one (a full disk, say); after this many attempts it is taken for lasting."""
 

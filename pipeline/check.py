@@ -17,15 +17,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from pipeline.contracts import Verdict
 from pipeline.cycles import find_cycles
 from pipeline.datasets import Dataset
-from pipeline.expect import Judged, Query, judge
 from pipeline.sqlfiles import opening_comment
 from pipeline.stage import FINDINGS, VALUE_LENGTH, connect
+
+if TYPE_CHECKING:
+    from pipeline.expect import Judged
 
 READING = "faults_of_reading"
 """The table of what reading and typing found, so that the page shows it among the verdicts."""
@@ -100,6 +103,8 @@ def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, r
 
     Raises RuntimeError if a check or an expectation could not be evaluated: that is no verdict on the file.
     """
+    from pipeline.expect import Query, judge  # here, since Great Expectations takes seconds to import
+
     checks = [read_check(path) for path in dataset.check_files]
     with connect(database) as connection:
         lay_out(connection, dataset)

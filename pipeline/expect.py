@@ -110,13 +110,13 @@ def judge(database: Path, dataset: Dataset, queries: Sequence[Query], *, docs: P
     expectation raised, was left out, or contradicts the table that its check left behind.
     """
     configurations = [*_from_suite(dataset), *map(_from_query, queries)]
+    shutil.rmtree(docs, ignore_errors=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = _evaluate(database, dataset.name, configurations, run_name)
-    results = [one.to_json_dict() for one in result.results]
-    _distrust(results, [str(one.meta["bulkhead"]) for one in configurations], queries)
-    shutil.rmtree(docs, ignore_errors=True)
-    write_page(result, docs, title=dataset.title, run_name=run_name, records=records)
+        results = [one.to_json_dict() for one in result.results]
+        _distrust(results, [str(one.meta["bulkhead"]) for one in configurations], queries)
+        write_page(result, docs, title=dataset.title, run_name=run_name, records=records)
     (docs / "validation.json").write_text(json.dumps(result.to_json_dict(), ensure_ascii=False), encoding="utf-8")
     failed = [one for one in results if not one["success"]]
     return Judgement(

@@ -39,6 +39,7 @@ from pipeline.contracts import (
     queue_workflow_id,
 )
 from pipeline.errors import Unreachable
+from pipeline.settings import Settings
 
 T = TypeVar("T")
 
@@ -57,7 +58,22 @@ class Orchestrator:
         self._task_queue = task_queue
         self._lock = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: Thread | None = None
         self._client: Client | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Orchestrator:
+        """The one that the settings name."""
+        return cls(settings.temporal_address, settings.temporal_namespace, settings.task_queue)
+
+    def close(self) -> None:
+        """Let go of the connection; it is made again when it is needed."""
+        with self._lock:
+            if self._loop is not None and self._thread is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._thread.join()
+                self._loop.close()
+                self._loop = self._thread = self._client = None
 
     def announce(self, arrival: Arrival) -> None:
         """Tell a file's queue of it, starting the queue if it is not running."""
@@ -173,5 +189,6 @@ class Orchestrator:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                Thread(target=self._loop.run_forever, name="temporal client", daemon=True).start()
+                self._thread = Thread(target=self._loop.run_forever, name="temporal client", daemon=True)
+                self._thread.start()
             return self._loop

@@ -6,6 +6,7 @@ ten seconds, forking takes none). A child that crashes, runs over its limits or 
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import resource
@@ -28,6 +29,8 @@ PRELOAD = ["pipeline.validation", "pipeline.expect"]
 """What every child finds loaded. Its imports are DuckDB, pyarrow and Great Expectations."""
 
 BEAT_SECONDS = 2.0
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 _CPUS = 2  # seconds are of the clock, the kernel counts those of the processors
 
 P = ParamSpec("P")
@@ -156,6 +159,7 @@ def _shut_in(memory_bytes: int, seconds: float) -> None:
     """Limits, a session of its own, and nothing printed: what libraries say is not for our log."""
     with suppress(OSError):
         os.setsid()
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody would wait for the result
     mapped = int(_first_number("/proc/self/statm")) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes, mapped + memory_bytes))
     cpu_seconds = int(seconds * _CPUS) + 1

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -23,20 +24,28 @@ SHUTDOWN = timedelta(seconds=20)
 """A part takes a second or two; what is still running then is done again by another worker."""
 
 
-def build_worker(client: Client, settings: Settings) -> Worker:
-    """A worker on the settings' edges. Its thread pool is as large as what may run at once."""
+@asynccontextmanager
+async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
+    """A worker on the settings' edges for as long as the block lasts. Its threads are as many as what may run at once."""
     threads = settings.max_parallel_parts + 8
     engine = warehouse.connect(settings.database_url, pool_size=threads, name="bulkhead worker")
-    orchestrator = Orchestrator(settings.temporal_address, settings.temporal_namespace, settings.task_queue)
-    return Worker(
-        client,
-        task_queue=settings.task_queue,
-        workflows=[DatasetQueue, ImportFile, TellUser, Reconcile],
-        activities=Activities(settings, Store.of(settings), engine, orchestrator).all,
-        activity_executor=ThreadPoolExecutor(max_workers=threads, thread_name_prefix="step"),
-        max_concurrent_activities=threads,
-        graceful_shutdown_timeout=SHUTDOWN,
-    )
+    orchestrator = Orchestrator.of(settings)
+    activities = Activities(settings, Store.of(settings), engine, orchestrator)
+    try:
+        with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="step") as pool:
+            async with Worker(
+                client,
+                task_queue=settings.task_queue,
+                workflows=[DatasetQueue, ImportFile, TellUser, Reconcile],
+                activities=activities.all,
+                activity_executor=pool,
+                max_concurrent_activities=threads,
+                graceful_shutdown_timeout=SHUTDOWN,
+            ):
+                yield
+    finally:
+        engine.dispose()
+        orchestrator.close()
 
 
 async def run(settings: Settings) -> None:
@@ -45,10 +54,11 @@ async def run(settings: Settings) -> None:
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(one, stop.set)
     client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
-    orchestrator = Orchestrator(settings.temporal_address, settings.temporal_namespace, settings.task_queue)
+    orchestrator = Orchestrator.of(settings)
     await asyncio.to_thread(orchestrator.schedule_reconciliation, settings.reconcile_seconds)
+    orchestrator.close()
     ready = settings.home / "worker.ready"
-    async with build_worker(client, settings):
+    async with working(client, settings):
         ready.touch()
         await stop.wait()
         ready.unlink(missing_ok=True)

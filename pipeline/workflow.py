@@ -71,7 +71,8 @@ POSTMAN_BACKOFF = RetryPolicy(
 """The rhythm of Standard Webhooks, roughly: seconds, minutes, then hours, for three days."""
 
 GIVE_UP = timedelta(days=1)
-HEARTBEAT = timedelta(seconds=30)
+HEARTBEAT = timedelta(seconds=10)
+"""A step that says nothing for so long has died with its worker; activities.py speaks five times as often."""
 PARTS_PER_SLICE = 500
 """Between slices the history may be cut by continue-as-new; a slice stays far below Temporal's 51,200 events."""
 

@@ -56,7 +56,7 @@ class Edges:
             keys=Keys(engine),
             records=Records(reads),
             console=Console(own_sql, seconds=settings.sql_seconds, rows_max=settings.sql_rows),
-            orchestrator=Orchestrator(settings.temporal_address, settings.temporal_namespace, settings.task_queue),
+            orchestrator=Orchestrator.of(settings),
             uploads=BoundedSemaphore(UPLOADS_AT_ONCE),
             engines=(engine, reads, own_sql),
         )

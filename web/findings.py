@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,12 @@ RANGE_BYTES = 4 << 20
 LOOKED_AT_MAX = 200_000
 """How far the overview looks for the first findings of each code."""
 
-FIELDS = ("code", "severity", "message", "row", "line", "column", "value", "hint", "related", "cycle")
+FIELDS = ("code", "severity", "message", "row", "id", "line", "column", "value", "hint", "related", "cycle")
+"""A finding as the API shows it."""
+
+_CSV_FIELDS = ("row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle")
+_FORMULA = re.compile(r"(?s)[\s\xa0]*[=+\-@＝＋－＠].*|[\t\r\n].*")
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -103,14 +109,13 @@ class FindingsFile:
         return found
 
     def as_csv(self, wanted: Wanted) -> Iterator[bytes]:
-        """Wanted findings as CSV, lists as JSON."""
+        """Wanted findings as CSV, in the order of the stored file's columns."""
         line = io.StringIO()
-        writer = csv.DictWriter(line, FIELDS, extrasaction="ignore", lineterminator="\r\n")
-        writer.writeheader()
+        writer = csv.writer(line, lineterminator="\n")
+        writer.writerow(_CSV_FIELDS)
         for _, finding in self._numbered(0):
             if wanted.takes(finding):
-                flat = {k: orjson.dumps(v).decode() if isinstance(v, list) else v for k, v in finding.items()}
-                writer.writerow(flat)
+                writer.writerow([_csv_cell(name, finding[name]) for name in _CSV_FIELDS])
                 if line.tell() > 64 << 10:
                     yield _taken(line)
         yield _taken(line)
@@ -195,6 +200,15 @@ class _Ranges(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+def _csv_cell(name: str, value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"): a quote goes before it. Numbers are none."""
+    if isinstance(value, list):
+        value = (" → " if name == "cycle" else " ").join(value)
+    if isinstance(value, str) and _FORMULA.fullmatch(value) and not _NUMBER.fullmatch(value):
+        return "'" + value
+    return value
 
 
 def _taken(text: io.StringIO) -> bytes:

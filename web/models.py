@@ -154,6 +154,7 @@ class Finding(BaseModel):
     severity: Literal["error", "warning"]
     message: str
     row: int | None
+    id: str | None
     line: int | None
     column: str | None
     value: str | None

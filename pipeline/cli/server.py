@@ -88,7 +88,7 @@ def reconcile(as_json: AsJson = False) -> None:
     from pipeline.terminal import print_json, print_line, working
 
     settings = load_settings()
-    orchestrator = Orchestrator(settings.temporal_address, settings.temporal_namespace, settings.task_queue)
+    orchestrator = Orchestrator.of(settings)
     with working("Looking through incoming/ ..."):
         found = orchestrator.reconcile()
     if as_json:

@@ -13,7 +13,7 @@ def test_a_test_has_a_database_a_bucket_and_a_namespace(settings: Settings, stor
     store.put_bytes("k", b"x")
     with psycopg.connect(database) as connection:
         assert connection.execute("select count(*) from ledger.import").fetchone() == (0,)
-    orchestrator = Orchestrator(settings.temporal_address, settings.temporal_namespace, settings.task_queue)
+    orchestrator = Orchestrator.of(settings)
     assert orchestrator.is_up()
     assert not orchestrator.queue_is_running("places")
 

@@ -27,7 +27,7 @@ from pipeline.ledger import Import, Ledger
 from pipeline.orchestrator import Orchestrator
 from pipeline.settings import Settings
 from pipeline.store import Store
-from pipeline.worker import build_worker
+from pipeline.worker import working
 
 HEADER = "id,parentId,name\n"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -41,7 +41,11 @@ class Bulkhead:
         self.store = store
         self.engine = warehouse.connect(settings.database_url)
         self.ledger = Ledger(self.engine)
-        self.orchestrator = Orchestrator(settings.temporal_address, settings.temporal_namespace, settings.task_queue)
+        self.orchestrator = Orchestrator.of(settings)
+
+    def close(self) -> None:
+        self.engine.dispose()
+        self.orchestrator.close()
 
     def drop(self, text: str | bytes, *, dataset: str = "records", name: str = "a.csv", announce: bool = True) -> str:
         key = f"incoming/{dataset}/{name}"
@@ -85,7 +89,7 @@ def bulkhead(settings: Settings, store: Store) -> Iterator[Bulkhead]:
     one = Bulkhead(settings, store)
     with running_worker(settings):
         yield one
-    one.engine.dispose()
+    one.close()
 
 
 class running_worker:  # noqa: N801 - reads as a statement
@@ -100,7 +104,7 @@ class running_worker:  # noqa: N801 - reads as a statement
 
     async def _run(self) -> None:
         client = await Client.connect(self._settings.temporal_address, namespace=self._settings.temporal_namespace)
-        async with build_worker(client, self._settings):
+        async with working(client, self._settings):
             self._ready.set()
             await self._stop.wait()
 
@@ -180,7 +184,7 @@ def test_a_file_with_errors_is_rejected_whole_and_every_one_is_named(bulkhead: B
     assert [(int(f["row"]), f["code"]) for f in table] == [(f["row"], f["code"]) for f in found]
     assert {"row", "id", "code", "message", "parentId", "name"} <= set(table[0])
     assert one.findings_by_code["conflicting_duplicate"] == 2
-    assert (one.records_total, one.records_invalid, one.unprocessed) == (12, 7, 12)
+    assert (one.records_total, one.records_invalid, one.unprocessed) == (12, 9, 12)
     page = bulkhead.store.get_bytes(report_prefix(one.id) + "docs/index.html").decode()
     assert "<html" in page
 
@@ -313,7 +317,7 @@ def test_everybody_who_wants_to_know_is_told_by_webhook_and_by_mail(
         succeeded = one.ingest(tree(3), name="good.csv")
         _until(lambda: len(seen) == 2 and len(list(other.outbox_dir.glob("*.eml"))) == 2)
         _until(lambda: all(d["delivered_at"] for i in (rejected, succeeded) for d in one.ledger.deliveries(i.id)))
-    one.engine.dispose()
+    one.close()
     bodies = [Webhook(SECRET).verify(r.data, {k.lower(): v for k, v in r.headers.items()}) for r in seen]
     assert {(body["type"], body["data"]["id"]) for body in bodies} == {
         ("import.rejected", rejected.id),

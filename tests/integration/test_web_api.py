@@ -24,7 +24,7 @@ FINDINGS = pa.schema(
     [
         *[(name, pa.string()) for name in ("code", "severity", "message")],
         *[(name, pa.int64()) for name in ("row", "line")],
-        *[(name, pa.string()) for name in ("column", "value", "hint")],
+        *[(name, pa.string()) for name in ("id", "column", "value", "hint")],
         *[(name, pa.list_(pa.string())) for name in ("related", "cycle")],
     ]
 )
@@ -65,7 +65,16 @@ def rejected(make_import: MakeImport, store: Store) -> str:
     ]
     findings[10]["severity"] = "warning"
     findings.append(
-        {"code": "circular_reference", "severity": "error", "message": "a cycle", "row": 5001, "cycle": ["a", "b", "a"]}
+        {
+            "code": "circular_reference",
+            "severity": "error",
+            "message": "a cycle",
+            "row": 5001,
+            "cycle": ["a", "b", "a"],
+            "related": ["a", "b"],
+            "id": "=a",
+            "value": "-x",
+        }
     )
     by_code = {"missing_parent": 5000, "circular_reference": 1}
     import_id = make_import(
@@ -194,7 +203,7 @@ def test_pages_of_findings(api: Any, rejected: str) -> None:
             break
     assert rows == [*range(1, 5002)]
     assert set(page["items"][0]) == {
-        *("code", "severity", "message", "row", "line", "column", "value", "hint", "related", "cycle")
+        *("code", "severity", "message", "row", "id", "line", "column", "value", "hint", "related", "cycle")
     }
     assert page["items"][-1]["cycle"] == ["a", "b", "a"]
 
@@ -234,7 +243,10 @@ def test_selected_findings_as_files(api: Any, rejected: str) -> None:
     assert [item["row"] for item in json.loads(api.get(path + "json").data)] == rows
     assert pq.read_table(io.BytesIO(api.get(path + "parquet").data))["row"].to_pylist() == rows
     cycle = api.get(f"/v1/imports/{rejected}/errors?code=circular_reference&format=csv").text
-    assert '"[""a"",""b"",""a""]"' in cycle
+    assert cycle == (
+        "row,id,code,severity,column,value,message,hint,line,related,cycle\n"
+        "5001,'=a,circular_reference,error,,'-x,a cycle,,,a b,a → b → a\n"
+    )
 
 
 def test_no_findings(api: Any, make_import: MakeImport) -> None:

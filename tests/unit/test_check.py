@@ -1,0 +1,289 @@
+"""The SQL checks: given rows, expected findings; and random trees against an oracle, split between file and warehouse."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import duckdb
+import networkx as nx
+import pytest
+
+from pipeline.check import Check, add_edges, external_parents, lay_out, read_check, run_checks
+from pipeline.cycles import PATH_SHOWN, find_cycles, shortened
+from pipeline.datasets import load_dataset
+
+Tree = dict[str, str | None]  # id -> parent
+Offenders = Callable[[str], list[dict[str, object]]]
+
+RECORDS = load_dataset("records")
+CHECKS = [read_check(path) for path in RECORDS.check_files]
+
+
+@pytest.fixture
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        yield connection
+
+
+def checked(
+    connection: duckdb.DuckDBPyConnection,
+    rows: list[tuple[str | None, str | None]] | list[tuple[str | None, str | None, str]],
+    warehouse: Tree | None = None,
+) -> Offenders:
+    """Run every check on records (id, parent, name) below the warehouse's edges; gives a check's offenders by its name."""
+    full = [(number, *row, "name")[:4] for number, row in enumerate(rows, 1)]
+    connection.execute('create or replace table raw (_row bigint, id varchar, "parentId" varchar, name varchar)')
+    if full:
+        connection.executemany("insert into raw values (?, ?, ?, ?)", full)
+    connection.execute("create or replace table incoming as select *, '{}' as attributes from raw")
+    lay_out(connection, RECORDS)
+    connection.execute('create or replace table warehouse_edges (id varchar, "parentId" varchar)')
+    if warehouse:
+        connection.executemany("insert into warehouse_edges values (?, ?)", list(warehouse.items()))
+    run_checks(connection, CHECKS)
+
+    def offenders(name: str) -> list[dict[str, object]]:
+        cursor = connection.execute(f'select * from "check_{name}"')
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    return offenders
+
+
+# --- Given rows, expected rows ---
+
+
+def test_a_good_file_offends_nobody(connection: duckdb.DuckDBPyConnection) -> None:
+    offenders = checked(connection, [("2", "1"), ("1", None), ("3", "w")], {"w": "v", "v": None})
+    assert [one.name for one in CHECKS if offenders(one.name)] == []
+
+
+def test_an_empty_file_offends_nobody(connection: duckdb.DuckDBPyConnection) -> None:
+    offenders = checked(connection, [])
+    assert [one.name for one in CHECKS if offenders(one.name)] == []
+
+
+def test_equal_duplicates_and_conflicting_ones_are_told_apart(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = [("1", None, "a"), ("1", None, "a"), ("2", None, "a"), ("2", None, "b"), ("2", None, "a"), ("1", None, "a")]
+    offenders = checked(connection, rows)
+    assert [(o["_row"], o["value"], o["related"]) for o in offenders("duplicate_id")] == [
+        (2, "1", ["1", "6"]),
+        (6, "1", ["1", "2"]),
+    ]
+    assert [(o["_row"], o["value"], o["related"]) for o in offenders("conflicting_duplicate")] == [
+        (3, "2", ["4", "5"]),
+        (4, "2", ["3", "5"]),
+        (5, "2", ["3", "4"]),
+    ]
+
+
+def test_records_without_an_id_are_no_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
+    offenders = checked(connection, [(None, "1"), (None, "1"), ("1", None)])
+    assert [one.name for one in CHECKS if offenders(one.name)] == []
+
+
+def test_many_rows_of_one_id_do_not_name_all_the_others(connection: duckdb.DuckDBPyConnection) -> None:
+    offenders = checked(connection, [("1", None, "a")] * 500)("duplicate_id")
+    assert len(offenders) == 499
+    assert max(len(o["related"]) for o in offenders) == 10  # type: ignore[arg-type]
+
+
+def test_a_missing_parent_comes_with_the_nearest_spelling(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = [("FR", None), ("FR-01", "fr"), ("é1", None), ("5", "E-01"), ("6", "nowhere"), (None, "gone"), ("7", "--")]
+    offenders = checked(connection, rows, {"W-9": None})("missing_parent")
+    assert [(o["_row"], o["value"], o["hint"]) for o in offenders] == [
+        (2, "fr", "Did you mean FR?"),
+        (4, "E-01", None),
+        (5, "nowhere", None),
+        (6, "gone", None),
+        (7, "--", None),
+    ]
+
+
+def test_a_self_parent_is_no_circle_and_not_missing(connection: duckdb.DuckDBPyConnection) -> None:
+    offenders = checked(connection, [("1", "1"), ("2", "1")])
+    assert [(o["_row"], o["value"]) for o in offenders("self_parent")] == [(1, "1")]
+    assert offenders("circular_reference") == []
+    assert offenders("missing_parent") == []
+
+
+def test_a_circle_is_said_once_with_its_path_and_nobody_below_it(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = [("c", "a"), ("b", "c"), ("a", "b"), ("below", "a"), ("deeper", "below"), ("top", None)]
+    (offender,) = checked(connection, rows)("circular_reference")
+    assert offender["cycle"] == ["a", "b", "c", "a"]
+    assert (offender["_row"], offender["value"], offender["length"]) == (3, "a", 3)
+    assert sorted(offender["related"]) == ["1", "2", "3"]  # type: ignore[call-overload]
+    assert offender["path"] == "a → b → c → a"
+
+
+def test_a_circle_through_the_warehouse_says_which_edges_are_old(connection: duckdb.DuckDBPyConnection) -> None:
+    (offender,) = checked(connection, [("b", "a")], {"a": "x", "x": "b"})("circular_reference")
+    assert offender["cycle"] == ["a", "x", "b", "a"]
+    assert offender["_row"] == 1
+    assert str(offender["hint"]).startswith("In the warehouse already: a → x, x → b.")
+
+
+def test_duplicates_do_not_break_the_search_for_circles(connection: duckdb.DuckDBPyConnection) -> None:
+    """Of duplicates the first one's edge counts."""
+    offenders = checked(connection, [("1", "2"), ("2", "1"), ("2", None), ("1", "1"), ("3", None), ("3", "1")])
+    assert [o["cycle"] for o in offenders("circular_reference")] == [["1", "2", "1"]]
+
+
+def test_a_long_circle_is_shown_without_its_middle() -> None:
+    path = tuple(str(number) for number in range(1000))
+    shown = shortened(path)
+    assert len(shown) == PATH_SHOWN + 1
+    assert shown[:2] == ["0", "1"] and shown[-2:] == ["998", "999"]
+    assert "(950 more)" in shown
+    assert shortened(path[:PATH_SHOWN]) == list(path[:PATH_SHOWN])
+
+
+@pytest.mark.timeout(60)
+def test_depth_costs_rounds_and_not_steps(connection: duckdb.DuckDBPyConnection) -> None:
+    """A chain and a ring of 200,000 records: a walk of that many steps would not end in time."""
+    size = 200_000
+    edges = f"select i as number, 'i' || i as id, 'i' || {{parent}} as parent, i as _row from range({size}) t(i)"
+    connection.execute("create table edges as " + edges.format(parent="(i + 1)"))
+    assert find_cycles(connection) == 0
+    connection.execute("create or replace table edges as " + edges.format(parent=f"((i + 1) % {size})"))
+    assert find_cycles(connection) == 1
+    assert connection.execute("select length, len(rows), path[1], _row from cycles").fetchall() == [
+        (size, size, "i0", 0)
+    ]
+
+
+# --- An oracle ---
+
+
+def random_case(seed: int) -> tuple[list[tuple[str, str | None]], Tree]:
+    """Records of a file, and a warehouse that is a forest: some ids are in both, some parents in neither."""
+    dice = random.Random(seed)
+    ids = [f"n{number:02}" for number in range(dice.randint(1, 24))]
+    warehouse: Tree = {}
+    for one in ids:
+        if dice.random() < 0.5:
+            above = [other for other in warehouse if dice.random() < 0.7]
+            warehouse[one] = dice.choice(above) if above else None
+    names = [*ids, "nowhere"]
+    share = dice.choice([0.2, 0.5, 0.9])
+    file = [
+        (one, dice.choice(names) if dice.random() < 0.9 else None)
+        for one in ids
+        if one not in warehouse or dice.random() < share
+    ]
+    dice.shuffle(file)
+    return file, warehouse
+
+
+def ancestors_of_parents(file: list[tuple[str, str | None]], warehouse: Tree) -> Tree:
+    """What the warehouse answers: the parents that are not in the file and their ancestors, less what is in the file."""
+    inside = dict(file)
+    edges: Tree = {}
+    for _, parent in file:
+        while parent is not None and parent in warehouse and parent not in edges:
+            edges[parent] = warehouse[parent]
+            parent = warehouse[parent]
+    return {one: parent for one, parent in edges.items() if one not in inside}
+
+
+def canonical(cycle: list[str], tree: Tree) -> tuple[str, ...]:
+    """A cycle from its smallest id on, along the parents."""
+    path = [min(cycle)]
+    while len(path) <= len(cycle):
+        path.append(str(tree[path[-1]]))
+    return tuple(path)
+
+
+def expected_cycles(tree: Tree) -> set[tuple[str, ...]]:
+    graph = nx.DiGraph([(one, parent) for one, parent in tree.items() if parent is not None and parent != one])
+    return {canonical(cycle, tree) for cycle in nx.simple_cycles(graph)}
+
+
+def test_random_trees_agree_with_the_oracle(connection: duckdb.DuckDBPyConnection) -> None:
+    seen = {"cycles": 0, "through the warehouse": 0, "missing": 0, "self": 0}
+    for seed in range(300):
+        file, warehouse = random_case(seed)
+        edges = ancestors_of_parents(file, warehouse)
+        offenders = checked(connection, list(file), edges)
+        whole: Tree = {**warehouse, **dict(file)}
+        found = {tuple(map(str, o["cycle"])) for o in offenders("circular_reference")}  # type: ignore[call-overload]
+        assert found == expected_cycles(whole), f"seed {seed}"
+        assert len(offenders("circular_reference")) == len(found), f"seed {seed}: each circle once"
+        missing = {row for row, (_, parent) in enumerate(file, 1) if parent is not None and parent not in whole}
+        assert {o["_row"] for o in offenders("missing_parent")} == missing, f"seed {seed}"
+        selves = {row for row, (one, parent) in enumerate(file, 1) if one == parent}
+        assert {o["_row"] for o in offenders("self_parent")} == selves, f"seed {seed}"
+        assert offenders("duplicate_id") == offenders("conflicting_duplicate") == []
+        seen["cycles"] += len(found)
+        seen["through the warehouse"] += sum(1 for cycle in found if set(cycle) & set(edges))
+        seen["missing"] += len(missing)
+        seen["self"] += len(selves)
+    assert min(seen.values()) >= 30, f"the cases are of every kind: {seen}"
+
+
+# --- What is asked of the warehouse ---
+
+
+def test_the_parents_to_ask_for_are_those_not_in_the_file(tmp_path: Path) -> None:
+    database = tmp_path / "staging.duckdb"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(
+            """create table incoming as select * from (values
+            (1, 'a', null), (2, 'b', 'a'), (3, 'c', 'x'), (4, 'd', 'x'), (5, null, 'y,"z'), (6, 'e', 'e')
+            ) t(_row, id, "parentId")"""
+        )
+    assert external_parents(database, RECORDS, tmp_path / "parents.parquet") == 2
+    asked = duckdb.sql(f"from '{tmp_path / 'parents.parquet'}'")
+    assert asked.columns == ["id"]
+    assert asked.fetchall() == [("x",), ('y,"z',)]
+
+
+def test_an_edge_of_the_file_takes_the_place_of_the_warehouses(tmp_path: Path) -> None:
+    database, edges = tmp_path / "staging.duckdb", tmp_path / "edges.parquet"
+    duckdb.sql(f"copy (select * from (values ('a', 'b'), ('x', 'a')) t(id, \"parentId\")) to '{edges}' (format parquet)")
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("create table incoming as select 1 as _row, 'a' as id, 'x' as \"parentId\"")
+        lay_out(connection, RECORDS)
+    add_edges(database, edges)
+    with duckdb.connect(str(database)) as connection:
+        assert connection.execute("from warehouse_edges").fetchall() == [("x", "a")]
+
+
+# --- The files ---
+
+
+def test_a_check_is_read_from_its_opening_comment(tmp_path: Path) -> None:
+    file = tmp_path / "no_x.sql"
+    file.write_text(
+        "-- The {value} is wrong: really.\n-- severity: warning\n-- code: wrong\n-- column: name\n-- hint: Mend: it.\n"
+        "-- expects: All is well.\nselect 1 as _row;\n"
+    )
+    assert read_check(file) == Check(
+        name="no_x",
+        message="The {value} is wrong: really.",
+        code="wrong",
+        severity="warning",
+        column="name",
+        hint="Mend: it.",
+        expects="All is well.",
+        query=file.read_text().rstrip().rstrip(";"),
+    )
+    file.write_text("-- Wrong.\nselect 1 as _row")
+    plain = read_check(file)
+    assert (plain.code, plain.severity, plain.expects) == ("check_failed", "error", "No no x.")
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_the_shipped_checks_say_all_there_is_to_say(check: Check) -> None:
+    assert check.code == check.name
+    assert check.hint and not check.expects.startswith("No no ") and check.column in ("key", "parent")
+
+
+def test_checking_does_not_need_great_expectations_until_it_judges() -> None:
+    import subprocess
+
+    script = "import sys, pipeline.check; sys.exit('great_expectations' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
