@@ -37,7 +37,7 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        self.text += data + "\n"
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
@@ -76,7 +76,8 @@ def evil_import(edges: Edges, store: Store, settings: Settings) -> str:
     with psycopg.connect(settings.database_url) as connection:
         connection.execute("insert into ledger.part values (%s, 1, 2, 1, 0, 0, 1)", (import_id,))
         connection.execute(
-            "insert into ledger.failure (import_id, _row, part_no, batch_no, id, code, message) values (%s, 1, 1, 1, %s, %s, %s)",
+            "insert into ledger.failure (import_id, _row, part_no, batch_no, id, code, message)"
+            " values (%s, 1, 1, 1, %s, %s, %s)",
             (import_id, EVIL, EVIL, EVIL),
         )
         connection.execute(
@@ -92,18 +93,19 @@ def evil_import(edges: Edges, store: Store, settings: Settings) -> str:
 def test_no_text_of_a_user_becomes_markup(browser: Any, keys: Any, evil_import: str) -> None:
     token = Page(browser.get("/sql").text).field("csrf_token")
     seen = 0
+    html = {"headers": {"Accept": "text/html"}}
     for answer in (
-        browser.get("/"),
-        browser.get("/imports"),
-        browser.get(f"/imports/{evil_import}"),
-        browser.get("/imports", query_string={"state": EVIL}),
-        browser.get("/imports", query_string={"dataset": EVIL}),
-        browser.get("/imports/" + EVIL.replace("/", "%2F")),
-        browser.get("/", query_string={"dataset": EVIL}),
-        browser.get("/" + EVIL),
-        browser.get("/sign-in", query_string={"token": EVIL}),
-        browser.post("/sql", data={"csrf_token": token, "sql": 'select id as "<i>", name from records'}),
-        browser.post("/sql", data={"csrf_token": token, "sql": EVIL}),
+        browser.get("/", **html),
+        browser.get("/imports", **html),
+        browser.get(f"/imports/{evil_import}", **html),
+        browser.get("/imports", query_string={"state": EVIL}, **html),
+        browser.get("/imports", query_string={"dataset": EVIL}, **html),
+        browser.get("/imports/" + EVIL.replace("/", "%2F"), **html),
+        browser.get("/", query_string={"dataset": EVIL}, **html),
+        browser.get("/" + EVIL, **html),
+        browser.get("/sign-in", query_string={"token": EVIL}, **html),
+        browser.post("/sql", data={"csrf_token": token, "sql": 'select id as "<i>", name from records'}, **html),
+        browser.post("/sql", data={"csrf_token": token, "sql": EVIL}, **html),
     ):
         page = Page(answer.get_data(as_text=True))
         page.assert_tame()
@@ -126,7 +128,8 @@ def test_one_import_says_it_all(browser: Any, evil_import: str) -> None:
 
 def test_the_headers(browser: Any) -> None:
     for path in ("/", "/imports", "/sql", "/nothing", "/static/bulkhead.css", "/v1/imports", "/sign-in", "/problems"):
-        headers = browser.get(path).headers
+        with browser.get(path) as answer:
+            headers = answer.headers
         policy = headers["Content-Security-Policy"]
         assert "default-src 'self'" in policy
         assert "frame-ancestors 'none'" in policy

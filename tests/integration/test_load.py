@@ -1,0 +1,249 @@
+"""Loading a part into a real PostgreSQL: exact counts, nothing twice, and a bad record costs itself and what is below it."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import load
+from pipeline.contracts import PartResult
+from pipeline.datasets import Dataset, load_dataset
+from pipeline.errors import DamagedPart, NotUsable, Unreachable
+from pipeline.load import load_part
+
+Record = tuple[str, str | None, str | None]
+
+
+class Loader:
+    """Parts of the dataset ``records`` on their way into a fresh database."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.folder = folder
+        self.dataset: Dataset = load_dataset("records")
+        self.connection = psycopg.connect(url)
+        self.import_id = self.new_import()
+
+    def new_import(self) -> str:
+        self.import_id = str(uuid.uuid4())
+        with psycopg.connect(self.url) as connection:
+            connection.execute(
+                "insert into ledger.import (id, dataset, state) values (%s, 'records', 'loading')", (self.import_id,)
+            )
+        return self.import_id
+
+    def part(self, records: list[Record], *, batch: int = 200) -> tuple[Path, str]:
+        table = pa.table(
+            {
+                "_batch": pa.array([place // batch + 1 for place in range(len(records))], pa.int32()),
+                "_row": pa.array(range(1, len(records) + 1), pa.int64()),
+                "id": [record[0] for record in records],
+                "parentId": pa.array([record[1] for record in records], pa.string()),
+                "name": pa.array([record[2] for record in records], pa.string()),
+                "attributes": ["{}"] * len(records),
+            }
+        )
+        path = self.folder / f"{uuid.uuid4().hex}.parquet"
+        pq.write_table(table, path, write_page_checksum=True)
+        return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def load(self, records: list[Record], *, part_no: int = 1, batch: int = 200, connection: Any = None) -> PartResult:
+        path, sha256 = self.part(records, batch=batch)
+        return load_part(
+            connection or self.connection, self.dataset, path, import_id=self.import_id, part_no=part_no, sha256=sha256
+        )
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
+
+    def run(self, statement: str) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(statement)  # type: ignore[call-overload]
+
+    def failures(self) -> dict[str, str]:
+        return dict(self.rows("select id, code from ledger.failure"))
+
+
+@pytest.fixture
+def loader(database: str, tmp_path: Path) -> Iterator[Loader]:
+    one = Loader(database, tmp_path)
+    yield one
+    one.connection.close()
+
+
+def flat(count: int) -> list[Record]:
+    return [(f"r{i:04d}", None, f"name {i}") for i in range(count)]
+
+
+def test_the_counts_are_exact_and_only_changed_rows_are_written_again(loader: Loader) -> None:
+    assert loader.load(flat(500)) == PartResult(inserted=500)
+    before = loader.rows("select id, xmin::text, _loaded_at, _import_id from warehouse.records order by id")
+    first_import = loader.import_id
+    loader.new_import()
+    changed = [*flat(500)[:498], ("r0498", "r0001", "name 498"), ("r0499", None, "other"), ("new", "r0000", None)]
+    assert loader.load(changed) == PartResult(inserted=1, updated=2, unchanged=498)
+    after = loader.rows("select id, xmin::text, _loaded_at, _import_id from warehouse.records order by id")
+    assert len(set(before) - set(after)) == 2
+    written = {row[0]: str(row[3]) for row in after if str(row[3]) != first_import}
+    assert written == dict.fromkeys(["new", "r0498", "r0499"], loader.import_id)
+
+
+def test_the_same_part_again_counts_nothing_twice(loader: Loader) -> None:
+    first = loader.load(flat(300))
+    assert loader.load(flat(300)) == first == PartResult(inserted=300)
+    assert loader.rows("select count(*), sum(inserted) from ledger.part") == [(1, 300)]
+
+
+def test_two_attempts_at_one_part_at_once_count_once(loader: Loader) -> None:
+    results: list[PartResult] = []
+
+    def attempt() -> None:
+        with psycopg.connect(loader.url) as connection:
+            results.append(loader.load(flat(2000), connection=connection))
+
+    threads = [threading.Thread(target=attempt) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [PartResult(inserted=2000)] * 4
+    assert loader.rows("select sum(inserted), sum(updated), sum(unchanged) from ledger.part") == [(2000, 0, 0)]
+
+
+ODD = [
+    'a "quote"',
+    "two\nlines",
+    "back\\slash",
+    "\\.",
+    "",
+    "  ",
+    "tab\there",
+    "émoji 🚢",
+    "NULL",
+    "\\N",
+    "'); drop table x;--",
+    "\r\n",
+]
+
+
+def test_every_text_comes_out_as_it_went_in_and_empty_is_not_nothing(loader: Loader) -> None:
+    records: list[Record] = [(f"r{i}", None, text) for i, text in enumerate(ODD)] + [("none", None, None)]
+    loader.load(records)
+    assert dict(loader.rows("select id, name from warehouse.records")) == {id_: name for id_, _, name in records}
+
+
+@pytest.mark.parametrize("place", [0, 1, 99, 199])
+def test_a_poisonous_record_costs_one_record_and_few_statements(
+    loader: Loader, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader.run("alter table warehouse.records add constraint no_poison check (name <> 'poison')")
+    upserts: list[tuple[int, int]] = []
+    real = load._Part._upsert
+    monkeypatch.setattr(
+        load._Part,
+        "_upsert",
+        lambda self, first, last, *, typed: (upserts.append((first, last)), real(self, first, last, typed=typed)),
+    )
+    records = flat(200)
+    records[place] = (records[place][0], None, "poison")
+    assert loader.load(records) == PartResult(inserted=199, failed=1)
+    assert len(upserts) - 1 <= 17, "after the first try with the whole part: 2 * ceil(log2 200) + 1"
+    ((id_, code, sqlstate, message, record),) = loader.rows("select id, code, sqlstate, message, record from ledger.failure")
+    assert (id_, code, sqlstate) == (records[place][0], "warehouse_refused", "23514")
+    assert "no_poison" in message
+    assert record["name"] == "poison"
+
+
+def test_if_all_are_poisonous_all_are_named(loader: Loader) -> None:
+    loader.run("alter table warehouse.records add constraint no_poison check (name <> 'poison')")
+    assert loader.load([(f"r{i}", None, "poison") for i in range(200)]) == PartResult(failed=200)
+    assert loader.rows("select count(*) from ledger.failure") == [(200,)]
+
+
+def test_a_trigger_may_refuse_a_record_too(loader: Loader) -> None:
+    loader.run(
+        """create function picky() returns trigger language plpgsql as
+        $$ begin if new.id = 'r0007' then raise exception 'seven is not welcome'; end if; return new; end $$"""
+    )
+    loader.run("create trigger picky before insert on warehouse.records for each row execute function picky()")
+    assert loader.load(flat(450)) == PartResult(inserted=449, failed=1)
+    assert "seven is not welcome" in loader.rows("select message from ledger.failure")[0][0]
+
+
+def test_what_hangs_below_a_refused_record_is_refused_with_that_reason(loader: Loader) -> None:
+    loader.run("alter table warehouse.records add constraint no_poison check (name <> 'poison')")
+    chain: list[Record] = [("a", None, "x"), ("b", "a", "poison"), ("c", "b", "x"), ("d", "c", "x"), ("e", "a", "x")]
+    assert loader.load(chain) == PartResult(inserted=2, failed=3)
+    assert loader.failures() == {"b": "warehouse_refused", "c": "parent_failed", "d": "parent_failed"}
+    assert loader.load([("f", "d", "x"), ("g", "e", "x")], part_no=2) == PartResult(inserted=1, failed=1)
+    assert loader.failures()["f"] == "parent_failed"
+
+
+def test_a_refused_move_cannot_leave_a_circle_behind(loader: Loader) -> None:
+    """Before: x below f. The file takes f away to the top and puts x's child w above it; f is refused."""
+    loader.load([("x", None, "x"), ("f", "x", "x"), ("w", "f", "x")])
+    loader.run("alter table warehouse.records add constraint no_poison check (name <> 'poison')")
+    loader.new_import()
+    assert loader.load([("f", None, "poison"), ("x", "w", "x")]) == PartResult(failed=2)
+    assert loader.failures() == {"f": "warehouse_refused", "x": "parent_failed"}
+    assert dict(loader.rows('select id, "parentId" from warehouse.records')) == {"x": None, "f": "x", "w": "f"}
+
+
+def test_a_damaged_part_is_refused_at_once(loader: Loader) -> None:
+    path, sha256 = loader.part(flat(300))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DamagedPart, match="checksum"):
+        load_part(loader.connection, loader.dataset, path, import_id=loader.import_id, part_no=1, sha256=sha256)
+    path.write_bytes(data[:100])
+    broken = hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(DamagedPart, match="cannot be read"):
+        load_part(loader.connection, loader.dataset, path, import_id=loader.import_id, part_no=1, sha256=broken)
+
+
+def test_a_connection_that_breaks_in_the_middle_leaves_nothing(loader: Loader) -> None:
+    loader.run(
+        """create function cut() returns trigger language plpgsql as
+        $$ begin if new.id = 'r0250' then perform pg_terminate_backend(pg_backend_pid()); end if; return new; end $$"""
+    )
+    loader.run("create trigger cut before insert on warehouse.records for each row execute function cut()")
+    with pytest.raises(Unreachable):
+        loader.load(flat(500))
+    assert loader.rows("select (select count(*) from warehouse.records), (select count(*) from ledger.part)") == [(0, 0)]
+
+
+def test_a_missing_table_is_said_to_be_so_and_not_tried_for_ever(loader: Loader) -> None:
+    loader.run("alter table warehouse.records rename to elsewhere")
+    with pytest.raises(NotUsable, match="42P01"):
+        loader.load(flat(3))
+
+
+def test_loads_of_the_same_records_in_other_orders_do_not_wait_for_each_other_in_a_circle(loader: Loader) -> None:
+    errors: list[BaseException] = []
+
+    def attempt(number: int) -> None:
+        records = [(id_, parent, f"{name} {number}") for id_, parent, name in flat(1500)]
+        with psycopg.connect(loader.url) as connection:
+            try:
+                loader.load(records[::-1] if number % 2 else records, part_no=number, connection=connection)
+            except BaseException as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=attempt, args=(number,)) for number in range(1, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert loader.rows("select sum(inserted), sum(updated + unchanged) from ledger.part") == [(1500, 7500)]
