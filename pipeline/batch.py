@@ -209,7 +209,7 @@ def _tables(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Iterator
     """The records of each part as one Arrow table, in order; no more than about one part is in memory."""
     sizes = [row[0] for row in connection.execute("select count(*) from places group by part order by part").fetchall()]
     columns = ", ".join(f"incoming.{_name(name)}" for name in dataset.names)
-    stream: Any = connection.execute(
+    stream: Any = connection.sql(
         f"""select places.batch::integer as _batch, incoming._row, {columns}
         from places join incoming using (_row) order by places.place"""
     ).to_arrow_reader(FETCH_ROWS)

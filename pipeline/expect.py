@@ -23,6 +23,11 @@ with warnings.catch_warnings():
     import great_expectations as gx
     from great_expectations.core import ExpectationSuiteValidationResult
     from great_expectations.core.run_identifier import RunIdentifier
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
     from great_expectations.datasource.fluent import SQLDatasource
     from great_expectations.execution_engine import SqlAlchemyExecutionEngine
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
@@ -40,6 +45,11 @@ _RESULT_FORMAT = {
     "partial_unexpected_count": 20,
     "include_unexpected_rows": False,
 }
+_IN_MEMORY = DataContextConfig(
+    store_backend_defaults=InMemoryStoreBackendDefaults(),
+    analytics_enabled=False,
+    progress_bars=ProgressBarsConfig(globally=False),
+)
 
 
 @dataclass(frozen=True)
@@ -129,8 +139,7 @@ def _evaluate(
     database: Path, name: str, configurations: Sequence[ExpectationConfiguration], run_name: str
 ) -> ExpectationSuiteValidationResult:
     """Run everything in a context that leaves nothing behind, on a connection that cannot write."""
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context = gx.get_context(mode="ephemeral", project_config=_IN_MEMORY)
     source = context.data_sources.add_duckdb(
         "staging", connection_string=f"duckdb:///{database}?access_mode=read_only", create_temp_table=False
     )

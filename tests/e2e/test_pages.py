@@ -1,0 +1,256 @@
+"""The pages in a real Chromium. What an import goes through is written into the ledger here; the whole journey is
+tested in test_demo.py."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from pipeline.contracts import State
+from pipeline.keys import Keys, Role
+from pipeline.settings import Settings
+from pipeline.store import Store
+from web.edges import Edges
+
+CSV = "id,parentId,name,kind\nFR,,France,Country\n"
+EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
+SECONDS = 15
+
+Open = Callable[..., webdriver.Chrome]
+
+
+@pytest.fixture
+def sign_in(server: Any, keys: Keys, open_browser: Open) -> Open:
+    """Opens a browser that has followed a sign-in link."""
+
+    def start(**wishes: Any) -> webdriver.Chrome:
+        browser = open_browser(**wishes)
+        _, key = keys.create("somebody", Role.ADMIN)
+        browser.get(f"{server.url}/sign-in?token={keys.sign_in_token(key.id)}")
+        assert text(browser, "h1") == "Upload a file"
+        return browser
+
+    return start
+
+
+def text(browser: webdriver.Chrome, selector: str) -> str:
+    return browser.find_element(By.CSS_SELECTOR, selector).text
+
+
+def wait_for(browser: webdriver.Chrome, selector: str, words: str) -> None:
+    """Until the element says so; the page may be replaced meanwhile."""
+
+    def says(_: webdriver.Chrome) -> bool:
+        return any(words in one.text for one in browser.find_elements(By.CSS_SELECTOR, selector))
+
+    ignored = (Exception,)  # an element may go stale between finding and reading it
+    WebDriverWait(browser, SECONDS, poll_frequency=0.1, ignored_exceptions=ignored).until(says, f"{selector}: {words}")
+
+
+def assert_no_complaints(browser: webdriver.Chrome) -> None:
+    """The browser blocked nothing and missed nothing."""
+    assert [entry["message"] for entry in browser.get_log("browser")] == []
+
+
+def rejected(edges: Edges, store: Store, filename: str = "broken.csv") -> str:
+    """An import with two kinds of findings, full of markup."""
+    import_id = str(uuid.uuid4())
+    edges.ledger.open(import_id, dataset="places", filename=filename, bucket=store.bucket, key=f"incoming/places/{import_id}/x")
+    edges.ledger.uploaded(import_id, size_bytes=123_456, sha256="ab" * 32, etag="e")
+    edges.ledger.move(import_id, State.VALIDATING)
+    shared = {"severity": "error", "id": EVIL, "column": "parentId", "value": EVIL, "hint": EVIL, "line": None, "related": None}
+    cycle = {**shared, "code": "circular_reference", "row": 3, "message": EVIL, "cycle": ["FR-A", "FR-B", "FR-A"]}
+    missing = {**shared, "code": "missing_parent", "message": EVIL, "cycle": None}
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([cycle, *({**missing, "row": row} for row in range(10, 30))]), sink)
+    store.put_bytes(f"reports/{import_id}/findings.parquet", sink.getvalue())
+    store.put_bytes(f"reports/{import_id}/findings.csv", b"row,id\n")
+    edges.ledger.move(
+        import_id,
+        State.REJECTED,
+        EVIL,
+        records_total=30,
+        records_valid=9,
+        records_invalid=21,
+        findings_errors=21,
+        findings_by_code={"circular_reference": 1, "missing_parent": 20},
+    )
+    return import_id
+
+
+def test_a_file_is_uploaded_and_watched_to_its_end(
+    sign_in: Open, server: Any, edges: Edges, store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    browser = sign_in()
+    file = tmp_path / "tiny <b> places.csv"
+    file.write_text(CSV)
+    browser.find_element(By.ID, "file").send_keys(str(file))
+    assert text(browser, "#chosen") == file.name
+    browser.find_element(By.CSS_SELECTOR, "#upload button").click()
+    wait_for(browser, "h1", file.name)
+    (made,) = edges.ledger.page()
+    assert browser.current_url == f"{server.url}/imports/{made.id}"
+    assert store.get_bytes(made.key) == CSV.encode()
+    assert text(browser, ".badge") == "Queued"
+    assert text(browser, ".hull [aria-current]") == "Queue"
+
+    edges.ledger.move(made.id, State.VALIDATING)
+    wait_for(browser, ".badge", "Validating")
+    edges.ledger.move(made.id, State.PREPARING)
+    edges.ledger.update(made.id, records_total=4000, records_valid=4000, parts_total=2)
+    edges.ledger.move(made.id, State.LOADING)
+    wait_for(browser, ".badge", "Loading")
+    assert text(browser, "[data-show='left']") == "4,000"
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute("insert into ledger.part values (%s, 1, 2000, 1500, 300, 199, 1)", (made.id,))
+    wait_for(browser, "[data-show='counts.inserted']", "1,500")
+    assert text(browser, "[data-show='left']") == "2,000"
+    assert text(browser, "[data-show='parts.done']") == "1"
+    assert browser.find_element(By.ID, "parts").get_property("value") == 1
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute("insert into ledger.part values (%s, 2, 2000, 2000, 0, 0, 0)", (made.id,))
+    edges.ledger.move(made.id, State.PARTIALLY_SUCCEEDED)
+    wait_for(browser, ".badge", "Partially succeeded")
+    sums = {
+        row.find_element(By.TAG_NAME, "th").text: int(row.find_element(By.TAG_NAME, "td").text.replace(",", ""))
+        for row in browser.find_elements(By.CSS_SELECTOR, ".sums tr")
+    }
+    assert sums == {
+        **{"valid": 4000, "invalid": 0, "records in the file": 4000},
+        **{"inserted": 3500, "updated": 300, "unchanged": 199, "failed": 1, "together": 4000},
+    }
+    assert not browser.find_elements(By.CSS_SELECTOR, "script")
+    assert_no_complaints(browser)
+
+
+def test_a_file_is_dropped(sign_in: Open) -> None:
+    browser = sign_in()
+    browser.execute_script(
+        "const data = new DataTransfer(); data.items.add(new File(['id\\n1\\n'], 'dropped.csv'));"
+        "document.getElementById('drop').dispatchEvent(new DragEvent('drop', {dataTransfer: data, cancelable: true}));"
+    )
+    assert text(browser, "#chosen") == "dropped.csv"
+    assert text(browser, "#hint") == "5 bytes"
+    browser.find_element(By.CSS_SELECTOR, "#upload button").click()
+    wait_for(browser, "h1", "dropped.csv")
+
+
+def test_what_is_refused_is_said_where_one_looks(sign_in: Open, edges: Edges, tmp_path: Path) -> None:
+    browser = sign_in()
+    file = tmp_path / "empty.csv"
+    file.touch()
+    browser.find_element(By.ID, "file").send_keys(str(file))
+    browser.find_element(By.CSS_SELECTOR, "#upload button").click()
+    wait_for(browser, "#said", "The file is empty.")
+    assert browser.find_element(By.ID, "said").get_attribute("role") == "alert"
+    assert browser.find_element(By.CSS_SELECTOR, "#upload button").is_enabled()
+    assert edges.ledger.page() == []
+
+
+def test_findings(sign_in: Open, server: Any, edges: Edges, store: Store) -> None:
+    browser = sign_in()
+    import_id = rejected(edges, store, EVIL)
+    browser.get(f"{server.url}/imports/{import_id}")
+    assert text(browser, "h1") == EVIL
+    assert "Nothing was written: 21 findings are errors." in text(browser, ".verdict")
+    assert text(browser, ".hull .stopped") == "Validation"
+    assert [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".kind h3")] == [
+        "Missing parent 20",
+        "Circular reference 1",
+    ]
+    assert text(browser, ".cycle") == "FR-A → FR-B → FR-A"
+    assert browser.find_element(By.CSS_SELECTOR, ".kind td:nth-child(2)").text == EVIL
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".kind tbody tr")) == 6
+    browser.get(f"{server.url}/imports")
+    assert text(browser, ".imports .name") == EVIL
+    assert browser.title == "Imports · Bulkhead"
+    assert_no_complaints(browser)
+
+
+def test_a_report_has_its_looks_and_runs_nothing(sign_in: Open, server: Any, edges: Edges, store: Store) -> None:
+    browser = sign_in()
+    import_id = rejected(edges, store)
+    docs = f"reports/{import_id}/docs"
+    page = (
+        "<title>mild</title><link rel=stylesheet href=static/looks.css><style>p {margin: 7px}</style>"
+        f"<p>words</p><script>document.title = 'pwned'</script>{EVIL}<form action=/sign-out method=post><button>x</button></form>"
+    )
+    store.put_bytes(f"{docs}/index.html", page.encode())
+    store.put_bytes(f"{docs}/static/looks.css", b"p { color: rgb(1, 2, 3) }")
+    browser.get(f"{server.url}/imports/{import_id}")
+    browser.find_element(By.LINK_TEXT, "Open the validation report").click()
+    browser.switch_to.window(browser.window_handles[-1])
+    WebDriverWait(browser, SECONDS).until(lambda b: b.current_url.endswith("/report/"))
+    words = browser.find_element(By.TAG_NAME, "p")
+    assert words.value_of_css_property("color") in ("rgb(1, 2, 3)", "rgba(1, 2, 3, 1)")
+    assert words.value_of_css_property("margin-top") == "7px"
+    assert browser.title == "mild"
+    browser.find_element(By.TAG_NAME, "button").click()
+    assert browser.current_url.endswith("/report/")  # its forms go nowhere
+
+
+def test_canceling_asks_first(sign_in: Open, server: Any, edges: Edges) -> None:
+    browser = sign_in()
+    import_id = str(uuid.uuid4())
+    edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
+    browser.get(f"{server.url}/imports/{import_id}")
+    button = browser.find_element(By.CSS_SELECTOR, ".cancel button")
+    assert not button.is_displayed()
+    browser.find_element(By.CSS_SELECTOR, ".cancel summary").click()
+    assert "Really cancel?" in text(browser, ".cancel p")
+    button.click()
+    wait_for(browser, ".badge", "Canceled")
+    assert edges.ledger.page()[0].state is State.CANCELED
+
+
+def test_all_of_it_without_scripts(sign_in: Open, edges: Edges, tmp_path: Path) -> None:
+    browser = sign_in(scripts=False)
+    file = tmp_path / "plain.csv"
+    file.write_text(CSV)
+    browser.find_element(By.ID, "file").send_keys(str(file))
+    browser.find_element(By.CSS_SELECTOR, "#upload button").click()
+    wait_for(browser, "h1", "plain.csv")
+    (made,) = edges.ledger.page()
+    assert text(browser, ".badge") == "Queued"
+    edges.ledger.move(made.id, State.VALIDATING)
+    wait_for(browser, ".badge", "Validating")  # the page fetches itself anew
+    browser.find_element(By.LINK_TEXT, "SQL").click()
+    browser.find_element(By.ID, "sql").send_keys("select 6 * 7 as answer")
+    browser.find_element(By.CSS_SELECTOR, ".sql button").click()
+    wait_for(browser, ".answer", "42")
+    browser.find_element(By.CSS_SELECTOR, ".who button").click()
+    wait_for(browser, "h1", "Sign in")
+
+
+def test_signing_in_with_a_key(open_browser: Open, server: Any, keys: Keys) -> None:
+    browser = open_browser()
+    browser.get(f"{server.url}/imports")
+    assert text(browser, "h1") == "Sign in"
+    browser.find_element(By.ID, "key").send_keys("bk_wrong\n")
+    wait_for(browser, "[role=alert]", "wrong or was revoked")
+    browser.find_element(By.ID, "key").send_keys(keys.create("me", Role.READER)[0] + "\n")
+    wait_for(browser, ".lead", "Your key may look, but not upload.")
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (320, True), (1400, True)])
+def test_pages_fit(sign_in: Open, server: Any, edges: Edges, store: Store, width: int, dark: bool) -> None:
+    browser = sign_in(width=width, dark=dark)
+    import_id = rejected(edges, store, "a-very-long-file-name-without-any-space-in-it-" * 3 + ".csv")
+    for path in ("/", "/imports", f"/imports/{import_id}", "/sql", "/problems"):
+        browser.get(server.url + path)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width, path
+        paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+        red, green, blue = (int(one) for one in paper.removeprefix("rgb(").removesuffix(")").split(","))
+        assert (max(red, green, blue) < 60) is dark
+    assert_no_complaints(browser)

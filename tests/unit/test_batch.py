@@ -1,0 +1,158 @@
+"""Cutting: parents first in the tree that results, batches of 100 to 200, the same bytes every time."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.batch import Manifest, cut
+from pipeline.datasets import load_dataset
+
+RECORDS = load_dataset("records")
+Edge = tuple[str, str | None]
+
+
+def staged(database: Path, records: list[Edge], warehouse: list[Edge] = []) -> Path:  # noqa: B006 - never changed
+    database.unlink(missing_ok=True)
+    with duckdb.connect(str(database)) as connection:
+        connection.register("given", edges_as_table(records))
+        connection.register("known", edges_as_table(warehouse))
+        connection.execute(
+            """create table incoming as
+            select row_number() over () as _row, id, "parentId", 'n' as name, '{}' as attributes from given"""
+        )
+        connection.execute("create table warehouse_edges as select * from known")
+    return database
+
+
+def edges_as_table(edges: list[Edge]) -> pa.Table:
+    ids, parents = [one for one, _ in edges], [above for _, above in edges]
+    return pa.table({"id": pa.array(ids, pa.string()), "parentId": pa.array(parents, pa.string())})
+
+
+def chain(database: Path, length: int) -> Path:
+    staged(database, [])
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(
+            f"""insert into incoming select i + 1, 'r' || i, case when i > 0 then 'r' || (i - 1) end, 'n', '{{}}'
+            from range({length}) t(i) order by hash(i)"""
+        )
+    return database
+
+
+def in_order(manifest: Manifest, folder: Path) -> list[dict[str, object]]:
+    return [
+        {**row, "part": part.part_no}
+        for part in manifest.parts
+        for row in pq.read_table(folder / part.filename, page_checksum_verification=True).to_pylist()
+    ]
+
+
+def random_forest(chance: random.Random, size: int) -> tuple[list[Edge], list[Edge]]:
+    """A forest split at random: what the file brings, and what only the warehouse has. The warehouse's own edges of
+    records that the file brings are left out, as validation does."""
+    ids = [f"n{i}" for i in range(size)]
+    edges = [(one, ids[chance.randrange(i)] if i and chance.random() < 0.9 else None) for i, one in enumerate(ids)]
+    in_file = [chance.random() < 0.7 for _ in ids]
+    file = [edge for edge, here in zip(edges, in_file, strict=True) if here]
+    chance.shuffle(file)
+    return file, [edge for edge, here in zip(edges, in_file, strict=True) if not here]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_record_comes_before_one_above_it_in_the_tree_that_results(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    file, warehouse = random_forest(chance, chance.randrange(1, 900))
+    if not file:
+        return
+    folder = tmp_path / "parts"
+    manifest = cut(staged(tmp_path / "d.duckdb", file, warehouse), RECORDS, import_id="i", folder=folder, batches_per_part=1)
+    rows = in_order(manifest, folder)
+    assert sorted(str(row["id"]) for row in rows) == sorted(id_ for id_, _ in file)
+    above, place = dict(file) | dict(warehouse), {str(row["id"]): n for n, row in enumerate(rows)}
+    wave = {part.part_no: part.wave for part in manifest.parts}
+    for row in rows:
+        up = above[str(row["id"])]
+        while up is not None:
+            if up in place:
+                over = rows[place[up]]
+                assert place[up] < place[str(row["id"])]
+                assert over["part"] == row["part"] or wave[over["part"]] < wave[row["part"]]  # type: ignore[index]
+            up = above[up]
+    assert [part.wave for part in manifest.parts] == sorted(part.wave for part in manifest.parts)
+
+
+@pytest.mark.parametrize("records", [1, 99, 100, 101, 200, 201, 399, 401, 999, 20_001])
+def test_batches_have_100_to_200_records_and_are_numbered_through(tmp_path: Path, records: int) -> None:
+    database, folder = staged(tmp_path / "d.duckdb", []), tmp_path / "parts"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(f"insert into incoming select i, 'r' || i, null, 'n', '{{}}' from range(1, {records} + 1) t(i)")
+    manifest = cut(database, RECORDS, import_id="i", folder=folder)
+    sizes: dict[int, int] = {}
+    for part in manifest.parts:
+        batches = pq.read_table(folder / part.filename).column("_batch").to_pylist()
+        assert (batches[0], batches[-1]) == (part.first_batch, part.last_batch)
+        for number in batches:
+            sizes[number] = sizes.get(number, 0) + 1
+    assert sorted(sizes) == list(range(1, manifest.batches + 1))
+    assert sum(sizes.values()) == records == manifest.records
+    assert max(sizes.values()) <= 200
+    assert min(sizes.values()) >= min(100, records)
+
+
+def test_the_same_file_gives_the_same_bytes_whatever_the_order_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, warehouse = random_forest(random.Random(3), 30_000)
+    database = staged(tmp_path / "d.duckdb", file, warehouse)
+    manifests = [cut(database, RECORDS, import_id="i", folder=tmp_path / "parts") for _ in range(2)]
+    import pipeline.batch
+
+    real = pipeline.batch.connect
+
+    def on_one_thread(path: Path) -> duckdb.DuckDBPyConnection:
+        connection = real(path)
+        connection.execute("set threads = 1")
+        return connection
+
+    monkeypatch.setattr("pipeline.batch.connect", on_one_thread)
+    manifests.append(cut(database, RECORDS, import_id="i", folder=tmp_path / "parts"))
+    assert manifests[0] == manifests[1] == manifests[2]
+
+
+def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -> None:
+    manifest = cut(chain(tmp_path / "d.duckdb", 200_000), RECORDS, import_id="i", folder=tmp_path / "parts")
+    assert (manifest.records, len(manifest.parts)) == (200_000, 10)
+    assert manifest.waves == tuple(range(1, 11))
+    first = pq.read_table(tmp_path / "parts" / manifest.parts[0].filename).column("id").to_pylist()
+    assert first[:3] == ["r0", "r1", "r2"]
+
+
+def test_a_manifest_comes_back_from_its_json(tmp_path: Path) -> None:
+    manifest = cut(staged(tmp_path / "d.duckdb", [("a", None), ("b", "a")]), RECORDS, import_id="i", folder=tmp_path / "p")
+    assert Manifest.from_json((tmp_path / "p" / "manifest.json").read_text()) == manifest
+    assert manifest.plan.waves == (1,)
+
+
+def test_every_type_of_the_table_is_kept(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for folder in ("expectations", "sql/tables"):
+        (root / folder).mkdir(parents=True)
+    (root / "expectations" / "things.json").write_text('{"name": "things", "expectations": []}')
+    (root / "sql" / "tables" / "things.sql").write_text(
+        """create table warehouse.things (id text primary key, "parentId" text, price numeric(12,2), born date, seen timestamptz,
+        good boolean, ref uuid, big bigint, ratio double precision, extra jsonb, _import_id uuid, _row bigint, _loaded_at timestamptz)"""
+    )
+    dataset = load_dataset("things", root)
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+        connection.execute(
+            """create table incoming as select 1::bigint as _row, 'a' as id, null::varchar as "parentId", 12.50::decimal(12,2) as price,
+            date '2024-05-31' as born, timestamptz '2024-05-31 12:00:00+00' as seen, true as good,
+            '5f1d4c52-7f0e-5d0b-9c39-3f8b6c0c7a11'::uuid as ref, 9007199254740993 as big, 0.1::double as ratio, '{"a":1}' as extra"""
+        )
+    manifest = cut(tmp_path / "d.duckdb", dataset, import_id="i", folder=tmp_path / "p")
+    (row,) = in_order(manifest, tmp_path / "p")
+    assert (str(row["price"]), str(row["born"]), row["good"], row["big"]) == ("12.50", "2024-05-31", True, 9007199254740993)
