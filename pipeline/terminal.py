@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -191,19 +191,20 @@ def counts_line(counts: Mapping[str, int]) -> str:
     return ", ".join(told) or "none yet"
 
 
-FINDING_COLUMNS = ("code", "row", "column", "value", "message", "hint")
+FINDING_COLUMNS = ("row", "code", "column", "value")
 
 
-def findings_table(findings: Iterable[Mapping[str, Any]]) -> Table:
-    """Findings, one a line; a cycle is shown with its path."""
-    rows = [[*(finding.get(name) for name in FINDING_COLUMNS[:4]), *_words(finding)] for finding in findings]
-    return rows_table(FINDING_COLUMNS, rows)
+def findings_view(findings: Sequence[Mapping[str, Any]]) -> Group:
+    """Findings, one a line, a cycle with its path; below them what to do, once for each code."""
+    rows = [[*(finding.get(name) for name in FINDING_COLUMNS), _words(finding)] for finding in findings]
+    hints = {str(finding["code"]): str(finding["hint"]) for finding in findings if finding.get("hint")}
+    told = [Text.assemble(cell(f"{code}: ", "bold"), cell(hint)) for code, hint in hints.items()]
+    return Group(rows_table((*FINDING_COLUMNS, "message"), rows), *([Text(), *told] if told else []))
 
 
-def _words(finding: Mapping[str, Any]) -> tuple[str, str]:
-    cycle = finding.get("cycle")
-    path = f" [{' -> '.join(map(str, cycle))}]" if cycle else ""
-    return f"{finding.get('message', '')}{path}", str(finding.get("hint") or "")
+def _words(finding: Mapping[str, Any]) -> str:
+    message, path = str(finding.get("message") or ""), " → ".join(map(str, finding.get("cycle") or ()))
+    return f"{message} {path}" if path and path not in message else message
 
 
 # --- progress ---

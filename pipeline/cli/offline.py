@@ -108,11 +108,11 @@ def _keep(report: Path, output: Path) -> None:
 
 
 def _tell(verdict: dict[str, Any], name: str, output: Path | None) -> None:
-    from pipeline.terminal import findings_table, out
+    from pipeline.terminal import findings_view, out
 
     findings = verdict["findings"]
     if findings:
-        out().print(findings_table(findings[:ON_SCREEN_ROWS]))
+        out().print(findings_view(findings[:ON_SCREEN_ROWS]))
     if len(findings) > ON_SCREEN_ROWS:
         _say(f"{ON_SCREEN_ROWS} of {len(findings):,} findings; all of them: --json, or --output FOLDER")
     counts = f"{verdict['records']:,} records, {verdict['errors']:,} errors, {verdict['warnings']:,} warnings"

@@ -60,7 +60,7 @@ def errors(
 
 
 def _show_findings(server: Client, import_id: str, code: str | None) -> None:
-    from pipeline.terminal import findings_table, out, say
+    from pipeline.terminal import findings_view, out, say
 
     pages = server.error_pages(import_id, code=code)
     first = next(pages)
@@ -68,7 +68,7 @@ def _show_findings(server: Client, import_id: str, code: str | None) -> None:
     if not items:
         say("No findings.")
         return
-    out().print(findings_table(items))
+    out().print(findings_view(items))
     if first["total"] > len(items):
         say(f"{len(items):,} of {first['total']:,} findings. All of them: bulkhead errors {import_id} --format csv")
 

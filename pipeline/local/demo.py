@@ -119,14 +119,14 @@ def _reject(client: Client, file: Path, count: int) -> None:
     ended = _import(client, file)
     _expect("state", ended["state"], "rejected")
     findings = list(client.errors(ended["id"]))
-    _show(terminal.findings_table(findings))
+    _show(terminal.findings_view(findings))
     codes = Counter(finding["code"] for finding in findings)
     for code in ("conflicting_duplicate", "missing_parent", "circular_reference"):
         if not codes[code]:
             raise WrongResult(f"The broken file has a {code}, but no finding says so: {dict(codes)}.")
     cycle = next(finding["cycle"] for finding in findings if finding["code"] == "circular_reference")
     _expect("places in the cycle", set(cycle or ()), CYCLE)
-    _say(f"  The cycle: {' -> '.join(cycle)}", "bold")
+    _say(f"  The cycle: {' → '.join(cycle)}", "bold")
     _expect("number of places in the warehouse", _count(client), count)
 
 

@@ -32,9 +32,12 @@ def read_delimited(chunks: Iterator[bytes], staging: Staging) -> Table:
     """Fill ``raw`` from a delimited text. Raises Unreadable for a header that does not name the columns."""
     copy = staging.database.with_suffix(".csv")
     try:
-        scan = _copy(chunks, copy)
-        names, delimiter, lines = _header(copy, staging)
-        if scan.is_regular and lines == 1 and scan.longest_bytes <= staging.limits.record_bytes:
+        first = next(chunks)
+        delimiter = _delimiter(first[: staging.limits.header_bytes].decode(errors="ignore"), staging.dataset)
+        scan = _copy(chain([first], chunks), copy, Scan(delimiter))
+        names, lines = _header(copy, delimiter, staging)
+        regular = scan.is_regular and scan.has_width(len(names)) and lines == 1
+        if regular and scan.longest_bytes <= staging.limits.record_bytes:
             records = _read_fast(copy, names, delimiter, scan, staging)
             if records == scan.records - 1:
                 staging.add_lines((max(record, 1), line + 1 if record else 2) for record, line in scan.anchors)
@@ -45,9 +48,8 @@ def read_delimited(chunks: Iterator[bytes], staging: Staging) -> Table:
         copy.unlink(missing_ok=True)
 
 
-def _copy(chunks: Iterator[bytes], copy: Path) -> Scan:
+def _copy(chunks: Iterator[bytes], copy: Path, scan: Scan) -> Scan:
     """Write the text out as it is. Only where no line feed is anywhere do carriage returns become line feeds (old Macs)."""
-    scan = Scan()
     first = next(chunks)
     old_mac = b"\n" not in first and b"\r" in first
     with copy.open("wb") as file:
@@ -62,24 +64,23 @@ def _copy(chunks: Iterator[bytes], copy: Path) -> Scan:
 # --- The header ---
 
 
-def _header(copy: Path, staging: Staging) -> tuple[tuple[str, ...], str, int]:
-    """The columns' names, the delimiter, and how many lines the header takes."""
+def _header(copy: Path, delimiter: str, staging: Staging) -> tuple[tuple[str, ...], int]:
+    """The columns' names, and how many lines the header takes."""
     limits, dataset = staging.limits, staging.dataset
     with _open(copy) as file:
         opening = file.read(limits.header_bytes + 1)
-    delimiter = _delimiter(opening, dataset)
     reader = csv.reader(_lines_of(opening), delimiter=delimiter, strict=True)
     csv.field_size_limit(limits.value_bytes)
     try:
         names = next((row for row in reader if row), [])
     except csv.Error as error:
         raise Unreadable(f"The header cannot be read: {error}.", code="malformed_row", line=1) from error
-    if len(opening) > limits.header_bytes and reader.line_num >= opening.count("\n"):
+    if len(opening) > limits.header_bytes and reader.line_num > opening.count("\n"):
         raise Unreadable(f"The header is longer than {limits.header_bytes:,} bytes.", code="too_many_columns", line=1)
     _check_header(names, dataset, limits)
     for name in names:
         staging.find_unknown_column(name, line=reader.line_num)
-    return tuple(names), delimiter, reader.line_num
+    return tuple(names), reader.line_num
 
 
 def _check_header(names: list[str], dataset: Dataset, limits: Limits) -> None:

@@ -18,8 +18,10 @@ class Scan:
     """Fed with the chunks of a text, it knows its records. ``anchors`` are (record, line) pairs, both from 0,
     wherever the distance between the two changes."""
 
+    delimiter: str = ","
     records: int = 0
     lines: int = 0
+    delimiters: int = 0  # outside quotes
     quotes: int = 0
     returned: int = 0  # records that end with carriage return and line feed
     loose_returns: bool = False  # a carriage return that is not before a line feed
@@ -35,8 +37,9 @@ class Scan:
         bytes_ = np.frombuffer(chunk, dtype=np.uint8)
         feeds = np.flatnonzero(bytes_ == LINE_FEED)
         quotes = np.flatnonzero(bytes_ == QUOTE)
-        before = self.quotes + np.searchsorted(quotes, feeds)
-        outside = before % 2 == 0
+        outside = self._outside(feeds, quotes)
+        delimiters = np.flatnonzero(bytes_ == ord(self.delimiter))
+        self.delimiters += int(np.count_nonzero(self._outside(delimiters, quotes)))
         ends = feeds[outside]
         self._look_at_returns(bytes_, ends)
         self._measure(ends, len(bytes_))
@@ -64,6 +67,13 @@ class Scan:
     def line_end(self) -> str:
         """How records end, in DuckDB's spelling."""
         return "\\r\\n" if self.returned else "\\n"
+
+    def has_width(self, columns: int) -> bool:
+        """The records have as many fields as ``columns`` on average. A parser may pass over an empty one at the end."""
+        return self.delimiters == self.records * (columns - 1)
+
+    def _outside(self, places: np.ndarray, quotes: np.ndarray) -> np.ndarray:
+        return (self.quotes + np.searchsorted(quotes, places)) % 2 == 0
 
     def _look_at_returns(self, bytes_: np.ndarray, ends: np.ndarray) -> None:
         previous = np.where(ends > 0, bytes_[ends - 1], self._last)

@@ -36,7 +36,7 @@ def test_the_demo_shows_what_it_promises_and_leaves_nothing(tmp_path: Path) -> N
         "FR-ARA",
         "conflicting_duplicate",
         "missing_parent",
-        "XC-1 -> ",
+        "XC-1 → ",
     ):
         assert shown in done.stdout, done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -150,9 +150,7 @@ def test_depth_costs_rounds_and_not_steps(connection: duckdb.DuckDBPyConnection)
     assert find_cycles(connection) == 0
     connection.execute("create or replace table edges as " + edges.format(parent=f"((i + 1) % {size})"))
     assert find_cycles(connection) == 1
-    assert connection.execute("select length, len(rows), path[1], _row from cycles").fetchall() == [
-        (size, size, "i0", 0)
-    ]
+    assert connection.execute("select length, len(rows), path[1], _row from cycles").fetchall() == [(size, size, "i0", 0)]
 
 
 # --- An oracle ---

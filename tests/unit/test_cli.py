@@ -25,7 +25,7 @@ from pipeline.cli import imports, offline, outcomes, server  # noqa: F401 (they 
 from pipeline.cli.app import OF_STATE, Exit, app
 from pipeline.contracts import State
 from pipeline.keys import Role
-from pipeline.terminal import findings_table, import_table, rows_table, standing, visible
+from pipeline.terminal import findings_view, import_table, rows_table, standing, visible
 
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 EVIL = "a\x1b[31mred\x1b]0;title\x07\u202ecba\x9b2J [bold]x[/bold] :smile: \ud800"
@@ -281,7 +281,7 @@ def test_errors_as_a_table(httpserver: HTTPServer, run: Run) -> None:
     httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/errors").respond_with_json(page)
     result = run("errors", IMPORT_ID)
     assert result.exit_code == 0
-    assert "a -> b -> a" in result.stdout
+    assert "a → b → a" in result.stdout
     assert result.stdout.count("missing_parent") == 49
     assert "50 of 1,234 findings" in result.stderr
 
@@ -376,7 +376,7 @@ def printed(shown: Any) -> str:
     "table",
     [
         rows_table((EVIL,), [(EVIL,)]),
-        findings_table([a_finding(1, message=EVIL, value=EVIL, hint=EVIL, column=EVIL, cycle=[EVIL], code=EVIL)]),
+        findings_view([a_finding(1, message=EVIL, value=EVIL, hint=EVIL, column=EVIL, cycle=[EVIL], code=EVIL)]),
         import_table({**an_import(), "reason": EVIL, "source": {"filename": EVIL, "size_bytes": 1}}),
     ],
     ids=["rows", "findings", "import"],

@@ -1,0 +1,279 @@
+# ruff: noqa: E501 - a case is one line, however long
+"""Reading: what people really have is read exactly, and what cannot be is refused by name, with the line."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import random
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipeline.datasets import load_dataset
+from pipeline.errors import Unreadable
+from pipeline.read import Limits, Reading, read
+from pipeline.read.scan import Scan
+
+RECORDS, PLACES = load_dataset("records"), load_dataset("places")
+H = b"id,parentId,name\n"
+SMALL = Limits(value_bytes=1000, record_bytes=3000, columns=50, header_bytes=2000, ratio_free_bytes=1 << 16, file_bytes=1 << 22)
+
+
+class Read:
+    """What one file became."""
+
+    def __init__(self, reading: Reading, database: Path) -> None:
+        self.reading = reading
+        with duckdb.connect(str(database)) as connection:
+            self.rows = connection.execute('select id, "parentId", name from raw order by _row').fetchall()
+            self.numbers = [row[0] for row in connection.execute("select _row from raw order by _row").fetchall()]
+            self.findings = connection.execute(
+                "select code, row, line, message, hint from findings order by row, code"
+            ).fetchall()
+            self.lines = connection.execute(
+                "select raw._row, first_line + raw._row - first_row from raw asof join lines on raw._row >= first_row order by 1"
+            ).fetchall()
+
+
+Reader = Callable[..., Read]
+
+
+@pytest.fixture
+def reads(tmp_path: Path) -> Reader:
+    def run(content: bytes, *, dataset: Any = RECORDS, limits: Limits = SMALL) -> Read:
+        (tmp_path / "source").write_bytes(content)
+        return Read(read(tmp_path / "source", dataset, database=tmp_path / "d.duckdb", limits=limits), tmp_path / "d.duckdb")
+
+    return run
+
+
+GOOD: list[tuple[str, bytes, list[tuple[str, str | None, str | None]]]] = [
+    ("plain", H + b"1,,a\n2,1,b\n", [("1", None, "a"), ("2", "1", "b")]),
+    ("no_final_newline", H + b"1,,a\n2,1,b", [("1", None, "a"), ("2", "1", "b")]),
+    ("utf8_bom", b"\xef\xbb\xbf" + H + b"1,,a\n", [("1", None, "a")]),
+    ("utf16le_bom", (H + b"1,,\xc3\xa9\n").decode().encode("utf-16"), [("1", None, "é")]),
+    ("utf16be_bom", b"\xfe\xff" + (H + b"1,,a\n").decode().encode("utf-16-be"), [("1", None, "a")]),
+    ("header_bom_quotes", b'\xef\xbb\xbf"id","parentId","name"\n1,,a\n', [("1", None, "a")]),
+    ("reordered_header", b"name,parentId,id\na,,1\n", [("1", None, "a")]),
+    ("crlf", H.replace(b"\n", b"\r\n") + b"1,,a\r\n2,1,b\r\n", [("1", None, "a"), ("2", "1", "b")]),
+    ("cr_only", H.replace(b"\n", b"\r") + b"1,,a\r2,1,b\r", [("1", None, "a"), ("2", "1", "b")]),
+    ("mixed_newlines", H + b"1,,a\r\n2,1,b\n", [("1", None, "a"), ("2", "1", "b")]),
+    ("blank_lines", H + b"1,,a\n\n2,1,b\n\n\n", [("1", None, "a"), ("2", "1", "b")]),
+    ("embedded_newline", H + b'1,,"a\nb"\n2,1,"c\r\nd"\n', [("1", None, "a\nb"), ("2", "1", "c\r\nd")]),
+    ("quotes", H + b'1,,"a ""b"" c"\n', [("1", None, 'a "b" c')]),
+    ("quote_in_unquoted", H + b'1,,ab"c\n', [("1", None, 'ab"c')]),
+    ("comment_line", H + b"#1,,a\n", [("#1", None, "a")]),
+    ("semicolon", b"id;parentId;name\n1;;a,b\n", [("1", None, "a,b")]),
+    ("tab", b"id\tparentId\tname\n1\t\ta\n", [("1", None, "a")]),
+    ("pipe", b"id|parentId|name\n1||a\n", [("1", None, "a")]),
+    ("leading_zeros", H + b"001,,a\n1,001,b\n1e5,1,c\n100000,1,d\n", [*((("001", None, "a"), ("1", "001", "b"))), ("1e5", "1", "c"), ("100000", "1", "d")]),
+    ("literal_null", H + b"NULL,,NaN\nN/A,NULL,null\n", [("NULL", None, "NaN"), ("N/A", "NULL", "null")]),
+    ("empty_is_nothing", H + b'"1","",""\n', [("1", None, None)]),
+    ("formula", H + b"1,,=cmd|'/c calc'!A1\n", [("1", None, "=cmd|'/c calc'!A1")]),
+    ("gzip", gzip.compress(H + b"1,,a\n"), [("1", None, "a")]),
+    ("gzip_two_members", gzip.compress(H) + gzip.compress(b"1,,a\n"), [("1", None, "a")]),
+    ("json_array", b'[{"id":"1","parentId":null,"name":"a"},{"id":"2","parentId":"1","name":"b"}]', [("1", None, "a"), ("2", "1", "b")]),
+    ("ndjson", b'{"id":"1","parentId":null,"name":"a"}\n{"id":"2","parentId":"1","name":"b"}\n', [("1", None, "a"), ("2", "1", "b")]),
+    ("concatenated", b'{"id":"1","parentId":null,"name":"a"}{"id":"2","parentId":"1","name":"b"}', [("1", None, "a"), ("2", "1", "b")]),
+    ("json_bom_gzip", gzip.compress(b'\xef\xbb\xbf[{"id":"1","parentId":null,"name":"a"}]'), [("1", None, "a")]),
+    ("json_numbers", b'[{"id":9007199254740993,"parentId":null,"name":1.50},{"id":123456789012345678901234567890,"parentId":9007199254740993,"name":true}]',
+     [("9007199254740993", None, "1.50"), ("123456789012345678901234567890", "9007199254740993", "true")]),
+    ("json_missing_keys", b'[{"id":"1","name":"a"},{"id":"2","parentId":"1"}]', [("1", None, "a"), ("2", "1", None)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "rows"), [pytest.param(c, r, id=n) for n, c, r in GOOD])
+def test_what_is_good_is_read_exactly(reads: Reader, content: bytes, rows: list[Any]) -> None:
+    got = reads(content)
+    assert got.rows == rows
+    assert got.findings == []
+    assert got.reading.records == len(rows)
+
+
+REFUSED: list[tuple[str, bytes, str, str, int | None]] = [
+    ("empty_file", b"", "empty_file", "no bytes", None),
+    ("whitespace_only", b"\n\n \n", "empty_file", "white space", None),
+    ("header_only", H, "empty_file", "no records", None),
+    ("header_no_newline", H.strip(), "empty_file", "no records", None),
+    ("empty_array", b"[]", "empty_file", "no records", None),
+    ("gzip_of_nothing", gzip.compress(b""), "empty_file", "nothing", None),
+    ("no_header", b"1,,a\n2,1,b\n", "missing_column", "looks like data", 1),
+    ("missing_parent_column", b"id,name\n1,a\n", "missing_column", "parentId", 1),
+    ("header_case", b"ID,PARENT_ID,name\n1,,a\n", "missing_column", "id, parentId", 1),
+    ("json_without_parents", b'[{"id":"1"}]', "missing_column", "parentId", 1),
+    ("dup_header", b"id,id,parentId\n1,2,\n", "duplicate_column", "twice", 1),
+    ("case_dup_header", b"id,ID,parentId\n1,2,\n", "duplicate_column", "case", 1),
+    ("too_many_columns", b"id,parentId," + b",".join(b"c%d" % i for i in range(100)) + b"\n", "too_many_columns", "at most 50", 1),
+    ("reserved_name", b"id,parentId,_row\n1,,a\n", "unknown_column", "keeps for itself", 1),
+    ("unterminated_quote", H + b'1,,a\n2,,"abc\n3,,d\n', "malformed_row", "line 3", 3),
+    ("huge_value", H + b"1,," + b"x" * 5000 + b"\n", "value_too_long", "line 2", 2),
+    ("latin1", H + b"1,,caf\xe9\n", "invalid_encoding", "0xE9", 2),
+    ("bad_utf8_late", H + b"1,,a\n" * 3000 + b"\xff\xfe,,x\n", "invalid_encoding", "Line 3002", 3002),
+    ("overlong_utf8", H + b"1,,\xc0\xaf\n", "invalid_encoding", "0xC0", 2),
+    ("surrogate_bytes", H + b"1,,\xed\xa0\x80\n", "invalid_encoding", "0xED", 2),
+    ("utf16be_no_bom", (H * 3).decode().encode("utf-16-be"), "invalid_encoding", "UTF-16", None),
+    ("utf32", H.decode().encode("utf-32"), "invalid_encoding", "UTF-32", None),
+    ("html", b"<!DOCTYPE html><html><body>Sign in</body></html>", "unreadable_file", "HTML", None),
+    ("pdf", b"%PDF-1.7\n%...", "unreadable_file", "PDF", None),
+    ("zip", b"PK\x03\x04" + b"\0" * 40, "unreadable_file", "ZIP", None),
+    ("parquet", b"PAR1....PAR1", "unreadable_file", "Parquet", None),
+    ("zstd", b"\x28\xb5\x2f\xfd....", "unreadable_file", "Zstandard", None),
+    ("program", b"\x7fELF" + bytes(range(200)), "unreadable_file", "program", None),
+    ("binary", bytes(range(32)) * 100, "unreadable_file", "binary", None),
+    ("gzip_truncated", gzip.compress(H + b"1,,a\n" * 100)[:-20], "unreadable_file", "ends in the middle", None),
+    ("gzip_cut_trailer", gzip.compress(H + b"1,,a\n")[:-4], "unreadable_file", "ends in the middle", None),
+    ("gzip_bad_crc", gzip.compress(H + b"1,,a\n")[:-8] + b"\0\0\0\0" + gzip.compress(H + b"1,,a\n")[-4:], "unreadable_file", "damaged", None),
+    ("gzip_in_gzip", gzip.compress(gzip.compress(H)), "unreadable_file", "once more", None),
+    ("gzip_bomb", gzip.compress(H + b"\n" * (3 << 20)), "unreadable_file", "200 times", None),
+    ("too_long_a_text", H + b"1,,a\n" * (1 << 20), "unreadable_file", "longer than", None),
+    ("json_truncated", b'[{"id":"1","parentId":null},', "unreadable_file", "ends in the middle", 1),
+    ("json_no_close", b'[{"id":"1","parentId":null}', "unreadable_file", "closing ]", 1),
+    ("ndjson_truncated", b'{"id":"1","parentId":null}\n{"id":"2","par', "unreadable_file", "line 2", 2),
+    ("trailing_comma", b'[{"id":"1","parentId":null},]', "unreadable_file", "not valid JSON", 1),
+    ("nan", b'[{"id":"1","parentId":null},\n{"id":NaN}]', "unreadable_file", "NaN", 2),
+    ("single_quotes", b"[{'id':'1'}]", "unreadable_file", "not valid JSON", 1),
+    ("wrapped", b'{"data":[{"id":"1"}]}', "unreadable_file", "'data'", 1),
+    ("something_after", b'[{"id":"1","parentId":null}] x', "unreadable_file", "follows", 1),
+    ("deep", b"[" * 100_000, "unreadable_file", "not valid JSON", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "code", "said", "line"), [pytest.param(*rest, id=name) for name, *rest in REFUSED])
+def test_what_cannot_be_read_is_refused_by_name(
+    reads: Reader, tmp_path: Path, content: bytes, code: str, said: str, line: int | None
+) -> None:
+    with pytest.raises(Unreadable) as caught:
+        reads(content)
+    assert caught.value.code == code
+    assert said in str(caught.value)
+    assert caught.value.line == line
+    assert [path.name for path in tmp_path.iterdir()] == ["source"], "nothing is left behind"
+
+
+FAULTY: list[tuple[str, bytes, list[tuple[str, int, int]], int]] = [
+    ("ragged_short", H + b"1,,a\n2,1\n3,1,c\n", [("malformed_row", 2, 3)], 2),
+    ("ragged_long", H + b"1,,a\n2,1,b,EXTRA\n3,1,c\n", [("malformed_row", 2, 3)], 2),
+    ("after_the_quote", H + b'1,,"a\\"b"\n2,,b\n', [("malformed_row", 1, 2)], 1),
+    ("nul_in_value", H + b"1,,a\x00b\n", [("invalid_character", 1, 2)], 1),
+    ("space_around_id", H + b"1,,a\n 2,1,b\n3,1 ,c\n", [("invalid_character", 2, 3), ("invalid_character", 3, 4)], 3),
+    ("zero_width", H + "1,,a\n2\u200b,1,b\n".encode(), [("invalid_character", 2, 3)], 2),
+    ("rtl_override", H + "1\u202e2,,a\n".encode(), [("invalid_character", 1, 2)], 1),
+    ("id_too_long", H + b"x" * 800 + b"y" * 0 + b",,a\n", [], 1),
+    ("after_line_breaks", H + b'1,,"a\n\n\nb"\n2,1\n', [("malformed_row", 2, 6)], 1),
+    ("not_a_record", b'[1,{"id":"1","parentId":null,"name":"a"},[],null]', [("malformed_row", 1, 1), ("malformed_row", 3, 1), ("malformed_row", 4, 1)], 1),
+    ("wrong_ids", b'[{"id":true,"parentId":null,"name":"a"},\n{"id":{"a":1},"parentId":null},\n{"id":1.5,"parentId":[1]}]',
+     [("invalid_type", 1, 1), ("invalid_type", 2, 2), ("invalid_type", 3, 3), ("invalid_type", 3, 3)], 3),
+    ("key_twice", b'[{"id":"1","id":"2","parentId":null,"name":"a"}]', [("malformed_row", 1, 1)], 1),
+    ("lone_surrogate", b'[{"id":"1","parentId":null,"name":"\\ud800"}]', [("invalid_character", 1, 1)], 1),
+    ("escaped_nul", b'[{"id":"1","parentId":null,"name":"a\\u0000"}]', [("invalid_character", 1, 1)], 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "found", "rows"), [pytest.param(*rest, id=name) for name, *rest in FAULTY])
+def test_a_faulty_row_is_named_and_the_others_are_read(reads: Reader, content: bytes, found: list[Any], rows: int) -> None:
+    got = reads(content)
+    assert [finding[:3] for finding in got.findings] == found
+    assert len(got.rows) == rows
+
+
+def test_columns_the_dataset_does_not_have_are_named_once(reads: Reader) -> None:
+    got = reads(b"id,parentId,name,kind,colour\nFR,,France,Country,blue\nDE,,Germany,Country,red\n", dataset=PLACES)
+    assert [finding[0] for finding in got.findings] == ["unknown_column"]
+    assert "colour" in got.findings[0][3]
+
+
+def test_a_header_that_is_nearly_right_is_guessed(reads: Reader) -> None:
+    with pytest.raises(Unreadable) as caught:
+        reads(b"id,parent_id,name\n1,,a\n")
+    assert "'parent_id'" in caught.value.hint
+
+
+def test_lines_are_physical_lines(reads: Reader) -> None:
+    got = reads(H + b'1,,"a\nb"\n2,1,c\n3,1,"d\r\ne\nf"\n4,1,g\n')
+    assert got.lines == [(1, 2), (2, 4), (3, 5), (4, 8)]
+
+
+# --- Against another reader ---
+
+
+def random_csv(chance: random.Random) -> bytes:
+    pieces = ["a", "b c", "é", "", '"', '""', ",", "\n", "\r\n", "x" * 40, "'", "\\", ";", " "]
+
+    def field() -> str:
+        text = "".join(chance.choice(pieces) for _ in range(chance.randrange(4)))
+        return '"' + text.replace('"', '""') + '"' if chance.random() < 0.85 else text
+
+    end = chance.choice(["\n", "\r\n"])
+    rows = [",".join([f"r{n}", "", field()]) for n in range(chance.randrange(1, 30))]
+    if chance.random() < 0.2:
+        rows.insert(chance.randrange(len(rows)), "")
+    padding = "p," + "," + "y" * chance.randrange(60)
+    return ("id,parentId,name" + end + padding + end + end.join(rows) + (end if chance.random() < 0.7 else "")).encode()
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_we_read_what_pythons_own_reader_reads_or_both_refuse(reads: Reader, seed: int) -> None:
+    content = random_csv(random.Random(seed))
+    try:
+        expected = [row for row in csv.reader(io.StringIO(content.decode(), newline=""), strict=True) if row][1:]
+    except csv.Error:
+        expected = None
+    limits = Limits(chunk_bytes=64)
+    try:
+        got = reads(content, limits=limits)
+    except Unreadable:
+        assert expected is None
+        return
+    faulty = {finding[1] for finding in got.findings if finding[0] == "malformed_row"}
+    if expected is None:
+        assert faulty
+        return
+    wanted = [tuple(value or None for value in row) for n, row in enumerate(expected, 1) if n not in faulty]
+    assert got.rows == wanted
+    assert faulty == {n for n, row in enumerate(expected, 1) if len(row) != 3}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_scan_counts_the_same_however_the_text_is_cut(seed: int) -> None:
+    chance = random.Random(seed)
+    content = random_csv(chance)
+    whole, pieces = Scan(), Scan()
+    whole.feed(content)
+    at = 0
+    while at < len(content):
+        step = chance.randrange(1, 9)
+        pieces.feed(content[at : at + step])
+        at += step
+    whole.finish()
+    pieces.finish()
+    for name in ("records", "lines", "quotes", "returned", "loose_returns", "longest_bytes", "anchors"):
+        assert getattr(whole, name) == getattr(pieces, name), name
+
+
+@pytest.mark.parametrize("chunk", [64, 1000, 1 << 20])
+def test_json_is_the_same_however_the_text_is_cut(reads: Reader, chunk: int) -> None:
+    records = [{"id": str(n), "parentId": str(n // 2) if n else None, "name": f"é{n}" * (n % 9)} for n in range(400)]
+    for text in (json.dumps(records), "\n".join(map(json.dumps, records)), json.dumps(records, ensure_ascii=False, indent=2)):
+        got = reads(gzip.compress(text.encode()), limits=Limits(chunk_bytes=chunk))
+        assert got.rows == [(r["id"], r["parentId"], r["name"] if r["name"] is not None else None) for r in records]
+
+
+def test_a_flipped_bit_in_a_gzip_file_is_never_read_over(reads: Reader) -> None:
+    good, chance = gzip.compress(H + b"".join(b"%d,,name %d\n" % (n, n) for n in range(200))), random.Random(5)
+    rows = reads(good).rows
+    for _ in range(60):
+        data = bytearray(good)
+        place = chance.randrange(10, len(data))
+        data[place] ^= 1 << chance.randrange(8)
+        try:
+            got = reads(bytes(data))
+        except (Unreadable, zlib.error):
+            continue
+        assert got.rows == rows

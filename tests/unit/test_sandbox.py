@@ -1,0 +1,134 @@
+"""The sandbox: what runs in it cannot harm the worker, and says clearly how it ended."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import threading
+import time
+
+import psutil
+import pytest
+
+from pipeline import sandbox
+from pipeline.errors import Crashed, Unreadable
+
+MIB = 1 << 20
+
+
+def double(number: int) -> int:
+    return number * 2
+
+
+def refuse() -> None:
+    raise Unreadable("not a table", code="empty_file", hint="fill it", line=7)
+
+
+def stumble() -> None:
+    raise KeyError("colour")
+
+
+def devour(size: int) -> int:
+    return len(bytearray(size))
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def leave() -> None:
+    os._exit(3)
+
+
+def environment() -> dict[str, str]:
+    return dict(os.environ)
+
+
+def limits() -> tuple[int, int]:
+    return resource.getrlimit(resource.RLIMIT_CORE)[0], resource.getrlimit(resource.RLIMIT_CPU)[0]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm() -> None:
+    sandbox.warm()
+
+
+def test_a_result_comes_back() -> None:
+    assert sandbox.run(double, 21, memory_bytes=512 * MIB, seconds=20.0) == 42
+
+
+def test_our_own_errors_come_back_as_themselves() -> None:
+    with pytest.raises(Unreadable, match="not a table") as caught:
+        sandbox.run(refuse, memory_bytes=512 * MIB, seconds=20.0)
+    assert (caught.value.code, caught.value.hint, caught.value.line) == ("empty_file", "fill it", 7)
+
+
+def test_other_errors_come_back_with_their_traceback() -> None:
+    with pytest.raises(RuntimeError, match=r"in stumble(.|\n)*KeyError: 'colour'"):
+        sandbox.run(stumble, memory_bytes=512 * MIB, seconds=20.0)
+
+
+def test_memory_is_limited() -> None:
+    assert sandbox.run(devour, 100 * MIB, memory_bytes=512 * MIB, seconds=20.0) == 100 * MIB
+    with pytest.raises(Crashed, match="memory"):
+        sandbox.run(devour, 1024 * MIB, memory_bytes=512 * MIB, seconds=20.0)
+
+
+def test_time_is_limited() -> None:
+    began = time.monotonic()
+    with pytest.raises(Crashed, match="more than 1 seconds"):
+        sandbox.run(spin, memory_bytes=512 * MIB, seconds=1.0)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(("end", "said"), [(die, "SIGSEGV"), (leave, "exit code 3")])
+def test_a_child_that_dies_is_an_error_and_not_a_hang(end: object, said: str) -> None:
+    with pytest.raises(Crashed, match=said):
+        sandbox.run(end, memory_bytes=512 * MIB, seconds=20.0)  # type: ignore[arg-type]
+
+
+def test_a_heartbeat_that_raises_ends_the_child() -> None:
+    children: list[psutil.Process] = []
+
+    def beat() -> None:
+        server = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+        children.extend(p for p in server if p.cpu_percent(0.05) > 50)
+        if children:
+            raise InterruptedError("canceled")
+
+    with pytest.raises(InterruptedError, match="canceled"):
+        sandbox.run(spin, memory_bytes=512 * MIB, seconds=20.0, heartbeat=beat, beat_seconds=0.1)
+    psutil.wait_procs(children, timeout=5)
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+
+
+def test_the_child_inherits_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "BULKHEAD_SECRET_KEY", "TEMPORAL_API_KEY"):
+        monkeypatch.setenv(name, "hidden")
+    seen = sandbox.run(environment, memory_bytes=512 * MIB, seconds=20.0)
+    assert "hidden" not in seen.values()
+    assert os.environ["DATABASE_URL"] == "hidden", "ours is as it was"
+
+
+def test_the_child_leaves_no_core_and_has_so_much_processor_time() -> None:
+    assert sandbox.run(limits, memory_bytes=512 * MIB, seconds=20.0) == (0, 41)
+
+
+def test_several_threads_may_run_children_at_once() -> None:
+    results: list[int] = []
+
+    def work(number: int) -> None:
+        results.append(sandbox.run(double, number, memory_bytes=512 * MIB, seconds=20.0))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [number * 2 for number in range(8)]
