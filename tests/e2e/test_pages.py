@@ -184,7 +184,8 @@ def test_a_report_has_its_looks_and_runs_nothing(sign_in: Open, server: Any, edg
     docs = f"reports/{import_id}/docs"
     page = (
         "<title>mild</title><link rel=stylesheet href=static/looks.css><style>p {margin: 7px}</style>"
-        f"<p>words</p><script>document.title = 'pwned'</script>{EVIL}<form action=/sign-out method=post><button>x</button></form>"
+        f"<p>words</p><script>document.title = 'pwned'</script>{EVIL}"
+        "<form action=/sign-out method=post><button>x</button></form>"
     )
     store.put_bytes(f"{docs}/index.html", page.encode())
     store.put_bytes(f"{docs}/static/looks.css", b"p { color: rgb(1, 2, 3) }")
