@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -87,9 +87,7 @@ def reconcile(as_json: AsJson = False) -> None:
     from pipeline.settings import load_settings
     from pipeline.terminal import print_json, print_line, working
 
-    settings = load_settings()
-    orchestrator = Orchestrator.of(settings)
-    with working("Looking through incoming/ ..."):
+    with closing(Orchestrator.of(load_settings())) as orchestrator, working("Looking through incoming/ ..."):
         found = orchestrator.reconcile()
     if as_json:
         print_json(asdict(found))

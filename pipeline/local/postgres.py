@@ -36,6 +36,9 @@ def postgres(home: Home) -> Component:
     port, password = home.port("postgres", 5432), home.secret("postgres")
     user = _another_user() if os.geteuid() == 0 else None
     folder = home.path / "postgres"
+    if user is not None:
+        for path in (folder, _binary("postgres")):
+            _let_through(path)
     if not (folder / "PG_VERSION").exists():
         _make_cluster(folder, password, user)
     settings = [piece for name, value in _SETTINGS.items() for piece in ("-c", f"{name}={value}")]
@@ -77,8 +80,6 @@ def _make_cluster(folder: Path, password: str, user: int | None) -> None:
         if user is not None:
             for path in (folder, secret):
                 os.chown(path, user, user)
-            for path in (folder, _binary("postgres")):
-                _let_through(path)
         subprocess.run(
             [
                 str(_binary("initdb")),

@@ -142,8 +142,9 @@ class Stack:
     def stop(self) -> None:
         """End every process and let go of the home; the data stay."""
         self._supervisor.stop()
-        self._left_for_others.unlink(missing_ok=True)
-        self.home.unlock()
+        if self.home.is_ours:  # else another stack is at work on it, and the file is that one's
+            self._left_for_others.unlink(missing_ok=True)
+            self.home.unlock()
 
     @property
     def processes(self) -> dict[str, Process]:

@@ -42,6 +42,11 @@ class Home:
                 f"Another stack is running on {self.path}. Stop it first, or set BULKHEAD_HOME to another folder."
             ) from error
 
+    @property
+    def is_ours(self) -> bool:
+        """We hold the lock."""
+        return self._lock is not None
+
     def unlock(self) -> None:
         """Let another stack use this home."""
         if self._lock is not None:

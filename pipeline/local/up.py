@@ -33,9 +33,11 @@ def run(home: Path, *, port: int | None, say: Say) -> None:
     stack = local_stack(home, port=port, say=say)
     try:
         stack.start()
-        say(f"\n  Bulkhead is at  {stack.environment['BULKHEAD_URL']}")
-        say(f"  sign in         {sign_in_url(stack)}  (works once)")
-        say(f"  its state is in {stack.home.path}; Ctrl-C stops it\n")
+        say(
+            f"\n  Bulkhead is at  {stack.environment['BULKHEAD_URL']}"
+            f"\n  sign in         {sign_in_url(stack)}  (works once)"
+            f"\n  its state is in {stack.home.path}; Ctrl-C stops it\n"
+        )
         stack.wait()
     except KeyboardInterrupt:
         say("Stopping ...")

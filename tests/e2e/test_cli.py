@@ -266,7 +266,7 @@ def test_keys(house: House) -> None:
     house.run("upload", ROOT / "pyproject.toml", code=1, BULKHEAD_API_KEY=text)
     house.run("key", "revoke", key["id"])
     assert "BULKHEAD_API_KEY" in house.run("list", code=1, BULKHEAD_API_KEY=text).stderr
-    house.run("key", "revoke", key["id"], code=1)
+    house.run("key", "revoke", "01920000-0000-7000-8000-000000000000", code=1)
 
 
 def test_reconcile(house: House) -> None:
