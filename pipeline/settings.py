@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     port: int | None = Field(default=None, validation_alias=_named("BULKHEAD_PORT"))
     api_key: str = Field(default="", validation_alias=_named("BULKHEAD_API_KEY"))
     secret_key: str = Field(default="", validation_alias=_named("BULKHEAD_SECRET_KEY"))
+    bind: str = Field(default="127.0.0.1", validation_alias=_named("BULKHEAD_BIND"))
     relay_port: int = Field(default=8766, validation_alias=_named("BULKHEAD_RELAY_PORT"))
     relay_token: str = Field(default="", validation_alias=_named("BULKHEAD_RELAY_TOKEN"))
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 8 * MIB
 """Size of one multipart chunk. S3 allows 10,000 of them, which makes 78 GiB; the upload limit lies below that."""
 
+CHUNKS_HELD = 4
+"""Chunks of one upload that may be in memory at once, beside the one being read."""
+
 RANGE_BYTES = 32 * MIB
 """Downloads go by ranges: one GET of a whole gigabyte makes SeaweedFS hold it in memory, and cannot be resumed."""
 
@@ -129,6 +132,7 @@ class Store:
             max_concurrency=2,
             max_io_queue=4,
         )
+        config.max_in_memory_upload_chunks = CHUNKS_HELD  # boto3 holds ten unless told otherwise
         with _unreachable():
             self._s3.upload_fileobj(
                 cast("IO[bytes]", counted),

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from alembic import command
 from alembic.config import Config
 from psycopg.sql import SQL, Identifier
@@ -131,6 +129,9 @@ def ancestors(engine: Engine, dataset: Dataset, parents: Path, to: Path, *, beat
     Those of the parents that the warehouse has are among them; how many edges there are is returned. In constant
     memory here; PostgreSQL walks up level by level along the primary key.
     """
+    import pyarrow as pa  # 40 MiB that the web app, which never comes here, does without
+    import pyarrow.parquet as pq
+
     schema = pa.schema([("id", pa.string()), ("parentId", pa.string())])
     count = 0
     with engine.connect() as connection, pq.ParquetWriter(to, schema) as writer:

@@ -11,7 +11,7 @@ from pipeline.settings import load_settings
 _settings = load_settings()
 _address = urlsplit(_settings.url)
 
-bind = f"127.0.0.1:{_settings.port or _address.port or 8765}"
+bind = f"{_settings.bind}:{_settings.port or _address.port or 8765}"
 worker_class = "gthread"
 workers = 2
 threads = 8

@@ -119,17 +119,21 @@ def web() -> None:
 
 @app.command(rich_help_panel="Operation")
 def migrate() -> None:
-    """Bring the database up to date: the ledger, the datasets' tables, the marts. Safe to repeat.
+    """Bring the database up to date: the ledger, the datasets' tables, the marts; make the bucket. Safe to repeat.
 
     Example: `bulkhead migrate`
     """
     from pipeline.settings import load_settings
+    from pipeline.store import Store
     from pipeline.terminal import print_line
     from pipeline.warehouse import migrate
 
     settings = load_settings()
     for line in migrate(_needed(settings.database_url), root=settings.datasets_root):
         print_line(line)
+    if settings.s3_endpoint:  # in AWS the bucket is made with its notification, not by us
+        Store.of(settings).ensure_bucket()
+        print_line(f"bucket {settings.bucket}")
 
 
 # --- keys ---

@@ -142,8 +142,8 @@ class Deliveries:
 # --- The server that SeaweedFS posts to ---
 
 
-def make_server(port: int, token: str, deliveries: Deliveries) -> ThreadingHTTPServer:
-    """A server on 127.0.0.1 that takes ``POST /filer`` with the bearer token, and answers ``GET /healthz``."""
+def make_server(port: int, token: str, deliveries: Deliveries, *, bind: str = HOST) -> ThreadingHTTPServer:
+    """A server that takes ``POST /filer`` with the bearer token, and answers ``GET /healthz``."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -171,7 +171,7 @@ def make_server(port: int, token: str, deliveries: Deliveries) -> ThreadingHTTPS
         def log_message(self, format: str, *args: object) -> None:
             """One line per post would drown the others."""
 
-    return ThreadingHTTPServer((HOST, port), Handler)
+    return ThreadingHTTPServer((bind, port), Handler)
 
 
 def main() -> None:
@@ -180,7 +180,7 @@ def main() -> None:
     logs.configure(settings.log_format)
     handle: Handle = importlib.import_module("lambda.handler").handle
     deliveries = Deliveries(settings.home / "relay", handle)
-    server = make_server(settings.relay_port, settings.relay_token, deliveries)
+    server = make_server(settings.relay_port, settings.relay_token, deliveries, bind=settings.bind)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever(poll_interval=0.1)
 

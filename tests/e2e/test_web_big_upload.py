@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -59,7 +60,7 @@ class Watch:
         while not self._over.wait(0.2):
             self.peak = max(self.peak, self._now())
             for process in self._all():
-                self.files |= {f.path for f in process.open_files() if f.mode != "r" and os.path.getsize(f.path) > MIB}
+                self.files |= {f.path for f in process.open_files() if f.mode != "r" and Path(f.path).stat().st_size > MIB}
 
     def __enter__(self) -> Watch:
         self._thread.start()

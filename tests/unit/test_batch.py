@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - SQL in one piece
 """Cutting: parents first in the tree that results, batches of 100 to 200, the same bytes every time."""
 
 from __future__ import annotations

@@ -1,0 +1,62 @@
+"""What the repository promises about itself."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
+    return [ROOT / name for name in listed if name]
+
+
+def test_every_setting_is_documented_and_nothing_else() -> None:
+    documented = set(re.findall(r"^([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    known = [field.validation_alias.choices for field in Settings.model_fields.values()]  # type: ignore[union-attr]
+    assert all(documented & set(names) for names in known), "a setting lacks its line in .env.example"
+    assert documented <= {name for names in known for name in names}
+
+
+def test_the_defaults_in_the_example_are_the_real_ones() -> None:
+    for name, value in re.findall(r"^(BULKHEAD_[A-Z_]+)=(\d+)$", (ROOT / ".env.example").read_text(), re.MULTILINE):
+        field = next(f for f in Settings.model_fields.values() if name in f.validation_alias.choices)  # type: ignore[union-attr, operator]
+        assert field.default == int(value), name
+
+
+def test_requirements_are_pinned_with_hashes_and_name_no_host() -> None:
+    for file in ROOT.glob("requirements*.txt"):
+        text = file.read_text()
+        assert "://" not in text, file.name
+        pins = re.findall(r"^[A-Za-z0-9_.-]+(?:\[[^]]+\])?==\S+", text, re.MULTILINE)
+        assert pins, file.name
+        assert text.count("--hash=sha256:") >= len(pins), file.name
+
+
+def test_no_file_speaks_of_the_machine_it_was_written_on() -> None:
+    paths = re.compile(rb"(^|[^A-Za-z0-9_.])/(work|root|home/[a-z]+)/")
+    for file in tracked():
+        if file.is_file() and file.suffix not in (".png", ".svg"):
+            assert not paths.search(file.read_bytes()), file.relative_to(ROOT)
+
+
+def test_the_compose_file_is_valid() -> None:
+    compose = Path(sys.executable).with_name("docker-compose")
+    done = subprocess.run(
+        [compose, "-f", "docker-compose.yml", "config", "--quiet"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("document", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda p: p.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text()):
+        assert (document.parent / target).exists(), f"{document.name} points to {target}"
