@@ -1,0 +1,186 @@
+"""How things look: names, numbers, phases, answers, paths."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from pipeline.contracts import State
+from pipeline.ledger import Import
+from pipeline.settings import Settings
+from web import create_app, session_secret, show
+from web.answers import as_download, as_json, as_text
+from web.findings import _csv_cell
+from web.paths import EncodedSlashes
+from web.problems import KINDS, Problem
+from web.uploads import label_of, safe_name
+
+NOW = datetime(2026, 11, 24, 5, 3, 36, tzinfo=UTC)
+ONE = Import(
+    id=str(uuid.uuid4()), dataset="places", state=State.QUEUED, filename="a.csv", size_bytes=0, sha256="", bucket="b",
+    key="k", etag="", records_total=5, records_valid=5, records_invalid=0, inserted=0, updated=0, unchanged=0, failed=1,
+    unprocessed=0, parts_total=0, parts_done=0, findings_errors=1, findings_warnings=0, findings_by_code={}, reason="why",
+    created_by=None, created_at=NOW, started_at=None, finished_at=None, queue_position=0,
+)  # fmt: skip
+
+
+def test_numbers_sizes_and_times() -> None:
+    assert show.number(1234567) == "1,234,567"
+    sizes = {0: "0 bytes", 999: "999 bytes", 1000: "1.0 kB", 18_220: "18.2 kB", 412_337: "412 kB", 2_147_483_648: "2.1 GB"}
+    assert {size: show.size(size) for size in sizes} == sizes
+    assert show.size(5 * 10**12) == "5.0 TB"
+    assert show.moment(NOW.astimezone()) == "24 Nov 2026, 05:03:36 UTC"
+    assert show.moment(None) == "–"
+    for seconds, words in ((0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 1 s"), (7325, "2 h 2 min")):
+        assert show.duration(replace(ONE, started_at=NOW, finished_at=NOW + timedelta(seconds=seconds))) == words
+    assert show.duration(ONE) == "–"
+
+
+def test_words() -> None:
+    assert show.words("circular_reference") == "Circular reference"
+    assert show.path(["a", "b"]) == show.path(["a", "b", "a"]) == "a → b → a"
+    assert show.path(["a"]) == "a → a"
+    assert show.cell("x" * 5000) == "x" * 2048 + "…"
+    assert (show.cell(None), show.cell(True), show.cell({"a": [1]})) == ("", "true", '{"a":[1]}')
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_has_a_verdict_a_mood_and_phases(state: State) -> None:
+    one = replace(ONE, state=state)
+    assert show.verdict(one).endswith(".")
+    assert show.mood(state) in ("good", "mixed", "bad", "idle", "busy")
+    phases = show.phases(one, {str(state), "queued"})
+    assert len(phases) == 5
+    statuses = {phase["status"] for phase in phases}
+    assert ("now" in statuses) is (not state.is_final)
+    assert (statuses == {"done"}) is (state in (State.SUCCEEDED, State.PARTIALLY_SUCCEEDED))
+
+
+def test_phases_end_where_the_import_did() -> None:
+    rejected = show.phases(replace(ONE, state=State.REJECTED), {"awaiting_upload", "queued", "validating", "rejected"})
+    assert [phase["status"] for phase in rejected] == ["done", "done", "stopped", "ahead", "ahead"]
+
+
+# --- names ---
+
+
+@given(st.text(max_size=400))
+def test_any_name_becomes_a_harmless_one(name: str) -> None:
+    label = label_of(name)
+    assert 0 < len(label) <= 255
+    assert not set(label) & set("/\\\r\n\0\t")
+    safe = safe_name(label)
+    assert 0 < len(safe) <= 100
+    assert set(safe) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+    assert safe[0] not in ".-"
+
+
+# --- answers ---
+
+
+def test_json_of_any_value(client: Any) -> None:
+    values = {"d": Decimal("1.50"), "i": Decimal("3"), "b": b"\xff", "nan": float("nan"), "big": 2**70, "u": uuid.UUID(int=1)}
+    document = orjson.loads(as_json({**values, "t": NOW, "list": [(1, None)]}).data)
+    assert document == {
+        **{"d": 1.5, "i": 3, "b": "\\xff", "nan": "nan", "big": str(2**70), "u": str(uuid.UUID(int=1))},
+        **{"t": "2026-11-24T05:03:36+00:00", "list": [[1, None]]},
+    }
+    assert as_text([1, "x"]) == '[1,"x"]'
+
+
+def test_a_download_cannot_break_out_of_its_header() -> None:
+    header = as_download([], 'a"; filename=evil.exe\r\nX: y', "text/csv").headers["Content-Disposition"]
+    assert header == 'attachment; filename="a___filename_evil.exe__X__y"'
+
+
+@pytest.mark.parametrize("value", ["=1+1", "+x", "-x", "@x", " =1", "\tx", "\r=x", "\xa0=x", "a\n", "＝x"])
+def test_formulas_in_files_are_defused(value: str) -> None:
+    dangerous = value != "a\n"
+    assert _csv_cell("value", value) == ("'" + value if dangerous else value)
+
+
+def test_numbers_and_plain_words_stay() -> None:
+    for value in ("-5", "+3.5", "a=b", "", "x@y", 7, None):
+        assert _csv_cell("value", value) == value
+
+
+# --- problems ---
+
+
+def test_every_kind_of_problem_says_what_to_do() -> None:
+    for code, kind in KINDS.items():
+        assert code == code.lower()
+        assert 400 <= kind.status < 600
+        assert kind.mend.endswith(".")
+        assert len(str(Problem(code).detail)) > 20
+    assert Problem("busy").headers["Retry-After"]
+
+
+# --- paths ---
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        ("/a/b", "/a/b"),
+        ("/a%2Fb/c", "/a\0b/c"),
+        ("/a%2fb?x=%2F", "/a\0b"),
+        ("/%C3%BC%2F", "/ü\0"),
+        ("http://host/a%2Fb", "/as it was"),
+        ("", "/as it was"),
+    ],
+)
+def test_encoded_slashes_stay_apart(raw: str, path: str) -> None:
+    seen: dict[str, Any] = {}
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.update(environ)
+        start_response("200 OK", [])
+        return []
+
+    plain = path if "\0" not in path and raw else "/as it was"
+    environ = EnvironBuilder(path=plain).get_environ()
+    environ["RAW_URI"] = environ["REQUEST_URI"] = raw
+    run_wsgi_app(EncodedSlashes(app), environ)
+    assert seen["PATH_INFO"].encode("latin-1").decode() == path
+
+
+# --- the app ---
+
+
+@pytest.fixture
+def client() -> Any:
+    app: Flask = create_app(
+        Settings(database_url="postgresql://x@127.0.0.1:9/x", secret_key="x", s3_endpoint="http://127.0.0.1:9")
+    )
+    with app.test_request_context():
+        yield app.test_client()
+
+
+def test_without_a_database_it_lives_and_says_so(client: Any) -> None:
+    assert client.get("/healthz").status_code == 200
+    answer = client.get("/v1/imports", headers={"Authorization": f"Bearer bk_{'0' * 32}_{'0' * 48}"})
+    assert (answer.status_code, answer.json["code"]) == (503, "unreachable")
+    assert answer.headers["Retry-After"]
+    assert "127.0.0.1" not in answer.text
+
+
+def test_the_session_secret_is_made_once(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    first = session_secret(Settings(home=home))
+    assert len(first) == 64
+    assert session_secret(Settings(home=home)) == first
+    assert [file.name for file in home.iterdir()] == ["session-secret"]
+    assert (home / "session-secret").stat().st_mode & 0o777 == 0o600
+    assert session_secret(Settings(home=home, secret_key="given")) == "given"
