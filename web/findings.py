@@ -26,7 +26,7 @@ Finding = dict[str, Any]
 
 BATCH_ROWS = 2000
 RANGE_BYTES = 4 << 20
-LOOKED_AT_MAX = 200_000
+LOOKED_AT_MAX = 2_000_000
 """How far the overview looks for the first findings of each code."""
 
 FIELDS = ("code", "severity", "message", "row", "id", "line", "column", "value", "hint", "related", "cycle")
@@ -49,9 +49,17 @@ class Wanted:
         """No finding is left out."""
         return self.code is None and self.severity is None
 
-    def takes(self, finding: Finding) -> bool:
-        """This finding is wanted."""
-        return self.code in (None, finding["code"]) and self.severity in (None, finding["severity"])
+    def rows_of(self, batch: pa.RecordBatch) -> list[int]:
+        """The numbers of the wanted rows of a batch, from 0. Arrow looks; a row that is not wanted costs next to nothing."""
+        import pyarrow.compute as pc
+
+        if self.everything:
+            return [*range(batch.num_rows)]
+        given = {"code": self.code, "severity": self.severity}
+        masks = [pc.equal(batch.column(name), value) for name, value in given.items() if value is not None]
+        both = masks[0] if len(masks) == 1 else pc.and_(*masks)
+        rows: list[int] = pc.indices_nonzero(both).to_pylist()
+        return rows
 
 
 def findings_key(import_id: str, file_format: str) -> str:
@@ -80,15 +88,13 @@ class FindingsFile:
         if wanted.everything:
             return self.total
         batches = self._file.iter_batches(batch_size=BATCH_ROWS, columns=["code", "severity"])
-        return sum(wanted.takes(finding) for batch in batches for finding in batch.to_pylist())
+        return sum(len(wanted.rows_of(batch)) for batch in batches)
 
     def page(self, wanted: Wanted, *, after: int, limit: int) -> tuple[list[Finding], int | None]:
         """Wanted findings behind the first ``after`` of the file, and where the next page begins, if there is one."""
         items: list[Finding] = []
         last = after
-        for at, finding in self._numbered(after):
-            if not wanted.takes(finding):
-                continue
+        for at, finding in self._wanted(wanted, after):
             if len(items) == limit:
                 return items, last
             items.append(finding)
@@ -98,14 +104,15 @@ class FindingsFile:
     def first_of_each(self, codes: dict[str, int], count: int) -> dict[str, list[Finding]]:
         """The first ``count`` findings of each code; ``codes`` says how many there are of each."""
         found: dict[str, list[Finding]] = {code: [] for code in codes}
-        missing = sum(min(count, there) for there in codes.values())
-        for at, finding in self._numbered(0):
-            if not missing or at > LOOKED_AT_MAX:
+        looked_at = 0
+        for batch in self._file.iter_batches(batch_size=BATCH_ROWS):
+            missing = {code: min(count, there) - len(found[code]) for code, there in codes.items()}
+            for code, wanting in missing.items():
+                if wanting:
+                    found[code] += _findings(batch, Wanted(code).rows_of(batch)[:wanting])
+            looked_at += batch.num_rows
+            if not any(missing.values()) or looked_at > LOOKED_AT_MAX:
                 break
-            firsts = found.setdefault(finding["code"], [])
-            if len(firsts) < count:
-                firsts.append(finding)
-                missing -= 1
         return found
 
     def as_csv(self, wanted: Wanted) -> Iterator[bytes]:
@@ -113,44 +120,39 @@ class FindingsFile:
         line = io.StringIO()
         writer = csv.writer(line, lineterminator="\n")
         writer.writerow(_CSV_FIELDS)
-        for _, finding in self._numbered(0):
-            if wanted.takes(finding):
-                writer.writerow([_csv_cell(name, finding[name]) for name in _CSV_FIELDS])
-                if line.tell() > 64 << 10:
-                    yield _taken(line)
+        for _, finding in self._wanted(wanted):
+            writer.writerow([_csv_cell(name, finding[name]) for name in _CSV_FIELDS])
+            if line.tell() > 64 << 10:
+                yield _taken(line)
         yield _taken(line)
 
     def as_json(self, wanted: Wanted) -> Iterator[bytes]:
         """Wanted findings as one JSON array."""
         yield b"["
         separator = b"\n"
-        for _, finding in self._numbered(0):
-            if wanted.takes(finding):
-                yield separator + orjson.dumps(finding)
-                separator = b",\n"
+        for _, finding in self._wanted(wanted):
+            yield separator + orjson.dumps(finding)
+            separator = b",\n"
         yield b"\n]\n"
 
     def as_parquet(self, wanted: Wanted) -> Iterator[bytes]:
         """Wanted findings as Parquet."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        sink = io.BytesIO()
+        sink = _Sink()
         with pq.ParquetWriter(sink, self._file.schema_arrow) as writer:
             for batch in self._file.iter_batches(batch_size=BATCH_ROWS):
-                takes = pa.array([wanted.takes(finding) for finding in batch.select(["code", "severity"]).to_pylist()])
-                writer.write_batch(batch.filter(takes))
-                yield sink.getvalue()
-                sink.seek(0)
-                sink.truncate()
-        yield sink.getvalue()
+                writer.write_batch(_taken_rows(batch, wanted.rows_of(batch)))
+                yield sink.taken()
+        yield sink.taken()
 
-    def _numbered(self, after: int) -> Iterator[tuple[int, Finding]]:
-        """Findings behind the first ``after``, each with its number in the file; row groups are skipped unread."""
-        groups, at = self._groups_behind(after)
+    def _wanted(self, wanted: Wanted, after: int = 0) -> Iterator[tuple[int, Finding]]:
+        """Wanted findings behind the first ``after``, each with its number in the file; row groups are skipped unread."""
+        groups, start = self._groups_behind(after)
         for batch in self._file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups):
-            yield from self._of_batch(batch, at, after)
-            at += batch.num_rows
+            rows = [row for row in wanted.rows_of(batch) if start + row >= after]
+            yield from ((start + row + 1, finding) for row, finding in zip(rows, _findings(batch, rows), strict=True))
+            start += batch.num_rows
 
     def _groups_behind(self, after: int) -> tuple[list[int], int]:
         """The row groups that reach beyond ``after``, and the number of rows before the first of them."""
@@ -162,11 +164,17 @@ class FindingsFile:
             start += rows
         return [], start
 
-    @staticmethod
-    def _of_batch(batch: pa.RecordBatch, start: int, after: int) -> Iterator[tuple[int, Finding]]:
-        skip = max(0, after - start)
-        for at, finding in enumerate(batch.slice(skip).to_pylist(), start=start + skip + 1):
-            yield at, {name: finding.get(name) for name in FIELDS}
+
+def _findings(batch: pa.RecordBatch, rows: list[int]) -> list[Finding]:
+    """Rows of a batch as findings, with every field, whatever else the file holds."""
+    return [{name: row.get(name) for name in FIELDS} for row in _taken_rows(batch, rows).to_pylist()]
+
+
+def _taken_rows(batch: pa.RecordBatch, rows: list[int]) -> pa.RecordBatch:
+    """Only these rows of a batch, perhaps none."""
+    import pyarrow as pa
+
+    return batch.take(pa.array(rows, pa.int64()))
 
 
 class _Ranges(io.RawIOBase):
@@ -200,6 +208,32 @@ class _Ranges(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+class _Sink(io.RawIOBase):
+    """A file that is handed on while it is being written; it knows how long it is without keeping it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces: list[bytes] = []
+        self._at = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def write(self, data: Any, /) -> int:
+        piece = bytes(data)
+        self._pieces.append(piece)
+        self._at += len(piece)
+        return len(piece)
+
+    def taken(self) -> bytes:
+        """What was written since the last time."""
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
 
 
 def _csv_cell(name: str, value: Any) -> Any:
