@@ -105,7 +105,7 @@ def test_records(api: Any, settings: Settings) -> None:
 
 
 def test_ids_of_any_kind(api: Any, settings: Settings) -> None:
-    put(settings, ("root", None), *[(odd, "root") for odd in ODD_IDS], *[(f"{odd}!", odd) for odd in ODD_IDS])
+    put(settings, ("base", None), *[(odd, "base") for odd in ODD_IDS], *[(f"{odd}!", odd) for odd in ODD_IDS])
     for odd in ODD_IDS:
         assert ids(walked(api, BASE, id=odd)) == [odd]
         assert ids(walked(api, BASE, parentId=odd)) == [f"{odd}!"]
@@ -115,9 +115,9 @@ def test_ids_of_any_kind(api: Any, settings: Settings) -> None:
         assert api.get(path).json["id"] == odd, path
         assert ids(walked(api, f"{path}/children")) == [f"{odd}!"]
         assert ids(walked(api, f"{path}/descendants")) == [f"{odd}!"]
-        assert ids(walked(api, f"{BASE}/{quote(odd + '!', safe='')}/ancestors")) == [odd, "root"]
-    assert set(ids(walked(api, BASE, limit=3))) == {"root", *ODD_IDS, *(f"{odd}!" for odd in ODD_IDS)}
-    assert set(ids(walked(api, f"{BASE}/root/descendants", limit=3))) == {*ODD_IDS, *(f"{odd}!" for odd in ODD_IDS)}
+        assert ids(walked(api, f"{BASE}/{quote(odd + '!', safe='')}/ancestors")) == [odd, "base"]
+    assert set(ids(walked(api, BASE, limit=3))) == {"base", *ODD_IDS, *(f"{odd}!" for odd in ODD_IDS)}
+    assert set(ids(walked(api, f"{BASE}/base/descendants", limit=3))) == {*ODD_IDS, *(f"{odd}!" for odd in ODD_IDS)}
 
 
 def test_a_long_chain_is_cut_in_depth_and_not_in_pages(api: Any, settings: Settings) -> None:
