@@ -6,9 +6,11 @@ import csv
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import orjson
 
 from pipeline.datasets import Dataset
@@ -16,6 +18,12 @@ from pipeline.stage import connect
 
 FIELDS = ("code", "severity", "message", "row", "line", "column", "value", "hint", "related", "cycle")
 """A finding's fields, as everywhere; the files add the record's id."""
+
+TABLE_FIELDS = ("row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle")
+"""The columns of findings.csv, before those of the file itself."""
+
+FAILURE_FIELDS = ("row", "id", "code", "message", "sqlstate")
+"""The columns of failed.csv, before those of the record itself."""
 
 _FORMULA = "regexp_matches({v}, '^[\\s\\x{{a0}}]*[=+\\-@＝＋－＠\\t\\r\\n]')"
 _NUMBER = "regexp_full_match({v}, '[+-]?[0-9]+([.,][0-9]+)?')"
@@ -44,19 +52,7 @@ def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
         connection.execute(f"copy ordered to '{folder / 'findings.parquet'}' (format parquet, row_group_size 10000)")
         shown = f"select {', '.join(map(_name, FIELDS))}, id from ordered order by number"
         connection.execute(f"copy ({shown}) to '{folder / 'findings.json'}' (format json, array true)")
-        named = [str(row[0]) for row in connection.execute("describe raw").fetchall()]
-        original = [name for name in named if name not in ("_row", dataset.key)]
-        columns = ", ".join(_safe(f"raw.{_name(name)}", name) for name in original)
-        connection.execute(
-            f"""copy (
-                select ordered.row, {_safe("ordered.id", "id")}, code, severity, {_safe('"column"', "column")},
-                    {_safe("ordered.value", "value")}, {_safe("message", "message")}, {_safe("hint", "hint")}, line,
-                    {_safe("array_to_string(related, ' ')", "related")},
-                    {_safe("array_to_string(cycle, ' → ')", "cycle")}{", " + columns if columns else ""}
-                from ordered left join raw on ordered.row = raw._row
-                order by number
-            ) to '{folder / "findings.csv"}' (format csv, header true)"""
-        )
+        connection.execute(f"copy ({_table(connection, dataset)}) to '{folder / 'findings.csv'}' (format csv, header true)")
         return _count(connection)
 
 
@@ -73,7 +69,18 @@ order by number
 """
 
 
-def _count(connection: Any) -> Counted:
+def _table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> str:
+    """The query for findings.csv: each finding, then its row as it was in the file, whose columns may have any names."""
+    texts = {name: f"f.{_name(name)}" for name in ("id", "column", "value", "message", "hint")}
+    texts["related"] = "array_to_string(f.related, ' ')"
+    texts["cycle"] = "array_to_string(f.cycle, ' → ')"
+    known = ", ".join(_safe(texts[name], name) if name in texts else f"f.{_name(name)}" for name in TABLE_FIELDS)
+    named = [str(row[0]) for row in connection.execute("describe raw").fetchall()]
+    original = [_safe(f"raw.{_name(name)}", name) for name in named if name not in ("_row", dataset.key)]
+    return f"select {', '.join([known, *original])} from ordered f left join raw on f.row = raw._row order by f.number"
+
+
+def _count(connection: duckdb.DuckDBPyConnection) -> Counted:
     by_code = dict(connection.execute("select code, count(*) from findings group by code order by code").fetchall())
     ((records, errors, warnings, invalid),) = connection.execute(
         """with invalid as (
@@ -94,7 +101,8 @@ def _count(connection: Any) -> Counted:
 def _safe(expression: str, name: str) -> str:
     """A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"): a quote goes before it. Numbers are none."""
     formula, number = _FORMULA.format(v=expression), _NUMBER.format(v=expression)
-    return f"case when {formula} and not {number} then '''' || {expression} else {expression} end as {_name(name)}"
+    heading = _name(safe_cell(name))
+    return f"case when {formula} and not {number} then '''' || {expression} else {expression} end as {heading}"
 
 
 def write_failures(failures: Iterable[Mapping[str, Any]], folder: Path) -> None:
@@ -108,13 +116,13 @@ def write_failures(failures: Iterable[Mapping[str, Any]], folder: Path) -> None:
         (folder / "failed.json").open("wb") as array,
     ):
         writer, separator = csv.writer(table), b"["
-        names: list[str] = []
-        for failure in failures:
-            if separator == b"[":
-                names = list(failure["record"])
-                writer.writerow(["row", "id", "code", "message", "sqlstate", *names])
-            about = [failure[name] for name in ("row", "id", "code", "message", "sqlstate")]
-            writer.writerow([safe_cell(value) for value in (*about, *(failure["record"].get(name) for name in names))])
+        remaining = iter(failures)
+        first = next(remaining, None)
+        names = [] if first is None else list(first["record"])
+        writer.writerow([*FAILURE_FIELDS, *map(safe_cell, names)])
+        for failure in chain([] if first is None else [first], remaining):
+            cells = [*map(failure.__getitem__, FAILURE_FIELDS), *map(failure["record"].get, names)]
+            writer.writerow(map(safe_cell, cells))
             array.write(separator + orjson.dumps(dict(failure), default=str))
             separator = b","
         array.write(b"]" if separator == b"," else b"[]")

@@ -171,7 +171,7 @@ def failure(**changes: Any) -> dict[str, Any]:
 
 def test_failures_are_a_table_and_an_array(tmp_path: Path) -> None:
     write_failures(iter([failure(), failure(row=4, id="-d", record={"name": None, "id": "-d"})]), tmp_path / "out")
-    lines = list(csv.reader((tmp_path / "out" / "failed.csv").open(newline="", encoding="utf-8")))
+    lines = list(csv.reader((tmp_path / "out" / "failed.csv").read_text(encoding="utf-8").splitlines()))
     assert lines == [
         ["row", "id", "code", "message", "sqlstate", "id", "name", "n", "tags"],
         ["3", "c", "refused", "No.", "23514", "c", "'=evil", "-5", '{"a": [1]}'],
