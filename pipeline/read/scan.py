@@ -73,7 +73,8 @@ class Scan:
         return self.delimiters == self.records * (columns - 1)
 
     def _outside(self, places: np.ndarray, quotes: np.ndarray) -> np.ndarray:
-        return (self.quotes + np.searchsorted(quotes, places)) % 2 == 0
+        even: np.ndarray = (self.quotes + np.searchsorted(quotes, places)) % 2 == 0
+        return even
 
     def _look_at_returns(self, bytes_: np.ndarray, ends: np.ndarray) -> None:
         previous = np.where(ends > 0, bytes_[ends - 1], self._last)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import networkx as nx
 import pytest
 
 from pipeline import expect
@@ -155,6 +157,21 @@ def test_an_uncast_value_is_not_missing_too(checked: Check) -> None:
     }
     got = checked(PLACES + "FR,,France,Country,,abc,\nDE,,Germany,Country,,,\n", replace(dataset, suite=suite))
     assert [(f["row"], f["code"]) for f in got.findings] == [(1, "invalid_type"), (2, "expectation_failed")]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_trees_have_the_cycles_that_an_oracle_sees(checked: Check, seed: int) -> None:
+    """The whole way, Great Expectations included; test_check.py tries hundreds of trees, split with a warehouse, without it."""
+    dice = random.Random(seed)
+    ids = [f"n{number:02}" for number in range(20)]
+    tree = {one: dice.choice([*ids, None, "gone"]) for one in ids}
+    got = checked("id,parentId\n" + "".join(f"{one},{above or ''}\n" for one, above in tree.items()), load_dataset("records"))
+    graph = nx.DiGraph([(one, above) for one, above in tree.items() if above is not None and above != one])
+    wanted = [frozenset(cycle) for cycle in nx.simple_cycles(graph)]
+    found = [frozenset(finding["cycle"]) for finding in got.findings if finding["code"] == "circular_reference"]
+    assert sorted(map(sorted, found)) == sorted(map(sorted, wanted))
+    assert got.rows("self_parent") == [row for row, one in enumerate(ids, 1) if tree[one] == one]
+    assert got.rows("missing_parent") == [row for row, one in enumerate(ids, 1) if tree[one] == "gone"]
 
 
 # --- Expectations of every kind ---
