@@ -39,7 +39,8 @@ def _objects_created(event: Mapping[str, Any]) -> Iterator[Arrival]:
 async def announce(arrivals: list[Arrival]) -> None:
     """Signal each file's queue, starting the queue if it is not running: one atomic call to Temporal a file."""
     config = ClientConfig.load_client_connect_config()
-    client = await Client.connect(**({"target_host": "127.0.0.1:7233"} | dict(config)))
+    config.setdefault("target_host", "127.0.0.1:7233")
+    client = await Client.connect(**config)
     for arrival in arrivals:
         dataset = str(dataset_of(arrival.key))
         await client.start_workflow(
