@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -42,6 +43,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for folder in FOLDERS:
             if folder in item.path.parts:
                 item.add_marker(folder)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """DuckDB's bindings list what Python's end finds still alive; pytest's summary is to be the last line."""
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)
+    os.close(silence)
 
 
 @pytest.fixture(scope="session")
@@ -135,6 +144,24 @@ def settings(stack: Stack, database: str, store: Store, namespace: str, tmp_path
         temporal_namespace=namespace,
         task_queue="bulkhead",
     )
+
+
+@pytest.fixture
+def environment(settings: Settings) -> dict[str, str]:
+    """The same settings as an environment, for processes of their own."""
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "BULKHEAD_HOME": str(settings.home),
+        "BULKHEAD_BUCKET": settings.bucket,
+        "BULKHEAD_SECRET_KEY": settings.secret_key,
+        "DATABASE_URL": settings.database_url,
+        "AWS_ENDPOINT_URL_S3": str(settings.s3_endpoint),
+        "AWS_ACCESS_KEY_ID": str(settings.s3_access_key),
+        "AWS_SECRET_ACCESS_KEY": str(settings.s3_secret_key),
+        "TEMPORAL_ADDRESS": settings.temporal_address,
+        "TEMPORAL_NAMESPACE": settings.temporal_namespace,
+    }
 
 
 @pytest.fixture(scope="session")

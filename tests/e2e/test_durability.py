@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import subprocess
 import sys
@@ -31,20 +30,9 @@ KILLS = 3
 class Worker:
     """A worker process that can be killed and started again."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._environment = {
-            **os.environ,
-            "BULKHEAD_HOME": str(settings.home),
-            "DATABASE_URL": settings.database_url,
-            "AWS_ENDPOINT_URL_S3": str(settings.s3_endpoint),
-            "AWS_ACCESS_KEY_ID": str(settings.s3_access_key),
-            "AWS_SECRET_ACCESS_KEY": str(settings.s3_secret_key),
-            "BULKHEAD_BUCKET": settings.bucket,
-            "TEMPORAL_ADDRESS": settings.temporal_address,
-            "TEMPORAL_NAMESPACE": settings.temporal_namespace,
-            "BULKHEAD_BATCHES_PER_PART": "10",
-        }
-        self.log = settings.home.with_name("worker.log")
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        self._environment = {**environment, "BULKHEAD_BATCHES_PER_PART": "10"}
+        self.log = log
         self.start()
 
     def start(self) -> None:
@@ -66,8 +54,8 @@ class Worker:
 
 
 @contextmanager
-def closing_worker(settings: Settings) -> Iterator[Worker]:
-    worker = Worker(settings)
+def closing_worker(environment: dict[str, str], folder: Path) -> Iterator[Worker]:
+    worker = Worker(environment, folder / "worker.log")
     try:
         yield worker
     finally:
@@ -126,9 +114,11 @@ def orphans_and_rows(settings: Settings) -> tuple[int, list[tuple[str, str, str]
 
 
 @pytest.mark.timeout(400)
-def test_a_worker_killed_in_the_middle_changes_nothing(settings: Settings, store: Store, ledger: Ledger) -> None:
+def test_a_worker_killed_in_the_middle_changes_nothing(
+    settings: Settings, store: Store, ledger: Ledger, environment: dict[str, str], tmp_path: Path
+) -> None:
     rows, chance = places_of_a_tree(RECORDS), random.Random(2026)
-    with closing_worker(settings) as worker:
+    with closing_worker(environment, tmp_path) as worker:
         arrival = announce(settings, store, rows)
         for kill in range(KILLS):
             _wait_until_loading(ledger, arrival, more_than=kill * 15)
@@ -166,8 +156,10 @@ def _ends(process: psutil.Process) -> bool:
     return True
 
 
-def test_a_worker_that_is_told_to_stop_does_so_and_says_no_error(settings: Settings, store: Store, ledger: Ledger) -> None:
-    with closing_worker(settings) as worker:
+def test_a_worker_that_is_told_to_stop_does_so_and_says_no_error(
+    settings: Settings, store: Store, ledger: Ledger, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with closing_worker(environment, tmp_path) as worker:
         arrival = announce(settings, store, places_of_a_tree(5_000))
         while current(ledger, arrival) is None:
             time.sleep(0.05)

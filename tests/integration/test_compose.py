@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,20 +19,11 @@ SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 
 
 @pytest.fixture
-def environment(settings: Settings) -> dict[str, str]:
+def environment(environment: dict[str, str]) -> dict[str, str]:
     port, relay = ports.choose(18765), ports.choose(18766)
     return {
-        **os.environ,
         **SERVICES["web"]["environment"],
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "BULKHEAD_HOME": str(settings.home),
-        "DATABASE_URL": settings.database_url,
-        "AWS_ENDPOINT_URL_S3": str(settings.s3_endpoint),
-        "AWS_ACCESS_KEY_ID": str(settings.s3_access_key),
-        "AWS_SECRET_ACCESS_KEY": str(settings.s3_secret_key),
-        "BULKHEAD_BUCKET": settings.bucket,
-        "TEMPORAL_ADDRESS": settings.temporal_address,
-        "TEMPORAL_NAMESPACE": settings.temporal_namespace,
+        **environment,
         "BULKHEAD_URL": f"http://127.0.0.1:{port}",
         "BULKHEAD_PORT": str(port),
         "BULKHEAD_RELAY_PORT": str(relay),
