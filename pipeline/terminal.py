@@ -243,17 +243,20 @@ class Following:
             self._said = line
             return
         if state != self._said:
-            self._close_phase()
-            self._phase = self._progress.add_task(state, total=total, kind="records", note=note)
+            self._close_phase(shown)
+            if state not in COLOURS:
+                self._phase = self._progress.add_task(state, total=total, kind="records", note=note)
             self._said = state
         if self._phase is not None:
             self._progress.update(self._phase, completed=done, total=total, note=note)
-        if state in COLOURS:
-            self._close_phase()
 
-    def _close_phase(self) -> None:
-        if self._progress is not None and self._phase is not None:
-            self._progress.update(self._phase, total=1, completed=1)
+    def _close_phase(self, shown: Mapping[str, Any]) -> None:
+        """The next phase has begun: what the last one did in its last moment is known by now."""
+        if self._progress is None or self._phase is None:
+            return
+        note = standing({**shown, "state": self._said})[3]
+        self._progress.update(self._phase, total=1, completed=1, note="" if self._said == "queued" else note)
+        self._phase = None
 
 
 def standing(shown: Mapping[str, Any]) -> tuple[str, int, int | None, str]:
@@ -275,7 +278,8 @@ class _Speed(TransferSpeedColumn):
     """Speed in bytes, of what is measured in bytes."""
 
     def render(self, task: Any) -> Text:
-        return super().render(task) if task.fields.get("kind") == "bytes" else Text("")
+        is_known = task.fields.get("kind") == "bytes" and (task.finished_speed or task.speed)
+        return super().render(task) if is_known else Text("")
 
 
 class _Size(DownloadColumn):

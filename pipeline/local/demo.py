@@ -98,7 +98,7 @@ def _ask(client: Client) -> None:
     rows = [tuple(row) for row in client.query(CHILDREN_SQL)["rows"]]
     _show(terminal.rows_table(("id", "name", "kind"), rows[:SHOWN_ROWS]))
     if len(rows) > SHOWN_ROWS:
-        _say(f"  ... {len(rows)} rows")
+        _say(f"  ... and {len(rows) - SHOWN_ROWS} more")
     wanted = sorted((place[0], place[2], place[3]) for place in places() if place[1] == PARENT)
     _expect(f"children of {PARENT}", sorted(rows), wanted)
 
