@@ -34,10 +34,11 @@ class House:
         self.said = ""
         self._up: subprocess.Popen[str] | None = None
 
-    def start(self) -> None:
-        """`bulkhead up`, until it says where it is."""
+    def start(self, until: str = "Bulkhead is at", *, in_background: bool = False) -> None:
+        """`bulkhead up`, until it says so; a shell starts its background jobs with SIGINT ignored."""
         log = (self.home.parent / "up.log").open("a+")
         began = log.seek(0, os.SEEK_END)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_background else None
         self._up = subprocess.Popen(
             [*BULKHEAD, "up"],
             stdin=subprocess.DEVNULL,
@@ -47,8 +48,10 @@ class House:
             cwd=ROOT,
             env=self.environment,
         )
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
         deadline = time.monotonic() + START_SECONDS
-        while "Bulkhead is at" not in self.said:
+        while until not in self.said:
             assert self._up.poll() is None, self.said
             assert time.monotonic() < deadline, self.said
             time.sleep(0.1)
@@ -80,6 +83,13 @@ class House:
     def json(self, *args: object, code: int = 0, **environment: str) -> Any:
         """What a command prints as its one JSON document."""
         return json.loads(self.run(*args, code=code, **environment).stdout)
+
+    def processes_soon(self) -> list[str]:
+        """The same a little later: what was killed needs a moment to be gone."""
+        deadline = time.monotonic() + 5
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return self.processes()
 
     def processes(self) -> list[str]:
         """The processes that have to do with this home."""
@@ -284,10 +294,7 @@ def test_ctrl_c_leaves_no_process_and_all_the_data(house: House, tmp_path: Path)
     import_id = house.run("upload", records_csv(tmp_path / "kept.csv", 200, "kept-"), "--wait").stdout.strip()
     assert len(house.processes()) > 5
     assert house.stop() == 0
-    deadline = time.monotonic() + 5
-    while house.processes() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert house.processes() == []
+    assert house.processes_soon() == []
     assert "bulkhead up" in house.run("status", import_id, code=7).stderr
     house.run("doctor", code=1)
 
@@ -296,3 +303,13 @@ def test_ctrl_c_leaves_no_process_and_all_the_data(house: House, tmp_path: Path)
     assert house.json("sql", "select count(*) as n from warehouse.records where id like 'kept-%'", "--format", "json") == [
         {"n": 200}
     ]
+
+
+@pytest.mark.parametrize("until", ["SeaweedFS", "relay"])
+def test_interrupted_while_starting_it_leaves_no_process_either(tmp_path: Path, until: str) -> None:
+    house = House(tmp_path / "home")
+    house.start(until, in_background=True)
+    assert house.processes() != []
+    house.stop()
+    assert house.processes_soon() == []
+    assert not (house.home / "stack.env").exists(), "nobody is to look for a stack that is not there"

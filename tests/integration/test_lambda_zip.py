@@ -55,7 +55,7 @@ def invoke(built: Path, settings: Settings, tmp_path: Path) -> Iterator[Any]:
         archive.extractall(folder)
     runtime = tmp_path / "runtime.py"
     site = next(Path(path) for path in sys.path if path.endswith("site-packages"))
-    for name in ("awslambdaric", "runtime_client.so", "snapshot_restore_py", "simplejson"):
+    for name in ("awslambdaric", "runtime_client", "snapshot_restore_py", "simplejson"):
         for found in site.glob(f"{name}*"):
             (folder / found.name).symlink_to(found)
     runtime.write_text("import sys; from awslambdaric import __main__ as m; m.main(['', 'handler.handle'])")
