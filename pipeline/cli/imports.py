@@ -12,7 +12,7 @@ import typer
 
 from pipeline.cli.app import OF_STATE, Exit, ImportId, InputFile, app, client
 from pipeline.contracts import State
-from pipeline.errors import NotUsable
+from pipeline.errors import NotUsable, Unreachable
 
 if TYPE_CHECKING:
     from pipeline.client import Client, Import
@@ -36,6 +36,8 @@ def upload(
     """
     from pipeline.terminal import print_json, print_line, say
 
+    if timeout is not None and not wait:
+        raise typer.BadParameter("there is nothing to time out without --wait", param_hint="--timeout")
     server = client()
     made = _send(server, file, dataset, filename)
     if not as_json:
@@ -104,7 +106,7 @@ def _follow(server: Client, import_id: str, timeout: float | None) -> Import:
     except KeyboardInterrupt:
         say(f"No longer watching import {import_id}; it goes on. Watch it again: bulkhead watch {import_id}")
         raise
-    except TimedOut:
+    except (TimedOut, Unreachable):
         say(f"It goes on. Watch it again: bulkhead watch {import_id}")
         raise
 

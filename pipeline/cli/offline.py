@@ -115,10 +115,14 @@ def _tell(verdict: dict[str, Any], name: str, output: Path | None) -> None:
         out().print(findings_view(findings[:ON_SCREEN_ROWS]))
     if len(findings) > ON_SCREEN_ROWS:
         _say(f"{ON_SCREEN_ROWS} of {len(findings):,} findings; all of them: --json, or --output FOLDER")
-    counts = f"{verdict['records']:,} records, {verdict['errors']:,} errors, {verdict['warnings']:,} warnings"
+    counts = ", ".join(_counted(verdict[f"{thing}s"], thing) for thing in ("record", "error", "warning"))
     _say(f"{name}: {counts}. " + ("It would be rejected." if verdict["errors"] else "It would be accepted."))
     if output is not None:
         _say(f"The report: {output / 'docs' / 'index.html'}")
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 def _say(text: str) -> None:

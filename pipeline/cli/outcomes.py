@@ -86,7 +86,7 @@ def report(
 
     server = client()
     if output is None:
-        print_line(server.report_url(import_id))
+        print_line(server.get(import_id)["links"]["report"])
         return
     try:
         for name, content in server.report(import_id):

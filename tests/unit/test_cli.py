@@ -131,6 +131,9 @@ def test_the_codes_are_what_scripts_rely_on() -> None:
         ["nonsense"],
         ["upload"],
         ["upload", "no-such-file.csv"],
+        ["upload", "."],
+        ["upload", "/dev/null", "--timeout", "5"],
+        ["validate", "no-such-file.csv"],
         ["status"],
         ["errors", IMPORT_ID, "--format", "xml"],
         ["errors", IMPORT_ID, "--output", "x"],
@@ -315,7 +318,13 @@ def test_a_file_that_cannot_be_written_is_said(httpserver: HTTPServer, run: Run,
 
 
 def test_report_prints_its_address(httpserver: HTTPServer, run: Run) -> None:
-    assert run("report", IMPORT_ID).stdout == f"{httpserver.url_for('/v1/imports')}/{IMPORT_ID}/report/\n"
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}").respond_with_json(an_import("rejected"))
+    assert run("report", IMPORT_ID).stdout == f"http://127.0.0.1/v1/imports/{IMPORT_ID}/report/\n"
+
+
+def test_report_of_an_import_that_is_not_there(httpserver: HTTPServer, run: Run) -> None:
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}").respond_with_json({"detail": "There is none."}, 404)
+    assert run("report", IMPORT_ID).exit_code == 1
 
 
 def test_report_is_downloaded(httpserver: HTTPServer, run: Run, surroundings: Path) -> None:
