@@ -102,6 +102,7 @@ def store(stack: Stack) -> Iterator[Store]:
     store.ensure_bucket()
     yield store
     store.delete_prefix("")
+    store._s3.delete_bucket(Bucket=store.bucket)  # SeaweedFS keeps volumes for each bucket, and has only so many
 
 
 @pytest.fixture

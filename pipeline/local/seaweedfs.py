@@ -15,6 +15,7 @@ from pipeline.store import Store
 BUCKET = "bulkhead"
 REGION = "us-east-1"
 ACCESS_KEY = "bulkhead"
+HEALTH_KEY = "health"
 GRPC = 10_000
 """Each of its ports has a twin for gRPC, this much higher."""
 
@@ -67,11 +68,18 @@ def seaweedfs(home: Home, *, relay_port: int) -> Component:
             *("-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", "-volume.max=0"),
             *("-master.telemetry=false", "-admin.ui=false", "-webdav=false"),
         ],
-        healthy=lambda: store(home).head("health") is None,
+        healthy=lambda: _keeps_what_it_is_given(store(home)),
         environment={"PATH": os.defpath, "HOME": str(config), "GOMEMLIMIT": "300MiB"},
         folder=config,
         stop_seconds=10,
     )
+
+
+def _keeps_what_it_is_given(store: Store) -> bool:
+    """Its names are served before its contents are, so a look at a name would not do."""
+    store.ensure_bucket()
+    store.put_bytes(HEALTH_KEY, b"well")
+    return store.get_bytes(HEALTH_KEY) == b"well"
 
 
 def endpoint_url(home: Home) -> str:

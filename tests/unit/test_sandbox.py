@@ -84,7 +84,7 @@ def test_time_is_limited() -> None:
     began = time.monotonic()
     with pytest.raises(Crashed, match="more than 1 seconds"):
         sandbox.run(spin, memory_bytes=512 * MIB, seconds=1.0)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize(("end", "said"), [(die, "SIGSEGV"), (leave, "exit code 3")])
