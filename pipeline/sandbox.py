@@ -66,6 +66,7 @@ def run(
     try:
         _wait(process, receiver, seconds, heartbeat, beat_seconds)
         result: R = _outcome(process, receiver)
+        process.join(1)  # it has something to put away yet
         return result
     finally:
         if process.is_alive():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -13,12 +12,10 @@ import psutil
 from pipeline.local.places import places
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 90
 
 
 def test_the_demo_shows_what_it_promises_and_leaves_nothing(tmp_path: Path) -> None:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("BULKHEAD_", "AWS_", "TEMPORAL_", "DATABASE_"))}
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.local.demo"],
         capture_output=True,
@@ -28,7 +25,6 @@ def test_the_demo_shows_what_it_promises_and_leaves_nothing(tmp_path: Path) -> N
         timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert time.monotonic() - began < SECONDS
     count = f"{sum(1 for _ in places()):,}"
     for shown in (
         f"{count} inserted",
