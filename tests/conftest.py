@@ -7,6 +7,7 @@ cheap: a database copied from a migrated template, an empty bucket, a fresh Temp
 from __future__ import annotations
 
 import asyncio
+import atexit
 import importlib
 import os
 import sys
@@ -45,8 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(folder)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure() -> None:
+@atexit.register
+def be_silent_at_the_end() -> None:
     """DuckDB's bindings list what Python's end finds still alive; pytest's summary is to be the last line."""
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 2)
