@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 INCOMING = "incoming"
 QUEUE_WORKFLOW = "DatasetQueue"
@@ -44,11 +44,12 @@ class State(StrEnum):
     CANCELED = "canceled"
     EXPIRED = "expired"
     DUPLICATE = "duplicate"
+    VALIDATED = "validated"
 
     @property
     def is_final(self) -> bool:
-        """No move leads out of this state."""
-        return not MOVES[self]
+        """No step follows by itself: what leads out of a final state, if anything does, is somebody's wish."""
+        return not MOVES[self] or self is State.VALIDATED
 
 
 MOVES: Mapping[State, Mapping[State, str]] = {
@@ -66,8 +67,12 @@ MOVES: Mapping[State, Mapping[State, str]] = {
     State.VALIDATING: {
         State.PREPARING: "no finding is an error",
         State.REJECTED: "a finding is an error: nothing is written",
+        State.VALIDATED: "a dry run: it would be loaded, and nothing is written",
         State.FAILED: "the system, not the file, was at fault",
         State.CANCELED: "the user canceled; nothing is written",
+    },
+    State.VALIDATED: {
+        State.QUEUED: "the user promoted it: the very bytes that were validated are loaded",
     },
     State.PREPARING: {
         State.VALIDATING: "its run was lost with the orchestrator; it begins again",
@@ -168,6 +173,41 @@ def report_prefix(import_id: str) -> str:
 def results_prefix(import_id: str) -> str:
     """Under this prefix: failed.csv, failed.json and summary.json."""
     return f"results/{import_id}/"
+
+
+# --- What an upload may ask for ---
+
+
+class OnError(StrEnum):
+    """What becomes of a file in which some records are wrong."""
+
+    REJECT = "reject"  # nothing is written
+    QUARANTINE = "quarantine"  # the good records are loaded; the bad ones, and all that hangs below them, are stored
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an upload asks for. None: the dataset's suite says (its ``meta``), or else the default."""
+
+    dry_run: bool = False
+    on_error: OnError | None = None
+    max_errors: int | None = None  # quarantine at most so many records, else reject the file
+    max_error_ratio: float | None = None  # the same as a share of the file's records, from 0 to 1
+    delimiter: str | None = None  # of a delimited text: one of DELIMITERS; None: detected, and shown
+
+    def to_json(self) -> dict[str, object]:
+        """What was asked for, without what was left open."""
+        return {name: value for name, value in vars(self).items() if value not in (None, False)}
+
+    @classmethod
+    def from_json(cls, asked: Mapping[str, Any]) -> Options:
+        """Read what to_json gave."""
+        on_error = asked.get("on_error")
+        return cls(**{**asked, "on_error": OnError(on_error) if on_error else None})
+
+
+DELIMITERS = ",;\t|"
+"""What may stand between the values of a delimited text."""
 
 
 # --- What the steps take and give ---

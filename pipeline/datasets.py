@@ -6,6 +6,7 @@ written twice: everything else (staging, checks' relation, parts, upsert) is der
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ from typing import Any
 import sqlglot
 from sqlglot import expressions as exp
 
-from pipeline.contracts import DATASET_NAME
+from pipeline.contracts import DATASET_NAME, OnError
 from pipeline.errors import NotUsable, UnknownDataset
 from pipeline.settings import ROOT
 from pipeline.sqlfiles import in_order
@@ -34,6 +35,45 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Mapping:
+    """How a file's columns become the dataset's (``meta.mapping``); names are compared without case and outer space.
+
+    A file's column that is an alias or is renamed takes the column's name; a column that the file lacks, or leaves empty,
+    takes its default.
+    """
+
+    aliases: dict[str, tuple[str, ...]]  # column -> other names that files give it
+    renames: dict[str, str]  # a file's name -> the name to keep it under, also for what goes into ``rest``
+    defaults: dict[str, str]  # column -> text
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How the hierarchy is written, where it is not one column of parents (``meta.shape``)."""
+
+    children: str | None = None  # nested trees in JSON: the key under which a record's children stand
+    path_separator: str | None = None  # path-shaped ids, such as /a/b/c: what stands between their steps
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the tree that results must not exceed (``meta.bounds``); None: no bound."""
+
+    max_depth: int | None = None  # of levels; a root has depth 1
+    max_children: int | None = None  # of one record
+    single_root: bool = False
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What happens to a file with bad records, unless its upload says otherwise (``meta.tolerance``)."""
+
+    on_error: OnError = OnError.REJECT
+    max_errors: int | None = None
+    max_error_ratio: float | None = None
+
+
+@dataclass(frozen=True)
 class Dataset:
     """One dataset as its two files describe it."""
 
@@ -45,6 +85,42 @@ class Dataset:
     rest: str | None  # the jsonb column that takes the file's other columns; None: they are refused
     suite: dict[str, Any]
     table_sql: str
+
+    @cached_property
+    def mapping(self) -> Mapping:
+        """How a file's columns become the dataset's."""
+        said = self._said("mapping", {"aliases", "renames", "defaults"})
+        aliases = {name: tuple(others) for name, others in said.get("aliases", {}).items()}
+        return Mapping(aliases, dict(said.get("renames", {})), dict(said.get("defaults", {})))
+
+    @cached_property
+    def shape(self) -> Shape:
+        """How the hierarchy is written."""
+        return Shape(**self._said("shape", {"children", "path_separator"}))
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """What the tree must not exceed."""
+        return Bounds(**self._said("bounds", {"max_depth", "max_children", "single_root"}))
+
+    @cached_property
+    def tolerance(self) -> Tolerance:
+        """What happens to a file with bad records."""
+        said = self._said("tolerance", {"on_error", "max_errors", "max_error_ratio"})
+        return Tolerance(**{**said, "on_error": OnError(said.get("on_error", OnError.REJECT))})
+
+    @cached_property
+    def version(self) -> str:
+        """Names the rules as they stand: suite, mapping and table; it changes whenever one of them does."""
+        rules = json.dumps(self.suite, sort_keys=True) + self.table_sql
+        return hashlib.sha256(rules.encode()).hexdigest()[:12]
+
+    def _said(self, part: str, known: set[str]) -> dict[str, Any]:
+        said = self.suite.get("meta", {}).get(part, {})
+        if not isinstance(said, dict) or not known.issuperset(said):
+            takes = ", ".join(sorted(known))
+            raise NotUsable(f"expectations/{self.name}.json: meta.{part} is an object that takes {takes}.")
+        return said
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -142,5 +218,11 @@ def _check_whole(dataset: Dataset, all_names: tuple[str, ...]) -> None:
         raise NotUsable(f"sql/tables/{dataset.name}.sql lacks the column(s) {', '.join(missing)}.")
     named = {e.get("kwargs", {}).get("column") for e in dataset.suite.get("expectations", [])} - {None}
     unknown = sorted(named - set(dataset.names))
+    mapping = dataset.mapping
+    unknown += sorted({*mapping.aliases, *mapping.defaults} - set(dataset.names))
     if unknown:
         raise NotUsable(f"expectations/{dataset.name}.json speaks of columns the table lacks: {', '.join(unknown)}.")
+    try:
+        _ = dataset.shape, dataset.bounds, dataset.tolerance
+    except ValueError as error:
+        raise NotUsable(f"expectations/{dataset.name}.json: {error}.") from error

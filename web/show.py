@@ -30,6 +30,7 @@ _MOOD = {
     State.CANCELED: "idle",
     State.EXPIRED: "idle",
     State.DUPLICATE: "idle",
+    State.VALIDATED: "good",
 }
 
 
@@ -146,6 +147,8 @@ def verdict(one: Import) -> str:
             return "It was canceled. The counts say what was loaded."
         case State.EXPIRED:
             return "The upload was never finished."
+        case State.VALIDATED:
+            return f"A dry run: nothing was written. {counts['valid']} of {counts['total']} records are good."
         case State.DUPLICATE:
             return "An earlier import already loaded this very content."
 

@@ -51,6 +51,7 @@ class Exit(IntEnum):
 OF_STATE: Mapping[State, Exit] = {
     State.SUCCEEDED: Exit.OK,
     State.DUPLICATE: Exit.OK,
+    State.VALIDATED: Exit.OK,
     State.PARTIALLY_SUCCEEDED: Exit.PARTIAL,
     State.REJECTED: Exit.REJECTED,
     State.CANCELED: Exit.CANCELED,
