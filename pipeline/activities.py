@@ -199,16 +199,7 @@ class Activities:
         """Download, read strictly, check everything against file and warehouse; store the findings and their pages."""
         self._ledger.move(ref.import_id, State.VALIDATING)
         folder = self._fresh_folder(ref)
-        dataset = self._read(ref, folder)
-        judgement = sandbox.run(
-            validation.judge,
-            folder,
-            dataset,
-            self._edges(dataset, folder),
-            ref.import_id,
-            **self._limits(),
-            heartbeat=_beat,
-        )
+        judgement = self._judge(ref, folder)
         self._store_folder(folder / "report", report_prefix(ref.import_id))
         self._ledger.update(
             ref.import_id,
@@ -222,50 +213,42 @@ class Activities:
         log.info("validated", import_id=ref.import_id, records=judgement.records, errors=judgement.errors)
         return Verdict(judgement.records, judgement.errors, judgement.warnings)
 
-    def _read(self, ref: ImportRef, folder: Path) -> Dataset:
-        """Fill the staging database from the object; a file that cannot be read leaves just that finding there."""
+    def _judge(self, ref: ImportRef, folder: Path) -> report.Counted:
+        """Fill ``folder`` with the report on the import's object and, if it may be loaded, its parts."""
         dataset = blank_dataset(ref.dataset)
         try:
             dataset = self._dataset(ref)
             stored = self._fetch(ref, folder)
-            self._ledger.update(ref.import_id, sha256=stored.sha256, size_bytes=stored.size_bytes)
-            name = self._known(ref.import_id).filename
-            sandbox.run(validation.read_and_stage, folder, dataset, name, **self._limits(), heartbeat=_beat)
         except FileIsWrong as error:
-            sandbox.run(validation.refuse, folder, dataset, error, **self._limits(), heartbeat=_beat)
-        return dataset
+            return sandbox.run(validation.refuse, folder, dataset, error, ref.import_id, **self._limits(), heartbeat=_beat)
+        self._ledger.update(ref.import_id, sha256=stored.sha256, size_bytes=stored.size_bytes)
+        settings = self._settings
+        return sandbox.run(
+            validation.validate,
+            folder,
+            dataset,
+            self._known(ref.import_id).filename,
+            ref.import_id,
+            batch.Cutting(ref.import_id, settings.batch_records, settings.batches_per_part),
+            **self._limits(),
+            heartbeat=_beat,
+            answer=functools.partial(self._edges, dataset),
+        )
 
     @activity.defn(name=PREPARE.name, no_thread_cancel_exception=True)
     @_told_apart
     def prepare(self, ref: ImportRef) -> Plan:
-        """Cut the staged records into parents-first batches and store them as parts, the manifest last."""
+        """Store the parts, which hold the records in parents-first batches, the manifest last."""
         self._ledger.move(ref.import_id, State.PREPARING)
-        dataset, folder = load_dataset(ref.dataset, self._settings.datasets_root), self._folder(ref)
-        if not (folder / validation.STAGED).exists():  # another worker validated it, or this one lost its disk
-            self._restage(ref, dataset)
-        manifest = sandbox.run(
-            validation.prepare,
-            folder,
-            dataset,
-            ref.import_id,
-            self._settings.batch_records,
-            self._settings.batches_per_part,
-            **self._limits(),
-            heartbeat=_beat,
-        )
-        self._store_files([(part_key(ref.import_id, p.part_no), folder / "parts" / p.filename) for p in manifest.parts])
+        manifest_file = self._folder(ref) / validation.PARTS / batch.MANIFEST
+        if not manifest_file.exists():  # another worker validated it, or this one lost its disk
+            self._judge(ref, self._fresh_folder(ref))
+        manifest = batch.Manifest.from_json(manifest_file.read_text(encoding="utf-8"))
+        self._store_files([(part_key(ref.import_id, p.part_no), manifest_file.with_name(p.filename)) for p in manifest.parts])
         self._store.put_bytes(manifest_key(ref.import_id), manifest.to_json().encode(), content_type="application/json")
         self._ledger.update(ref.import_id, parts_total=len(manifest.parts))
         self._ledger.move(ref.import_id, State.LOADING)
         return replace(manifest.plan, parallel=self._settings.max_parallel_parts)
-
-    def _restage(self, ref: ImportRef, dataset: Dataset) -> None:
-        folder = self._fresh_folder(ref)
-        self._fetch(ref, folder)
-        name = self._known(ref.import_id).filename
-        sandbox.run(validation.read_and_stage, folder, dataset, name, **self._limits(), heartbeat=_beat)
-        edges = self._edges(dataset, folder)
-        sandbox.run(validation.stage_edges, folder, dataset, edges, **self._limits(), heartbeat=_beat)
 
     @activity.defn(name=LOAD_PART.name, no_thread_cancel_exception=True)
     @_told_apart
@@ -431,12 +414,9 @@ class Activities:
         except NotThere as error:
             raise FileReplaced("The file was removed before it could be read.", code="file_removed") from error
 
-    def _edges(self, dataset: Dataset, folder: Path) -> Path | None:
-        """The warehouse's edges above the file, where some parent is not in the file itself."""
-        parents = folder / validation.PARENTS
-        if not parents.exists():
-            return None
-        edges = folder / validation.EDGES
+    def _edges(self, dataset: Dataset, parents: Path) -> Path:
+        """The warehouse's edges above a file, whose parents that are not in the file itself are in ``parents``."""
+        edges = parents.with_name(validation.EDGES)
         warehouse.ancestors(self._engine, dataset, parents, edges, beat=_beat)
         return edges
 

@@ -24,6 +24,16 @@ from pipeline.datasets import Dataset
 from pipeline.stage import connect
 
 FETCH_ROWS = 20_000
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How an import is to be cut: a batch has 100 to ``batch_records`` records, unless there are fewer in all."""
+
+    import_id: str
+    batch_records: int = 200
+    batches_per_part: int = 100
 
 
 @dataclass(frozen=True)
@@ -82,18 +92,10 @@ class Manifest:
         return cls(**{**fields, "parts": tuple(Part(**part) for part in fields["parts"])})
 
 
-def cut(
-    database: Path,
-    dataset: Dataset,
-    *,
-    import_id: str,
-    folder: Path,
-    batch_records: int = 200,
-    batches_per_part: int = 100,
-) -> Manifest:
-    """Cut ``incoming`` into parts below ``folder`` (made anew), and return the manifest.
+def cut(database: Path, dataset: Dataset, cutting: Cutting, *, folder: Path) -> Manifest:
+    """Cut ``incoming`` into parts below ``folder`` (made anew) and return the manifest, which is written there last.
 
-    ``incoming`` must be valid: ids unique, no cycles. A batch has 100 to ``batch_records`` records unless there are fewer.
+    ``incoming`` must be valid: ids unique, no cycles.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -101,17 +103,17 @@ def cut(
         _lay_out_forest(connection, dataset)
         _climb(connection)
         records = _number(connection, "select count(*) from incoming")
-        batches = ceil(records / batch_records)
-        _give_places(connection, records, batches, batches_per_part)
+        batches = ceil(records / cutting.batch_records)
+        _give_places(connection, records, batches, cutting.batches_per_part)
         waves = _waves(connection)
         parts = [
             _write(part_no, waves[part_no], table, folder)
             for part_no, table in enumerate(_tables(connection, dataset), start=1)
         ]
-    manifest = Manifest(import_id, dataset.name, records, batches, batch_records, tuple(parts))
+    manifest = Manifest(cutting.import_id, dataset.name, records, batches, cutting.batch_records, tuple(parts))
     if sum(part.records for part in parts) != records:
         raise RuntimeError(f"{records} records went into the batches, {sum(p.records for p in parts)} came out.")
-    (folder / "manifest.json").write_text(manifest.to_json())
+    (folder / MANIFEST).write_text(manifest.to_json())
     return manifest
 
 

@@ -34,8 +34,10 @@ with warnings.catch_warnings():
 
     from pipeline.docs import OffendingRows, write_page
 import sqlalchemy.dialects.postgresql
+from duckdb_sqlalchemy import ConnectionWrapper
 
 from pipeline.datasets import Dataset
+from pipeline.stage import connect
 
 ERROR, WARNING = "error", "warning"
 _GX_SEVERITY = {ERROR: "critical", WARNING: "warning"}
@@ -138,10 +140,13 @@ def judge(database: Path, dataset: Dataset, queries: Sequence[Query], *, docs: P
 def _evaluate(
     database: Path, name: str, configurations: Sequence[ExpectationConfiguration], run_name: str
 ) -> ExpectationSuiteValidationResult:
-    """Run everything in a context that leaves nothing behind, on a connection that cannot write."""
+    """Run everything in a context that leaves nothing behind."""
     context = gx.get_context(mode="ephemeral", project_config=_IN_MEMORY)
     source = context.data_sources.add_duckdb(
-        "staging", connection_string=f"duckdb:///{database}?access_mode=read_only", create_temp_table=False
+        "staging",
+        connection_string=f"duckdb:///{database}",
+        create_temp_table=False,
+        kwargs={"creator": lambda: ConnectionWrapper(connect(database))},  # the same database that everybody else has open
     )
     try:
         batch = source.add_table_asset(name, table_name="incoming").add_batch_definition_whole_table("file")

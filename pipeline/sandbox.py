@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.forkserver import ensure_running
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from pipeline.errors import BulkheadError, Crashed
 from pipeline.settings import environment_without_secrets
@@ -31,6 +31,7 @@ PRELOAD = ["pipeline.validation", "pipeline.expect"]
 BEAT_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
+_RESULT, _ERROR, _QUESTION = "result", "error", "question"
 _CPUS = 2  # seconds are of the clock, the kernel counts those of the processors
 
 P = ParamSpec("P")
@@ -52,20 +53,33 @@ def run(
     seconds: float,
     heartbeat: Callable[[], None] | None = None,
     beat_seconds: float = BEAT_SECONDS,
+    answer: Callable[[Any], Any] | None = None,
 ) -> R:
     """Call ``function(*args)`` in a child and return what it returns; all of it must be picklable.
 
+    With ``answer``, the function gets one argument more: a function that asks us, and returns what ``answer`` says to its
+    one argument; an error in ``answer`` ends the child. The time that an answer takes is not the child's.
     ``heartbeat`` is called every ``beat_seconds``; if it raises, the child is killed and the error goes on. Our own errors
     (errors.py) come back as themselves. Raises Crashed if the child dies, needs more than ``memory_bytes`` on top of what it
     starts with, or more than ``seconds``; RuntimeError with the child's traceback for any other exception.
     """
-    receiver, sender = _context.Pipe(duplex=False)
-    process = _context.Process(target=_work, args=(sender, function, args, memory_bytes, seconds), daemon=True)
+    ours, theirs = _context.Pipe()
+    call = (function, args, answer is not None)
+    process = _context.Process(target=_work, args=(theirs, call, memory_bytes, seconds), daemon=True)
     _start(process)
-    sender.close()
+    theirs.close()
     try:
-        _wait(process, receiver, seconds, heartbeat, beat_seconds)
-        result: R = _outcome(process, receiver)
+        beats = _Beats(heartbeat, beat_seconds)
+        while True:
+            started = time.monotonic()
+            _wait(process, ours, seconds, beats)
+            kind, said = _message(process, ours)
+            if kind != _QUESTION:
+                break
+            seconds -= time.monotonic() - started
+            assert answer is not None
+            ours.send(answer(said))
+        result: R = _outcome(kind, said)
         process.join(1)  # it has something to put away yet
         return result
     finally:
@@ -73,7 +87,7 @@ def run(
             process.kill()
         process.join()
         process.close()
-        receiver.close()
+        ours.close()
 
 
 def _start(process: ForkServerProcess) -> None:
@@ -95,34 +109,40 @@ def _nameless_main() -> Iterator[None]:
         main.__dict__.update(hidden)
 
 
-def _wait(
-    process: ForkServerProcess,
-    receiver: Connection,
-    seconds: float,
-    heartbeat: Callable[[], None] | None,
-    beat_seconds: float,
-) -> None:
+class _Beats(NamedTuple):
+    """What to call while we wait, and how often."""
+
+    call: Callable[[], None] | None
+    seconds: float
+
+
+def _wait(process: ForkServerProcess, ours: Connection, seconds: float, beats: _Beats) -> None:
     until = time.monotonic() + seconds
-    while not receiver.poll(max(0.0, min(beat_seconds, until - time.monotonic()))):
-        if heartbeat:
-            heartbeat()
+    while not ours.poll(max(0.0, min(beats.seconds, until - time.monotonic()))):
+        if beats.call:
+            beats.call()
         if time.monotonic() >= until:
             raise Crashed(f"The work on the file took more than {seconds:,.0f} seconds and was stopped.")
-        if not process.is_alive() and not receiver.poll():
+        if not process.is_alive() and not ours.poll():
             raise _died(process)
 
 
-def _outcome(process: ForkServerProcess, receiver: Connection) -> Any:
+def _message(process: ForkServerProcess, ours: Connection) -> tuple[str, Any]:
+    """What the child says, and of which kind that is."""
     try:
-        result, error = receiver.recv()
-    except EOFError:
+        kind, said = ours.recv()
+    except (EOFError, ConnectionResetError):
         process.join(5)
         raise _died(process) from None
-    if isinstance(error, BulkheadError):
-        raise error
-    if error is not None:
-        raise RuntimeError(error)
-    return result
+    return str(kind), said
+
+
+def _outcome(kind: str, said: Any) -> Any:
+    if kind == _RESULT:
+        return said
+    if isinstance(said, BulkheadError):
+        raise said
+    raise RuntimeError(said)
 
 
 def _died(process: ForkServerProcess) -> Crashed:
@@ -138,22 +158,28 @@ def _died(process: ForkServerProcess) -> Crashed:
 
 
 def _work(
-    sender: Connection, function: Callable[..., Any], args: tuple[object, ...], memory_bytes: int, seconds: float
+    theirs: Connection, call: tuple[Callable[..., Any], tuple[object, ...], bool], memory_bytes: int, seconds: float
 ) -> None:
     _shut_in(memory_bytes, seconds)
+    function, args, may_ask = call
+
+    def ask(question: Any) -> Any:
+        theirs.send((_QUESTION, question))
+        return theirs.recv()
+
     try:
-        sender.send((function(*args), None))
+        theirs.send((_RESULT, function(*args, ask) if may_ask else function(*args)))
     except BulkheadError as error:
-        sender.send((None, error))
+        theirs.send((_ERROR, error))
     except MemoryError:
-        sender.send((None, Crashed(f"The file needs more than {memory_bytes:,} bytes of memory.")))
+        theirs.send((_ERROR, Crashed(f"The file needs more than {memory_bytes:,} bytes of memory.")))
     except Exception as error:
         if type(error).__name__ == "OutOfMemoryException":  # DuckDB's; it means memory or room to spill
-            sender.send((None, Crashed(f"The file needs more memory or disk than there is: {error}")))
+            theirs.send((_ERROR, Crashed(f"The file needs more memory or disk than there is: {error}")))
         else:
-            sender.send((None, traceback.format_exc()))
+            theirs.send((_ERROR, traceback.format_exc()))
     finally:
-        sender.close()
+        theirs.close()
 
 
 def _shut_in(memory_bytes: int, seconds: float) -> None:

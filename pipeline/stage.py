@@ -9,6 +9,9 @@ finding that says what was expected. Nothing is rounded, trimmed or guessed.
 from __future__ import annotations
 
 import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,9 @@ from pipeline.datasets import Column, Dataset
 
 MEMORY_BYTES = 2 << 30
 """DuckDB's share of memory; what does not fit spills into a folder beside the database."""
+
+THREADS = 2
+"""Of DuckDB, for one file: the others have theirs."""
 
 VALUE_LENGTH = 200
 """Values in findings are cut at this many characters."""
@@ -128,13 +134,42 @@ def _exact(precision: int | None, scale: int) -> Reading:
 # --- Staging ---
 
 
+@contextmanager
+def in_memory(folder: Path, memory_bytes: int = MEMORY_BYTES) -> Iterator[Path]:
+    """A staging database that is gone when the block ends; ``connect`` opens what is given, by its name, as often as asked.
+
+    In memory, since nobody needs it afterwards and DuckDB writes a file at half the speed at which it reads one. What is
+    more than ``memory_bytes`` spills into ``folder``.
+    """
+    name = Path(f":memory:{uuid.uuid4().hex}")
+    with duckdb.connect(str(name)) as anchor:
+        _bound(anchor, folder, memory_bytes)
+        yield name
+
+
 def connect(database: Path, memory_bytes: int = MEMORY_BYTES) -> duckdb.DuckDBPyConnection:
-    """Open an import's database within bounds: so much memory, and a spill folder of its own beside it."""
+    """Open a staging database within bounds: so much memory, and a spill folder of its own beside it.
+
+    ``database`` is a file, or a name that ``in_memory`` gave, which keeps the bounds it was made with.
+    """
     connection = duckdb.connect(str(database))
-    connection.execute(f"set memory_limit = '{memory_bytes // (1 << 20)}MiB'")
-    connection.execute(f"set temp_directory = {_quoted(str(database.parent / 'spill'))}")
+    if not is_in_memory(database):
+        _bound(connection, database.parent, memory_bytes)
     connection.execute("set timezone = 'UTC'")
     return connection
+
+
+def is_in_memory(database: Path) -> bool:
+    """The name is one that ``in_memory`` gave, not a file's."""
+    return database.name.startswith(":memory:")
+
+
+def _bound(connection: duckdb.DuckDBPyConnection, folder: Path, memory_bytes: int) -> None:
+    connection.execute(f"set memory_limit = '{memory_bytes // (1 << 20)}MiB'")
+    connection.execute(f"set temp_directory = {_quoted(str(folder / 'spill'))}")
+    connection.execute(f"set threads = {THREADS}")
+    for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):  # nothing is fetched from anywhere
+        connection.execute(f"set {setting} = false")
 
 
 def stage(database: Path, dataset: Dataset) -> None:
@@ -152,19 +187,18 @@ def stage(database: Path, dataset: Dataset) -> None:
 
 def derived_query(dataset: Dataset, present: list[str]) -> str:
     """The staging query that follows from the table: each column read by its type, the others gathered in ``rest``."""
-    picks = ["_row"]
-    for column in dataset.columns:
-        if column.name == dataset.rest:
-            picks.append(f"{_rest(dataset, present)} as {_name(column.name)}")
-        elif column.name in present:
-            picks.append(f"{_read(column, dataset)} as {_name(column.name)}")
-        else:
-            picks.append(f"cast(null as {reading_of(column.type).type}) as {_name(column.name)}")
+    picks = ["_row", *(f"{_value(column, dataset, present)} as {_name(column.name)}" for column in dataset.columns)]
     return f"select {', '.join(picks)} from raw"
 
 
 def _fill_incoming(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> None:
-    """Typed by the table even where the query is written by hand, so that every later step may rely on it."""
+    """Typed by the table even where the query is written by hand, so that every later step may rely on it.
+
+    Where nothing is cast it is a view of the text itself, which need not stand there twice.
+    """
+    if _is_plain_text(dataset):
+        connection.execute(f"create or replace view incoming as {derived_query(dataset, present)}")
+        return
     typed = [f"{_name(c.name)} {reading_of(c.type).type}" for c in dataset.columns]
     connection.execute(f"create or replace table incoming (_row bigint, {', '.join(typed)})")
     if dataset.staging_file.is_file():
@@ -172,6 +206,21 @@ def _fill_incoming(connection: duckdb.DuckDBPyConnection, dataset: Dataset, pres
     else:
         query = derived_query(dataset, present)
     connection.execute(f"insert into incoming by name {query}")
+
+
+def _is_plain_text(dataset: Dataset) -> bool:
+    """Every column is text as it stands, but for the one that gathers the rest."""
+    own = [column for column in dataset.columns if column.name != dataset.rest]
+    return not dataset.staging_file.is_file() and all(reading_of(column.type).accepts is None for column in own)
+
+
+def _value(column: Column, dataset: Dataset, present: list[str]) -> str:
+    """A column's value as SQL over ``raw``."""
+    if column.name == dataset.rest:
+        return _rest(dataset, present)
+    if column.name in present:
+        return _read(column, dataset)
+    return f"cast(null as {reading_of(column.type).type})"
 
 
 def _text(column: Column, dataset: Dataset) -> str:
@@ -220,10 +269,16 @@ def _find_uncast(connection: duckdb.DuckDBPyConnection, dataset: Dataset, presen
             select $code as code, 'error' as severity, left({text}, 60) || ' is not ' || $expected || '.' as message,
                 _row as row, $name as "column", left({text}, {VALUE_LENGTH}) as value,
                 'Expected ' || $expected || '.' as hint
-            from raw semi join (select _row from incoming where {_name(column.name)} is null) using (_row)
-            where {text} is not null""",
+            from {_uncast(column, dataset, present)} where {text} is not null""",
             {"code": reading.code, "expected": expected, "name": column.name},
         )
+
+
+def _uncast(column: Column, dataset: Dataset, present: list[str]) -> str:
+    """The rows of ``raw`` of which ``incoming`` has no value."""
+    if _is_plain_text(dataset):
+        return f"(from raw where ({_value(column, dataset, present)}) is null)"
+    return f"raw semi join (select _row from incoming where {_name(column.name)} is null) using (_row)"
 
 
 def _find_missing(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:

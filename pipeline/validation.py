@@ -1,75 +1,76 @@
-"""What runs in the sandbox: the halves of validation, before and after the warehouse is asked, and the cutting into parts.
+"""What runs in the sandbox: a file's whole way from its bytes to a verdict, a report and, if it may be loaded, its parts.
 
-Each function works in one import's folder and takes and gives only what can be pickled. The same functions serve the worker
-and the offline ``bulkhead validate``.
+One child takes a file through all of it, with the staging database in its memory. What it must know of the warehouse it asks
+the worker, which has the credentials (docs/decisions/0007). The same functions serve the offline ``bulkhead validate``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 
 from pipeline import batch, check, report
+from pipeline.batch import Cutting
 from pipeline.datasets import Dataset
 from pipeline.errors import FileIsWrong
 from pipeline.read import Limits, Staging, read
 from pipeline.read.staging import quoted
 from pipeline.report import Counted
-from pipeline.stage import stage
+from pipeline.stage import in_memory, stage
 
 SOURCE = "source"
-STAGED = "staging.duckdb"
 PARENTS = "parents.parquet"
 EDGES = "edges.parquet"
 REPORT = "report"
+PARTS = "parts"
+
+Ask = Callable[[Path], Path | None]
+"""From a Parquet file of ids (one column, id) to one of the warehouse's edges from these up (id, parentId), if it has any."""
 
 
-def read_and_stage(folder: Path, dataset: Dataset, filename: str) -> None:
-    """``source`` -> the staging database; ``parents.parquet`` if some parents are not in the file.
+def validate(folder: Path, dataset: Dataset, filename: str, run_name: str, cutting: Cutting | None, ask: Ask) -> Counted:
+    """``source`` -> ``report/`` (findings in all formats, ``docs/``) and, if accepted and ``cutting`` says how, ``parts/``.
 
-    Raises FileIsWrong if there is no table to speak of.
+    A file that cannot be read has that one finding. Raises RuntimeError if there can be no verdict.
     """
-    read(folder / SOURCE, dataset, database=folder / STAGED, filename=filename)
-    _stage(folder, dataset)
+    with in_memory(folder) as database:
+        try:
+            read(folder / SOURCE, dataset, database=database, filename=filename)
+        except FileIsWrong as error:
+            _lay_out_refusal(database, dataset, error)
+        stage(database, dataset)
+        counted = _judge(database, folder, dataset, _edges(database, folder, dataset, ask), run_name)
+        if counted.errors == 0 and cutting is not None:
+            batch.cut(database, dataset, cutting, folder=folder / PARTS)
+    return counted
 
 
-def refuse(folder: Path, dataset: Dataset, error: FileIsWrong) -> None:
-    """A staging database without records, for a file that could not be read: its one finding says why."""
-    with Staging(folder / STAGED, dataset, Limits()) as staging:
+def refuse(folder: Path, dataset: Dataset, error: FileIsWrong, run_name: str) -> Counted:
+    """The report on a file that was refused before it could be read."""
+    with in_memory(folder) as database:
+        _lay_out_refusal(database, dataset, error)
+        stage(database, dataset)
+        return _judge(database, folder, dataset, None, run_name)
+
+
+def _lay_out_refusal(database: Path, dataset: Dataset, error: FileIsWrong) -> None:
+    """A staging database without records; its one finding says why."""
+    with Staging(database, dataset, Limits()) as staging:
         columns = ", ".join(f"{quoted(name)} varchar" for name in dataset.names)
         staging.connection.execute(f"create table raw (_row bigint, {columns})")
         staging.record(pa.table({"records": pa.array([0], pa.int64())}))
         staging.find(error.code, str(error), line=error.line, hint=error.hint)
-    stage(folder / STAGED, dataset)
 
 
-def _stage(folder: Path, dataset: Dataset) -> None:
-    database, parents = folder / STAGED, folder / PARENTS
-    stage(database, dataset)
-    if not check.external_parents(database, dataset, parents):
-        parents.unlink()
+def _edges(database: Path, folder: Path, dataset: Dataset, ask: Ask) -> Path | None:
+    """What the warehouse knows above the file; a file that brings all its parents asks nothing."""
+    if not check.external_parents(database, dataset, folder / PARENTS):
+        return None
+    return ask(folder / PARENTS)
 
 
-def judge(folder: Path, dataset: Dataset, edges: Path | None, run_name: str) -> Counted:
-    """Run every check and expectation, and write the report: findings in three formats, and ``docs/``."""
-    database = folder / STAGED
+def _judge(database: Path, folder: Path, dataset: Dataset, edges: Path | None, run_name: str) -> Counted:
     check.check(database, dataset, edges=edges, docs=folder / REPORT / "docs", run_name=run_name)
     return report.write_findings(database, dataset, folder / REPORT)
-
-
-def stage_edges(folder: Path, dataset: Dataset, edges: Path | None) -> None:
-    """Lay the warehouse's edges beside the file's, for a worker that prepares what another one judged."""
-    check.add_edges(folder / STAGED, edges)
-
-
-def prepare(folder: Path, dataset: Dataset, import_id: str, batch_records: int, batches_per_part: int) -> batch.Manifest:
-    """Cut the staged records into parts below ``parts/``."""
-    return batch.cut(
-        folder / STAGED,
-        dataset,
-        import_id=import_id,
-        folder=folder / "parts",
-        batch_records=batch_records,
-        batches_per_part=batches_per_part,
-    )

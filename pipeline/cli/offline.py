@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.app import Exit, InputFile, app
-from pipeline.errors import FileIsWrong, NotUsable
+from pipeline.errors import NotUsable
 
 if TYPE_CHECKING:
     from pipeline.datasets import Dataset
@@ -82,12 +82,17 @@ def _judge(folder: Path, rules: Dataset, name: str, settings: Settings) -> dict[
     """What an import of the file would find, in the child process that an import would use."""
     from pipeline import sandbox, validation
 
-    limits: dict[str, Any] = {"memory_bytes": settings.validation_memory_bytes, "seconds": settings.validation_seconds}
-    try:
-        sandbox.run(validation.read_and_stage, folder, rules, name, **limits)
-    except FileIsWrong as error:
-        sandbox.run(validation.refuse, folder, rules, error, **limits)
-    found = sandbox.run(validation.judge, folder, rules, None, "offline", **limits)
+    found = sandbox.run(
+        validation.validate,
+        folder,
+        rules,
+        name,
+        "offline",
+        None,
+        memory_bytes=settings.validation_memory_bytes,
+        seconds=settings.validation_seconds,
+        answer=lambda parents: None,
+    )
     return {
         "file": name,
         "dataset": rules.name,

@@ -56,7 +56,9 @@ def read(source: Path, dataset: Dataset, *, database: Path, filename: str = "", 
     limits = limits or Limits()
     text = unpack(source, limits)
     chunks, form = _recognise(text.chunks)
-    with Staging(database, dataset, limits) as staging:
+    with Staging(database, dataset, limits, folder=source.parent) as staging:
+        if text.compression == "none" and text.encoding == "utf-8":
+            staging.text_file = source
         table = FORMATS[form][1](chunks, staging)
         if not table.records:
             what = filename or "The file"
@@ -64,7 +66,7 @@ def read(source: Path, dataset: Dataset, *, database: Path, filename: str = "", 
         refusal = columns.missing(table.columns, dataset)
         if refusal:
             raise refusal
-        values.check_values(staging, table.columns, longest=table.longest_bytes, has_nul=table.has_nul)
+        values.check_values(staging, table)
         reading = Reading(table.records, form, text.compression, text.encoding, table.delimiter, table.columns)
         staging.record(pa.Table.from_pylist([asdict(reading)]))
     return reading

@@ -1,14 +1,15 @@
 """CSV, and the same with semicolons, tabs or bars: RFC 4180, strictly.
 
-The text is copied to a plain file and counted on the way (scan.py). If it is regular, DuckDB parses the copy with a fixed
-dialect and must come to the same number of records: two independent counts, so that nothing is lost silently. Whatever else it
-is, Python's csv module reads it record by record, four times slower, and names each record that has not the header's shape.
+DuckDB parses the text with a fixed dialect while scan.py counts its records beside it: two independent counts, so that nothing
+is lost silently. If the text is regular and both counts are one, that is all. Whatever else it is, Python's csv module reads it
+record by record, ten times slower, and names each record that has not the header's shape.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 from typing import TextIO
@@ -30,45 +31,71 @@ _BATCH_ROWS = 20_000
 
 def read_delimited(chunks: Iterator[bytes], staging: Staging) -> Table:
     """Fill ``raw`` from a delimited text. Raises Unreadable for a header that does not name the columns."""
-    copy = staging.database.with_suffix(".csv")
+    first = next(chunks)
+    delimiter = _delimiter(first[: staging.limits.header_bytes].decode(errors="ignore"), staging.dataset)
+    scan, chunks = Scan(delimiter), chain([first], chunks)
+    old_mac = b"\n" not in first and b"\r" in first
+    if staging.text_file and not old_mac:
+        return _read(staging.text_file, delimiter, _scanned(chunks, scan), scan, staging)
+    copy = staging.folder / "text.csv"
     try:
-        first = next(chunks)
-        delimiter = _delimiter(first[: staging.limits.header_bytes].decode(errors="ignore"), staging.dataset)
-        scan = _copy(chain([first], chunks), copy, Scan(delimiter))
-        names, lines = _header(copy, delimiter, staging)
-        regular = scan.is_regular and scan.has_width(len(names)) and lines == 1
-        if regular and scan.longest_bytes <= staging.limits.record_bytes:
-            records = _read_fast(copy, names, delimiter, scan, staging)
-            if records == scan.records - 1:
-                staging.add_lines((max(record, 1), line + 1 if record else 2) for record, line in scan.anchors)
-                return Table(records, names, scan.longest_bytes, scan.has_nul, delimiter)
-        records = _read_slowly(copy, names, delimiter, staging)
-        return Table(records, names, scan.longest_bytes, scan.has_nul, delimiter)
+        _copy(_scanned(_with_line_feeds(chunks) if old_mac else chunks, scan), copy)
+        return _read(copy, delimiter, iter(()), scan, staging)
     finally:
         copy.unlink(missing_ok=True)
 
 
-def _copy(chunks: Iterator[bytes], copy: Path, scan: Scan) -> Scan:
-    """Write the text out as it is. Only where no line feed is anywhere do carriage returns become line feeds (old Macs)."""
-    first = next(chunks)
-    old_mac = b"\n" not in first and b"\r" in first
-    with copy.open("wb") as file:
-        for chunk in chain([first], chunks):
-            text = chunk.replace(b"\r", b"\n") if old_mac else chunk
-            file.write(text)
-            scan.feed(text)
+def _read(file: Path, delimiter: str, rest: Iterator[bytes], scan: Scan, staging: Staging) -> Table:
+    """Parse ``file``; ``rest`` is what of its text the scan has yet to see. Fast if the text is regular."""
+    names, lines, line_end = _header(file, delimiter, staging)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        parsed = beside.submit(_read_fast, file, names, delimiter, line_end, staging)
+        try:
+            for _ in rest:
+                pass
+        except BaseException:
+            staging.connection.interrupt()  # nobody wants its answer any more
+            raise
     scan.finish()
-    return scan
+    if lines == 1 and line_end == scan.line_end and _is_regular(scan, len(names), staging.limits):
+        records = parsed.result()
+        if records == scan.records - 1:
+            staging.add_lines((max(record, 1), line + 1 if record else 2) for record, line in scan.anchors)
+            return Table(records, names, scan.longest_bytes, scan.has_nul, delimiter, scan.is_plain)
+    records = _read_slowly(file, names, delimiter, staging)
+    return Table(records, names, scan.longest_bytes, scan.has_nul, delimiter, scan.is_plain)
+
+
+def _is_regular(scan: Scan, width: int, limits: Limits) -> bool:
+    return scan.is_regular and scan.has_width(width) and scan.longest_bytes <= limits.record_bytes
+
+
+def _scanned(chunks: Iterator[bytes], scan: Scan) -> Iterator[bytes]:
+    for chunk in chunks:
+        scan.feed(chunk)
+        yield chunk
+
+
+def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Old Macs ended lines with carriage returns; only a text without any line feed is taken for one of theirs."""
+    return (chunk.replace(b"\r", b"\n") for chunk in chunks)
+
+
+def _copy(chunks: Iterator[bytes], copy: Path) -> None:
+    """Write the text out as it is, for parsers that want a file."""
+    with copy.open("wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
 
 
 # --- The header ---
 
 
-def _header(copy: Path, delimiter: str, staging: Staging) -> tuple[tuple[str, ...], int]:
-    """The columns' names, and how many lines the header takes."""
+def _header(file: Path, delimiter: str, staging: Staging) -> tuple[tuple[str, ...], int, str]:
+    """The columns' names, how many lines the header takes, and how its line ends."""
     limits, dataset = staging.limits, staging.dataset
-    with _open(copy) as file:
-        opening = file.read(limits.header_bytes + 1)
+    with _open(file) as text:
+        opening = text.read(limits.header_bytes + 1)
     reader = csv.reader(_lines_of(opening), delimiter=delimiter, strict=True)
     csv.field_size_limit(limits.value_bytes)
     try:
@@ -80,7 +107,8 @@ def _header(copy: Path, delimiter: str, staging: Staging) -> tuple[tuple[str, ..
     _check_header(names, dataset, limits)
     for name in names:
         staging.find_unknown_column(name, line=reader.line_num)
-    return tuple(names), reader.line_num
+    line = next((line for line in opening.split("\n") if line.strip()), "")
+    return tuple(names), reader.line_num, "\r\n" if line.endswith("\r") else "\n"
 
 
 def _check_header(names: list[str], dataset: Dataset, limits: Limits) -> None:
@@ -112,38 +140,43 @@ def _lines_of(text: str) -> Iterator[str]:
     return iter(text.splitlines(keepends=True))
 
 
-def _open(copy: Path) -> TextIO:
-    return copy.open(encoding="utf-8", newline="")
+def _open(file: Path) -> TextIO:
+    return file.open(encoding="utf-8-sig", newline="")
 
 
 # --- A regular text, by DuckDB ---
 
 
-def _read_fast(copy: Path, names: tuple[str, ...], delimiter: str, scan: Scan, staging: Staging) -> int:
-    """Parse with everything fixed; -1 if DuckDB cannot take the text as it is."""
+def _read_fast(file: Path, names: tuple[str, ...], delimiter: str, line_end: str, staging: Staging) -> int:
+    """Parse with everything fixed; -1 if DuckDB cannot take the text as it is.
+
+    A new table's row ids are the numbers of its rows, in the order of the file; to count them anew costs as much as reading.
+    """
     kinds = ", ".join(f"{_literal(name)}: 'varchar'" for name in names)
-    query = f"""create or replace table raw as select row_number() over () as _row, * from read_csv(
-        {_literal(str(copy))}, columns = {{{kinds}}}, auto_detect = false, header = true, delim = {_literal(delimiter)},
-        quote = '"', escape = '"', new_line = '{scan.line_end}', nullstr = '', allow_quoted_nulls = true,
-        strict_mode = true, null_padding = false, ignore_errors = false, encoding = 'utf-8',
+    query = f"""create or replace table text_rows as select * from read_csv(
+        {_literal(str(file))}, columns = {{{kinds}}}, auto_detect = false, header = true, delim = {_literal(delimiter)},
+        quote = '"', escape = '"', new_line = {_literal(line_end.encode("unicode_escape").decode())}, nullstr = '',
+        allow_quoted_nulls = true, strict_mode = true, null_padding = false, ignore_errors = false, encoding = 'utf-8',
         max_line_size = {staging.limits.record_bytes})"""
-    try:
-        staging.connection.execute(query)
-    except (duckdb.InvalidInputException, duckdb.ConversionException):
-        return -1
-    ((counted,),) = staging.connection.execute("select count(*) from raw").fetchall()
+    with staging.connection.cursor() as cursor:
+        try:
+            cursor.execute(query)
+        except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.InterruptException):
+            return -1
+        cursor.execute("create or replace view raw as select rowid + 1 as _row, * from text_rows")
+        ((counted,),) = cursor.execute("select count(*) from text_rows").fetchall()
     return int(counted)
 
 
 # --- An irregular one, record by record ---
 
 
-def _read_slowly(copy: Path, names: tuple[str, ...], delimiter: str, staging: Staging) -> int:
+def _read_slowly(file: Path, names: tuple[str, ...], delimiter: str, staging: Staging) -> int:
     """Every record that has the header's shape becomes a row, every other one a finding; blank lines are passed over."""
     width, row = len(names), 0
     arrived = _Arrived(names, staging)
-    with _open(copy) as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
+    with _open(file) as text:
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
         for line, record in _records(reader, staging):
             if line == 0:
                 continue
@@ -219,7 +252,9 @@ class _Arrived:
     def __init__(self, names: tuple[str, ...], staging: Staging) -> None:
         self._staging = staging
         kinds = ", ".join(f"{quoted(name)} varchar" for name in names)
-        staging.connection.execute(f"create or replace table raw (_row bigint, {kinds})")
+        staging.connection.execute("drop view if exists raw")
+        staging.connection.execute("drop table if exists text_rows")
+        staging.connection.execute(f"create table raw (_row bigint, {kinds})")
         self._schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in names)])
         self._rows: list[tuple[object, ...]] = []
         self._anchors: list[tuple[int, int]] = []

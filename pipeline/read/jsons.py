@@ -89,7 +89,7 @@ class _Text:
                 raise self.broken(f"values are nested more than {self._limits.nesting} deep") from None
             if end == len(self._buffer) and self._more():  # a number may go on
                 continue
-            self.longest_bytes = max(self.longest_bytes, end - self._at)
+            self.longest_bytes = max(self.longest_bytes, 4 * (end - self._at))  # at most: UTF-8 takes four a character
             self.line += self._buffer.count("\n", self._at, end)
             self._at = end
             return value

@@ -22,4 +22,3 @@ class Limits:
     nesting: int = 64
     chunk_bytes: int = 8 * MIB  # how much is looked at in one go
     memory_bytes: int = 1 * GIB  # of DuckDB; beyond it, it spills beside the database
-    threads: int = 2

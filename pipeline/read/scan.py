@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-LINE_FEED, CARRIAGE_RETURN, QUOTE = 10, 13, 34
+LINE_FEED, CARRIAGE_RETURN, QUOTE, FIRST_PRINTABLE, DELETE = 10, 13, 34, 32, 127
 
 
 @dataclass
@@ -28,26 +28,33 @@ class Scan:
     blank: bool = False  # a record without any character
     longest_bytes: int = 0
     has_nul: bool = False
+    is_plain: bool = True  # printable ASCII and line ends, nothing else
     anchors: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])
     _since_end: int = 0  # bytes after the last record's end
     _last: int = LINE_FEED  # the byte before this chunk
 
     def feed(self, chunk: bytes) -> None:
-        """Look at the next piece of the text, which must not be empty."""
+        """Look at the next piece of the text, which must not be empty. What is not in it is not looked for."""
         bytes_ = np.frombuffer(chunk, dtype=np.uint8)
         feeds = np.flatnonzero(bytes_ == LINE_FEED)
-        quotes = np.flatnonzero(bytes_ == QUOTE)
-        outside = self._outside(feeds, quotes)
-        delimiters = np.flatnonzero(bytes_ == ord(self.delimiter))
-        self.delimiters += int(np.count_nonzero(self._outside(delimiters, quotes)))
-        ends = feeds[outside]
-        self._look_at_returns(bytes_, ends)
+        if self.quotes % 2 == 0 and QUOTE not in chunk:
+            self.delimiters += chunk.count(self.delimiter.encode())
+            ends = feeds
+            self._anchor(np.arange(min(1, len(feeds))))  # within the chunk the distance stays
+        else:
+            quotes = np.flatnonzero(bytes_ == QUOTE)
+            outside = self._outside(feeds, quotes)
+            delimiters = np.flatnonzero(bytes_ == ord(self.delimiter))
+            self.delimiters += int(np.count_nonzero(self._outside(delimiters, quotes)))
+            ends = feeds[outside]
+            self._anchor(np.flatnonzero(outside))
+            self.quotes += len(quotes)
+        if CARRIAGE_RETURN in chunk or self._last == CARRIAGE_RETURN:
+            self._look_at_returns(bytes_, ends)
         self._measure(ends, len(bytes_))
-        self._anchor(np.flatnonzero(outside))
-        self.has_nul = self.has_nul or b"\0" in chunk
+        self._look_at_characters(chunk, bytes_, len(feeds))
         self.records += len(ends)
         self.lines += len(feeds)
-        self.quotes += len(quotes)
         self._last = int(bytes_[-1])
 
     def finish(self) -> None:
@@ -65,8 +72,8 @@ class Scan:
 
     @property
     def line_end(self) -> str:
-        """How records end, in DuckDB's spelling."""
-        return "\\r\\n" if self.returned else "\\n"
+        """How records end."""
+        return "\r\n" if self.returned else "\n"
 
     def has_width(self, columns: int) -> bool:
         """The records have as many fields as ``columns`` on average. A parser may pass over an empty one at the end."""
@@ -75,6 +82,13 @@ class Scan:
     def _outside(self, places: np.ndarray, quotes: np.ndarray) -> np.ndarray:
         even: np.ndarray = (self.quotes + np.searchsorted(quotes, places)) % 2 == 0
         return even
+
+    def _look_at_characters(self, chunk: bytes, bytes_: np.ndarray, feeds: int) -> None:
+        self.has_nul = self.has_nul or 0 in chunk
+        if self.is_plain:
+            meant = feeds + chunk.count(b"\r") + (chunk.count(b"\t") if self.delimiter == "\t" else 0)
+            controls = int(np.count_nonzero(bytes_ < FIRST_PRINTABLE))
+            self.is_plain = chunk.isascii() and controls == meant and DELETE not in chunk
 
     def _look_at_returns(self, bytes_: np.ndarray, ends: np.ndarray) -> None:
         previous = np.where(ends > 0, bytes_[ends - 1], self._last)

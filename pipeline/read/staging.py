@@ -13,12 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import duckdb
 import pyarrow as pa
 
 from pipeline.datasets import Dataset
 from pipeline.read import columns
 from pipeline.read.limits import Limits
+from pipeline.stage import connect, is_in_memory
 
 SHOWN_CHARACTERS = 200
 
@@ -37,23 +37,17 @@ _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u
 
 
 class Staging:
-    """The database while it is being filled. On an exception the file is removed: half a table is no table."""
+    """The database while it is being filled. On an exception all of it is removed: half a table is no table."""
 
-    def __init__(self, database: Path, dataset: Dataset, limits: Limits) -> None:
+    def __init__(self, database: Path, dataset: Dataset, limits: Limits, *, folder: Path | None = None) -> None:
         self.database, self.dataset, self.limits = database, dataset, limits
+        self.folder = folder or database.parent  # for what has to be written to a file on the way
+        self.text_file: Path | None = None  # the file that holds the very text that is read, if one does
         self._findings: list[tuple[object, ...]] = []
-        _remove(database)
-        self.connection = duckdb.connect(
-            str(database),
-            config={
-                "threads": str(limits.threads),
-                "memory_limit": f"{limits.memory_bytes}B",
-                "temp_directory": str(database.with_suffix(".spill")),
-                "preserve_insertion_order": "true",
-                "autoinstall_known_extensions": "false",
-                "autoload_known_extensions": "false",
-            },
-        )
+        if not is_in_memory(database):
+            _remove(database)
+        self.connection = connect(database, limits.memory_bytes)
+        self.connection.execute("set preserve_insertion_order = true")
         self.connection.execute(_FINDINGS)
         self.connection.execute("create table lines (first_row bigint not null, first_line bigint not null)")
 
@@ -63,16 +57,17 @@ class Staging:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self.flush()
+        if kind is not None and is_in_memory(self.database):
+            self._clear()
         self.connection.close()
-        if kind is not None:
+        if kind is not None and not is_in_memory(self.database):
             _remove(self.database)
 
-    def lock_down(self, *allowed: Path) -> None:
-        """From now on DuckDB opens no file but its own and ``allowed``, and nothing can undo that."""
-        if allowed:
-            self.connection.execute("set allowed_paths = $paths", {"paths": [str(path) for path in allowed]})
-        self.connection.execute("set enable_external_access = false")
-        self.connection.execute("set lock_configuration = true")
+    def _clear(self) -> None:
+        for kind in ("view", "table"):
+            there = f"select {kind}_name from duckdb_{kind}s() where not internal"
+            for (name,) in self.connection.execute(there).fetchall():
+                self.connection.execute(f"drop {kind} {quoted(name)}")
 
     def find(
         self,

@@ -14,3 +14,4 @@ class Table:
     longest_bytes: int
     has_nul: bool
     delimiter: str = ""
+    is_plain: bool = False  # every character is printable ASCII, so none of those that ids may not have can be there

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipeline.read.limits import Limits
 from pipeline.read.staging import Staging, quoted
+from pipeline.read.table import Table
 
 # What nobody sees and nobody means: controls, no-break and zero-width spaces, marks that turn the direction of text.
 _INVISIBLE = r"[\x00-\x1f\x7f-\x{a0}\x{ad}\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2060}-\x{206f}\x{feff}]"
@@ -34,26 +36,36 @@ class Rule:
     say: Callable[[str], tuple[str, str]]
 
 
-def check_values(staging: Staging, names: Sequence[str], *, longest: int, has_nul: bool) -> None:
-    """Add a finding for every value that breaks a rule.
-
-    ``longest`` (bytes) and ``has_nul`` were seen on the way in: what cannot be there is not looked for.
-    """
-    limits, dataset = staging.limits, staging.dataset
-    of_ids = [
-        Rule("invalid_character", "regexp_matches(value, $bound)", _INVISIBLE, _say_invisible),
-        Rule("invalid_character", "regexp_matches(value, $bound)", r"^[ \p{Zs}]|[ \p{Zs}]$", _say_outer_space),
-        Rule("value_too_long", "strlen(value) > $bound", limits.id_bytes, _say_too_long(limits.id_bytes)),
-    ]
-    of_others = []
-    if has_nul:
-        of_others.append(Rule("invalid_character", "contains(value, $bound)", "\0", _say_invisible))
-    if longest > limits.value_bytes:
-        too_long = _say_too_long(limits.value_bytes)
-        of_others.append(Rule("value_too_long", "strlen(value) > $bound", limits.value_bytes, too_long))
-    for name in names:
+def check_values(staging: Staging, table: Table) -> None:
+    """Add a finding for every value that breaks a rule. What cannot be there, by what the reader saw, is not looked for."""
+    dataset = staging.dataset
+    of_ids, of_others = _rules_of_ids(table, staging.limits), _rules_of_others(table, staging.limits)
+    for name in table.columns:
         for rule in of_ids if name in (dataset.key, dataset.parent) else of_others:
             _apply(staging, name, rule)
+
+
+def _rules_of_ids(table: Table, limits: Limits) -> list[Rule]:
+    if table.is_plain:
+        outer = "starts_with(value, $bound) or ends_with(value, $bound)"
+        rules = [Rule("invalid_character", outer, " ", _say_outer_space)]
+    else:
+        matches = "regexp_matches(value, $bound)"
+        rules = [
+            Rule("invalid_character", matches, _INVISIBLE, _say_invisible),
+            Rule("invalid_character", matches, r"^[ \p{Zs}]|[ \p{Zs}]$", _say_outer_space),
+        ]
+    return rules + _rules_of_length(table, limits.id_bytes)
+
+
+def _rules_of_others(table: Table, limits: Limits) -> list[Rule]:
+    rules = [Rule("invalid_character", "contains(value, $bound)", "\0", _say_invisible)] if table.has_nul else []
+    return rules + _rules_of_length(table, limits.value_bytes)
+
+
+def _rules_of_length(table: Table, most: int) -> list[Rule]:
+    too_long = Rule("value_too_long", "strlen(value) > $bound", most, _say_too_long(most))
+    return [too_long] if table.longest_bytes > most else []
 
 
 def _apply(staging: Staging, column: str, rule: Rule) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.batch import Manifest, cut
+from pipeline.batch import Cutting, Manifest, cut
 from pipeline.datasets import load_dataset
 
 RECORDS = load_dataset("records")
@@ -72,7 +72,7 @@ def test_no_record_comes_before_one_above_it_in_the_tree_that_results(tmp_path: 
     if not file:
         return
     folder = tmp_path / "parts"
-    manifest = cut(staged(tmp_path / "d.duckdb", file, warehouse), RECORDS, import_id="i", folder=folder, batches_per_part=1)
+    manifest = cut(staged(tmp_path / "d.duckdb", file, warehouse), RECORDS, Cutting("i", batches_per_part=1), folder=folder)
     rows = in_order(manifest, folder)
     assert sorted(str(row["id"]) for row in rows) == sorted(id_ for id_, _ in file)
     above, place = dict(file) | dict(warehouse), {str(row["id"]): n for n, row in enumerate(rows)}
@@ -93,7 +93,7 @@ def test_batches_have_100_to_200_records_and_are_numbered_through(tmp_path: Path
     database, folder = staged(tmp_path / "d.duckdb", []), tmp_path / "parts"
     with duckdb.connect(str(database)) as connection:
         connection.execute(f"insert into incoming select i, 'r' || i, null, 'n', '{{}}' from range(1, {records} + 1) t(i)")
-    manifest = cut(database, RECORDS, import_id="i", folder=folder)
+    manifest = cut(database, RECORDS, Cutting("i"), folder=folder)
     sizes: dict[int, int] = {}
     for part in manifest.parts:
         batches = pq.read_table(folder / part.filename).column("_batch").to_pylist()
@@ -109,7 +109,7 @@ def test_batches_have_100_to_200_records_and_are_numbered_through(tmp_path: Path
 def test_the_same_file_gives_the_same_bytes_whatever_the_order_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, warehouse = random_forest(random.Random(3), 30_000)
     database = staged(tmp_path / "d.duckdb", file, warehouse)
-    manifests = [cut(database, RECORDS, import_id="i", folder=tmp_path / "parts") for _ in range(2)]
+    manifests = [cut(database, RECORDS, Cutting("i"), folder=tmp_path / "parts") for _ in range(2)]
     import pipeline.batch
 
     real = pipeline.batch.connect
@@ -120,12 +120,12 @@ def test_the_same_file_gives_the_same_bytes_whatever_the_order_of_work(tmp_path:
         return connection
 
     monkeypatch.setattr("pipeline.batch.connect", on_one_thread)
-    manifests.append(cut(database, RECORDS, import_id="i", folder=tmp_path / "parts"))
+    manifests.append(cut(database, RECORDS, Cutting("i"), folder=tmp_path / "parts"))
     assert manifests[0] == manifests[1] == manifests[2]
 
 
 def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -> None:
-    manifest = cut(chain(tmp_path / "d.duckdb", 200_000), RECORDS, import_id="i", folder=tmp_path / "parts")
+    manifest = cut(chain(tmp_path / "d.duckdb", 200_000), RECORDS, Cutting("i"), folder=tmp_path / "parts")
     assert (manifest.records, len(manifest.parts)) == (200_000, 10)
     assert manifest.waves == tuple(range(1, 11))
     first = pq.read_table(tmp_path / "parts" / manifest.parts[0].filename).column("id").to_pylist()
@@ -133,7 +133,7 @@ def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -
 
 
 def test_a_manifest_comes_back_from_its_json(tmp_path: Path) -> None:
-    manifest = cut(staged(tmp_path / "d.duckdb", [("a", None), ("b", "a")]), RECORDS, import_id="i", folder=tmp_path / "p")
+    manifest = cut(staged(tmp_path / "d.duckdb", [("a", None), ("b", "a")]), RECORDS, Cutting("i"), folder=tmp_path / "p")
     assert Manifest.from_json((tmp_path / "p" / "manifest.json").read_text()) == manifest
     assert manifest.plan.waves == (1,)
 
@@ -154,6 +154,6 @@ def test_every_type_of_the_table_is_kept(tmp_path: Path) -> None:
             date '2024-05-31' as born, timestamptz '2024-05-31 12:00:00+00' as seen, true as good,
             '5f1d4c52-7f0e-5d0b-9c39-3f8b6c0c7a11'::uuid as ref, 9007199254740993 as big, 0.1::double as ratio, '{"a":1}' as extra"""
         )
-    manifest = cut(tmp_path / "d.duckdb", dataset, import_id="i", folder=tmp_path / "p")
+    manifest = cut(tmp_path / "d.duckdb", dataset, Cutting("i"), folder=tmp_path / "p")
     (row,) = in_order(manifest, tmp_path / "p")
     assert (str(row["price"]), str(row["born"]), row["good"], row["big"]) == ("12.50", "2024-05-31", True, 9007199254740993)

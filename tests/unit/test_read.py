@@ -200,6 +200,22 @@ def test_lines_are_physical_lines(reads: Reader) -> None:
     assert got.lines == [(1, 2), (2, 4), (3, 5), (4, 8)]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        H + b"1,,a\n2,1,b\n",
+        H + b"1,,a\n2,1,b",
+        b"\xef\xbb\xbf" + H + b"1,,a\n",
+        (H + b'1,,"a, b"\n2,1,"c\nd"\n').replace(b"\n", b"\r\n"),
+        gzip.compress(H + b"1,,a\n"),
+        (H + b"1,,\xc3\xa9\n").decode().encode("utf-16"),
+    ],
+)
+def test_a_regular_text_is_not_read_record_by_record(reads: Reader, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.read.delimited._read_slowly", None)
+    assert reads(content).reading.records >= 1
+
+
 # --- Against another reader ---
 
 

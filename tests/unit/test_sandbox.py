@@ -7,6 +7,7 @@ import resource
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 import psutil
 import pytest
@@ -132,3 +133,28 @@ def test_several_threads_may_run_children_at_once() -> None:
     for thread in threads:
         thread.join()
     assert sorted(results) == [number * 2 for number in range(8)]
+
+
+def ask_twice(first: int, ask: Callable[[int], int]) -> int:
+    return ask(ask(first))
+
+
+def test_a_child_may_ask_and_is_answered() -> None:
+    asked: list[int] = []
+
+    def answer(question: int) -> int:
+        asked.append(question)
+        return question * 10
+
+    assert sandbox.run(ask_twice, 7, memory_bytes=512 * MIB, seconds=20.0, answer=answer) == 700
+    assert asked == [7, 70]
+
+
+def test_the_time_of_an_answer_is_not_the_childs_and_an_error_in_it_ends_the_child() -> None:
+    def slow(question: int) -> int:
+        time.sleep(1.5)
+        return question
+
+    assert sandbox.run(ask_twice, 1, memory_bytes=512 * MIB, seconds=1.0, answer=slow) == 1
+    with pytest.raises(ZeroDivisionError):
+        sandbox.run(ask_twice, 1, memory_bytes=512 * MIB, seconds=20.0, answer=lambda question: question // 0)
