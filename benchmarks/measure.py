@@ -1,0 +1,90 @@
+"""Seconds and bytes: of a child process that validates, and of the machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import duckdb
+import psutil
+
+from benchmarks.data import COLUMNS
+from pipeline import sandbox, validation
+from pipeline.datasets import Dataset
+
+RESULTS = Path(__file__).parent / "results"
+LIMITS = {"memory_bytes": 8 << 30, "seconds": 3600.0}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one validation took; ``peak_mib`` is the child's resident memory, Great Expectations included."""
+
+    seconds: float
+    peak_mib: int
+    errors: int
+
+
+def validation_of(file: Path, dataset: Dataset) -> Cost:
+    """Validate a file as a warm worker does, in a child of the sandbox, with nothing in the warehouse."""
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        (Path(folder) / validation.SOURCE).symlink_to(file)
+        began = time.perf_counter()
+        peak, errors = sandbox.run(validated, Path(folder), dataset, **LIMITS, answer=lambda parents: None)
+        return Cost(time.perf_counter() - began, peak, errors)
+
+
+def validated(folder: Path, dataset: Dataset, ask: validation.Ask) -> tuple[int, int]:
+    """Runs in the child: peak memory in MiB, and the number of errors."""
+    counted = validation.validate(folder, dataset, "bench.csv", "bench", None, ask)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, counted.errors
+
+
+def floor_of(file: Path) -> float:
+    """Seconds that DuckDB alone takes to read the file into typed columns, and to aggregate over ``id`` by hash."""
+    kinds = ", ".join(f"'{name}': '{kind}'" for name, kind in COLUMNS.items())
+    with duckdb.connect(config={"threads": "2"}) as connection:
+        began = time.perf_counter()
+        connection.execute(
+            f"""create table records as select * from read_csv('{file}', columns = {{{kinds}}}, auto_detect = false,
+                header = true, delim = ',', quote = '"', escape = '"', new_line = '\\n')"""
+        )
+        connection.execute("select count(*) from (select id, count(*) from records group by id)").fetchall()
+        return time.perf_counter() - began
+
+
+def alternating(rounds: int, **measured: Callable[[], float]) -> dict[str, float]:
+    """The median seconds of each, measured in turn so that a slow spell of the machine meets them all."""
+    seen: dict[str, list[float]] = {name: [] for name in measured}
+    for _ in range(rounds):
+        for name, once in measured.items():
+            seen[name].append(once())
+    return {name: median(values) for name, values in seen.items()}
+
+
+def machine() -> dict[str, object]:
+    """On what, and with which versions, something was measured."""
+    parts = ("duckdb", "great_expectations", "pyarrow", "sqlalchemy", "psycopg", "temporalio")
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / (1 << 30)),
+        "python": platform.python_version(),
+        **{part: importlib.metadata.version(part) for part in parts},
+    }
+
+
+def keep(name: str, found: dict[str, object]) -> Path:
+    """Write what was found, with the machine, below results/."""
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"{name}.json"
+    file.write_text(json.dumps({"machine": machine(), **found}, indent=1) + "\n", encoding="utf-8")
+    return file
