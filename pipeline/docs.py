@@ -8,6 +8,7 @@ every value.
 from __future__ import annotations
 
 import copy
+import functools
 import html
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,12 @@ class _Page(DefaultJinjaPageView):  # type: ignore[misc]
         return html.escape(_OUR_WORDS.get(content_block, _shown(content_block)))
 
 
+@functools.cache
+def _page() -> _Page:
+    """One for all pages of a process: compiling the templates takes longer than filling them."""
+    return _Page()
+
+
 def _is_block(content: object) -> bool:
     return isinstance(content, dict) and "content_block_type" in content
 
@@ -104,7 +111,7 @@ def write_page(result: ExpectationSuiteValidationResult, folder: Path, *, title:
     """Write ``folder``/index.html: whether the file is accepted, and every verdict with examples of what offends."""
     failing = [one for one in result.results if not one.success]
     errors = sum(1 for one in failing if not _is_warning(one))
-    page = _Page().render(
+    page = _page().render(
         _rendered(result),
         title=title,
         run_name=run_name,

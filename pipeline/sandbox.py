@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 from pipeline.errors import BulkheadError, Crashed
 from pipeline.settings import environment_without_secrets
 
-PRELOAD = ["pipeline.validation", "pipeline.expect"]
+PRELOAD = ["pipeline.validation", "pipeline.warmed"]
 """What every child finds loaded. Its imports are DuckDB, pyarrow and Great Expectations."""
 
 BEAT_SECONDS = 2.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-LINE_FEED, CARRIAGE_RETURN, QUOTE, FIRST_PRINTABLE, DELETE = 10, 13, 34, 32, 127
+TAB, LINE_FEED, CARRIAGE_RETURN, FIRST_PRINTABLE, QUOTE, DELETE = 9, 10, 13, 32, 34, 127
 
 
 @dataclass
@@ -38,14 +38,14 @@ class Scan:
         bytes_ = np.frombuffer(chunk, dtype=np.uint8)
         feeds = np.flatnonzero(bytes_ == LINE_FEED)
         if self.quotes % 2 == 0 and QUOTE not in chunk:
-            self.delimiters += chunk.count(self.delimiter.encode())
+            self.delimiters += _count(bytes_ == ord(self.delimiter))
             ends = feeds
             self._anchor(np.arange(min(1, len(feeds))))  # within the chunk the distance stays
         else:
             quotes = np.flatnonzero(bytes_ == QUOTE)
             outside = self._outside(feeds, quotes)
             delimiters = np.flatnonzero(bytes_ == ord(self.delimiter))
-            self.delimiters += int(np.count_nonzero(self._outside(delimiters, quotes)))
+            self.delimiters += _count(self._outside(delimiters, quotes))
             ends = feeds[outside]
             self._anchor(np.flatnonzero(outside))
             self.quotes += len(quotes)
@@ -86,13 +86,12 @@ class Scan:
     def _look_at_characters(self, chunk: bytes, bytes_: np.ndarray, feeds: int) -> None:
         self.has_nul = self.has_nul or 0 in chunk
         if self.is_plain:
-            meant = feeds + chunk.count(b"\r") + (chunk.count(b"\t") if self.delimiter == "\t" else 0)
-            controls = int(np.count_nonzero(bytes_ < FIRST_PRINTABLE))
-            self.is_plain = chunk.isascii() and controls == meant and DELETE not in chunk
+            meant = feeds + _count(bytes_ == CARRIAGE_RETURN) + (_count(bytes_ == TAB) if self.delimiter == "\t" else 0)
+            self.is_plain = chunk.isascii() and DELETE not in chunk and _count(bytes_ < FIRST_PRINTABLE) == meant
 
     def _look_at_returns(self, bytes_: np.ndarray, ends: np.ndarray) -> None:
         previous = np.where(ends > 0, bytes_[ends - 1], self._last)
-        self.returned += int(np.count_nonzero(previous == CARRIAGE_RETURN))
+        self.returned += _count(previous == CARRIAGE_RETURN)
         returns = np.flatnonzero(bytes_ == CARRIAGE_RETURN)
         followed = bytes_[np.minimum(returns + 1, len(bytes_) - 1)] == LINE_FEED
         at_the_end = returns == len(bytes_) - 1
@@ -120,3 +119,7 @@ class Scan:
         last = self.anchors[-1][1] - self.anchors[-1][0]
         for place in np.flatnonzero(np.diff(distance, prepend=last)):
             self.anchors.append((int(records[place]), int(lines[place])))
+
+
+def _count(places: np.ndarray) -> int:
+    return int(np.count_nonzero(places))

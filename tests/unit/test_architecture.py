@@ -14,7 +14,7 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "web local cli",
     "worker client",
     "activities workflow",
-    "validation",
+    "validation warmed",
     "read sandbox docs expect cycles check batch load report notify store warehouse ledger keys query orchestrator wire",
     "stage",
     "datasets",
