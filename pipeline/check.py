@@ -7,10 +7,14 @@ A check may ask these relations, whatever the dataset calls its key and its pare
 
 - ``incoming``: the typed records, with their _row;
 - ``nodes`` (_row, id, parent): the same, by fixed names;
+- ``links`` (_row, id, parent, above): the same, with the row of the parent, if it is in the file;
 - ``duplicates`` (_row, id, place, copies, alike, others): the records whose id is not theirs alone;
 - ``warehouse_edges`` (id, "parentId"): what the warehouse knows above the file's records;
-- ``edges`` (number, id, parent, _row): the tree that would result, the file's edges laid over the warehouse's;
-- ``cycles`` (_row, path, length, rows, old): the circles in that tree.
+- ``edges`` (number, id, parent, _row, above): the tree that would result, the file's edges laid over the warehouse's;
+  ``above`` is the parent's number, and a record of the file has its row for a number;
+- ``orphans`` (_row, parent): the records whose parent is nowhere;
+- ``cycles`` (cycle, _row, path, length, rows, old): the circles in that tree, with the first of their rows;
+- ``cycle_rows`` (cycle, _row): all rows on them; ``below_cycles`` (cycle, _row): the rows that only hang below one.
 """
 
 from __future__ import annotations
@@ -81,8 +85,8 @@ def external_parents(database: Path, dataset: Dataset, to: Path) -> int:
     with connect(database) as connection:
         lay_out(connection, dataset)
         connection.execute(
-            f"""copy (select distinct nodes.parent as id from nodes anti join nodes known on nodes.parent = known.id
-            where nodes.parent is not null order by id) to '{to}' (format parquet)"""
+            f"""copy (select distinct parent as id from links where parent is not null and above is null order by id)
+            to '{to}' (format parquet)"""
         )
         ((count,),) = connection.execute(f"select count(*) from '{to}'").fetchall()
     return int(count)
@@ -106,8 +110,6 @@ def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, r
     from pipeline.expect import Query, judge  # here, since Great Expectations takes seconds to import
 
     checks = [read_check(path) for path in dataset.check_files]
-    with connect(database) as connection:
-        lay_out(connection, dataset)
     add_edges(database, edges)
     with connect(database) as connection:
         run_checks(connection, checks)
@@ -130,16 +132,18 @@ def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, r
 
 
 def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
-    """Make ``nodes`` from ``incoming``."""
+    """Make ``nodes`` and ``links`` from ``incoming``: ids are compared here, once, and from then on it is all numbers."""
     connection.execute(FINDINGS)
     key, parent = _name(dataset.key), _name(dataset.parent)
     connection.execute(f"create or replace view nodes as select _row, {key} as id, {parent} as parent from incoming")
+    connection.execute(_TWICE)
+    connection.execute(_LINKS)
 
 
 def run_checks(connection: duckdb.DuckDBPyConnection, checks: list[Check]) -> None:
     """Make the other relations, and run each check into a table of its own."""
-    connection.execute(_DUPLICATES)
-    connection.execute(_EDGES)
+    for relation in (_DUPLICATES, _EDGES, _ORPHANS):
+        connection.execute(relation)
     find_cycles(connection)
     connection.execute(
         f"""create or replace table {READING} as
@@ -149,35 +153,60 @@ def run_checks(connection: duckdb.DuckDBPyConnection, checks: list[Check]) -> No
         connection.execute(f'create or replace table "{one.table}" as select * from ({one.query}\n) order by _row')
 
 
+_TWICE = """
+create or replace table twice as
+select id, min(_row) as first_row from nodes where id is not null group by id having count(*) > 1
+"""
+
+# Of records with one id the first one is the parent that others mean.
+_LINKS = """
+create or replace table links as
+select nodes._row, nodes.id, nodes.parent, up._row as above
+from nodes left join (
+    select nodes._row, nodes.id from nodes left join twice using (id) where twice.first_row is null or _row = first_row
+) up on nodes.parent = up.id
+"""
+
 # ``others`` is bounded: a million rows with one id would otherwise each name all the others.
 _DUPLICATES = """
 create or replace table duplicates as
-with groups as (
-    select id, count(*) as copies, min(_row, 11) as rows from nodes where id is not null group by id having count(*) > 1
-),
-bodies as (
+with bodies as (
     select nodes._row, nodes.id, hash(*columns(raw.* exclude (_row))) as body
-    from nodes semi join groups on nodes.id = groups.id join raw on nodes._row = raw._row
+    from nodes semi join twice on nodes.id = twice.id join raw on nodes._row = raw._row
 ),
-kinds as (select id, count(distinct body) as kinds from bodies group by id)
+groups as (
+    select id, count(*) as copies, min(_row, 11) as rows, count(distinct body) as kinds from bodies group by id
+)
 select
     bodies._row,
     bodies.id,
     row_number() over (partition by bodies.id order by bodies._row) as place,
     groups.copies,
-    kinds.kinds = 1 as alike,
+    groups.kinds = 1 as alike,
     list_filter(groups.rows, lambda other: other != bodies._row)[1:10]::varchar[] as others
-from bodies join groups on bodies.id = groups.id join kinds on bodies.id = kinds.id
+from bodies join groups on bodies.id = groups.id
 """
 
 # Each id has one edge: of duplicates the first one's, so that the tree is one even if the file is not fit to be loaded.
 _EDGES = """
 create or replace table edges as
-select _row as number, id, parent, _row from nodes
-anti join (select _row from duplicates where place > 1) again on nodes._row = again._row
-where id is not null
+with old as (select -row_number() over () as number, id, "parentId" as parent from warehouse_edges),
+own as (
+    select links.* from links
+    anti join (select _row from duplicates where place > 1) again on links._row = again._row
+    where id is not null
+)
+select own._row as number, own.id, own.parent, own._row, coalesce(own.above, old.number) as above
+from own left join old on own.above is null and own.parent = old.id
 union all
-select -row_number() over (), id, "parentId", null from warehouse_edges
+select old.number, old.id, old.parent, null, coalesce(own._row, up.number)
+from old left join own on old.parent = own.id left join old up on old.parent = up.id
+"""
+
+_ORPHANS = """
+create or replace table orphans as
+select _row, parent from links
+where parent is not null and above is null and parent not in (select id from warehouse_edges)
 """
 
 

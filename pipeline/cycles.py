@@ -8,68 +8,98 @@ done. Who never does walks in circles, or hangs below one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
-PATH_SHOWN = 50
+PATH_SHOWN = 10_000
 """A longer circle is shown by its first and last ids, and its length."""
 
+ROWS_SHOWN = 50
 OLD_SHOWN = 5
 
 _START = """
 create or replace temp table climbers as
-select e.number, p.number as reached
-from edges e join edges p on e.parent = p.id where e.parent != e.id
+select number, above as reached from edges where above is not null and above != number
 """
 _STRIDE = """
 create or replace temp table climbers as
 select c.number, further.reached from climbers c join climbers further on c.reached = further.number
 """
 _ON_CYCLES = """
-select e.id, e.parent, e._row from edges e semi join (select distinct reached from climbers) c on e.number = c.reached
+select number, above from edges semi join (select distinct reached from climbers) c on number = reached order by number
+"""
+
+# A circle is told from its smallest id on; what is long is told in part.
+_STARTS = """
+select cycle, arg_min(number, id) as start, count(*) as length
+from circling join edges using (number) group by cycle order by cycle
+"""
+_CYCLES = f"""
+insert into cycles
+with told as (
+    select steps.cycle, steps.place, steps.gap, edges.id, edges._row, edges.id || ' → ' || edges.parent as edge
+    from steps join edges using (number)
+),
+paths as (
+    select
+        cycle,
+        list(case when gap is not null then gap else id end order by place) as path,
+        list(_row::varchar order by place) filter (where _row is not null and gap is null) as rows,
+        list(edge order by place) filter (where _row is null and gap is null) as old
+    from told group by cycle
+),
+firsts as (select cycle, min(_row) as any_row from cycle_rows group by cycle)
+select
+    paths.cycle,
+    coalesce(paths.rows[1]::bigint, firsts.any_row),
+    list_append(paths.path, paths.path[1]),
+    starts.length,
+    coalesce(paths.rows[1:{ROWS_SHOWN}], []),
+    coalesce(paths.old[1:{OLD_SHOWN}], [])
+from paths join starts using (cycle) left join firsts using (cycle)
+order by paths.path[1]
+"""
+_BELOW = """
+create or replace table below_cycles as
+select edges._row, circling.cycle
+from climbers
+anti join circling already on climbers.number = already.number
+join circling on climbers.reached = circling.number
+join edges on climbers.number = edges.number
+where edges._row is not null
 """
 
 
-@dataclass(frozen=True)
-class Cycle:
-    """One circle of records, from its smallest id up to the same id again.
-
-    ``rows`` are those in the file; ``old`` are those of its edges that the warehouse has already.
-    """
-
-    path: tuple[str, ...]
-    rows: tuple[int, ...]
-    old: tuple[str, ...]
-
-
 def find_cycles(connection: duckdb.DuckDBPyConnection) -> int:
-    """Make ``cycles`` (_row, path, length, rows, old) from ``edges`` (number, id, parent, _row); how many there are."""
+    """Find the circles in ``edges`` (number, id, parent, _row, above); how many there are.
+
+    Makes ``cycles`` (cycle, _row, path, length, rows, old), one row a circle: its path from its smallest id up to the same id
+    again, its first rows in the file, and those of its edges that the warehouse has already; ``cycle_rows`` (cycle, _row), all
+    of the file's rows on them; and ``below_cycles`` (_row, cycle), the file's records that only hang below one.
+    """
     connection.execute(
-        "create or replace table cycles (_row bigint, path varchar[], length bigint, rows varchar[], old varchar[])"
+        """create or replace table cycles
+        (cycle bigint, _row bigint, path varchar[], length bigint, rows varchar[], old varchar[])"""
     )
+    for name in ("cycle_rows", "below_cycles"):
+        connection.execute(f"create or replace table {name} (cycle bigint, _row bigint)")
     if not _walk_up(connection):
         return 0
-    above: dict[str, str] = {}
-    rows: dict[str, int | None] = {}
-    for id_, parent, row in connection.execute(_ON_CYCLES).fetchall():
-        above[id_], rows[id_] = parent, row
-    found = list(_circles(above, rows))
-    texts = pa.list_(pa.string())
-    schema = pa.schema([("_row", pa.int64()), ("path", texts), ("length", pa.int64()), ("rows", texts), ("old", texts)])
-    columns = [
-        [cycle.rows[0] if cycle.rows else None for cycle in found],
-        [shortened(cycle.path) for cycle in found],
-        [len(cycle.path) - 1 for cycle in found],
-        [[str(row) for row in cycle.rows] for cycle in found],
-        [list(cycle.old[:OLD_SHOWN]) for cycle in found],
-    ]
-    arrays = [pa.array(values, kind) for values, kind in zip(columns, schema.types, strict=True)]
-    connection.register("found", pa.Table.from_arrays(arrays, schema=schema))
-    connection.execute("insert into cycles select * from found")
-    connection.unregister("found")
-    return len(found)
+    numbers, above = (_column(connection, _ON_CYCLES, place) for place in (0, 1))
+    up = np.searchsorted(numbers, above)
+    _keep(connection, "circling", number=numbers, cycle=_circles(up))
+    connection.execute(_BELOW)
+    connection.execute(
+        "insert into cycle_rows select cycle, _row from circling join edges using (number) where _row is not null"
+    )
+    connection.execute(f"create or replace temp table starts as {_STARTS}")
+    starts = np.searchsorted(numbers, _column(connection, "select start from starts order by cycle", 0))
+    names, lengths = (_column(connection, "select cycle, length from starts order by cycle", place) for place in (0, 1))
+    _keep_steps(connection, numbers, up, names, starts, lengths)
+    connection.execute(_CYCLES)
+    return len(names)
 
 
 def _walk_up(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -100,24 +130,67 @@ def _count(connection: duckdb.DuckDBPyConnection, what: str) -> int:
     return int(number)
 
 
-def _circles(above: dict[str, str], rows: dict[str, int | None]) -> Iterator[Cycle]:
-    """Each circle once, in the order of their smallest ids."""
-    seen: set[str] = set()
-    for start in sorted(above):
-        if start in seen:
-            continue
-        path = [start]
-        while path[-1] not in seen:
-            seen.add(path[-1])
-            path.append(above[path[-1]])
-        in_file = [row for row in (rows[one] for one in path[:-1]) if row is not None]
-        old = [f"{one} → {above[one]}" for one in path[:-1] if rows[one] is None]
-        yield Cycle(tuple(path), tuple(in_file), tuple(old))
+def _circles(up: np.ndarray) -> np.ndarray:
+    """The circle of each place, named by its smallest place; ``up`` leads from a place to the next and is a permutation.
+
+    Everybody asks the one ahead for the smallest place seen, and jumps twice as far each time: twenty rounds for a circle of a
+    million.
+    """
+    names, jump = np.arange(len(up)), up
+    while True:
+        smaller = np.minimum(names, names[jump])
+        if np.array_equal(smaller, names):
+            return names
+        names, jump = smaller, jump[jump]
 
 
-def shortened(path: tuple[str, ...]) -> list[str]:
-    """The path as it is shown: a long one without its middle."""
-    if len(path) <= PATH_SHOWN:
-        return list(path)
+def _keep_steps(
+    connection: duckdb.DuckDBPyConnection,
+    numbers: np.ndarray,
+    up: np.ndarray,
+    names: np.ndarray,
+    starts: np.ndarray,
+    lengths: np.ndarray,
+) -> None:
+    """``steps`` (cycle, place, number, gap): the shown part of each path; ``gap`` says how many ids are left out there."""
+    down = np.empty_like(up)
+    down[up] = np.arange(len(up))
+    cycles: list[int] = []
+    places: list[int] = []
+    numbered: list[int] = []
+    gaps: list[str | None] = []
+    for cycle, start, length in zip(names.tolist(), starts.tolist(), lengths.tolist(), strict=True):
+        for place, (at, gap) in enumerate(_path(start, length, up, down)):
+            cycles.append(cycle)
+            places.append(place)
+            numbered.append(int(numbers[at]))
+            gaps.append(gap)
+    _keep(connection, "steps", cycle=cycles, place=places, number=numbered, gap=pa.array(gaps, pa.string()))
+
+
+def _path(start: int, length: int, up: np.ndarray, down: np.ndarray) -> Iterator[tuple[int, str | None]]:
+    """The places from ``start`` around to the one before it, the middle of a long path left out."""
+    if length <= PATH_SHOWN:
+        yield from ((at, None) for at in _walk(start, length, up))
+        return
     half = PATH_SHOWN // 2
-    return [*path[:half], f"({len(path) - 2 * half:,} more)", *path[-half:]]
+    yield from ((at, None) for at in _walk(start, half, up))
+    yield start, f"({length - 2 * half:,} more)"
+    yield from ((at, None) for at in reversed(list(_walk(int(down[start]), half, down))))
+
+
+def _walk(at: int, steps: int, onward: np.ndarray) -> Iterator[int]:
+    for _ in range(steps):
+        yield at
+        at = int(onward[at])
+
+
+def _column(connection: duckdb.DuckDBPyConnection, query: str, place: int) -> np.ndarray:
+    columns: list[np.ndarray] = list(connection.execute(query).fetchnumpy().values())
+    return columns[place]
+
+
+def _keep(connection: duckdb.DuckDBPyConnection, table: str, **columns: object) -> None:
+    connection.register("arriving", pa.table(columns))
+    connection.execute(f"create or replace temp table {table} as select * from arriving")
+    connection.unregister("arriving")

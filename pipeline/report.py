@@ -86,7 +86,7 @@ def _count(connection: duckdb.DuckDBPyConnection) -> Counted:
         """with invalid as (
             select row from findings where severity = 'error'
             union
-            select unnest(rows)::bigint from cycles
+            select _row from cycle_rows
         )
         select
             greatest((select coalesce(max(records), 0) from reading), (select count(*) from raw)),

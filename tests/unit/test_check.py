@@ -12,7 +12,7 @@ import networkx as nx
 import pytest
 
 from pipeline.check import Check, add_edges, external_parents, lay_out, read_check, run_checks
-from pipeline.cycles import PATH_SHOWN, find_cycles, shortened
+from pipeline.cycles import PATH_SHOWN, find_cycles
 from pipeline.datasets import load_dataset
 
 Tree = dict[str, str | None]  # id -> parent
@@ -132,25 +132,50 @@ def test_duplicates_do_not_break_the_search_for_circles(connection: duckdb.DuckD
     assert [o["cycle"] for o in offenders("circular_reference")] == [["1", "2", "1"]]
 
 
-def test_a_long_circle_is_shown_without_its_middle() -> None:
-    path = tuple(str(number) for number in range(1000))
-    shown = shortened(path)
-    assert len(shown) == PATH_SHOWN + 1
-    assert shown[:2] == ["0", "1"] and shown[-2:] == ["998", "999"]
-    assert "(950 more)" in shown
-    assert shortened(path[:PATH_SHOWN]) == list(path[:PATH_SHOWN])
+def test_a_long_circle_is_shown_without_its_middle(connection: duckdb.DuckDBPyConnection) -> None:
+    size = PATH_SHOWN + 5
+    connection.execute(_edges(size, f"(i + 1) % {size}"))
+    assert find_cycles(connection) == 1
+    ((path, length),) = connection.execute("select path, length from cycles").fetchall()
+    half = PATH_SHOWN // 2
+    assert length == size
+    assert path[:2] == ["i0000000", "i0000001"]
+    assert path[half - 1 : half + 2] == [f"i{half - 1:07}", "(5 more)", f"i{half + 5:07}"]
+    assert path[-2:] == [f"i{size - 1:07}", "i0000000"]
+    assert len(path) == PATH_SHOWN + 2
+
+
+def _edges(size: int, above: str) -> str:
+    return f"""create or replace table edges as
+        with n as (select i as number, printf('i%07d', i) as id, {above} as above from range({size}) t(i))
+        select n.number, n.id, up.id as parent, n.number as _row, up.number as above
+        from n left join n up on n.above = up.number"""
+
+
+def test_what_hangs_below_a_circle_is_said_apart_from_it(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = [("a", "b"), ("b", "a"), ("c", "a"), ("d", "c"), ("e", "w"), ("f", None), ("g", "g")]
+    offenders = checked(connection, rows, {"w": "d"})
+    assert [(o["_row"], o["value"], o["path"], o["related"]) for o in offenders("below_cycle")] == [
+        (3, "a", "a → b → a", ["1", "2"]),
+        (4, "c", "a → b → a", ["1", "2"]),
+        (5, "w", "a → b → a", ["1", "2"]),
+    ]
+    assert len(offenders("circular_reference")) == 1
 
 
 @pytest.mark.timeout(60)
 def test_depth_costs_rounds_and_not_steps(connection: duckdb.DuckDBPyConnection) -> None:
     """A chain and a ring of 200,000 records: a walk of that many steps would not end in time."""
     size = 200_000
-    edges = f"select i as number, 'i' || i as id, 'i' || {{parent}} as parent, i as _row from range({size}) t(i)"
-    connection.execute("create table edges as " + edges.format(parent="(i + 1)"))
+    connection.execute(_edges(size, "i + 1"))
     assert find_cycles(connection) == 0
-    connection.execute("create or replace table edges as " + edges.format(parent=f"((i + 1) % {size})"))
+    connection.execute(_edges(size, f"(i + 1) % {size}"))
     assert find_cycles(connection) == 1
-    assert connection.execute("select length, len(rows), path[1], _row from cycles").fetchall() == [(size, size, "i0", 0)]
+    assert connection.execute("select length, path[1], _row from cycles").fetchall() == [(size, "i0000000", 0)]
+    assert connection.execute("select count(distinct _row) from cycle_rows").fetchall() == [(size,)]
+    connection.execute(_edges(size, "case when i > 0 then i - 1 else 1 end"))
+    assert find_cycles(connection) == 1
+    assert connection.execute("select count(*) from below_cycles").fetchall() == [(size - 2,)]
 
 
 # --- An oracle ---

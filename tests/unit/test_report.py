@@ -46,9 +46,9 @@ def write(tmp_path: Path) -> Write:
             connection.execute(
                 "create table lines as select * from (values (1::bigint, 2::bigint), (3, 9)) t(first_row, first_line)"
             )
-            connection.execute("create table cycles (rows varchar[])")
+            connection.execute("create table cycle_rows (_row bigint)")
             for rows in cycle_rows or []:
-                connection.execute("insert into cycles values (?)", [rows])
+                connection.executemany("insert into cycle_rows values (?)", [[row] for row in rows])
         return write_findings(database, load_dataset("records"), tmp_path / "report")
 
     return run

@@ -3,14 +3,7 @@
 -- column: parent
 -- expects: Every parent is in the file or in the warehouse.
 -- hint: Add the parent to the file, or correct its spelling.
-with orphans as (
-    select
-        nodes._row,
-        nodes.parent
-    from nodes
-    anti join edges on nodes.parent = edges.id
-    where nodes.parent is not null
-),
+with
 
 -- what is left of an id when case, accents, punctuation and leading zeros are taken off
 wanted as (
