@@ -186,7 +186,7 @@ def _walk(at: int, steps: int, onward: np.ndarray) -> Iterator[int]:
 
 
 def _column(connection: duckdb.DuckDBPyConnection, query: str, place: int) -> np.ndarray:
-    columns: list[np.ndarray] = list(connection.execute(query).fetchnumpy().values())
+    columns = [np.asarray(column) for column in connection.execute(query).fetchnumpy().values()]
     return columns[place]
 
 
