@@ -12,7 +12,8 @@ A check may ask these relations, whatever the dataset calls its key and its pare
 - ``warehouse_edges`` (id, "parentId"): what the warehouse knows above the file's records;
 - ``edges`` (number, id, parent, _row, above): the tree that would result, the file's edges laid over the warehouse's;
   ``above`` is the parent's number, and a record of the file has its row for a number;
-- ``orphans`` (_row, parent): the records whose parent is nowhere;
+- ``orphans`` (_row, parent): the records whose parent is nowhere; ``missing`` (parent, records, alike): those parents, how
+  many records hang below each, and what it was probably meant to be;
 - ``cycles`` (cycle, _row, path, length, rows, old): the circles in that tree, with the first of their rows;
 - ``cycle_rows`` (cycle, _row): all rows on them; ``below_cycles`` (cycle, _row): the rows that only hang below one.
 """
@@ -28,6 +29,7 @@ import duckdb
 from pipeline.contracts import Verdict
 from pipeline.cycles import find_cycles
 from pipeline.datasets import Dataset
+from pipeline.orphans import find_orphans, likely_spellings
 from pipeline.sqlfiles import opening_comment
 from pipeline.stage import FINDINGS, VALUE_LENGTH, connect
 
@@ -81,13 +83,18 @@ def read_check(path: Path) -> Check:
 
 
 def external_parents(database: Path, dataset: Dataset, to: Path) -> int:
-    """Write the parents that are not in the file to a Parquet file with one column, id; how many there are."""
+    """Write the ids to ask the warehouse for to a Parquet file with one column, id; how many there are.
+
+    They are the parents that are not in the file, and what these may be misspellings of.
+    """
     with connect(database) as connection:
         lay_out(connection, dataset)
         connection.execute(
-            f"""copy (select distinct parent as id from links where parent is not null and above is null order by id)
-            to '{to}' (format parquet)"""
+            """create or replace temp table strangers as
+            select distinct parent as id from links where parent is not null and above is null"""
         )
+        ids = f"select id from strangers union select id from ({likely_spellings('strangers')})"
+        connection.execute(f"copy (select id from ({ids}) order by id) to '{to}' (format parquet)")
         ((count,),) = connection.execute(f"select count(*) from '{to}'").fetchall()
     return int(count)
 
@@ -142,9 +149,15 @@ def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
 
 def run_checks(connection: duckdb.DuckDBPyConnection, checks: list[Check]) -> None:
     """Make the other relations, and run each check into a table of its own."""
-    for relation in (_DUPLICATES, _EDGES, _ORPHANS):
-        connection.execute(relation)
+    connection.execute(_DUPLICATES)
+    connection.execute(_OWN)
+    tree = "own"
+    if _rows(connection, "warehouse_edges"):
+        connection.execute(_LAID)
+        tree = "laid_over_warehouse"
+    connection.execute(f"create or replace view edges as select * from {tree}")
     find_cycles(connection)
+    find_orphans(connection)
     connection.execute(
         f"""create or replace table {READING} as
         select row, line, "column", value, message from findings where severity = 'error' order by row"""
@@ -188,28 +201,20 @@ from bodies join groups on bodies.id = groups.id
 """
 
 # Each id has one edge: of duplicates the first one's, so that the tree is one even if the file is not fit to be loaded.
-_EDGES = """
-create or replace table edges as
-with old as (select -row_number() over () as number, id, "parentId" as parent from warehouse_edges),
-own as (
-    select links.* from links
-    anti join (select _row from duplicates where place > 1) again on links._row = again._row
-    where id is not null
-)
-select own._row as number, own.id, own.parent, own._row, coalesce(own.above, old.number) as above
+_OWN = """
+create or replace view own as
+select _row as number, id, parent, _row, above from links
+where id is not null and _row not in (select _row from duplicates where place > 1)
+"""
+_LAID = """
+create or replace table laid_over_warehouse as
+with old as (select -row_number() over () as number, id, "parentId" as parent from warehouse_edges)
+select own.number, own.id, own.parent, own._row, coalesce(own.above, old.number) as above
 from own left join old on own.above is null and own.parent = old.id
 union all
-select old.number, old.id, old.parent, null, coalesce(own._row, up.number)
+select old.number, old.id, old.parent, null, coalesce(own.number, up.number)
 from old left join own on old.parent = own.id left join old up on old.parent = up.id
 """
-
-_ORPHANS = """
-create or replace table orphans as
-select _row, parent from links
-where parent is not null and above is null and parent not in (select id from warehouse_edges)
-"""
-
-
 # --- Findings ---
 
 

@@ -14,6 +14,7 @@ import pytest
 from pipeline.check import Check, add_edges, external_parents, lay_out, read_check, run_checks
 from pipeline.cycles import PATH_SHOWN, find_cycles
 from pipeline.datasets import load_dataset
+from pipeline.orphans import likely_spellings
 
 Tree = dict[str, str | None]  # id -> parent
 Offenders = Callable[[str], list[dict[str, object]]]
@@ -101,6 +102,63 @@ def test_a_missing_parent_comes_with_the_nearest_spelling(connection: duckdb.Duc
         (6, "gone", None),
         (7, "--", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("parent", "meant"),
+    [
+        ("Pari", "Paris"),
+        ("Parris", "Paris"),
+        ("Paros", "Paris"),
+        ("Prais", "Paris"),
+        ("Pa", None),
+        ("Berne", None),
+        ("1235", None),
+    ],
+)
+def test_a_missing_parent_that_is_one_slip_away_is_guessed(
+    connection: duckdb.DuckDBPyConnection, parent: str, meant: str | None
+) -> None:
+    rows = [("Paris", None), ("Bern1", None), ("Bern2", None), ("1234", None), ("x", parent)]
+    (offender,) = checked(connection, rows)("missing_parent")
+    assert offender["hint"] == (f"Did you mean {meant}?" if meant else None)
+
+
+def test_a_missing_parent_says_how_much_hangs_below_it(connection: duckdb.DuckDBPyConnection) -> None:
+    """Also what hangs there through the warehouse, and nothing that goes in circles."""
+    rows = [("a", "gone"), ("b", "gone"), ("c", "b"), ("d", "w"), ("e", "lost"), ("f", None), ("g", "h"), ("h", "g")]
+    offenders = checked(connection, rows, {"w": "c"})("missing_parent")
+    assert [(o["_row"], str(o["hint"]).partition(". ")[2] or o["hint"]) for o in offenders] == [
+        (1, "4 records of the file hang below it."),
+        (2, "4 records of the file hang below it."),
+        (5, None),
+    ]
+
+
+def test_a_misspelt_parent_is_found_in_the_warehouse(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    checked(connection, [("0001", None), ("0002", "7"), ("0003", "FR")])
+    asked = connection.execute(f"select id from ({likely_spellings('(select distinct parent as id from orphans)')})").fetchall()
+    assert {("0007",), ("fr",)} <= set(asked)
+
+
+def test_ids_that_can_be_taken_for_one_another_are_a_warning(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = [("ab", None), ("AB", None), ("caf\u00e9", None), ("cafe\u0301", None), ("007", None), ("7", None), ("8", None)]
+    offenders = checked(connection, [*rows, ("x", "W1")], {"W1": None, "X": None, "w1": None})("similar_id")
+    assert {(o["_row"], o["value"], o["path"], *o["related"]) for o in offenders} == {  # type: ignore[misc]
+        (1, "ab", "AB", "2"),
+        (3, "caf\u00e9", "cafe\u0301", "4"),
+        (5, "007", "7", "6"),
+        (8, "x", "X"),
+    }, "and what is in the warehouse alone is not this file's"
+    assert checked(connection, [("1", None), ("10", None), ("100", "1")])("similar_id") == []
+
+
+def test_ids_that_a_spreadsheet_rounded_are_a_warning(connection: duckdb.DuckDBPyConnection) -> None:
+    offenders = checked(connection, [("1.23457E+15", None), ("E+", None), ("1E5", None)])("spreadsheet_damage")
+    assert [o["_row"] for o in offenders] == [1]
+    rounded = [(f"12345678901234{n}00", None) for n in range(5)]
+    assert len(checked(connection, rounded)("spreadsheet_damage")) == 5
+    assert checked(connection, [(f"1234567890123456{n}", None) for n in range(10)])("spreadsheet_damage") == []
 
 
 def test_a_self_parent_is_no_circle_and_not_missing(connection: duckdb.DuckDBPyConnection) -> None:
@@ -258,10 +316,10 @@ def test_the_parents_to_ask_for_are_those_not_in_the_file(tmp_path: Path) -> Non
             (1, 'a', null), (2, 'b', 'a'), (3, 'c', 'x'), (4, 'd', 'x'), (5, null, 'y,"z'), (6, 'e', 'e')
             ) t(_row, id, "parentId")"""
         )
-    assert external_parents(database, RECORDS, tmp_path / "parents.parquet") == 2
+    assert external_parents(database, RECORDS, tmp_path / "parents.parquet") == 4
     asked = duckdb.sql(f"from '{tmp_path / 'parents.parquet'}'")
     assert asked.columns == ["id"]
-    assert asked.fetchall() == [("x",), ('y,"z',)]
+    assert asked.fetchall() == [("X",), ('Y,"Z',), ("x",), ('y,"z',)], "and what they may be misspellings of"
 
 
 def test_an_edge_of_the_file_takes_the_place_of_the_warehouses(tmp_path: Path) -> None:
