@@ -117,6 +117,8 @@ def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, r
     from pipeline.expect import Query, judge  # here, since Great Expectations takes seconds to import
 
     checks = [read_check(path) for path in dataset.check_files]
+    with connect(database) as connection:
+        lay_out(connection, dataset)
     add_edges(database, edges)
     with connect(database) as connection:
         run_checks(connection, checks)
@@ -139,7 +141,12 @@ def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, r
 
 
 def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
-    """Make ``nodes`` and ``links`` from ``incoming``: ids are compared here, once, and from then on it is all numbers."""
+    """Make ``nodes`` and ``links`` from ``incoming``, unless they are there already.
+
+    Ids are compared here, once; from then on it is all numbers.
+    """
+    if connection.execute("select 1 from duckdb_tables() where table_name = 'links'").fetchall():
+        return
     connection.execute(FINDINGS)
     key, parent = _name(dataset.key), _name(dataset.parent)
     connection.execute(f"create or replace view nodes as select _row, {key} as id, {parent} as parent from incoming")

@@ -40,6 +40,7 @@ def checked(
     if full:
         connection.executemany("insert into raw values (?, ?, ?, ?)", full)
     connection.execute("create or replace table incoming as select *, '{}' as attributes from raw")
+    connection.execute("drop table if exists links")
     lay_out(connection, RECORDS)
     connection.execute('create or replace table warehouse_edges (id varchar, "parentId" varchar)')
     if warehouse:
