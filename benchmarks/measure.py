@@ -19,6 +19,7 @@ import psutil
 
 from benchmarks.data import COLUMNS
 from pipeline import sandbox, validation
+from pipeline.contracts import Options
 from pipeline.datasets import Dataset
 
 RESULTS = Path(__file__).parent / "results"
@@ -45,7 +46,7 @@ def validation_of(file: Path, dataset: Dataset) -> Cost:
 
 def validated(folder: Path, dataset: Dataset, ask: validation.Ask) -> tuple[int, int]:
     """Runs in the child: peak memory in MiB, and the number of errors."""
-    counted = validation.validate(folder, dataset, "bench.csv", "bench", None, ask)
+    counted = validation.validate(folder, dataset, "bench.csv", "bench", None, Options(), ask)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, counted.errors
 
 

@@ -94,6 +94,16 @@ class Dataset:
         return Mapping(aliases, dict(said.get("renames", {})), dict(said.get("defaults", {})))
 
     @cached_property
+    def renamed(self) -> dict[str, str]:
+        """Folded name in a file -> the name to keep that column under."""
+        return {folded(name): kept for name, kept in self.mapping.renames.items()}
+
+    @cached_property
+    def aliased(self) -> dict[str, str]:
+        """Folded alias -> the column it stands for."""
+        return {folded(alias): name for name, aliases in self.mapping.aliases.items() for alias in aliases}
+
+    @cached_property
     def shape(self) -> Shape:
         """How the hierarchy is written."""
         return Shape(**self._said("shape", {"children", "path_separator"}))
@@ -149,6 +159,11 @@ class Dataset:
         """The SQL checks that every file of this dataset must pass: the general ones, then its own."""
         checks = self.root / "sql" / "checks"
         return in_order(checks / "every") + in_order(checks / self.name)
+
+
+def folded(name: str) -> str:
+    """A column's name as aliases and renames are compared: without case and outer space."""
+    return name.strip().casefold()
 
 
 def dataset_names(root: Path = ROOT) -> list[str]:
@@ -226,3 +241,42 @@ def _check_whole(dataset: Dataset, all_names: tuple[str, ...]) -> None:
         _ = dataset.shape, dataset.bounds, dataset.tolerance
     except ValueError as error:
         raise NotUsable(f"expectations/{dataset.name}.json: {error}.") from error
+    slip = _slip_in_mapping(dataset) or _slip_in_shape(dataset)
+    if slip:
+        raise NotUsable(f"expectations/{dataset.name}.json: {slip}.")
+
+
+def _slip_in_mapping(dataset: Dataset) -> str:
+    """What makes no sense in ``meta.mapping``; empty if all does."""
+    mapping, lists = dataset.mapping, dataset.suite.get("meta", {}).get("mapping", {}).get("aliases", {}).values()
+    texts = [*mapping.renames.values(), *mapping.defaults.values(), *(alias for many in lists for alias in many)]
+    if not all(isinstance(many, list) for many in lists) or not all(isinstance(text, str) and text.strip() for text in texts):
+        return "in meta.mapping, aliases are lists of names, renames and defaults are texts, and none is empty"
+    for name in (dataset.key, dataset.parent, dataset.rest):
+        if name in mapping.defaults:
+            return f"meta.mapping gives {name} a default; the key, the parent and the column of the rest can have none"
+    if kept := [name for name in mapping.renames.values() if name.casefold() in LINEAGE]:
+        return f"meta.mapping renames a column to {kept[0]}, a name that Bulkhead keeps for itself"
+    means: dict[str, str] = {folded(name): name for name in dataset.names}
+    for name, aliases in mapping.aliases.items():
+        for alias in aliases:
+            other = means.setdefault(folded(alias), name)
+            if other != name:
+                return f"meta.mapping takes {alias!r} for {name}, but it is {other} already"
+    if len(dataset.renamed) < len(mapping.renames) or dataset.renamed.keys() & dataset.aliased:
+        return "meta.mapping says two things of one name"
+    return ""
+
+
+def _slip_in_shape(dataset: Dataset) -> str:
+    """What makes no sense in ``meta.shape``, or beside a staging query that is written by hand; empty if all does."""
+    shape = dataset.shape
+    if not all(one is None or (isinstance(one, str) and one.strip()) for one in (shape.children, shape.path_separator)):
+        return "in meta.shape, children is a key and path_separator what stands between the steps of a path"
+    if shape.children and shape.path_separator:
+        return "meta.shape has both children and path_separator; a parent can come from one of them only"
+    if shape.children in dataset.names:
+        return f"meta.shape has the children under {shape.children}, which is a column too"
+    if dataset.staging_file.is_file() and (dataset.mapping.defaults or shape.path_separator):
+        return f"defaults and path_separator are for sql/staging/{dataset.name}.sql to say, since it is written by hand"
+    return ""

@@ -14,7 +14,7 @@ import duckdb
 import orjson
 
 from pipeline.datasets import Dataset
-from pipeline.stage import connect
+from pipeline.stage import connect, original_names
 
 FIELDS = ("code", "severity", "message", "row", "line", "column", "value", "hint", "related", "cycle")
 """A finding's fields, as everywhere; the files add the record's id."""
@@ -75,8 +75,8 @@ def _table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> str:
     texts["related"] = "array_to_string(f.related, ' ')"
     texts["cycle"] = "array_to_string(f.cycle, ' → ')"
     known = ", ".join(_safe(texts[name], name) if name in texts else f"f.{_name(name)}" for name in TABLE_FIELDS)
-    named = [str(row[0]) for row in connection.execute("describe raw").fetchall()]
-    original = [_safe(f"raw.{_name(name)}", name) for name in named if name not in ("_row", dataset.key)]
+    names = original_names(connection)
+    original = [_safe(f"raw.{_name(name)}", called) for name, called in names.items() if name != dataset.key]
     return f"select {', '.join([known, *original])} from ordered f left join raw on f.row = raw._row order by f.number"
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.datasets import Column, Dataset
+from pipeline.errors import NotUsable
 
 MEMORY_BYTES = 2 << 30
 """DuckDB's share of memory; what does not fit spills into a folder beside the database."""
@@ -179,6 +180,7 @@ def stage(database: Path, dataset: Dataset) -> None:
     """
     with connect(database) as connection:
         connection.execute(FINDINGS)
+        _check_defaults(connection, dataset)
         present = [str(row[0]) for row in connection.execute("describe raw").fetchall()]
         _fill_incoming(connection, dataset, present)
         _find_uncast(connection, dataset, present)
@@ -218,19 +220,46 @@ def _value(column: Column, dataset: Dataset, present: list[str]) -> str:
     """A column's value as SQL over ``raw``."""
     if column.name == dataset.rest:
         return _rest(dataset, present)
-    if column.name in present:
-        return _read(column, dataset)
+    if _is_given(column, dataset, present):
+        return _read(column, dataset, present)
     return f"cast(null as {reading_of(column.type).type})"
 
 
-def _text(column: Column, dataset: Dataset) -> str:
+def _is_given(column: Column, dataset: Dataset, present: list[str]) -> bool:
+    """The file has the column, or its values follow from something else."""
+    from_path = column.name == dataset.parent and dataset.shape.path_separator is not None
+    return column.name in present or column.name in dataset.mapping.defaults or from_path
+
+
+def _text(column: Column, dataset: Dataset, present: list[str]) -> str:
     """The text to read: an empty one is no value, except in a column of text, where it may be meant."""
+    if column.name == dataset.parent and dataset.shape.path_separator is not None:
+        return parent_of(_name(dataset.key), dataset.shape.path_separator)
+    default = dataset.mapping.defaults.get(column.name)
+    if default is not None:
+        own = f"nullif({_name(column.name)}, '')" if column.name in present else "null"
+        return f"coalesce({own}, {_quoted(default)})"
     plain = reading_of(column.type).type == "varchar" and column.name not in (dataset.key, dataset.parent)
     return _name(column.name) if plain else f"nullif({_name(column.name)}, '')"
 
 
-def _read(column: Column, dataset: Dataset) -> str:
-    reading, text = reading_of(column.type), _text(column, dataset)
+def parent_of(path: str, separator: str) -> str:
+    """SQL for the parent of a ``path`` (SQL too), without its last step; null for the first level."""
+    last = f"length(split_part({path}, {_quoted(separator)}, -1))"
+    return f"nullif(left({path}, greatest(length({path}) - {last} - {len(separator)}, 0)), '')"
+
+
+def _check_defaults(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
+    """A default must itself be what its column takes. Raises NotUsable: else every record would be at fault."""
+    for name, default in dataset.mapping.defaults.items():
+        reading = reading_of(dataset.column(name).type)
+        fits = f"select {reading.accepts.replace('{v}', _quoted(default))}" if reading.accepts else "select true"
+        if connection.execute(fits).fetchall() != [(True,)]:
+            raise NotUsable(f"expectations/{dataset.name}.json: the default of {name}, {default!r}, is not {reading.expected}.")
+
+
+def _read(column: Column, dataset: Dataset, present: list[str]) -> str:
+    reading, text = reading_of(column.type), _text(column, dataset, present)
     value = reading.value.replace("{v}", text)
     if reading.accepts is None:
         return value
@@ -263,7 +292,7 @@ def _find_uncast(connection: duckdb.DuckDBPyConnection, dataset: Dataset, presen
         if column.name not in present or (reading.accepts is None and not dataset.staging_file.is_file()):
             continue
         expected = "a JSON object" if column.name == dataset.rest else reading.expected
-        text = _text(column, dataset)
+        text = _text(column, dataset, present)
         connection.execute(
             f"""insert into findings by name
             select $code as code, 'error' as severity, left({text}, 60) || ' is not ' || $expected || '.' as message,
@@ -305,6 +334,12 @@ def _owned_by_suite(dataset: Dataset) -> set[str]:
         for expectation in dataset.suite.get("expectations", [])
         if expectation["type"] == "expect_column_values_to_not_be_null"
     }
+
+
+def original_names(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """What the file calls the columns of ``raw``, in the file's order."""
+    pairs = connection.execute("select unnest(columns), unnest(original_columns) from reading").fetchall()
+    return {str(name): str(original) for name, original in pairs}
 
 
 # --- Spelling ---

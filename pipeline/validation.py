@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipeline import batch, check, report
 from pipeline.batch import Cutting
+from pipeline.contracts import Options
 from pipeline.datasets import Dataset
 from pipeline.errors import FileIsWrong
 from pipeline.read import Limits, Staging, read
@@ -30,14 +31,16 @@ Ask = Callable[[Path], Path | None]
 """From a Parquet file of ids (one column, id) to one of the warehouse's edges from these up (id, parentId), if it has any."""
 
 
-def validate(folder: Path, dataset: Dataset, filename: str, run_name: str, cutting: Cutting | None, ask: Ask) -> Counted:
+def validate(
+    folder: Path, dataset: Dataset, filename: str, run_name: str, cutting: Cutting | None, options: Options, ask: Ask
+) -> Counted:
     """``source`` -> ``report/`` (findings in all formats, ``docs/``) and, if accepted and ``cutting`` says how, ``parts/``.
 
     A file that cannot be read has that one finding. Raises RuntimeError if there can be no verdict.
     """
     with in_memory(folder) as database:
         try:
-            read(folder / SOURCE, dataset, database=database, filename=filename)
+            read(folder / SOURCE, dataset, database=database, filename=filename, delimiter=options.delimiter)
         except FileIsWrong as error:
             _lay_out_refusal(database, dataset, error)
         stage(database, dataset)
@@ -60,7 +63,9 @@ def _lay_out_refusal(database: Path, dataset: Dataset, error: FileIsWrong) -> No
     with Staging(database, dataset, Limits()) as staging:
         columns = ", ".join(f"{quoted(name)} varchar" for name in dataset.names)
         staging.connection.execute(f"create table raw (_row bigint, {columns})")
-        staging.record(pa.table({"records": pa.array([0], pa.int64())}))
+        none = pa.array([[]], pa.list_(pa.string()))
+        facts = {"records": pa.array([0], pa.int64()), "columns": none, "original_columns": none}
+        staging.record(pa.table({**facts, "rules_version": pa.array([dataset.version])}))
         staging.find(error.code, str(error), line=error.line, hint=error.hint)
 
 

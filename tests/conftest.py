@@ -34,8 +34,9 @@ FOLDERS = ("unit", "integration", "e2e")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--record-histories`` keeps what the workflow tests play, for the replay test."""
+    """``--record-histories`` keeps what the workflow tests play, for the replay test; ``--many`` is for long nights."""
     parser.addoption("--record-histories", action="store_true", help="write tests/histories/*.json anew")
+    parser.addoption("--many", type=int, default=1, help="so many times as many random cases")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.app import Exit, InputFile, app
+from pipeline.contracts import DELIMITERS, Options
 from pipeline.errors import NotUsable
 
 if TYPE_CHECKING:
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 ON_SCREEN_ROWS = 50
+DELIMITER_NAMES = dict(zip(("comma", "semicolon", "tab", "pipe"), DELIMITERS, strict=True))
+
+
+def _named(delimiter: str | None) -> str | None:
+    """A delimiter by its name, or by itself."""
+    if delimiter is None or delimiter in DELIMITER_NAMES.values():
+        return delimiter
+    if delimiter not in DELIMITER_NAMES:
+        raise typer.BadParameter(f"{delimiter!r} is none of {', '.join(DELIMITER_NAMES)}.")
+    return DELIMITER_NAMES[delimiter]
 
 
 @app.command(rich_help_panel="Imports")
@@ -28,6 +39,12 @@ def validate(
     filename: Annotated[str | None, typer.Option(help="The file's name, if stdin is not CSV.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Keep the whole report in this folder.", file_okay=False)
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            help="What stands between the values: comma, semicolon, tab, pipe; else the header tells.", callback=_named
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -47,7 +64,7 @@ def validate(
         folder = Path(scratch)
         name = _bring(file, folder, filename)
         with working(f"Checking {name} ..."):
-            verdict = _judge(folder, rules, name, settings)
+            verdict = _judge(folder, rules, name, settings, Options(delimiter=delimiter))
         if output is not None:
             _keep(folder / "report", output)
     if as_json:
@@ -78,7 +95,7 @@ def _bring(file: Path, folder: Path, filename: str | None) -> str:
     return filename or ("stdin.csv" if str(file) == "-" else file.name)
 
 
-def _judge(folder: Path, rules: Dataset, name: str, settings: Settings) -> dict[str, Any]:
+def _judge(folder: Path, rules: Dataset, name: str, settings: Settings, options: Options) -> dict[str, Any]:
     """What an import of the file would find, in the child process that an import would use."""
     from pipeline import sandbox, validation
 
@@ -89,6 +106,7 @@ def _judge(folder: Path, rules: Dataset, name: str, settings: Settings) -> dict[
         name,
         "offline",
         None,
+        options,
         memory_bytes=settings.validation_memory_bytes,
         seconds=settings.validation_seconds,
         answer=lambda parents: None,

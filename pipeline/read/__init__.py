@@ -1,7 +1,8 @@
 """A file of any format -> the strict staging table ``raw``, or a clear refusal.
 
-What the file is, its content says (unpack.py); then one function a format reads it (delimited.py, jsons.py). Faults of single
-rows become findings and the reading goes on; a fault that leaves no table to speak of raises Unreadable.
+What the file is, its content says (unpack.py); then one function a format reads it (delimited.py, jsons.py), under the names
+that the dataset knows (columns.py) and in whichever way the hierarchy is written (trees.py, paths.py). Faults of single rows
+become findings and the reading goes on; a fault that leaves no table to speak of raises Unreadable.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pipeline.contracts import DELIMITERS
 from pipeline.datasets import Dataset
-from pipeline.errors import Unreadable
-from pipeline.read import columns, values
+from pipeline.errors import NotUsable, Unreadable
+from pipeline.read import columns, paths, values
 from pipeline.read.delimited import read_delimited
 from pipeline.read.jsons import read_array, read_lines
 from pipeline.read.limits import Limits
@@ -28,7 +30,11 @@ __all__ = ["FORMATS", "Limits", "Reading", "Staging", "read"]
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read, and as what. ``delimiter`` is empty where the format has none."""
+    """What was read, and as what. ``delimiter`` is empty where the format has none.
+
+    ``columns`` are the names in ``raw``, ``original_columns`` the file's own, one for one; by which mapping, the version of the
+    dataset's rules says.
+    """
 
     records: int
     format: str
@@ -36,6 +42,8 @@ class Reading:
     encoding: str
     delimiter: str
     columns: tuple[str, ...]
+    original_columns: tuple[str, ...]
+    rules_version: str
 
 
 Reader = Callable[[Iterator[bytes], Staging], Table]
@@ -48,26 +56,49 @@ FORMATS: dict[str, tuple[bytes, Reader]] = {
 """Each format with the character its text begins with, and its reader. The first that fits is taken."""
 
 
-def read(source: Path, dataset: Dataset, *, database: Path, filename: str = "", limits: Limits | None = None) -> Reading:
-    """Read ``source`` into a new DuckDB file ``database``: tables raw, findings, lines and reading.
+def read(
+    source: Path,
+    dataset: Dataset,
+    *,
+    database: Path,
+    filename: str = "",
+    delimiter: str | None = None,
+    limits: Limits | None = None,
+) -> Reading:
+    """Read ``source`` into a new DuckDB file ``database``: tables raw, malformed, findings, lines and reading.
 
-    ``filename`` is never used to recognise the format, only to speak of the file. Raises Unreadable, leaving no database.
+    ``filename`` is never used to recognise the format, only to speak of the file. ``delimiter`` is what stands between the
+    values of a delimited text, one of DELIMITERS; None: the header line tells. Raises Unreadable, leaving no database.
     """
     limits = limits or Limits()
+    if delimiter is not None and delimiter not in tuple(DELIMITERS):
+        raise NotUsable(f"{delimiter!r} cannot be the delimiter: it is one of {', '.join(map(repr, DELIMITERS))}.")
     text = unpack(source, limits)
     chunks, form = _recognise(text.chunks)
     with Staging(database, dataset, limits, folder=source.parent) as staging:
+        staging.delimiter = delimiter
         if text.compression == "none" and text.encoding == "utf-8":
             staging.text_file = source
         table = FORMATS[form][1](chunks, staging)
         if not table.records:
             what = filename or "The file"
             raise Unreadable(f"{what} holds no records.", code="empty_file", hint="Add at least one record.")
-        refusal = columns.missing(table.columns, dataset)
+        originals = table.originals or table.columns
+        refusal = columns.missing(table.columns, dataset, originals)
         if refusal:
             raise refusal
+        paths.check_paths(staging)
         values.check_values(staging, table)
-        reading = Reading(table.records, form, text.compression, text.encoding, table.delimiter, table.columns)
+        reading = Reading(
+            table.records,
+            form,
+            text.compression,
+            text.encoding,
+            table.delimiter,
+            table.columns,
+            originals,
+            dataset.version,
+        )
         staging.record(pa.Table.from_pylist([asdict(reading)]))
     return reading
 

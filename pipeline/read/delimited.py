@@ -10,46 +10,48 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TextIO
 
 import duckdb
 import pyarrow as pa
 
-from pipeline.datasets import Dataset
 from pipeline.errors import Unreadable
-from pipeline.read import columns
+from pipeline.read.header import Header, delimiter_of, read_header, spare_of
 from pipeline.read.limits import Limits
 from pipeline.read.scan import Scan
 from pipeline.read.staging import Staging, quoted
 from pipeline.read.table import Table
 
-DELIMITERS = ",;\t|"
 _BATCH_ROWS = 20_000
 
 
 def read_delimited(chunks: Iterator[bytes], staging: Staging) -> Table:
     """Fill ``raw`` from a delimited text. Raises Unreadable for a header that does not name the columns."""
-    first = next(chunks)
-    delimiter = _delimiter(first[: staging.limits.header_bytes].decode(errors="ignore"), staging.dataset)
-    scan, chunks = Scan(delimiter), chain([first], chunks)
+    first = _opening(chunks, staging.limits.header_bytes + 1)
+    chunks = chain([first], chunks)
     old_mac = b"\n" not in first and b"\r" in first
+    if old_mac:
+        chunks, first = _with_line_feeds(chunks), first.replace(b"\r", b"\n")
+    opening = first.decode(errors="ignore")[: staging.limits.header_bytes + 1]
+    delimiter = delimiter_of(opening, staging)
+    header, scan = read_header(opening, delimiter, staging), Scan(delimiter)
     if staging.text_file and not old_mac:
-        return _read(staging.text_file, delimiter, _scanned(chunks, scan), scan, staging)
+        return _read(staging.text_file, header, _scanned(chunks, scan), scan, staging)
     copy = staging.folder / "text.csv"
     try:
-        _copy(_scanned(_with_line_feeds(chunks) if old_mac else chunks, scan), copy)
-        return _read(copy, delimiter, iter(()), scan, staging)
+        _copy(_scanned(chunks, scan), copy)
+        return _read(copy, header, iter(()), scan, staging)
     finally:
         copy.unlink(missing_ok=True)
 
 
-def _read(file: Path, delimiter: str, rest: Iterator[bytes], scan: Scan, staging: Staging) -> Table:
+def _read(file: Path, header: Header, rest: Iterator[bytes], scan: Scan, staging: Staging) -> Table:
     """Parse ``file``; ``rest`` is what of its text the scan has yet to see. Fast if the text is regular."""
-    names, lines, line_end = _header(file, delimiter, staging)
+    names, records = header.names, -1
     with ThreadPoolExecutor(max_workers=1) as beside:
-        parsed = beside.submit(_read_fast, file, names, delimiter, line_end, staging)
+        parsed = beside.submit(_read_fast, file, header, scan.delimiter, staging) if header.is_regular else None
         try:
             for _ in rest:
                 pass
@@ -57,13 +59,21 @@ def _read(file: Path, delimiter: str, rest: Iterator[bytes], scan: Scan, staging
             staging.connection.interrupt()  # nobody wants its answer any more
             raise
     scan.finish()
-    if lines == 1 and line_end == scan.line_end and _is_regular(scan, len(names), staging.limits):
+    if parsed and header.line_end == scan.line_end and _is_regular(scan, len(names), staging.limits):
         records = parsed.result()
-        if records == scan.records - 1:
-            staging.add_lines((max(record, 1), line + 1 if record else 2) for record, line in scan.anchors)
-            return Table(records, names, scan.longest_bytes, scan.has_nul, delimiter, scan.is_plain)
-    records = _read_slowly(file, names, delimiter, staging)
-    return Table(records, names, scan.longest_bytes, scan.has_nul, delimiter, scan.is_plain)
+    if records >= 0 and records == scan.records - 1:
+        staging.add_lines((max(record, 1), line + 1 if record else 2) for record, line in scan.anchors)
+    else:
+        records = _read_slowly(file, header, scan.delimiter, staging)
+    return Table(records, names, scan.longest_bytes, scan.has_nul, scan.delimiter, header.originals, scan.is_plain)
+
+
+def _opening(chunks: Iterator[bytes], size: int) -> bytes:
+    """The first ``size`` bytes or more, however the text is cut into chunks; the whole text if it is shorter."""
+    opening = next(chunks)
+    while len(opening) < size and (chunk := next(chunks, b"")):
+        opening += chunk
+    return opening
 
 
 def _is_regular(scan: Scan, width: int, limits: Limits) -> bool:
@@ -88,58 +98,6 @@ def _copy(chunks: Iterator[bytes], copy: Path) -> None:
             file.write(chunk)
 
 
-# --- The header ---
-
-
-def _header(file: Path, delimiter: str, staging: Staging) -> tuple[tuple[str, ...], int, str]:
-    """The columns' names, how many lines the header takes, and how its line ends."""
-    limits, dataset = staging.limits, staging.dataset
-    with _open(file) as text:
-        opening = text.read(limits.header_bytes + 1)
-    reader = csv.reader(_lines_of(opening), delimiter=delimiter, strict=True)
-    csv.field_size_limit(limits.value_bytes)
-    try:
-        names = next((row for row in reader if row), [])
-    except csv.Error as error:
-        raise Unreadable(f"The header cannot be read: {error}.", code="malformed_row", line=1) from error
-    if len(opening) > limits.header_bytes and reader.line_num > opening.count("\n"):
-        raise Unreadable(f"The header is longer than {limits.header_bytes:,} bytes.", code="too_many_columns", line=1)
-    _check_header(names, dataset, limits)
-    for name in names:
-        staging.find_unknown_column(name, line=reader.line_num)
-    line = next((line for line in opening.split("\n") if line.strip()), "")
-    return tuple(names), reader.line_num, "\r\n" if line.endswith("\r") else "\n"
-
-
-def _check_header(names: list[str], dataset: Dataset, limits: Limits) -> None:
-    refusal = columns.missing(names, dataset)
-    if refusal and columns.looks_like_data(names, dataset):
-        raise Unreadable(
-            f"The first line looks like data, not like a header: {', '.join(names)[:200]}.",
-            code="missing_column",
-            hint=f"Put a line with the columns' names first: {', '.join(columns.required(dataset))}, ...",
-            line=1,
-        )
-    columns.check_names(names, dataset, limits, line=1)
-    if refusal:
-        raise refusal
-
-
-def _delimiter(opening: str, dataset: Dataset) -> str:
-    """The one of the four by which the first line has the most of the dataset's columns, or else the most columns."""
-    line = next((line for line in opening.splitlines() if line.strip()), "")
-
-    def fits(delimiter: str) -> tuple[int, int]:
-        names = [name.strip().strip('"') for name in line.split(delimiter)]
-        return len(set(names) & set(dataset.names)), len(names)
-
-    return max(DELIMITERS, key=fits)
-
-
-def _lines_of(text: str) -> Iterator[str]:
-    return iter(text.splitlines(keepends=True))
-
-
 def _open(file: Path) -> TextIO:
     return file.open(encoding="utf-8-sig", newline="")
 
@@ -147,14 +105,14 @@ def _open(file: Path) -> TextIO:
 # --- A regular text, by DuckDB ---
 
 
-def _read_fast(file: Path, names: tuple[str, ...], delimiter: str, line_end: str, staging: Staging) -> int:
+def _read_fast(file: Path, header: Header, delimiter: str, staging: Staging) -> int:
     """Parse with everything fixed; -1 if DuckDB cannot take the text as it is.
 
     DuckDB 2.0.0 finds no records at all if it is told strictly that they end with CR LF; left alone it sees that itself.
     A new table's row ids are the numbers of its rows, in the order of the file; to count them anew costs as much as reading.
     """
-    kinds = ", ".join(f"{_literal(name)}: 'varchar'" for name in names)
-    ends = "" if line_end == "\r\n" else "new_line = '\\n', "
+    kinds = ", ".join(f"{_literal(name)}: 'varchar'" for name in header.names)
+    ends = "" if header.line_end == "\r\n" else "new_line = '\\n', "
     query = f"""create or replace table text_rows as select * from read_csv(
         {_literal(str(file))}, columns = {{{kinds}}}, auto_detect = false, header = true, delim = {_literal(delimiter)},
         quote = '"', escape = '"', {ends}nullstr = '',
@@ -173,40 +131,95 @@ def _read_fast(file: Path, names: tuple[str, ...], delimiter: str, line_end: str
 # --- An irregular one, record by record ---
 
 
-def _read_slowly(file: Path, names: tuple[str, ...], delimiter: str, staging: Staging) -> int:
-    """Every record that has the header's shape becomes a row, every other one a finding; blank lines are passed over."""
-    width, row = len(names), 0
-    arrived = _Arrived(names, staging)
+def _read_slowly(file: Path, header: Header, delimiter: str, staging: Staging) -> int:
+    """Every record that has the header's shape becomes a row, every other one a finding; blank lines are passed over.
+
+    Empty fields beyond the header's, where the header or the first record has them too, hold nothing and are let go.
+    """
+    width, spare, row, widths = len(header.names), header.spare, 0, set[int]()
+    arrived = _Arrived(header.names, staging)
     with _open(file) as text:
-        reader = csv.reader(text, delimiter=delimiter, strict=True)
-        for line, record in _records(reader, staging):
-            if line == 0:
-                continue
+        lines = Lines(text, staging.limits)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        for line, record in islice(_records(reader, lines, staging), header.records, None):
             row += 1
-            if isinstance(record, Fault):
-                staging.find("malformed_row", record.message, row=row, line=line, hint=record.hint)
-            elif len(record) != width:
-                fault = _ragged(len(record), width, delimiter)
-                value = delimiter.join(record)
-                staging.find("malformed_row", fault.message, row=row, line=line, value=value, hint=fault.hint)
-            else:
-                arrived.add(row, line, record)
+            if row == 1 and not spare and not isinstance(record, Fault):
+                spare = spare_of(record, width)
+            if not isinstance(record, Fault) and width <= len(record) <= width + spare and not any(record[width:]):
+                arrived.add(row, line, record[:width])
+                continue
+            fault = record if isinstance(record, Fault) else _ragged(record, width, delimiter)
+            widths.add(0 if isinstance(record, Fault) else len(record))
+            staging.find("malformed_row", fault.message, row=row, line=line, value=fault.value, hint=fault.hint)
+            staging.set_aside(row, line, lines.text)
     arrived.flush()
+    if row > 1 and not arrived.rows and len(widths) == 1 and 0 not in widths:
+        raise _all_ragged(widths.pop(), header, delimiter)
     return row
 
 
 class Fault:
     """Why a record cannot be taken."""
 
-    def __init__(self, message: str, hint: str) -> None:
-        self.message, self.hint = message, hint
+    def __init__(self, message: str, hint: str, value: str | None = None) -> None:
+        self.message, self.hint, self.value = message, hint, value
 
 
-def _records(reader: csv._reader, staging: Staging) -> Iterator[tuple[int, list[str] | Fault]]:  # type: ignore[name-defined]
-    """(line, record) of each record with any field; the header comes as line 0."""
-    header = True
+class Lines:
+    """The lines of a text, none longer than a record may be; it keeps those that make up the current record."""
+
+    def __init__(self, file: TextIO, limits: Limits) -> None:
+        self._file, self._most = file, limits.record_bytes
+        self.number = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """The next line begins a record."""
+        self.first, self._pieces, self._size = self.number + 1, list[str](), 0
+
+    @property
+    def text(self) -> str:
+        """The current record as it stands in the file, with its line ends."""
+        return "".join(self._pieces)
+
+    def __iter__(self) -> Iterator[str]:
+        """Line by line. The mark with which DOS ended a text (Ctrl-Z) is no part of it."""
+        while line := self._file.readline(self._most + 1):
+            self.number += 1
+            if line[0] == "\0" and not line.strip("\0\r\n"):
+                raise Unreadable(
+                    f"Line {self.number} is nothing but NUL characters: this is a binary or truncated copy of the file.",
+                    hint="Upload it again, from where it is whole.",
+                    line=self.number,
+                )
+            self._size += len(line)
+            if self._size > self._most:
+                raise _too_long(self.first, self._most)
+            ended = line.removesuffix("\x1a")
+            self._pieces.append(ended)
+            if ended:
+                yield ended
+
+
+def _too_long(line: int, most: int) -> Unreadable:
+    return Unreadable(
+        f"The record that begins on line {line} is longer than {most:,} bytes;"
+        " perhaps a quote is opened there and never closed.",
+        code="value_too_long",
+        hint="Close the quote, or shorten the record.",
+        line=line,
+    )
+
+
+def _records(
+    reader: csv._reader,  # type: ignore[name-defined]
+    lines: Lines,
+    staging: Staging,
+) -> Iterator[tuple[int, list[str] | Fault]]:
+    """(line, record) of each record with any field."""
     while True:
-        line = reader.line_num + 1
+        lines.begin()
+        line = lines.first
         try:
             record = next(reader)
         except StopIteration:
@@ -215,8 +228,7 @@ def _records(reader: csv._reader, staging: Staging) -> Iterator[tuple[int, list[
             yield line, _broken(str(error), line, staging.limits)
             continue
         if record:
-            yield (0 if header else line), record
-            header = False
+            yield line, record
 
 
 def _broken(error: str, line: int, limits: Limits) -> Fault:
@@ -242,10 +254,22 @@ def _broken(error: str, line: int, limits: Limits) -> Fault:
     )
 
 
-def _ragged(found: int, width: int, delimiter: str) -> Fault:
+def _ragged(record: list[str], width: int, delimiter: str) -> Fault:
+    found = len(record)
     less = "A value is missing." if found < width else f"A value that holds {delimiter!r} must be in quotes."
     fields = "field" if found == 1 else "fields"
-    return Fault(f"The record has {found} {fields}; the header has {width}.", less)
+    return Fault(f"The record has {found} {fields}; the header has {width}.", less, delimiter.join(record))
+
+
+def _all_ragged(found: int, header: Header, delimiter: str) -> Unreadable:
+    """The refusal of a file whose header is of another table, as it seems."""
+    fields = "field" if found == 1 else "fields"
+    return Unreadable(
+        f"Every record has {found} {fields}; the header has {len(header.names)}: {', '.join(header.originals)[:200]}.",
+        code="malformed_row",
+        hint=f"Name every column in the header, or see whether {delimiter!r} is what stands between the values.",
+        line=header.lines + 1,
+    )
 
 
 class _Arrived:
@@ -258,6 +282,7 @@ class _Arrived:
         staging.connection.execute("drop table if exists text_rows")
         staging.connection.execute(f"create table raw (_row bigint, {kinds})")
         self._schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in names)])
+        self.rows = 0
         self._rows: list[tuple[object, ...]] = []
         self._anchors: list[tuple[int, int]] = []
         self._distance: int | None = None
@@ -266,6 +291,7 @@ class _Arrived:
         if line - row != self._distance:
             self._distance = line - row
             self._anchors.append((row, line))
+        self.rows += 1
         self._rows.append((row, *(value or None for value in record)))
         if len(self._rows) >= _BATCH_ROWS:
             self.flush()

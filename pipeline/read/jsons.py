@@ -13,10 +13,11 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from pipeline.errors import Unreadable
-from pipeline.read import columns
+from pipeline.read import columns, trees
 from pipeline.read.limits import Limits
 from pipeline.read.staging import Staging, quoted
 from pipeline.read.table import Table
+from pipeline.read.trees import Found
 
 _BATCH_ROWS = 20_000
 _BLANK = " \t\r\n"
@@ -32,29 +33,32 @@ class Twice(dict[str, Any]):
 
 def read_array(chunks: Iterator[bytes], staging: Staging) -> Table:
     """Fill ``raw`` from a JSON array of objects. Raises Unreadable if the text is not one whole array."""
-    text = _Text(chunks, staging.limits)
+    text = Text(chunks, staging.limits)
     text.expect("[")
-    return _fill(_elements(text), staging)
+    return _fill(_elements(text, staging.dataset.shape.children), text, staging)
 
 
 def read_lines(chunks: Iterator[bytes], staging: Staging) -> Table:
     """Fill ``raw`` from objects that follow each other. Raises Unreadable if the text breaks off or is something else."""
-    return _fill(_documents(_Text(chunks, staging.limits)), staging)
+    text = Text(chunks, staging.limits)
+    return _fill(_documents(text, staging.dataset.shape.children), text, staging)
 
 
 # --- From text to values ---
 
 
-class _Text:
+class Text:
     """A text that is read value by value; only the part that is being looked at is in memory."""
 
     def __init__(self, chunks: Iterator[bytes], limits: Limits) -> None:
         self._chunks = chunks
-        self._limits = limits
+        self.limits = limits
         self._buffer = ""
         self._at = 0
         self.line = 1
+        self.rows = 0
         self.longest_bytes = 0
+        self.taken = 0  # characters of the last value
         self._decode = json.JSONDecoder(
             object_pairs_hook=_pairs, parse_int=Number, parse_float=Number, parse_constant=_no_constant
         ).raw_decode
@@ -72,6 +76,8 @@ class _Text:
 
     def expect(self, character: str) -> None:
         """Pass over ``character``, which comes next."""
+        if not self.peek():
+            raise self._cut_off()
         if self.peek() != character:
             raise self.broken(f"expected {character!r}, found {self.peek()!r}")
         self._at += 1
@@ -86,29 +92,41 @@ class _Text:
                 self._make_sense_of(error)
                 continue
             except RecursionError:
-                raise self.broken(f"values are nested more than {self._limits.nesting} deep") from None
+                raise self.broken(f"values are nested more than {self.limits.nesting} deep") from None
             if end == len(self._buffer) and self._more():  # a number may go on
                 continue
             self.longest_bytes = max(self.longest_bytes, 4 * (end - self._at))  # at most: UTF-8 takes four a character
             self.line += self._buffer.count("\n", self._at, end)
-            self._at = end
+            self.taken, self._at = end - self._at, end
             return value
 
     def _make_sense_of(self, error: json.JSONDecodeError) -> None:
         """Get more text if that can help."""
         left, position = len(self._buffer) - self._at, error.pos - self._at
-        if left > self._limits.record_bytes:
-            raise self.broken(f"a record is longer than {self._limits.record_bytes:,} bytes, or is not JSON: {error.msg}")
+        if left > self.limits.record_bytes:
+            raise self.broken(f"a record is longer than {self.limits.record_bytes:,} bytes, or is not JSON: {error.msg}")
         if self._more():
             return
         if position >= len(self._buffer.rstrip()) or error.msg.startswith("Unterminated"):
-            raise Unreadable(
-                f"The JSON ends in the middle of the record that begins on line {self.line}.",
-                hint="Upload the file again: it was cut on its way.",
-                line=self.line,
-            )
+            raise self._cut_off()
         self.line += self._buffer.count("\n", 0, max(position, 0))
         raise self.broken(error.msg)
+
+    def next_row(self) -> int:
+        """The number of the record that begins here."""
+        self.rows += 1
+        return self.rows
+
+    def gathered(self, members: list[tuple[str, Any]], *, twice: bool = False) -> dict[str, Any]:
+        """The record of these members; ``twice``: a key that is not among them stood there twice."""
+        return Twice(members) if twice else _pairs(members)
+
+    def _cut_off(self) -> Unreadable:
+        return Unreadable(
+            f"The JSON ends in the middle of the record that begins on line {self.line}.",
+            hint="Upload the file again: it was cut on its way.",
+            line=self.line,
+        )
 
     def broken(self, why: str) -> Unreadable:
         """The refusal of a text that is not JSON here."""
@@ -125,11 +143,10 @@ class _Text:
         return bool(chunk)
 
 
-def _elements(text: _Text) -> Iterator[tuple[int, Any, _Text]]:
+def _elements(text: Text, children: str | None) -> Iterator[Found]:
     if text.peek() != "]":
         while True:
-            text.peek()
-            yield text.line, text.value(), text
+            yield from _taken(text, children)
             if text.peek() != ",":
                 break
             text.expect(",")
@@ -144,9 +161,15 @@ def _elements(text: _Text) -> Iterator[tuple[int, Any, _Text]]:
         raise text.broken("something follows the array")
 
 
-def _documents(text: _Text) -> Iterator[tuple[int, Any, _Text]]:
+def _documents(text: Text, children: str | None) -> Iterator[Found]:
     while text.peek():
-        yield text.line, text.value(), text
+        yield from _taken(text, children)
+
+
+def _taken(text: Text, children: str | None) -> Iterator[Found]:
+    """The record that comes next, and those that stand under it where ``children`` names the key of their list."""
+    text.peek()
+    return trees.walk(text, children) if children else iter((Found(text.next_row(), text.line, text.value()),))
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -161,43 +184,57 @@ def _no_constant(name: str) -> NoReturn:
 # --- From values to rows ---
 
 
-def _fill(found: Iterator[tuple[int, Any, _Text]], staging: Staging) -> Table:
+def _fill(found: Iterator[Found], text: Text, staging: Staging) -> Table:
     staging.connection.execute("create or replace table raw (_row bigint)")
-    names: dict[str, None] = {}
+    met: dict[str, str] = {}  # name in the file -> name in raw
     rows: list[dict[str, Any]] = []
-    row, longest, has_nul, distance = 0, 0, False, None
+    has_nul, has_trees, distance = False, False, None
     anchors: list[tuple[int, int]] = []
-    for row, (line, value, text) in enumerate(found, start=1):
-        longest = text.longest_bytes
-        if line - row != distance:
+    nested: list[tuple[int, int]] = []
+    for row, line, value, above, in_tree in found:
+        if line - row != distance or in_tree:  # those of a tree come when they end, not in their order
             distance = line - row
             anchors.append((row, line))
         if row == 1:
             _refuse_wrapping(value, staging)
-        record = _record(value, row, line, staging)
+        has_trees = has_trees or in_tree
+        record = _record(value, row, line, met, staging)
         if record is not None:
             has_nul = has_nul or any(one is not None and "\0" in one for one in record.values())
-            _meet(record, names, row, line, staging)
             rows.append({"_row": row, **record})
+        if above:
+            nested.append((row, above))
         if len(rows) >= _BATCH_ROWS or len(anchors) >= _BATCH_ROWS:
-            _flush(rows, anchors, tuple(names), staging)
-    _flush(rows, anchors, tuple(names), staging)
-    return Table(row, tuple(names), longest, has_nul)
+            _flush(rows, anchors, nested, met, staging)
+    _flush(rows, anchors, nested, met, staging)
+    if has_trees:
+        if staging.dataset.parent not in met.values():
+            _meet(staging.dataset.parent, met, 1, 1, staging)
+        if staging.dataset.key in met.values():
+            trees.adopt(staging)
+    return Table(text.rows, tuple(met.values()), text.longest_bytes, has_nul, originals=tuple(met))
 
 
-def _meet(record: dict[str, Any], names: dict[str, None], row: int, line: int, staging: Staging) -> None:
-    """Give ``raw`` a column for each key that was not met before."""
-    for name in record:
-        if name not in names:
-            columns.check_names((*names, name), staging.dataset, staging.limits, line=line)
-            names[name] = None
-            staging.connection.execute(f"alter table raw add column {quoted(name)} varchar")
-            staging.find_unknown_column(name, row=row, line=line)
+def _meet(original: str, met: dict[str, str], row: int, line: int, staging: Staging) -> str:
+    """Give ``raw`` a column for a key that was not met before; its name."""
+    sound = _sound(original)
+    name = columns.named((*met, sound), staging.dataset, staging.limits, line=line)[-1]
+    met[sound] = name
+    staging.connection.execute(f"alter table raw add column {quoted(name)} varchar")
+    staging.find_unknown_column(name, sound, row=row, line=line)
+    return name
 
 
-def _flush(rows: list[dict[str, Any]], anchors: list[tuple[int, int]], names: tuple[str, ...], staging: Staging) -> None:
+def _flush(
+    rows: list[dict[str, Any]],
+    anchors: list[tuple[int, int]],
+    nested: list[tuple[int, int]],
+    met: dict[str, str],
+    staging: Staging,
+) -> None:
+    trees.keep(nested, staging)
     if rows:
-        schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in names)])
+        schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in met.values())])
         staging.insert("raw", pa.Table.from_pylist(rows, schema=schema))
         rows.clear()
     staging.add_lines(anchors)
@@ -216,23 +253,28 @@ def _refuse_wrapping(value: Any, staging: Staging) -> None:
             )
 
 
-def _record(value: Any, row: int, line: int, staging: Staging) -> dict[str, str | None] | None:
-    """The texts of one record; a value that cannot be one is left empty and reported."""
+def _record(value: Any, row: int, line: int, met: dict[str, str], staging: Staging) -> dict[str, str | None] | None:
+    """The texts of one record, by the names in ``raw``; a value that cannot be one is left empty and reported."""
     if not isinstance(value, dict):
         hint = 'A record is an object, for instance {"id": "1", "parentId": null}.'
-        staging.find("malformed_row", "This is not a record.", row=row, line=line, value=_written(value), hint=hint)
+        written = _sound(_written(value))
+        staging.find("malformed_row", "This is not a record.", row=row, line=line, value=written, hint=hint)
+        staging.set_aside(row, line, written)
         return None
+    if isinstance(value, trees.Misplaced):
+        message = f"What stands under {staging.dataset.shape.children} is not a list of records."
+        staging.find("malformed_row", message, row=row, line=line, hint="Write the children as a list, or leave them out.")
     if isinstance(value, Twice):
         hint = "Keep one of the two."
         staging.find("malformed_row", "A key stands twice in the record.", row=row, line=line, hint=hint)
     texts: dict[str, str | None] = {}
-    for name, one in value.items():
+    for original, one in value.items():
+        name = met.get(original) or met.get(_sound(original)) or _meet(original, met, row, line, staging)
         fault = _fault(name, one, staging)
         if fault:
             code, message, hint = fault
-            shown = _written(one).encode(errors="backslashreplace").decode()
-            staging.find(code, message, row=row, line=line, column=_sound(name), value=shown, hint=hint)
-        texts[_sound(name)] = None if fault else _text(one)
+            staging.find(code, message, row=row, line=line, column=name, value=_sound(_written(one)), hint=hint)
+        texts[name] = None if fault else _text(one)
     return texts
 
 
@@ -258,8 +300,9 @@ def _may_be_id(value: Any) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _sound(name: str) -> str:
-    return name.encode(errors="backslashreplace").decode()
+def _sound(text: str) -> str:
+    """The text with its lone surrogates spelled out, since they are no characters."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _text(value: Any) -> str | None:

@@ -19,6 +19,7 @@ class Limits:
     record_bytes: int = 4 * MIB
     value_bytes: int = 1 * MIB
     id_bytes: int = 2000  # an index row of PostgreSQL holds about 2,700
-    nesting: int = 64
+    nesting: int = 64  # of one value
+    tree_depth: int = 10_000  # of records under records
     chunk_bytes: int = 8 * MIB  # how much is looked at in one go
     memory_bytes: int = 1 * GIB  # of DuckDB; beyond it, it spills beside the database

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-TAB, LINE_FEED, CARRIAGE_RETURN, FIRST_PRINTABLE, QUOTE, DELETE = 9, 10, 13, 32, 34, 127
+TAB, LINE_FEED, CARRIAGE_RETURN, CONTROL_Z, FIRST_PRINTABLE, QUOTE, DELETE = 9, 10, 13, 26, 32, 34, 127
 
 
 @dataclass
@@ -26,6 +26,7 @@ class Scan:
     returned: int = 0  # records that end with carriage return and line feed
     loose_returns: bool = False  # a carriage return that is not before a line feed
     blank: bool = False  # a record without any character
+    marked_end: bool = False  # Ctrl-Z, with which DOS ended a text
     longest_bytes: int = 0
     has_nul: bool = False
     is_plain: bool = True  # printable ASCII and line ends, nothing else
@@ -62,13 +63,14 @@ class Scan:
         if self._since_end:
             self.longest_bytes = max(self.longest_bytes, self._since_end)
             self.records += 1
+            self.marked_end = self._last == CONTROL_Z
             self.loose_returns = self.loose_returns or self._last == CARRIAGE_RETURN
 
     @property
     def is_regular(self) -> bool:
         """Nothing in it that a strict parser could take another way."""
         same_ends = self.returned in (0, self.records, self.records - 1)
-        return self.quotes % 2 == 0 and same_ends and not self.loose_returns and not self.blank
+        return self.quotes % 2 == 0 and same_ends and not (self.loose_returns or self.blank or self.marked_end)
 
     @property
     def line_end(self) -> str:

@@ -1,8 +1,9 @@
-"""The staging database of one import: ``raw``, ``findings``, ``reading``, ``lines``, and nothing else.
+"""The staging database of one import: ``raw``, ``malformed``, ``findings``, ``reading``, ``lines``, and nothing else.
 
-`raw` holds the file's own columns as text with a row number, `findings` what is wrong with single rows, `reading` one
-row on the file as a whole, and `lines` where the rows lie: ``line = first_line + (row - first_row)`` for the rows from
-``first_row`` up to the next entry.
+`raw` holds the file's own columns as text with a row number, `malformed` the text of the records that have not the table's
+shape, `findings` what is wrong with single rows, `reading` one row on the file as a whole, and `lines` where the rows lie:
+``line = first_line + (row - first_row)`` for the rows from ``first_row`` up to the next entry. Each record is in `raw` or in
+`malformed`, none in both.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ create table findings (
 """
 _FINDING_FIELDS = ("code", "severity", "message", "row", "line", "column", "value", "hint")
 _FINDING_SCHEMA = pa.schema([(name, pa.int64() if name in ("row", "line") else pa.string()) for name in _FINDING_FIELDS])
+_MALFORMED_SCHEMA = pa.schema([("_row", pa.int64()), ("line", pa.int64()), ("text", pa.string())])
 _LINES_SCHEMA = pa.schema([("first_row", pa.int64()), ("first_line", pa.int64())])
 _FLUSH_ROWS = 10_000
+_FLUSH_CHARACTERS = 1 << 23
 
 _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
 
@@ -43,13 +46,17 @@ class Staging:
         self.database, self.dataset, self.limits = database, dataset, limits
         self.folder = folder or database.parent  # for what has to be written to a file on the way
         self.text_file: Path | None = None  # the file that holds the very text that is read, if one does
+        self.delimiter: str | None = None  # chosen by whoever uploaded; None: to be detected
         self._findings: list[tuple[object, ...]] = []
+        self._malformed: list[tuple[int, int, str]] = []
+        self._malformed_characters = 0
         if not is_in_memory(database):
             _remove(database)
         self.connection = connect(database, limits.memory_bytes)
         self.connection.execute("set preserve_insertion_order = true")
         self.connection.execute(_FINDINGS)
         self.connection.execute("create table lines (first_row bigint not null, first_line bigint not null)")
+        self.connection.execute("create table malformed (_row bigint, line bigint, text varchar)")
 
     def __enter__(self) -> Self:
         return self
@@ -86,10 +93,17 @@ class Staging:
         if len(self._findings) >= _FLUSH_ROWS:
             self.flush()
 
-    def find_unknown_column(self, name: str, *, row: int | None = None, line: int | None = None) -> None:
-        """Add a finding if the dataset has no place for this column."""
+    def set_aside(self, row: int, line: int, text: str) -> None:
+        """Keep the text of a record that has no row in ``raw``."""
+        self._malformed.append((row, line, text))
+        self._malformed_characters += len(text)
+        if len(self._malformed) >= _FLUSH_ROWS or self._malformed_characters >= _FLUSH_CHARACTERS:
+            self.flush()
+
+    def find_unknown_column(self, name: str, original: str = "", *, row: int | None = None, line: int | None = None) -> None:
+        """Add a finding if the dataset has no place for this column, which the file calls ``original``."""
         if columns.is_unknown(name, self.dataset):
-            message, hint = columns.unknown_message(name, self.dataset)
+            message, hint = columns.unknown_message(name, self.dataset, original)
             self.find("unknown_column", message, row=row, line=line, column=name, hint=hint)
 
     def add_lines(self, anchors: Iterable[tuple[int, int]]) -> None:
@@ -105,12 +119,18 @@ class Staging:
         self.connection.unregister("arriving")
 
     def flush(self) -> None:
-        """Write the findings that are still in memory."""
-        if self._findings:
-            fields = zip(*self._findings, strict=True)
-            arrays = [pa.array(values, field.type) for values, field in zip(fields, _FINDING_SCHEMA, strict=True)]
-            self.insert("findings", pa.Table.from_arrays(arrays, schema=_FINDING_SCHEMA))
-            self._findings.clear()
+        """Write the findings and the malformed records that are still in memory."""
+        for table, rows, schema in (
+            ("findings", self._findings, _FINDING_SCHEMA),
+            ("malformed", self._malformed, _MALFORMED_SCHEMA),
+        ):
+            if rows:
+                fields = zip(*rows, strict=True)
+                arrays = [pa.array(values, field.type) for values, field in zip(fields, schema, strict=True)]
+                self.insert(table, pa.Table.from_arrays(arrays, schema=schema))
+        self._findings.clear()
+        self._malformed.clear()
+        self._malformed_characters = 0
 
     def record(self, facts: pa.Table) -> None:
         """Write `reading`, the one row on the file as a whole."""

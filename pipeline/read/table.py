@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Table:
-    """The table as a whole. ``longest_bytes`` and ``has_nul`` tell which checks of values are worth their time."""
+    """The table as a whole. ``longest_bytes`` and ``has_nul`` tell which checks of values are worth their time.
+
+    ``columns`` are the names in ``raw``, ``originals`` what the file calls them, one for one; none if it calls them the same.
+    """
 
     records: int
     columns: tuple[str, ...]
     longest_bytes: int
     has_nul: bool
     delimiter: str = ""
+    originals: tuple[str, ...] = ()
     is_plain: bool = False  # every character is printable ASCII, so none of those that ids may not have can be there

@@ -17,7 +17,7 @@ import duckdb
 import pytest
 
 from pipeline.datasets import load_dataset
-from pipeline.errors import Unreadable
+from pipeline.errors import NotUsable, Unreadable
 from pipeline.read import Limits, Reading, read
 from pipeline.read.scan import Scan
 
@@ -37,6 +37,7 @@ class Read:
             self.findings = connection.execute(
                 "select code, row, line, message, hint from findings order by row, code"
             ).fetchall()
+            self.malformed = connection.execute("select * from malformed order by _row").fetchall()
             self.lines = connection.execute(
                 "select raw._row, first_line + raw._row - first_row from raw asof join lines on raw._row >= first_row order by 1"
             ).fetchall()
@@ -47,9 +48,10 @@ Reader = Callable[..., Read]
 
 @pytest.fixture
 def reads(tmp_path: Path) -> Reader:
-    def run(content: bytes, *, dataset: Any = RECORDS, limits: Limits = SMALL) -> Read:
-        (tmp_path / "source").write_bytes(content)
-        return Read(read(tmp_path / "source", dataset, database=tmp_path / "d.duckdb", limits=limits), tmp_path / "d.duckdb")
+    def run(content: bytes, *, dataset: Any = RECORDS, limits: Limits = SMALL, delimiter: str | None = None) -> Read:
+        source, database = tmp_path / "source", tmp_path / "d.duckdb"
+        source.write_bytes(content)
+        return Read(read(source, dataset, database=database, limits=limits, delimiter=delimiter), database)
 
     return run
 
@@ -73,6 +75,15 @@ GOOD: list[tuple[str, bytes, list[tuple[str, str | None, str | None]]]] = [
     ("semicolon", b"id;parentId;name\n1;;a,b\n", [("1", None, "a,b")]),
     ("tab", b"id\tparentId\tname\n1\t\ta\n", [("1", None, "a")]),
     ("pipe", b"id|parentId|name\n1||a\n", [("1", None, "a")]),
+    ("trailing_comma_everywhere", H.replace(b"\n", b",\n") + b"1,,a,\n2,1,b,\n", [("1", None, "a"), ("2", "1", "b")]),
+    ("trailing_comma_in_the_records", H + b"1,,a,\n2,1,b,\n", [("1", None, "a"), ("2", "1", "b")]),
+    ("trailing_commas_in_the_header", H.replace(b"\n", b",,\n") + b"1,,a\n2,1,b,,\n", [("1", None, "a"), ("2", "1", "b")]),
+    ("sep_line", b"sep=;\r\nid;parentId;name\r\n1;;a,b\r\n", [("1", None, "a,b")]),
+    ("sep_line_quoted", b'"SEP=|"\nid|parentId|name\n1||a\n', [("1", None, "a")]),
+    ("sep_tab", b"sep=\t\nid\tparentId\tname\n1\t\ta\n", [("1", None, "a")]),
+    ("ctrl_z", H + b"1,,a\n\x1a", [("1", None, "a")]),
+    ("ctrl_z_after_a_value", H + b"1,,a\x1a", [("1", None, "a")]),
+    ("separators_of_unicode", "id,parentId,name,a\u2028b\n1,,\u2028\x0c\x1c,2\n".encode(), [("1", None, "\u2028\x0c\x1c")]),
     ("leading_zeros", H + b"001,,a\n1,001,b\n1e5,1,c\n100000,1,d\n", [*((("001", None, "a"), ("1", "001", "b"))), ("1e5", "1", "c"), ("100000", "1", "d")]),
     ("literal_null", H + b"NULL,,NaN\nN/A,NULL,null\n", [("NULL", None, "NaN"), ("N/A", "NULL", "null")]),
     ("empty_is_nothing", H + b'"1","",""\n', [("1", None, None)]),
@@ -112,6 +123,12 @@ REFUSED: list[tuple[str, bytes, str, str, int | None]] = [
     ("case_dup_header", b"id,ID,parentId\n1,2,\n", "duplicate_column", "case", 1),
     ("too_many_columns", b"id,parentId," + b",".join(b"c%d" % i for i in range(100)) + b"\n", "too_many_columns", "at most 50", 1),
     ("reserved_name", b"id,parentId,_row\n1,,a\n", "unknown_column", "keeps for itself", 1),
+    ("nul_padding", H + b"1,,a\n" * 2000 + b"\0" * 2000, "unreadable_file", "truncated copy", 2002),
+    ("long_line", H + b"1,,a\n" + b"x," * 5000, "value_too_long", "line 3", 3),
+    ("long_record", H + b'1,,"a\n' + b"\n" * 3000 + b'"\n', "value_too_long", "line 2", 2),
+    ("sep_stranger", b"sep=:\nid:parentId\n1:\n", "unreadable_file", "':' stands between", 1),
+    ("sep_then_another", b"sep=;\nid,parentId,name\n1,,a\n", "missing_column", "lacks the columns id, parentId", 2),
+    ("every_record_ragged", H + b"1,,a,b\n2,1,b,c\n", "malformed_row", "Every record has 4 fields; the header has 3", 2),
     ("unterminated_quote", H + b'1,,a\n2,,"abc\n3,,d\n', "malformed_row", "line 3", 3),
     ("huge_value", H + b"1,," + b"x" * 5000 + b"\n", "value_too_long", "line 2", 2),
     ("latin1", H + b"1,,caf\xe9\n", "invalid_encoding", "0xE9", 2),
@@ -176,6 +193,22 @@ FAULTY: list[tuple[str, bytes, list[tuple[str, int, int]], int]] = [
 ]  # fmt: skip
 
 
+MALFORMED: list[tuple[str, bytes, list[tuple[int, int, str]]]] = [
+    ("ragged", H + b'1,,"a\nb"\r\n2,1\r\n\n3,1,"c\r\nd",e\n', [(2, 4, "2,1\r\n"), (3, 6, '3,1,"c\r\nd",e\n')]),
+    ("broken_quote", H + b'1,,"a" b\n2,1,c\n', [(1, 2, '1,,"a" b\n')]),
+    ("no_final_newline", H + b"1,,a\n2", [(2, 3, "2")]),
+    ("json", b'[{"id":"1","parentId":null,"name":"a"},\n[1.50,"\xc3\xa9"]]', [(2, 2, '[1.50,"\u00e9"]')]),
+]
+
+
+@pytest.mark.parametrize(("content", "kept"), [pytest.param(*rest, id=name) for name, *rest in MALFORMED])
+def test_a_malformed_record_keeps_its_own_text(reads: Reader, content: bytes, kept: list[Any]) -> None:
+    got = reads(content)
+    assert got.malformed == kept
+    assert {row for row, _, _ in kept}.isdisjoint(got.numbers)
+    assert len(got.numbers) + len(kept) == got.reading.records
+
+
 @pytest.mark.parametrize(("content", "found", "rows"), [pytest.param(*rest, id=name) for name, *rest in FAULTY])
 def test_a_faulty_row_is_named_and_the_others_are_read(reads: Reader, content: bytes, found: list[Any], rows: int) -> None:
     got = reads(content)
@@ -193,6 +226,36 @@ def test_a_header_that_is_nearly_right_is_guessed(reads: Reader) -> None:
     with pytest.raises(Unreadable) as caught:
         reads(b"id,parent_id,name\n1,,a\n")
     assert "'parent_id'" in caught.value.hint
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_the_one_chosen_or_else_seen_and_always_told(reads: Reader, delimiter: str) -> None:
+    content = H.replace(b",", delimiter.encode()) + delimiter.join(["1", "", "a"]).encode() + b"\n"
+    for chosen in (delimiter, None):
+        got = reads(content, delimiter=chosen)
+        assert (got.rows, got.reading.delimiter) == ([("1", None, "a")], delimiter)
+
+
+def test_a_chosen_delimiter_is_used_exactly(reads: Reader) -> None:
+    content = b"id;parentId;name;a,b,c,d,e\n1;;x;2\n"
+    assert reads(content, delimiter=";").rows == [("1", None, "x")]
+    with pytest.raises(Unreadable) as caught:
+        reads(content, delimiter="|")
+    assert "looks like ';'" in caught.value.hint
+    with pytest.raises(NotUsable, match="':' cannot be the delimiter"):
+        reads(content, delimiter=":")
+
+
+def test_a_line_after_a_note_of_the_delimiter_is_still_a_physical_line(reads: Reader) -> None:
+    got = reads(b"sep=;\nid;parentId;name\n1;;a\n2;1\n")
+    assert [finding[:3] for finding in got.findings] == [("malformed_row", 2, 4)]
+    assert got.lines == [(1, 3)]
+
+
+def test_a_value_in_a_trailing_column_is_one_finding_each(reads: Reader) -> None:
+    got = reads(H + b"1,,a,\n2,1,b,x\n3,1,c,\n")
+    assert [finding[:3] for finding in got.findings] == [("malformed_row", 2, 3)]
+    assert got.numbers == [1, 3]
 
 
 def test_lines_are_physical_lines(reads: Reader) -> None:

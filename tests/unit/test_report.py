@@ -42,7 +42,10 @@ def write(tmp_path: Path) -> Write:
                 marks = ", ".join("?" for _ in values)
                 fields = ", ".join(f'"{name}"' for name in values)
                 connection.execute(f"insert into findings ({fields}) values ({marks})", list(values.values()))
-            connection.execute("create table reading as select count(*) as records from raw")
+            connection.execute(
+                "create table reading as select count(*) as records, $names as columns, $names as original_columns from raw",
+                {"names": names},
+            )
             connection.execute(
                 "create table lines as select * from (values (1::bigint, 2::bigint), (3, 9)) t(first_row, first_line)"
             )
