@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-TAB, LINE_FEED, CARRIAGE_RETURN, CONTROL_Z, FIRST_PRINTABLE, QUOTE, DELETE = 9, 10, 13, 26, 32, 34, 127
+TAB, LINE_FEED, CARRIAGE_RETURN, CONTROL_Z, SPACE, QUOTE, DELETE = 9, 10, 13, 26, 32, 34, 127
 
 
 @dataclass
@@ -25,6 +25,7 @@ class Scan:
     quotes: int = 0
     returned: int = 0  # records that end with carriage return and line feed
     loose_returns: bool = False  # a carriage return that is not before a line feed
+    loose_quotes: bool = False  # a quote inside a value, or a space around one in quotes, which DuckDB would pass over
     blank: bool = False  # a record without any character
     marked_end: bool = False  # Ctrl-Z, with which DOS ended a text
     longest_bytes: int = 0
@@ -38,6 +39,8 @@ class Scan:
         """Look at the next piece of the text, which must not be empty. What is not in it is not looked for."""
         bytes_ = np.frombuffer(chunk, dtype=np.uint8)
         feeds = np.flatnonzero(bytes_ == LINE_FEED)
+        if self._last == QUOTE and self.quotes % 2 == 0 and bytes_[0] not in self._after_quotes:
+            self.loose_quotes = True
         if self.quotes % 2 == 0 and QUOTE not in chunk:
             self.delimiters += _count(bytes_ == ord(self.delimiter))
             ends = feeds
@@ -49,6 +52,7 @@ class Scan:
             self.delimiters += _count(self._outside(delimiters, quotes))
             ends = feeds[outside]
             self._anchor(np.flatnonzero(outside))
+            self._look_at_quotes(bytes_, quotes)
             self.quotes += len(quotes)
         if CARRIAGE_RETURN in chunk or self._last == CARRIAGE_RETURN:
             self._look_at_returns(bytes_, ends)
@@ -70,7 +74,11 @@ class Scan:
     def is_regular(self) -> bool:
         """Nothing in it that a strict parser could take another way."""
         same_ends = self.returned in (0, self.records, self.records - 1)
-        return self.quotes % 2 == 0 and same_ends and not (self.loose_returns or self.blank or self.marked_end)
+        return self.quotes % 2 == 0 and same_ends and not self._is_loose
+
+    @property
+    def _is_loose(self) -> bool:
+        return self.loose_returns or self.loose_quotes or self.blank or self.marked_end
 
     @property
     def line_end(self) -> str:
@@ -85,11 +93,23 @@ class Scan:
         even: np.ndarray = (self.quotes + np.searchsorted(quotes, places)) % 2 == 0
         return even
 
+    @property
+    def _after_quotes(self) -> tuple[int, ...]:
+        return ord(self.delimiter), LINE_FEED, CARRIAGE_RETURN, QUOTE
+
+    def _look_at_quotes(self, bytes_: np.ndarray, quotes: np.ndarray) -> None:
+        """A value in quotes has a delimiter or a line's end on either side, or a quote where one is written twice."""
+        opening, closing = quotes[self.quotes % 2 :: 2], quotes[(self.quotes + 1) % 2 :: 2]
+        before = np.where(opening > 0, bytes_[opening - 1], self._last)
+        after = bytes_[closing[closing < len(bytes_) - 1] + 1]
+        tidy = np.isin(before, (ord(self.delimiter), LINE_FEED, QUOTE)).all() and np.isin(after, self._after_quotes).all()
+        self.loose_quotes = self.loose_quotes or not tidy
+
     def _look_at_characters(self, chunk: bytes, bytes_: np.ndarray, feeds: int) -> None:
         self.has_nul = self.has_nul or 0 in chunk
         if self.is_plain:
             meant = feeds + _count(bytes_ == CARRIAGE_RETURN) + (_count(bytes_ == TAB) if self.delimiter == "\t" else 0)
-            self.is_plain = chunk.isascii() and DELETE not in chunk and _count(bytes_ < FIRST_PRINTABLE) == meant
+            self.is_plain = chunk.isascii() and DELETE not in chunk and _count(bytes_ < SPACE) == meant
 
     def _look_at_returns(self, bytes_: np.ndarray, ends: np.ndarray) -> None:
         previous = np.where(ends > 0, bytes_[ends - 1], self._last)

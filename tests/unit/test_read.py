@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import json
 import random
 import zlib
@@ -183,6 +184,7 @@ FAULTY: list[tuple[str, bytes, list[tuple[str, int, int]], int]] = [
     ("zero_width", H + "1,,a\n2\u200b,1,b\n".encode(), [("invalid_character", 2, 3)], 2),
     ("rtl_override", H + "1\u202e2,,a\n".encode(), [("invalid_character", 1, 2)], 1),
     ("id_too_long", H + b"x" * 800 + b"y" * 0 + b",,a\n", [], 1),
+    ("space_after_the_quote", H + b'1,,"a" \n2,1,b\n', [("malformed_row", 1, 2)], 1),
     ("after_line_breaks", H + b'1,,"a\n\n\nb"\n2,1\n', [("malformed_row", 2, 6)], 1),
     ("not_a_record", b'[1,{"id":"1","parentId":null,"name":"a"},[],null]', [("malformed_row", 1, 1), ("malformed_row", 3, 1), ("malformed_row", 4, 1)], 1),
     ("wrong_ids", b'[{"id":true,"parentId":null,"name":"a"},\n{"id":{"a":1},"parentId":null},\n{"id":1.5,"parentId":[1]}]',
@@ -282,12 +284,20 @@ def test_a_regular_text_is_not_read_record_by_record(reads: Reader, content: byt
 # --- Against another reader ---
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Random texts, ten a block; ``--many`` asks for more."""
+    if "block" in metafunc.fixturenames:
+        metafunc.parametrize("block", range(50 * metafunc.config.getoption("--many")))
+
+
 def random_csv(chance: random.Random) -> bytes:
     pieces = ["a", "b c", "é", "", '"', '""', ",", "\n", "\r\n", "x" * 40, "'", "\\", ";", " "]
 
+    quoted = chance.choice([0.85, 1, 1])
+
     def field() -> str:
         text = "".join(chance.choice(pieces) for _ in range(chance.randrange(4)))
-        return '"' + text.replace('"', '""') + '"' if chance.random() < 0.85 else text
+        return '"' + text.replace('"', '""') + '"' if chance.random() < quoted else text
 
     end = chance.choice(["\n", "\r\n"])
     rows = [",".join([f"r{n}", "", field()]) for n in range(chance.randrange(1, 30))]
@@ -297,26 +307,68 @@ def random_csv(chance: random.Random) -> bytes:
     return ("id,parentId,name" + end + padding + end + end.join(rows) + (end if chance.random() < 0.7 else "")).encode()
 
 
-@pytest.mark.parametrize("seed", range(150))
-def test_we_read_what_pythons_own_reader_reads_or_both_refuse(reads: Reader, seed: int) -> None:
-    content = random_csv(random.Random(seed))
+def across_boundaries(chance: random.Random, record_bytes: int) -> bytes:
+    """A text in which a random piece begins a few bytes before or after the end of one of DuckDB's buffers.
+
+    These hold sixteen of the longest records that are allowed.
+    """
+    head, rest = random_csv(chance).split(b"\n", 1)
+    head += b"\n"
+    end = b"\r\n" if head.endswith(b"\r\n") else b"\n"
+    wanted = chance.randrange(1, 3) * 16 * record_bytes - chance.randrange(-8, 60)
+    filler = [b"f%d,," % n + b"z" * chance.randrange(1, record_bytes // 2) + end for n in range(wanted // 30)]
+    lengths = list(itertools.accumulate(map(len, filler), initial=len(head)))
+    filler = filler[: sum(length < wanted - record_bytes for length in lengths)]
+    short = wanted - len(head) - sum(map(len, filler)) - len(b"g,," + end)
+    return head + b"".join(filler) + b"g,," + b"z" * max(short, 1) + end + rest
+
+
+def by_python(content: bytes) -> list[list[str]] | None:
+    """The records that Python's csv module reads, without the header; None if it refuses."""
     try:
-        expected = [row for row in csv.reader(io.StringIO(content.decode(), newline=""), strict=True) if row][1:]
+        return [row for row in csv.reader(io.StringIO(content.decode(), newline=""), strict=True) if row][1:]
     except csv.Error:
-        expected = None
-    limits = Limits(chunk_bytes=64)
-    try:
-        got = reads(content, limits=limits)
-    except Unreadable:
+        return None
+
+
+def agree(got: Read | None, expected: list[list[str]] | None) -> None:
+    """Both read the same rows, or both refuse; and of single records too."""
+    if got is None:
         assert expected is None
         return
     faulty = {finding[1] for finding in got.findings if finding[0] == "malformed_row"}
+    assert {row for row, _, _ in got.malformed} == faulty
     if expected is None:
         assert faulty
         return
-    wanted = [tuple(value or None for value in row) for n, row in enumerate(expected, 1) if n not in faulty]
-    assert got.rows == wanted
+    assert got.rows == [tuple(value or None for value in row) for n, row in enumerate(expected, 1) if n not in faulty]
     assert faulty == {n for n, row in enumerate(expected, 1) if len(row) != 3}
+
+
+def test_we_read_what_pythons_own_reader_reads_or_both_refuse(reads: Reader, block: int) -> None:
+    for seed in range(block * 10, block * 10 + 10):
+        chance = random.Random(seed)
+        limits = Limits(record_bytes=chance.randrange(200, 400), chunk_bytes=chance.randrange(1, 65))
+        content = across_boundaries(chance, limits.record_bytes) if seed % 2 else random_csv(chance)
+        expected = by_python(content)
+        packed = gzip.compress(content, 1) if seed % 4 > 1 else content  # in small chunks, or in one
+        try:
+            got = reads(packed, limits=limits)
+        except Unreadable as refusal:
+            if "longer than" not in str(refusal):
+                agree(None, expected)
+        else:
+            agree(got, expected)
+
+
+@pytest.mark.parametrize("piece", ['"a,\r\nb"', '"a""b"', "é€😀", '"\n"', '""', ""])
+def test_no_buffers_end_changes_what_is_read(reads: Reader, piece: str) -> None:
+    limits = Limits(record_bytes=128, chunk_bytes=16)
+    filler = "".join(f"{n},,{'z' * 50}\n" for n in range(33))
+    for padding in range(0, 40, 3):
+        content = f"id,parentId,name\n{filler}{'y' * padding},,\n" + "".join(f"p{n},,{piece}\n" for n in range(40))
+        expected = by_python(content.encode()) or []
+        assert reads(content.encode(), limits=limits).rows == [tuple(value or None for value in row) for row in expected]
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -332,7 +384,7 @@ def test_the_scan_counts_the_same_however_the_text_is_cut(seed: int) -> None:
         at += step
     whole.finish()
     pieces.finish()
-    for name in ("records", "lines", "quotes", "returned", "loose_returns", "longest_bytes", "anchors"):
+    for name in ("records", "lines", "quotes", "returned", "loose_returns", "loose_quotes", "longest_bytes", "anchors"):
         assert getattr(whole, name) == getattr(pieces, name), name
 
 
