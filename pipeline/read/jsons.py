@@ -95,6 +95,8 @@ class Text:
                 raise self.broken(f"values are nested more than {self.limits.nesting} deep") from None
             if end == len(self._buffer) and self._more():  # a number may go on
                 continue
+            if end - self._at > self.limits.record_bytes:
+                raise self.broken(f"a record is longer than {self.limits.record_bytes:,} bytes")
             self.longest_bytes = max(self.longest_bytes, 4 * (end - self._at))  # at most: UTF-8 takes four a character
             self.line += self._buffer.count("\n", self._at, end)
             self.taken, self._at = end - self._at, end

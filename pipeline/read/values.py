@@ -14,6 +14,7 @@ _INVISIBLE = r"[\x00-\x1f\x7f-\x{a0}\x{ad}\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2
 _INVISIBLE_RANGES = (
     (0x00, 0x1F), (0x7F, 0xA0), (0xAD, 0xAD), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0xFEFF, 0xFEFF),
 )  # fmt: skip
+_OUTER_SPACE = r"^[^\P{Zs}\x{a0}]|[^\P{Zs}\x{a0}]$"  # any space that the above does not name already
 _FETCH_ROWS = 10_000
 
 _OFFENDERS = """
@@ -53,7 +54,7 @@ def _rules_of_ids(table: Table, limits: Limits) -> list[Rule]:
         matches = "regexp_matches(value, $bound)"
         rules = [
             Rule("invalid_character", matches, _INVISIBLE, _say_invisible),
-            Rule("invalid_character", matches, r"^[ \p{Zs}]|[ \p{Zs}]$", _say_outer_space),
+            Rule("invalid_character", matches, _OUTER_SPACE, _say_outer_space),
         ]
     return rules + _rules_of_length(table, limits.id_bytes)
 

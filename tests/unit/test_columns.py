@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline import report
+from pipeline import check, report
 from pipeline.datasets import Dataset, load_dataset
 from pipeline.errors import NotUsable, Unreadable
 from pipeline.read import Reading, read
@@ -130,9 +130,12 @@ def test_the_mapping_is_versioned_with_the_reading(dataset_of: Make, reads: Any,
 def test_the_report_keeps_the_files_own_names_and_order(dataset_of: Make, reads: Any, tmp_path: Path) -> None:
     dataset = dataset_of({"mapping": MAPPING})
     reads("amount,PARENT_ID,kind,Id\nx,,a,1\n", dataset)
-    with duckdb.connect(str(tmp_path / "staging.duckdb")) as connection:
-        connection.execute("create table cycles (rows varchar[])")
-    report.write_findings(tmp_path / "staging.duckdb", dataset, tmp_path)
+    database = tmp_path / "staging.duckdb"
+    check.external_parents(database, dataset, tmp_path / "parents.parquet")
+    check.add_edges(database, None)
+    with duckdb.connect(str(database)) as connection:
+        check.run_checks(connection, [])
+    report.write_findings(database, dataset, tmp_path)
     with (tmp_path / "findings.csv").open(encoding="utf-8", newline="") as file:
         header, row = csv.reader(file)
     assert header[len(report.TABLE_FIELDS) :] == ["amount", "PARENT_ID", "kind"]
