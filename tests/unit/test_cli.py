@@ -23,7 +23,8 @@ from typer.testing import CliRunner, Result
 from pipeline import wire
 from pipeline.cli import imports, offline, outcomes, server  # noqa: F401 (they register their commands)
 from pipeline.cli.app import OF_STATE, Exit, app
-from pipeline.contracts import State
+from pipeline.contracts import Options, State
+from pipeline.errors import NotUsable
 from pipeline.keys import Role
 from pipeline.terminal import findings_view, import_table, rows_table, standing, visible
 
@@ -134,6 +135,7 @@ def test_the_codes_are_what_scripts_rely_on() -> None:
         ["upload", "."],
         ["upload", "/dev/null", "--timeout", "5"],
         ["validate", "no-such-file.csv"],
+        ["validate", "/dev/null", "--delimiter", "colon"],
         ["status"],
         ["errors", IMPORT_ID, "--format", "xml"],
         ["errors", IMPORT_ID, "--output", "x"],
@@ -151,6 +153,19 @@ def test_usage(run: Run, args: list[str]) -> None:
     assert result.exit_code == 2
     assert result.stdout == ""
     assert "Usage" in result.stderr
+
+
+@pytest.mark.parametrize(("named", "meant"), [("semicolon", ";"), ("tab", "\t"), ("|", "|")])
+def test_the_delimiter_goes_along(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch, named: str, meant: str) -> None:
+    given: list[object] = []
+
+    def stop(_: object, *args: object, **__: object) -> None:
+        given.extend(args)
+        raise NotUsable("That is enough.")
+
+    monkeypatch.setattr("pipeline.sandbox.run", stop)
+    assert run("validate", str(file), "--delimiter", named).exit_code == 1
+    assert Options(delimiter=meant) in given
 
 
 def test_time_is_over(httpserver: HTTPServer, run: Run) -> None:
