@@ -7,6 +7,7 @@ memory speed. A text in which this and the parser disagree is irregular, and is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Scan:
         """Look at the next piece of the text, which must not be empty. What is not in it is not looked for."""
         bytes_ = np.frombuffer(chunk, dtype=np.uint8)
         feeds = np.flatnonzero(bytes_ == LINE_FEED)
-        if self._last == QUOTE and self.quotes % 2 == 0 and bytes_[0] not in self._after_quotes:
+        if self._last == QUOTE and self.quotes % 2 == 0 and not self._beside_quotes[bytes_[0]]:
             self.loose_quotes = True
         if self.quotes % 2 == 0 and QUOTE not in chunk:
             self.delimiters += _count(bytes_ == ord(self.delimiter))
@@ -93,16 +94,18 @@ class Scan:
         even: np.ndarray = (self.quotes + np.searchsorted(quotes, places)) % 2 == 0
         return even
 
-    @property
-    def _after_quotes(self) -> tuple[int, ...]:
-        return ord(self.delimiter), LINE_FEED, CARRIAGE_RETURN, QUOTE
+    @cached_property
+    def _beside_quotes(self) -> np.ndarray:
+        """For each byte, whether it may stand next to a value in quotes: what ends a value, or a quote written twice."""
+        table = np.zeros(256, dtype=bool)
+        table[[ord(self.delimiter), LINE_FEED, CARRIAGE_RETURN, QUOTE]] = True
+        return table
 
     def _look_at_quotes(self, bytes_: np.ndarray, quotes: np.ndarray) -> None:
-        """A value in quotes has a delimiter or a line's end on either side, or a quote where one is written twice."""
         opening, closing = quotes[self.quotes % 2 :: 2], quotes[(self.quotes + 1) % 2 :: 2]
         before = np.where(opening > 0, bytes_[opening - 1], self._last)
         after = bytes_[closing[closing < len(bytes_) - 1] + 1]
-        tidy = np.isin(before, (ord(self.delimiter), LINE_FEED, QUOTE)).all() and np.isin(after, self._after_quotes).all()
+        tidy = self._beside_quotes[before].all() and self._beside_quotes[after].all()
         self.loose_quotes = self.loose_quotes or not tidy
 
     def _look_at_characters(self, chunk: bytes, bytes_: np.ndarray, feeds: int) -> None:
