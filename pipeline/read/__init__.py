@@ -48,15 +48,25 @@ FORMATS: dict[str, tuple[bytes, Reader]] = {
 """Each format with the character its text begins with, and its reader. The first that fits is taken."""
 
 
-def read(source: Path, dataset: Dataset, *, database: Path, filename: str = "", limits: Limits | None = None) -> Reading:
+def read(
+    source: Path,
+    dataset: Dataset,
+    *,
+    database: Path,
+    filename: str = "",
+    delimiter: str | None = None,
+    limits: Limits | None = None,
+) -> Reading:
     """Read ``source`` into a new DuckDB file ``database``: tables raw, findings, lines and reading.
 
-    ``filename`` is never used to recognise the format, only to speak of the file. Raises Unreadable, leaving no database.
+    ``delimiter`` is what stands between the values of a delimited text, if the uploader said so. ``filename`` is never used to
+    recognise the format, only to speak of the file. Raises Unreadable, leaving no database.
     """
     limits = limits or Limits()
     text = unpack(source, limits)
     chunks, form = _recognise(text.chunks)
     with Staging(database, dataset, limits, folder=source.parent) as staging:
+        staging.delimiter = delimiter
         if text.compression == "none" and text.encoding == "utf-8":
             staging.text_file = source
         table = FORMATS[form][1](chunks, staging)

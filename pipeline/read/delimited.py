@@ -32,7 +32,7 @@ _BATCH_ROWS = 20_000
 def read_delimited(chunks: Iterator[bytes], staging: Staging) -> Table:
     """Fill ``raw`` from a delimited text. Raises Unreadable for a header that does not name the columns."""
     first = next(chunks)
-    delimiter = _delimiter(first[: staging.limits.header_bytes].decode(errors="ignore"), staging.dataset)
+    delimiter = staging.delimiter or _delimiter(first[: staging.limits.header_bytes].decode(errors="ignore"), staging.dataset)
     scan, chunks = Scan(delimiter), chain([first], chunks)
     old_mac = b"\n" not in first and b"\r" in first
     if staging.text_file and not old_mac:

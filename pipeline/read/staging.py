@@ -43,6 +43,7 @@ class Staging:
         self.database, self.dataset, self.limits = database, dataset, limits
         self.folder = folder or database.parent  # for what has to be written to a file on the way
         self.text_file: Path | None = None  # the file that holds the very text that is read, if one does
+        self.delimiter: str | None = None  # what the uploader says stands between values
         self._findings: list[tuple[object, ...]] = []
         if not is_in_memory(database):
             _remove(database)

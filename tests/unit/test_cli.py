@@ -30,7 +30,7 @@ from pipeline.terminal import findings_view, import_table, rows_table, standing,
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 EVIL = "a\x1b[31mred\x1b]0;title\x07\u202ecba\x9b2J [bold]x[/bold] :smile: \ud800"
 COMMANDS = [
-    *("upload", "status", "watch", "list", "cancel", "validate", "errors", "report", "results", "sql"),
+    *("upload", "promote", "status", "watch", "list", "cancel", "validate", "errors", "report", "results", "sql"),
     *("up", "doctor", "reconcile", "worker", "web", "migrate", "key"),
 ]
 

@@ -74,7 +74,7 @@ def test_the_same_object_always_gives_the_same_id_and_another_one_another() -> N
 
 def test_every_step_carries_dataclasses_only() -> None:
     steps = [value for value in vars(contracts).values() if isinstance(value, contracts.Step)]
-    assert len({step.name for step in steps}) == len(steps) == 8
+    assert len({step.name for step in steps}) == len(steps) == 9
     for step in steps:
         for crossing in (step.takes, step.gives):
             assert crossing is type(None) or dataclasses.is_dataclass(crossing)
