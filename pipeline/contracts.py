@@ -200,7 +200,7 @@ class Options:
 
     def to_json(self) -> dict[str, object]:
         """What was asked for, without what was left open."""
-        return {name: value for name, value in vars(self).items() if value not in (None, False)}
+        return {name: value for name, value in vars(self).items() if value is not None and value is not False}  # 0 is asked for
 
     @classmethod
     def from_json(cls, asked: Mapping[str, Any]) -> Options:

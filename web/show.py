@@ -124,7 +124,9 @@ def asked(options: Options) -> str:
     """What the upload asked for, in words; nothing if it left all to the dataset."""
     told = ["a dry run"] if options.dry_run else []
     if options.on_error is not None:
-        told.append({OnError.REJECT: "reject a file with errors", OnError.QUARANTINE: "quarantine"}[options.on_error])
+        told.append(
+            {OnError.REJECT: "reject a file with errors", OnError.QUARANTINE: "a quarantine for bad records"}[options.on_error]
+        )
     if options.max_errors is not None:
         told.append(f"at most {number(options.max_errors)} records with errors")
     if options.max_error_ratio is not None:
@@ -180,7 +182,7 @@ def verdict(one: Import) -> str:
             if not one.quarantined:
                 return f"The warehouse refused {counts['failed']} of {counts['total']} records for good; the others are in."
             refused = one.failed - one.quarantined
-            also = f", {number(refused)} were refused by the warehouse" if refused else ""
+            also = f", {number(refused)} {'was' if refused == 1 else 'were'} refused by the warehouse" if refused else ""
             return f"{counts['quarantined']} of {counts['total']} records are in quarantine{also}; the others are loaded."
         case State.REJECTED:
             wrong = "finding is an error" if one.findings_errors == 1 else "findings are errors"
@@ -192,8 +194,13 @@ def verdict(one: Import) -> str:
         case State.EXPIRED:
             return "The upload was never finished."
         case State.VALIDATED:
-            held = f" without the {counts['quarantined']} that would go into quarantine" if one.quarantined else ""
-            return f"Nothing was written. The file's {counts['total']} records can be loaded{held}."
+            if not one.quarantined:
+                return f"Nothing was written. All {counts['total']} records can be loaded."
+            good = number(one.records_total - one.quarantined)
+            return (
+                f"Nothing was written. {good} of {counts['total']} records can be loaded;"
+                f" {counts['quarantined']} would go into quarantine."
+            )
         case State.DUPLICATE:
             return "An earlier import already loaded this very content."
 
