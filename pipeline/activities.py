@@ -33,6 +33,7 @@ from pipeline.contracts import (
     FINISH,
     LOAD_PART,
     PREPARE,
+    PREVIEW,
     RECONCILE,
     REGISTER,
     VALIDATE,
@@ -40,11 +41,11 @@ from pipeline.contracts import (
     Delivery,
     Ending,
     ImportRef,
-    Options,
     Outcome,
     PartRef,
     PartResult,
     Plan,
+    Preview,
     Reconciled,
     Registration,
     State,
@@ -153,6 +154,7 @@ class Activities:
             self.register,
             self.validate,
             self.prepare,
+            self.preview,
             self.load_part,
             self.finish,
             self.addressees,
@@ -165,7 +167,13 @@ class Activities:
     @activity.defn(name=REGISTER.name)
     @_told_apart
     def register(self, arrival: Arrival) -> Registration:
-        """Write a newly arrived object into the ledger; an object known already is admitted only if it is not done."""
+        """Write a newly arrived object into the ledger; an object known already is admitted only if it is not done.
+
+        An arrival that names its import is of what lay there when that was validated or stranded, whatever lies there now.
+        """
+        if arrival.import_id:
+            meant = self._known(arrival.import_id)
+            return Registration(meant.ref, admitted=not meant.state.is_final)
         stored = self._store.head(arrival.key)
         if stored is None:
             return Registration(None, admitted=False)
@@ -202,8 +210,12 @@ class Activities:
         folder = self._fresh_folder(ref)
         judgement = self._judge(ref, folder)
         self._store_folder(folder / "report", report_prefix(ref.import_id))
+        if ref.promoted:
+            self._store.delete_prefix(results_prefix(ref.import_id))  # those of the dry run
         self._ledger.update(
             ref.import_id,
+            reading=judgement.reading,
+            quarantined=judgement.quarantined,
             records_total=judgement.records,
             records_valid=judgement.records - judgement.invalid,
             records_invalid=judgement.invalid,
@@ -212,10 +224,24 @@ class Activities:
             findings_by_code=judgement.by_code,
         )
         log.info("validated", import_id=ref.import_id, records=judgement.records, errors=judgement.errors)
-        return Verdict(judgement.records, judgement.errors, judgement.warnings)
+        return Verdict(
+            judgement.records,
+            judgement.errors,
+            judgement.warnings,
+            quarantined=judgement.quarantined,
+            refusal=judgement.refusal,
+            dry_run=self._known(ref.import_id).options.dry_run,
+        )
 
     def _judge(self, ref: ImportRef, folder: Path) -> report.Counted:
-        """Fill ``folder`` with the report on the import's object and, if it may be loaded, its parts."""
+        """Fill ``folder`` with the report on the import's object and, if it may be loaded, its parts; enter the quarantine."""
+        judgement = self._read_and_judge(ref, folder)
+        rows = folder / validation.QUARANTINE if judgement.quarantined else None
+        with _beating():
+            self._ledger.hold_back(ref.import_id, judgement.quarantined, rows)
+        return judgement
+
+    def _read_and_judge(self, ref: ImportRef, folder: Path) -> report.Counted:
         dataset = blank_dataset(ref.dataset)
         try:
             dataset = self._dataset(ref)
@@ -223,34 +249,54 @@ class Activities:
         except FileIsWrong as error:
             return sandbox.run(validation.refuse, folder, dataset, error, ref.import_id, **self._limits(), heartbeat=_beat)
         self._ledger.update(ref.import_id, sha256=stored.sha256, size_bytes=stored.size_bytes)
-        settings = self._settings
-        return sandbox.run(
+        settings, known = self._settings, self._known(ref.import_id)
+        judgement = sandbox.run(
             validation.validate,
             folder,
             dataset,
-            self._known(ref.import_id).filename,
+            known.filename,
             ref.import_id,
             batch.Cutting(ref.import_id, settings.batch_records, settings.batches_per_part),
-            Options(),
+            known.options,
             **self._limits(),
             heartbeat=_beat,
             answer=functools.partial(self._edges, dataset),
         )
+        return replace(judgement, reading={**judgement.reading, "rules": dataset.version})
 
     @activity.defn(name=PREPARE.name, no_thread_cancel_exception=True)
     @_told_apart
     def prepare(self, ref: ImportRef) -> Plan:
         """Store the parts, which hold the records in parents-first batches, the manifest last."""
         self._ledger.move(ref.import_id, State.PREPARING)
-        manifest_file = self._folder(ref) / validation.PARTS / batch.MANIFEST
-        if not manifest_file.exists():  # another worker validated it, or this one lost its disk
-            self._judge(ref, self._fresh_folder(ref))
-        manifest = batch.Manifest.from_json(manifest_file.read_text(encoding="utf-8"))
-        self._store_files([(part_key(ref.import_id, p.part_no), manifest_file.with_name(p.filename)) for p in manifest.parts])
+        manifest, folder = self._cut(ref)
+        self._store_files([(part_key(ref.import_id, p.part_no), folder / p.filename) for p in manifest.parts])
         self._store.put_bytes(manifest_key(ref.import_id), manifest.to_json().encode(), content_type="application/json")
         self._ledger.update(ref.import_id, parts_total=len(manifest.parts))
         self._ledger.move(ref.import_id, State.LOADING)
         return replace(manifest.plan, parallel=self._settings.max_parallel_parts)
+
+    def _cut(self, ref: ImportRef) -> tuple[batch.Manifest, Path]:
+        """How the import was cut, and where its parts are on this machine."""
+        folder = self._folder(ref) / validation.PARTS
+        if not (folder / batch.MANIFEST).exists():  # another worker validated it, or this one lost its disk
+            judgement = self._judge(ref, self._fresh_folder(ref))
+            if not judgement.accepted:
+                raise FileReplaced("The file was replaced or removed after it was validated.", code="file_replaced")
+        return batch.Manifest.from_json((folder / batch.MANIFEST).read_text(encoding="utf-8")), folder
+
+    @activity.defn(name=PREVIEW.name, no_thread_cancel_exception=True)
+    @_told_apart
+    def preview(self, ref: ImportRef) -> Preview:
+        """Compare the parts with the warehouse as the load would; nothing is written there, and no part is stored."""
+        manifest, folder = self._cut(ref)
+        dataset = load_dataset(ref.dataset, self._settings.datasets_root)
+        parts = [(folder / part.filename, part.sha256) for part in manifest.parts]
+        with _beating(), self._engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            foreseen = load.preview(raw, dataset, parts, beat=_beat)
+        self._ledger.update(ref.import_id, preview=foreseen.to_json())
+        return foreseen
 
     @activity.defn(name=LOAD_PART.name, no_thread_cancel_exception=True)
     @_told_apart
@@ -287,6 +333,8 @@ class Activities:
         known = self._known(ref.import_id)
         if known.state.is_final:  # this very step was cut off after its last write
             return Outcome(known.id, known.state, known.reason)
+        if known.promoted and not ref.promoted:  # the same, and its dry run was promoted before we came back
+            return Outcome(known.id, State.VALIDATED)
         with _beating():
             state, reason = self._closing(known, ending)
             if known.failed:
@@ -313,12 +361,12 @@ class Activities:
                 f"The counts do not balance: {known.records_total:,} records in the file, {processed:,} accounted for."
                 " This is a fault of the system, not of the file; please report it."
             )
-        if known.failed:
-            return (
-                State.PARTIALLY_SUCCEEDED,
-                f"The warehouse refused {known.failed:,} of {processed:,} records for good.",
-            )
-        return State.SUCCEEDED, ""
+        if not known.failed:
+            return State.SUCCEEDED, ""
+        held, refused, total = known.quarantined, known.failed - known.quarantined, f"{processed:,} records"
+        said = [f"{held:,} of {total} {'is' if held == 1 else 'are'} in quarantine."] if held else []
+        said += [f"The warehouse refused {refused:,} of {total} for good."] if refused else []
+        return State.PARTIALLY_SUCCEEDED, " ".join(said)
 
     # --- telling the user ---
 
@@ -371,18 +419,19 @@ class Activities:
     @_told_apart
     def reconcile(self) -> Reconciled:
         """Announce objects that the ledger does not know, and imports whose queue is gone."""
-        seen, missed = 0, []
+        seen, missed = 0, list[Arrival]()
         for stored in self._store.list("incoming/"):
             if dataset_of(stored.key) is None:
                 continue
             seen += 1
             if self._ledger.get(self._import_id(self._store.bucket, stored)) is None:
-                missed.append(stored.key)
+                missed.append(Arrival(self._store.bucket, stored.key))
             _beat(seen)
-        missed += [known.key for known in self._stranded()]
-        for key in missed:
-            self._orchestrator.announce(Arrival(self._store.bucket, key))
-        return Reconciled(seen=seen, started=len(missed), expired=self._ledger.expire_uploads(), keys=tuple(missed[:100]))
+        missed += [Arrival(known.bucket, known.key, known.id) for known in self._stranded()]
+        for arrival in missed:
+            self._orchestrator.announce(arrival)
+        keys = tuple(arrival.key for arrival in missed[:100])
+        return Reconciled(seen=seen, started=len(missed), expired=self._ledger.expire_uploads(), keys=keys)
 
     def _stranded(self) -> list[Import]:
         """Imports under way in the ledger though no queue is at work for their dataset, oldest first."""
@@ -407,14 +456,17 @@ class Activities:
             raise FileIsWrong(str(error), code="unknown_dataset", hint=hint) from error
 
     def _fetch(self, ref: ImportRef, folder: Path) -> Stored:
-        """Download the import's object. Raises FileReplaced, or NotUsable if it was removed."""
+        """Download the import's object. Raises FileReplaced, also if it was removed."""
+        hint = "The newer file has an import of its own. Give every file a name of its own."
         try:
-            return self._store.get_file(ref.key, folder / validation.SOURCE, etag=ref.etag, beat=_beat)
+            stored = self._store.get_file(ref.key, folder / validation.SOURCE, etag=ref.etag, beat=_beat)
         except FileReplaced as error:
-            hint = "The newer file has an import of its own. Give every file a name of its own."
             raise FileReplaced(str(error), code="file_replaced", hint=hint) from error
         except NotThere as error:
             raise FileReplaced("The file was removed before it could be read.", code="file_removed") from error
+        if ref.promoted and stored.sha256 != self._known(ref.import_id).sha256:
+            raise FileReplaced("These are not the bytes that the dry run validated.", code="file_replaced", hint=hint)
+        return stored
 
     def _edges(self, dataset: Dataset, parents: Path) -> Path:
         """The warehouse's edges above a file, whose parents that are not in the file itself are in ``parents``."""
@@ -449,7 +501,10 @@ class Activities:
     def _store_failures(self, ref: ImportRef) -> None:
         folder = self._folder(ref) / "results"
         folder.mkdir(parents=True, exist_ok=True)
-        report.write_failures(self._all_failures(ref.import_id), folder)
+        own = load_dataset(ref.dataset, self._settings.datasets_root).names
+        columns = self._ledger.failure_columns(ref.import_id)
+        names = [name for name in own if name in columns] + [name for name in columns if name not in own]
+        report.write_failures(self._all_failures(ref.import_id), names, folder)
         self._store_folder(folder, results_prefix(ref.import_id))
 
     def _all_failures(self, import_id: str) -> Iterator[dict[str, Any]]:

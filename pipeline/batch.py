@@ -95,14 +95,14 @@ class Manifest:
 def cut(database: Path, dataset: Dataset, cutting: Cutting, *, folder: Path) -> Manifest:
     """Cut ``incoming`` into parts below ``folder`` (made anew) and return the manifest, which is written there last.
 
-    ``incoming`` must be valid: ids unique, no cycles.
+    What is not ``quarantined`` of it must be valid: ids unique, no cycles.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with connect(database) as connection:
         _lay_out_forest(connection, dataset)
         _climb(connection)
-        records = _number(connection, "select count(*) from incoming")
+        records = _number(connection, "select count(*) from incoming_nodes")
         batches = ceil(records / cutting.batch_records)
         _give_places(connection, records, batches, cutting.batches_per_part)
         waves = _waves(connection)
@@ -143,10 +143,11 @@ left join (select anchors.id, f.number from anchors join incoming_nodes f on anc
 def _lay_out_forest(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
     """``forest`` (number, _row, id, parent, above): each record with the next of the file's records above it in the tree
     that results. The way there may lead through the warehouse: docs/decisions/0005."""
+    connection.execute("create table if not exists quarantined (_row bigint)")
     connection.execute(
         f"""create or replace temp table incoming_nodes as
         select row_number() over (order by _row) as number, _row, {_name(dataset.key)} as id,
-            {_name(dataset.parent)} as parent from incoming"""
+            {_name(dataset.parent)} as parent from incoming anti join quarantined using (_row)"""
     )
     connection.execute('create table if not exists warehouse_edges (id varchar, "parentId" varchar)')
     connection.execute(_ANCHORS)

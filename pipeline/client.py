@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urldefrag, urljoin
 
 import requests
 
-from pipeline.contracts import State
+from pipeline.contracts import Options, State
 from pipeline.errors import WorldIsWrong
 from pipeline.wire import ApiError, Body, Download, Sent, Wire
 
@@ -54,6 +54,7 @@ class Client:
         dataset: str,
         *,
         filename: str | None = None,
+        options: Options | None = None,
         on_sent: Sent | None = None,
         idempotency_key: str | None = None,
     ) -> Import:
@@ -67,7 +68,7 @@ class Client:
         answer = self._wire.send(
             "POST",
             f"/v1/datasets/{quote(dataset, safe='')}/imports",
-            params={"filename": name},
+            params={"filename": name, **_parameters(options or Options())},
             headers={
                 "Idempotency-Key": idempotency_key or str(uuid.uuid4()),
                 "Content-Type": "application/octet-stream",
@@ -122,6 +123,10 @@ class Client:
         """Ask for an import to stop."""
         return self._json("POST", _path(import_id, "cancel"))
 
+    def promote(self, import_id: str) -> Import:
+        """Have a validated dry run loaded."""
+        return self._json("POST", _path(import_id, "promote"))
+
     def errors(self, import_id: str, *, code: str | None = None) -> Iterator[dict[str, Any]]:
         """Every finding of an import, page by page."""
         for page in self.error_pages(import_id, code=code):
@@ -136,7 +141,7 @@ class Client:
         return self._wire.download("GET", _path(import_id, "errors"), params={"format": file_format, "code": code})
 
     def results(self, import_id: str, *, file_format: str = "csv") -> Download:
-        """The records that the warehouse refused for good, with the reason, as one file: csv or json."""
+        """The records that were held back or that the warehouse refused for good, with the reason, as one file: csv or json."""
         return self._wire.download("GET", _path(import_id, "results/failed"), params={"format": file_format})
 
     def report_url(self, import_id: str) -> str:
@@ -199,6 +204,11 @@ def _path(import_id: str, rest: str = "") -> str:
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _parameters(options: Options) -> dict[str, str]:
+    """Options as they stand in an address; what was left open is left out."""
+    return {name: "true" if value is True else str(value) for name, value in options.to_json().items()}
 
 
 def _is_below(link: str, root: str) -> bool:

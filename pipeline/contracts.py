@@ -120,9 +120,12 @@ def import_workflow_id(import_id: str) -> str:
     return f"import/{import_id}"
 
 
-def notify_workflow_id(import_id: str) -> str:
-    """The workflow that tells the user; apart from the import's, so that a dead receiver holds nothing up."""
-    return f"notify/{import_id}"
+def notify_workflow_id(import_id: str, state: State | None = None) -> str:
+    """The workflow that tells the user; apart from the import's, so that a dead receiver holds nothing up.
+
+    A dry run's outcome has one of its own: it may still be told while the import, promoted, has come to its end.
+    """
+    return f"notify/{import_id}/dry-run" if state is State.VALIDATED else f"notify/{import_id}"
 
 
 def incoming_key(dataset: str, import_id: str, filename: str) -> str:
@@ -197,7 +200,7 @@ class Options:
 
     def to_json(self) -> dict[str, object]:
         """What was asked for, without what was left open."""
-        return {name: value for name, value in vars(self).items() if value not in (None, False)}
+        return {name: value for name, value in vars(self).items() if value is not None and value is not False}  # 0 is asked for
 
     @classmethod
     def from_json(cls, asked: Mapping[str, Any]) -> Options:
@@ -209,6 +212,9 @@ class Options:
 DELIMITERS = ",;\t|"
 """What may stand between the values of a delimited text."""
 
+DELIMITER_NAMES: Mapping[str, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+"""The same by name, where a character alone is hard to write or to see."""
+
 
 # --- What the steps take and give ---
 
@@ -219,6 +225,7 @@ class Arrival:
 
     bucket: str
     key: str
+    import_id: str = ""  # the import it is meant for, where that is in the ledger already
 
 
 @dataclass(frozen=True)
@@ -230,6 +237,7 @@ class ImportRef:
     bucket: str
     key: str
     etag: str
+    promoted: bool = False  # its dry run is over, and this is the run that loads it
 
 
 @dataclass(frozen=True)
@@ -247,11 +255,14 @@ class Verdict:
     records: int
     errors: int
     warnings: int
+    quarantined: int = 0  # records held back, so that the others may be loaded
+    refusal: str = ""  # why they could not be held back, where they were to be
+    dry_run: bool = False  # nothing is to be loaded, only foreseen
 
     @property
     def accepted(self) -> bool:
-        """Any error rejects the whole file."""
-        return self.errors == 0
+        """Any error rejects the whole file, unless the records that it speaks of are held back."""
+        return self.errors == 0 or self.quarantined > 0
 
 
 @dataclass(frozen=True)
@@ -263,6 +274,24 @@ class Plan:
     parts: int
     waves: tuple[int, ...]
     parallel: int = 1  # how many parts may be loaded at once
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the load would do. ``moved`` are those of the updated that get another parent; the other four add up."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    failed: int = 0  # a value that the warehouse's type does not take
+
+    def __add__(self, other: Preview) -> Preview:
+        return Preview(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    def to_json(self) -> dict[str, int]:
+        """As the API shows it; ``failed`` only if there are any."""
+        return {name: value for name, value in vars(self).items() if value or name != "failed"}
 
 
 @dataclass(frozen=True)
@@ -371,6 +400,7 @@ class Step(Generic[Takes, Gives]):
 REGISTER = Step("register", Arrival, Registration)
 VALIDATE = Step("validate", ImportRef, Verdict)
 PREPARE = Step("prepare", ImportRef, Plan)
+PREVIEW = Step("preview", ImportRef, Preview)
 LOAD_PART = Step("load_part", PartRef, PartResult)
 FINISH = Step("finish", Ending, Outcome)
 ADDRESSEES = Step("addressees", Outcome, Told)

@@ -16,7 +16,7 @@ from typing import Any
 import sqlglot
 from sqlglot import expressions as exp
 
-from pipeline.contracts import DATASET_NAME, OnError
+from pipeline.contracts import DATASET_NAME, OnError, Options
 from pipeline.errors import NotUsable, UnknownDataset
 from pipeline.settings import ROOT
 from pipeline.sqlfiles import in_order
@@ -118,6 +118,15 @@ class Dataset:
         """What happens to a file with bad records."""
         said = self._said("tolerance", {"on_error", "max_errors", "max_error_ratio"})
         return Tolerance(**{**said, "on_error": OnError(said.get("on_error", OnError.REJECT))})
+
+    def tolerance_for(self, options: Options) -> Tolerance:
+        """What happens to an upload's bad records: what it asks for goes before what the suite says."""
+        own = self.tolerance
+        return Tolerance(
+            on_error=options.on_error or own.on_error,
+            max_errors=own.max_errors if options.max_errors is None else options.max_errors,
+            max_error_ratio=own.max_error_ratio if options.max_error_ratio is None else options.max_error_ratio,
+        )
 
     @cached_property
     def version(self) -> str:

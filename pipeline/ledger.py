@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping, text
 
-from pipeline.contracts import MOVES, Arrival, ImportRef, State
-from pipeline.errors import IllegalMove
+from pipeline.contracts import MOVES, Arrival, ImportRef, Options, State
+from pipeline.errors import IllegalMove, NotUsable
 from pipeline.sqlfiles import load
 
 _SETTABLE = {
     *("filename", "size_bytes", "sha256", "bucket", "key", "etag", "reason", "parts_total", "unprocessed"),
     *("records_total", "records_valid", "records_invalid", "findings_errors", "findings_warnings", "findings_by_code"),
+    *("options", "reading", "preview", "quarantined"),
 }
 
 
@@ -57,15 +59,24 @@ class Import:
     started_at: datetime | None
     finished_at: datetime | None
     queue_position: int | None
+    options: Options = field(default_factory=Options)
+    reading: dict[str, Any] = field(default_factory=dict)  # how the file was read; empty before it was
+    preview: dict[str, int] | None = None  # what a dry run foresees
+    quarantined: int = 0  # of the failed, those that validation held back
 
     @property
     def ref(self) -> ImportRef:
         """What the workflow carries of it."""
-        return ImportRef(self.id, self.dataset, self.bucket, self.key, self.etag)
+        return ImportRef(self.id, self.dataset, self.bucket, self.key, self.etag, self.promoted)
+
+    @property
+    def promoted(self) -> bool:
+        """It was a dry run first."""
+        return self.preview is not None and not self.options.dry_run
 
     @property
     def counts(self) -> dict[str, int]:
-        """The counts that the user sees; total = valid + invalid."""
+        """The counts that the user sees; total = valid + invalid, and the quarantined are among the failed."""
         return {
             "total": self.records_total,
             "valid": self.records_valid,
@@ -74,7 +85,17 @@ class Import:
             "updated": self.updated,
             "unchanged": self.unchanged,
             "failed": self.failed,
+            "quarantined": self.quarantined,
             "unprocessed": self.unprocessed,
+        }
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What the file is; once it was read, also how: its format, compression, encoding, delimiter, ..."""
+        read = {name: value for name, value in self.reading.items() if name not in ("records", "columns")}
+        return {
+            **{"filename": self.filename, "size_bytes": self.size_bytes, "sha256": self.sha256, "key": self.key},
+            **read,
         }
 
     def to_json(self, base_url: str) -> dict[str, Any]:
@@ -85,13 +106,11 @@ class Import:
             "dataset": self.dataset,
             "state": str(self.state),
             "reason": self.reason,
-            "source": {
-                "filename": self.filename,
-                "size_bytes": self.size_bytes,
-                "sha256": self.sha256,
-                "key": self.key,
-            },
+            "dry_run": self.options.dry_run,
+            "options": {name: value for name, value in vars(self.options).items() if name != "dry_run"},
+            "source": self.source,
             "counts": self.counts,
+            "preview": self.preview,
             "parts": {"total": self.parts_total, "done": self.parts_done},
             "findings": {
                 "errors": self.findings_errors,
@@ -145,6 +164,7 @@ class Ledger:
         state: State = State.AWAITING_UPLOAD,
         size_bytes: int = 0,
         etag: str = "",
+        options: Options | None = None,
     ) -> bool:
         """Begin an import; False if there is one of that id already."""
         with self._engine.begin() as connection:
@@ -160,6 +180,7 @@ class Ledger:
                     "key": key,
                     "etag": etag,
                     "created_by": created_by,
+                    "options": json.dumps((options or Options()).to_json()),
                 },
             ).first()
             if opened is not None:
@@ -195,6 +216,45 @@ class Ledger:
         """Set columns of an import without moving it."""
         with self._engine.begin() as connection:
             _set(connection, import_id, columns)
+
+    def promote(self, import_id: str) -> None:
+        """Have a validated dry run loaded: it goes to the end of its dataset's queue, with its counts still to come.
+
+        Raises IllegalMove if the import is none, LookupError if there is no such import.
+        """
+        with self._engine.begin() as connection:
+            state = _locked_state(connection, import_id)
+            if state is not State.VALIDATED:
+                raise IllegalMove(f"The import is {state}; only a dry run that is validated can be promoted.")
+            options = Options.from_json(
+                connection.execute(text(load("queries/import_promote")), {"id": import_id}).scalar_one()
+            )
+            _set(connection, import_id, {"state": State.QUEUED, "options": replace(options, dry_run=False).to_json()})
+            connection.execute(text(load("queries/quarantine_discard")), {"import_id": import_id})
+            _note_move(connection, import_id, state, State.QUEUED, MOVES[state][State.QUEUED])
+
+    def hold_back(self, import_id: str, records: int, rows: Path | None) -> None:
+        """Enter the quarantine as part 0, whose records all failed; ``rows`` is a CSV as quarantine.py writes it.
+
+        What an earlier attempt entered is replaced. Raises NotUsable if parts are loaded already that another quarantine was
+        cut without: then the warehouse has been changed since, and the parts would not be those that they were.
+        """
+        with self._engine.begin() as connection:
+            _locked_state(connection, import_id)
+            booked, loaded = connection.execute(text(load("queries/quarantine_known")), {"import_id": import_id}).one()
+            if loaded:
+                if booked != records:
+                    raise NotUsable("The warehouse was changed since the first records were loaded. Upload the file again.")
+                return
+            connection.execute(text(load("queries/quarantine_discard")), {"import_id": import_id})
+            if rows is None:
+                return
+            entry = {"import_id": import_id, "records": records}
+            connection.execute(text(load("queries/quarantine_entry")), entry)
+            raw: Any = connection.connection.driver_connection
+            with raw.cursor() as cursor, cursor.copy(load("queries/quarantine_copy")) as copy, rows.open("rb") as stream:
+                while chunk := stream.read(1 << 20):
+                    copy.write(chunk)
 
     def discard(self, import_id: str) -> None:
         """Forget an import whose upload never became whole."""
@@ -239,9 +299,13 @@ class Ledger:
         return [Move(**row) for row in self._rows("move_list", import_id=import_id)]
 
     def failures(self, import_id: str, *, after_row: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
-        """A page of the records that the warehouse refused, by row number."""
+        """A page of the records that were held back or that the warehouse refused, by row number."""
         rows = self._rows("failure_list", import_id=import_id, after_row=after_row, limit=limit)
         return [dict(row) for row in rows]
+
+    def failure_columns(self, import_id: str) -> list[str]:
+        """The names of the columns that the failed records have, all together."""
+        return [row["name"] for row in self._rows("failure_columns", import_id=import_id)]
 
     def part_totals(self, import_id: str) -> dict[str, int]:
         """parts_done, records, inserted, updated, unchanged, failed: sums over the loaded parts."""
@@ -313,4 +377,4 @@ def _note_move(connection: Connection, import_id: str, before: State | None, aft
 
 
 def _import(row: RowMapping) -> Import:
-    return Import(**{**row, "state": State(row["state"])})
+    return Import(**{**row, "state": State(row["state"]), "options": Options.from_json(row["options"])})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from psycopg.sql import SQL, Composable, Composed, Identifier
 from psycopg.types.json import Jsonb
 
-from pipeline.contracts import PartResult
+from pipeline.contracts import PartResult, Preview
 from pipeline.datasets import Dataset
 from pipeline.errors import DamagedPart, NotUsable, Unreachable
 from pipeline.sqlfiles import load as query_text
@@ -60,6 +60,22 @@ def load_part(connection: Connection, dataset: Dataset, path: Path, *, import_id
     part = _Part(connection, dataset, table, import_id, part_no)
     with _told_apart(), connection.transaction():
         return part.known_result() or part.load()
+
+
+def preview(
+    connection: Connection, dataset: Dataset, parts: Iterable[tuple[Path, str]], *, beat: Callable[[], None] = lambda: None
+) -> Preview:
+    """What loading ``parts`` (files, each with its SHA-256) would do, exactly and without doing any of it.
+
+    One transaction of ``connection``, rolled back, a part. Raises as load_part does.
+    """
+    foreseen = Preview()
+    for path, sha256 in parts:
+        part = _Part(connection, dataset, _read(path, sha256), "", 0)
+        with _told_apart(), connection.transaction(force_rollback=True):
+            foreseen += part.preview()
+        beat()
+    return foreseen
 
 
 def _read(path: Path, sha256: str) -> pa.Table:
@@ -159,6 +175,26 @@ class _Part:
             self._isolate(first, middle)
             self._isolate(middle, last)
 
+    def preview(self) -> Preview:
+        """What ``load`` would do, but for what only the table's own constraints refuse."""
+        try:
+            with self.connection.transaction():
+                self._copy(typed=True)
+                return self._foresee(typed=True)
+        except psycopg.Error as error:
+            if not _is_refusal(error):
+                raise
+        self._copy(typed=False)
+        self.connection.execute(self._drop_misfits())
+        return self._foresee(typed=False)
+
+    def _foresee(self, *, typed: bool) -> Preview:
+        self.connection.execute("analyze arriving")  # or else the planner may read the whole warehouse for each part
+        row = self.connection.execute(self._preview_statement(typed=typed)).fetchone()
+        assert row is not None
+        inserted, updated, unchanged, moved = row
+        return Preview(inserted, updated, unchanged, moved, self.table.num_rows - inserted - updated - unchanged)
+
     # --- what is refused ---
 
     def _set_aside(self, place: int, error: psycopg.Error) -> None:
@@ -229,22 +265,46 @@ class _Part:
         self.counts.add(inserted, updated, of)
 
     def _upsert_statement(self, *, typed: bool) -> Composed:
-        columns = self.dataset.columns
-        names = [Identifier(column.name) for column in columns]
-        others = [name for name, column in zip(names, columns, strict=True) if column.name != self.dataset.key]
-        cast: list[Composable] = [
-            name if typed else SQL("{}::{}").format(name, SQL(column.type)) for name, column in zip(names, columns, strict=True)
-        ]
-        comma = SQL(", ")
+        others, comma = self._others(), SQL(", ")
         return SQL(query_text("queries/load_upsert")).format(
             table=self._table(),
             key=Identifier(self.dataset.key),
-            columns=comma.join(names),
-            values=comma.join(cast),
+            columns=comma.join(Identifier(name) for name in self.dataset.names),
+            values=comma.join(self._cast(typed=typed)),
             sets=comma.join(SQL("{} = excluded.{}").format(name, name) for name in others),
             old=comma.join(SQL("target.{}").format(name) for name in others),
             new=comma.join(SQL("excluded.{}").format(name) for name in others),
         )
+
+    def _preview_statement(self, *, typed: bool) -> Composed:
+        others, comma = self._others(), SQL(", ")
+        named = zip(self._cast(typed=typed), self.dataset.names, strict=True)
+        return SQL(query_text("queries/load_preview")).format(
+            table=self._table(),
+            key=Identifier(self.dataset.key),
+            parent=Identifier(self.dataset.parent),
+            values=comma.join(SQL("{} as {}").format(value, Identifier(name)) for value, name in named),
+            old=comma.join(SQL("target.{}").format(name) for name in others),
+            new=comma.join(SQL("excluded.{}").format(name) for name in others),
+        )
+
+    def _drop_misfits(self) -> Composed:
+        """Of ``arriving`` as text, drop the records with a value that its column's type does not take."""
+        fits = [
+            SQL("coalesce(pg_input_is_valid({}, {}), true)").format(Identifier(column.name), column.type)
+            for column in self.dataset.columns
+        ]
+        return SQL("delete from arriving where not ({})").format(SQL(" and ").join(fits))
+
+    def _others(self) -> list[Identifier]:
+        """The columns but the key."""
+        return [Identifier(name) for name in self.dataset.names if name != self.dataset.key]
+
+    def _cast(self, *, typed: bool) -> list[Composable]:
+        """The columns of ``arriving``, with their types if they are text there."""
+        if typed:
+            return [Identifier(column.name) for column in self.dataset.columns]
+        return [SQL("{}::{}").format(Identifier(column.name), SQL(column.type)) for column in self.dataset.columns]
 
     def _sql(self, name: str) -> Any:
         text = SQL(query_text(f"queries/{name}"))

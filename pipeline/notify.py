@@ -31,6 +31,7 @@ ANSWER_BYTES = 64 * 1024
 
 _STATE_WORDS = {
     "succeeded": "succeeded",
+    "validated": "passed its dry run",
     "partially_succeeded": "succeeded in part",
     "rejected": "was rejected",
     "failed": "failed",
@@ -49,6 +50,7 @@ def payload(shown: Mapping[str, Any], *, page: str) -> dict[str, Any]:
             "state": shown["state"],
             "reason": shown["reason"],
             "counts": shown["counts"],
+            "preview": shown.get("preview"),
             "findings": shown["findings"],
             "links": {**shown["links"], "page": page},
         },
@@ -123,6 +125,9 @@ def _mail_lines(shown: Mapping[str, Any], name: str, words: str, page: str) -> l
     if shown["reason"]:
         lines += [f"Why: {shown['reason']}", ""]
     lines += [f"  {kind:<12} {number:>12,}" for kind, number in counts.items()]
+    if shown.get("dry_run") and shown.get("preview"):
+        lines += ["", "Nothing was written. A load would have:"]
+        lines += [f"  {kind:<12} {number:>12,}" for kind, number in shown["preview"].items()]
     if top:
         lines += ["", "Most frequent findings:"] + [f"  {code:<24} {number:>10,}" for code, number in top]
     lines += ["", f"The import:   {page}"]

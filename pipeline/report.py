@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,14 @@ class Counted:
     warnings: int
     invalid: int
     by_code: dict[str, int] = field(default_factory=dict)
+    reading: dict[str, Any] = field(default_factory=dict)  # how the file was read: the row of the table ``reading``
+    quarantined: int = 0  # records held back, so that the others may be loaded
+    refusal: str = ""  # why they could not be held back, where they were to be
+
+    @property
+    def accepted(self) -> bool:
+        """What is not held back may be loaded."""
+        return self.errors == 0 or self.quarantined > 0
 
 
 def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
@@ -105,10 +112,10 @@ def _safe(expression: str, name: str) -> str:
     return f"case when {formula} and not {number} then '''' || {expression} else {expression} end as {heading}"
 
 
-def write_failures(failures: Iterable[Mapping[str, Any]], folder: Path) -> None:
+def write_failures(failures: Iterable[Mapping[str, Any]], names: Sequence[str], folder: Path) -> None:
     """Write failed.csv and failed.json: row, id, code, message, sqlstate, and the record's own columns.
 
-    ``failures`` have these keys and ``record``, a mapping; all records have the same columns.
+    ``failures`` have these keys and ``record``, a mapping; ``names`` are all its keys, in the table's order.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (
@@ -116,11 +123,8 @@ def write_failures(failures: Iterable[Mapping[str, Any]], folder: Path) -> None:
         (folder / "failed.json").open("wb") as array,
     ):
         writer, separator = csv.writer(table), b"["
-        remaining = iter(failures)
-        first = next(remaining, None)
-        names = [] if first is None else list(first["record"])
         writer.writerow([*FAILURE_FIELDS, *map(safe_cell, names)])
-        for failure in chain([] if first is None else [first], remaining):
+        for failure in failures:
             cells = [*map(failure.__getitem__, FAILURE_FIELDS), *map(failure["record"].get, names)]
             writer.writerow(map(safe_cell, cells))
             array.write(separator + orjson.dumps(dict(failure), default=str))

@@ -34,6 +34,7 @@ UNBOUNDED_WIDTH = 1 << 20
 
 COLOURS = {
     "succeeded": "green",
+    "validated": "green",
     "duplicate": "green",
     "partially_succeeded": "yellow",
     "rejected": "red",
@@ -41,7 +42,7 @@ COLOURS = {
     "canceled": "yellow",
     "expired": "yellow",
 }
-COUNTS = ("total", "valid", "invalid", "inserted", "updated", "unchanged", "failed", "unprocessed")
+COUNTS = ("total", "valid", "invalid", "inserted", "updated", "unchanged", "failed", "quarantined", "unprocessed")
 _PLAIN_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _JOINERS = "\u200c\u200d"
@@ -175,7 +176,11 @@ def _facts(shown: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
         yield "reason", cell(shown["reason"])
     if shown.get("queue_position"):
         yield "in the queue", cell(shown["queue_position"])
+    if shown.get("dry_run"):
+        yield "dry run", cell("nothing is written")
     yield "records", cell(counts_line(counts))
+    if shown.get("dry_run") and shown.get("preview"):
+        yield "a load would", cell(preview_line(shown["preview"]))
     parts = shown.get("parts") or {}
     if parts.get("total"):
         yield "parts", cell(f"{parts['done']:,} of {parts['total']:,}")
@@ -189,6 +194,13 @@ def counts_line(counts: Mapping[str, int]) -> str:
     """``5,295 total, 5,295 valid, 5,295 inserted``: zeros only where all is zero."""
     told = [f"{counts[name]:,} {name}" for name in COUNTS if counts.get(name)]
     return ", ".join(told) or "none yet"
+
+
+def preview_line(preview: Mapping[str, int]) -> str:
+    """``insert 100, update 2 (1 to another parent), leave 498 unchanged``: all of it, zeros too."""
+    moved = f" ({preview['moved']:,} to another parent)" if preview["moved"] else ""
+    told = f"insert {preview['inserted']:,}, update {preview['updated']:,}{moved}, leave {preview['unchanged']:,} unchanged"
+    return told + (f", fail with {preview['failed']:,}" if preview.get("failed") else "")
 
 
 FINDING_COLUMNS = ("row", "code", "column", "value")

@@ -6,12 +6,15 @@ the worker, which has the credentials (docs/decisions/0007). The same functions 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-from pipeline import batch, check, report
+from pipeline import batch, check, quarantine, report
 from pipeline.batch import Cutting
 from pipeline.contracts import Options
 from pipeline.datasets import Dataset
@@ -19,13 +22,14 @@ from pipeline.errors import FileIsWrong
 from pipeline.read import Limits, Staging, read
 from pipeline.read.staging import quoted
 from pipeline.report import Counted
-from pipeline.stage import in_memory, stage
+from pipeline.stage import connect, in_memory, stage
 
 SOURCE = "source"
 PARENTS = "parents.parquet"
 EDGES = "edges.parquet"
 REPORT = "report"
 PARTS = "parts"
+QUARANTINE = "quarantine.csv"
 
 Ask = Callable[[Path], Path | None]
 """From a Parquet file of ids (one column, id) to one of the warehouse's edges from these up (id, parentId), if it has any."""
@@ -36,7 +40,8 @@ def validate(
 ) -> Counted:
     """``source`` -> ``report/`` (findings in all formats, ``docs/``) and, if accepted and ``cutting`` says how, ``parts/``.
 
-    A file that cannot be read has that one finding. Raises RuntimeError if there can be no verdict.
+    What is held back of an accepted file is not among the parts but in ``quarantine.csv``. A file that cannot be read has that
+    one finding. Raises RuntimeError if there can be no verdict.
     """
     with in_memory(folder) as database:
         try:
@@ -45,8 +50,12 @@ def validate(
             _lay_out_refusal(database, dataset, error)
         stage(database, dataset)
         counted = _judge(database, folder, dataset, _edges(database, folder, dataset, ask), run_name)
-        if counted.errors == 0 and cutting is not None:
+        held = quarantine.hold_back(database, dataset, dataset.tolerance_for(options), counted.records)
+        counted = replace(counted, quarantined=held.records, refusal=held.refusal)
+        if counted.accepted and cutting is not None:
             batch.cut(database, dataset, cutting, folder=folder / PARTS)
+            if held.records:
+                quarantine.write_rows(database, dataset, cutting.import_id, folder / QUARANTINE)
     return counted
 
 
@@ -78,4 +87,12 @@ def _edges(database: Path, folder: Path, dataset: Dataset, ask: Ask) -> Path | N
 
 def _judge(database: Path, folder: Path, dataset: Dataset, edges: Path | None, run_name: str) -> Counted:
     check.check(database, dataset, edges=edges, docs=folder / REPORT / "docs", run_name=run_name)
-    return report.write_findings(database, dataset, folder / REPORT)
+    return replace(report.write_findings(database, dataset, folder / REPORT), reading=_reading(database))
+
+
+def _reading(database: Path) -> dict[str, Any]:
+    """How the file was read: the one row of the table ``reading``."""
+    with connect(database) as connection:
+        ((text,),) = connection.execute("select to_json(reading)::varchar from reading").fetchall()
+    found: dict[str, Any] = json.loads(text)
+    return found

@@ -173,6 +173,16 @@ def analyze(engine: Engine, dataset: Dataset) -> None:
         connection.exec_driver_sql(f'analyze warehouse."{dataset.name}"')
 
 
+def has_table(engine: Engine, dataset: Dataset) -> bool:
+    """PostgreSQL answers, and has the dataset's table."""
+    try:
+        with engine.connect() as connection:
+            found = connection.execute(text("select to_regclass(:name) is not null"), {"name": f'warehouse."{dataset.name}"'})
+            return bool(found.scalar())
+    except DBAPIError:
+        return False
+
+
 def is_up(engine: Engine) -> bool:
     """PostgreSQL answers."""
     try:

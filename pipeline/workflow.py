@@ -34,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
         LOAD_PART,
         NOTIFY_WORKFLOW,
         PREPARE,
+        PREVIEW,
         PROGRESS_QUERY,
         QUEUE_WORKFLOW,
         RECONCILE,
@@ -144,7 +145,7 @@ class DatasetQueue:
 
 @workflow.defn(name=IMPORT_WORKFLOW)
 class ImportFile:
-    """The import of one file: validate, prepare, load wave by wave, finish, and have the user told."""
+    """The import of one file: validate, prepare, load wave by wave, finish, and have the user told. A dry run loads nothing."""
 
     @workflow.init
     def __init__(self, run: ImportRun) -> None:
@@ -165,7 +166,7 @@ class ImportFile:
         await workflow.start_child_workflow(
             NOTIFY_WORKFLOW,
             outcome,
-            id=notify_workflow_id(outcome.import_id),
+            id=notify_workflow_id(outcome.import_id, outcome.state),
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
         )
         if outcome.state in (State.REJECTED, State.FAILED):
@@ -182,7 +183,10 @@ class ImportFile:
             if plan is None:
                 verdict = await _step(VALIDATE, ref, limit=timedelta(hours=6), beats=True)
                 if not verdict.accepted:
-                    return Ending(ref, State.REJECTED, _count(verdict.errors, "error"))
+                    return Ending(ref, State.REJECTED, verdict.refusal or _count(verdict.errors, "error"))
+                if verdict.dry_run:
+                    await _step(PREVIEW, ref, limit=timedelta(hours=6), beats=True)
+                    return Ending(ref, State.VALIDATED)
                 self._progress = Progress(State.PREPARING)
                 plan = await _step(PREPARE, ref, limit=timedelta(hours=6), beats=True)
             await self._load(ref, plan)

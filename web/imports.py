@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import structlog
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from pipeline.contracts import State
+from pipeline.contracts import Arrival, State
 from pipeline.datasets import load_dataset
-from pipeline.errors import IllegalMove
+from pipeline.errors import IllegalMove, Unreachable
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from web.access import for_role, key_in_use
@@ -20,6 +21,8 @@ from web.edges import edges
 from web.models import DatasetPath, ImportModel, ImportPage, ImportPath, ImportsQuery, UploadQuery
 from web.problems import Problem, ProblemModel
 from web.uploads import Once, a_place, receive, upload_in
+
+log = structlog.get_logger(__name__)
 
 BODIES = {
     "requestBody": {
@@ -57,8 +60,8 @@ def upload(path: DatasetPath, query: UploadQuery) -> Response:
     """The file is streamed into S3, and acknowledged. Idempotency-Key and Content-Digest are honoured."""
     load_dataset(path.dataset, edges().settings.datasets_root)
     with a_place(edges()):
-        brought = upload_in(request, edges().settings.max_upload_bytes)
-        once = Once.of(request, brought.filename)
+        brought = upload_in(request, edges().settings.max_upload_bytes, query.options)
+        once = Once.of(request, brought)
         receipt = receive(edges(), brought, dataset=path.dataset, key=key_in_use(), once=once)
     response = as_json(shown(receipt.made), 202)
     response.headers["Location"] = shown(receipt.made)["links"]["self"]
@@ -101,6 +104,26 @@ def cancel(one: Import) -> Import:
     """Have an import canceled. Raises Problem if it has come to its end."""
     if not _cancel_waiting(one) and not edges().orchestrator.cancel(one.id):
         _cancel_waiting(find(one.id))  # it was between two places when we looked
+    return find(one.id)
+
+
+@api.post("/imports/<name:import_id>/promote", summary="Load a validated dry run", responses={202: ImportModel})
+@for_role(Role.UPLOADER)
+def promote_import(path: ImportPath) -> Response:
+    """The very bytes that were validated go to the end of the dataset's queue, are validated once more, and loaded."""
+    return as_json(shown(promote(find(path.import_id))), 202)
+
+
+def promote(one: Import) -> Import:
+    """Have a dry run loaded. Raises Problem if the import is none, or none any more."""
+    try:
+        edges().ledger.promote(one.id)
+    except IllegalMove as error:
+        raise Problem("wrong_state", str(error)) from error
+    try:
+        edges().orchestrator.announce(Arrival(one.bucket, one.key, one.id))
+    except Unreachable as error:  # it stands in the ledger's queue, where reconciliation finds it
+        log.warning("promoted, but not announced", import_id=one.id, error=str(error))
     return find(one.id)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.contracts import State
+from pipeline.contracts import DELIMITER_NAMES, OnError, Options, State
 from pipeline.keys import Role
 
 
@@ -37,7 +37,25 @@ class KeyPath(BaseModel):
 
 
 class UploadQuery(Given):
-    filename: str | None = Field(None, description="What the file is called; its ending helps to tell its format")
+    filename: str | None = Field(None, description="What the file is called")
+    dry_run: bool = Field(False, description="Only validate, and foresee what a load would do; promote loads it")
+    on_error: OnError | None = Field(
+        None,
+        description="Reject a file with errors, or hold back the bad records and what hangs below them; else the dataset says",
+    )
+    max_errors: int | None = Field(
+        None, ge=0, description="Quarantine at most so many records with errors, else reject the file"
+    )
+    max_error_ratio: float | None = Field(None, ge=0, le=1, description="The same as a share of the file's records")
+    delimiter: Literal[",", ";", "\t", "|", "comma", "semicolon", "tab", "pipe"] | None = Field(
+        None, description="What stands between the values of a delimited text; else it is detected, and shown"
+    )
+
+    @property
+    def options(self) -> Options:
+        """What the upload asks for."""
+        asked = self.model_dump(exclude={"filename", "delimiter"})
+        return Options(**asked, delimiter=self.delimiter and DELIMITER_NAMES.get(self.delimiter, self.delimiter))
 
 
 class PageQuery(Given):
@@ -89,10 +107,37 @@ class KeyBody(Given):
 
 
 class Source(BaseModel):
+    """What the file is; and, once it was read, as what."""
+
+    model_config = ConfigDict(extra="allow")
+
     filename: str
     size_bytes: int
     sha256: str
     key: str
+    format: str = ""
+    compression: str = ""
+    encoding: str = ""
+    delimiter: str = ""
+
+
+class OptionsModel(BaseModel):
+    """What the upload asked for; null: the dataset's own rules, or the default."""
+
+    on_error: OnError | None
+    max_errors: int | None
+    max_error_ratio: float | None
+    delimiter: str | None
+
+
+class PreviewModel(BaseModel):
+    """What a dry run foresees. moved: those of the updated that get another parent; failed: only if there are any."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+    moved: int
+    failed: int = 0
 
 
 class Counts(BaseModel):
@@ -103,6 +148,7 @@ class Counts(BaseModel):
     updated: int
     unchanged: int
     failed: int
+    quarantined: int = Field(description="Of the failed, those that validation held back")
     unprocessed: int
 
 
@@ -131,8 +177,11 @@ class ImportModel(BaseModel):
     dataset: str
     state: State
     reason: str
+    dry_run: bool
+    options: OptionsModel
     source: Source
     counts: Counts
+    preview: PreviewModel | None
     parts: Parts
     findings: FindingCounts
     queue_position: int | None
@@ -170,7 +219,7 @@ class FindingPage(BaseModel):
 
 
 class Failure(BaseModel):
-    """A record that the warehouse refused for good."""
+    """A record that was held back, or that the warehouse refused for good."""
 
     row: int
     id: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Flask, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
+from pydantic import ValidationError
 
-from pipeline.contracts import State, report_prefix
+from pipeline.contracts import Options, State, report_prefix
 from pipeline.datasets import load_dataset
 from pipeline.errors import NotUsable
 from pipeline.keys import Role
@@ -17,8 +18,9 @@ from web.access import CSRF_FIELD, check_csrf, checks_csrf_itself, for_anyone, f
 from web.body import Form
 from web.edges import edges
 from web.findings import Finding, FindingsFile
-from web.imports import cancel, find
-from web.problems import KINDS, Problem
+from web.imports import cancel, find, promote
+from web.models import UploadQuery
+from web.problems import KINDS, Problem, refuse_parameters
 from web.records import all_datasets
 from web.uploads import Upload, a_place, body_chunks, receive
 
@@ -98,13 +100,23 @@ def upload_page() -> ResponseReturnValue:
 @for_role(Role.UPLOADER)
 @checks_csrf_itself
 def upload() -> ResponseReturnValue:
-    """The plain form. Its token and dataset come before the file, so the file is never held."""
+    """The plain form. Its token, dataset and options come before the file, so the file is never held."""
     with a_place(edges()):
         form = Form(body_chunks(request, edges().settings.max_upload_bytes), request.mimetype_params.get("boundary", ""))
         check_csrf(form.fields.get(CSRF_FIELD))
         dataset = load_dataset(form.fields.get("dataset", ""), edges().settings.datasets_root).name
-        receipt = receive(edges(), Upload(form.filename, form.file_chunks()), dataset=dataset, key=key_in_use())
+        brought = Upload(form.filename, form.file_chunks(), _options(form.fields))
+        receipt = receive(edges(), brought, dataset=dataset, key=key_in_use())
     return redirect(url_for("pages.import_page", import_id=receipt.made.id), 303)
+
+
+def _options(fields: dict[str, str]) -> Options:
+    """What the form asks for; a field that is left empty asks for nothing."""
+    given = {name: fields[name] for name in UploadQuery.model_fields if fields.get(name) and name != "filename"}
+    try:
+        return UploadQuery.model_validate(given).options
+    except ValidationError as error:
+        refuse_parameters(error)
 
 
 # --- imports ---
@@ -144,6 +156,7 @@ def import_page(import_id: str) -> ResponseReturnValue:
         one=one,
         verdict=show.verdict(one),
         reason=show.reason(one),
+        asked=show.asked(one.options),
         phases=show.phases(one, reached),
         moves=moves,
         deliveries=edges().ledger.deliveries(one.id),
@@ -151,6 +164,7 @@ def import_page(import_id: str) -> ResponseReturnValue:
         failures=edges().ledger.failures(one.id, limit=FAILURES_SHOWN) if one.failed else [],
         has_report=_has_report(one, reached),
         may_cancel=not one.state.is_final and key_in_use().role.covers(Role.UPLOADER),
+        may_promote=one.state is State.VALIDATED and key_in_use().role.covers(Role.UPLOADER),
     )
 
 
@@ -159,6 +173,13 @@ def import_page(import_id: str) -> ResponseReturnValue:
 def cancel_from_page(import_id: str) -> ResponseReturnValue:
     """The button."""
     return redirect(url_for("pages.import_page", import_id=cancel(find(import_id)).id), 303)
+
+
+@pages.post("/imports/<name:import_id>/promote")
+@for_role(Role.UPLOADER)
+def promote_from_page(import_id: str) -> ResponseReturnValue:
+    """The button that loads a dry run."""
+    return redirect(url_for("pages.import_page", import_id=promote(find(import_id)).id), 303)
 
 
 def _findings(one: Import) -> dict[str, list[Finding]]:

@@ -55,6 +55,7 @@ KINDS: Mapping[str, Kind] = {
     "no_report": Kind(404, "There is no such report", "A report is stored once an import has been validated."),
     "method_not_allowed": Kind(405, "The method is not for this address", "Use one that the Allow header names."),
     "already_finished": Kind(409, "The import has come to its end", "Nothing is left to be changed about it."),
+    "wrong_state": Kind(409, "The import is in another state", "Only a validated dry run can be promoted."),
     "canceled_meanwhile": Kind(409, "The import was canceled during its upload", "Upload the file again if it is wanted."),
     "upload_in_flight": Kind(409, "This upload is still under way", "Wait for it, then ask again with the same key."),
     "conflict": Kind(409, "That is not possible now", "See the state of the import."),

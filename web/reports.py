@@ -115,7 +115,11 @@ def _summary(one: Import) -> Any:
         return None
 
 
-@api.get("/results/failed", summary="The records that the warehouse refused for good", responses={200: FailurePage})
+@api.get(
+    "/results/failed",
+    summary="The records that were held back, or that the warehouse refused for good",
+    responses={200: FailurePage},
+)
 @for_role(Role.READER)
 def failed(path: ImportPath, query: FailuresQuery) -> Response:
     """A page of failures; with ``format``, every one of them as a file."""

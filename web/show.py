@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask
 
-from pipeline.contracts import State
+from pipeline.contracts import DELIMITER_NAMES, OnError, Options, State
 from pipeline.ledger import Import
 from web.answers import as_text
 
@@ -21,6 +22,8 @@ PHASES = (
     ("Load", (State.LOADING,)),
 )
 """The compartments a file passes, each with the states in which it is there."""
+
+_ONLY_A_COUNT = re.compile("[0-9,]+ errors?")
 
 _MOOD = {
     State.SUCCEEDED: "good",
@@ -37,7 +40,15 @@ _MOOD = {
 def install(app: Flask) -> None:
     """Make these known to the templates."""
     app.jinja_env.filters.update(
-        number=number, size=size, moment=moment, words=words, mood=mood, cell=cell, duration=duration, path=path
+        number=number,
+        size=size,
+        moment=moment,
+        words=words,
+        mood=mood,
+        cell=cell,
+        duration=duration,
+        path=path,
+        dialect=dialect,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
@@ -95,19 +106,50 @@ def path(ids: list[str]) -> str:
     return " → ".join(closed)
 
 
+_FORMATS = {"csv": "CSV", "tsv": "TSV", "json": "JSON", "ndjson": "NDJSON", "parquet": "Parquet", "xlsx": "Excel"}
+_DELIMITERS = {character: name for name, character in DELIMITER_NAMES.items()}
+
+
+def dialect(source: dict[str, Any]) -> str:
+    """How the file was read: "CSV, semicolon, UTF-8, gzip"; nothing before it was."""
+    form = source.get("format")
+    if not form:
+        return ""
+    told = [_FORMATS.get(form, form), _DELIMITERS.get(source.get("delimiter") or "", "")]
+    told += [(source.get("encoding") or "").upper(), source.get("compression") or ""]
+    return ", ".join(word for word in told if word not in ("", "none"))
+
+
+def asked(options: Options) -> str:
+    """What the upload asked for, in words; nothing if it left all to the dataset."""
+    told = ["a dry run"] if options.dry_run else []
+    if options.on_error is not None:
+        told.append(
+            {OnError.REJECT: "reject a file with errors", OnError.QUARANTINE: "a quarantine for bad records"}[options.on_error]
+        )
+    if options.max_errors is not None:
+        told.append(f"at most {number(options.max_errors)} records with errors")
+    if options.max_error_ratio is not None:
+        told.append(f"at most {options.max_error_ratio:.4g} of the records with errors")
+    if options.delimiter is not None:
+        told.append(f"values separated by {_DELIMITERS[options.delimiter]}")
+    return ", ".join(told)
+
+
 def phases(one: Import, reached: set[str]) -> list[dict[str, str]]:
     """Where the import stands, as a list of phases that are ``done``, ``now``, ``stopped`` or ``ahead``.
 
     ``reached``: every state that the import has been in.
     """
     shown = []
-    at = max((i for i, (_, states) in enumerate(PHASES) if reached.intersection(states)), default=0)
+    been = reached if one.state.is_final else {one.state}  # a promoted or restarted import goes the way again
+    at = max((i for i, (_, states) in enumerate(PHASES) if been.intersection(states)), default=0)
     whole = one.state in (State.SUCCEEDED, State.PARTIALLY_SUCCEEDED)
     for i, (name, _) in enumerate(PHASES):
         if i < at or whole:
             status = "done"
         elif i == at:
-            status = "stopped" if one.state.is_final else "now"
+            status = "now" if not one.state.is_final else "done" if one.state is State.VALIDATED else "stopped"
         else:
             status = "ahead"
         shown.append({"name": name, "status": status})
@@ -137,7 +179,11 @@ def verdict(one: Import) -> str:
                 else f"All {counts['total']} records are in the warehouse."
             )
         case State.PARTIALLY_SUCCEEDED:
-            return f"The warehouse refused {counts['failed']} of {counts['total']} records for good; the others are in."
+            if not one.quarantined:
+                return f"The warehouse refused {counts['failed']} of {counts['total']} records for good; the others are in."
+            refused = one.failed - one.quarantined
+            also = f", {number(refused)} {'was' if refused == 1 else 'were'} refused by the warehouse" if refused else ""
+            return f"{counts['quarantined']} of {counts['total']} records are in quarantine{also}; the others are loaded."
         case State.REJECTED:
             wrong = "finding is an error" if one.findings_errors == 1 else "findings are errors"
             return f"Nothing was written: {errors} {wrong}."
@@ -148,12 +194,19 @@ def verdict(one: Import) -> str:
         case State.EXPIRED:
             return "The upload was never finished."
         case State.VALIDATED:
-            return f"A dry run: nothing was written. {counts['valid']} of {counts['total']} records are good."
+            if not one.quarantined:
+                return f"Nothing was written. All {counts['total']} records can be loaded."
+            good = number(one.records_total - one.quarantined)
+            return (
+                f"Nothing was written. {good} of {counts['total']} records can be loaded;"
+                f" {counts['quarantined']} would go into quarantine."
+            )
         case State.DUPLICATE:
             return "An earlier import already loaded this very content."
 
 
 def reason(one: Import) -> str:
     """What the ledger says of the end, where the verdict alone leaves it open."""
-    says_more = one.state in (State.FAILED, State.CANCELED, State.EXPIRED, State.DUPLICATE)
-    return one.reason if says_more or (one.state is State.REJECTED and not one.findings_errors) else ""
+    if one.state is State.REJECTED:
+        return "" if _ONLY_A_COUNT.fullmatch(one.reason) else one.reason
+    return one.reason if one.state in (State.FAILED, State.CANCELED, State.EXPIRED, State.DUPLICATE) else ""

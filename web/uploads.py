@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -23,7 +24,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError
 from werkzeug.http import parse_options_header
 
-from pipeline.contracts import State, incoming_key
+from pipeline.contracts import Options, State, incoming_key
 from pipeline.errors import WorldIsWrong
 from pipeline.keys import Key
 from pipeline.ledger import Import
@@ -56,6 +57,7 @@ class Upload:
 
     filename: str  # as the user calls it
     chunks: Iterator[bytes]
+    options: Options = field(default_factory=Options)
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,13 @@ def body_chunks(request: Request, bytes_max: int) -> Iterator[bytes]:
     )
 
 
-def upload_in(request: Request, bytes_max: int) -> Upload:
+def upload_in(request: Request, bytes_max: int, options: Options) -> Upload:
     """The file in a request: the one file of a form, or the bare body."""
     chunks = body_chunks(request, bytes_max)
     if request.mimetype == "multipart/form-data":
         form = Form(chunks, request.mimetype_params.get("boundary", ""))
-        return Upload(request.args.get("filename") or form.filename, form.file_chunks())
-    return Upload(_name_of_body(request), chunks)
+        return Upload(request.args.get("filename") or form.filename, form.file_chunks(), options)
+    return Upload(_name_of_body(request), chunks, options)
 
 
 def _name_of_body(request: Request) -> str:
@@ -137,6 +139,7 @@ def receive(edges: Edges, upload: Upload, *, dataset: str, key: Key, once: Once 
             bucket=edges.store.bucket,
             key=s3_key,
             created_by=key.id,
+            options=upload.options,
         )
         stored = edges.store.put_stream(s3_key, ChunkStream(chunks), metadata={"import-id": import_id})
     edges.ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)
@@ -209,20 +212,22 @@ class Once:
     fingerprint: str
 
     @classmethod
-    def of(cls, request: Request, filename: str) -> Once | None:
+    def of(cls, request: Request, upload: Upload) -> Once | None:
         """The key in a request's header; None if there is none. Raises Problem for one that is too long."""
         given = request.headers.get("Idempotency-Key", "").strip().strip('"')
         if not given:
             return None
         if len(given) > IDEMPOTENCY_KEY_CHARACTERS_MAX:
             raise Problem("bad_request", f"An Idempotency-Key has at most {IDEMPOTENCY_KEY_CHARACTERS_MAX} characters.")
-        asked = (
+        asked = [
             request.method,
             request.path,
-            filename,
+            upload.filename,
             str(request.content_length),
             request.headers.get("Content-Digest"),
-        )
+        ]
+        if options := upload.options.to_json():  # without any, the same fingerprint as before there were options
+            asked.append(json.dumps(options, sort_keys=True))
         return cls(given, hashlib.sha256("\n".join(map(str, asked)).encode("utf-8", "surrogatepass")).hexdigest())
 
     def begin(self, edges: Edges, key: Key, import_id: str) -> Import | None:

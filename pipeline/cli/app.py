@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from pipeline.contracts import State
+from pipeline.contracts import DELIMITER_NAMES, DELIMITERS, OnError, State
 from pipeline.errors import BulkheadError, FileIsWrong, NotUsable, Unreachable
 
 if TYPE_CHECKING:
@@ -32,6 +32,29 @@ def _there(file: Path) -> Path:
 
 InputFile = Annotated[Path, typer.Argument(metavar="FILE", callback=_there, help="A file, or - for stdin.")]
 ImportId = Annotated[str, typer.Argument(metavar="ID", help="The import's id, as `upload` and `list` print it.")]
+
+
+def _character(delimiter: str | None) -> str | None:
+    """What may stand between values, from its name or as it is."""
+    if delimiter is None:
+        return None
+    character = DELIMITER_NAMES.get(delimiter, "\t" if delimiter == "\\t" else delimiter)
+    if len(character) != 1 or character not in DELIMITERS:
+        raise typer.BadParameter(
+            f"{delimiter!r} is none of {', '.join(DELIMITER_NAMES)}, nor one of the characters , ; | or a tab."
+        )
+    return character
+
+
+OnErrorOption = Annotated[
+    OnError | None, typer.Option("--on-error", help="What becomes of bad records; else the dataset says.")
+]
+MaxErrors = Annotated[int | None, typer.Option(help="Quarantine at most so many records with errors.", min=0)]
+MaxErrorRatio = Annotated[float | None, typer.Option(help="The same as a share of all records.", min=0, max=1)]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(help="comma, semicolon, tab or pipe; else it is detected.", callback=_character),
+]
 
 
 class Exit(IntEnum):

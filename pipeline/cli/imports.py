@@ -6,12 +6,23 @@ import sys
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn
 
 import typer
 
-from pipeline.cli.app import OF_STATE, Exit, ImportId, InputFile, app, client
-from pipeline.contracts import State
+from pipeline.cli.app import (
+    OF_STATE,
+    Delimiter,
+    Exit,
+    ImportId,
+    InputFile,
+    MaxErrorRatio,
+    MaxErrors,
+    OnErrorOption,
+    app,
+    client,
+)
+from pipeline.contracts import Options, State
 from pipeline.errors import NotUsable, Unreachable
 
 if TYPE_CHECKING:
@@ -27,19 +38,29 @@ def upload(
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="The dataset that it is for.")] = "records",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the import's end; its outcome is the exit code.")] = False,
     filename: Annotated[str | None, typer.Option(help="The file's name, if stdin is not CSV.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate only, and say what a load would do.")] = False,
+    on_error: OnErrorOption = None,
+    max_errors: MaxErrors = None,
+    max_error_ratio: MaxErrorRatio = None,
+    delimiter: Delimiter = None,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> None:
-    """Upload a file and start its import; prints the import's id.
+    """Upload a file and start its import; prints the import's id. `bulkhead promote` loads a dry run.
 
     Example: `bulkhead upload places.csv -d places --wait`
     """
+    _check_timeout(timeout, wait)
+    server = client()
+    options = Options(dry_run, on_error, max_errors, max_error_ratio, delimiter)
+    made = _send(server, file, dataset, filename, options)
+    _begun(server, made, wait=wait, timeout=timeout, as_json=as_json)
+
+
+def _begun(server: Client, made: Import, *, wait: bool, timeout: float | None, as_json: bool) -> NoReturn:
+    """An import is on its way: say so, or follow it, and end with the code that fits."""
     from pipeline.terminal import print_json, print_line, say
 
-    if timeout is not None and not wait:
-        raise typer.BadParameter("there is nothing to time out without --wait", param_hint="--timeout")
-    server = client()
-    made = _send(server, file, dataset, filename)
     if not as_json:
         print_line(made["id"])
         sys.stdout.flush()  # whoever reads our output may go on from here
@@ -53,7 +74,28 @@ def upload(
     raise typer.Exit(OF_STATE[State(made["state"])] if wait else Exit.OK)
 
 
-def _send(server: Client, file: Path, dataset: str, filename: str | None) -> Import:
+@app.command(rich_help_panel="Imports")
+def promote(
+    import_id: ImportId,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the import's end; its outcome is the exit code.")] = False,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load what a dry run has validated: the very same bytes, validated once more.
+
+    Example: `bulkhead promote 01990b3c-... --wait`
+    """
+    _check_timeout(timeout, wait)
+    server = client()
+    _begun(server, server.promote(import_id), wait=wait, timeout=timeout, as_json=as_json)
+
+
+def _check_timeout(timeout: float | None, wait: bool) -> None:
+    if timeout is not None and not wait:
+        raise typer.BadParameter("there is nothing to time out without --wait", param_hint="--timeout")
+
+
+def _send(server: Client, file: Path, dataset: str, filename: str | None, options: Options) -> Import:
     """The import that the server made of the file; what is no regular file is sent as it comes."""
     from pipeline.terminal import following, say
 
@@ -65,7 +107,7 @@ def _send(server: Client, file: Path, dataset: str, filename: str | None) -> Imp
             elif not file.is_file():
                 source, filename = stack.enter_context(file.open("rb")), filename or file.name
             progress = stack.enter_context(following())
-            made = server.upload(source, dataset, filename=filename, on_sent=progress.sent)
+            made = server.upload(source, dataset, filename=filename, options=options, on_sent=progress.sent)
             progress.uploaded()
             return made
     except KeyboardInterrupt:
@@ -127,8 +169,10 @@ def _tell(ended: Import) -> None:
     err().print(import_table(ended))
     if ended.get("findings", {}).get("errors"):
         say(f"See what is wrong: bulkhead errors {ended['id']}")
-    elif ended["counts"].get("failed"):
+    if ended["counts"].get("failed"):
         say(f"See which records failed: bulkhead results {ended['id']}")
+    if ended["state"] == State.VALIDATED:
+        say(f"Nothing was written. Load it: bulkhead promote {ended['id']}")
 
 
 @app.command(name="list", rich_help_panel="Imports")

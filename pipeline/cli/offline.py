@@ -1,4 +1,8 @@
-"""`bulkhead validate`: the same reading and the same rules as an import's, on this machine, without any server."""
+"""`bulkhead validate`: the same reading and the same rules as an import's, on this machine, without any server.
+
+Where the settings name a warehouse that answers, it is asked for parents, and what a load would do to it is foreseen; it is
+never written to.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,25 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.app import Exit, InputFile, app
-from pipeline.contracts import DELIMITERS, Options
+from pipeline.cli.app import Delimiter, Exit, InputFile, MaxErrorRatio, MaxErrors, OnErrorOption, app
+from pipeline.contracts import Options
 from pipeline.errors import NotUsable
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from pipeline.datasets import Dataset
+    from pipeline.report import Counted
     from pipeline.settings import Settings
 
 ON_SCREEN_ROWS = 50
-DELIMITER_NAMES = dict(zip(("comma", "semicolon", "tab", "pipe"), DELIMITERS, strict=True))
-
-
-def _named(delimiter: str | None) -> str | None:
-    """A delimiter by its name, or by itself."""
-    if delimiter is None or delimiter in DELIMITER_NAMES.values():
-        return delimiter
-    if delimiter not in DELIMITER_NAMES:
-        raise typer.BadParameter(f"{delimiter!r} is none of {', '.join(DELIMITER_NAMES)}.")
-    return DELIMITER_NAMES[delimiter]
 
 
 @app.command(rich_help_panel="Imports")
@@ -40,17 +39,15 @@ def validate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Keep the whole report in this folder.", file_okay=False)
     ] = None,
-    delimiter: Annotated[
-        str | None,
-        typer.Option(
-            help="What stands between the values: comma, semicolon, tab, pipe; else the header tells.", callback=_named
-        ),
-    ] = None,
+    on_error: OnErrorOption = None,
+    max_errors: MaxErrors = None,
+    max_error_ratio: MaxErrorRatio = None,
+    delimiter: Delimiter = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Check a file by its dataset's rules without a server; exit 3 if an import would be rejected.
 
-    Parents are looked for in the file only, not in the warehouse.
+    If the warehouse can be reached, parents are looked for there too, and what a load would do is foreseen. Nothing is written.
 
     Example: `bulkhead validate places.csv -d places`
     """
@@ -60,20 +57,36 @@ def validate(
 
     settings = load_settings()
     rules = load_dataset(dataset, settings.datasets_root)
+    options = Options(True, on_error, max_errors, max_error_ratio, delimiter)
     with tempfile.TemporaryDirectory(prefix="bulkhead-") as scratch:
         folder = Path(scratch)
         name = _bring(file, folder, filename)
-        with working(f"Checking {name} ..."):
-            verdict = _judge(folder, rules, name, settings, Options(delimiter=delimiter))
+        with working(f"Checking {name} ..."), _warehouse(settings, rules) as engine:
+            verdict = _judge(folder, rules, name, options, settings, engine)
         if output is not None:
             _keep(folder / "report", output)
     if as_json:
         print_json(verdict)
     else:
         _tell(verdict, name, output)
-    if "missing_parent" in verdict["by_code"]:
-        _say("Parents were looked for in this file only: those that the warehouse has would not be missing in an import.")
-    raise typer.Exit(Exit.REJECTED if verdict["errors"] else Exit.OK)
+    if engine is None:
+        _say("It was checked against an empty warehouse, since none can be reached: parents were looked for in this file only.")
+    raise typer.Exit(Exit.OK if verdict["accepted"] else Exit.REJECTED)
+
+
+@contextmanager
+def _warehouse(settings: Settings, rules: Dataset) -> Iterator[Engine | None]:
+    """The warehouse that the settings name, if it answers and has the dataset's table."""
+    from pipeline import warehouse
+
+    if not settings.database_url:
+        yield None
+        return
+    engine = warehouse.connect(settings.database_url, pool_size=1, name="bulkhead validate")
+    try:
+        yield engine if warehouse.has_table(engine, rules) else None
+    finally:
+        engine.dispose()
 
 
 def _bring(file: Path, folder: Path, filename: str | None) -> str:
@@ -95,9 +108,18 @@ def _bring(file: Path, folder: Path, filename: str | None) -> str:
     return filename or ("stdin.csv" if str(file) == "-" else file.name)
 
 
-def _judge(folder: Path, rules: Dataset, name: str, settings: Settings, options: Options) -> dict[str, Any]:
+def _judge(
+    folder: Path, rules: Dataset, name: str, options: Options, settings: Settings, engine: Engine | None
+) -> dict[str, Any]:
     """What an import of the file would find, in the child process that an import would use."""
-    from pipeline import sandbox, validation
+    from pipeline import sandbox, validation, warehouse
+    from pipeline.batch import Cutting
+
+    def edges(parents: Path) -> Path | None:
+        above = parents.with_name(validation.EDGES)
+        if engine is not None:
+            warehouse.ancestors(engine, rules, parents, above, beat=lambda: None)
+        return above if engine is not None else None
 
     found = sandbox.run(
         validation.validate,
@@ -105,19 +127,39 @@ def _judge(folder: Path, rules: Dataset, name: str, settings: Settings, options:
         rules,
         name,
         "offline",
-        None,
+        Cutting("offline", settings.batch_records, settings.batches_per_part) if engine is not None else None,
         options,
         memory_bytes=settings.validation_memory_bytes,
         seconds=settings.validation_seconds,
-        answer=lambda parents: None,
+        answer=edges,
     )
+    foreseen = _foresee(folder, rules, engine) if engine is not None and found.accepted else None
+    return _verdict(folder, rules, name, found, foreseen)
+
+
+def _foresee(folder: Path, rules: Dataset, engine: Engine) -> dict[str, int]:
+    """What a load would do."""
+    from pipeline import load, validation
+    from pipeline.batch import MANIFEST, Manifest
+
+    parts = folder / validation.PARTS
+    manifest = Manifest.from_json((parts / MANIFEST).read_text(encoding="utf-8"))
+    with engine.connect() as connection:
+        raw: Any = connection.connection.driver_connection
+        return load.preview(raw, rules, [(parts / part.filename, part.sha256) for part in manifest.parts]).to_json()
+
+
+def _verdict(folder: Path, rules: Dataset, name: str, found: Counted, foreseen: dict[str, int] | None) -> dict[str, Any]:
     return {
         "file": name,
         "dataset": rules.name,
-        "accepted": found.errors == 0,
+        "accepted": found.accepted,
+        "reason": found.refusal,
         "records": found.records,
         "errors": found.errors,
         "warnings": found.warnings,
+        "quarantined": found.quarantined,
+        "preview": foreseen,
         "by_code": found.by_code,
         "findings": json.loads((folder / "report" / "findings.json").read_bytes()),
     }
@@ -131,7 +173,7 @@ def _keep(report: Path, output: Path) -> None:
 
 
 def _tell(verdict: dict[str, Any], name: str, output: Path | None) -> None:
-    from pipeline.terminal import findings_view, out
+    from pipeline.terminal import findings_view, out, preview_line
 
     findings = verdict["findings"]
     if findings:
@@ -139,7 +181,13 @@ def _tell(verdict: dict[str, Any], name: str, output: Path | None) -> None:
     if len(findings) > ON_SCREEN_ROWS:
         _say(f"{ON_SCREEN_ROWS} of {len(findings):,} findings; all of them: --json, or --output FOLDER")
     counts = ", ".join(_counted(verdict[f"{thing}s"], thing) for thing in ("record", "error", "warning"))
-    _say(f"{name}: {counts}. " + ("It would be rejected." if verdict["errors"] else "It would be accepted."))
+    _say(f"{name}: {counts}. " + ("It would be accepted." if verdict["accepted"] else "It would be rejected."))
+    if verdict["reason"]:
+        _say(verdict["reason"])
+    if verdict["quarantined"]:
+        _say(f"{_counted(verdict['quarantined'], 'record')} would go into quarantine.")
+    if verdict["preview"]:
+        _say(f"A load would {preview_line(verdict['preview'])}.")
     if output is not None:
         _say(f"The report: {output / 'docs' / 'index.html'}")
 

@@ -106,7 +106,7 @@ def results(
     form: Annotated[ResultsFormat, typer.Option("--format", help="How to print them.")] = ResultsFormat.CSV,
     output: Output = None,
 ) -> None:
-    """Print the records that the warehouse refused, each with the reason.
+    """Print the records that were held back or that the warehouse refused, each with the reason.
 
     Example: `bulkhead results 01990b3c-... --output failed.csv`
     """

@@ -1,4 +1,6 @@
--- delivery_open: a message to be sent; its id stays the same however often it is tried.
+-- delivery_open: a message to be sent; its id stays the same however often it is tried. A promoted dry run is told of twice.
 insert into ledger.delivery (import_id, channel, target, message_id)
 values (:import_id, :channel, :target, :message_id)
-on conflict (import_id, channel, target) do nothing
+on conflict (import_id, channel, target) do update
+    set message_id = excluded.message_id, attempts = 0, last_error = '', delivered_at = null
+    where delivery.message_id != excluded.message_id

@@ -1,4 +1,4 @@
--- failure_list: a page of the records that the warehouse refused for good, in the file's order.
+-- failure_list: a page of the records that were held back or refused for good, in the file's order.
 select
     failure._row as row,
     failure.id,

@@ -2,7 +2,7 @@
 with live as (
     select
         part.import_id,
-        count(*) as parts_done,
+        count(*) filter (where part.part_no > 0) as parts_done,
         sum(part.inserted) as inserted,
         sum(part.updated) as updated,
         sum(part.unchanged) as unchanged,
@@ -35,6 +35,10 @@ select
     import.created_at,
     import.started_at,
     import.finished_at,
+    import.options,
+    import.reading,
+    import.preview,
+    import.quarantined,
     coalesce(live.parts_done, 0)::bigint as parts_done,
     coalesce(live.inserted, 0)::bigint as inserted,
     coalesce(live.updated, 0)::bigint as updated,

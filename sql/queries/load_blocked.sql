@@ -18,7 +18,7 @@ with recursive up as (
     where not exists (
         select 1
         from ledger.failure
-        where failure.import_id = %(import_id)s and failure.id = up.node
+        where failure.import_id = %(import_id)s and failure.part_no > 0 and failure.id = up.node
     )
 ),
 
@@ -27,7 +27,7 @@ blocked as (
         up.start,
         min(up.node) as ancestor
     from up
-    inner join ledger.failure on up.node = failure.id and failure.import_id = %(import_id)s
+    inner join ledger.failure on up.node = failure.id and failure.import_id = %(import_id)s and failure.part_no > 0
     group by up.start
 )
 

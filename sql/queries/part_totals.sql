@@ -1,6 +1,6 @@
 -- part_totals: what became of an import's records, from the rows written together with them.
 select
-    count(*) as parts_done,
+    count(*) filter (where part.part_no > 0) as parts_done,
     coalesce(sum(part.records), 0)::bigint as records,
     coalesce(sum(part.inserted), 0)::bigint as inserted,
     coalesce(sum(part.updated), 0)::bigint as updated,

@@ -246,6 +246,44 @@ def test_validate_finds_the_same_without_a_server(house: House, tmp_path: Path) 
     assert (verdict["accepted"], verdict["records"]) == (False, 6)
     assert verdict["findings"] == online
     assert "in this file only" in offline.stderr
+    assert (verdict["preview"], verdict["quarantined"]) == (None, 0)
+
+
+def test_validate_asks_a_warehouse_that_it_can_reach_and_writes_nothing(house: House, tmp_path: Path) -> None:
+    house.run("upload", records_csv(tmp_path / "there.csv", 300, "there-"), "--wait")
+    query = ("sql", "select count(*) as n, max(_loaded_at)::text as at from warehouse.records", "--format", "json")
+    before = house.json(*query)
+    file = tmp_path / "more.csv"
+    file.write_text("id,parentId,name\nmore-1,there-7,below what is there\nmore-2,nowhere,bad\nmore-3,more-2,below it\n")
+    verdict = json.loads(house.run("validate", file, "--json", code=3).stdout)
+    assert (verdict["by_code"], verdict["preview"]) == ({"missing_parent": 1}, None)
+    checked = house.run("validate", file, "--json", "--on-error", "quarantine")
+    verdict = json.loads(checked.stdout)
+    assert (verdict["accepted"], verdict["quarantined"]) == (True, 2)
+    assert verdict["preview"] == {"inserted": 1, "updated": 0, "unchanged": 0, "moved": 0}
+    assert "empty warehouse" not in checked.stderr
+    assert house.json(*query) == before
+
+
+def test_a_dry_run_and_its_promotion(house: House, tmp_path: Path) -> None:
+    file = tmp_path / "some.csv"
+    file.write_text("id;parentId;name\ndry-1;;root\ndry-2;dry-1;a\ndry-3;nowhere;bad\n")
+    house.run("upload", file, "--dry-run", "--wait", code=3)
+    asked = ("--dry-run", "--on-error", "quarantine", "--delimiter", "semicolon", "--wait")
+    done = house.run("upload", file, *asked)
+    assert "insert 2, update 0, leave 0 unchanged" in done.stderr
+    import_id = done.stdout.strip()
+    assert house.json("sql", "select count(*) as n from warehouse.records where id like 'dry-%'", "--format", "json") == [
+        {"n": 0}
+    ]
+    house.run("promote", import_id, "--wait", code=4)
+    assert house.json("sql", "select count(*) as n from warehouse.records where id like 'dry-%'", "--format", "json") == [
+        {"n": 2}
+    ]
+    results = house.run("results", import_id).stdout.splitlines()
+    assert results[0].startswith("row,id,code,message")
+    assert "dry-3,missing_parent" in results[1]
+    house.run("promote", import_id, code=1)
 
 
 def test_validate_accepts_what_is_right(house: House, tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from pipeline.contracts import State
+from pipeline.contracts import OnError, Options, State
 from pipeline.keys import Keys, Role
 from pipeline.settings import Settings
 from pipeline.store import Store
@@ -213,6 +213,54 @@ def test_canceling_asks_first(sign_in: Open, server: Any, edges: Edges) -> None:
     button.click()
     wait_for(browser, ".badge", "Canceled")
     assert edges.ledger.page()[0].state is State.CANCELED
+
+
+def foreseen(edges: Edges, import_id: str) -> None:
+    """What the worker does with a dry run that has a quarantine."""
+    reading = {"format": "csv", "compression": "gzip", "encoding": "utf-8", "delimiter": ";", "records": 1000}
+    preview = {"inserted": 900, "updated": 60, "unchanged": 28, "moved": 7}
+    edges.ledger.move(import_id, State.VALIDATING)
+    edges.ledger.update(import_id, records_total=1000, records_valid=993, records_invalid=7, quarantined=12)
+    edges.ledger.update(import_id, reading=reading, preview=preview)
+    edges.ledger.move(import_id, State.VALIDATED, unprocessed=988)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_dry_run_foresees_and_loading_it_asks_first(
+    sign_in: Open, server: Any, edges: Edges, tmp_path: Path, scripts: bool
+) -> None:
+    browser = sign_in(scripts=scripts)
+    file = tmp_path / "dry.csv"
+    file.write_text(CSV)
+    browser.find_element(By.NAME, "dry_run").click()
+    Select(browser.find_element(By.NAME, "on_error")).select_by_value("quarantine")
+    Select(browser.find_element(By.NAME, "delimiter")).select_by_value("semicolon")
+    browser.find_element(By.ID, "file").send_keys(str(file))
+    browser.find_element(By.CSS_SELECTOR, "#upload button").click()
+    wait_for(browser, "h1", file.name)
+    (made,) = edges.ledger.page()
+    assert made.options == Options(dry_run=True, on_error=OnError.QUARANTINE, delimiter=";")
+
+    foreseen(edges, made.id)
+    wait_for(browser, ".badge", "Validated")
+    assert text(browser, ".badge.dry") == "Dry run"
+    assert "CSV, semicolon, UTF-8, gzip" in text(browser, ".title > .soft")
+    sums = browser.find_elements(By.CSS_SELECTOR, ".sums table")[1].text
+    assert sums.splitlines() == [
+        *("What a load would do", "insert 900", "update (7 to another parent) 60", "leave unchanged 28"),
+        *("keep in quarantine 12", "together 1,000"),
+    ]
+    button = browser.find_element(By.CSS_SELECTOR, ".promote button")
+    assert not button.is_displayed()
+    browser.find_element(By.CSS_SELECTOR, ".promote summary").click()
+    assert "Really load it?" in text(browser, ".promote p")
+    button.click()
+    wait_for(browser, ".badge", "Queued")
+    assert text(browser, ".hull [aria-current]") == "Queue"
+    promoted = edges.ledger.get(made.id)
+    assert promoted is not None
+    assert (promoted.state, promoted.options.dry_run) == (State.QUEUED, False)
+    assert_no_complaints(browser)
 
 
 def test_all_of_it_without_scripts(sign_in: Open, edges: Edges, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import threading
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import load
-from pipeline.contracts import PartResult
+from pipeline.contracts import PartResult, Preview
 from pipeline.datasets import Dataset, load_dataset
 from pipeline.errors import DamagedPart, NotUsable, Unreachable
-from pipeline.load import load_part
+from pipeline.load import load_part, preview
 
 Record = tuple[str, str | None, str | None]
 
@@ -247,3 +248,35 @@ def test_loads_of_the_same_records_in_other_orders_do_not_wait_for_each_other_in
         thread.join()
     assert not errors
     assert loader.rows("select sum(inserted), sum(updated + unchanged) from ledger.part") == [(1500, 7500)]
+
+
+# --- Preview ---
+
+
+def test_a_preview_counts_what_the_load_then_does_and_leaves_no_trace(loader: Loader) -> None:
+    loader.load(flat(500))
+    loader.new_import()
+    changed = [*flat(500)[:498], ("r0498", "r0001", "name 498"), ("r0499", None, "other"), ("new", "r0000", None)]
+    trace = "select (select count(*) from ledger.part), array_agg(xmin::text order by id) from warehouse.records"
+    before = loader.rows(trace)
+    assert preview(loader.connection, loader.dataset, [loader.part(changed)] * 2) == Preview(2, 4, 996, 2)
+    assert loader.connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+    assert loader.rows(trace) == before
+    assert loader.load(changed) == PartResult(inserted=1, updated=2, unchanged=498)
+
+
+def test_a_preview_tells_apart_what_the_warehouses_types_do_not_take(loader: Loader) -> None:
+    loader.run("alter table warehouse.records alter name type interval using null")
+    columns = tuple(replace(one, type="interval") if one.name == "name" else one for one in loader.dataset.columns)
+    dataset = replace(loader.dataset, columns=columns)
+    parts = [loader.part([("a", None, "1 day"), ("b", None, "no interval"), ("c", "a", None)])]
+    assert preview(loader.connection, dataset, parts) == Preview(inserted=2, failed=1)
+
+
+def test_what_is_in_quarantine_does_not_slow_the_others_down(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    loader.run(
+        f"""insert into ledger.failure (import_id, _row, part_no, batch_no, id, code, message)
+        values ('{loader.import_id}', 9000, 0, 0, 'r0001', 'missing_parent', 'm')"""
+    )
+    monkeypatch.setattr(load._Part, "_load_by_batches", lambda self: pytest.fail("it went batch by batch"))
+    assert loader.load([("x", None, "a"), ("y", "r0001", "b")]) == PartResult(inserted=2)

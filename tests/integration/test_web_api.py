@@ -97,7 +97,7 @@ def test_one_import(api: Any, make_import: MakeImport) -> None:
     assert answer.status_code == 200
     assert set(answer.json) == {
         *("id", "dataset", "state", "reason", "source", "counts", "parts", "findings", "queue_position"),
-        *("created_at", "started_at", "finished_at", "links"),
+        *("created_at", "started_at", "finished_at", "links", "dry_run", "options", "preview"),
     }
     assert answer.json["state"] == "validating"
     assert answer.json["counts"]["total"] == 3
@@ -400,7 +400,9 @@ def test_the_description_names_every_route(app: Any) -> None:
                 assert (path, method) in described
     upload = spec["paths"]["/v1/datasets/{dataset}/imports"]["post"]
     assert "multipart/form-data" in upload["requestBody"]["content"]
-    assert {parameter["name"] for parameter in upload["parameters"]} == {"dataset", "filename"}
+    assert {parameter["name"] for parameter in upload["parameters"]} == {
+        *("dataset", "filename", "dry_run", "on_error", "max_errors", "max_error_ratio", "delimiter")
+    }
     assert spec["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     text = json.dumps(spec)
     for reference in {piece.partition('"')[0] for piece in text.split('"$ref": "#/components/schemas/')[1:]}:

@@ -33,6 +33,7 @@ from pipeline.contracts import (
     PartRef,
     PartResult,
     Plan,
+    Preview,
     Progress,
     QueueRun,
     Registration,
@@ -57,9 +58,11 @@ class Steps:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.endings: dict[str, Ending] = {}
+        self.promoted: set[str] = set()
         self.verdict = Verdict(records=400, errors=0, warnings=0)
         self.plan = Plan(records=400, batches=2, parts=1, waves=(1,), parallel=2)
         self.before_part: Callable[[int], None] = lambda part_no: None
+        self.before_closing: Callable[[Ending], None] = lambda ending: None
         self.validate_seconds = 0.0
         self.busy = 0
         self.busiest = 0
@@ -68,14 +71,19 @@ class Steps:
     @activity.defn
     def register(self, arrival: Arrival) -> Registration:
         import_id, dataset = arrival.key.rpartition("/")[2], str(dataset_of(arrival.key))
-        done = import_id in self.endings
-        return Registration(ImportRef(import_id, dataset, arrival.bucket, arrival.key, "etag"), admitted=not done)
+        ref = ImportRef(import_id, dataset, arrival.bucket, arrival.key, "etag", promoted=import_id in self.promoted)
+        return Registration(ref, admitted=import_id not in self.endings or ref.promoted)
 
     @activity.defn
     def validate(self, ref: ImportRef) -> Verdict:
         self.log.append(f"validate {ref.import_id}")
         time.sleep(self.validate_seconds)
         return self.verdict
+
+    @activity.defn
+    def preview(self, ref: ImportRef) -> Preview:
+        self.log.append(f"preview {ref.import_id}")
+        return Preview(inserted=400)
 
     @activity.defn
     def prepare(self, ref: ImportRef) -> Plan:
@@ -99,6 +107,7 @@ class Steps:
     def finish(self, ending: Ending) -> Outcome:
         self.log.append(f"finish {ending.ref.import_id}")
         self.endings[ending.ref.import_id] = ending
+        self.before_closing(ending)
         return Outcome(ending.ref.import_id, ending.state or State.SUCCEEDED, ending.reason)
 
     @activity.defn
@@ -113,7 +122,8 @@ class Steps:
 
     @property
     def all(self) -> list[Callable[..., Any]]:
-        return [self.register, self.validate, self.prepare, self.load_part, self.finish, self.addressees, self.deliver]
+        journey = [self.register, self.validate, self.preview, self.prepare, self.load_part, self.finish]
+        return [*journey, self.addressees, self.deliver]
 
 
 class Orchestra:
@@ -252,6 +262,63 @@ def test_the_same_event_five_times_makes_one_run(play: Any) -> None:
         await queues[0].result()
         await (await o.announce("one")).result()  # and once more when it is long over
         assert o.steps.log.count("validate one") == 1
+
+    play(story)
+
+
+def test_a_dry_run_is_foreseen_and_not_loaded(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.verdict = Verdict(records=400, errors=0, warnings=0, dry_run=True)
+        assert (await o.import_file("one")).state is State.VALIDATED
+        assert o.steps.log[:3] == ["validate one", "preview one", "finish one"]
+        await o.client.get_workflow_handle(notify_workflow_id("one", State.VALIDATED)).result()
+        await record(o.import_run("one"), "import_dry_run")
+
+    play(story)
+
+
+def test_a_dry_run_may_be_promoted_while_its_own_run_is_still_closing(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        closing, announced = threading.Event(), threading.Event()
+
+        def wait(ending: Ending) -> None:
+            if ending.state is State.VALIDATED:
+                closing.set()
+                announced.wait(10)
+
+        o.steps.verdict, o.steps.before_closing = Verdict(records=400, errors=0, warnings=0, dry_run=True), wait
+        queue = await o.announce("one")
+        await asyncio.to_thread(closing.wait, 10)
+        o.steps.promoted.add("one")
+        o.steps.verdict = Verdict(records=400, errors=0, warnings=0)
+        await o.announce("one")
+        await o.announce("one")
+        announced.set()
+        await queue.result()
+        assert [line for line in o.steps.log if "told" not in line] == [
+            *("validate one", "preview one", "finish one", "validate one", "prepare one", "load one 1", "finish one")
+        ]
+
+    play(story)
+
+
+def test_good_records_are_loaded_though_bad_ones_are_held_back(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.verdict = Verdict(records=400, errors=3, warnings=0, quarantined=5)
+        await o.import_file("one")
+        assert o.steps.log[:4] == ["validate one", "prepare one", "load one 1", "finish one"]
+        assert o.steps.endings["one"].state is None
+        await record(o.import_run("one"), "import_quarantined")
+
+    play(story)
+
+
+def test_a_file_that_is_too_bad_for_a_quarantine_says_so(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.verdict = Verdict(records=400, errors=3, warnings=0, refusal="too many")
+        with pytest.raises(WorkflowFailureError):
+            await o.import_file("one")
+        assert o.steps.endings["one"] == Ending(o.steps.endings["one"].ref, State.REJECTED, "too many")
 
     play(story)
 

@@ -15,7 +15,7 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "worker client",
     "activities workflow",
     "validation warmed",
-    "read sandbox docs expect cycles orphans check batch load report notify"
+    "read sandbox docs expect cycles orphans check quarantine batch load report notify"
     " store warehouse ledger keys query orchestrator wire",
     "stage",
     "datasets",

@@ -31,7 +31,7 @@ from pipeline.terminal import findings_view, import_table, rows_table, standing,
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 EVIL = "a\x1b[31mred\x1b]0;title\x07\u202ecba\x9b2J [bold]x[/bold] :smile: \ud800"
 COMMANDS = [
-    *("upload", "status", "watch", "list", "cancel", "validate", "errors", "report", "results", "sql"),
+    *("upload", "promote", "status", "watch", "list", "cancel", "validate", "errors", "report", "results", "sql"),
     *("up", "doctor", "reconcile", "worker", "web", "migrate", "key"),
 ]
 
@@ -252,6 +252,56 @@ def test_json_is_one_document(httpserver: HTTPServer, run: Run, file: Path) -> N
     assert json.loads(run("status", IMPORT_ID, "--json").stdout)["id"] == IMPORT_ID
     assert json.loads(run("watch", IMPORT_ID, "--json").stdout)["id"] == IMPORT_ID
     assert json.loads(run("cancel", IMPORT_ID, "--json").stdout)["id"] == IMPORT_ID
+
+
+def test_what_an_upload_asks_for_is_sent(httpserver: HTTPServer, run: Run, file: Path) -> None:
+    answers(httpserver)
+    asked = ("--dry-run", "--on-error", "quarantine", "--max-errors", "5", "--max-error-ratio", "0.1", "--delimiter", "tab")
+    assert run("upload", file, *asked).exit_code == 0
+    [(request, _)] = httpserver.log
+    assert request.args.to_dict() == {
+        **{"filename": "some.csv", "dry_run": "true", "on_error": "quarantine", "max_errors": "5", "max_error_ratio": "0.1"},
+        "delimiter": "\t",
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--on-error", "ignore"), ("--max-errors", "-1"), ("--max-error-ratio", "2"), ("--delimiter", "x")]
+)
+def test_what_no_upload_can_ask_for_is_refused_here(run: Run, file: Path, wrong: tuple[str, str]) -> None:
+    assert run("upload", file, *wrong).exit_code == 2
+    assert run("validate", file, *wrong).exit_code == 2
+
+
+def test_a_dry_run_says_what_a_load_would_do_and_how_to_load(httpserver: HTTPServer, run: Run, file: Path) -> None:
+    foreseen = {"inserted": 1200, "updated": 2, "unchanged": 0, "moved": 1}
+    ended = {**an_import("validated", total=1202, valid=1202, unprocessed=1202), "dry_run": True, "preview": foreseen}
+    httpserver.expect_request("/v1/datasets/records/imports", method="POST").respond_with_json(an_import(), 202)
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}").respond_with_json(ended)
+    result = run("upload", file, "--dry-run", "--wait")
+    assert result.exit_code == 0
+    assert result.stdout == IMPORT_ID + "\n"
+    assert "insert 1,200, update 2 (1 to another parent), leave 0 unchanged" in result.stderr
+    assert f"bulkhead promote {IMPORT_ID}" in result.stderr
+
+
+def test_promote(httpserver: HTTPServer, run: Run) -> None:
+    promote = httpserver.expect_request
+    promote(f"/v1/imports/{IMPORT_ID}/promote", method="POST").respond_with_json(an_import(), 202)
+    promote(f"/v1/imports/{IMPORT_ID}").respond_with_json(an_import("partially_succeeded", total=2, failed=1, quarantined=1))
+    assert run("promote", IMPORT_ID).exit_code == 0
+    waited = run("promote", IMPORT_ID, "--wait")
+    assert (waited.exit_code, waited.stdout) == (4, IMPORT_ID + "\n")
+    assert "1 quarantined" in waited.stderr
+    assert run("promote", IMPORT_ID, "--timeout", "1").exit_code == 2
+
+
+def test_what_is_no_dry_run_cannot_be_promoted(httpserver: HTTPServer, run: Run) -> None:
+    said = {"code": "wrong_state", "detail": "The import is rejected."}
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/promote", method="POST").respond_with_json(said, 409)
+    result = run("promote", IMPORT_ID)
+    assert result.exit_code == 1
+    assert "The import is rejected." in result.stderr
 
 
 def test_upload_from_stdin(httpserver: HTTPServer, run: Run) -> None:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing
 
 import pytest
 
 from pipeline import contracts
-from pipeline.contracts import MOVES, State, dataset_of, import_id_for, import_id_in, incoming_key, states_before
+from pipeline.contracts import (
+    MOVES,
+    OnError,
+    Options,
+    Preview,
+    State,
+    Verdict,
+    dataset_of,
+    import_id_for,
+    import_id_in,
+    incoming_key,
+    states_before,
+)
 
 AN_ID = "0192f0c1-2a3b-7c4d-8e5f-0123456789ab"
 
@@ -72,9 +85,28 @@ def test_the_same_object_always_gives_the_same_id_and_another_one_another() -> N
     assert len({import_id_for(*same), import_id_for("b2", *same[1:]), import_id_for(*same[:3], "2026-01-02")}) == 3
 
 
+def test_options_come_back_as_they_were_and_what_was_left_open_is_not_written() -> None:
+    asked = Options(dry_run=True, on_error=OnError.QUARANTINE, max_errors=0, max_error_ratio=0.0, delimiter="\t")
+    assert Options.from_json(json.loads(json.dumps(asked.to_json()))) == asked
+    assert Options().to_json() == {}
+    assert Options.from_json({}) == Options()
+
+
+def test_a_verdict_accepts_what_has_no_error_or_is_held_back() -> None:
+    assert Verdict(5, 0, 3).accepted
+    assert not Verdict(5, 1, 0).accepted
+    assert Verdict(5, 1, 0, quarantined=2).accepted
+
+
+def test_previews_of_parts_add_up() -> None:
+    assert Preview(1, 2, 3, 4) + Preview(1, 1, 1, 1, 1) == Preview(2, 3, 4, 5, 1)
+    assert Preview(1).to_json() == {"inserted": 1, "updated": 0, "unchanged": 0, "moved": 0}
+    assert Preview(failed=2).to_json()["failed"] == 2
+
+
 def test_every_step_carries_dataclasses_only() -> None:
     steps = [value for value in vars(contracts).values() if isinstance(value, contracts.Step)]
-    assert len({step.name for step in steps}) == len(steps) == 8
+    assert len({step.name for step in steps}) == len(steps) == 9
     for step in steps:
         for crossing in (step.takes, step.gives):
             assert crossing is type(None) or dataclasses.is_dataclass(crossing)

@@ -173,7 +173,8 @@ def failure(**changes: Any) -> dict[str, Any]:
 
 
 def test_failures_are_a_table_and_an_array(tmp_path: Path) -> None:
-    write_failures(iter([failure(), failure(row=4, id="-d", record={"name": None, "id": "-d"})]), tmp_path / "out")
+    given = iter([failure(), failure(row=4, id="-d", record={"name": None, "id": "-d"})])
+    write_failures(given, ["id", "name", "n", "tags"], tmp_path / "out")
     lines = list(csv.reader((tmp_path / "out" / "failed.csv").read_text(encoding="utf-8").splitlines()))
     assert lines == [
         ["row", "id", "code", "message", "sqlstate", "id", "name", "n", "tags"],
@@ -186,7 +187,7 @@ def test_failures_are_a_table_and_an_array(tmp_path: Path) -> None:
 
 
 def test_no_failures_are_an_empty_array_and_a_header(tmp_path: Path) -> None:
-    write_failures([], tmp_path)
+    write_failures([], [], tmp_path)
     assert json.loads((tmp_path / "failed.json").read_bytes()) == []
     assert (tmp_path / "failed.csv").read_text().strip() == "row,id,code,message,sqlstate"
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from pipeline.contracts import State
+from pipeline.contracts import OnError, Options, State
 from pipeline.ledger import Import
 from pipeline.settings import Settings
 from web import create_app, session_secret, show
@@ -70,6 +70,42 @@ def test_every_state_has_a_verdict_a_mood_and_phases(state: State) -> None:
 def test_phases_end_where_the_import_did() -> None:
     rejected = show.phases(replace(ONE, state=State.REJECTED), {"awaiting_upload", "queued", "validating", "rejected"})
     assert [phase["status"] for phase in rejected] == ["done", "done", "stopped", "ahead", "ahead"]
+
+
+def test_a_dry_run_is_done_where_it_ends_and_begins_anew_when_it_is_promoted() -> None:
+    been = {"queued", "validating", "validated"}
+    ended = show.phases(replace(ONE, state=State.VALIDATED), been)
+    assert [phase["status"] for phase in ended] == ["done", "done", "done", "ahead", "ahead"]
+    promoted = show.phases(replace(ONE, state=State.QUEUED), been)
+    assert [phase["status"] for phase in promoted] == ["done", "now", "ahead", "ahead", "ahead"]
+
+
+def test_a_quarantine_is_told_apart_from_what_the_warehouse_refused() -> None:
+    one = replace(ONE, state=State.PARTIALLY_SUCCEEDED, failed=3, quarantined=3)
+    assert show.verdict(one) == "3 of 5 records are in quarantine; the others are loaded."
+    assert "1 were refused" not in show.verdict(one)
+    assert ", 1 was refused by the warehouse" in show.verdict(replace(one, quarantined=2))
+    dry = replace(one, state=State.VALIDATED)
+    assert show.verdict(dry) == "Nothing was written. 2 of 5 records can be loaded; 3 would go into quarantine."
+
+
+def test_a_rejection_says_more_where_there_is_more_to_say() -> None:
+    rejected = replace(ONE, state=State.REJECTED)
+    assert show.reason(replace(rejected, reason="1,234 errors")) == ""
+    assert show.reason(replace(rejected, reason="2 of 5 records have errors; at most 1 may")).startswith("2 of 5")
+
+
+def test_how_a_file_was_read_and_what_was_asked_for() -> None:
+    read = {"format": "csv", "delimiter": ";", "encoding": "utf-8", "compression": "gzip"}
+    assert show.dialect(read) == "CSV, semicolon, UTF-8, gzip"
+    assert show.dialect({**read, "format": "json", "delimiter": "", "compression": "none"}) == "JSON, UTF-8"
+    assert show.dialect({}) == ""
+    assert show.asked(Options()) == ""
+    asked = Options(True, OnError.QUARANTINE, 5, 0.1, "\t")
+    assert show.asked(asked) == (
+        "a dry run, a quarantine for bad records, at most 5 records with errors, at most 0.1 of the records with errors,"
+        " values separated by tab"
+    )
 
 
 # --- names ---

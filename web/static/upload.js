@@ -53,10 +53,13 @@ if (form) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const file = input.files[0];
-    const dataset = form.elements.dataset.value;
+    const { dataset, dry_run: dryRun, on_error: onError, delimiter, csrf_token: token } = form.elements;
+    const asked = new URLSearchParams({ filename: file.name });
+    if (dryRun.checked) asked.set("dry_run", "true");
+    for (const wish of [onError, delimiter]) if (wish.value) asked.set(wish.name, wish.value);
     const request = new XMLHttpRequest();
-    request.open("POST", `/v1/datasets/${encodeURIComponent(dataset)}/imports?filename=${encodeURIComponent(file.name)}`);
-    request.setRequestHeader("X-CSRF-Token", form.elements.csrf_token.value);
+    request.open("POST", `/v1/datasets/${encodeURIComponent(dataset.value)}/imports?${asked}`);
+    request.setRequestHeader("X-CSRF-Token", token.value);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.responseType = "json";
     request.upload.addEventListener("progress", (at) => {
