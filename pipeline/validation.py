@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline import batch, check, report
+from pipeline import batch, check, groups, report, workbook
 from pipeline.batch import Cutting
 from pipeline.datasets import Dataset
 from pipeline.errors import FileIsWrong
@@ -73,4 +73,7 @@ def _edges(database: Path, folder: Path, dataset: Dataset, ask: Ask) -> Path | N
 
 def _judge(database: Path, folder: Path, dataset: Dataset, edges: Path | None, run_name: str) -> Counted:
     check.check(database, dataset, edges=edges, docs=folder / REPORT / "docs", run_name=run_name)
-    return report.write_findings(database, dataset, folder / REPORT)
+    counted = report.write_findings(database, dataset, folder / REPORT)
+    groups.write_groups(database, folder / REPORT)
+    workbook.write_workbook(database, dataset, folder / REPORT, counted)
+    return counted
