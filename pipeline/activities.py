@@ -201,6 +201,7 @@ class Activities:
         folder = self._fresh_folder(ref)
         judgement = self._judge(ref, folder)
         self._store_folder(folder / "report", report_prefix(ref.import_id))
+        warehouse.keep_findings(self._engine, ref.import_id, folder / "report" / "findings.parquet", beat=_beat)
         self._ledger.update(
             ref.import_id,
             records_total=judgement.records,
