@@ -90,6 +90,12 @@ class _Page(DefaultJinjaPageView):  # type: ignore[misc]
         self.env.loader = ChoiceLoader([FileSystemLoader(TEMPLATES), self.env.loader])
         self.env.filters["render_content_block"] = self.render_content_block
 
+    def render_string_template(self, template: Any) -> Any:
+        """As Great Expectations has it, but for a share "of total rows" that it takes of those with a value."""
+        if isinstance(template, dict) and "$element_count total rows" in template.get("template", ""):
+            template["template"] = "Unexpected values: $unexpected_count of $element_count rows."
+        return super().render_string_template(template)
+
     def render_styling(self, styling: Mapping[str, Any]) -> str:
         """Classes and attributes, less what a page without scripts and styles within it may not have."""
         given = styling.get("attributes") or {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,7 +173,7 @@ class Kind:
     code: str
     count: int
     is_warning: bool
-    hint: str | None
+    hint: str | None  # what most of them say; the others say theirs themselves
     groups: list[dict[str, Any]]
     untold: int  # findings of which not even the group is shown
 
@@ -185,10 +186,11 @@ def _kinds(one: Import) -> list[Kind]:
     found = []
     for code, count in sorted(one.findings_by_code.items(), key=lambda item: -item[1]):
         groups = [group for group in items if group["code"] == code][:GROUPS_SHOWN]
-        hints = {group["hint"] for group in groups}
+        hints = Counter(finding["hint"] for group in groups for finding in group["first"] if finding["hint"])
+        ((hint, times),) = hints.most_common(1) or ((None, 0),)
         is_warning = bool(groups) and all(group["severity"] == "warning" for group in groups)
         untold = count - sum(group["count"] for group in groups)
-        found.append(Kind(code, count, is_warning, hints.pop() if len(hints) == 1 else None, groups, untold))
+        found.append(Kind(code, count, is_warning, hint if times > 1 or len(hints) == 1 else None, groups, untold))
     return found
 
 

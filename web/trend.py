@@ -51,7 +51,7 @@ def charts(runs: Sequence[ValidationRun]) -> list[Chart]:
     records = [[("bad" if run.errors else "good", run.records)] for run in shown]
     findings = [[("bad", run.errors), ("mixed", run.warnings)] for run in shown]
     return [
-        _chart("Records", 110, shown, records, {"bad": "records, rejected or in part", "good": "records"}),
+        _chart("Records", 110, shown, records, {"bad": "records, with errors", "good": "records"}),
         _chart("Findings", 110, shown, findings, {"bad": "errors", "mixed": "warnings"}),
     ]
 
@@ -63,7 +63,7 @@ def by_code(runs: Sequence[ValidationRun]) -> list[Chart]:
         total.update(run.by_code)
     shown = [*reversed(runs)]
     return [
-        _chart(code, 26, shown, [[("bad", run.by_code.get(code, 0))] for run in shown], {"bad": "findings"})
+        _chart(code, 26, shown, [[("found", run.by_code.get(code, 0))] for run in shown], {"found": "findings"})
         for code, _ in total.most_common(CODES_SHOWN)
     ]
 
