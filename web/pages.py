@@ -186,12 +186,17 @@ def _kinds(one: Import) -> list[Kind]:
     found = []
     for code, count in sorted(one.findings_by_code.items(), key=lambda item: -item[1]):
         groups = [group for group in items if group["code"] == code][:GROUPS_SHOWN]
-        hints = Counter(finding["hint"] for group in groups for finding in group["first"] if finding["hint"])
-        ((hint, times),) = hints.most_common(1) or ((None, 0),)
         is_warning = bool(groups) and all(group["severity"] == "warning" for group in groups)
         untold = count - sum(group["count"] for group in groups)
-        found.append(Kind(code, count, is_warning, hint if times > 1 or len(hints) == 1 else None, groups, untold))
+        found.append(Kind(code, count, is_warning, _common_hint(groups), groups, untold))
     return found
+
+
+def _common_hint(groups: list[dict[str, Any]]) -> str | None:
+    """What most of the findings shown advise, if most advise the same."""
+    hints = [finding["hint"] for group in groups for finding in group["first"]]
+    hint, times = Counter(hints).most_common(1)[0] if hints else (None, 0)
+    return hint if times * 2 > len(hints) else None
 
 
 def _has_report(one: Import, reached: set[str]) -> bool:
