@@ -46,7 +46,7 @@ def reported(tmp_path: Path) -> Reported:
                 connection.execute(f"insert into findings ({fields}) values ({marks})", list(values.values()))
             connection.execute("create table reading as select count(*) as records from raw")
             connection.execute("create table lines as select 1::bigint as first_row, 2::bigint as first_line")
-            connection.execute("create table cycles (rows varchar[])")
+            connection.execute("create table cycle_rows (_row bigint)")
         dataset = load_dataset("records")
         counted = write_findings(database, dataset, folder)
         write_groups(database, folder)

@@ -62,6 +62,19 @@ def test_circles_are_one_group_whatever_their_paths(reported: Reported) -> None:
     assert one["first"][1]["cycle"][-1] == "…"
 
 
+def test_messages_that_go_in_all_directions_are_one_group_by_what_they_share(reported: Reported) -> None:
+    said = [f"The id a{n} differs from {chr(65 + n)}x only in case." for n in range(26)]
+    findings = [{"row": n, "value": f"a{n - 1}", "message": text} for n, text in enumerate(said, 1)]
+    (one,) = grouped(reported([{"id": "a"}] * 26, findings))["items"]
+    assert (one["message"], one["count"]) == ("The id … differs from … only in case.", 26)
+    assert [first["row"] for first in one["first"]] == [1, 2, 3, 4, 5]
+
+
+def test_messages_that_share_nothing_are_told_apart_by_their_code_alone(reported: Reported) -> None:
+    found = grouped(reported([{"id": "a"}], [{"row": 1, "message": chr(65 + n) * 3} for n in range(20)]))
+    assert [(one["message"], one["count"]) for one in found["items"]] == [("…", 20)]
+
+
 def test_there_are_so_many_groups_at_most_the_largest_first(reported: Reported, monkeypatch: Any) -> None:
     monkeypatch.setattr(groups, "GROUPS_MAX", 3)
     found = grouped(reported([{"id": "a"}], [{"row": 1, "code": f"c{n % 7}"} for n in range(13)]))
