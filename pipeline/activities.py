@@ -8,6 +8,7 @@ before the import fails with it.
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 import threading
 import uuid
@@ -26,7 +27,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError
 
-from pipeline import batch, load, notify, report, sandbox, validation, warehouse
+from pipeline import batch, groups, load, notify, report, sandbox, validation, warehouse
 from pipeline.contracts import (
     ADDRESSEES,
     DELIVER,
@@ -212,6 +213,7 @@ class Activities:
         self._store_folder(folder / "report", report_prefix(ref.import_id))
         if ref.promoted:
             self._store.delete_prefix(results_prefix(ref.import_id))  # those of the dry run
+        warehouse.keep_findings(self._engine, ref.import_id, folder / "report" / "findings.parquet", beat=_beat)
         self._ledger.update(
             ref.import_id,
             reading=judgement.reading,
@@ -410,8 +412,23 @@ class Activities:
                 allow_private=settings.webhook_allow_private,
             )
             return
-        message = notify.compose_email(shown, page=page, sender=settings.email_from, to=delivery.target, message_id=message_id)
+        message = notify.compose_email(
+            shown,
+            page=page,
+            sender=settings.email_from,
+            to=delivery.target,
+            message_id=message_id,
+            groups=self._groups(delivery.import_id),
+        )
         notify.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
+
+    def _groups(self, import_id: str) -> list[dict[str, Any]]:
+        """What validation found, in groups; none if it never came so far."""
+        try:
+            found: list[dict[str, Any]] = json.loads(self._store.get_bytes(f"{report_prefix(import_id)}{groups.FILE}"))["items"]
+        except NotThere:
+            return []
+        return found
 
     # --- what no event announced ---
 

@@ -136,8 +136,12 @@ class Client:
         """The pages of an import's findings: ``items``, and ``total``, the number there are in all."""
         return self._pages(_path(import_id, "errors"), {"code": code})
 
+    def error_groups(self, import_id: str, *, code: str | None = None) -> dict[str, Any]:
+        """The findings in groups that say the same: ``items``, how many ``groups`` and findings (``total``) there are."""
+        return self._json("GET", _path(import_id, "errors/groups"), params={"code": code})
+
     def errors_file(self, import_id: str, file_format: str, *, code: str | None = None) -> Download:
-        """The findings as one file: csv, json or parquet."""
+        """The findings as one file: csv, json, parquet or xlsx."""
         return self._wire.download("GET", _path(import_id, "errors"), params={"format": file_format, "code": code})
 
     def results(self, import_id: str, *, file_format: str = "csv") -> Download:

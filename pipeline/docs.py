@@ -1,8 +1,8 @@
 """Great Expectations' verdicts as a page that a person can read: Data Docs, by its own renderers, in our frame.
 
 Its own frame takes styles and scripts from other people's servers, shows next to nothing without them, and puts values
-from the file into the page as they are. Ours is one file that needs nothing from anywhere, runs nothing, and escapes
-every value.
+from the file into the page as they are. Ours is a page and the stylesheet beside it: it needs nothing from anywhere, runs
+nothing, has no style within, and escapes every value.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 import copy
 import functools
 import html
+import shutil
+import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ from great_expectations.render.view import DefaultJinjaPageView
 from jinja2 import ChoiceLoader, FileSystemLoader, pass_context
 
 TEMPLATES = Path(__file__).parent
+STYLESHEET = "docs.css"
 ROWS_SHOWN = 20
 CELL_LENGTH = 200
 
@@ -86,6 +90,18 @@ class _Page(DefaultJinjaPageView):  # type: ignore[misc]
         self.env.loader = ChoiceLoader([FileSystemLoader(TEMPLATES), self.env.loader])
         self.env.filters["render_content_block"] = self.render_content_block
 
+    def render_string_template(self, template: Any) -> Any:
+        """As Great Expectations has it, but for a share "of total rows" that it takes of those with a value."""
+        if isinstance(template, dict) and "$element_count total rows" in template.get("template", ""):
+            template["template"] = "Unexpected values: $unexpected_count of $element_count rows."
+        return super().render_string_template(template)
+
+    def render_styling(self, styling: Mapping[str, Any]) -> str:
+        """Classes and attributes, less what a page without scripts and styles within it may not have."""
+        given = styling.get("attributes") or {}
+        attributes = {name: value for name, value in given.items() if name != "style" and not name.startswith("on")}
+        return str(super().render_styling({"classes": styling.get("classes"), "attributes": attributes}))
+
     @pass_context
     def render_content_block(self, context: Any, content_block: Any, *args: Any, **kwargs: Any) -> Any:
         """As Great Expectations has it for its own blocks; text, numbers and the like become text."""
@@ -107,14 +123,21 @@ def _is_block(content: object) -> bool:
     return isinstance(content, dict) and "content_block_type" in content
 
 
-def write_page(result: ExpectationSuiteValidationResult, folder: Path, *, title: str, run_name: str, records: int) -> None:
-    """Write ``folder``/index.html: whether the file is accepted, and every verdict with examples of what offends."""
+def write_page(
+    result: ExpectationSuiteValidationResult, folder: Path, *, dataset: str, title: str, run_name: str, records: int
+) -> None:
+    """Write ``folder``/index.html: whether the file is accepted, and every verdict with examples of what offends.
+
+    Beside it its stylesheet. If ``run_name`` is an import's id, the page leads back to the import and to its dataset.
+    """
     failing = [one for one in result.results if not one.success]
     errors = sum(1 for one in failing if not _is_warning(one))
     page = _page().render(
         _rendered(result),
         title=title,
+        dataset=dataset,
         run_name=run_name,
+        is_import=_is_id(run_name),
         records=records,
         evaluated=len(result.results),
         errors=errors,
@@ -122,6 +145,15 @@ def write_page(result: ExpectationSuiteValidationResult, folder: Path, *, title:
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.html").write_text(page, encoding="utf-8")
+    shutil.copyfile(TEMPLATES / STYLESHEET, folder / STYLESHEET)
+
+
+def _is_id(run_name: str) -> bool:
+    try:
+        uuid.UUID(run_name)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_warning(result: ExpectationValidationResult) -> bool:

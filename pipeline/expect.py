@@ -128,7 +128,7 @@ def judge(database: Path, dataset: Dataset, queries: Sequence[Query], *, docs: P
         result = _evaluate(database, dataset.name, configurations, run_name)
         results = [one.to_json_dict() for one in result.results]
         _distrust(results, [str(one.meta["bulkhead"]) for one in configurations], queries)
-        write_page(result, docs, title=dataset.title, run_name=run_name, records=records)
+        write_page(result, docs, dataset=dataset.name, title=dataset.title, run_name=run_name, records=records)
     (docs / "validation.json").write_text(json.dumps(result.to_json_dict(), ensure_ascii=False), encoding="utf-8")
     failed = [one for one in results if not one["success"]]
     return Judgement(

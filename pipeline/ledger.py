@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,24 @@ class Move:
     from_state: str | None
     to_state: str
     reason: str
+
+
+@dataclass(frozen=True)
+class ValidationRun:
+    """What validation said of one file."""
+
+    id: str
+    filename: str
+    created_at: datetime
+    state: State
+    records: int
+    errors: int
+    warnings: int
+    by_code: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """The run as the API shows it."""
+        return {**asdict(self), "state": str(self.state), "created_at": _rfc3339(self.created_at)}
 
 
 def _rfc3339(moment: datetime | None) -> str | None:
@@ -310,6 +328,11 @@ class Ledger:
     def part_totals(self, import_id: str) -> dict[str, int]:
         """parts_done, records, inserted, updated, unchanged, failed: sums over the loaded parts."""
         return dict(self._rows("part_totals", import_id=import_id)[0])
+
+    def validations(self, dataset: str, *, limit: int = 50) -> list[ValidationRun]:
+        """What validation said of the dataset's last files, newest first."""
+        rows = self._rows("validation_runs", dataset=dataset, limit=limit)
+        return [ValidationRun(**{**row, "state": State(row["state"])}) for row in rows]
 
     def active(self) -> list[Import]:
         """The imports that stand in their datasets' queues, oldest first."""

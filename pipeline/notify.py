@@ -11,7 +11,7 @@ import ipaddress
 import json
 import smtplib
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
@@ -104,8 +104,16 @@ def _check_target(url: str, *, allow_private: bool) -> None:
             raise NotUsable(f"{parts.hostname} is a private address; BULKHEAD_WEBHOOK_ALLOW_PRIVATE=true would allow it.")
 
 
-def compose_email(shown: Mapping[str, Any], *, page: str, sender: str, to: str, message_id: str) -> EmailMessage:
-    """What happened, the counts, the most frequent findings and the links, as plain text."""
+def compose_email(
+    shown: Mapping[str, Any],
+    *,
+    page: str,
+    sender: str,
+    to: str,
+    message_id: str,
+    groups: Sequence[Mapping[str, Any]] = (),
+) -> EmailMessage:
+    """What happened, the counts, the most frequent findings (``groups``, as in groups.json) and the links, as plain text."""
     name = _one_line(shown["source"]["filename"]) or shown["id"]
     words = _STATE_WORDS.get(shown["state"], shown["state"])
     message = EmailMessage()
@@ -114,11 +122,11 @@ def compose_email(shown: Mapping[str, Any], *, page: str, sender: str, to: str, 
     message["To"] = to
     message["Date"] = format_datetime(datetime.now(tz=UTC))
     message["Message-ID"] = f"<{message_id}@bulkhead>" if message_id else make_msgid()
-    message.set_content("\n".join(_mail_lines(shown, name, words, page)))
+    message.set_content("\n".join(_mail_lines(shown, name, words, page, groups)))
     return message
 
 
-def _mail_lines(shown: Mapping[str, Any], name: str, words: str, page: str) -> list[str]:
+def _mail_lines(shown: Mapping[str, Any], name: str, words: str, page: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:
     counts = {k: v for k, v in shown["counts"].items() if v and k not in ("valid", "invalid")}
     top = sorted(shown["findings"]["by_code"].items(), key=lambda item: -item[1])[:5]
     lines = [f"The import of {name} into {shown['dataset']} {words}.", ""]
@@ -130,6 +138,8 @@ def _mail_lines(shown: Mapping[str, Any], name: str, words: str, page: str) -> l
         lines += [f"  {kind:<12} {number:>12,}" for kind, number in shown["preview"].items()]
     if top:
         lines += ["", "Most frequent findings:"] + [f"  {code:<24} {number:>10,}" for code, number in top]
+    if groups:
+        lines += ["", "What they say:"] + [f"  {one['count']:>10,} × {_one_line(one['message'])}" for one in groups[:5]]
     lines += ["", f"The import:   {page}"]
     if top:
         lines += [f"All findings: {shown['links']['errors']}?format=csv"]

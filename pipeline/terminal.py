@@ -209,9 +209,34 @@ FINDING_COLUMNS = ("row", "code", "column", "value")
 def findings_view(findings: Sequence[Mapping[str, Any]]) -> Group:
     """Findings, one a line, a cycle with its path; below them what to do, once for each code."""
     rows = [[*(finding.get(name) for name in FINDING_COLUMNS), _words(finding)] for finding in findings]
-    hints = {str(finding["code"]): str(finding["hint"]) for finding in findings if finding.get("hint")}
+    return Group(rows_table((*FINDING_COLUMNS, "message"), rows), *_hints(findings))
+
+
+GROUP_COLUMNS = ("count", "rows", "code", "column", "value", "message")
+
+
+def groups_view(groups: Sequence[Mapping[str, Any]]) -> Group:
+    """Findings that say the same, one group a line, with the first of its rows; below them what to do."""
+    return Group(rows_table(GROUP_COLUMNS, [_group_row(one) for one in groups]), *_hints(groups))
+
+
+def _group_row(group: Mapping[str, Any]) -> list[object]:
+    first = group["first"]
+    is_more = group["count"] > len(first)
+    rows = [str(finding["row"]) for finding in first if finding["row"] is not None]
+    values = list(dict.fromkeys(str(finding["value"]) for finding in first if finding["value"] is not None))
+    shown = [_listed(rows, is_more), group["code"], group["column"], _listed(values, is_more and len(values) > 1)]
+    return [group["count"], *shown, _words(first[0]) if group["count"] == 1 else group["message"]]
+
+
+def _listed(words: Sequence[str], is_more: bool) -> str:
+    return ", ".join([*words, "…"] if is_more and words else words)
+
+
+def _hints(said: Sequence[Mapping[str, Any]]) -> list[Text]:
+    hints = {str(one["code"]): str(one["hint"]) for one in said if one.get("hint")}
     told = [Text.assemble(cell(f"{code}: ", "bold"), cell(hint)) for code, hint in hints.items()]
-    return Group(rows_table((*FINDING_COLUMNS, "message"), rows), *([Text(), *told] if told else []))
+    return [Text(), *told] if told else []
 
 
 def _words(finding: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline import batch, check, quarantine, report
+from pipeline import batch, check, groups, quarantine, report, workbook
 from pipeline.batch import Cutting
 from pipeline.contracts import Options
 from pipeline.datasets import Dataset
@@ -87,7 +87,10 @@ def _edges(database: Path, folder: Path, dataset: Dataset, ask: Ask) -> Path | N
 
 def _judge(database: Path, folder: Path, dataset: Dataset, edges: Path | None, run_name: str) -> Counted:
     check.check(database, dataset, edges=edges, docs=folder / REPORT / "docs", run_name=run_name)
-    return replace(report.write_findings(database, dataset, folder / REPORT), reading=_reading(database))
+    counted = report.write_findings(database, dataset, folder / REPORT)
+    groups.write_groups(database, folder / REPORT)
+    workbook.write_workbook(database, dataset, folder / REPORT, counted)
+    return replace(counted, reading=_reading(database))
 
 
 def _reading(database: Path) -> dict[str, Any]:

@@ -160,6 +160,40 @@ def ancestors(engine: Engine, dataset: Dataset, parents: Path, to: Path, *, beat
     return count
 
 
+def keep_findings(engine: Engine, import_id: str, findings: Path, *, beat: Callable[[], None]) -> int:
+    """Take an import's findings.parquet into ledger.finding, in place of those that may be there; how many there are.
+
+    In one transaction, and in constant memory. A NUL, which no text in PostgreSQL can hold, is spelled as JSON would.
+    """
+    import pyarrow.parquet as pq
+
+    fields = ("number", "code", "severity", "message", "row", "line", "column", "value", "hint", "related", "cycle", "id")
+    count = 0
+    with engine.begin() as connection:
+        connection.execute(text(load("queries/finding_discard")), {"import_id": import_id})
+        raw: Any = connection.connection.driver_connection
+        with raw.cursor() as cursor, cursor.copy(load("queries/finding_copy")) as copy:
+            for batch in pq.ParquetFile(findings).iter_batches(batch_size=2000, columns=list(fields)):
+                columns = (_storable(batch.column(name)) for name in fields)
+                for row in zip(*columns, strict=True):
+                    copy.write_row((import_id, *row))
+                count += batch.num_rows
+                beat()
+    return count
+
+
+def _storable(column: Any) -> list[Any]:
+    """A column's values, as PostgreSQL can hold them."""
+    values: list[Any] = column.to_pylist()
+    return [_without_nul(value) for value in values]
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_nul(one) for one in value]
+    return value.replace("\0", "\\u0000") if isinstance(value, str) and "\0" in value else value
+
+
 def refresh_marts(engine: Engine, dataset: Dataset) -> None:
     """Bring the materialized marts that read this dataset's table up to date."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -1,4 +1,4 @@
-"""Reading the findings file of an import: pages, filters, the first of each kind; never more of it than is needed.
+"""Reading the findings file of an import: pages, filters, groups; never more of it than is needed.
 
 The file (Parquet, in S3) holds every finding. It is read by ranges and batch by batch, so neither its size nor the
 number of findings matters to memory. Arrow is loaded when the first page is asked for: most processes never show one.
@@ -26,8 +26,6 @@ Finding = dict[str, Any]
 
 BATCH_ROWS = 2000
 RANGE_BYTES = 4 << 20
-LOOKED_AT_MAX = 2_000_000
-"""How far the overview looks for the first findings of each code."""
 
 FIELDS = ("code", "severity", "message", "row", "id", "line", "column", "value", "hint", "related", "cycle")
 """A finding as the API shows it."""
@@ -63,8 +61,17 @@ class Wanted:
 
 
 def findings_key(import_id: str, file_format: str) -> str:
-    """Where the findings of an import lie in S3, as csv, json or parquet."""
+    """Where the findings of an import lie in S3, as csv, json, parquet or xlsx."""
     return f"{report_prefix(import_id)}findings.{file_format}"
+
+
+def stored_groups(store: Store, import_id: str) -> dict[str, Any]:
+    """The groups of findings as validation left them (pipeline/groups.py); none if it left none."""
+    try:
+        found: dict[str, Any] = orjson.loads(store.get_bytes(f"{report_prefix(import_id)}groups.json"))
+    except NotThere:
+        return {"items": [], "groups": 0, "total": 0}
+    return found
 
 
 class FindingsFile:
@@ -100,20 +107,6 @@ class FindingsFile:
             items.append(finding)
             last = at
         return items, None
-
-    def first_of_each(self, codes: dict[str, int], count: int) -> dict[str, list[Finding]]:
-        """The first ``count`` findings of each code; ``codes`` says how many there are of each."""
-        found: dict[str, list[Finding]] = {code: [] for code in codes}
-        looked_at = 0
-        for batch in self._file.iter_batches(batch_size=BATCH_ROWS):
-            missing = {code: min(count, there) - len(found[code]) for code, there in codes.items()}
-            for code, wanting in missing.items():
-                if wanting:
-                    found[code] += _findings(batch, Wanted(code).rows_of(batch)[:wanting])
-            looked_at += batch.num_rows
-            if not any(missing.values()) or looked_at > LOOKED_AT_MAX:
-                break
-        return found
 
     def as_csv(self, wanted: Wanted) -> Iterator[bytes]:
         """Wanted findings as CSV, in the order of the stored file's columns."""

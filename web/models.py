@@ -70,9 +70,16 @@ class ImportsQuery(PageQuery):
 
 
 class FindingsQuery(PageQuery):
-    format: Literal["csv", "json", "parquet"] | None = Field(None, description="All findings as one file, instead of a page")
+    format: Literal["csv", "json", "parquet", "xlsx"] | None = Field(
+        None,
+        description="All findings as one file, instead of a page; xlsx has the file's own rows, marked, and takes no filter",
+    )
     code: str | None = Field(None, description="Only findings with this code")
     severity: Literal["error", "warning"] | None = None
+
+
+class GroupsQuery(Given):
+    code: str | None = Field(None, description="Only groups of this code")
 
 
 class FailuresQuery(PageQuery):
@@ -216,6 +223,44 @@ class FindingPage(BaseModel):
     items: list[Finding]
     next_cursor: str | None
     total: int
+
+
+class FindingGroup(BaseModel):
+    """Findings that say the same; where their messages differ in values, an ellipsis stands for these."""
+
+    code: str
+    severity: Literal["error", "warning"]
+    column: str | None
+    kind: Literal["none", "empty", "number", "text"] = Field(description="Of what kind the value is")
+    message: str
+    hint: str | None
+    count: int
+    first: list[Finding] = Field(description="The first of them, five at most; of long lists only the beginning")
+
+
+class FindingGroups(BaseModel):
+    """The most frequent groups, at most 1,000 of them; every single finding is under /errors"""
+
+    items: list[FindingGroup]
+    groups: int
+    total: int
+
+
+class ValidationRun(BaseModel):
+    """What validation said of one file of the dataset."""
+
+    id: str
+    filename: str
+    created_at: str
+    state: State
+    records: int
+    errors: int
+    warnings: int
+    by_code: dict[str, int]
+
+
+class ValidationRuns(BaseModel):
+    items: list[ValidationRun]
 
 
 class Failure(BaseModel):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
 from flask import Blueprint, Flask, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
@@ -12,19 +16,20 @@ from pipeline.errors import NotUsable
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from pipeline.query import Answer
-from pipeline.store import NotThere
-from web import show
+from web import show, trend
 from web.access import CSRF_FIELD, check_csrf, checks_csrf_itself, for_anyone, for_role, key_in_use, sign_in
 from web.body import Form
 from web.edges import edges
-from web.findings import Finding, FindingsFile
+from web.findings import stored_groups
 from web.imports import cancel, find, promote
 from web.models import UploadQuery
 from web.problems import KINDS, Problem, refuse_parameters
 from web.records import all_datasets
 from web.uploads import Upload, a_place, body_chunks, receive
 
-FINDINGS_SHOWN = 5
+GROUPS_SHOWN = 8
+"""Of each code; every finding is in the files."""
+
 FAILURES_SHOWN = 10
 IMPORTS_SHOWN = 50
 RECENT_SHOWN = 5
@@ -160,7 +165,7 @@ def import_page(import_id: str) -> ResponseReturnValue:
         phases=show.phases(one, reached),
         moves=moves,
         deliveries=edges().ledger.deliveries(one.id),
-        findings=_findings(one),
+        kinds=_kinds(one),
         failures=edges().ledger.failures(one.id, limit=FAILURES_SHOWN) if one.failed else [],
         has_report=_has_report(one, reached),
         may_cancel=not one.state.is_final and key_in_use().role.covers(Role.UPLOADER),
@@ -182,21 +187,52 @@ def promote_from_page(import_id: str) -> ResponseReturnValue:
     return redirect(url_for("pages.import_page", import_id=promote(find(import_id)).id), 303)
 
 
-def _findings(one: Import) -> dict[str, list[Finding]]:
-    """The first findings of each code, most frequent code first."""
-    codes = dict(sorted(one.findings_by_code.items(), key=lambda item: -item[1]))
-    if not codes:
-        return {}
-    try:
-        return FindingsFile(edges().store, one.id).first_of_each(codes, FINDINGS_SHOWN)
-    except NotThere:
-        return {code: [] for code in codes}
+@dataclass(frozen=True)
+class Kind:
+    """The findings of one code, for the page: how many, and the groups of them that it has room for."""
+
+    code: str
+    count: int
+    is_warning: bool
+    hint: str | None  # what most of them say; the others say theirs themselves
+    groups: list[dict[str, Any]]
+    untold: int  # findings of which not even the group is shown
+
+
+def _kinds(one: Import) -> list[Kind]:
+    """What was found, the most frequent code first."""
+    if not one.findings_by_code:
+        return []
+    items = stored_groups(edges().store, one.id)["items"]
+    found = []
+    for code, count in sorted(one.findings_by_code.items(), key=lambda item: -item[1]):
+        groups = [group for group in items if group["code"] == code][:GROUPS_SHOWN]
+        is_warning = bool(groups) and all(group["severity"] == "warning" for group in groups)
+        untold = count - sum(group["count"] for group in groups)
+        found.append(Kind(code, count, is_warning, _common_hint(groups), groups, untold))
+    return found
+
+
+def _common_hint(groups: list[dict[str, Any]]) -> str | None:
+    """What most of the findings shown advise, if most advise the same."""
+    hints = [finding["hint"] for group in groups for finding in group["first"]]
+    hint, times = Counter(hints).most_common(1)[0] if hints else (None, 0)
+    return hint if times * 2 > len(hints) else None
 
 
 def _has_report(one: Import, reached: set[str]) -> bool:
     """Stored at the end of validation, whatever came after."""
     validated = one.state is not State.VALIDATING and str(State.VALIDATING) in reached
     return validated and edges().store.head(f"{report_prefix(one.id)}docs/index.html") is not None
+
+
+@pages.get("/datasets/<name:dataset>/validations")
+@for_role(Role.READER)
+def validations_page(dataset: str) -> ResponseReturnValue:
+    """What validation said of a dataset's files, one after the other."""
+    known = load_dataset(dataset, edges().settings.datasets_root)
+    runs = edges().ledger.validations(known.name)
+    return render_template("validations.html", dataset=known, runs=runs, charts=trend.charts(runs), codes=trend.by_code(runs))
 
 
 # --- SQL ---

@@ -1,4 +1,4 @@
-"""The API of datasets and their records."""
+"""The API of datasets, their records, and what validation said of their files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.query import Page
 from web.access import for_role
 from web.answers import as_json
 from web.edges import edges
-from web.models import DatasetPath, DescendantsQuery, PageQuery, RecordPage, RecordPath, RecordsQuery
+from web.models import DatasetPath, DescendantsQuery, PageQuery, RecordPage, RecordPath, RecordsQuery, ValidationRuns
 from web.problems import Problem, ProblemModel
 
 api = APIBlueprint(
@@ -39,6 +39,14 @@ def list_datasets() -> Response:
 def get_dataset(path: DatasetPath) -> Response:
     """Its columns, its key and its parent column."""
     return as_json(described(_dataset(path)))
+
+
+@api.get("/<name:dataset>/validations", summary="What validation said of the last files", responses={200: ValidationRuns})
+@for_role(Role.READER)
+def validations(path: DatasetPath) -> Response:
+    """Newest first, fifty at most: records, errors, warnings, and the findings by code."""
+    runs = edges().ledger.validations(_dataset(path).name)
+    return as_json({"items": [run.to_json() for run in runs]})
 
 
 @api.get("/<name:dataset>/records", summary="Records by id", responses={200: RecordPage})

@@ -90,6 +90,8 @@ class TableFormat(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    PARQUET = "parquet"
+    XLSX = "xlsx"
 
 
 class Commands(TyperGroup):

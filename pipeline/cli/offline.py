@@ -63,12 +63,13 @@ def validate(
         name = _bring(file, folder, filename)
         with working(f"Checking {name} ..."), _warehouse(settings, rules) as engine:
             verdict = _judge(folder, rules, name, options, settings, engine)
+        groups = json.loads((folder / "report" / "groups.json").read_bytes())["items"]
         if output is not None:
             _keep(folder / "report", output)
     if as_json:
         print_json(verdict)
     else:
-        _tell(verdict, name, output)
+        _tell(verdict, groups, name, output)
     if engine is None:
         _say("It was checked against an empty warehouse, since none can be reached: parents were looked for in this file only.")
     raise typer.Exit(Exit.OK if verdict["accepted"] else Exit.REJECTED)
@@ -172,14 +173,13 @@ def _keep(report: Path, output: Path) -> None:
         raise NotUsable(f"Cannot write into {output}: {error}.") from error
 
 
-def _tell(verdict: dict[str, Any], name: str, output: Path | None) -> None:
-    from pipeline.terminal import findings_view, out, preview_line
+def _tell(verdict: dict[str, Any], groups: list[dict[str, Any]], name: str, output: Path | None) -> None:
+    from pipeline.terminal import groups_view, out, preview_line
 
-    findings = verdict["findings"]
-    if findings:
-        out().print(findings_view(findings[:ON_SCREEN_ROWS]))
-    if len(findings) > ON_SCREEN_ROWS:
-        _say(f"{ON_SCREEN_ROWS} of {len(findings):,} findings; all of them: --json, or --output FOLDER")
+    if groups:
+        out().print(groups_view(groups[:ON_SCREEN_ROWS]))
+    if len(verdict["findings"]) > sum(len(group["first"]) for group in groups[:ON_SCREEN_ROWS]):
+        _say(f"{len(verdict['findings']):,} findings; all of them: --json, or --output FOLDER")
     counts = ", ".join(_counted(verdict[f"{thing}s"], thing) for thing in ("record", "error", "warning"))
     _say(f"{name}: {counts}. " + ("It would be accepted." if verdict["accepted"] else "It would be rejected."))
     if verdict["reason"]:

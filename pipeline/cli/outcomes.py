@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,30 +40,49 @@ class RowsFormat(StrEnum):
 @app.command(rich_help_panel="Imports")
 def errors(
     import_id: ImportId,
-    form: Annotated[TableFormat, typer.Option("--format", help="csv and json hold every finding.")] = TableFormat.TABLE,
+    form: Annotated[
+        TableFormat, typer.Option("--format", help="The files hold every finding; xlsx has the file's own rows, marked.")
+    ] = TableFormat.TABLE,
     code: Annotated[str | None, typer.Option(help="Only findings of this code, such as missing_parent.")] = None,
     output: Output = None,
 ) -> None:
-    """Print what validation found wrong, row by row.
+    """Print what validation found wrong, in groups that say the same.
 
-    Example: `bulkhead errors 01990b3c-... --format csv > findings.csv`
+    Examples: `bulkhead errors 01990b3c-... --format csv > findings.csv`, or `--format xlsx -o findings.xlsx`
     """
     server = client()
+    if form in (TableFormat.PARQUET, TableFormat.XLSX) and output is None and sys.stdout.isatty():
+        raise typer.BadParameter(f"{form} is not for the screen; add --output FILE", param_hint="--format")
+    if form is TableFormat.XLSX and code is not None:
+        raise typer.BadParameter("the workbook holds every code; filter in its sheet Findings", param_hint="--code")
     if form is not TableFormat.TABLE:
         with server.errors_file(import_id, form, code=code) as file:
             deliver(file, output)
         return
     if output is not None:
-        raise typer.BadParameter("a table is for the screen; add --format csv or json", param_hint="--output")
+        raise typer.BadParameter("a table is for the screen; add --format csv, json, parquet or xlsx", param_hint="--output")
     _show_findings(server, import_id, code)
 
 
 def _show_findings(server: Client, import_id: str, code: str | None) -> None:
+    from pipeline.terminal import groups_view, out, say
+
+    found = server.error_groups(import_id, code=code)
+    groups = found["items"][:ON_SCREEN_ROWS]
+    total = sum(group["count"] for group in found["items"]) if code else found["total"]
+    if not groups:  # none, or none frequent enough to be in a group that is kept
+        _list_findings(server, import_id, code)
+        return
+    out().print(groups_view(groups))
+    if total > sum(len(group["first"]) for group in groups):
+        say(f"{total:,} findings. All of them: bulkhead errors {import_id} --format csv (or xlsx, json, parquet)")
+
+
+def _list_findings(server: Client, import_id: str, code: str | None) -> None:
     from pipeline.terminal import findings_view, out, say
 
-    pages = server.error_pages(import_id, code=code)
-    first = next(pages)
-    items = list(islice(chain.from_iterable(page["items"] for page in chain([first], pages)), ON_SCREEN_ROWS))
+    first = next(server.error_pages(import_id, code=code))
+    items = first["items"][:ON_SCREEN_ROWS]
     if not items:
         say("No findings.")
         return
@@ -90,8 +108,8 @@ def report(
         return
     try:
         for name, content in server.report(import_id):
-            write_file(output / name, [content])
-        for form in ("csv", "json", "parquet"):
+            write_file(output / name, [content.replace(b'href="/', f'href="{server.url}/'.encode())])
+        for form in ("csv", "json", "parquet", "xlsx"):
             with server.errors_file(import_id, form) as file:
                 write_file(output / f"findings.{form}", file)
     except OSError as error:

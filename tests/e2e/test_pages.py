@@ -3,21 +3,23 @@ tested in test_demo.py."""
 
 from __future__ import annotations
 
-import io
+import base64
+import json
+import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from pipeline import sandbox, validation
 from pipeline.contracts import OnError, Options, State
+from pipeline.datasets import load_dataset
 from pipeline.keys import Keys, Role
 from pipeline.settings import Settings
 from pipeline.store import Store
@@ -26,6 +28,7 @@ from web.edges import Edges
 CSV = "id,parentId,name,kind\nFR,,France,Country\n"
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
 SECONDS = 15
+LIMITS: dict[str, Any] = {"memory_bytes": 4 << 30, "seconds": 60}
 
 Open = Callable[..., webdriver.Chrome]
 
@@ -58,9 +61,66 @@ def wait_for(browser: webdriver.Chrome, selector: str, words: str) -> None:
     WebDriverWait(browser, SECONDS, poll_frequency=0.1, ignored_exceptions=ignored).until(says, f"{selector}: {words}")
 
 
+def emulate(browser: webdriver.Chrome, width: int, dark: bool) -> None:
+    """Give a window that a link opened the same size and the same wish as the first."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    if dark:
+        wish = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wish)
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    """Where pictures of the pages go: BULKHEAD_SCREENSHOTS, for whoever wants to look at them."""
+    return Path(os.environ.get("BULKHEAD_SCREENSHOTS", tmp_path))
+
+
+def shoot(browser: webdriver.Chrome, path: Path) -> None:
+    """A picture of the whole page."""
+    picture = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})["data"]
+    path.write_bytes(base64.b64decode(picture))
+
+
 def assert_no_complaints(browser: webdriver.Chrome) -> None:
     """The browser blocked nothing and missed nothing."""
     assert [entry["message"] for entry in browser.get_log("browser")] == []
+
+
+def judged(edges: Edges, store: Store, folder: Path, text: str, filename: str = "broken.csv") -> str:
+    """A rejected import with all that validation really leaves of such a file."""
+    import_id = str(uuid.uuid4())
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / validation.SOURCE).write_text(text, encoding="utf-8")
+    found = sandbox.run(
+        validation.validate,
+        folder,
+        load_dataset("places"),
+        filename,
+        import_id,
+        None,
+        Options(),
+        answer=lambda parents: None,
+        **LIMITS,
+    )
+    for path in (folder / "report").rglob("*"):
+        if path.is_file():
+            store.put_file(f"reports/{import_id}/{path.relative_to(folder / 'report')}", path)
+    key = f"incoming/places/{import_id}/x"
+    edges.ledger.open(import_id, dataset="places", filename=filename, bucket=store.bucket, key=key)
+    edges.ledger.uploaded(import_id, size_bytes=len(text), sha256="ab" * 32, etag="e")
+    edges.ledger.move(import_id, State.VALIDATING)
+    edges.ledger.move(
+        import_id,
+        State.REJECTED,
+        records_total=found.records,
+        records_valid=found.records - found.invalid,
+        records_invalid=found.invalid,
+        findings_errors=found.errors,
+        findings_warnings=found.warnings,
+        findings_by_code=found.by_code,
+    )
+    return import_id
 
 
 def rejected(edges: Edges, store: Store, filename: str = "broken.csv") -> str:
@@ -72,10 +132,9 @@ def rejected(edges: Edges, store: Store, filename: str = "broken.csv") -> str:
     shared = {"severity": "error", "id": EVIL, "column": "parentId", "value": EVIL, "hint": EVIL, "line": None, "related": None}
     cycle = {**shared, "code": "circular_reference", "row": 3, "message": EVIL, "cycle": ["FR-A", "FR-B", "FR-A"]}
     missing = {**shared, "code": "missing_parent", "message": EVIL, "cycle": None}
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([cycle, *({**missing, "row": row} for row in range(10, 30))]), sink)
-    store.put_bytes(f"reports/{import_id}/findings.parquet", sink.getvalue())
-    store.put_bytes(f"reports/{import_id}/findings.csv", b"row,id\n")
+    firsts = [{**missing, "row": row} for row in range(10, 15)]
+    groups = [{**missing, "count": 20, "first": firsts}, {**cycle, "count": 1, "first": [cycle]}]
+    store.put_bytes(f"reports/{import_id}/groups.json", json.dumps({"items": groups, "groups": 2, "total": 21}).encode())
     edges.ledger.move(
         import_id,
         State.REJECTED,
@@ -171,7 +230,8 @@ def test_findings(sign_in: Open, server: Any, edges: Edges, store: Store) -> Non
     ]
     assert text(browser, ".cycle") == "FR-A → FR-B → FR-A"
     assert browser.find_element(By.CSS_SELECTOR, ".kind td:nth-child(2)").text == EVIL
-    assert len(browser.find_elements(By.CSS_SELECTOR, ".kind tbody tr")) == 6
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".kind tbody tr:not(.rest)")) == 6
+    assert text(browser, ".kind .rest") == f"and 15 more: {EVIL}"
     browser.get(f"{server.url}/imports")
     assert text(browser, ".imports .name") == EVIL
     assert browser.title == "Imports · Bulkhead"
@@ -183,7 +243,7 @@ def test_a_report_has_its_looks_and_runs_nothing(sign_in: Open, server: Any, edg
     import_id = rejected(edges, store)
     docs = f"reports/{import_id}/docs"
     page = (
-        "<title>mild</title><link rel=stylesheet href=static/looks.css><style>p {margin: 7px}</style>"
+        "<title>mild</title><link rel=stylesheet href=static/looks.css><style>p {margin: 7px}</style><p style='margin: 7px'>"
         f"<p>words</p><script>document.title = 'pwned'</script>{EVIL}"
         "<form action=/sign-out method=post><button>x</button></form>"
     )
@@ -195,10 +255,89 @@ def test_a_report_has_its_looks_and_runs_nothing(sign_in: Open, server: Any, edg
     WebDriverWait(browser, SECONDS).until(lambda b: b.current_url.endswith("/report/"))
     words = browser.find_element(By.TAG_NAME, "p")
     assert words.value_of_css_property("color") in ("rgb(1, 2, 3)", "rgba(1, 2, 3, 1)")
-    assert words.value_of_css_property("margin-top") == "7px"
+    assert words.value_of_css_property("margin-top") != "7px"  # styles within are not for pages made of users' data
     assert browser.title == "mild"
     browser.find_element(By.TAG_NAME, "button").click()
     assert browser.current_url.endswith("/report/")  # its forms go nowhere
+
+
+BROKEN = "id,parentId,name,kind,alpha_3\n" + "".join(
+    f"{id_},{parent},{name},{kind},{alpha}\n"
+    for id_, parent, name, kind, alpha in [
+        ("FR", "", "France", "Country", "FRA"),
+        ("FR-A", "FR-B", "Round", "Region", ""),
+        ("FR-B", "FR-A", "and round", "Region", ""),
+        ("DE", "", "Germany", "Country", "DEUT"),
+        ("<b>x</b>", "FR", '"<img src=x onerror=""document.title=\'pwned\'"">"', "Region", ""),
+        *((f"US-{n}", "USA", f"State {n}", "State", "") for n in range(10, 40)),
+        ("US-99", "fr", "=1+1", "", ""),
+    ]
+)
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, False), (1100, True)])
+def test_the_report_looks_right_and_needs_nothing_else(
+    sign_in: Open, server: Any, edges: Edges, store: Store, tmp_path: Path, shots: Path, width: int, dark: bool
+) -> None:
+    browser = sign_in(width=width, dark=dark)
+    import_id = judged(edges, store, tmp_path / "judged", BROKEN)
+    browser.get(f"{server.url}/imports/{import_id}")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    shoot(browser, shots / f"rejected-{width}{'-dark' if dark else ''}.png")
+    browser.find_element(By.LINK_TEXT, "Open the validation report").click()
+    browser.switch_to.window(browser.window_handles[-1])
+    wait_for(browser, "h1", "Rejected")
+    emulate(browser, width, dark)
+    fetched = browser.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
+    assert fetched == [f"{server.url}/v1/imports/{import_id}/report/docs.css"]
+    header, body = browser.find_element(By.TAG_NAME, "header"), browser.find_element(By.TAG_NAME, "body")
+    assert header.value_of_css_property("border-left-width") == "4px"
+    assert "Liberation" in body.value_of_css_property("font-family") or "system-ui" in body.value_of_css_property("font-family")
+    paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (int(paper.removeprefix("rgb(").split(",")[0]) < 60) is dark
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.find_elements(By.CSS_SELECTOR, "[style], style, script, img") == []
+    assert "<b>x</b>" in body.text
+    shoot(browser, shots / f"data-docs-{width}{'-dark' if dark else ''}.png")
+    assert_no_complaints(browser)
+    browser.find_element(By.LINK_TEXT, "← The import").click()
+    wait_for(browser, "h1", "broken.csv")
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, True)])
+def test_the_trend_of_a_dataset(sign_in: Open, server: Any, edges: Edges, shots: Path, width: int, dark: bool) -> None:
+    browser = sign_in(width=width, dark=dark)
+    for day in range(1, 31):
+        past(edges, day)
+    browser.get(f"{server.url}/imports?dataset=places")
+    browser.find_element(By.LINK_TEXT, "How validation went").click()
+    wait_for(browser, "h1", "Countries")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    charts = browser.find_elements(By.CSS_SELECTOR, ".trend svg")
+    assert [len(chart.find_elements(By.TAG_NAME, "rect")) for chart in charts] == [30, 6 + 10]
+    bar = browser.find_element(By.CSS_SELECTOR, ".trend rect.bad")
+    assert bar.value_of_css_property("fill") != "rgb(0, 0, 0)"
+    assert bar.size["height"] > 1
+    assert browser.find_elements(By.CSS_SELECTOR, ".codes tbody th")[0].text == "Missing parent"
+    shoot(browser, shots / f"validations-{width}{'-dark' if dark else ''}.png")
+    assert_no_complaints(browser)
+    browser.find_element(By.CSS_SELECTOR, ".imports a").click()
+    wait_for(browser, "h1", "places-30.csv")
+
+
+def past(edges: Edges, day: int) -> str:
+    """An import of former days: every fifth is rejected, every third warned of."""
+    import_id = str(uuid.uuid4())
+    errors, warnings = (day * 7, day) if day % 5 == 0 else (0, 0), day * 2 if day % 3 == 0 else 0
+    by_code = {"missing_parent": errors[0], "circular_reference": errors[1], "similar_id": warnings}
+    edges.ledger.open(import_id, dataset="places", filename=f"places-{day}.csv", bucket="b", key=f"k{day}")
+    edges.ledger.uploaded(import_id, size_bytes=300_000, sha256="ab" * 32, etag="e")
+    edges.ledger.move(import_id, State.VALIDATING)
+    counts = {"records_total": 5000 + day * 12, "findings_errors": sum(errors), "findings_warnings": warnings}
+    counts["findings_by_code"] = {code: count for code, count in by_code.items() if count}  # type: ignore[assignment]
+    for state in (State.REJECTED,) if sum(errors) else (State.PREPARING, State.LOADING, State.SUCCEEDED):
+        edges.ledger.move(import_id, state, **counts)
+    return import_id
 
 
 def test_canceling_asks_first(sign_in: Open, server: Any, edges: Edges) -> None:

@@ -8,12 +8,15 @@ import io
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import psycopg
+import pyarrow.parquet as pq
 import pytest
 from pytest_httpserver import HTTPServer
 from standardwebhooks.webhooks import Webhook
@@ -189,6 +192,28 @@ def test_a_file_with_errors_is_rejected_whole_and_every_one_is_named(bulkhead: B
     assert "<html" in page
 
 
+def test_the_counts_are_the_same_everywhere(bulkhead: Bulkhead) -> None:
+    one = bulkhead.ingest(HEADER + BROKEN)
+    said = one.findings_by_code
+    stored = {form: bulkhead.store.get_bytes(f"{report_prefix(one.id)}findings.{form}") for form in ("csv", "parquet", "xlsx")}
+    groups = json.loads(bulkhead.store.get_bytes(f"{report_prefix(one.id)}groups.json"))
+    sheet = openpyxl.load_workbook(io.BytesIO(stored["xlsx"]))["Findings"]
+    count_sql = f"select code, count(*) from warehouse.import_findings where import_id = '{one.id}' group by code"
+    everywhere = {
+        "csv": Counter(row["code"] for row in csv.DictReader(io.StringIO(stored["csv"].decode()))),
+        "json": Counter(finding["code"] for finding in bulkhead.findings(one)),
+        "parquet": Counter(pq.read_table(io.BytesIO(stored["parquet"]))["code"].to_pylist()),
+        "xlsx": Counter(row[2].value for row in sheet.iter_rows(min_row=2)),
+        "view": dict(bulkhead.rows(count_sql)),
+        "groups": {code: sum(g["count"] for g in groups["items"] if g["code"] == code) for code in said},
+        "trend": bulkhead.ledger.validations("records")[0].by_code,
+    }
+    assert everywhere == dict.fromkeys(everywhere, said)
+    assert sum(said.values()) == one.findings_errors + one.findings_warnings == groups["total"] > 6
+    in_order = bulkhead.rows(f"select row from warehouse.import_findings where import_id = '{one.id}' order by finding_no")
+    assert [row for (row,) in in_order] == [finding["row"] for finding in bulkhead.findings(one)]
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [
@@ -326,6 +351,7 @@ def test_everybody_who_wants_to_know_is_told_by_webhook_and_by_mail(
     mails = [message_from_bytes(file.read_bytes(), policy=policy.default) for file in other.outbox_dir.glob("*.eml")]
     texts = sorted(mail.get_content() for mail in mails)
     assert any("was rejected" in text and "conflicting_duplicate" in text and rejected.id in text for text in texts)
+    assert any("2 × The id 8 stands in the file more than once" in text for text in texts)
     assert any("succeeded" in text and succeeded.id in text for text in texts)
 
 

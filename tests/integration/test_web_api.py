@@ -85,6 +85,9 @@ def rejected(make_import: MakeImport, store: Store) -> str:
     store.put_bytes(f"reports/{import_id}/findings.parquet", sink.getvalue())
     store.put_bytes(f"reports/{import_id}/findings.csv", b"code,row\r\n...")
     store.put_bytes(f"reports/{import_id}/findings.json", b"[]")
+    store.put_bytes(f"reports/{import_id}/findings.xlsx", b"PK")
+    groups = [{"code": code, "count": count, "first": findings[:5]} for code, count in by_code.items()]
+    store.put_bytes(f"reports/{import_id}/groups.json", json.dumps({"items": groups, "groups": 2, "total": 5001}).encode())
     return import_id
 
 
@@ -227,7 +230,7 @@ def test_selected_findings(api: Any, rejected: str) -> None:
 
 
 def test_findings_as_files(api: Any, rejected: str, store: Store) -> None:
-    for file_format in ("csv", "json", "parquet"):
+    for file_format in ("csv", "json", "parquet", "xlsx"):
         answer = api.get(f"/v1/imports/{rejected}/errors?format={file_format}")
         assert answer.data == store.get_bytes(f"reports/{rejected}/findings.{file_format}")
         assert answer.headers["Content-Disposition"] == f'attachment; filename="findings-{rejected}.{file_format}"'
@@ -247,6 +250,38 @@ def test_selected_findings_as_files(api: Any, rejected: str) -> None:
         "row,id,code,severity,column,value,message,hint,line,related,cycle\n"
         "5001,'=a,circular_reference,error,,'-x,a cycle,,,a b,a → b → a\n"
     )
+
+
+def test_a_workbook_is_not_selected_from(api: Any, rejected: str) -> None:
+    for query in ("code=missing_parent", "severity=error"):
+        answer = api.get(f"/v1/imports/{rejected}/errors?format=xlsx&{query}")
+        assert (answer.status_code, answer.json["code"]) == (400, "bad_request")
+
+
+def test_groups_of_findings(api: Any, rejected: str, make_import: MakeImport) -> None:
+    found = api.get(f"/v1/imports/{rejected}/errors/groups").json
+    assert (found["total"], found["groups"]) == (5001, 2)
+    assert [(one["code"], one["count"], one["first"][0]["row"]) for one in found["items"]] == [
+        ("missing_parent", 5000, 1),
+        ("circular_reference", 1, 1),
+    ]
+    (one,) = api.get(f"/v1/imports/{rejected}/errors/groups?code=circular_reference").json["items"]
+    assert one["code"] == "circular_reference"
+    none = api.get(f"/v1/imports/{make_import()}/errors/groups").json
+    assert none == {"items": [], "groups": 0, "total": 0}
+
+
+def test_what_validation_said_of_the_last_files(api: Any, rejected: str, make_import: MakeImport) -> None:
+    make_import()  # waits, and has nothing to say
+    make_import(State.VALIDATING, records_total=7)  # is being checked
+    last = make_import(State.VALIDATING, State.PREPARING, records_total=8, records_valid=8)
+    first, second = api.get("/v1/datasets/places/validations").json["items"]
+    assert (first["id"], first["records"], first["errors"], first["by_code"]) == (last, 8, 0, {})
+    assert (second["id"], second["state"], second["errors"], second["warnings"]) == (rejected, "rejected", 5000, 1)
+    assert second["by_code"] == {"missing_parent": 5000, "circular_reference": 1}
+    assert second["created_at"].endswith("Z")
+    assert api.get("/v1/datasets/records/validations").json == {"items": []}
+    assert api.get("/v1/datasets/nothing/validations").status_code == 404
 
 
 def test_no_findings(api: Any, make_import: MakeImport) -> None:
@@ -323,7 +358,8 @@ def test_the_report(api: Any, make_import: MakeImport, store: Store) -> None:
     assert index.data == b"<script>alert(1)</script>"
     assert index.content_type == "text/html; charset=utf-8"
     policy = index.headers["Content-Security-Policy"]
-    assert "default-src 'none'" in policy
+    assert "default-src 'none'; style-src 'self';" in policy
+    assert "unsafe" not in policy and "data:" not in policy
     assert "sandbox" in policy
     assert "allow-scripts" not in policy
     assert "script-src" not in policy  # so that default-src holds

@@ -100,6 +100,8 @@ NEEDS = [
     ("reader", "GET", "/v1/datasets/places/records/x/descendants", {}, 404),
     ("reader", "GET", "/v1/imports/x", {}, 404),
     ("reader", "GET", "/v1/imports/x/errors", {}, 404),
+    ("reader", "GET", "/v1/imports/x/errors/groups", {}, 404),
+    ("reader", "GET", "/v1/datasets/places/validations", {}, 200),
     ("reader", "GET", "/v1/imports/x/results", {}, 404),
     ("reader", "GET", "/v1/imports/x/results/failed", {}, 404),
     ("reader", "GET", "/v1/imports/x/report", {}, 404),

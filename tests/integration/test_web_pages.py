@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import uuid
 from collections.abc import Callable
@@ -70,8 +71,17 @@ def evil_import(edges: Edges, store: Store, settings: Settings) -> str:
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([fields]), sink)
     store.put_bytes(f"reports/{import_id}/findings.parquet", sink.getvalue())
+    group = {
+        **dict.fromkeys(("code", "message", "column"), EVIL),
+        "severity": "error",
+        "kind": "text",
+        "hint": None,
+        "count": 9,
+    }
+    groups = {"items": [{**group, "first": [fields]}], "groups": 1, "total": 9}
+    store.put_bytes(f"reports/{import_id}/groups.json", json.dumps(groups).encode())
     store.put_bytes(f"reports/{import_id}/docs/index.html", b"<p>")
-    counts = {"records_total": 2, "records_valid": 2, "findings_errors": 1, "findings_by_code": {EVIL: 1}}
+    counts = {"records_total": 2, "records_valid": 2, "findings_errors": 9, "findings_by_code": {EVIL: 9}}
     edges.ledger.move(import_id, State.FAILED, EVIL, **counts)
     with psycopg.connect(settings.database_url) as connection:
         connection.execute("insert into ledger.part values (%s, 1, 2, 1, 0, 0, 1)", (import_id,))
@@ -98,6 +108,7 @@ def test_no_text_of_a_user_becomes_markup(browser: Any, keys: Any, evil_import: 
         browser.get("/", **html),
         browser.get("/imports", **html),
         browser.get(f"/imports/{evil_import}", **html),
+        browser.get("/datasets/places/validations", **html),
         browser.get("/imports", query_string={"state": EVIL}, **html),
         browser.get("/imports", query_string={"dataset": EVIL}, **html),
         browser.get("/imports/" + EVIL.replace("/", "%2F"), **html),
@@ -120,7 +131,9 @@ def test_one_import_says_it_all(browser: Any, evil_import: str) -> None:
     assert f"{EVIL} → b → {EVIL}" in page.text
     links = {one.get("href") for one in page.all("a")}
     api = f"/v1/imports/{evil_import}"
-    assert {f"{api}/errors?format=csv", f"{api}/errors?format=json", f"{api}/errors?format=parquet"} <= links
+    assert {f"{api}/errors?format={kind}" for kind in ("csv", "json", "parquet", "xlsx")} <= links
+    assert f"and 8 more: {EVIL}" in page.text
+    assert "/datasets/places/validations" in links
     assert {f"{api}/report/", f"{api}/results/failed?format=csv"} <= links
     assert not page.all("meta")[-1].get("http-equiv")  # it has ended: there is nothing to wait for
     assert "Cancel this import" not in page.text

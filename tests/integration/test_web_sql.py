@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import errors as pg
 
+from pipeline.contracts import State
 from pipeline.query import Console, Refused, Stopped, TooMuch
 from pipeline.query import console as console_module
 from pipeline.settings import Settings
@@ -60,6 +62,21 @@ def test_values_of_every_kind(api: Any) -> None:
     exact = "0.100000000000000000000000000001"
     assert row[:8] == [1, 1.5, exact, "12345678901234567890123", "nan", True, None, "2024-05-31"]
     assert row[8:] == ["2024-05-31T10:00:00+00:00", [1, None], {"x": [1.5]}, "\\xff", "1 day, 0:00:01", 1]
+
+
+def test_findings_of_imports(api: Any, edges: Edges, settings: Settings) -> None:
+    import_id = str(uuid.uuid4())
+    edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute(
+            "insert into ledger.finding (import_id, finding_no, code, severity, message)"
+            " select %s, n, 'c' || n %% 2, 'error', 'Wrong.' from generate_series(1, 5) as n",
+            (import_id,),
+        )
+    answer = ask(api, f"select code, count(*) from import_findings where import_id = '{import_id}' group by code order by code")
+    assert answer.json["rows"] == [["c0", 2], ["c1", 3]]
+    assert ask(api, "select distinct dataset, filename from import_findings").json["rows"] == [["places", "a.csv"]]
+    assert ask(api, "select * from ledger.finding").status_code == 400
 
 
 def test_the_order_is_kept(api: Any) -> None:

@@ -15,6 +15,7 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "worker client",
     "activities workflow",
     "validation warmed",
+    "workbook groups",
     "read sandbox docs expect cycles orphans check quarantine batch load report notify"
     " store warehouse ledger keys query orchestrator wire",
     "stage",

@@ -26,7 +26,7 @@ from pipeline.cli.app import OF_STATE, Exit, app
 from pipeline.contracts import Options, State
 from pipeline.errors import NotUsable
 from pipeline.keys import Role
-from pipeline.terminal import findings_view, import_table, rows_table, standing, visible
+from pipeline.terminal import findings_view, groups_view, import_table, rows_table, standing, visible
 
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 EVIL = "a\x1b[31mred\x1b]0;title\x07\u202ecba\x9b2J [bold]x[/bold] :smile: \ud800"
@@ -139,6 +139,7 @@ def test_the_codes_are_what_scripts_rely_on() -> None:
         ["status"],
         ["errors", IMPORT_ID, "--format", "xml"],
         ["errors", IMPORT_ID, "--output", "x"],
+        ["errors", IMPORT_ID, "--format", "xlsx", "--code", "x", "--output", "x"],
         ["sql", "select 1", "--output", "x"],
         ["key", "create", "me", "--role", "king"],
         ["key", "revoke", "no-uuid"],
@@ -342,7 +343,27 @@ def a_finding(row: int, **more: Any) -> dict[str, Any]:
     return {"code": "missing_parent", "severity": "error", "message": "No such parent.", "row": row, **finding, **more}
 
 
-def test_errors_as_a_table(httpserver: HTTPServer, run: Run) -> None:
+def a_group(count: int, **more: Any) -> dict[str, Any]:
+    first = [{"id": None, **a_finding(row, **more)} for row in range(1, min(count, 5) + 1)]
+    said = {name: first[0][name] for name in ("code", "severity", "column", "message", "hint")}
+    return {**said, "kind": "text", "count": count, "first": first}
+
+
+def test_errors_in_groups(httpserver: HTTPServer, run: Run) -> None:
+    groups = [a_group(1_000_000, value="XX", hint="Add it."), a_group(1, code="circular_reference", cycle=["a", "b", "a"])]
+    found = {"items": groups, "groups": 2, "total": 1_000_001}
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/errors/groups").respond_with_json(found)
+    result = run("errors", IMPORT_ID)
+    assert result.exit_code == 0
+    assert re.search(r"1000000 +1, 2, 3, 4, 5, … +missing_parent +XX +No such parent\.", result.stdout)
+    assert re.search(r"1 +1 +circular_reference .* a → b → a", result.stdout)
+    assert "missing_parent: Add it." in result.stdout
+    assert "1,000,001 findings. All of them: bulkhead errors" in result.stderr
+
+
+def test_errors_as_a_list_if_nobody_grouped_them(httpserver: HTTPServer, run: Run) -> None:
+    none = {"items": [], "groups": 0, "total": 0}
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/errors/groups").respond_with_json(none)
     items = [a_finding(row) for row in range(1, 61)]
     items[0] = a_finding(1, code="circular_reference", cycle=["a", "b", "a"])
     page = {"items": items, "next_cursor": "more", "total": 1234}
@@ -394,16 +415,19 @@ def test_report_of_an_import_that_is_not_there(httpserver: HTTPServer, run: Run)
 
 def test_report_is_downloaded(httpserver: HTTPServer, run: Run, surroundings: Path) -> None:
     base = f"/v1/imports/{IMPORT_ID}"
-    httpserver.expect_request(f"{base}/report/").respond_with_data("<html></html>", content_type="text/html")
-    for form in ("csv", "json", "parquet"):
+    httpserver.expect_request(f"{base}/report/").respond_with_data('<a href="/imports/x"></a>', content_type="text/html")
+    for form in ("csv", "json", "parquet", "xlsx"):
         httpserver.expect_request(f"{base}/errors", query_string={"format": form}).respond_with_data(form)
     result = run("report", IMPORT_ID, "-o", "kept")
     assert result.stdout == "kept/index.html\n"
+    back = httpserver.url_for("/imports/x")
+    assert (surroundings / "kept" / "index.html").read_text() == f'<a href="{back}"></a>', "its links lead to the server"
     assert {path.name for path in (surroundings / "kept").iterdir()} == {
         "index.html",
         "findings.csv",
         "findings.json",
         "findings.parquet",
+        "findings.xlsx",
     }
 
 
@@ -451,9 +475,10 @@ def printed(shown: Any) -> str:
     [
         rows_table((EVIL,), [(EVIL,)]),
         findings_view([a_finding(1, message=EVIL, value=EVIL, hint=EVIL, column=EVIL, cycle=[EVIL], code=EVIL)]),
+        groups_view([a_group(9, message=EVIL, value=EVIL, hint=EVIL, column=EVIL, code=EVIL), a_group(1, cycle=[EVIL])]),
         import_table({**an_import(), "reason": EVIL, "source": {"filename": EVIL, "size_bytes": 1}}),
     ],
-    ids=["rows", "findings", "import"],
+    ids=["rows", "findings", "groups", "import"],
 )
 def test_nothing_from_a_file_reaches_the_terminal_unescaped(table: Any) -> None:
     text = printed(table)

@@ -46,12 +46,12 @@ Check = Callable[..., Checked]
 def checked(tmp_path: Path) -> Check:
     """Read, stage and check a file's text by a dataset's rules."""
 
-    def run(text: str, dataset: Dataset, edges: Mapping[str, str | None] | None = None) -> Checked:
+    def run(text: str, dataset: Dataset, edges: Mapping[str, str | None] | None = None, run_name: str = "import-1") -> Checked:
         source, database, docs = tmp_path / "source", tmp_path / "staging.duckdb", tmp_path / "docs"
         source.write_text(text, encoding="utf-8")
         read(source, dataset, database=database)
         stage(database, dataset)
-        verdict = check(database, dataset, edges=_edges(tmp_path, edges), docs=docs, run_name="import-1")
+        verdict = check(database, dataset, edges=_edges(tmp_path, edges), docs=docs, run_name=run_name)
         with duckdb.connect(str(database)) as connection:
             cursor = connection.execute("select * from findings order by row, code")
             names = [column[0] for column in cursor.description or []]
@@ -255,10 +255,25 @@ def test_the_page_shows_values_and_runs_nothing(checked: Check) -> None:
     assert not re.search(r"<[^>]*\son\w+\s*=", got.page)
 
 
-def test_the_page_needs_nothing_from_anywhere(checked: Check) -> None:
-    page = checked("id,parentId\n1,1\n", load_dataset("records")).page
-    assert not re.search(r"(src|href)\s*=|url\(|@import|<script|<link|https?:", page)
-    assert "<style>" in page
+def test_the_page_needs_only_the_stylesheet_beside_it(checked: Check, tmp_path: Path) -> None:
+    styled = [
+        {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "name", "value_set": ["a"]}},
+        {"type": "expect_column_value_lengths_to_be_between", "kwargs": {"column": "name", "min_value": 2}},
+        {"type": "expect_column_unique_value_count_to_be_between", "kwargs": {"column": "name", "min_value": 2}},
+        {"type": "expect_table_columns_to_match_set", "kwargs": {"column_set": ["id", "x"]}},
+    ]
+    page = checked("id,parentId,name\n1,1,b\n", records_with(*styled)).page
+    assert re.findall(r"(?:src|href)\s*=\s*\S+", page) == ['href="docs.css">']
+    assert not re.search(r"url\(|@import|<script|<style|\sstyle\s*=|https?:", page)
+    sheet = (tmp_path / "docs" / "docs.css").read_text(encoding="utf-8")
+    assert "prefers-color-scheme: dark" in sheet
+    assert not re.search(r"url\(|@import|https?:", sheet)
+
+
+def test_the_page_of_an_import_leads_back_to_it(checked: Check) -> None:
+    import_id = "01990b3c-0000-7000-8000-000000000001"
+    page = checked("id,parentId\n1,1\n", load_dataset("records"), run_name=import_id).page
+    assert re.findall(r'<a href="([^"]+)"', page) == [f"/imports/{import_id}", "/datasets/records/validations"]
 
 
 def test_all_verdicts_are_on_the_one_page(checked: Check) -> None:

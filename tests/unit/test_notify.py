@@ -104,6 +104,14 @@ def test_without_a_mail_server_the_mail_lies_in_the_outbox(tmp_path: Path) -> No
     assert "3 errors" in text
 
 
+def test_the_mail_says_what_most_findings_say() -> None:
+    groups = [{"count": 1_000_000, "message": "The parent …\nis not there."}, *({"count": 1, "message": "x"} for _ in range(9))]
+    given = {"page": "http://x", "sender": "a@b.example", "to": "c@d.example", "message_id": "m"}
+    text = compose_email(SHOWN, **given, groups=groups).get_content()
+    assert "   1,000,000 × The parent … is not there." in text
+    assert text.count(" × x") == 4
+
+
 class Mailbox:
     """What arrived."""
 

@@ -1,0 +1,56 @@
+"""A staged file with findings of the test's choice, and all that the user gets to see of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipeline.datasets import load_dataset
+from pipeline.groups import write_groups
+from pipeline.report import write_findings
+from pipeline.stage import FINDINGS, connect
+from pipeline.workbook import write_workbook
+
+Reported = Callable[..., Path]
+
+
+@pytest.fixture
+def reported(tmp_path: Path) -> Reported:
+    """Writes the report on records (mappings of text) and findings (mappings); gives its folder."""
+
+    def run(
+        records: Sequence[Mapping[str, str | None]],
+        findings: Sequence[Mapping[str, Any]],
+        malformed: Sequence[tuple[int, int, str]] = (),
+    ) -> Path:
+        database, folder = tmp_path / "staging.duckdb", tmp_path / "report"
+        database.unlink(missing_ok=True)
+        left_out = {row for row, *_ in malformed}
+        numbers = [row for row in range(1, len(records) + len(left_out) + 1) if row not in left_out]
+        names = list(dict.fromkeys(["id", "parentId", *(name for record in records for name in record)]))
+        columns = {name: pa.array([record.get(name) for record in records], pa.string()) for name in names}
+        with connect(database) as connection:
+            raw = pa.table({"_row": pa.array(numbers, pa.int64()), **columns})  # noqa: F841 - DuckDB finds it by name
+            connection.execute("create table raw as from raw")
+            connection.execute("create table malformed (_row bigint, line bigint, text varchar)")
+            for one in malformed:
+                connection.execute("insert into malformed values (?, ?, ?)", list(one))
+            connection.execute(FINDINGS)
+            for finding in findings:
+                values = {"code": "wrong", "severity": "error", "message": "Wrong.", **finding}
+                fields, marks = ", ".join(f'"{name}"' for name in values), ", ".join("?" for _ in values)
+                connection.execute(f"insert into findings ({fields}) values ({marks})", list(values.values()))
+            connection.execute("create table reading as select count(*) as records from raw")
+            connection.execute("create table lines as select 1::bigint as first_row, 2::bigint as first_line")
+            connection.execute("create table cycle_rows (_row bigint)")
+        dataset = load_dataset("records")
+        counted = write_findings(database, dataset, folder)
+        write_groups(database, folder)
+        write_workbook(database, dataset, folder, counted)
+        return folder
+
+    return run
