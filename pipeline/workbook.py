@@ -19,7 +19,7 @@ from xlsxwriter.worksheet import Worksheet
 
 from pipeline.datasets import Dataset
 from pipeline.report import TABLE_FIELDS, Counted
-from pipeline.stage import connect
+from pipeline.stage import connect, original_names
 
 FILE = "findings.xlsx"
 
@@ -127,13 +127,14 @@ def _fit(text: str) -> str:
 
 def _fill_records(connection: duckdb.DuckDBPyConnection, page: _Page, counted: Counted) -> bool:
     """The rows of the file, their bad cells marked; True if they are all of the file's."""
-    names = [str(row[0]) for row in connection.execute("describe raw").fetchall() if row[0] != "_row"]
+    originals = original_names(connection)
+    names = list(originals)
     most = min(ROWS_MAX, CELLS_MAX // (len(names) + 1))
     is_whole = bool(counted.by_code) and counted.records <= most and _characters(connection, names) <= CHARACTERS_MAX
     page.sheet.set_column(0, 0, _WIDTHS["row"])
     page.sheet.set_column(1, max(len(names), 1), 18, page.text)
     of_columns = connection.execute(f'select {_MARK} from listed where row is null and "column" is not null').fetchall()
-    page.head(["row", *names], [mark for (mark,) in of_columns])
+    page.head(["row", *originals.values()], [mark | {"column": originals.get(mark["column"])} for (mark,) in of_columns])
     connection.execute(_SHOWN.format(all="select _row as row from raw union" if is_whole else "", more=most + 1))
     for row, text, marks, *values in _records(connection, names):
         page.is_full = page.rows == most or page.characters > CHARACTERS_MAX

@@ -44,7 +44,10 @@ def reported(tmp_path: Path) -> Reported:
                 values = {"code": "wrong", "severity": "error", "message": "Wrong.", **finding}
                 fields, marks = ", ".join(f'"{name}"' for name in values), ", ".join("?" for _ in values)
                 connection.execute(f"insert into findings ({fields}) values ({marks})", list(values.values()))
-            connection.execute("create table reading as select count(*) as records from raw")
+            connection.execute(
+                "create table reading as select count(*) as records, $names as columns, $names as original_columns from raw",
+                {"names": names},
+            )
             connection.execute("create table lines as select 1::bigint as first_row, 2::bigint as first_line")
             connection.execute("create table cycle_rows (_row bigint)")
         dataset = load_dataset("records")

@@ -166,7 +166,7 @@ def test_the_delimiter_goes_along(run: Run, file: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("pipeline.sandbox.run", stop)
     assert run("validate", str(file), "--delimiter", named).exit_code == 1
-    assert Options(delimiter=meant) in given
+    assert Options(dry_run=True, delimiter=meant) in given
 
 
 def test_time_is_over(httpserver: HTTPServer, run: Run) -> None:
