@@ -63,6 +63,7 @@ from pipeline.contracts import (
 from pipeline.datasets import Dataset, blank_dataset, load_dataset
 from pipeline.errors import (
     BulkheadError,
+    Crashed,
     FileIsWrong,
     FileReplaced,
     NotUsable,
@@ -79,6 +80,8 @@ log = structlog.get_logger()
 BEAT_SECONDS = 2.0
 UNEXPECTED_ATTEMPTS = 5
 """A mistake of ours may be a passing one (a full disk, say); after this many attempts it is taken for lasting."""
+READING_ATTEMPTS = 3
+"""A child may die of the machine's troubles rather than the file's; a file of which so many died is refused."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -209,7 +212,10 @@ class Activities:
         """Download, read strictly, check everything against file and warehouse; store the findings and their pages."""
         self._ledger.move(ref.import_id, State.VALIDATING)
         folder = self._fresh_folder(ref)
-        judgement = self._judge(ref, folder)
+        try:
+            judgement = self._judge(ref, folder)
+        except Crashed as error:
+            judgement = self._given_up(ref, folder, error)
         self._store_folder(folder / "report", report_prefix(ref.import_id))
         if ref.promoted:
             self._store.delete_prefix(results_prefix(ref.import_id))  # those of the dry run
@@ -265,6 +271,16 @@ class Activities:
             answer=functools.partial(self._edges, dataset),
         )
         return replace(judgement, reading={**judgement.reading, "rules": dataset.version})
+
+    def _given_up(self, ref: ImportRef, folder: Path, crash: Crashed) -> report.Counted:
+        """The report on a file that ends every child that reads it. Raises ``crash`` while another attempt may end better."""
+        if activity.info().attempt < READING_ATTEMPTS:
+            raise crash
+        log.warning("file given up", import_id=ref.import_id, why=str(crash))
+        hint = "Export it again, in another format perhaps, or upload it in several files."
+        refusal = FileIsWrong(f"The file could not be read: {crash}", hint=hint)
+        dataset = self._dataset(ref)
+        return sandbox.run(validation.refuse, folder, dataset, refusal, ref.import_id, **self._limits(), heartbeat=_beat)
 
     @activity.defn(name=PREPARE.name, no_thread_cancel_exception=True)
     @_told_apart

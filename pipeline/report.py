@@ -54,10 +54,11 @@ def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with connect(database) as connection:
-        key = _name(dataset.key)
-        connection.execute(_ORDERED.format(key=key))
+        several = _has_members(connection)
+        connection.execute(_ORDERED.format(key=_name(dataset.key), **(_OF_MEMBERS if several else _OF_ONE)))
         connection.execute(f"copy ordered to '{folder / 'findings.parquet'}' (format parquet, row_group_size 10000)")
-        shown = f"select {', '.join(map(_name, FIELDS))}, id from ordered order by number"
+        fields = [*FIELDS, "id", *(["file"] if several else [])]
+        shown = f"select {', '.join(map(_name, fields))} from ordered order by number"
         connection.execute(f"copy ({shown}) to '{folder / 'findings.json'}' (format json, array true)")
         connection.execute(f"copy ({_table(connection, dataset)}) to '{folder / 'findings.csv'}' (format csv, header true)")
         return _count(connection)
@@ -68,12 +69,20 @@ create or replace temp table ordered as
 select row_number() over (order by f.row nulls first, f.code, f."column") as number, raw.{key} as id,
     f.code, f.severity, f.message, f.row,
     coalesce(f.line, lines.first_line + f.row - lines.first_row) as line,
-    f."column", f.value, f.hint, f.related, f.cycle
+    f."column", f.value, f.hint, f.related, f.cycle{file}
 from findings f
 left join raw on f.row = raw._row
 asof left join lines on f.row >= lines.first_row
+{members}
 order by number
 """
+_OF_ONE = {"file": "", "members": ""}
+_OF_MEMBERS = {"file": ", members.name as file", "members": "asof left join members on f.row >= members.first_row"}
+
+
+def _has_members(connection: duckdb.DuckDBPyConnection) -> bool:
+    """The findings are of several files, which lay in one archive: then each says of which."""
+    return bool(connection.execute("from duckdb_tables() where table_name = 'members'").fetchall())
 
 
 def _table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> str:
@@ -81,7 +90,9 @@ def _table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> str:
     texts = {name: f"f.{_name(name)}" for name in ("id", "column", "value", "message", "hint")}
     texts["related"] = "array_to_string(f.related, ' ')"
     texts["cycle"] = "array_to_string(f.cycle, ' → ')"
-    known = ", ".join(_safe(texts[name], name) if name in texts else f"f.{_name(name)}" for name in TABLE_FIELDS)
+    fields = (*TABLE_FIELDS, "file") if _has_members(connection) else TABLE_FIELDS
+    texts["file"] = "f.file"
+    known = ", ".join(_safe(texts[name], name) if name in texts else f"f.{_name(name)}" for name in fields)
     names = original_names(connection)
     original = [_safe(f"raw.{_name(name)}", called) for name, called in names.items() if name != dataset.key]
     return f"select {', '.join([known, *original])} from ordered f left join raw on f.row = raw._row order by f.number"

@@ -7,6 +7,7 @@ ten seconds, forking takes none). A child that crashes, runs over its limits or 
 from __future__ import annotations
 
 import ctypes
+import errno
 import multiprocessing
 import os
 import resource
@@ -32,6 +33,10 @@ BEAT_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 _RESULT, _ERROR, _QUESTION = "result", "error", "question"
+FILE_BYTES = 400 << 30
+"""How long a file may be that a child writes, if nobody says otherwise: four times the longest text that is read (100 GiB),
+since the staging database may spill each record as text, as typed columns, and once more while it sorts them."""
+
 _CPUS = 2  # seconds are of the clock, the kernel counts those of the processors
 
 P = ParamSpec("P")
@@ -54,6 +59,7 @@ def run(
     heartbeat: Callable[[], None] | None = None,
     beat_seconds: float = BEAT_SECONDS,
     answer: Callable[[Any], Any] | None = None,
+    file_bytes: int = FILE_BYTES,
 ) -> R:
     """Call ``function(*args)`` in a child and return what it returns; all of it must be picklable.
 
@@ -61,11 +67,12 @@ def run(
     one argument; an error in ``answer`` ends the child. The time that an answer takes is not the child's.
     ``heartbeat`` is called every ``beat_seconds``; if it raises, the child is killed and the error goes on. Our own errors
     (errors.py) come back as themselves. Raises Crashed if the child dies, needs more than ``memory_bytes`` on top of what it
-    starts with, or more than ``seconds``; RuntimeError with the child's traceback for any other exception.
+    starts with, more than ``seconds``, or a file of more than ``file_bytes``; RuntimeError with the child's
+    traceback for any other exception.
     """
     ours, theirs = _context.Pipe()
     call = (function, args, answer is not None)
-    process = _context.Process(target=_work, args=(theirs, call, memory_bytes, seconds), daemon=True)
+    process = _context.Process(target=_work, args=(theirs, call, _Limits(memory_bytes, seconds, file_bytes)), daemon=True)
     _start(process)
     theirs.close()
     try:
@@ -107,6 +114,14 @@ def _nameless_main() -> Iterator[None]:
         yield
     finally:
         main.__dict__.update(hidden)
+
+
+class _Limits(NamedTuple):
+    """What a child may need."""
+
+    memory_bytes: int
+    seconds: float
+    file_bytes: int
 
 
 class _Beats(NamedTuple):
@@ -157,10 +172,8 @@ def _died(process: ForkServerProcess) -> Crashed:
 # --- In the child ---
 
 
-def _work(
-    theirs: Connection, call: tuple[Callable[..., Any], tuple[object, ...], bool], memory_bytes: int, seconds: float
-) -> None:
-    _shut_in(memory_bytes, seconds)
+def _work(theirs: Connection, call: tuple[Callable[..., Any], tuple[object, ...], bool], limits: _Limits) -> None:
+    _shut_in(limits)
     function, args, may_ask = call
 
     def ask(question: Any) -> Any:
@@ -172,9 +185,11 @@ def _work(
     except BulkheadError as error:
         theirs.send((_ERROR, error))
     except MemoryError:
-        theirs.send((_ERROR, Crashed(f"The file needs more than {memory_bytes:,} bytes of memory.")))
+        theirs.send((_ERROR, Crashed(f"The file needs more than {limits.memory_bytes:,} bytes of memory.")))
     except Exception as error:
-        if type(error).__name__ == "OutOfMemoryException":  # DuckDB's; it means memory or room to spill
+        if _is_too_large(error):
+            theirs.send((_ERROR, Crashed(f"The file needs a file of more than {limits.file_bytes:,} bytes to be worked on.")))
+        elif type(error).__name__ == "OutOfMemoryException":  # DuckDB's; it means memory or room to spill
             theirs.send((_ERROR, Crashed(f"The file needs more memory or disk than there is: {error}")))
         else:
             theirs.send((_ERROR, traceback.format_exc()))
@@ -182,14 +197,21 @@ def _work(
         theirs.close()
 
 
-def _shut_in(memory_bytes: int, seconds: float) -> None:
+def _is_too_large(error: Exception) -> bool:
+    """A write went beyond the longest file. DuckDB says so in words only."""
+    return getattr(error, "errno", None) == errno.EFBIG or os.strerror(errno.EFBIG) in str(error)
+
+
+def _shut_in(limits: _Limits) -> None:
     """Limits, a session of its own, and nothing printed: what libraries say is not for our log."""
     with suppress(OSError):
         os.setsid()
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody would wait for the result
     mapped = int(_first_number("/proc/self/statm")) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes, mapped + memory_bytes))
-    cpu_seconds = int(seconds * _CPUS) + 1
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + limits.memory_bytes, mapped + limits.memory_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an error where it is written says more than a signal
+    cpu_seconds = int(limits.seconds * _CPUS) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     silence = os.open(os.devnull, os.O_WRONLY)

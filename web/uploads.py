@@ -47,7 +47,11 @@ _SUFFIX_OF_TYPE = {
     "application/json": ".json",
     "application/x-ndjson": ".ndjson",
     "application/jsonl": ".ndjson",
+    "application/vnd.apache.parquet": ".parquet",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
     "application/gzip": ".gz",
+    "application/zstd": ".zst",
+    "application/zip": ".zip",
 }
 
 

@@ -1,8 +1,9 @@
 """A file of any format -> the strict staging table ``raw``, or a clear refusal.
 
-What the file is, its content says (unpack.py); then one function a format reads it (delimited.py, jsons.py), under the names
-that the dataset knows (columns.py) and in whichever way the hierarchy is written (trees.py, paths.py). Faults of single rows
-become findings and the reading goes on; a fault that leaves no table to speak of raises Unreadable.
+What the file is, its content says (unpack.py); then one function a format reads it (delimited.py, jsons.py, parquet.py,
+excel.py), under the names that the dataset knows (columns.py) and in whichever way the hierarchy is written (trees.py,
+paths.py). An archive of several files is read as one table (members.py). Faults of single rows become findings and the reading
+goes on; a fault that leaves no table to speak of raises Unreadable.
 """
 
 from __future__ import annotations
@@ -18,19 +19,23 @@ from pipeline.contracts import DELIMITERS
 from pipeline.datasets import Dataset
 from pipeline.errors import NotUsable, Unreadable
 from pipeline.read import columns, paths, values
+from pipeline.read.archive import within
 from pipeline.read.delimited import read_delimited
+from pipeline.read.excel import read_excel
 from pipeline.read.jsons import read_array, read_lines
 from pipeline.read.limits import Limits
+from pipeline.read.members import Gathering
+from pipeline.read.parquet import read_parquet
 from pipeline.read.staging import Staging
 from pipeline.read.table import Table
-from pipeline.read.unpack import unpack
+from pipeline.read.unpack import PARQUET, Content, Upload, Whole, unpack
 
 __all__ = ["FORMATS", "Limits", "Reading", "Staging", "read"]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read, and as what. ``delimiter`` is empty where the format has none.
+    """What was read, and as what. ``encoding``, ``delimiter`` and ``sheet`` are empty where the format has none.
 
     ``columns`` are the names in ``raw``, ``original_columns`` the file's own, one for one; by which mapping, the version of the
     dataset's rules says.
@@ -44,16 +49,25 @@ class Reading:
     columns: tuple[str, ...]
     original_columns: tuple[str, ...]
     rules_version: str
+    sheet: str
+    members: int  # files in the archive that were read as one; 1 without an archive
 
 
-Reader = Callable[[Iterator[bytes], Staging], Table]
+TextReader = Callable[[Iterator[bytes], Staging], Table]
+FileReader = Callable[[Path, Staging], Table]
 
-FORMATS: dict[str, tuple[bytes, Reader]] = {
+FILES: dict[str, tuple[bytes, FileReader]] = {
+    "parquet": (PARQUET, read_parquet),
+    "xlsx": (b"PK", read_excel),
+}
+TEXTS: dict[str, tuple[bytes, TextReader]] = {
     "json": (b"[", read_array),
     "ndjson": (b"{", read_lines),
     "csv": (b"", read_delimited),
 }
-"""Each format with the character its text begins with, and its reader. The first that fits is taken."""
+FORMATS = (*FILES, *TEXTS)
+"""Each format with how it begins and its reader: files that are read here and there, and texts, of which the first that fits
+is taken."""
 
 
 def read(
@@ -73,34 +87,64 @@ def read(
     limits = limits or Limits()
     if delimiter is not None and delimiter not in tuple(DELIMITERS):
         raise NotUsable(f"{delimiter!r} cannot be the delimiter: it is one of {', '.join(map(repr, DELIMITERS))}.")
-    text = unpack(source, limits)
-    chunks, form = _recognise(text.chunks)
-    with Staging(database, dataset, limits, folder=source.parent) as staging:
+    with unpack(source, limits) as upload, Staging(database, dataset, limits, folder=source.parent) as staging:
         staging.delimiter = delimiter
-        if text.compression == "none" and text.encoding == "utf-8":
-            staging.text_file = source
-        table = FORMATS[form][1](chunks, staging)
-        if not table.records:
-            what = filename or "The file"
-            raise Unreadable(f"{what} holds no records.", code="empty_file", hint="Add at least one record.")
-        originals = table.originals or table.columns
-        refusal = columns.missing(table.columns, dataset, originals)
-        if refusal:
-            raise refusal
-        paths.check_paths(staging)
-        values.check_values(staging, table)
-        reading = Reading(
-            table.records,
-            form,
-            text.compression,
-            text.encoding,
-            table.delimiter,
-            table.columns,
-            originals,
-            dataset.version,
-        )
+        staging.text_file = source if upload.compression == "none" else None
+        form, encoding, table = _read_all(upload, staging)
+        reading = _checked(form, encoding, table, upload, filename, staging)
         staging.record(pa.Table.from_pylist([asdict(reading)]))
     return reading
+
+
+def _read_all(upload: Upload, staging: Staging) -> tuple[str, str, Table]:
+    """(format, encoding, table) of all that the upload holds, which lies in ``raw`` then."""
+    several = Gathering(staging) if len(upload.names) > 1 else None
+    form, encodings, table = "", dict[str, None](), None
+    for content in upload.contents:
+        encodings["" if isinstance(content, Whole) else content.encoding] = None
+        with within(content.name):
+            form, table = _read_one(content, staging)
+        if several:
+            several.take(content.name, form, table)
+    if several:
+        table = several.finish()
+    assert table is not None
+    return form, ", ".join(encodings), table
+
+
+def _read_one(content: Content, staging: Staging) -> tuple[str, Table]:
+    if isinstance(content, Whole):
+        return content.format, FILES[content.format][1](content.path, staging)
+    if content.encoding != "utf-8":
+        staging.text_file = None
+    chunks, form = _recognise(content.chunks)
+    return form, TEXTS[form][1](chunks, staging)
+
+
+def _checked(form: str, encoding: str, table: Table, upload: Upload, filename: str, staging: Staging) -> Reading:
+    """What was read, once all that can be wrong with it as a whole was looked at."""
+    dataset = staging.dataset
+    if not table.records:
+        what = filename or "The file"
+        raise Unreadable(f"{what} holds no records.", code="empty_file", hint="Add at least one record.")
+    originals = table.originals or table.columns
+    refusal = columns.missing(table.columns, dataset, originals)
+    if refusal:
+        raise refusal
+    paths.check_paths(staging)
+    values.check_values(staging, table)
+    return Reading(
+        table.records,
+        form,
+        upload.compression,
+        encoding,
+        table.delimiter,
+        table.columns,
+        originals,
+        dataset.version,
+        table.sheet,
+        len(upload.names),
+    )
 
 
 def _recognise(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], str]:
@@ -110,6 +154,6 @@ def _recognise(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], str]:
         seen.append(chunk)
         opening = chunk.lstrip()
         if opening:
-            form = next(name for name, (mark, _) in FORMATS.items() if opening.startswith(mark))
+            form = next(name for name, (mark, _) in TEXTS.items() if opening.startswith(mark))
             return chain(seen, chunks), form
     raise Unreadable("The file holds nothing but white space.", code="empty_file", hint="Upload it again.")

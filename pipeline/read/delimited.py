@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import TextIO
 
 import duckdb
-import pyarrow as pa
 
 from pipeline.errors import Unreadable
+from pipeline.read.arrived import Arrived
 from pipeline.read.header import Header, delimiter_of, read_header, spare_of
 from pipeline.read.limits import Limits
 from pipeline.read.scan import Scan
-from pipeline.read.staging import Staging, quoted
+from pipeline.read.staging import Staging
 from pipeline.read.table import Table
-
-_BATCH_ROWS = 20_000
 
 
 def read_delimited(chunks: Iterator[bytes], staging: Staging) -> Table:
@@ -137,7 +135,7 @@ def _read_slowly(file: Path, header: Header, delimiter: str, staging: Staging) -
     Empty fields beyond the header's, where the header or the first record has them too, hold nothing and are let go.
     """
     width, spare, row, widths = len(header.names), header.spare, 0, set[int]()
-    arrived = _Arrived(header.names, staging)
+    arrived = Arrived(header.names, staging)
     with _open(file) as text:
         lines = Lines(text, staging.limits)
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -270,40 +268,6 @@ def _all_ragged(found: int, header: Header, delimiter: str) -> Unreadable:
         hint=f"Name every column in the header, or see whether {delimiter!r} is what stands between the values.",
         line=header.lines + 1,
     )
-
-
-class _Arrived:
-    """Rows on their way into ``raw``, a batch at a time, with the lines they came from."""
-
-    def __init__(self, names: tuple[str, ...], staging: Staging) -> None:
-        self._staging = staging
-        kinds = ", ".join(f"{quoted(name)} varchar" for name in names)
-        staging.connection.execute("drop view if exists raw")
-        staging.connection.execute("drop table if exists text_rows")
-        staging.connection.execute(f"create table raw (_row bigint, {kinds})")
-        self._schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in names)])
-        self.rows = 0
-        self._rows: list[tuple[object, ...]] = []
-        self._anchors: list[tuple[int, int]] = []
-        self._distance: int | None = None
-
-    def add(self, row: int, line: int, record: list[str]) -> None:
-        if line - row != self._distance:
-            self._distance = line - row
-            self._anchors.append((row, line))
-        self.rows += 1
-        self._rows.append((row, *(value or None for value in record)))
-        if len(self._rows) >= _BATCH_ROWS:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._rows:
-            fields = zip(*self._rows, strict=True)
-            arrays = [pa.array(values, field.type) for values, field in zip(fields, self._schema, strict=True)]
-            self._staging.insert("raw", pa.Table.from_arrays(arrays, schema=self._schema))
-            self._rows.clear()
-        self._staging.add_lines(self._anchors)
-        self._anchors.clear()
 
 
 def _literal(text: str) -> str:

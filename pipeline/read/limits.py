@@ -14,6 +14,11 @@ class Limits:
     file_bytes: int = 100 * GIB  # of the text, after decompression
     ratio: int = 200  # text bytes to compressed bytes, once the text is longer than ratio_free_bytes
     ratio_free_bytes: int = 16 * MIB
+    members: int = 1000  # files in an archive
+    rows: int = 1_000_000_000  # that a Parquet file may announce
+    row_groups: int = 100_000
+    footer_bytes: int = 64 * MIB  # of a Parquet file
+    cells: int = 20_000_000  # of a sheet, from its first cell to its last; Excel's reader holds them all in memory
     columns: int = 1000
     header_bytes: int = 1 * MIB
     record_bytes: int = 4 * MIB

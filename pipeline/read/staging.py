@@ -86,10 +86,11 @@ class Staging:
         column: str | None = None,
         value: str | None = None,
         hint: str = "",
+        severity: str = "error",
     ) -> None:
-        """Add one finding that is an error. All are kept: they go to the database as they come."""
+        """Add one finding, an "error" or a "warning". All are kept: they go to the database as they come."""
         shown = None if value is None else show(value)
-        self._findings.append((code, "error", message, row, line, column, shown, hint or None))
+        self._findings.append((code, severity, message, row, line, column, shown, hint or None))
         if len(self._findings) >= _FLUSH_ROWS:
             self.flush()
 

@@ -19,3 +19,4 @@ class Table:
     delimiter: str = ""
     originals: tuple[str, ...] = ()
     is_plain: bool = False  # every character is printable ASCII, so none of those that ids may not have can be there
+    sheet: str = ""  # of a workbook

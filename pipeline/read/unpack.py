@@ -1,34 +1,41 @@
-"""Any bytes -> the chunks of one strict UTF-8 text, or a refusal that names what the bytes are.
+"""Any bytes -> what they hold: the chunks of strict UTF-8 texts, files to be read here and there, or a refusal by name.
 
-What a file is, its content says, never its name. gzip is undone here and not by DuckDB, which does not look at the
-checksums; zlib does, for every member.
+What a file is, its content says, never its name. Containers are opened on the way (compressed.py, archive.py), one layer of
+them; nothing is unpacked before somebody asks for it.
 """
 
 from __future__ import annotations
 
 import codecs
-import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZipFile
 
 import numpy as np
 
 from pipeline.errors import Unreadable
+from pipeline.read import archive
+from pipeline.read.archive import ZIP
+from pipeline.read.compressed import GZIP, ZSTD, gunzip, unzstd
 from pipeline.read.limits import MIB, Limits
 
-TAKEN = "CSV, a JSON array, or JSON lines (NDJSON), each also compressed with gzip, in UTF-8"
+TAKEN = (
+    "CSV (with commas, semicolons, tabs or bars), a JSON array or JSON lines (NDJSON), in UTF-8, as Parquet or as an Excel"
+    " workbook (xlsx), each also compressed with gzip, Zstandard or ZIP"
+)
 """What we take, for the end of every refusal."""
 
-GZIP = b"\x1f\x8b"
+PARQUET = b"PAR1"
 HEAD_BYTES = 4096
 
 _STRANGERS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF document"),
-    (b"PAR1", "a Parquet file"),
     (b"PARE", "an encrypted Parquet file"),
-    (b"\x28\xb5\x2f\xfd", "compressed with Zstandard"),
     (b"BZh", "compressed with bzip2"),
     (b"\xfd7zXZ\x00", "compressed with xz"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
@@ -54,39 +61,119 @@ _TEXT_CONTROLS = b"\t\n\r\f\x1b\x1a"
 
 @dataclass(frozen=True)
 class Text:
-    """A file as text: UTF-8 without a byte order mark, in chunks of bounded size, none of them empty."""
+    """A text: UTF-8 without a byte order mark, in chunks of bounded size, none of them empty."""
 
-    compression: str  # "none" or "gzip"
+    name: str  # in its archive, if it is one of several there
     encoding: str  # as it was in the file
     chunks: Iterator[bytes]
 
 
-def unpack(source: Path, limits: Limits) -> Text:
-    """Recognise what ``source`` holds and open it as text.
+@dataclass(frozen=True)
+class Whole:
+    """A file of a format that is read here and there, so it has to lie on disk."""
 
-    Raises Unreadable at once for what is no text, and later, from the chunks, for a broken stream or a wrong byte.
+    name: str  # as above
+    format: str  # "parquet" or "xlsx"
+    path: Path
+
+
+Content = Text | Whole
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What an upload holds. Each of ``contents`` is good until the next one is asked for."""
+
+    compression: str  # "none", "gzip", "zstd" or "zip"
+    names: tuple[str, ...]
+    contents: Iterator[Content]
+
+
+@contextmanager
+def unpack(source: Path, limits: Limits) -> Iterator[Upload]:
+    """Recognise what ``source`` holds. What has to be unpacked to a file lies beside it meanwhile.
+
+    Raises Unreadable at once for a broken container, from ``contents`` for what is not taken, and from a text's chunks for a
+    broken stream or a wrong byte.
     """
-    chunks = _blocks(source)
-    first = next(chunks, b"")
-    if not first:
-        raise Unreadable("The file is empty: it has no bytes.", code="empty_file", hint="Upload it again.")
-    compression = "none"
-    if first.startswith(GZIP):
-        compression = "gzip"
-        chunks = _gunzip(chain([first], chunks), limits)
-        first = next(chunks, b"")
-        if not first:
-            raise Unreadable("The gzip file holds nothing.", code="empty_file", hint="Compress the file again.")
-    _refuse_strangers(first[:HEAD_BYTES], inside=compression)
-    encoding, mark = _encoding(first[:HEAD_BYTES])
-    plain = _bounded(chain([first[len(mark) :]], chunks), limits)
-    return Text(compression, encoding, _utf8(plain, encoding))
+    with source.open("rb") as file, TemporaryDirectory(prefix="unpacked-", dir=source.parent) as scratch:
+        blocks = iter(partial(file.read, 4 * MIB), b"")
+        head = _opening(blocks)
+        if not head:
+            raise Unreadable("The file is empty: it has no bytes.", code="empty_file", hint="Upload it again.")
+        if head.startswith(ZIP) and _kind(source) == "zip":
+            with archive.opened(source) as members:
+                yield _unzip(members, limits, Path(scratch))
+            return
+        compression, undo = next(
+            ((name, undo) for name, marks, undo in _COMPRESSIONS if head.startswith(marks)), ("none", None)
+        )
+        blocks = chain([head], blocks)
+        plain = undo(blocks, limits) if undo else blocks
+        path = None if undo else source
+        yield Upload(compression, ("",), _contents("", plain, compression, limits, Path(scratch), path))
 
 
-def _blocks(source: Path) -> Iterator[bytes]:
-    with source.open("rb") as file:
-        while block := file.read(4 * MIB):
-            yield block
+_COMPRESSIONS = (("gzip", GZIP, gunzip), ("zstd", ZSTD, unzstd))
+
+
+def _unzip(members: ZipFile, limits: Limits, scratch: Path) -> Upload:
+    entries = archive.files_in(members, limits)
+    if not entries:
+        raise Unreadable("The ZIP archive holds no files.", code="empty_file", hint="Pack the files again.")
+    names = tuple(entry.filename if len(entries) > 1 else "" for entry in entries)
+
+    def contents() -> Iterator[Content]:
+        for name, entry in zip(names, entries, strict=True):
+            with archive.within(name):
+                yield from _contents(name, archive.bytes_of(members, entry, limits), "zip", limits, scratch)
+
+    return Upload("zip", names, contents())
+
+
+def _contents(
+    name: str, blocks: Iterator[bytes], compression: str, limits: Limits, scratch: Path, path: Path | None = None
+) -> Iterator[Content]:
+    """The one content of a stream of bytes, which also lies at ``path`` if that is given."""
+    head = _opening(blocks)
+    if not head:
+        raise Unreadable(f"The {_SPOKEN[compression]} holds nothing.", code="empty_file", hint="Compress the file again.")
+    if head.startswith((PARQUET, *ZIP)):
+        path = path or _spooled(chain([head], blocks), scratch / "unpacked", limits)
+        form = "parquet" if head.startswith(PARQUET) else _kind(path)
+        if form not in ("parquet", "xlsx"):
+            raise _stranger_refused("a ZIP archive" if form == "zip" else form, compression)
+        yield Whole(name, form, path)
+        return
+    stranger = _stranger(head[:HEAD_BYTES])
+    if stranger:
+        raise _stranger_refused(stranger, compression)
+    encoding, mark = _encoding(head[:HEAD_BYTES])
+    plain = _bounded(chain([head[len(mark) :]], blocks), limits)
+    yield Text(name, encoding, _utf8(plain, encoding))
+
+
+_SPOKEN = {"none": "file", "gzip": "gzip file", "zstd": "Zstandard file", "zip": "file in the ZIP archive"}
+
+
+def _opening(blocks: Iterator[bytes]) -> bytes:
+    """The first bytes, enough of them to see what they are."""
+    opening = b""
+    while len(opening) < HEAD_BYTES and (block := next(blocks, b"")):
+        opening += block
+    return opening
+
+
+def _kind(path: Path) -> str:
+    with archive.opened(path) as looked_at:
+        return archive.kind_of(looked_at)
+
+
+def _spooled(blocks: Iterator[bytes], path: Path, limits: Limits) -> Path:
+    with path.open("wb") as file:
+        for block in _bounded(blocks, limits):
+            file.write(block)
+    return path
 
 
 def _bounded(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
@@ -98,52 +185,13 @@ def _bounded(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
         yield chunk
 
 
-# --- gzip ---------------------------------------------------------------------------------------------------------------
-
-
-def _gunzip(blocks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
-    """The bytes of all members, in pieces of at most ``chunk_bytes``; checksums and lengths are checked by zlib."""
-    member = zlib.decompressobj(wbits=31)
-    taken = given = 0
-    for block in blocks:
-        taken += len(block)
-        while block:
-            if member.eof:
-                block = block.lstrip(b"\0")  # some tapes and tools pad the end with zeros
-                if not block:
-                    break
-                member = zlib.decompressobj(wbits=31)
-            try:
-                piece = member.decompress(block, limits.chunk_bytes)
-            except zlib.error as error:
-                raise Unreadable(
-                    f"The gzip file is damaged after {given:,} bytes of text: {error}.",
-                    hint="Compress the file again, or upload it again: a byte changed on its way.",
-                ) from error
-            given += len(piece)
-            if given > limits.ratio_free_bytes and given > taken * limits.ratio:
-                raise Unreadable(
-                    f"The gzip file unpacks to more than {limits.ratio} times its size, which no table does.",
-                    hint="Upload the file uncompressed.",
-                )
-            if piece:
-                yield piece
-            block = member.unused_data if member.eof else member.unconsumed_tail
-    if not member.eof:
-        raise Unreadable(
-            f"The gzip file ends in the middle, after {given:,} bytes of text.",
-            hint="Upload it again: it was cut on its way.",
-        )
-
-
 # --- What the bytes are -------------------------------------------------------------------------------------------------
 
 
-def _refuse_strangers(head: bytes, *, inside: str) -> None:
-    stranger = _stranger(head)
-    if stranger:
-        wrapped = "Inside the gzip file, the content" if inside == "gzip" else "The file"
-        raise Unreadable(f"{wrapped} is {stranger}.", hint=f"Export the table as {TAKEN}.")
+def _stranger_refused(stranger: str, compression: str) -> Unreadable:
+    wrapped = {"none": "The file", "zip": "The file in the ZIP archive"}.get(compression)
+    wrapped = wrapped or f"Inside the {_SPOKEN[compression]}, the content"
+    return Unreadable(f"{wrapped} is {stranger}.", hint=f"Export the table as {TAKEN}.")
 
 
 def _stranger(head: bytes) -> str:
@@ -151,10 +199,9 @@ def _stranger(head: bytes) -> str:
     for magic, name in _STRANGERS:
         if head.startswith(magic):
             return name
-    if head.startswith(GZIP):
-        return "compressed with gzip once more"
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return "an Excel workbook (xlsx)" if b"xl/" in head or b"[Content_Types].xml" in head else "a ZIP archive"
+    for magics, name in ((GZIP, "gzip"), (ZSTD, "Zstandard")):
+        if head.startswith(magics):
+            return f"compressed with {name} once more"
     if head.startswith(b"MZ") and b"\0" in head:
         return "a program"
     if head[257:262] == b"ustar":

@@ -6,6 +6,8 @@ import asyncio
 import csv
 import io
 import json
+import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -230,6 +232,19 @@ def test_a_file_that_cannot_be_read_is_a_finding_and_not_a_crash(bulkhead: Bulkh
     (finding,) = bulkhead.findings(one)
     assert finding["code"] == code
     assert finding["hint"]
+
+
+def crash(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def test_a_file_that_ends_its_reader_every_time_is_refused(bulkhead: Bulkhead, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.validation.validate", crash)
+    one = bulkhead.ingest(HEADER + "1,,a\n")
+    assert one.state is State.REJECTED
+    (finding,) = bulkhead.findings(one)
+    assert (finding["code"], "could not be read" in finding["message"]) == ("unreadable_file", True)
+    assert "SIGSEGV" in finding["message"]
 
 
 def test_a_file_dropped_under_a_dataset_that_is_none_is_told_so(bulkhead: Bulkhead) -> None:

@@ -36,7 +36,6 @@ CHECKS = [read_check(path) for path in RECORDS.check_files]
 SMALL = Limits(value_bytes=20_000, record_bytes=60_000, columns=1000, header_bytes=20_000, ratio_free_bytes=1 << 16)
 H = b"id,parentId,name\n"
 CONTAINERS = "tests/unit/test_read_containers.py"
-CONTAINERS_MAY_BE_MISSING = True  # until that file is there
 
 Row = tuple[str | None, str | None, str | None]
 Found = tuple[str, int | None, int | None]
@@ -355,8 +354,7 @@ def test_corpus(case: Case, tmp_path: Path) -> None:
         case Elsewhere(file, test):
             assert test in names_in(file)
         case InContainers(name):
-            if not (CONTAINERS_MAY_BE_MISSING and not (ROOT / CONTAINERS).exists()):
-                assert name in names_in(CONTAINERS)
+            assert name in names_in(CONTAINERS)
         case Refused(content, code, said, line):
             with pytest.raises(Unreadable) as caught:
                 judged(content, tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import duckdb
 import pytest
 
 from pipeline.datasets import load_dataset
+from pipeline.read import read
 from pipeline.report import FIELDS, Counted, as_json, safe_cell, write_failures, write_findings
 from pipeline.stage import FINDINGS
 
@@ -194,3 +196,18 @@ def test_no_failures_are_an_empty_array_and_a_header(tmp_path: Path) -> None:
 
 def test_a_document_is_for_people_too() -> None:
     assert as_json({"a": Path("x")}) == b'{\n  "a": "x"\n}'
+
+
+def test_findings_of_an_archive_say_in_which_file_their_row_lies(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "source", "w") as archive:
+        archive.writestr("a.csv", "id,parentId,name\n1,,a\n")
+        archive.writestr("b.csv", "id,parentId,name\n 2,,b\n1,2,c\n")
+    dataset, database = load_dataset("records"), tmp_path / "d.duckdb"
+    read(tmp_path / "source", dataset, database=database)
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("create table cycle_rows (_row bigint)")
+    write_findings(database, dataset, tmp_path)
+    (found,) = json.loads((tmp_path / "findings.json").read_text())
+    assert (found["file"], found["row"], found["line"]) == ("b.csv", 2, 2)
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "findings.csv").read_text()))
+    assert row["file"] == "b.csv"

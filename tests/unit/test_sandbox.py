@@ -8,7 +8,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import duckdb
 import psutil
 import pytest
 
@@ -45,6 +47,15 @@ def die() -> None:
 
 def leave() -> None:
     os._exit(3)
+
+
+def fill(path: str) -> None:
+    Path(path).write_bytes(bytes(MIB))
+
+
+def spill(path: str) -> None:
+    with duckdb.connect(path) as connection:
+        connection.execute("create table numbers as select hash(range)::varchar as number from range(100000)")
 
 
 def environment() -> dict[str, str]:
@@ -86,6 +97,12 @@ def test_time_is_limited() -> None:
     with pytest.raises(Crashed, match="more than 1 seconds"):
         sandbox.run(spin, memory_bytes=512 * MIB, seconds=1.0)
     assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("write", [fill, spill], ids=["python", "duckdb"])
+def test_what_a_child_writes_is_limited(tmp_path: Path, write: object) -> None:
+    with pytest.raises(Crashed, match="a file of more than 65,536 bytes"):
+        sandbox.run(write, str(tmp_path / "large"), memory_bytes=512 * MIB, seconds=20.0, file_bytes=1 << 16)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("end", "said"), [(die, "SIGSEGV"), (leave, "exit code 3")])

@@ -22,7 +22,7 @@ if (form) {
   const show = () => {
     const file = input.files[0];
     chosen.textContent = file ? file.name : "Choose a file, or drop one here";
-    hint.textContent = file ? size(file.size) : "CSV, JSON or NDJSON, plain or gzipped";
+    hint.textContent = file ? size(file.size) : "CSV, JSON, NDJSON, Parquet or Excel, also in gzip, zstd or ZIP";
   };
 
   const complain = (text) => {
