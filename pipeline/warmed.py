@@ -7,6 +7,7 @@ server imports this module.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -24,4 +25,12 @@ def _warm() -> None:
         judge(database, blank_dataset("warm"), [Query("", "offenders", 1)], docs=Path(folder) / "docs", run_name="", records=1)
 
 
+def _be_silent() -> None:
+    """From here on the server only forks; at its end DuckDB's bindings would list what they find alive on somebody's terminal."""
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)
+    os.close(silence)
+
+
 _warm()
+_be_silent()

@@ -7,6 +7,8 @@ it, so that the others answer at once.
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from io import TextIOWrapper
 
@@ -19,4 +21,13 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # what the terminal's encoding cannot show is spelled out, not a crash
             stream.reconfigure(errors="backslashreplace")
+    atexit.register(_be_silent)
     app(prog_name="bulkhead")
+
+
+def _be_silent() -> None:
+    """All is said. DuckDB's bindings would still list what Python's end finds alive, which is no business of anybody's."""
+    sys.stderr.flush()
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)
+    os.close(silence)
