@@ -180,7 +180,7 @@ def test_a_file_with_errors_is_rejected_whole_and_every_one_is_named(bulkhead: B
     found = bulkhead.findings(one)
     assert sorted((f["row"], f["code"]) for f in found) == [
         *((3, "duplicate_id"), (4, "missing_parent"), (5, "circular_reference"), (8, "self_parent")),
-        *((9, "conflicting_duplicate"), (10, "conflicting_duplicate"), (11, "missing_id")),
+        *((9, "conflicting_duplicate"), (10, "conflicting_duplicate"), (11, "missing_id"), (12, "below_cycle")),
     ]
     circle = next(f for f in found if f["code"] == "circular_reference")
     assert circle["cycle"] == ["4", "5", "6", "4"]
