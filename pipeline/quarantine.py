@@ -69,8 +69,8 @@ def write_rows(database: Path, dataset: Dataset, import_id: str, to: Path) -> No
 
 # --- What is bad ---
 
-# A circle is one finding, on one of its rows. Of equal copies only the later ones are found fault with: the first one stands
-# for the id.
+# A circle is one finding, on one of its rows; so are too many children of a record of the warehouse, whose number is negative.
+# Of equal copies only the later ones are found fault with: the first one stands for the id.
 _BAD = """
 create or replace temp table bad as
 with said as (
@@ -79,6 +79,14 @@ with said as (
     select cycle_rows._row, 'circular_reference', null, 'It is one of the ' || length || ' records of a circle.'
     from cycle_rows join cycles using (cycle)
     anti join findings on findings.row = cycle_rows._row and findings.code = 'circular_reference'
+    union all
+    select below_cycles._row, 'below_cycle', null, 'It hangs below a circle that the warehouse has already.'
+    from below_cycles anti join cycle_rows using (cycle)
+    union all
+    select edges._row, 'max_children_exceeded', null, 'It is one of the ' || children || ' children of ' || edges.parent || '.'
+    from edges join crowds on edges.above = crowds.number
+    anti join findings on findings.row = edges._row and findings.code = 'max_children_exceeded'
+    where edges._row is not null and edges._row != edges.above and crowds.number < 0
 )
 select
     row as _row,
@@ -140,6 +148,7 @@ create or replace temp table up as
 select u.number, coalesce(u.met, further.met) as met, case when u.met is null then further.reached end as reached
 from up u left join up further on u.reached = further.number
 """
+_CLIMBING = "select count(*) from up where reached is not null"
 _BELOW_BAD = """
 create or replace temp table below_bad as
 select
@@ -154,11 +163,14 @@ where e._row is not null and not exists (from bad where bad._row = e._row)
 def _gather_below(connection: duckdb.DuckDBPyConnection) -> None:
     """``below_bad`` (_row, code, message): the file's records below a bad one, also where the way leads through the warehouse.
 
-    A circle has a row in the file, which is bad: so every way up ends.
+    A circle with a row in the file ends there, since that row is bad. One that the warehouse has all by itself is without end:
+    when a doubled stride brings nobody to one, nobody left will ever come to it.
     """
     connection.execute(_UP)
-    while _number(connection, "select count(*) from up where reached is not null"):
+    left, before = _number(connection, _CLIMBING), 0
+    while left not in (0, before):
         connection.execute(_STRIDE)
+        left, before = _number(connection, _CLIMBING), left
     connection.execute(_BELOW_BAD)
 
 
