@@ -36,23 +36,21 @@ def bounded(**bounds: Any) -> Dataset:
 def answer(warehouse: Tree, wanted: list[dict[str, str | None]]) -> Tree:
     """What sql/queries/edges_asked.sql answers, in Python."""
     asked = {what: [q for q in wanted if q["what"] == what] for what in ("above", "below", "children", "roots")}
-    found: set[str] = {one for one, parent in warehouse.items() if asked["roots"] and parent is None}
+    above: set[str] = set()
     for question in asked["above"]:
         one = question["id"]
-        while one in warehouse and one not in found:
-            found.add(one)
+        while one in warehouse and one not in above:
+            above.add(one)
             one = warehouse[one]
-        while one in warehouse and warehouse[one] is not None and warehouse[one] not in found:  # behind one found before
-            one = warehouse[one]
-            found.update({one} & warehouse.keys())
-    found |= {one for one, parent in warehouse.items() if parent in {q["id"] for q in asked["children"]}}
-    found |= {str(q["id"]) for q in asked["below"]} & warehouse.keys()
-    moving = [q["id"] for q in asked["below"] if warehouse.get(str(q["id"]), "new") != q["parent"]]
+    moving = {q["id"] for q in asked["below"] if warehouse.get(str(q["id"]), "new") != q["parent"]}
+    below: set[str | None] = set()
     while moving:
-        below = {one for one, parent in warehouse.items() if parent in moving} - found
-        moving = [*below]
-        found |= below
-    return {one: warehouse[one] for one in found}
+        below |= moving
+        moving = {one for one, parent in warehouse.items() if parent in moving} - below
+    below |= {q["id"] for q in asked["below"]}
+    children = {one for one, parent in warehouse.items() if parent in {q["id"] for q in asked["children"]}}
+    roots = {one for one, parent in warehouse.items() if parent is None and asked["roots"]}
+    return {one: parent for one, parent in warehouse.items() if one in above | below | children | roots}
 
 
 Check = Callable[..., Found]
@@ -69,9 +67,9 @@ def database(tmp_path: Path) -> Iterator[Path]:
 def check(database: Path, tmp_path: Path) -> Check:
     """Asks for edges, gets them, and runs all checks; gives the errors."""
 
-    def run(rows: list[Row], warehouse: Tree | None = None, **bounds: Any) -> Found:
+    def run(rows: list[Row], warehouse: Tree | None = None, every: bool = True, **bounds: Any) -> Found:
         dataset, wanted, edges = bounded(**bounds), tmp_path / "wanted.parquet", tmp_path / "edges.parquet"
-        checks = [read_check(path) for path in dataset.check_files]
+        checks = [read_check(path) for path in dataset.check_files if every or path.parent.name == "bounds"]
         with duckdb.connect(str(database)) as connection:
             for table in ("links", "findings"):
                 connection.execute(f"drop table if exists {table}")
@@ -270,7 +268,7 @@ def test_random_trees_agree_with_the_oracle(check: Check) -> None:
     seen = dict.fromkeys(("max_depth_exceeded", "max_children_exceeded", "several_roots", "none", "pushed"), 0)
     for seed in range(200):
         file, warehouse, bounds = random_case(seed)
-        found = [finding for finding in check(file, warehouse, **bounds) if finding[0] in seen]
+        found = check(file, warehouse, every=False, **bounds)
         assert {finding[:2] for finding in found} == expected(file, warehouse, bounds), f"seed {seed}"
         assert len({finding[:3] for finding in found}) == len(found), f"seed {seed}: each once"
         tree: Tree = {**warehouse, **{str(one): parent for one, parent in file}}
