@@ -82,6 +82,7 @@ with said as (
     union all
     select below_cycles._row, 'below_cycle', null, 'It hangs below a circle that the warehouse has already.'
     from below_cycles anti join cycle_rows using (cycle)
+    anti join findings on findings.row = below_cycles._row and findings.code = 'circular_reference'
     union all
     select edges._row, 'max_children_exceeded', null, 'It is one of the ' || children || ' children of ' || edges.parent || '.'
     from edges join crowds on edges.above = crowds.number
