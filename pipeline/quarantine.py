@@ -45,6 +45,9 @@ def hold_back(database: Path, dataset: Dataset, tolerance: Tolerance, records: i
         if held and not _number(connection, "select count(*) from incoming anti join quarantined using (_row)"):
             connection.execute("delete from quarantined")
             return Held(refusal="Every record has an error or hangs below one that has: nothing is left to be loaded.")
+        if held and (refusal := _out_of_bounds(connection)):
+            connection.execute("delete from quarantined")
+            return Held(refusal=refusal)
         return Held(held)
 
 
@@ -130,6 +133,45 @@ def _too_much(bad: int, records: int, tolerance: Tolerance) -> str:
         return f"{said}; at most {tolerance.max_errors:,} may go into quarantine (max_errors)."
     if tolerance.max_error_ratio is not None and bad / records > tolerance.max_error_ratio:
         return f"{said}; at most a share of {tolerance.max_error_ratio:g} may go into quarantine (max_error_ratio)."
+    return ""
+
+
+# --- What stays as it was ---
+
+# Depth needs no second look: whatever would hang below a record that is held back is held back too.
+_STAYED = """
+create or replace temp table stayed as
+select edges.id, edges.parent, true as loaded from edges semi join incoming using (_row) anti join quarantined using (_row)
+union all
+select id, parent, false from edges where _row is null
+union all
+select old.id, old."parentId", false from overridden old
+semi join (select edges.id from edges join quarantined using (_row)) held on old.id = held.id
+"""
+_CROWDED = """
+select parent, count(*) from stayed where parent is not null and parent != id
+group by parent having count(*) > $limit and bool_or(loaded) order by parent limit 1
+"""
+_ROOTS = """
+select max(id) filter (where loaded) from stayed where parent is null having count(*) > 1 and bool_or(loaded)
+"""
+
+
+def _out_of_bounds(connection: duckdb.DuckDBPyConnection) -> str:
+    """Why the rest, beside what those that are held back are in the warehouse, is not within the dataset's bounds; or nothing.
+
+    A file may make room by moving a record away: if that one is held back, there is no room.
+    """
+    ((children, single_root),) = connection.execute("select max_children, single_root from bounds").fetchall()
+    if children is None and not single_root:
+        return ""
+    connection.execute(_STAYED)
+    if children is not None:
+        for parent, found in connection.execute(_CROWDED, {"limit": children}).fetchall():
+            return f"Without what is held back, {parent} would have {found:,} children; at most {children:,} are allowed."
+    if single_root:
+        for (root,) in connection.execute(_ROOTS).fetchall():
+            return f"Without what is held back, {root} would be a second root; there may be only one."
     return ""
 
 

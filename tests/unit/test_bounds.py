@@ -169,6 +169,23 @@ def test_of_a_record_with_too_many_children_no_new_one_gets_by_the_quarantine(ch
         assert connection.execute("select _row from quarantined order by _row").fetchall() == [(2,), (3,), (4,)]
 
 
+@pytest.mark.parametrize(
+    ("rows", "warehouse", "bounds", "refusal"),
+    [
+        ([("a", "nowhere"), ("b", "w")], {"w": None, "a": "w"}, {"max_children": 1}, "w would have 2 children"),
+        ([("r", "nowhere"), ("s", None)], {"r": None}, {"single_root": True}, "s would be a second root"),
+        ([("a", "nowhere"), ("b", "w")], {"w": None, "c": "w"}, {"max_children": 2, "single_root": True}, ""),
+    ],
+)
+def test_room_that_a_record_in_quarantine_was_to_make_is_no_room(
+    check: Check, database: Path, rows: list[Row], warehouse: Tree, bounds: dict[str, Any], refusal: str
+) -> None:
+    check(rows, warehouse, **bounds)
+    held = hold_back(database, RECORDS, Tolerance(OnError.QUARANTINE), len(rows))
+    assert refusal in held.refusal
+    assert held.records == (0 if refusal else 1)
+
+
 @pytest.mark.timeout(60)
 def test_depth_costs_rounds_and_not_steps() -> None:
     with duckdb.connect() as connection:
