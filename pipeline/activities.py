@@ -501,10 +501,10 @@ class Activities:
             raise FileReplaced("These are not the bytes that the dry run validated.", code="file_replaced", hint=hint)
         return stored
 
-    def _edges(self, dataset: Dataset, parents: Path) -> Path:
-        """The warehouse's edges above a file, whose parents that are not in the file itself are in ``parents``."""
-        edges = parents.with_name(validation.EDGES)
-        warehouse.ancestors(self._engine, dataset, parents, edges, beat=_beat)
+    def _edges(self, dataset: Dataset, wanted: Path) -> Path:
+        """The warehouse's edges around a file, which asks for them in ``wanted``."""
+        edges = wanted.with_name(validation.EDGES)
+        warehouse.edges(self._engine, dataset, wanted, edges, beat=_beat)
         return edges
 
     def _folder(self, ref: ImportRef) -> Path:

@@ -131,6 +131,7 @@ create or replace temp table anchors as
 select a.id, coalesce(a.anchor, b.anchor) as anchor, case when a.anchor is null then b.reached end as reached
 from anchors a left join anchors b on a.reached = b.id
 """
+_UNANCHORED = "select count(*) from anchors where reached is not null"
 _FOREST = """
 create or replace temp table forest as
 select n.number, n._row, n.id, n.parent, coalesce(p.number, a.number) as above
@@ -151,8 +152,10 @@ def _lay_out_forest(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> 
     )
     connection.execute('create table if not exists warehouse_edges (id varchar, "parentId" varchar)')
     connection.execute(_ANCHORS)
-    while _number(connection, "select count(*) from anchors where reached is not null"):
+    left, before = _number(connection, _UNANCHORED), 0
+    while left not in (0, before):  # a circle that the warehouse has, and the file does not hang below, never comes to an end
         connection.execute(_ANCHOR_STRIDE)
+        left, before = _number(connection, _UNANCHORED), left
     connection.execute(_FOREST)
 
 

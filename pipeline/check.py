@@ -9,13 +9,18 @@ A check may ask these relations, whatever the dataset calls its key and its pare
 - ``nodes`` (_row, id, parent): the same, by fixed names;
 - ``links`` (_row, id, parent, above): the same, with the row of the parent, if it is in the file;
 - ``duplicates`` (_row, id, place, copies, alike, others): the records whose id is not theirs alone;
-- ``warehouse_edges`` (id, "parentId"): what the warehouse knows above the file's records;
+- ``warehouse_edges`` (id, "parentId"): what the warehouse knows around the file's records; ``overridden``, the same: what it
+  says of those records themselves, where it was asked;
 - ``edges`` (number, id, parent, _row, above): the tree that would result, the file's edges laid over the warehouse's;
   ``above`` is the parent's number, and a record of the file has its row for a number;
 - ``orphans`` (_row, parent): the records whose parent is nowhere; ``missing`` (parent, records, alike): those parents, how
   many records hang below each, and what it was probably meant to be;
 - ``cycles`` (cycle, _row, path, length, rows, old): the circles in that tree, with the first of their rows;
-- ``cycle_rows`` (cycle, _row): all rows on them; ``below_cycles`` (cycle, _row): the rows that only hang below one.
+- ``cycle_rows`` (cycle, _row): all rows on them; ``below_cycles`` (cycle, _row): the rows that only hang below one;
+- ``names`` (key, parent): what the dataset calls these two;
+- ``bounds`` (max_depth, max_children, single_root): what the dataset sets to the tree; ``crowds`` (number, children): of which
+  there are too many. If it sets a depth: ``depths`` (number, depth), of all that is not on a circle or below one, and
+  ``pushed`` (_row, id, depth, records), the rows that take records of the warehouse too deep.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from pipeline.bounds import count_children, lay_out_bounds, measure_depths, questions
 from pipeline.contracts import Verdict
 from pipeline.cycles import find_cycles
 from pipeline.datasets import Dataset
@@ -64,8 +70,8 @@ class Check:
 def read_check(path: Path) -> Check:
     """A check's file: the first comment line is its message; more may say code, severity, column, hint and expects.
 
-    ``expects`` is what is true of a good file, for the page. {value}, {column}, {path} and {length} in the message stand
-    for what the query returns under these names.
+    ``expects`` is what is true of a good file, for the page. {value}, {column}, {path}, {length} and {limit} in the message
+    stand for what the query returns under these names; for a row of which something else is to be said, it returns a message.
     """
     query = path.read_text(encoding="utf-8").rstrip().rstrip(";")
     message, *rest = opening_comment(query) or [path.stem]
@@ -82,10 +88,11 @@ def read_check(path: Path) -> Check:
     )
 
 
-def external_parents(database: Path, dataset: Dataset, to: Path) -> int:
-    """Write the ids to ask the warehouse for to a Parquet file with one column, id; how many there are.
+def ask_for(database: Path, dataset: Dataset, to: Path) -> int:
+    """Write what to ask the warehouse to a Parquet file (what, id, parent); how many questions there are.
 
-    They are the parents that are not in the file, and what these may be misspellings of.
+    They are for what is above the parents that are not in the file (and above what these may be misspellings of), and for what
+    else the dataset's bounds are about.
     """
     with connect(database) as connection:
         lay_out(connection, dataset)
@@ -94,19 +101,21 @@ def external_parents(database: Path, dataset: Dataset, to: Path) -> int:
             select distinct parent as id from links where parent is not null and above is null"""
         )
         ids = f"select id from strangers union select id from ({likely_spellings('strangers')})"
-        connection.execute(f"copy (select id from ({ids}) order by id) to '{to}' (format parquet)")
+        asked = " union all ".join([f"select 'above' as what, id, null as parent from ({ids})", *questions(dataset.bounds)])
+        connection.execute(f"copy (from ({asked}) order by what, id) to '{to}' (format parquet)")
         ((count,),) = connection.execute(f"select count(*) from '{to}'").fetchall()
     return int(count)
 
 
 def add_edges(database: Path, edges: Path | None) -> None:
-    """Make ``warehouse_edges`` (id, parentId): what the warehouse knows above the file's records."""
+    """Make ``warehouse_edges`` (id, parentId), what the warehouse knows around the file's records, and ``overridden``."""
     with connect(database) as connection:
-        connection.execute('create or replace table warehouse_edges (id varchar, "parentId" varchar)')
-        if edges is not None:
-            connection.execute(
-                f"insert into warehouse_edges select id, \"parentId\" from '{edges}' w anti join nodes on w.id = nodes.id"
-            )
+        for table, join in (("warehouse_edges", "anti join"), ("overridden", "semi join")):
+            connection.execute(f'create or replace table {table} (id varchar, "parentId" varchar)')
+            if edges is not None:
+                connection.execute(
+                    f"insert into {table} select id, \"parentId\" from '{edges}' w {join} nodes on w.id = nodes.id"
+                )
 
 
 def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, run_name: str) -> Verdict:
@@ -141,7 +150,7 @@ def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, r
 
 
 def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
-    """Make ``nodes`` and ``links`` from ``incoming``, unless they are there already.
+    """Make ``nodes`` and ``links`` from ``incoming``, ``names`` and ``bounds``, unless they are there already.
 
     Ids are compared here, once; from then on it is all numbers.
     """
@@ -149,6 +158,9 @@ def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
         return
     connection.execute(FINDINGS)
     key, parent = _name(dataset.key), _name(dataset.parent)
+    names = {"key": dataset.key, "parent": dataset.parent}
+    connection.execute("create or replace table names as select $key as key, $parent as parent", names)
+    lay_out_bounds(connection, dataset.bounds)
     connection.execute(f"create or replace view nodes as select _row, {key} as id, {parent} as parent from incoming")
     connection.execute(_TWICE)
     connection.execute(_LINKS)
@@ -165,6 +177,8 @@ def run_checks(connection: duckdb.DuckDBPyConnection, checks: list[Check]) -> No
     connection.execute(f"create or replace view edges as select * from {tree}")
     find_cycles(connection)
     find_orphans(connection)
+    count_children(connection)
+    measure_depths(connection)
     connection.execute(
         f"""create or replace table {READING} as
         select row, line, "column", value, message from findings where severity = 'error' order by row"""
@@ -222,6 +236,8 @@ union all
 select old.number, old.id, old.parent, null, coalesce(own.number, up.number)
 from old left join own on old.parent = own.id left join old up on old.parent = up.id
 """
+
+
 # --- Findings ---
 
 
@@ -229,9 +245,11 @@ def _find_by_check(connection: duckdb.DuckDBPyConnection, check: Check, dataset:
     """One finding for each row that the check returned."""
     given = {str(row[0]) for row in connection.execute(f'describe "{check.table}"').fetchall()}
     message = "$message"
-    for name in ("path", "length", "column", "value"):  # the value last: it may look like a placeholder itself
+    for name in ("path", "length", "limit", "column", "value"):  # the value last: it may look like a placeholder itself
         if name in given:
             message = f"replace({message}, '{{{name}}}', coalesce({_cut(_name(name))}, ''))"
+    if "message" in given:
+        message = f"coalesce(message, {message})"
     column = {"key": dataset.key, "parent": dataset.parent}.get(check.column, check.column)
     picks = [
         f"{message} as message",

@@ -50,7 +50,11 @@ paths as (
         list(edge order by place) filter (where _row is null and gap is null) as old
     from told group by cycle
 ),
-firsts as (select cycle, min(_row) as any_row from cycle_rows group by cycle)
+firsts as (
+    select cycle, coalesce(min(_row) filter (where within), min(_row)) as any_row
+    from (select cycle, _row, true as within from cycle_rows union all select cycle, _row, false from below_cycles)
+    group by cycle
+)
 select
     paths.cycle,
     coalesce(paths.rows[1]::bigint, firsts.any_row),
@@ -77,7 +81,8 @@ def find_cycles(connection: duckdb.DuckDBPyConnection) -> int:
 
     Makes ``cycles`` (cycle, _row, path, length, rows, old), one row a circle: its path from its smallest id up to the same id
     again, its first rows in the file, and those of its edges that the warehouse has already; ``cycle_rows`` (cycle, _row), all
-    of the file's rows on them; and ``below_cycles`` (_row, cycle), the file's records that only hang below one.
+    of the file's rows on them; and ``below_cycles`` (_row, cycle), the file's records that only hang below one. The _row of a
+    circle that the warehouse has all by itself is the first one below it, or null: then the file has nothing to do with it.
     """
     connection.execute(
         """create or replace table cycles

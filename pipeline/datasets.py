@@ -63,6 +63,25 @@ class Bounds:
     max_children: int | None = None  # of one record
     single_root: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises ValueError: a bound that means nothing must not wait for a file to be taken for one."""
+        for name in ("max_depth", "max_children"):
+            limit = getattr(self, name)
+            if limit is not None and (type(limit) is not int or limit < 1):
+                raise ValueError(f"meta.bounds.{name} is a whole number from 1 on, not {limit!r}")
+        if type(self.single_root) is not bool:
+            raise ValueError(f"meta.bounds.single_root is true or false, not {self.single_root!r}")
+
+    @property
+    def checks(self) -> list[str]:
+        """The names of the SQL checks that hold a tree to them."""
+        bounded = {
+            "max_depth_exceeded": self.max_depth is not None,
+            "max_children_exceeded": self.max_children is not None,
+            "several_roots": self.single_root,
+        }
+        return [name for name, is_set in bounded.items() if is_set]
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -165,9 +184,10 @@ class Dataset:
 
     @property
     def check_files(self) -> list[Path]:
-        """The SQL checks that every file of this dataset must pass: the general ones, then its own."""
+        """The SQL checks that every file of this dataset must pass: the general ones, those of its bounds, then its own."""
         checks = self.root / "sql" / "checks"
-        return in_order(checks / "every") + in_order(checks / self.name)
+        bounds = [checks / "bounds" / f"{name}.sql" for name in self.bounds.checks]
+        return [*in_order(checks / "every"), *bounds, *in_order(checks / self.name)]
 
 
 def folded(name: str) -> str:
@@ -253,6 +273,11 @@ def _check_whole(dataset: Dataset, all_names: tuple[str, ...]) -> None:
     slip = _slip_in_mapping(dataset) or _slip_in_shape(dataset)
     if slip:
         raise NotUsable(f"expectations/{dataset.name}.json: {slip}.")
+    absent = [path.relative_to(dataset.root) for path in dataset.check_files if not path.is_file()]
+    if absent:
+        raise NotUsable(
+            f"expectations/{dataset.name}.json sets bounds, whose checks are missing: {', '.join(map(str, absent))}."
+        )
 
 
 def _slip_in_mapping(dataset: Dataset) -> str:

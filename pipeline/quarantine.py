@@ -45,6 +45,9 @@ def hold_back(database: Path, dataset: Dataset, tolerance: Tolerance, records: i
         if held and not _number(connection, "select count(*) from incoming anti join quarantined using (_row)"):
             connection.execute("delete from quarantined")
             return Held(refusal="Every record has an error or hangs below one that has: nothing is left to be loaded.")
+        if held and (refusal := _out_of_bounds(connection)):
+            connection.execute("delete from quarantined")
+            return Held(refusal=refusal)
         return Held(held)
 
 
@@ -69,8 +72,8 @@ def write_rows(database: Path, dataset: Dataset, import_id: str, to: Path) -> No
 
 # --- What is bad ---
 
-# A circle is one finding, on one of its rows. Of equal copies only the later ones are found fault with: the first one stands
-# for the id.
+# A circle is one finding, on one of its rows; so are too many children of a record of the warehouse, whose number is negative.
+# Of equal copies only the later ones are found fault with: the first one stands for the id.
 _BAD = """
 create or replace temp table bad as
 with said as (
@@ -79,6 +82,15 @@ with said as (
     select cycle_rows._row, 'circular_reference', null, 'It is one of the ' || length || ' records of a circle.'
     from cycle_rows join cycles using (cycle)
     anti join findings on findings.row = cycle_rows._row and findings.code = 'circular_reference'
+    union all
+    select below_cycles._row, 'below_cycle', null, 'It hangs below a circle that the warehouse has already.'
+    from below_cycles anti join cycle_rows using (cycle)
+    anti join findings on findings.row = below_cycles._row and findings.code = 'circular_reference'
+    union all
+    select edges._row, 'max_children_exceeded', null, 'It is one of the ' || children || ' children of ' || edges.parent || '.'
+    from edges join crowds on edges.above = crowds.number
+    anti join findings on findings.row = edges._row and findings.code = 'max_children_exceeded'
+    where edges._row is not null and edges._row != edges.above and crowds.number < 0
 )
 select
     row as _row,
@@ -124,6 +136,45 @@ def _too_much(bad: int, records: int, tolerance: Tolerance) -> str:
     return ""
 
 
+# --- What stays as it was ---
+
+# Depth needs no second look: whatever would hang below a record that is held back is held back too.
+_STAYED = """
+create or replace temp table stayed as
+select edges.id, edges.parent, true as loaded from edges semi join incoming using (_row) anti join quarantined using (_row)
+union all
+select id, parent, false from edges where _row is null
+union all
+select old.id, old."parentId", false from overridden old
+semi join (select edges.id from edges join quarantined using (_row)) held on old.id = held.id
+"""
+_CROWDED = """
+select parent, count(*) from stayed where parent is not null and parent != id
+group by parent having count(*) > $limit and bool_or(loaded) order by parent limit 1
+"""
+_ROOTS = """
+select max(id) filter (where loaded) from stayed where parent is null having count(*) > 1 and bool_or(loaded)
+"""
+
+
+def _out_of_bounds(connection: duckdb.DuckDBPyConnection) -> str:
+    """Why the rest, beside what those that are held back are in the warehouse, is not within the dataset's bounds; or nothing.
+
+    A file may make room by moving a record away: if that one is held back, there is no room.
+    """
+    ((children, single_root),) = connection.execute("select max_children, single_root from bounds").fetchall()
+    if children is None and not single_root:
+        return ""
+    connection.execute(_STAYED)
+    if children is not None:
+        for parent, found in connection.execute(_CROWDED, {"limit": children}).fetchall():
+            return f"Without what is held back, {parent} would have {found:,} children; at most {children:,} are allowed."
+    if single_root:
+        for (root,) in connection.execute(_ROOTS).fetchall():
+            return f"Without what is held back, {root} would be a second root; there may be only one."
+    return ""
+
+
 # --- What hangs below it ---
 
 # ``met`` is the nearest bad record above, ``reached`` the record that was reached without meeting one.
@@ -140,6 +191,7 @@ create or replace temp table up as
 select u.number, coalesce(u.met, further.met) as met, case when u.met is null then further.reached end as reached
 from up u left join up further on u.reached = further.number
 """
+_CLIMBING = "select count(*) from up where reached is not null"
 _BELOW_BAD = """
 create or replace temp table below_bad as
 select
@@ -154,11 +206,14 @@ where e._row is not null and not exists (from bad where bad._row = e._row)
 def _gather_below(connection: duckdb.DuckDBPyConnection) -> None:
     """``below_bad`` (_row, code, message): the file's records below a bad one, also where the way leads through the warehouse.
 
-    A circle has a row in the file, which is bad: so every way up ends.
+    A circle with a row in the file ends there, since that row is bad. One that the warehouse has all by itself is without end:
+    when a doubled stride brings nobody to one, nobody left will ever come to it.
     """
     connection.execute(_UP)
-    while _number(connection, "select count(*) from up where reached is not null"):
+    left, before = _number(connection, _CLIMBING), 0
+    while left not in (0, before):
         connection.execute(_STRIDE)
+        left, before = _number(connection, _CLIMBING), left
     connection.execute(_BELOW_BAD)
 
 

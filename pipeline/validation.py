@@ -25,14 +25,16 @@ from pipeline.report import Counted
 from pipeline.stage import connect, in_memory, stage
 
 SOURCE = "source"
-PARENTS = "parents.parquet"
+WANTED = "wanted.parquet"
 EDGES = "edges.parquet"
 REPORT = "report"
 PARTS = "parts"
 QUARANTINE = "quarantine.csv"
 
 Ask = Callable[[Path], Path | None]
-"""From a Parquet file of ids (one column, id) to one of the warehouse's edges from these up (id, parentId), if it has any."""
+"""From a Parquet file of questions (what, id, parent) to one of the warehouse's edges (id, parentId); see warehouse.edges.
+
+Without a warehouse, None."""
 
 
 def validate(
@@ -79,10 +81,10 @@ def _lay_out_refusal(database: Path, dataset: Dataset, error: FileIsWrong) -> No
 
 
 def _edges(database: Path, folder: Path, dataset: Dataset, ask: Ask) -> Path | None:
-    """What the warehouse knows above the file; a file that brings all its parents asks nothing."""
-    if not check.external_parents(database, dataset, folder / PARENTS):
+    """What the warehouse knows around the file; one that brings all its parents, to a dataset without bounds, asks nothing."""
+    if not check.ask_for(database, dataset, folder / WANTED):
         return None
-    return ask(folder / PARENTS)
+    return ask(folder / WANTED)
 
 
 def _judge(database: Path, folder: Path, dataset: Dataset, edges: Path | None, run_name: str) -> Counted:

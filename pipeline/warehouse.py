@@ -123,11 +123,12 @@ def sql_url(settings: Settings) -> str:
 # --- what validation and finish ask ---
 
 
-def ancestors(engine: Engine, dataset: Dataset, parents: Path, to: Path, *, beat: Callable[[], None]) -> int:
-    """Write the warehouse's edges above ``parents`` (a Parquet file with one column, id) to ``to`` (id, parentId).
+def edges(engine: Engine, dataset: Dataset, wanted: Path, to: Path, *, beat: Callable[[], None]) -> int:
+    """Write the warehouse's edges that ``wanted`` (a Parquet file: what, id, parent) asks for to ``to`` (id, parentId).
 
-    Those of the parents that the warehouse has are among them; how many edges there are is returned. In constant
-    memory here; PostgreSQL walks up level by level along the primary key.
+    ``what`` is ``above`` (the record and all above it), ``below`` (the record and, if it is new or ``parent`` is not its
+    parent so far, all below it), ``children`` (those of the record) or ``roots`` (all, whatever the id). Each edge comes once;
+    how many there are is returned. In constant memory here; PostgreSQL walks level by level along its indexes.
     """
     import pyarrow as pa  # 40 MiB that the web app, which never comes here, does without
     import pyarrow.parquet as pq
@@ -137,19 +138,19 @@ def ancestors(engine: Engine, dataset: Dataset, parents: Path, to: Path, *, beat
     with engine.connect() as connection, pq.ParquetWriter(to, schema) as writer:
         raw: Any = connection.connection.driver_connection
         with raw.cursor() as cursor:
-            cursor.execute("create temporary table wanted (id text) on commit drop")
-            with cursor.copy("copy wanted (id) from stdin") as copy:
-                for batch in pq.ParquetFile(parents).iter_batches():
-                    for value in batch.column(0).to_pylist():
-                        copy.write_row((value,))
+            cursor.execute("create temporary table wanted (what text, id text, parent text) on commit drop")
+            with cursor.copy("copy wanted (what, id, parent) from stdin") as copy:
+                for batch in pq.ParquetFile(wanted).iter_batches(columns=["what", "id", "parent"]):
+                    for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                        copy.write_row(row)
                     beat()
             cursor.execute("analyze wanted")
-        query = SQL(load("queries/ancestor_edges")).format(
+        query = SQL(load("queries/edges_asked")).format(
             table=Identifier("warehouse", dataset.name),
             key=Identifier(dataset.key),
             parent=Identifier(dataset.parent),
         )
-        with raw.cursor(name="ancestors") as cursor:
+        with raw.cursor(name="edges") as cursor:
             cursor.itersize = 20_000
             cursor.execute(query)
             while rows := cursor.fetchmany(20_000):

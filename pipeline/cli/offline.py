@@ -116,11 +116,12 @@ def _judge(
     from pipeline import sandbox, validation, warehouse
     from pipeline.batch import Cutting
 
-    def edges(parents: Path) -> Path | None:
-        above = parents.with_name(validation.EDGES)
-        if engine is not None:
-            warehouse.ancestors(engine, rules, parents, above, beat=lambda: None)
-        return above if engine is not None else None
+    def edges(wanted: Path) -> Path | None:
+        if engine is None:
+            return None
+        answered = wanted.with_name(validation.EDGES)
+        warehouse.edges(engine, rules, wanted, answered, beat=lambda: None)
+        return answered
 
     found = sandbox.run(
         validation.validate,

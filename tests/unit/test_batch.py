@@ -132,6 +132,12 @@ def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -
     assert first[:3] == ["r0", "r1", "r2"]
 
 
+@pytest.mark.timeout(60)
+def test_an_old_circle_that_nothing_hangs_below_does_no_harm(tmp_path: Path) -> None:
+    database = staged(tmp_path / "s.duckdb", [("a", "w"), ("b", "a")], [("w", None), ("x", "y"), ("y", "x"), ("z", "z")])
+    assert cut(database, RECORDS, Cutting("an import"), folder=tmp_path / "parts").records == 2
+
+
 def test_a_manifest_comes_back_from_its_json(tmp_path: Path) -> None:
     manifest = cut(staged(tmp_path / "d.duckdb", [("a", None), ("b", "a")]), RECORDS, Cutting("i"), folder=tmp_path / "p")
     assert Manifest.from_json((tmp_path / "p" / "manifest.json").read_text()) == manifest

@@ -11,7 +11,7 @@ import duckdb
 import networkx as nx
 import pytest
 
-from pipeline.check import Check, add_edges, external_parents, lay_out, read_check, run_checks
+from pipeline.check import Check, add_edges, ask_for, lay_out, read_check, run_checks
 from pipeline.cycles import PATH_SHOWN, find_cycles
 from pipeline.datasets import load_dataset
 from pipeline.orphans import likely_spellings
@@ -237,6 +237,38 @@ def test_depth_costs_rounds_and_not_steps(connection: duckdb.DuckDBPyConnection)
     assert connection.execute("select count(*) from below_cycles").fetchall() == [(size - 2,)]
 
 
+# --- Old faults of the warehouse ---
+
+RING: Tree = {"a": "b", "b": "a"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "warehouse"),
+    [
+        ([("p", None)], {"w": "p"}),  # an orphan of the warehouse gets its parent
+        ([("p", "w2"), ("x", "w")], {"w": "p", "w2": None}),
+        ([("a", None), ("x", "b")], {"b": "a"}),  # a circle is opened, and something hung below it
+        ([("a", "c"), ("c", None), ("x", "a")], {"b": "a"}),
+        ([("x", "w")], {"w": None, **RING}),  # a circle that was asked for by chance
+        ([("x", "w")], {"w": "gone"}),
+    ],
+)
+def test_a_file_that_mends_an_old_fault_or_leaves_it_alone_offends_nobody(
+    connection: duckdb.DuckDBPyConnection, rows: list[tuple[str | None, str | None]], warehouse: Tree
+) -> None:
+    offenders = checked(connection, rows, warehouse)
+    assert [one.name for one in CHECKS if offenders(one.name)] == []
+
+
+def test_what_hangs_below_an_old_circle_is_told_so_at_its_first_row(connection: duckdb.DuckDBPyConnection) -> None:
+    offenders = checked(connection, [("top", None), ("x", "w"), ("y", "b"), ("z", "x")], {"w": "a", **RING})
+    (offender,) = offenders("circular_reference")
+    assert (offender["_row"], offender["cycle"], offender["related"]) == (2, ["a", "b", "a"], ["2", "3", "4"])
+    assert offender["message"] == ("The record hangs below a circle of 2 records that the warehouse has already: a → b → a.")
+    assert str(offender["hint"]).startswith("In the warehouse already: a → b, b → a.")
+    assert [o["_row"] for o in offenders("below_cycle")] == [3, 4]
+
+
 # --- An oracle ---
 
 
@@ -317,10 +349,10 @@ def test_the_parents_to_ask_for_are_those_not_in_the_file(tmp_path: Path) -> Non
             (1, 'a', null), (2, 'b', 'a'), (3, 'c', 'x'), (4, 'd', 'x'), (5, null, 'y,"z'), (6, 'e', 'e')
             ) t(_row, id, "parentId")"""
         )
-    assert external_parents(database, RECORDS, tmp_path / "parents.parquet") == 4
-    asked = duckdb.sql(f"from '{tmp_path / 'parents.parquet'}'")
-    assert asked.columns == ["id"]
-    assert asked.fetchall() == [("X",), ('Y,"Z',), ("x",), ('y,"z',)], "and what they may be misspellings of"
+    assert ask_for(database, RECORDS, tmp_path / "wanted.parquet") == 4
+    asked = duckdb.sql(f"from '{tmp_path / 'wanted.parquet'}'")
+    assert asked.columns == ["what", "id", "parent"]
+    assert [row[1] for row in asked.fetchall()] == ["X", 'Y,"Z', "x", 'y,"z'], "and what they may be misspellings of"
 
 
 def test_an_edge_of_the_file_takes_the_place_of_the_warehouses(tmp_path: Path) -> None:
@@ -332,6 +364,7 @@ def test_an_edge_of_the_file_takes_the_place_of_the_warehouses(tmp_path: Path) -
     add_edges(database, edges)
     with duckdb.connect(str(database)) as connection:
         assert connection.execute("from warehouse_edges").fetchall() == [("x", "a")]
+        assert connection.execute("from overridden").fetchall() == [("a", "b")]
 
 
 # --- The files ---

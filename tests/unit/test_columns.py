@@ -131,7 +131,7 @@ def test_the_report_keeps_the_files_own_names_and_order(dataset_of: Make, reads:
     dataset = dataset_of({"mapping": MAPPING})
     reads("amount,PARENT_ID,kind,Id\nx,,a,1\n", dataset)
     database = tmp_path / "staging.duckdb"
-    check.external_parents(database, dataset, tmp_path / "parents.parquet")
+    check.ask_for(database, dataset, tmp_path / "wanted.parquet")
     check.add_edges(database, None)
     with duckdb.connect(str(database)) as connection:
         check.run_checks(connection, [])

@@ -23,7 +23,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.check import add_edges, external_parents, read_check, run_checks
+from pipeline.check import add_edges, ask_for, read_check, run_checks
 from pipeline.datasets import Dataset, load_dataset
 from pipeline.errors import Unreadable
 from pipeline.read import Limits, read
@@ -377,7 +377,7 @@ def judged(
     database, edges = folder / "staging.duckdb", folder / "edges.parquet"
     read(folder / "source", dataset, database=database, limits=SMALL)
     stage(database, dataset)
-    external_parents(database, dataset, folder / "parents.parquet")
+    ask_for(database, dataset, folder / "wanted.parquet")
     with duckdb.connect() as connection:
         connection.execute('create table edges (id varchar, "parentId" varchar)')
         if warehouse:

@@ -101,6 +101,17 @@ def test_a_whole_circle_also_through_the_warehouse_and_what_hangs_below_it(datab
     assert held(database) == dict.fromkeys((1, 2, 3), "circular_reference")
 
 
+@pytest.mark.timeout(60)
+def test_what_hangs_below_an_old_circle_is_held_back_and_one_that_nothing_hangs_below_does_no_harm(database: Path) -> None:
+    ring: Tree = {"x": "y", "y": "x"}
+    staged(database, [("a", "x"), ("b", "a"), ("c", None), ("d", "y")], ring)
+    hold_back(database, RECORDS, QUARANTINE, 4)
+    assert held(database) == {1: "circular_reference", 2: "below_cycle", 4: "below_cycle"}
+    staged(database, [("a", "nowhere"), ("b", "a"), ("c", None)], ring)
+    hold_back(database, RECORDS, QUARANTINE, 3)
+    assert held(database) == {1: "missing_parent", 2: "parent_quarantined"}
+
+
 @pytest.mark.parametrize(
     ("tolerance", "refusal"),
     [

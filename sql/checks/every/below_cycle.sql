@@ -16,3 +16,4 @@ select
 from below_cycles
 inner join cycles on below_cycles.cycle = cycles.cycle
 inner join nodes on below_cycles._row = nodes._row
+where below_cycles._row != cycles._row

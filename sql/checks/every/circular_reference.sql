@@ -3,6 +3,19 @@
 -- column: parent
 -- expects: No record is its own ancestor, in the file and the warehouse together.
 -- hint: One of the records in the circle needs another parent, or none.
+with ours as (
+    select distinct cycle_rows.cycle
+    from cycle_rows
+),
+
+below as (
+    select
+        below_cycles.cycle,
+        min(below_cycles._row, 50)::varchar[] as rows
+    from below_cycles
+    group by below_cycles.cycle
+)
+
 select
     cycles._row,
     cycles.path[1] as value,
@@ -12,8 +25,20 @@ select
             then array_to_string(cycles.path[1:5], ' → ') || ' → … → ' || array_to_string(cycles.path[-3:], ' → ')
         else array_to_string(cycles.path, ' → ')
     end as path,
-    cycles.rows[1:50] as related,
+    case when ours.cycle is null then below.rows else cycles.rows[1:50] end as related,
     cycles.path as cycle,
+    case
+        when ours.cycle is null
+            then format(
+                'The record hangs below a circle of {:,} records that the warehouse has already: {}.',
+                cycles.length,
+                case
+                    when cycles.length > 10
+                        then array_to_string(cycles.path[1:3], ' → ') || ' → … → ' || cycles.path[-1]
+                    else array_to_string(cycles.path, ' → ')
+                end
+            )
+    end as message,
     case
         when len(cycles.old) > 0
             then
@@ -22,3 +47,6 @@ select
                 || '. One of the records in the circle needs another parent, or none.'
     end as hint
 from cycles
+left join ours on cycles.cycle = ours.cycle
+left join below on cycles.cycle = below.cycle
+where cycles._row is not null
