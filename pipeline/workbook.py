@@ -148,7 +148,7 @@ def _fill_records(connection: duckdb.DuckDBPyConnection, page: _Page, counted: C
 
 def _characters(connection: duckdb.DuckDBPyConnection, names: list[str]) -> int:
     """How long the file's text is, near enough."""
-    lengths = [f"coalesce(strlen({_name(name)}::varchar), 0)" for name in names]
+    lengths = ["0", *(f"coalesce(strlen({_name(name)}::varchar), 0)" for name in names)]
     ((total,),) = connection.execute(f"select coalesce(sum({' + '.join(lengths)}), 0) from raw").fetchall()
     return int(total)
 
