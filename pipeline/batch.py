@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -241,7 +241,8 @@ def _write(part_no: int, wave: int, table: pa.Table, folder: Path) -> Part:
         store_schema=False,
     )
     data = path.read_bytes()
-    return Part(part_no, wave, table.num_rows, first, last, hashlib.sha256(data).hexdigest(), len(data))
+    written = pq.read_metadata(path).num_rows
+    return replace(part, records=written, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
 
 
 def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -25,6 +25,8 @@ A check may ask these relations, whatever the dataset calls its key and its pare
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +42,7 @@ from pipeline.sqlfiles import opening_comment
 from pipeline.stage import FINDINGS, VALUE_LENGTH, connect
 
 if TYPE_CHECKING:
-    from pipeline.expect import Judged
+    from pipeline.expect import Judged, Query
 
 READING = "faults_of_reading"
 """The table of what reading and typing found, so that the page shows it among the verdicts."""
@@ -134,6 +136,7 @@ def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, r
         queries = [Query(_EVERY_ROW, READING, _rows(connection, READING))]
         queries += [Query(one.expects, one.table, _rows(connection, one.table), one.severity) for one in checks]
         records = _rows(connection, "incoming")
+    _distrust(queries, dataset)
     judgement = judge(database, dataset, queries, docs=docs, run_name=run_name, records=records)
     with connect(database) as connection:
         for one in checks:
@@ -144,6 +147,26 @@ def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, r
     if verdict.accepted != judgement.accepted:
         raise RuntimeError(f"{verdict.errors} errors were found, but Great Expectations says accepted={judgement.accepted}.")
     return verdict
+
+
+def _distrust(queries: Sequence[Query], dataset: Dataset) -> None:
+    """Each file below sql/checks that concerns the dataset is among the queries, once. Raises RuntimeError if not."""
+    folders = (dataset.root / "sql" / "checks" / name for name in ("every", dataset.name))
+    there = Counter(f"check_{path.stem}" for folder in folders if folder.is_dir() for path in folder.iterdir() if _is_sql(path))
+    asked = Counter(query.table for query in queries if query.table != READING)
+    if there != asked or max(there.values(), default=1) > 1:
+        raise RuntimeError(
+            f"Each check is evaluated once; here are {_listed(there)}, but {_listed(asked)} were evaluated."
+            " If two files have one name, give one of them another."
+        )
+
+
+def _is_sql(path: Path) -> bool:
+    return path.suffix == ".sql"
+
+
+def _listed(names: Counter[str]) -> str:
+    return ", ".join(sorted(name.removeprefix("check_") for name in names.elements())) or "none"
 
 
 # --- What the checks ask ---
@@ -262,6 +285,7 @@ def _find_by_check(connection: duckdb.DuckDBPyConnection, check: Check, dataset:
     said = {"message": check.message, "hint": check.hint or None, "column": column or None}
     connection.execute(f'create or replace temp table found as select {", ".join(picks)} from "{check.table}"', said)
     _add_found(connection, check.code, check.severity)
+    _miss_none(connection, check.severity, check.name)
 
 
 def _find_by_expectation(connection: duckdb.DuckDBPyConnection, unmet: Judged) -> None:
@@ -284,20 +308,33 @@ def _find_by_expectation(connection: duckdb.DuckDBPyConnection, unmet: Judged) -
     if unmet.rows_query is not None and found != unmet.rows:
         raise RuntimeError(f"Great Expectations counts {unmet.rows} offending rows, our SQL {found}: {unmet.message}")
     _add_found(connection, unmet.code, unmet.severity)
+    _miss_none(connection, unmet.severity, unmet.message)
 
 
 def _add_found(connection: duckdb.DuckDBPyConnection, code: str, severity: str) -> None:
     """Add what was ``found``, less what was said of the same value already.
 
-    That is: the same code, or that a value is missing which could not be read.
+    That is: the same code, or that a value is missing which could not be read. A warning does not stand for an error.
     """
     connection.execute(
         """insert into findings by name
         select $code as code, $severity as severity, found.* from found
         anti join findings said
-        on said.row = found.row and said."column" = found."column" and (said.code = $code or found.value is null)""",
+        on said.row = found.row and said."column" = found."column" and (said.code = $code or found.value is null)
+        and said.severity in ('error', $severity)""",
         {"code": code, "severity": severity},
     )
+
+
+def _miss_none(connection: duckdb.DuckDBPyConnection, severity: str, by: str) -> None:
+    """Whatever was ``found`` has a finding that is as grave. Raises RuntimeError if not."""
+    ((missed,),) = connection.execute(
+        """select count(*) from found anti join findings said
+        on said.row is not distinct from found.row and said.severity in ('error', $severity)""",
+        {"severity": severity},
+    ).fetchall()
+    if missed:
+        raise RuntimeError(f"{missed} of the rows that offend are without a finding: {by}")
 
 
 def _cut(expression: str) -> str:

@@ -47,6 +47,7 @@ _RESULT_FORMAT = {
     "partial_unexpected_count": 20,
     "include_unexpected_rows": False,
 }
+_FAILS_TOO = "Current transaction is aborted"
 _IN_MEMORY = DataContextConfig(
     store_backend_defaults=InMemoryStoreBackendDefaults(),
     analytics_enabled=False,
@@ -122,12 +123,13 @@ def judge(database: Path, dataset: Dataset, queries: Sequence[Query], *, docs: P
     expectation raised, was left out, or contradicts the table that its check left behind.
     """
     configurations = [*_from_suite(dataset), *map(_from_query, queries)]
+    wanted = [*map(_named, range(len(dataset.suite.get("expectations", [])))), *(query.table for query in queries)]
     shutil.rmtree(docs, ignore_errors=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = _evaluate(database, dataset.name, configurations, run_name)
         results = [one.to_json_dict() for one in result.results]
-        _distrust(results, [str(one.meta["bulkhead"]) for one in configurations], queries)
+        _distrust(results, wanted, queries)
         write_page(result, docs, dataset=dataset.name, title=dataset.title, run_name=run_name, records=records)
     (docs / "validation.json").write_text(json.dumps(result.to_json_dict(), ensure_ascii=False), encoding="utf-8")
     failed = [one for one in results if not one["success"]]
@@ -176,11 +178,15 @@ def _from_suite(dataset: Dataset) -> Iterator[ExpectationConfiguration]:
         yield ExpectationConfiguration(
             type=one["type"],
             kwargs=one.get("kwargs", {}),
-            meta={**meta, "severity": severity, "bulkhead": f"expectation {number}"},
+            meta={**meta, "severity": severity, "bulkhead": _named(number)},
             description=one.get("description"),
             notes=one.get("notes"),
             severity=_GX_SEVERITY[severity],
         )
+
+
+def _named(number: int) -> str:
+    return f"expectation {number}"
 
 
 def _from_query(query: Query) -> ExpectationConfiguration:
@@ -202,14 +208,27 @@ def _distrust(results: Sequence[dict[str, Any]], wanted: Sequence[str], queries:
     if seen != Counter(wanted):
         missing = ", ".join((Counter(wanted) - seen).elements())
         raise RuntimeError(f"Great Expectations evaluated {len(results)} of {len(wanted)} expectations: no {missing}.")
-    for one in results:
-        raised = _exceptions(one.get("exception_info") or {})
-        if raised:
-            raise RuntimeError(f"Great Expectations could not evaluate {one['expectation_config']['type']}: {raised[0]}")
+    raised = [
+        f"Great Expectations could not evaluate {one['expectation_config']['type']}: {message}"
+        for one in results
+        for message in _exceptions(one.get("exception_info") or {})
+    ]
+    if raised:  # after the first one all others fail too, and say no more than that
+        raise RuntimeError(min(raised, key=lambda message: _FAILS_TOO in message))
     for one in results:
         query = _query_of(one, queries)
         if query and (one["result"]["observed_value"], one["success"]) != (query.rows, query.rows == 0):
             raise RuntimeError(f"Great Expectations' verdict contradicts the {query.rows} offenders found: {query.description}")
+        if _is_contradiction(one):
+            raise RuntimeError(f"Great Expectations' verdict contradicts its own count: {one['expectation_config']['type']}")
+
+
+def _is_contradiction(result: dict[str, Any]) -> bool:
+    """It counts offenders and passes, or counts none and does not pass; with ``mostly`` it may."""
+    counted = result["result"].get("unexpected_count")
+    if counted is None or result["expectation_config"]["kwargs"].get("mostly", 1) != 1:
+        return False
+    return bool(result["success"] != (counted == 0))
 
 
 def _exceptions(info: dict[str, Any]) -> list[str]:

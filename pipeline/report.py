@@ -50,18 +50,24 @@ class Counted:
 def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
     """Write findings.csv (with the rows' original columns), findings.json and findings.parquet into ``folder``.
 
-    In bounded memory, however many there are.
+    In bounded memory, however many there are. Raises RuntimeError if one of the files lacks a finding, or has one twice.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with connect(database) as connection:
         several = _has_members(connection)
         connection.execute(_ORDERED.format(key=_name(dataset.key), **(_OF_MEMBERS if several else _OF_ONE)))
-        connection.execute(f"copy ordered to '{folder / 'findings.parquet'}' (format parquet, row_group_size 10000)")
         fields = [*FIELDS, "id", *(["file"] if several else [])]
         shown = f"select {', '.join(map(_name, fields))} from ordered order by number"
-        connection.execute(f"copy ({shown}) to '{folder / 'findings.json'}' (format json, array true)")
-        connection.execute(f"copy ({_table(connection, dataset)}) to '{folder / 'findings.csv'}' (format csv, header true)")
-        return _count(connection)
+        files = {
+            "findings.parquet": ("ordered", "format parquet, row_group_size 10000"),
+            "findings.json": (f"({shown})", "format json, array true"),
+            "findings.csv": (f"({_table(connection, dataset)})", "format csv, header true"),
+        }
+        written = [_number(connection, f"copy {what} to '{folder / name}' ({form})") for name, (what, form) in files.items()]
+        counted = _count(connection)
+    if any(number != counted.errors + counted.warnings for number in written):
+        raise RuntimeError(f"{counted.errors + counted.warnings} findings were to be reported; {written} were written.")
+    return counted
 
 
 _ORDERED = """
@@ -161,6 +167,11 @@ def safe_cell(value: Any) -> Any:
 def as_json(value: Any) -> bytes:
     """A document as JSON, to be read by people too."""
     return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2)
+
+
+def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    ((number,),) = connection.execute(query).fetchall()
+    return int(number)
 
 
 def _name(name: str) -> str:

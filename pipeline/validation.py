@@ -51,11 +51,14 @@ def validate(
         except FileIsWrong as error:
             _lay_out_refusal(database, dataset, error)
         stage(database, dataset)
+        _balance_rows(database)
         counted = _judge(database, folder, dataset, _edges(database, folder, dataset, ask), run_name)
         held = quarantine.hold_back(database, dataset, dataset.tolerance_for(options), counted.records)
         counted = replace(counted, quarantined=held.records, refusal=held.refusal)
         if counted.accepted and cutting is not None:
-            batch.cut(database, dataset, cutting, folder=folder / PARTS)
+            cut = batch.cut(database, dataset, cutting, folder=folder / PARTS)
+            if cut.records + held.records != counted.records:
+                raise RuntimeError(f"Of {counted.records} records {cut.records} are in parts and {held.records} are held back.")
             if held.records:
                 quarantine.write_rows(database, dataset, cutting.import_id, folder / QUARANTINE)
     return counted
@@ -88,11 +91,31 @@ def _edges(database: Path, folder: Path, dataset: Dataset, ask: Ask) -> Path | N
 
 
 def _judge(database: Path, folder: Path, dataset: Dataset, edges: Path | None, run_name: str) -> Counted:
-    check.check(database, dataset, edges=edges, docs=folder / REPORT / "docs", run_name=run_name)
+    verdict = check.check(database, dataset, edges=edges, docs=folder / REPORT / "docs", run_name=run_name)
     counted = report.write_findings(database, dataset, folder / REPORT)
+    if (counted.errors, counted.warnings) != (verdict.errors, verdict.warnings):
+        raise RuntimeError(f"The verdict was {verdict}, but the report says {counted}.")
     groups.write_groups(database, folder / REPORT)
     workbook.write_workbook(database, dataset, folder / REPORT, counted)
     return replace(counted, reading=_reading(database))
+
+
+def _balance_rows(database: Path) -> None:
+    """The rows are numbered from 1 to as many as were read, each is there once, and each one was staged.
+
+    The sum tells a row that stands for another. Raises RuntimeError if a row is lost or doubled.
+    """
+    with connect(database) as connection:
+        ((read, *rows),) = connection.execute(
+            """select (select max(records) from reading), count(*), coalesce(min(_row), 1), coalesce(max(_row), 0),
+                coalesce(sum(_row), 0)
+            from (select _row from raw union all select _row from malformed)"""
+        ).fetchall()
+        ((staged, raw),) = connection.execute("select (select count(*) from incoming), (select count(*) from raw)").fetchall()
+    if rows != [read, 1, read, read * (read + 1) // 2]:
+        raise RuntimeError(f"{read} records were read, but the rows are not those from 1 to {read}: {rows}.")
+    if staged != raw:
+        raise RuntimeError(f"{raw} rows were to be typed, {staged} were; a staging query keeps every row.")
 
 
 def _reading(database: Path) -> dict[str, Any]:

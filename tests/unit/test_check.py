@@ -1,14 +1,12 @@
-"""The SQL checks: given rows, expected findings; and random trees against an oracle, split between file and warehouse."""
+"""The SQL checks: given rows, expected findings. Random ones are in test_hierarchy_property.py."""
 
 from __future__ import annotations
 
-import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
-import networkx as nx
 import pytest
 
 from pipeline.check import Check, add_edges, ask_for, lay_out, read_check, run_checks
@@ -267,75 +265,6 @@ def test_what_hangs_below_an_old_circle_is_told_so_at_its_first_row(connection: 
     assert offender["message"] == ("The record hangs below a circle of 2 records that the warehouse has already: a → b → a.")
     assert str(offender["hint"]).startswith("In the warehouse already: a → b, b → a.")
     assert [o["_row"] for o in offenders("below_cycle")] == [3, 4]
-
-
-# --- An oracle ---
-
-
-def random_case(seed: int) -> tuple[list[tuple[str, str | None]], Tree]:
-    """Records of a file, and a warehouse that is a forest: some ids are in both, some parents in neither."""
-    dice = random.Random(seed)
-    ids = [f"n{number:02}" for number in range(dice.randint(1, 24))]
-    warehouse: Tree = {}
-    for one in ids:
-        if dice.random() < 0.5:
-            above = [other for other in warehouse if dice.random() < 0.7]
-            warehouse[one] = dice.choice(above) if above else None
-    names = [*ids, "nowhere"]
-    share = dice.choice([0.2, 0.5, 0.9])
-    file = [
-        (one, dice.choice(names) if dice.random() < 0.9 else None)
-        for one in ids
-        if one not in warehouse or dice.random() < share
-    ]
-    dice.shuffle(file)
-    return file, warehouse
-
-
-def ancestors_of_parents(file: list[tuple[str, str | None]], warehouse: Tree) -> Tree:
-    """What the warehouse answers: the parents that are not in the file and their ancestors, less what is in the file."""
-    inside = dict(file)
-    edges: Tree = {}
-    for _, parent in file:
-        while parent is not None and parent in warehouse and parent not in edges:
-            edges[parent] = warehouse[parent]
-            parent = warehouse[parent]
-    return {one: parent for one, parent in edges.items() if one not in inside}
-
-
-def canonical(cycle: list[str], tree: Tree) -> tuple[str, ...]:
-    """A cycle from its smallest id on, along the parents."""
-    path = [min(cycle)]
-    while len(path) <= len(cycle):
-        path.append(str(tree[path[-1]]))
-    return tuple(path)
-
-
-def expected_cycles(tree: Tree) -> set[tuple[str, ...]]:
-    graph = nx.DiGraph([(one, parent) for one, parent in tree.items() if parent is not None and parent != one])
-    return {canonical(cycle, tree) for cycle in nx.simple_cycles(graph)}
-
-
-def test_random_trees_agree_with_the_oracle(connection: duckdb.DuckDBPyConnection) -> None:
-    seen = {"cycles": 0, "through the warehouse": 0, "missing": 0, "self": 0}
-    for seed in range(300):
-        file, warehouse = random_case(seed)
-        edges = ancestors_of_parents(file, warehouse)
-        offenders = checked(connection, list(file), edges)
-        whole: Tree = {**warehouse, **dict(file)}
-        found = {tuple(map(str, o["cycle"])) for o in offenders("circular_reference")}  # type: ignore[call-overload]
-        assert found == expected_cycles(whole), f"seed {seed}"
-        assert len(offenders("circular_reference")) == len(found), f"seed {seed}: each circle once"
-        missing = {row for row, (_, parent) in enumerate(file, 1) if parent is not None and parent not in whole}
-        assert {o["_row"] for o in offenders("missing_parent")} == missing, f"seed {seed}"
-        selves = {row for row, (one, parent) in enumerate(file, 1) if one == parent}
-        assert {o["_row"] for o in offenders("self_parent")} == selves, f"seed {seed}"
-        assert offenders("duplicate_id") == offenders("conflicting_duplicate") == []
-        seen["cycles"] += len(found)
-        seen["through the warehouse"] += sum(1 for cycle in found if set(cycle) & set(edges))
-        seen["missing"] += len(missing)
-        seen["self"] += len(selves)
-    assert min(seen.values()) >= 30, f"the cases are of every kind: {seen}"
 
 
 # --- What is asked of the warehouse ---
