@@ -26,7 +26,7 @@ def _warm() -> None:
 
 
 def _be_silent() -> None:
-    """From here on the server only forks; at its end DuckDB's bindings would list what they find alive on somebody's terminal."""
+    """From here on the server only forks; at its end DuckDB's bindings would list what they find alive."""
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 2)
     os.close(silence)

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.check import add_edges, external_parents, lay_out, read_check, run_checks
+from pipeline.check import add_edges, ask_for, lay_out, read_check, run_checks
 from pipeline.datasets import load_dataset
 from pipeline.stage import connect, in_memory
 
@@ -105,7 +105,7 @@ def _again(dice: random.Random, row: Row) -> Row:
 def expected(case: Case) -> Found:
     """What there is to say, by networkx and Python's own sets.
 
-    An old circle that is met on the way up through the warehouse is said too, even where the file moves away from it.
+    An old circle is said only if the file hangs below it, and then at the first record that does.
     """
     first: dict[str, int] = {}
     for place, (one, _, _) in enumerate(case.rows):
@@ -115,12 +115,15 @@ def expected(case: Case) -> Found:
     edges = {**_ancestors(strangers, case.warehouse), **{one: case.rows[place][1] for one, place in first.items()}}
     graph = nx.DiGraph([(one, parent) for one, parent in edges.items() if parent is not None and parent != one])
     graph.add_nodes_from(edges)
-    cycles = list(nx.simple_cycles(graph))
-    on_cycles = {one for cycle in cycles for one in cycle}
-    found = Found(cycles=Counter(_from_smallest(cycle, edges) for cycle in cycles))
-    found.below_cycles = {
-        place for one, place in first.items() if one not in on_cycles and nx.descendants(graph, one) & on_cycles
-    }
+    found = Found()
+    for cycle in nx.simple_cycles(graph):
+        below = {first[one] for one in nx.ancestors(graph, cycle[0]) - set(cycle) if one in first}
+        if not set(cycle) & set(first):
+            below.discard(min(below, default=-1))
+            if not any(one in first for one in nx.ancestors(graph, cycle[0])):
+                continue
+        found.cycles[_from_smallest(cycle, edges)] += 1
+        found.below_cycles |= below
     found.missing = {
         (place, parent) for place, (_, parent, _) in enumerate(case.rows) if parent is not None and parent not in edges
     }
@@ -191,7 +194,7 @@ def _lay_out(database: Path, rows: list[tuple[Any, ...]], cases: list[Case], fol
         connection.execute("create view incoming as select *, '{}' as attributes from raw")
         connection.unregister("arriving")
         lay_out(connection, RECORDS)
-    external_parents(database, RECORDS, folder / "parents.parquet")
+    ask_for(database, RECORDS, folder / "parents.parquet")
     asked = pq.read_table(folder / "parents.parquet").column("id").to_pylist()
     warehouse = {one: parent for case in cases for one, parent in case.warehouse.items()}
     answer = _ancestors(asked, warehouse)
