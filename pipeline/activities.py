@@ -258,7 +258,7 @@ class Activities:
             return sandbox.run(validation.refuse, folder, dataset, error, ref.import_id, **self._limits(), heartbeat=_beat)
         self._ledger.update(ref.import_id, sha256=stored.sha256, size_bytes=stored.size_bytes)
         settings, known = self._settings, self._known(ref.import_id)
-        judgement = sandbox.run(
+        return sandbox.run(
             validation.validate,
             folder,
             dataset,
@@ -270,7 +270,6 @@ class Activities:
             heartbeat=_beat,
             answer=functools.partial(self._edges, dataset),
         )
-        return replace(judgement, reading={**judgement.reading, "rules": dataset.version})
 
     def _given_up(self, ref: ImportRef, folder: Path, crash: Crashed) -> report.Counted:
         """The report on a file that ends every child that reads it. Raises ``crash`` while another attempt may end better."""
