@@ -23,12 +23,14 @@ from pipeline.stage import connect, original_names
 
 FILE = "findings.xlsx"
 
-ROWS_MAX = 100_000
+ROWS_MAX = 10_000
 """On either sheet. A file of more rows shows only those that a finding speaks of."""
 
-CELLS_MAX = 2_000_000
+CELLS_MAX = 30_000
+"""On either sheet: a quarter of a second's work, which whoever waits for the verdict waits for too. Nobody mends more cells by hand."""
+
 CHARACTERS_MAX = 64 << 20
-COMMENTS_MAX = 10_000
+COMMENTS_MAX = 2_000
 """A spreadsheet takes long to open a sheet with more. The colours go on."""
 
 CELL_LENGTH = 32_767
@@ -197,6 +199,10 @@ def _records(connection: duckdb.DuckDBPyConnection, names: list[str]) -> Iterato
 # --- Findings and About ---
 
 
+def _listed_most() -> int:
+    return min(ROWS_MAX, CELLS_MAX // len(TABLE_FIELDS))
+
+
 def _fill_findings(connection: duckdb.DuckDBPyConnection, page: _Page) -> None:
     """The list, in the order of the rows."""
     page.head(list(TABLE_FIELDS))
@@ -207,7 +213,7 @@ def _fill_findings(connection: duckdb.DuckDBPyConnection, page: _Page) -> None:
         _name(name) if name in ("row", "line") else f"left({joined.get(name, _name(name))}, {CELL_LENGTH + 1})"
         for name in TABLE_FIELDS
     ]
-    answer = connection.execute(f"select {', '.join(picks)} from listed order by number limit {ROWS_MAX}")
+    answer = connection.execute(f"select {', '.join(picks)} from listed order by number limit {_listed_most()}")
     severity = TABLE_FIELDS.index("severity")
     while rows := answer.fetchmany(_FETCH_ROWS):
         for row in rows:

@@ -25,7 +25,7 @@ select
             then array_to_string(cycles.path[1:5], ' → ') || ' → … → ' || array_to_string(cycles.path[-3:], ' → ')
         else array_to_string(cycles.path, ' → ')
     end as path,
-    case when ours.cycle is null then below.rows else cycles.rows[1:50] end as related,
+    case when ours.cycle is null then below.rows else cycles.rows end as related,
     cycles.path as cycle,
     case
         when ours.cycle is null
