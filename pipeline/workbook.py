@@ -27,7 +27,7 @@ ROWS_MAX = 10_000
 """On either sheet. A file of more rows shows only those that a finding speaks of."""
 
 CELLS_MAX = 30_000
-"""On either sheet: a quarter of a second's work, which whoever waits for the verdict waits for too. Nobody mends more cells by hand."""
+"""On either sheet: a quarter of a second's work, for which whoever wants the verdict waits. Nobody mends more by hand."""
 
 CHARACTERS_MAX = 64 << 20
 COMMENTS_MAX = 2_000
