@@ -151,18 +151,15 @@ def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, r
 
 def _distrust(queries: Sequence[Query], dataset: Dataset) -> None:
     """Each file below sql/checks that concerns the dataset is among the queries, once. Raises RuntimeError if not."""
-    folders = (dataset.root / "sql" / "checks" / name for name in ("every", dataset.name))
-    there = Counter(f"check_{path.stem}" for folder in folders if folder.is_dir() for path in folder.iterdir() if _is_sql(path))
+    folders = [dataset.root / "sql" / "checks" / name for name in ("every", dataset.name)]
+    files = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.suffix == ".sql"]
+    there = Counter(f"check_{name}" for name in (*dataset.bounds.checks, *(path.stem for path in files)))
     asked = Counter(query.table for query in queries if query.table != READING)
     if there != asked or max(there.values(), default=1) > 1:
         raise RuntimeError(
             f"Each check is evaluated once; here are {_listed(there)}, but {_listed(asked)} were evaluated."
             " If two files have one name, give one of them another."
         )
-
-
-def _is_sql(path: Path) -> bool:
-    return path.suffix == ".sql"
 
 
 def _listed(names: Counter[str]) -> str:

@@ -10,6 +10,8 @@ import asyncio
 import atexit
 import importlib
 import os
+import re
+import shutil
 import sys
 import tempfile
 import uuid
@@ -27,7 +29,7 @@ from temporalio.client import Client
 from pipeline import warehouse
 from pipeline.local import postgres, seaweedfs, temporal
 from pipeline.local.stack import SERVERS, Stack
-from pipeline.settings import Settings
+from pipeline.settings import ROOT, Settings
 from pipeline.store import Store
 
 FOLDERS = ("unit", "integration", "e2e")
@@ -53,6 +55,21 @@ def be_silent_at_the_end() -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 2)
     os.close(silence)
+
+
+@pytest.fixture(scope="session")
+def extending() -> dict[str, str]:
+    """The examples of docs/extending.md: the file that each is to be, or to be put into, and its text."""
+    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"`([a-z_/]+/[a-z_]+\.[a-z]+)`(?:[^`]*):\n\n```\w+\n(.*?)```", page, re.DOTALL))
+
+
+@pytest.fixture
+def a_root(tmp_path: Path) -> Path:
+    """A copy of what the datasets are made of, to add to."""
+    for folder in ("expectations", "sql"):
+        shutil.copytree(ROOT / folder, tmp_path / "root" / folder)
+    return tmp_path / "root"
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,12 @@ BAD_CODES = {
     "self_parent": 1,
 }
 
+PLAIN = load_dataset("places")
+BOUNDED = replace(
+    PLAIN,
+    suite={**PLAIN.suite, "meta": {**PLAIN.suite["meta"], "bounds": {"max_depth": 9, "max_children": 9, "single_root": True}}},
+)
+
 
 @pytest.fixture
 def validate(tmp_path: Path) -> Validate:
@@ -96,6 +102,11 @@ def test_honest_runs_ring_no_alarm(validate: Validate) -> None:
     assert counted.by_code == BAD_CODES
 
 
+def test_the_checks_of_bounds_are_counted_with_the_others(validate: Validate) -> None:
+    assert validate(GOOD, BOUNDED).accepted
+    assert validate(GOOD + "DE,,Germany,Country,DEU,276,\n", BOUNDED).by_code == {"several_roots": 1}
+
+
 def test_what_is_held_back_and_what_is_in_parts_is_everything(validate: Validate) -> None:
     counted = validate(BAD, options=Options(on_error=OnError.QUARANTINE))
     assert counted.accepted and 0 < counted.quarantined < counted.records
@@ -105,12 +116,12 @@ def test_what_is_held_back_and_what_is_in_parts_is_everything(validate: Validate
 
 
 def test_a_check_left_out(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = load_dataset("places").check_files
+    files = BOUNDED.check_files
     for left_out in files:
         remaining = [file for file in files if file != left_out]
         monkeypatch.setattr(Dataset, "check_files", property(lambda self, remaining=remaining: remaining))
         with pytest.raises(RuntimeError, match=f"Each check is evaluated once.*{left_out.stem}"):
-            validate()
+            validate(dataset=BOUNDED)
 
 
 def test_a_check_that_stands_in_for_another(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
