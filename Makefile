@@ -19,7 +19,7 @@ install = $(BIN)/uv pip install --quiet --no-cache --python $(BIN)/python --requ
 debian = .ci/debian-packages $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format lock lambda clean
+.PHONY: help setup demo up test bench check format lock lambda clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ up: $(VENV)/.runtime ## Set up and keep the embedded stack running until Ctrl-C
 
 test: $(VENV)/.dev ## Set up and run the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.runtime ## Set up and measure: validation beside DuckDB's own read (ARGS="--keep FILE")
+	@$(BIN)/python -m benchmarks.validation $(ARGS)
 
 check: $(VENV)/.dev ## Formatting, lint, types, SQL
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; echo "Run: make format" >&2; exit 1; }

@@ -22,7 +22,6 @@ from pipeline import sandbox, validation
 from pipeline.contracts import Options
 from pipeline.datasets import Dataset
 
-RESULTS = Path(__file__).parent / "results"
 LIMITS = {"memory_bytes": 8 << 30, "seconds": 3600.0}
 
 
@@ -83,9 +82,7 @@ def machine() -> dict[str, object]:
     }
 
 
-def keep(name: str, found: dict[str, object]) -> Path:
-    """Write what was found, with the machine, below results/."""
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{name}.json"
+def keep(file: Path, found: dict[str, object]) -> None:
+    """Write what was found, and on what machine."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"machine": machine(), **found}, indent=1) + "\n", encoding="utf-8")
-    return file

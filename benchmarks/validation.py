@@ -1,7 +1,7 @@
 """Reading and the whole validation, beside the least that any validation of a file costs: DuckDB's typed read and one hash
 aggregate over ``id`` (measure.floor_of). Run it by ``make bench``.
 
-    python -m benchmarks.validation [--records 1000000] [--rounds 5] [--large 10000000] [--keep]
+    python -m benchmarks.validation [--records 1000000] [--rounds 5] [--large 10000000] [--keep FILE]
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--large", type=int, default=10_000_000, help="0: leave it out")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--keep", action="store_true", help="write benchmarks/results/validation.json")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="write what was found, as JSON")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bulkhead-bench-") as scratch:
         folder = Path(scratch)
@@ -120,7 +120,7 @@ def main() -> None:
             found["large"] = large(folder, dataset, asked.large, found["clean"]["tree"])  # type: ignore[index]
     _show(found)
     if asked.keep:
-        print(f"Kept in {measure.keep('validation', found)}")
+        measure.keep(asked.keep, found)
 
 
 def _show(found: dict[str, object]) -> None:
