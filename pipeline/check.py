@@ -150,9 +150,10 @@ def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, r
 
 
 def _distrust(queries: Sequence[Query], dataset: Dataset) -> None:
-    """Each file below sql/checks that concerns the dataset is among the queries, once. Raises RuntimeError if not."""
+    """Each check of the dataset, or of a bound that it sets, is among the queries, once. Raises RuntimeError if not."""
     folders = (dataset.root / "sql" / "checks" / name for name in ("every", dataset.name))
     there = Counter(f"check_{path.stem}" for folder in folders if folder.is_dir() for path in folder.iterdir() if _is_sql(path))
+    there.update(f"check_{name}" for name in dataset.bounds.checks)
     asked = Counter(query.table for query in queries if query.table != READING)
     if there != asked or max(there.values(), default=1) > 1:
         raise RuntimeError(
