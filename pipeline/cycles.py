@@ -29,6 +29,11 @@ _START = """
 create or replace temp table climbers as
 select number, above as reached from edges where above is not null and above != number
 """
+_INNER = """
+create or replace temp table climbers as
+select number, above as reached from edges semi join (select distinct above as number from edges) parents using (number)
+where above is not null and above != number
+"""
 _STRIDE = """
 create or replace temp table climbers as
 select c.number, further.reached from climbers c join climbers further on c.reached = further.number
@@ -120,13 +125,9 @@ def _walk_up(connection: duckdb.DuckDBPyConnection) -> bool:
     nobody left ever will. From then on, those reached grow fewer until only the circles themselves are reached, on which a
     stride leads everybody to a place of their own.
     """
-    connection.execute(_START)
-    left = _count(connection, "*")
-    while left:
-        connection.execute(_STRIDE)
-        before, left = left, _count(connection, "*")
-        if left == before:
-            break
+    if not _climb(connection, _INNER):  # who is nobody's parent is on no circle: three of four records, in many a file
+        return False
+    left = _climb(connection, _START)
     reached = _count(connection, "distinct reached")
     while reached:
         connection.execute(_STRIDE)
@@ -134,6 +135,16 @@ def _walk_up(connection: duckdb.DuckDBPyConnection) -> bool:
         if reached == before:
             break
     return left > 0
+
+
+def _climb(connection: duckdb.DuckDBPyConnection, start: str) -> int:
+    """Have ``climbers`` go up from ``start`` until none of them will meet a root any more; how many are left."""
+    connection.execute(start)
+    left, before = _count(connection, "*"), -1
+    while left and left != before:
+        connection.execute(_STRIDE)
+        before, left = left, _count(connection, "*")
+    return left
 
 
 def _count(connection: duckdb.DuckDBPyConnection, what: str) -> int:

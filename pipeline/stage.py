@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -194,6 +194,23 @@ def stage(database: Path, dataset: Dataset) -> None:
         _find_missing(connection, dataset)
 
 
+def casts(dataset: Dataset, present: Sequence[str]) -> dict[str, str]:
+    """The file's columns that have to be cast, each with the SQL that does it.
+
+    A reader may do that in passing and keep the values in ``text_rows`` under ``typed_name``; ``incoming`` then takes them from
+    there, and nothing is copied.
+    """
+    if dataset.staging_file.is_file() or any(name.startswith(typed_name("")) for name in present):
+        return {}
+    own = [column for column in dataset.columns if column.name in present and column.name != dataset.rest]
+    return {column.name: _value(column, dataset, present) for column in own if reading_of(column.type).accepts is not None}
+
+
+def typed_name(name: str) -> str:
+    """What a column's values are called beside its text."""
+    return f"_typed {name}"
+
+
 def derived_query(dataset: Dataset, present: list[str]) -> str:
     """The staging query that follows from the table: each column read by its type, the others gathered in ``rest``."""
     picks = ["_row", *(f"{_value(column, dataset, present)} as {_name(column.name)}" for column in dataset.columns)]
@@ -208,6 +225,10 @@ def _fill_incoming(connection: duckdb.DuckDBPyConnection, dataset: Dataset, pres
     if _is_plain_text(dataset):
         connection.execute(f"create or replace view incoming as {derived_query(dataset, present)}")
         return
+    cast_in_passing = _cast_in_passing(connection, dataset, present)
+    if cast_in_passing:
+        connection.execute(f"create or replace view incoming as {cast_in_passing}")
+        return
     typed = [f"{_name(c.name)} {reading_of(c.type).type}" for c in dataset.columns]
     connection.execute(f"create or replace table incoming (_row bigint, {', '.join(typed)})")
     if dataset.staging_file.is_file():
@@ -217,13 +238,25 @@ def _fill_incoming(connection: duckdb.DuckDBPyConnection, dataset: Dataset, pres
     connection.execute(f"insert into incoming by name {query}")
 
 
+def _cast_in_passing(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> str:
+    """The staging query over what the reader has cast already; empty if it has not."""
+    named = "select column_name from duckdb_columns() where table_name = 'text_rows'"
+    there = {str(row[0]) for row in connection.execute(named).fetchall()}
+    wanted = casts(dataset, present)
+    if not wanted or not there.issuperset(map(typed_name, wanted)):
+        return ""
+    values = {c.name: _name(typed_name(c.name)) if c.name in wanted else _value(c, dataset, present) for c in dataset.columns}
+    picks = ", ".join(f"{value} as {_name(name)}" for name, value in values.items())
+    return f"select rowid + 1 as _row, {picks} from text_rows"
+
+
 def _is_plain_text(dataset: Dataset) -> bool:
     """Every column is text as it stands, but for the one that gathers the rest."""
     own = [column for column in dataset.columns if column.name != dataset.rest]
     return not dataset.staging_file.is_file() and all(reading_of(column.type).accepts is None for column in own)
 
 
-def _value(column: Column, dataset: Dataset, present: list[str]) -> str:
+def _value(column: Column, dataset: Dataset, present: Sequence[str]) -> str:
     """A column's value as SQL over ``raw``."""
     if column.name == dataset.rest:
         return _rest(dataset, present)
@@ -232,13 +265,13 @@ def _value(column: Column, dataset: Dataset, present: list[str]) -> str:
     return f"cast(null as {reading_of(column.type).type})"
 
 
-def _is_given(column: Column, dataset: Dataset, present: list[str]) -> bool:
+def _is_given(column: Column, dataset: Dataset, present: Sequence[str]) -> bool:
     """The file has the column, or its values follow from something else."""
     from_path = column.name == dataset.parent and dataset.shape.path_separator is not None
     return column.name in present or column.name in dataset.mapping.defaults or from_path
 
 
-def _text(column: Column, dataset: Dataset, present: list[str]) -> str:
+def _text(column: Column, dataset: Dataset, present: Sequence[str]) -> str:
     """The text to read: an empty one is no value, except in a column of text, where it may be meant."""
     if column.name == dataset.parent and dataset.shape.path_separator is not None:
         return parent_of(_name(dataset.key), dataset.shape.path_separator)
@@ -265,7 +298,7 @@ def _check_defaults(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> 
             raise NotUsable(f"expectations/{dataset.name}.json: the default of {name}, {default!r}, is not {reading.expected}.")
 
 
-def _read(column: Column, dataset: Dataset, present: list[str]) -> str:
+def _read(column: Column, dataset: Dataset, present: Sequence[str]) -> str:
     reading, text = reading_of(column.type), _text(column, dataset, present)
     value = reading.value.replace("{v}", text)
     if reading.accepts is None:
@@ -273,12 +306,12 @@ def _read(column: Column, dataset: Dataset, present: list[str]) -> str:
     return f"case when {reading.accepts.replace('{v}', text)} then {value} end"
 
 
-def _rest(dataset: Dataset, present: list[str]) -> str:
+def _rest(dataset: Dataset, present: Sequence[str]) -> str:
     """A JSON object of the columns that the table does not name; empty values are left out."""
     others = [name for name in present if name not in (*dataset.names, "_row")]
     members = ", ".join(f"{_quoted(_json_key(name))} || to_json({_name(name)})" for name in others)
     gathered = f"'{{' || concat_ws(',', {members}) || '}}'" if members else "'{}'"
-    if dataset.rest not in present:
+    if dataset.rest is None or dataset.rest not in present:
         return gathered
     own = _name(dataset.rest)
     return f"case when {own} is null then {gathered} when {_is_object(own)} then json_merge_patch({own}, {gathered}) end"

@@ -21,8 +21,9 @@ from pipeline.read.arrived import Arrived
 from pipeline.read.header import Header, delimiter_of, read_header, spare_of
 from pipeline.read.limits import Limits
 from pipeline.read.scan import Scan
-from pipeline.read.staging import Staging
+from pipeline.read.staging import Staging, quoted
 from pipeline.read.table import Table
+from pipeline.stage import casts, typed_name
 
 
 def read_delimited(chunks: Iterator[bytes], staging: Staging) -> Table:
@@ -107,21 +108,25 @@ def _read_fast(file: Path, header: Header, delimiter: str, staging: Staging) -> 
     """Parse with everything fixed; -1 if DuckDB cannot take the text as it is.
 
     DuckDB 2.0.0 finds no records at all if it is told strictly that they end with CR LF; left alone it sees that itself.
-    A new table's row ids are the numbers of its rows, in the order of the file; to count them anew costs as much as reading.
+    Columns that are not text are cast in passing. A new table's row ids are the numbers of its rows, in the order of the file;
+    to count them anew costs as much as reading.
     """
     kinds = ", ".join(f"{_literal(name)}: 'varchar'" for name in header.names)
     ends = "" if header.line_end == "\r\n" else "new_line = '\\n', "
-    query = f"""create or replace table text_rows as select * from read_csv(
+    typed = "".join(f", {value} as {quoted(typed_name(name))}" for name, value in casts(staging.dataset, header.names).items())
+    query = f"""create or replace table text_rows as select *{typed} from read_csv(
         {_literal(str(file))}, columns = {{{kinds}}}, auto_detect = false, header = true, delim = {_literal(delimiter)},
         quote = '"', escape = '"', {ends}nullstr = '',
         allow_quoted_nulls = true, strict_mode = true, null_padding = false, ignore_errors = false, encoding = 'utf-8',
         max_line_size = {staging.limits.record_bytes})"""
     with staging.connection.cursor() as cursor:
+        cursor.execute("set timezone = 'UTC'")
         try:
             cursor.execute(query)
         except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.InterruptException):
             return -1
-        cursor.execute("create or replace view raw as select rowid + 1 as _row, * from text_rows")
+        texts = ", ".join(map(quoted, header.names))
+        cursor.execute(f"create or replace view raw as select rowid + 1 as _row, {texts} from text_rows")
         ((counted,),) = cursor.execute("select count(*) from text_rows").fetchall()
     return int(counted)
 

@@ -110,6 +110,7 @@ NEEDS = [
     ("reader", "POST", "/v1/query", {"json": {"sql": "select 1"}}, 200),
     ("uploader", "POST", "/v1/datasets/places/imports", {"data": CSV}, 202),
     ("uploader", "POST", "/v1/imports/x/cancel", {}, 404),
+    ("uploader", "POST", "/v1/imports/x/promote", {}, 404),
     ("admin", "GET", "/v1/keys", {}, 200),
     ("admin", "POST", "/v1/keys", {"json": {"name": "n", "role": "reader"}}, 201),
     ("admin", "DELETE", "/v1/keys/x", {}, 404),
