@@ -33,13 +33,18 @@ def clean(folder: Path, dataset: Dataset, records: int, rounds: int) -> dict[str
         def floor(file: Path = file) -> float:
             return measure.floor_of(file)
 
-        times = measure.alternating(rounds, floor=floor, validation=ours)
+        def warm(file: Path = file) -> float:
+            return measure.warm_floor_of(file)
+
+        times = measure.alternating(rounds, floor=floor, warm=warm, validation=ours)
         found[name] = {
             "records": records,
             "megabytes": round(file.stat().st_size / 1e6, 1),
             "floor_seconds": round(times["floor"], 3),
             "validation_seconds": round(times["validation"], 3),
             "ratio": round(times["validation"] / times["floor"], 2),
+            "warm_floor_seconds": round(times["warm"], 3),
+            "ratio_to_warm": round(times["validation"] / times["warm"], 2),
             "peak_mib": max(cost.peak_mib for cost in costs),
         }
         file.unlink()

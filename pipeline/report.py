@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import duckdb
 import orjson
 
 from pipeline.datasets import Dataset
-from pipeline.stage import connect, original_names
+from pipeline.stage import THREADS, connect, original_names
 
 FIELDS = ("code", "severity", "message", "row", "line", "column", "value", "hint", "related", "cycle")
 """A finding's fields, as everywhere; the files add the record's id."""
@@ -63,7 +64,9 @@ def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
             "findings.json": (f"({shown})", "format json, array true"),
             "findings.csv": (f"({_table(connection, dataset)})", "format csv, header true"),
         }
-        written = [_number(connection, f"copy {what} to '{folder / name}' ({form})") for name, (what, form) in files.items()]
+        copies = [f"copy {what} to '{folder / name}' ({form})" for name, (what, form) in files.items()]
+        with ThreadPoolExecutor(max_workers=THREADS) as beside:  # each is written by one thread
+            written = list(beside.map(lambda copy: _number(connection.cursor(), copy), copies))
         counted = _count(connection)
     if any(number != counted.errors + counted.warnings for number in written):
         raise RuntimeError(f"{counted.errors + counted.warnings} findings were to be reported; {written} were written.")
@@ -71,7 +74,7 @@ def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
 
 
 _ORDERED = """
-create or replace temp table ordered as
+create or replace table ordered as
 select row_number() over (order by f.row nulls first, f.code, f."column") as number, raw.{key} as id,
     f.code, f.severity, f.message, f.row,
     coalesce(f.line, lines.first_line + f.row - lines.first_row) as line,

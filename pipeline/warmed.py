@@ -7,6 +7,7 @@ server imports this module.
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -33,4 +34,6 @@ def _be_silent() -> None:
 
 
 _warm()
+gc.collect()
+gc.freeze()  # no child has to look through all of this again, and copy the pages it lies on, whenever it collects its garbage
 _be_silent()

@@ -273,7 +273,8 @@ def test_a_reader_that_miscounts(validate: Validate, monkeypatch: pytest.MonkeyP
 def _slip(staging: Staging, slip: str) -> None:
     """Change ``raw``, which is a view where the text was regular."""
     if staging.connection.execute("select 1 from duckdb_views() where view_name = 'raw'").fetchall():
-        staging.connection.execute("create table kept as from raw; drop view raw; alter table kept rename to raw")
+        staging.connection.execute("create table kept as from raw; drop view raw; drop table text_rows")
+        staging.connection.execute("alter table kept rename to raw")
     staging.connection.execute(slip)
 
 
@@ -312,8 +313,8 @@ def test_a_row_that_is_read_twice_and_counted_twice(validate: Validate, monkeypa
 
 
 def test_a_row_lost_on_the_way_to_its_types(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    query = validation.stage.__globals__["derived_query"]
-    monkeypatch.setitem(validation.stage.__globals__, "derived_query", lambda *args: f"{query(*args)} limit 1")
+    query = validation.stage.__globals__["_cast_in_passing"]
+    monkeypatch.setitem(validation.stage.__globals__, "_cast_in_passing", lambda *args: f"{query(*args)} limit 1")
     with pytest.raises(RuntimeError, match="rows were to be typed"):
         validate()
 
