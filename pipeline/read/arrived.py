@@ -17,8 +17,7 @@ class Arrived:
     def __init__(self, names: tuple[str, ...], staging: Staging) -> None:
         self._staging = staging
         kinds = ", ".join(f"{quoted(name)} varchar" for name in names)
-        staging.connection.execute("drop view if exists raw")
-        staging.connection.execute("drop table if exists text_rows")
+        staging.drop_raw()
         staging.connection.execute(f"create table raw (_row bigint, {kinds})")
         self._schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in names)])
         self.rows = 0

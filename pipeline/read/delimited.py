@@ -2,7 +2,7 @@
 
 DuckDB parses the text with a fixed dialect while scan.py counts its records beside it: two independent counts, so that nothing
 is lost silently. If the text is regular and both counts are one, that is all. Whatever else it is, Python's csv module reads it
-record by record, ten times slower, and names each record that has not the header's shape.
+record by record, five times slower, and names each record that has not the header's shape.
 """
 
 from __future__ import annotations

@@ -81,8 +81,7 @@ class Gathering:
             connection.execute(f"alter table gathered add column if not exists {quoted(name)} varchar")
         shifted = f"select * replace (_row + {self.records} as _row) from raw"
         connection.execute(f"insert into gathered by name {shifted}")
-        ((kind,),) = connection.execute("select table_type from information_schema.tables where table_name = 'raw'").fetchall()
-        connection.execute(f"drop {'view' if kind == 'VIEW' else 'table'} raw")
+        self._staging.drop_raw()
 
     def _renumber(self, name: str) -> None:
         """Count the file's rows on from the ones before; say its name where a finding is of no row of it."""

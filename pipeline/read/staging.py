@@ -113,6 +113,13 @@ class Staging:
         if rows:
             self.insert("lines", pa.Table.from_pylist(rows, schema=_LINES_SCHEMA))
 
+    def drop_raw(self) -> None:
+        """Make room for another ``raw``: it is a table, or a view over ``text_rows``, which goes with it."""
+        kinds = self.connection.execute("select table_name, table_type from information_schema.tables").fetchall()
+        if dict(kinds).get("raw"):
+            self.connection.execute(f"drop {'view' if dict(kinds)['raw'] == 'VIEW' else 'table'} raw")
+        self.connection.execute("drop table if exists text_rows")
+
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append an Arrow table to a table, by column name."""
         self.connection.register("arriving", rows)

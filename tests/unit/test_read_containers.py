@@ -26,6 +26,7 @@ import zstandard
 from pipeline.datasets import load_dataset
 from pipeline.errors import Unreadable
 from pipeline.read import Limits, Reading, read
+from pipeline.stage import stage
 
 RECORDS = load_dataset("records")
 H = b"id,parentId,name\n"
@@ -366,6 +367,24 @@ def test_several_files_are_one_table_and_each_counts_its_own_lines(reads: Reads)
         ("malformed_row", "error", 2, 4), ("malformed_row", "error", 4, 4), ("invalid_character", "error", 6, 2),
     ]  # fmt: skip
     assert got.members == [(1, "a.csv"), (3, "b.csv"), (6, "d.csv")]
+
+
+def test_several_files_with_typed_columns_are_typed_as_one_table(tmp_path: Path) -> None:
+    """What one file's reader cast in passing is not taken for all of them."""
+    head = b"id,parentId,name,kind,numeric_code\n"
+    (tmp_path / "source").write_bytes(
+        zipped(("a.csv", head + b"FR,,France,Country,250\n"), ("b.csv", head + b"AT,,Austria,Country,40\nXX,,X,Country,x\n"))
+    )
+    database, places = tmp_path / "d.duckdb", load_dataset("places")
+    read(tmp_path / "source", places, database=database)
+    stage(database, places)
+    with duckdb.connect(str(database)) as connection:
+        assert connection.execute("select _row, numeric_code from incoming order by 1").fetchall() == [
+            (1, 250),
+            (2, 40),
+            (3, None),
+        ]
+        assert connection.execute("select row, code from findings").fetchall() == [(3, "invalid_type")]
 
 
 @pytest.mark.parametrize(
