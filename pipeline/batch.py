@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from pipeline.contracts import Plan
 from pipeline.datasets import Dataset
-from pipeline.stage import connect
+from pipeline.workspace import climb, connect, number, quoted
 
 FETCH_ROWS = 20_000
 MANIFEST = "manifest.json"
@@ -101,8 +101,8 @@ def cut(database: Path, dataset: Dataset, cutting: Cutting, *, folder: Path) -> 
     folder.mkdir(parents=True)
     with connect(database) as connection:
         _lay_out_forest(connection, dataset)
-        _climb(connection)
-        records = _number(connection, "select count(*) from incoming_nodes")
+        _give_levels(connection)
+        records = number(connection, "select count(*) from incoming_nodes")
         batches = ceil(records / cutting.batch_records)
         _give_places(connection, records, batches, cutting.batches_per_part)
         waves = _waves(connection)
@@ -147,36 +147,32 @@ def _lay_out_forest(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> 
     connection.execute("create table if not exists quarantined (_row bigint)")
     connection.execute(
         f"""create or replace temp table incoming_nodes as
-        select row_number() over (order by _row) as number, _row, {_name(dataset.key)} as id,
-            {_name(dataset.parent)} as parent from incoming anti join quarantined using (_row)"""
+        select row_number() over (order by _row) as number, _row, {quoted(dataset.key)} as id,
+            {quoted(dataset.parent)} as parent from incoming anti join quarantined using (_row)"""
     )
     connection.execute('create table if not exists warehouse_edges (id varchar, "parentId" varchar)')
     connection.execute(_ANCHORS)
-    left, before = _number(connection, _UNANCHORED), 0
-    while left not in (0, before):  # a circle that the warehouse has, and the file does not hang below, never comes to an end
-        connection.execute(_ANCHOR_STRIDE)
-        left, before = _number(connection, _UNANCHORED), left
+    climb(connection, _ANCHOR_STRIDE, _UNANCHORED)  # who is left is on an old circle, or below it, and the file is not
     connection.execute(_FOREST)
 
 
-_CLIMB = """
-create or replace temp table climb as
-select c.number, further.reached, c.level + further.level as level
-from climb c join climb further on c.reached = further.number
+_FURTHER_UP = """
+create or replace temp table levels as
+select low.number, high.reached, low.level + high.level as level
+from levels low join levels high on low.reached = high.number
 union all
-select number, reached, level from climb where reached is null
+select number, reached, level from levels where reached is null
 """
 
 
-def _climb(connection: duckdb.DuckDBPyConnection) -> None:
-    """``climb`` (number, level): how many of the file's records are above each. Strides double, so a chain of a million
-    takes twenty rounds; walking it level by level would take a million."""
+def _give_levels(connection: duckdb.DuckDBPyConnection) -> None:
+    """``levels`` (number, level): how many of the file's records are above each."""
     connection.execute(
-        """create or replace temp table climb as
+        """create or replace temp table levels as
         select number, above as reached, (above is not null)::bigint as level from forest"""
     )
-    while _number(connection, "select count(*) from climb where reached is not null"):
-        connection.execute(_CLIMB)
+    if climb(connection, _FURTHER_UP, "select count(*) from levels where reached is not null"):
+        raise RuntimeError("The records to be cut into batches go in circles.")
 
 
 def _give_places(connection: duckdb.DuckDBPyConnection, records: int, batches: int, batches_per_part: int) -> None:
@@ -187,7 +183,7 @@ def _give_places(connection: duckdb.DuckDBPyConnection, records: int, batches: i
             (place * {batches} // {max(records, 1)}) // {batches_per_part} + 1 as part
         from (
             select forest.number, _row, above, row_number() over (order by level, parent nulls first, id) - 1 as place
-            from forest join climb using (number)
+            from forest join levels using (number)
         )"""
     )
 
@@ -214,7 +210,7 @@ def _waves(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
 def _tables(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Iterator[pa.Table]:
     """The records of each part as one Arrow table, in order; no more than about one part is in memory."""
     sizes = [row[0] for row in connection.execute("select count(*) from places group by part order by part").fetchall()]
-    columns = ", ".join(f"incoming.{_name(name)}" for name in dataset.names)
+    columns = ", ".join(f"incoming.{quoted(name)}" for name in dataset.names)
     stream: Any = connection.sql(
         f"""select places.batch::integer as _batch, incoming._row, {columns}
         from places join incoming using (_row) order by places.place"""
@@ -243,12 +239,3 @@ def _write(part_no: int, wave: int, table: pa.Table, folder: Path) -> Part:
     data = path.read_bytes()
     written = pq.read_metadata(path).num_rows
     return replace(part, records=written, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
-
-
-def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    result: list[tuple[Any, ...]] = connection.execute(query).fetchall()
-    return int(result[0][0])
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -39,7 +39,7 @@ from pipeline.cycles import find_cycles
 from pipeline.datasets import Dataset
 from pipeline.orphans import find_orphans, likely_spellings
 from pipeline.sqlfiles import opening_comment
-from pipeline.stage import FINDINGS, VALUE_LENGTH, connect
+from pipeline.workspace import FINDINGS, VALUE_LENGTH, connect, number, quoted
 
 if TYPE_CHECKING:
     from pipeline.expect import Judged, Query
@@ -105,8 +105,7 @@ def ask_for(database: Path, dataset: Dataset, to: Path) -> int:
         ids = f"select id from strangers union select id from ({likely_spellings('strangers')})"
         asked = " union all ".join([f"select 'above' as what, id, null as parent from ({ids})", *questions(dataset.bounds)])
         connection.execute(f"copy (from ({asked}) order by what, id) to '{to}' (format parquet)")
-        ((count,),) = connection.execute(f"select count(*) from '{to}'").fetchall()
-    return int(count)
+        return number(connection, f"select count(*) from '{to}'")
 
 
 def add_edges(database: Path, edges: Path | None) -> None:
@@ -177,7 +176,7 @@ def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
     if connection.execute("select 1 from duckdb_tables() where table_name = 'links'").fetchall():
         return
     connection.execute(FINDINGS)
-    key, parent = _name(dataset.key), _name(dataset.parent)
+    key, parent = quoted(dataset.key), quoted(dataset.parent)
     names = {"key": dataset.key, "parent": dataset.parent}
     connection.execute("create or replace table names as select $key as key, $parent as parent", names)
     lay_out_bounds(connection, dataset.bounds)
@@ -267,7 +266,7 @@ def _find_by_check(connection: duckdb.DuckDBPyConnection, check: Check, dataset:
     message = "$message"
     for name in ("path", "length", "limit", "column", "value"):  # the value last: it may look like a placeholder itself
         if name in given:
-            message = f"replace({message}, '{{{name}}}', coalesce({_cut(_name(name))}, ''))"
+            message = f"replace({message}, '{{{name}}}', coalesce({_cut(quoted(name))}, ''))"
     if "message" in given:
         message = f"coalesce(message, {message})"
     column = {"key": dataset.key, "parent": dataset.parent}.get(check.column, check.column)
@@ -291,7 +290,7 @@ def _find_by_expectation(connection: duckdb.DuckDBPyConnection, unmet: Judged) -
     if unmet.rows_query is None:
         rows = "select null::bigint as _row, null::varchar as value"
     else:
-        value = _cut(_name(unmet.column)) if unmet.column else "null::varchar"
+        value = _cut(quoted(unmet.column)) if unmet.column else "null::varchar"
         rows = f"select _row, {value} as value from ({unmet.rows_query.rstrip().rstrip(';')}\n)"
     connection.execute(
         f"""create or replace temp table found as
@@ -339,8 +338,7 @@ def _cut(expression: str) -> str:
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    ((count,),) = connection.execute(f'select count(*) from "{table}"').fetchall()
-    return int(count)
+    return number(connection, f"select count(*) from {quoted(table)}")
 
 
 def _verdict(connection: duckdb.DuckDBPyConnection) -> Verdict:
@@ -349,7 +347,3 @@ def _verdict(connection: duckdb.DuckDBPyConnection) -> Verdict:
             count(*) filter (where severity != 'error') from findings"""
     ).fetchall()
     return Verdict(int(records), int(errors), int(warnings))
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

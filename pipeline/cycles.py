@@ -13,6 +13,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from pipeline.workspace import climb
+
 PATH_SHOWN = 10_000
 """A longer circle is shown by its first and last ids, and its length."""
 
@@ -38,6 +40,8 @@ _STRIDE = """
 create or replace temp table climbers as
 select c.number, further.reached from climbers c join climbers further on c.reached = further.number
 """
+_LEFT = "select count(*) from climbers"
+_REACHED = "select count(distinct reached) from climbers"
 _ON_CYCLES = """
 select number, above from edges semi join (select distinct reached from climbers) c on number = reached order by number
 """
@@ -121,35 +125,16 @@ def find_cycles(connection: duckdb.DuckDBPyConnection) -> int:
 def _walk_up(connection: duckdb.DuckDBPyConnection) -> bool:
     """Leave in ``climbers`` those who never meet a root, each with a record on a circle as reached; True if there are any.
 
-    Above a record of depth 2s there is one of every smaller depth. So if doubling a stride of s makes nobody meet a root,
-    nobody left ever will. From then on, those reached grow fewer until only the circles themselves are reached, on which a
-    stride leads everybody to a place of their own.
+    From then on, those reached grow fewer until only the circles themselves are reached, on which a stride leads everybody to
+    a place of their own.
     """
-    if not _climb(connection, _INNER):  # who is nobody's parent is on no circle: three of four records, in many a file
+    connection.execute(_INNER)
+    if not climb(connection, _STRIDE, _LEFT):  # who is nobody's parent is on no circle: three of four records, in many a file
         return False
-    left = _climb(connection, _START)
-    reached = _count(connection, "distinct reached")
-    while reached:
-        connection.execute(_STRIDE)
-        before, reached = reached, _count(connection, "distinct reached")
-        if reached == before:
-            break
+    connection.execute(_START)
+    left = climb(connection, _STRIDE, _LEFT)
+    climb(connection, _STRIDE, _REACHED)
     return left > 0
-
-
-def _climb(connection: duckdb.DuckDBPyConnection, start: str) -> int:
-    """Have ``climbers`` go up from ``start`` until none of them will meet a root any more; how many are left."""
-    connection.execute(start)
-    left, before = _count(connection, "*"), -1
-    while left and left != before:
-        connection.execute(_STRIDE)
-        before, left = left, _count(connection, "*")
-    return left
-
-
-def _count(connection: duckdb.DuckDBPyConnection, what: str) -> int:
-    ((number,),) = connection.execute(f"select count({what}) from climbers").fetchall()
-    return int(number)
 
 
 def _circles(up: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ import sqlalchemy.dialects.postgresql
 from duckdb_sqlalchemy import ConnectionWrapper
 
 from pipeline.datasets import Dataset
-from pipeline.stage import connect
+from pipeline.workspace import connect
 
 ERROR, WARNING = "error", "warning"
 _GX_SEVERITY = {ERROR: "critical", WARNING: "warning"}

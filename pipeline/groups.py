@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import orjson
 
-from pipeline.stage import connect
+from pipeline.workspace import connect
 
 GROUPS_MAX = 1_000
 FIRST_ROWS = 5

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import duckdb
 
+from pipeline.workspace import number
+
 GUESSED_MOST = 1_000
 """For so many missing parents a nearest spelling is looked for."""
 
@@ -78,7 +80,7 @@ def find_orphans(connection: duckdb.DuckDBPyConnection) -> int:
     that it was probably meant to be, or null. To be called after cycles.find_cycles; how many parents are missing.
     """
     connection.execute(_ORPHANS)
-    missing = _number(connection, "select count(distinct parent) from orphans")
+    missing = number(connection, "select count(distinct parent) from orphans")
     connection.execute("create or replace temp table alike (parent varchar, id varchar)")
     connection.execute("create or replace temp table tops (number bigint, top bigint)")
     if missing:
@@ -94,7 +96,7 @@ def _climb(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(_TOPS)
     while True:
         connection.execute(_STRIDE)
-        if not _number(connection, "select count(*) from tops where moved"):
+        if not number(connection, "select count(*) from tops where moved"):
             return
 
 
@@ -104,8 +106,3 @@ def likely_spellings(parents: str) -> str:
     ways = ("upper(id)", "lower(id)", "trim(id)", "ltrim(id, '0')", f"lpad(id, greatest(length(id), {width})::integer, '0')")
     spelled = " union ".join(f"select {way} as id from {parents}" for way in (*ways, "nfc_normalize(id)"))
     return f"select id from ({spelled}) where id != '' and (select count(*) from {parents}) <= {GUESSED_MOST}"
-
-
-def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    ((number,),) = connection.execute(query).fetchall()
-    return int(number)

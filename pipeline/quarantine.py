@@ -14,7 +14,7 @@ import duckdb
 
 from pipeline.contracts import OnError
 from pipeline.datasets import Dataset, Tolerance
-from pipeline.stage import connect
+from pipeline.workspace import climb, connect, number, quoted
 
 MESSAGE_LENGTH = 1000
 
@@ -40,9 +40,9 @@ def hold_back(database: Path, dataset: Dataset, tolerance: Tolerance, records: i
         if refusal:
             return Held(refusal=refusal)
         _gather_below(connection)
-        connection.execute(_QUARANTINED.format(key=_name(dataset.key)))
-        held = _number(connection, "select count(*) from quarantined")
-        if held and not _number(connection, "select count(*) from incoming anti join quarantined using (_row)"):
+        connection.execute(_QUARANTINED.format(key=quoted(dataset.key)))
+        held = number(connection, "select count(*) from quarantined")
+        if held and not number(connection, "select count(*) from incoming anti join quarantined using (_row)"):
             connection.execute("delete from quarantined")
             return Held(refusal="Every record has an error or hangs below one that has: nothing is left to be loaded.")
         if held and (refusal := _out_of_bounds(connection)):
@@ -56,7 +56,7 @@ def write_rows(database: Path, dataset: Dataset, import_id: str, to: Path) -> No
     with connect(database) as connection:
         tables = {str(row[0]) for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
         names = [str(row[0]) for row in connection.execute("describe raw").fetchall() if row[0] != "_row"]
-        members = ", ".join(f"{_name(name)} := {_storable(f'raw.{_name(name)}')}" for name in names)
+        members = ", ".join(f"{quoted(name)} := {_storable(f'raw.{quoted(name)}')}" for name in names)
         text, malformed = "'{}'", ""
         if "malformed" in tables:
             text = f"to_json(struct_pack(_text := {_storable('malformed.text')}))"
@@ -122,7 +122,7 @@ def _of_the_file(connection: duckdb.DuckDBPyConnection) -> str:
 def _gather_bad(connection: duckdb.DuckDBPyConnection) -> int:
     """``bad`` (_row, code, message): the rows with an error of their own; how many there are."""
     connection.execute(_BAD)
-    return _number(connection, "select count(*) from bad")
+    return number(connection, "select count(*) from bad")
 
 
 def _too_much(bad: int, records: int, tolerance: Tolerance) -> str:
@@ -206,26 +206,13 @@ where e._row is not null and not exists (from bad where bad._row = e._row)
 def _gather_below(connection: duckdb.DuckDBPyConnection) -> None:
     """``below_bad`` (_row, code, message): the file's records below a bad one, also where the way leads through the warehouse.
 
-    A circle with a row in the file ends there, since that row is bad. One that the warehouse has all by itself is without end:
-    when a doubled stride brings nobody to one, nobody left will ever come to it.
+    A circle with a row in the file ends there, since that row is bad. One that the warehouse has all by itself is without end.
     """
     connection.execute(_UP)
-    left, before = _number(connection, _CLIMBING), 0
-    while left not in (0, before):
-        connection.execute(_STRIDE)
-        left, before = _number(connection, _CLIMBING), left
+    climb(connection, _STRIDE, _CLIMBING)
     connection.execute(_BELOW_BAD)
 
 
 def _storable(expression: str) -> str:
     """Text that PostgreSQL can keep: it has no place for the character NUL, whose picture stands in for it."""
     return f"replace({expression}, chr(0), '␀')"
-
-
-def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    ((number,),) = connection.execute(query).fetchall()
-    return int(number)
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -14,7 +14,8 @@ import duckdb
 import orjson
 
 from pipeline.datasets import Dataset
-from pipeline.stage import THREADS, connect, original_names
+from pipeline.stage import original_names
+from pipeline.workspace import THREADS, connect, number, quoted
 
 FIELDS = ("code", "severity", "message", "row", "line", "column", "value", "hint", "related", "cycle")
 """A finding's fields, as everywhere; the files add the record's id."""
@@ -56,9 +57,9 @@ def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
     folder.mkdir(parents=True, exist_ok=True)
     with connect(database) as connection:
         several = _has_members(connection)
-        connection.execute(_ORDERED.format(key=_name(dataset.key), **(_OF_MEMBERS if several else _OF_ONE)))
+        connection.execute(_ORDERED.format(key=quoted(dataset.key), **(_OF_MEMBERS if several else _OF_ONE)))
         fields = [*FIELDS, "id", *(["file"] if several else [])]
-        shown = f"select {', '.join(map(_name, fields))} from ordered order by number"
+        shown = f"select {', '.join(map(quoted, fields))} from ordered order by number"
         files = {
             "findings.parquet": ("ordered", "format parquet, row_group_size 10000"),
             "findings.json": (f"({shown})", "format json, array true"),
@@ -66,9 +67,9 @@ def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
         }
         copies = [f"copy {what} to '{folder / name}' ({form})" for name, (what, form) in files.items()]
         with ThreadPoolExecutor(max_workers=THREADS) as beside:  # each is written by one thread
-            written = list(beside.map(lambda copy: _number(connection.cursor(), copy), copies))
+            written = list(beside.map(lambda copy: number(connection.cursor(), copy), copies))
         counted = _count(connection)
-    if any(number != counted.errors + counted.warnings for number in written):
+    if any(rows != counted.errors + counted.warnings for rows in written):
         raise RuntimeError(f"{counted.errors + counted.warnings} findings were to be reported; {written} were written.")
     return counted
 
@@ -96,14 +97,14 @@ def _has_members(connection: duckdb.DuckDBPyConnection) -> bool:
 
 def _table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> str:
     """The query for findings.csv: each finding, then its row as it was in the file, whose columns may have any names."""
-    texts = {name: f"f.{_name(name)}" for name in ("id", "column", "value", "message", "hint")}
+    texts = {name: f"f.{quoted(name)}" for name in ("id", "column", "value", "message", "hint")}
     texts["related"] = "array_to_string(f.related, ' ')"
     texts["cycle"] = "array_to_string(f.cycle, ' → ')"
     fields = (*TABLE_FIELDS, "file") if _has_members(connection) else TABLE_FIELDS
     texts["file"] = "f.file"
-    known = ", ".join(_safe(texts[name], name) if name in texts else f"f.{_name(name)}" for name in fields)
+    known = ", ".join(_safe(texts[name], name) if name in texts else f"f.{quoted(name)}" for name in fields)
     names = original_names(connection)
-    original = [_safe(f"raw.{_name(name)}", called) for name, called in names.items() if name != dataset.key]
+    original = [_safe(f"raw.{quoted(name)}", called) for name, called in names.items() if name != dataset.key]
     return f"select {', '.join([known, *original])} from ordered f left join raw on f.row = raw._row order by f.number"
 
 
@@ -128,7 +129,7 @@ def _count(connection: duckdb.DuckDBPyConnection) -> Counted:
 def _safe(expression: str, name: str) -> str:
     """A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"): a quote goes before it. Numbers are none."""
     formula, number = _FORMULA.format(v=expression), _NUMBER.format(v=expression)
-    heading = _name(safe_cell(name))
+    heading = quoted(safe_cell(name))
     return f"case when {formula} and not {number} then '''' || {expression} else {expression} end as {heading}"
 
 
@@ -170,12 +171,3 @@ def safe_cell(value: Any) -> Any:
 def as_json(value: Any) -> bytes:
     """A document as JSON, to be read by people too."""
     return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2)
-
-
-def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    ((number,),) = connection.execute(query).fetchall()
-    return int(number)
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

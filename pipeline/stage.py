@@ -9,9 +9,7 @@ finding that says what was expected. Nothing is rounded, trimmed or guessed.
 from __future__ import annotations
 
 import re
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,19 +17,7 @@ import duckdb
 
 from pipeline.datasets import Column, Dataset
 from pipeline.errors import NotUsable
-
-MEMORY_BYTES = 2 << 30
-"""DuckDB's share of memory; what does not fit spills into a folder beside the database."""
-
-THREADS = 2
-"""Of DuckDB, for one file: the others have theirs."""
-
-VALUE_LENGTH = 200
-"""Values in findings are cut at this many characters."""
-
-FINDINGS = """create table if not exists findings (
-    code varchar, severity varchar, message varchar, row bigint, line bigint, "column" varchar,
-    value varchar, hint varchar, related varchar[], cycle varchar[])"""
+from pipeline.workspace import FINDINGS, VALUE_LENGTH, connect, literal, quoted
 
 
 @dataclass(frozen=True)
@@ -93,8 +79,8 @@ def reading_of(type_: str) -> Reading:
     if name in _TEMPORAL:
         return _by_cast(*_TEMPORAL[name])
     if name in ("json", "jsonb"):
-        bare = f"regexp_replace({{v}}, {_quoted(_STRINGS)}, '\"\"', 'g')"
-        strict = f"json_valid({{v}}) and not regexp_matches({bare}, {_quoted(_LAX_JSON)})"
+        bare = f"regexp_replace({{v}}, {literal(_STRINGS)}, '\"\"', 'g')"
+        strict = f"json_valid({{v}}) and not regexp_matches({bare}, {literal(_LAX_JSON)})"
         return Reading("varchar", strict, "{v}", 'JSON, for instance {"colour": "red"}')
     if name in ("varchar", "char") and size:
         return Reading("varchar", f"length({{v}}) <= {size}", "{v}", f"at most {size} characters", "value_too_long")
@@ -112,7 +98,7 @@ def _parts_of(type_: str) -> tuple[str, int | None, int | None]:
 
 def _by_cast(type_: str, pattern: str, expected: str, also: str = "") -> Reading:
     cast = f"try_cast({{v}} as {type_})"
-    accepts = f"regexp_full_match({{v}}, {_quoted(pattern)}) and {cast} is not null {also.replace('{cast}', cast)}"
+    accepts = f"regexp_full_match({{v}}, {literal(pattern)}) and {cast} is not null {also.replace('{cast}', cast)}"
     return Reading(type_, accepts, cast, expected)
 
 
@@ -125,7 +111,7 @@ def _exact(precision: int | None, scale: int) -> Reading:
     pattern = rf"[+-]?0*[0-9]{{0,{whole}}}(\.[0-9]{{0,{scale}}}0*)?"
     type_ = f"decimal({precision},{scale})"
     accepts = (
-        f"regexp_full_match({{v}}, {_quoted(pattern)}) and regexp_matches({{v}}, '[0-9]')"
+        f"regexp_full_match({{v}}, {literal(pattern)}) and regexp_matches({{v}}, '[0-9]')"
         f" and try_cast({{v}} as {type_}) is not null"
     )
     example = f"a number with at most {whole} digits before and {scale} after the point"
@@ -139,45 +125,6 @@ def _plainly(reading: Reading) -> Reading:
 
 
 # --- Staging ---
-
-
-@contextmanager
-def in_memory(folder: Path, memory_bytes: int = MEMORY_BYTES) -> Iterator[Path]:
-    """A staging database that is gone when the block ends; ``connect`` opens what is given, by its name, as often as asked.
-
-    In memory, since nobody needs it afterwards and DuckDB writes a file at half the speed at which it reads one. What is
-    more than ``memory_bytes`` spills into ``folder``.
-    """
-    name = Path(f":memory:{uuid.uuid4().hex}")
-    with duckdb.connect(str(name)) as anchor:
-        _bound(anchor, folder, memory_bytes)
-        anchor.execute("set checkpoint_threshold = '1TB'")  # there is no file to bring up to date; trying takes half a second
-        yield name
-
-
-def connect(database: Path, memory_bytes: int = MEMORY_BYTES) -> duckdb.DuckDBPyConnection:
-    """Open a staging database within bounds: so much memory, and a spill folder of its own beside it.
-
-    ``database`` is a file, or a name that ``in_memory`` gave, which keeps the bounds it was made with.
-    """
-    connection = duckdb.connect(str(database))
-    if not is_in_memory(database):
-        _bound(connection, database.parent, memory_bytes)
-    connection.execute("set timezone = 'UTC'")
-    return connection
-
-
-def is_in_memory(database: Path) -> bool:
-    """The name is one that ``in_memory`` gave, not a file's."""
-    return database.name.startswith(":memory:")
-
-
-def _bound(connection: duckdb.DuckDBPyConnection, folder: Path, memory_bytes: int) -> None:
-    connection.execute(f"set memory_limit = '{memory_bytes // (1 << 20)}MiB'")
-    connection.execute(f"set temp_directory = {_quoted(str(folder / 'spill'))}")
-    connection.execute(f"set threads = {THREADS}")
-    for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):  # nothing is fetched from anywhere
-        connection.execute(f"set {setting} = false")
 
 
 def stage(database: Path, dataset: Dataset) -> None:
@@ -213,7 +160,7 @@ def typed_name(name: str) -> str:
 
 def derived_query(dataset: Dataset, present: list[str]) -> str:
     """The staging query that follows from the table: each column read by its type, the others gathered in ``rest``."""
-    picks = ["_row", *(f"{_value(column, dataset, present)} as {_name(column.name)}" for column in dataset.columns)]
+    picks = ["_row", *(f"{_value(column, dataset, present)} as {quoted(column.name)}" for column in dataset.columns)]
     return f"select {', '.join(picks)} from raw"
 
 
@@ -229,7 +176,7 @@ def _fill_incoming(connection: duckdb.DuckDBPyConnection, dataset: Dataset, pres
     if cast_in_passing:
         connection.execute(f"create or replace view incoming as {cast_in_passing}")
         return
-    typed = [f"{_name(c.name)} {reading_of(c.type).type}" for c in dataset.columns]
+    typed = [f"{quoted(c.name)} {reading_of(c.type).type}" for c in dataset.columns]
     connection.execute(f"create or replace table incoming (_row bigint, {', '.join(typed)})")
     if dataset.staging_file.is_file():
         query = dataset.staging_file.read_text(encoding="utf-8").rstrip().rstrip(";")
@@ -245,8 +192,8 @@ def _cast_in_passing(connection: duckdb.DuckDBPyConnection, dataset: Dataset, pr
     wanted = casts(dataset, present)
     if not wanted or not there.issuperset(map(typed_name, wanted)):
         return ""
-    values = {c.name: _name(typed_name(c.name)) if c.name in wanted else _value(c, dataset, present) for c in dataset.columns}
-    picks = ", ".join(f"{value} as {_name(name)}" for name, value in values.items())
+    values = {c.name: quoted(typed_name(c.name)) if c.name in wanted else _value(c, dataset, present) for c in dataset.columns}
+    picks = ", ".join(f"{value} as {quoted(name)}" for name, value in values.items())
     return f"select rowid + 1 as _row, {picks} from text_rows"
 
 
@@ -274,18 +221,18 @@ def _is_given(column: Column, dataset: Dataset, present: Sequence[str]) -> bool:
 def _text(column: Column, dataset: Dataset, present: Sequence[str]) -> str:
     """The text to read: an empty one is no value, except in a column of text, where it may be meant."""
     if column.name == dataset.parent and dataset.shape.path_separator is not None:
-        return parent_of(_name(dataset.key), dataset.shape.path_separator)
+        return parent_of(quoted(dataset.key), dataset.shape.path_separator)
     default = dataset.mapping.defaults.get(column.name)
     if default is not None:
-        own = f"nullif({_name(column.name)}, '')" if column.name in present else "null"
-        return f"coalesce({own}, {_quoted(default)})"
+        own = f"nullif({quoted(column.name)}, '')" if column.name in present else "null"
+        return f"coalesce({own}, {literal(default)})"
     plain = reading_of(column.type).type == "varchar" and column.name not in (dataset.key, dataset.parent)
-    return _name(column.name) if plain else f"nullif({_name(column.name)}, '')"
+    return quoted(column.name) if plain else f"nullif({quoted(column.name)}, '')"
 
 
 def parent_of(path: str, separator: str) -> str:
     """SQL for the parent of a ``path`` (SQL too), without its last step; null for the first level."""
-    last = f"length(split_part({path}, {_quoted(separator)}, -1))"
+    last = f"length(split_part({path}, {literal(separator)}, -1))"
     return f"nullif(left({path}, greatest(length({path}) - {last} - {len(separator)}, 0)), '')"
 
 
@@ -293,7 +240,7 @@ def _check_defaults(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> 
     """A default must itself be what its column takes. Raises NotUsable: else every record would be at fault."""
     for name, default in dataset.mapping.defaults.items():
         reading = reading_of(dataset.column(name).type)
-        fits = f"select {reading.accepts.replace('{v}', _quoted(default))}" if reading.accepts else "select true"
+        fits = f"select {reading.accepts.replace('{v}', literal(default))}" if reading.accepts else "select true"
         if connection.execute(fits).fetchall() != [(True,)]:
             raise NotUsable(f"expectations/{dataset.name}.json: the default of {name}, {default!r}, is not {reading.expected}.")
 
@@ -309,11 +256,11 @@ def _read(column: Column, dataset: Dataset, present: Sequence[str]) -> str:
 def _rest(dataset: Dataset, present: Sequence[str]) -> str:
     """A JSON object of the columns that the table does not name; empty values are left out."""
     others = [name for name in present if name not in (*dataset.names, "_row")]
-    members = ", ".join(f"{_quoted(_json_key(name))} || to_json({_name(name)})" for name in others)
+    members = ", ".join(f"{literal(_json_key(name))} || to_json({quoted(name)})" for name in others)
     gathered = f"'{{' || concat_ws(',', {members}) || '}}'" if members else "'{}'"
     if dataset.rest is None or dataset.rest not in present:
         return gathered
-    own = _name(dataset.rest)
+    own = quoted(dataset.rest)
     return f"case when {own} is null then {gathered} when {_is_object(own)} then json_merge_patch({own}, {gathered}) end"
 
 
@@ -347,7 +294,7 @@ def _uncast(column: Column, dataset: Dataset, present: list[str]) -> str:
     """The rows of ``raw`` of which ``incoming`` has no value."""
     if _is_plain_text(dataset):
         return f"(from raw where ({_value(column, dataset, present)}) is null)"
-    return f"raw semi join (select _row from incoming where {_name(column.name)} is null) using (_row)"
+    return f"raw semi join (select _row from incoming where {quoted(column.name)} is null) using (_row)"
 
 
 def _find_missing(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
@@ -362,7 +309,7 @@ def _find_missing(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> No
                 $name as "column", 'Every record needs a value here.' as hint
             from incoming
             anti join findings said on said.row = incoming._row and said."column" = $name
-            where {_name(column.name)} is null""",
+            where {quoted(column.name)} is null""",
             {"code": code, "name": column.name},
         )
 
@@ -383,14 +330,6 @@ def original_names(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 
 # --- Spelling ---
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _json_key(name: str) -> str:

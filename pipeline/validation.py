@@ -20,9 +20,9 @@ from pipeline.contracts import Options
 from pipeline.datasets import Dataset
 from pipeline.errors import FileIsWrong
 from pipeline.read import Limits, Staging, read
-from pipeline.read.staging import quoted
 from pipeline.report import Counted
-from pipeline.stage import connect, in_memory, stage
+from pipeline.stage import stage
+from pipeline.workspace import connect, in_memory, quoted
 
 SOURCE = "source"
 WANTED = "wanted.parquet"

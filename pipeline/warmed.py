@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.datasets import blank_dataset
 from pipeline.expect import Query, judge
-from pipeline.stage import connect, in_memory
+from pipeline.workspace import connect, in_memory
 
 
 def _warm() -> None:

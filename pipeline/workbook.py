@@ -19,7 +19,8 @@ from xlsxwriter.worksheet import Worksheet
 
 from pipeline.datasets import Dataset
 from pipeline.report import TABLE_FIELDS, Counted
-from pipeline.stage import connect, original_names
+from pipeline.stage import original_names
+from pipeline.workspace import connect, quoted
 
 FILE = "findings.xlsx"
 
@@ -150,7 +151,7 @@ def _fill_records(connection: duckdb.DuckDBPyConnection, page: _Page, counted: C
 
 def _characters(connection: duckdb.DuckDBPyConnection, names: list[str]) -> int:
     """How long the file's text is, near enough."""
-    lengths = ["0", *(f"coalesce(strlen({_name(name)}::varchar), 0)" for name in names)]
+    lengths = ["0", *(f"coalesce(strlen({quoted(name)}::varchar), 0)" for name in names)]
     ((total,),) = connection.execute(f"select coalesce(sum({' + '.join(lengths)}), 0) from raw").fetchall()
     return int(total)
 
@@ -181,7 +182,7 @@ def _records(connection: duckdb.DuckDBPyConnection, names: list[str]) -> Iterato
     """(row, its text if it is no record, its marks, its values) of what is shown, in the order of the file."""
     tables = [str(row[0]) for row in connection.execute("show tables").fetchall()]
     malformed = "malformed" if "malformed" in tables else "(select null::bigint as _row, null::varchar as text)"
-    values = [f"left(raw.{_name(name)}::varchar, {CELL_LENGTH + 1})" for name in names]
+    values = [f"left(raw.{quoted(name)}::varchar, {CELL_LENGTH + 1})" for name in names]
     answer = connection.execute(
         f"""select {", ".join(["shown.row", f"left(malformed.text, {CELL_LENGTH + 1})", "said.marks", *values])}
         from shown
@@ -210,7 +211,7 @@ def _fill_findings(connection: duckdb.DuckDBPyConnection, page: _Page) -> None:
         page.sheet.set_column(place, place, _WIDTHS.get(name, 24), None if name in ("row", "line") else page.text)
     joined = {"related": "array_to_string(related, ' ')", "cycle": "array_to_string(cycle, ' → ')"}
     picks = [
-        _name(name) if name in ("row", "line") else f"left({joined.get(name, _name(name))}, {CELL_LENGTH + 1})"
+        quoted(name) if name in ("row", "line") else f"left({joined.get(name, quoted(name))}, {CELL_LENGTH + 1})"
         for name in TABLE_FIELDS
     ]
     answer = connection.execute(f"select {', '.join(picks)} from listed order by number limit {_listed_most()}")
@@ -261,7 +262,3 @@ def _about_records(total: int, records: _Page, is_whole: bool) -> str:
     return (
         f"{first}{records.rows:,} rows of the file that findings speak of, each with its number; the file is too large for all."
     )
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

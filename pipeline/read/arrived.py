@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pipeline.read.staging import Staging, quoted
+from pipeline.read.staging import Staging
+from pipeline.workspace import quoted
 
 _BATCH_ROWS = 20_000
 

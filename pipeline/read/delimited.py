@@ -21,9 +21,10 @@ from pipeline.read.arrived import Arrived
 from pipeline.read.header import Header, delimiter_of, read_header, spare_of
 from pipeline.read.limits import Limits
 from pipeline.read.scan import Scan
-from pipeline.read.staging import Staging, quoted
+from pipeline.read.staging import Staging
 from pipeline.read.table import Table
 from pipeline.stage import casts, typed_name
+from pipeline.workspace import literal, quoted
 
 
 def read_delimited(chunks: Iterator[bytes], staging: Staging) -> Table:
@@ -111,11 +112,11 @@ def _read_fast(file: Path, header: Header, delimiter: str, staging: Staging) -> 
     Columns that are not text are cast in passing. A new table's row ids are the numbers of its rows, in the order of the file;
     to count them anew costs as much as reading.
     """
-    kinds = ", ".join(f"{_literal(name)}: 'varchar'" for name in header.names)
+    kinds = ", ".join(f"{literal(name)}: 'varchar'" for name in header.names)
     ends = "" if header.line_end == "\r\n" else "new_line = '\\n', "
     typed = "".join(f", {value} as {quoted(typed_name(name))}" for name, value in casts(staging.dataset, header.names).items())
     query = f"""create or replace table text_rows as select *{typed} from read_csv(
-        {_literal(str(file))}, columns = {{{kinds}}}, auto_detect = false, header = true, delim = {_literal(delimiter)},
+        {literal(str(file))}, columns = {{{kinds}}}, auto_detect = false, header = true, delim = {literal(delimiter)},
         quote = '"', escape = '"', {ends}nullstr = '',
         allow_quoted_nulls = true, strict_mode = true, null_padding = false, ignore_errors = false, encoding = 'utf-8',
         max_line_size = {staging.limits.record_bytes})"""
@@ -273,7 +274,3 @@ def _all_ragged(found: int, header: Header, delimiter: str) -> Unreadable:
         hint=f"Name every column in the header, or see whether {delimiter!r} is what stands between the values.",
         line=header.lines + 1,
     )
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

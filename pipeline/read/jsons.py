@@ -15,9 +15,10 @@ import pyarrow as pa
 from pipeline.errors import Unreadable
 from pipeline.read import columns, trees
 from pipeline.read.limits import Limits
-from pipeline.read.staging import Staging, quoted
+from pipeline.read.staging import Staging
 from pipeline.read.table import Table
 from pipeline.read.trees import Found
+from pipeline.workspace import quoted
 
 _BATCH_ROWS = 20_000
 _BLANK = " \t\r\n"

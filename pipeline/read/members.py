@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pipeline.errors import Unreadable
-from pipeline.read.staging import Staging, quoted, show
+from pipeline.read.staging import Staging, show
 from pipeline.read.table import Table
+from pipeline.workspace import quoted
 
 SAME_COLUMNS = ("csv", "parquet", "xlsx")
 """The formats that name their columns once a file; JSON does so in every record."""

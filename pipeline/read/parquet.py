@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 from pipeline.errors import Unreadable
 from pipeline.read import columns
 from pipeline.read.limits import MIB, Limits
-from pipeline.read.staging import Staging, quoted, show
+from pipeline.read.staging import Staging, show
 from pipeline.read.table import Table
+from pipeline.workspace import quoted
 
 _BATCH_ROWS = 8192
 _THRIFT_STRING_BYTES = 16 * MIB

@@ -6,7 +6,8 @@ Here is asked whether an id is a path at all.
 
 from __future__ import annotations
 
-from pipeline.read.staging import SHOWN_CHARACTERS, Staging, quoted
+from pipeline.read.staging import Staging
+from pipeline.workspace import VALUE_LENGTH, quoted
 
 _FIND = """
 insert into findings by name
@@ -40,7 +41,7 @@ def check_paths(staging: Staging) -> None:
         "sep": separator,
         "shown": repr(separator),
         "column": key,
-        "most": SHOWN_CHARACTERS,
+        "most": VALUE_LENGTH,
         "hint": f"Write the steps with one {separator!r} between them, and all paths with or all without one at the beginning.",
     }
     staging.connection.execute(_FIND.format(key=quoted(key)), said)

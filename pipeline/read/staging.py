@@ -19,16 +19,8 @@ import pyarrow as pa
 from pipeline.datasets import Dataset
 from pipeline.read import columns
 from pipeline.read.limits import Limits
-from pipeline.stage import connect, is_in_memory
+from pipeline.workspace import FINDINGS, VALUE_LENGTH, connect, is_in_memory, quoted
 
-SHOWN_CHARACTERS = 200
-
-_FINDINGS = """
-create table findings (
-    code varchar not null, severity varchar not null, message varchar not null, row bigint, line bigint,
-    "column" varchar, value varchar, hint varchar, related varchar[], cycle varchar[]
-)
-"""
 _FINDING_FIELDS = ("code", "severity", "message", "row", "line", "column", "value", "hint")
 _FINDING_SCHEMA = pa.schema([(name, pa.int64() if name in ("row", "line") else pa.string()) for name in _FINDING_FIELDS])
 _MALFORMED_SCHEMA = pa.schema([("_row", pa.int64()), ("line", pa.int64()), ("text", pa.string())])
@@ -53,8 +45,7 @@ class Staging:
         if not is_in_memory(database):
             _remove(database)
         self.connection = connect(database, limits.memory_bytes)
-        self.connection.execute("set preserve_insertion_order = true")
-        self.connection.execute(_FINDINGS)
+        self.connection.execute(FINDINGS)
         self.connection.execute("create table lines (first_row bigint not null, first_line bigint not null)")
         self.connection.execute("create table malformed (_row bigint, line bigint, text varchar)")
 
@@ -147,15 +138,10 @@ class Staging:
         self.connection.unregister("facts")
 
 
-def quoted(name: str) -> str:
-    """A name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def show(value: str) -> str:
     """A value as a report may show it: invisible characters escaped, at most 200 characters."""
-    clipped = value[:SHOWN_CHARACTERS]
-    return _UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", clipped)[:SHOWN_CHARACTERS]
+    clipped = value[:VALUE_LENGTH]
+    return _UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", clipped)[:VALUE_LENGTH]
 
 
 def _remove(database: Path) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.read.staging import SHOWN_CHARACTERS, Staging, quoted
+from pipeline.read.staging import Staging
+from pipeline.workspace import VALUE_LENGTH, quoted
 
 if TYPE_CHECKING:
     from pipeline.read.jsons import Text
@@ -149,7 +150,7 @@ def adopt(staging: Staging) -> None:
     """Give every row in ``raw`` that stands under another the other's id for its parent; a finding where it cannot be."""
     key, parent = quoted(staging.dataset.key), quoted(staging.dataset.parent)
     staging.connection.execute(_ADOPTED.format(key=key, parent=parent))
-    staging.connection.execute(_FIND, {"column": staging.dataset.parent, "most": SHOWN_CHARACTERS})
+    staging.connection.execute(_FIND, {"column": staging.dataset.parent, "most": VALUE_LENGTH})
     staging.connection.execute(
         f"""update raw set {parent} = adopted.id from adopted
         where raw._row = adopted._row and adopted.said is null and adopted.id is not null"""

@@ -12,8 +12,8 @@ import pytest
 from pipeline.datasets import load_dataset
 from pipeline.groups import write_groups
 from pipeline.report import write_findings
-from pipeline.stage import FINDINGS, connect
 from pipeline.workbook import write_workbook
+from pipeline.workspace import FINDINGS, connect
 
 Reported = Callable[..., Path]
 

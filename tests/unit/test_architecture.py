@@ -19,6 +19,7 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "read sandbox docs expect cycles orphans bounds check quarantine batch load report notify"
     " store warehouse ledger keys query orchestrator wire",
     "stage",
+    "workspace",
     "datasets",
     "settings sqlfiles logs terminal",
     "errors",

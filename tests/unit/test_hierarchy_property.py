@@ -22,7 +22,7 @@ import pytest
 
 from pipeline.check import add_edges, ask_for, lay_out, read_check, run_checks
 from pipeline.datasets import load_dataset
-from pipeline.stage import connect, in_memory
+from pipeline.workspace import connect, in_memory
 
 CASES = 1_000
 ONE_BY_ONE = 30

@@ -23,7 +23,7 @@ from pipeline.datasets import Dataset, load_dataset
 from pipeline.read import Staging
 from pipeline.read.table import Table
 from pipeline.report import Counted
-from pipeline.stage import connect
+from pipeline.workspace import connect
 
 Validate = Callable[..., Counted]
 

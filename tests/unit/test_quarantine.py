@@ -16,7 +16,7 @@ from pipeline.check import lay_out, read_check, run_checks
 from pipeline.contracts import OnError, Options
 from pipeline.datasets import Tolerance, load_dataset
 from pipeline.quarantine import Held, hold_back, write_rows
-from pipeline.stage import FINDINGS
+from pipeline.workspace import FINDINGS
 
 RECORDS = load_dataset("records")
 CHECKS = [read_check(path) for path in RECORDS.check_files]

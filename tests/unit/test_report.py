@@ -16,7 +16,7 @@ import pytest
 from pipeline.datasets import load_dataset
 from pipeline.read import read
 from pipeline.report import FIELDS, Counted, as_json, safe_cell, write_failures, write_findings
-from pipeline.stage import FINDINGS
+from pipeline.workspace import FINDINGS
 
 Write = Callable[..., Counted]
 CSV_FIELDS = ["row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle"]

@@ -1,0 +1,95 @@
+"""The staging database of one import: where it lives, within what bounds, and what everybody does with it.
+
+Whoever walks the tree in it goes up, and doubles the stride at each round: after k rounds everybody knows an ancestor 2^k
+steps above. A chain of a million records takes twenty rounds; level by level it would take a million.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+MEMORY_BYTES = 2 << 30
+"""DuckDB's share of memory; what does not fit spills into a folder beside the database."""
+
+THREADS = 2
+"""Of DuckDB, for one file: the others have theirs."""
+
+VALUE_LENGTH = 200
+"""Values in findings are cut at this many characters."""
+
+FINDINGS = """create table if not exists findings (
+    code varchar not null, severity varchar not null, message varchar not null, row bigint, line bigint,
+    "column" varchar, value varchar, hint varchar, related varchar[], cycle varchar[])"""
+
+
+@contextmanager
+def in_memory(folder: Path, memory_bytes: int = MEMORY_BYTES) -> Iterator[Path]:
+    """A staging database that is gone when the block ends; ``connect`` opens what is given, by its name, as often as asked.
+
+    In memory, since nobody needs it afterwards and DuckDB writes a file at half the speed at which it reads one. What is
+    more than ``memory_bytes`` spills into ``folder``.
+    """
+    name = Path(f":memory:{uuid.uuid4().hex}")
+    with duckdb.connect(str(name)) as anchor:
+        _bound(anchor, folder, memory_bytes)
+        anchor.execute("set checkpoint_threshold = '1TB'")  # there is no file to bring up to date; trying takes half a second
+        yield name
+
+
+def connect(database: Path, memory_bytes: int = MEMORY_BYTES) -> duckdb.DuckDBPyConnection:
+    """Open a staging database within bounds: so much memory, and a spill folder of its own beside it.
+
+    ``database`` is a file, or a name that ``in_memory`` gave, which keeps the bounds it was made with.
+    """
+    connection = duckdb.connect(str(database))
+    if not is_in_memory(database):
+        _bound(connection, database.parent, memory_bytes)
+    connection.execute("set timezone = 'UTC'")
+    return connection
+
+
+def is_in_memory(database: Path) -> bool:
+    """The name is one that ``in_memory`` gave, not a file's."""
+    return database.name.startswith(":memory:")
+
+
+def _bound(connection: duckdb.DuckDBPyConnection, folder: Path, memory_bytes: int) -> None:
+    connection.execute(f"set memory_limit = '{memory_bytes // (1 << 20)}MiB'")
+    connection.execute(f"set temp_directory = {literal(str(folder / 'spill'))}")
+    connection.execute(f"set threads = {THREADS}")
+    for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):  # nothing is fetched from anywhere
+        connection.execute(f"set {setting} = false")
+
+
+def number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    """The one number that a query gives."""
+    ((found,),) = connection.execute(query).fetchall()
+    return int(found)
+
+
+def climb(connection: duckdb.DuckDBPyConnection, stride: str, left: str) -> int:
+    """Go on by ``stride``, a statement that doubles the way each has gone, while somebody arrives; how many never do.
+
+    ``left`` counts those who are still on their way. Above a record of depth 2s there is one of every smaller depth: so if a
+    doubled stride brings nobody to the end, nobody left will ever come there, and goes in circles.
+    """
+    remaining, before = number(connection, left), -1
+    while remaining and remaining != before:
+        connection.execute(stride)
+        before, remaining = remaining, number(connection, left)
+    return remaining
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
