@@ -1,36 +1,26 @@
 """One short method per workflow step: fetch what the step needs, call the stage, write down what came of it.
 
-This is one of the three places where errors are caught: here they are told apart for Temporal. A fault of the file or of a
-request is never tried again; a fault of the world is, with backoff; anything else is a mistake of ours, and gets a few tries
-before the import fails with it.
+How an attempt's end is told to Temporal is in attempt.py; the steps that tell people are postman.py's.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import shutil
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio import activity
-from temporalio.exceptions import ApplicationError, CancelledError
 
-from pipeline import batch, groups, load, notify, report, sandbox, validation, warehouse
+from pipeline import batch, load, report, sandbox, validation, warehouse
+from pipeline.attempt import beat, beating, told_apart
 from pipeline.contracts import (
-    ADDRESSEES,
-    DELIVER,
     FINISH,
     LOAD_PART,
     PREPARE,
@@ -39,7 +29,6 @@ from pipeline.contracts import (
     REGISTER,
     VALIDATE,
     Arrival,
-    Delivery,
     Ending,
     ImportRef,
     Outcome,
@@ -50,7 +39,6 @@ from pipeline.contracts import (
     Reconciled,
     Registration,
     State,
-    Told,
     Verdict,
     dataset_of,
     import_id_for,
@@ -62,13 +50,10 @@ from pipeline.contracts import (
 )
 from pipeline.datasets import Dataset, blank_dataset, load_dataset
 from pipeline.errors import (
-    BulkheadError,
     Crashed,
     FileIsWrong,
     FileReplaced,
-    NotUsable,
     UnknownDataset,
-    WorldIsWrong,
 )
 from pipeline.ledger import Import, Ledger
 from pipeline.orchestrator import Orchestrator
@@ -77,68 +62,8 @@ from pipeline.store import NotThere, Store, Stored
 
 log = structlog.get_logger()
 
-BEAT_SECONDS = 2.0
-UNEXPECTED_ATTEMPTS = 5
-"""A mistake of ours may be a passing one (a full disk, say); after this many attempts it is taken for lasting."""
 READING_ATTEMPTS = 3
 """A child may die of the machine's troubles rather than the file's; a file of which so many died is refused."""
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _told_apart(step: Callable[P, R]) -> Callable[P, R]:
-    """Give every error the form in which Temporal either tries again or does not."""
-
-    @functools.wraps(step)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return step(*args, **kwargs)
-        except (CancelledError, ApplicationError):
-            raise
-        except WorldIsWrong as error:
-            raise ApplicationError(str(error), type=_family(error)) from error
-        except BulkheadError as error:
-            raise ApplicationError(str(error), type=_family(error), non_retryable=True) from error
-        except (DBAPIError, PoolTimeout) as error:
-            raise ApplicationError(f"PostgreSQL does not answer as it should: {error}", type="Unreachable") from error
-        except Exception as error:
-            last = activity.info().attempt >= UNEXPECTED_ATTEMPTS
-            log.exception("step failed", step=activity.info().activity_type, attempt=activity.info().attempt)
-            message = f"{type(error).__name__}: {error}"
-            raise ApplicationError(message, type=type(error).__name__, non_retryable=last) from error
-
-    return run
-
-
-def _family(error: BulkheadError) -> str:
-    """The name that the workflow knows the error by; the file's faults share one."""
-    return FileIsWrong.__name__ if isinstance(error, FileIsWrong) else type(error).__name__
-
-
-def _beat(*details: object) -> None:
-    """Tell Temporal that we live; raise if the import was canceled meanwhile."""
-    activity.heartbeat(*details)
-    if activity.is_cancelled():
-        raise CancelledError("canceled")
-
-
-@contextmanager
-def _beating() -> Iterator[None]:
-    """Heartbeats beside a call that cannot give any itself, such as a long statement in PostgreSQL."""
-    over, context = threading.Event(), copy_context()
-
-    def beat() -> None:
-        while not over.wait(BEAT_SECONDS):
-            activity.heartbeat()
-
-    thread = threading.Thread(target=context.run, args=(beat,), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 class Activities:
@@ -161,22 +86,20 @@ class Activities:
             self.preview,
             self.load_part,
             self.finish,
-            self.addressees,
-            self.deliver,
             self.reconcile,
         ]
 
     # --- the journey ---
 
     @activity.defn(name=REGISTER.name)
-    @_told_apart
+    @told_apart
     def register(self, arrival: Arrival) -> Registration:
         """Write a newly arrived object into the ledger; an object known already is admitted only if it is not done.
 
         An arrival that names its import is of what lay there when that was validated or stranded, whatever lies there now.
         """
         if arrival.import_id:
-            meant = self._known(arrival.import_id)
+            meant = self._ledger.known(arrival.import_id)
             return Registration(meant.ref, admitted=not meant.state.is_final)
         stored = self._store.head(arrival.key)
         if stored is None:
@@ -192,7 +115,7 @@ class Activities:
             size_bytes=stored.size_bytes,
             etag=stored.etag,
         )
-        known = self._known(import_id)
+        known = self._ledger.known(import_id)
         if known.state is State.AWAITING_UPLOAD:  # its event was faster than the upload's own answer
             self._ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
         return Registration(replace(known.ref, etag=stored.etag), admitted=not known.state.is_final)
@@ -207,57 +130,43 @@ class Activities:
         return import_id_for(bucket, stored.key, stored.etag, modified)
 
     @activity.defn(name=VALIDATE.name, no_thread_cancel_exception=True)
-    @_told_apart
+    @told_apart
     def validate(self, ref: ImportRef) -> Verdict:
         """Download, read strictly, check everything against file and warehouse; store the findings and their pages."""
         self._ledger.move(ref.import_id, State.VALIDATING)
         folder = self._fresh_folder(ref)
         try:
-            judgement = self._judge(ref, folder)
+            judged = self._judge(ref, folder)
         except Crashed as error:
-            judgement = self._given_up(ref, folder, error)
-        self._store_folder(folder / "report", report_prefix(ref.import_id))
+            judged = self._given_up(ref, folder, error)
+        self._hold_back(ref, folder, judged)
+        self._store_folder(folder / validation.REPORT, report_prefix(ref.import_id))
         if ref.promoted:
             self._store.delete_prefix(results_prefix(ref.import_id))  # those of the dry run
-        warehouse.keep_findings(self._engine, ref.import_id, folder / "report" / "findings.parquet", beat=_beat)
+        warehouse.keep_findings(self._engine, ref.import_id, folder / validation.REPORT / "findings.parquet", beat=beat)
         self._ledger.update(
             ref.import_id,
-            reading=judgement.reading,
-            quarantined=judgement.quarantined,
-            records_total=judgement.records,
-            records_valid=judgement.records - judgement.invalid,
-            records_invalid=judgement.invalid,
-            findings_errors=judgement.errors,
-            findings_warnings=judgement.warnings,
-            findings_by_code=judgement.by_code,
+            reading=judged.reading,
+            quarantined=judged.quarantined,
+            records_total=judged.records,
+            records_valid=judged.records - judged.invalid,
+            records_invalid=judged.invalid,
+            findings_errors=judged.errors,
+            findings_warnings=judged.warnings,
+            findings_by_code=judged.by_code,
         )
-        log.info("validated", import_id=ref.import_id, records=judgement.records, errors=judgement.errors)
-        return Verdict(
-            judgement.records,
-            judgement.errors,
-            judgement.warnings,
-            quarantined=judgement.quarantined,
-            refusal=judgement.refusal,
-            dry_run=self._known(ref.import_id).options.dry_run,
-        )
+        log.info("validated", import_id=ref.import_id, records=judged.records, errors=judged.errors)
+        return judged.verdict(dry_run=self._ledger.known(ref.import_id).options.dry_run)
 
     def _judge(self, ref: ImportRef, folder: Path) -> report.Counted:
-        """Fill ``folder`` with the report on the import's object and, if it may be loaded, its parts; enter the quarantine."""
-        judgement = self._read_and_judge(ref, folder)
-        rows = folder / validation.QUARANTINE if judgement.quarantined else None
-        with _beating():
-            self._ledger.hold_back(ref.import_id, judgement.quarantined, rows)
-        return judgement
-
-    def _read_and_judge(self, ref: ImportRef, folder: Path) -> report.Counted:
-        dataset = blank_dataset(ref.dataset)
+        """Fill ``folder`` with the report on the import's object and, if it may be loaded, its parts. Raises Crashed."""
         try:
             dataset = self._dataset(ref)
             stored = self._fetch(ref, folder)
         except FileIsWrong as error:
-            return sandbox.run(validation.refuse, folder, dataset, error, ref.import_id, **self._limits(), heartbeat=_beat)
+            return self._refuse(ref, folder, error)
         self._ledger.update(ref.import_id, sha256=stored.sha256, size_bytes=stored.size_bytes)
-        settings, known = self._settings, self._known(ref.import_id)
+        settings, known = self._settings, self._ledger.known(ref.import_id)
         return sandbox.run(
             validation.validate,
             folder,
@@ -267,9 +176,17 @@ class Activities:
             batch.Cutting(ref.import_id, settings.batch_records, settings.batches_per_part),
             known.options,
             **self._limits(),
-            heartbeat=_beat,
-            answer=functools.partial(self._edges, dataset),
+            heartbeat=beat,
+            answer=lambda _: self._edges(dataset, folder),  # where the question lies we know, and need not be told
         )
+
+    def _refuse(self, ref: ImportRef, folder: Path, error: FileIsWrong) -> report.Counted:
+        """The report on a file that is refused as a whole."""
+        try:
+            dataset = self._dataset(ref)
+        except FileIsWrong:
+            dataset = blank_dataset(ref.dataset)
+        return sandbox.run(validation.refuse, folder, dataset, error, ref.import_id, **self._limits(), heartbeat=beat)
 
     def _given_up(self, ref: ImportRef, folder: Path, crash: Crashed) -> report.Counted:
         """The report on a file that ends every child that reads it. Raises ``crash`` while another attempt may end better."""
@@ -277,12 +194,16 @@ class Activities:
             raise crash
         log.warning("file given up", import_id=ref.import_id, why=str(crash))
         hint = "Export it again, in another format perhaps, or upload it in several files."
-        refusal = FileIsWrong(f"The file could not be read: {crash}", hint=hint)
-        dataset = self._dataset(ref)
-        return sandbox.run(validation.refuse, folder, dataset, refusal, ref.import_id, **self._limits(), heartbeat=_beat)
+        return self._refuse(ref, folder, FileIsWrong(f"The file could not be read: {crash}", hint=hint))
+
+    def _hold_back(self, ref: ImportRef, folder: Path, judged: report.Counted) -> None:
+        """Enter what is in quarantine, or that nothing is."""
+        rows = folder / validation.QUARANTINE if judged.quarantined else None
+        with beating():
+            self._ledger.hold_back(ref.import_id, judged.quarantined, rows)
 
     @activity.defn(name=PREPARE.name, no_thread_cancel_exception=True)
-    @_told_apart
+    @told_apart
     def prepare(self, ref: ImportRef) -> Plan:
         """Store the parts, which hold the records in parents-first batches, the manifest last."""
         self._ledger.move(ref.import_id, State.PREPARING)
@@ -297,33 +218,35 @@ class Activities:
         """How the import was cut, and where its parts are on this machine."""
         folder = self._folder(ref) / validation.PARTS
         if not (folder / batch.MANIFEST).exists():  # another worker validated it, or this one lost its disk
-            judgement = self._judge(ref, self._fresh_folder(ref))
-            if not judgement.accepted:
+            whole = self._fresh_folder(ref)
+            judged = self._judge(ref, whole)
+            self._hold_back(ref, whole, judged)
+            if not judged.verdict().accepted:
                 raise FileReplaced("The file was replaced or removed after it was validated.", code="file_replaced")
         return batch.Manifest.from_json((folder / batch.MANIFEST).read_text(encoding="utf-8")), folder
 
     @activity.defn(name=PREVIEW.name, no_thread_cancel_exception=True)
-    @_told_apart
+    @told_apart
     def preview(self, ref: ImportRef) -> Preview:
         """Compare the parts with the warehouse as the load would; nothing is written there, and no part is stored."""
         manifest, folder = self._cut(ref)
         dataset = load_dataset(ref.dataset, self._settings.datasets_root)
         parts = [(folder / part.filename, part.sha256) for part in manifest.parts]
-        with _beating(), self._engine.connect() as connection:
+        with beating(), self._engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
-            foreseen = load.preview(raw, dataset, parts, beat=_beat)
+            foreseen = load.preview(raw, dataset, parts, beat=beat)
         self._ledger.update(ref.import_id, preview=foreseen.to_json())
         return foreseen
 
     @activity.defn(name=LOAD_PART.name, no_thread_cancel_exception=True)
-    @_told_apart
+    @told_apart
     def load_part(self, part: PartRef) -> PartResult:
         """Fetch one part and upsert it, in one transaction with its row in the ledger."""
         ref, part_no = part.ref, part.part_no
         dataset = load_dataset(ref.dataset, self._settings.datasets_root)
         path = self._folder(ref) / f"load-{part_no:06d}-{uuid.uuid4().hex[:8]}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _beating():
+        with beating():
             try:
                 self._store.get_file(part_key(ref.import_id, part_no), path)
                 with self._engine.connect() as connection:
@@ -343,16 +266,16 @@ class Activities:
         return batch.Manifest.from_json(self._store.get_bytes(manifest_key(import_id)).decode())
 
     @activity.defn(name=FINISH.name, no_thread_cancel_exception=True)
-    @_told_apart
+    @told_apart
     def finish(self, ending: Ending) -> Outcome:
         """Close the books: the counts must balance; failures are stored; marts are brought up to date."""
         ref = ending.ref
-        known = self._known(ref.import_id)
+        known = self._ledger.known(ref.import_id)
         if known.state.is_final:  # this very step was cut off after its last write
             return Outcome(known.id, known.state, known.reason)
         if known.promoted and not ref.promoted:  # the same, and its dry run was promoted before we came back
             return Outcome(known.id, State.VALIDATED)
-        with _beating():
+        with beating():
             state, reason = self._closing(known, ending)
             if known.failed:
                 self._store_failures(ref)
@@ -385,70 +308,10 @@ class Activities:
         said += [f"The warehouse refused {refused:,} of {total} for good."] if refused else []
         return State.PARTIALLY_SUCCEEDED, " ".join(said)
 
-    # --- telling the user ---
-
-    @activity.defn(name=ADDRESSEES.name)
-    @_told_apart
-    def addressees(self, outcome: Outcome) -> Told:
-        """Who is to be told; each message gets its lasting id now."""
-        deliveries = [Delivery(outcome.import_id, "webhook", url) for url in self._settings.webhook_urls]
-        deliveries += [Delivery(outcome.import_id, "email", to) for to in self._settings.email_to]
-        for one in deliveries:
-            name = f"{one.channel}\n{one.target}\n{outcome.state}"
-            message_id = f"msg_{uuid.uuid5(uuid.UUID(one.import_id), name).hex}"
-            self._ledger.open_delivery(one.import_id, one.channel, one.target, message_id)
-        return Told(tuple(deliveries))
-
-    @activity.defn(name=DELIVER.name)
-    @_told_apart
-    def deliver(self, delivery: Delivery) -> None:
-        """Send one message; the ledger keeps how often it was tried and how it ended."""
-        known = self._known(delivery.import_id)
-        row = next(
-            row
-            for row in self._ledger.deliveries(delivery.import_id)
-            if (row["channel"], row["target"]) == (delivery.channel, delivery.target)
-        )
-        try:
-            self._send(delivery, known.to_json(self._settings.url), row["message_id"])
-        except BulkheadError as error:
-            self._ledger.delivery_tried(delivery.import_id, delivery.channel, delivery.target, str(error))
-            raise
-        self._ledger.delivery_tried(delivery.import_id, delivery.channel, delivery.target)
-
-    def _send(self, delivery: Delivery, shown: dict[str, Any], message_id: str) -> None:
-        settings, page = self._settings, f"{self._settings.url}/imports/{delivery.import_id}"
-        if delivery.channel == "webhook":
-            notify.send_webhook(
-                delivery.target,
-                notify.payload(shown, page=page),
-                message_id=message_id,
-                secret=settings.webhook_secret,
-                allow_private=settings.webhook_allow_private,
-            )
-            return
-        message = notify.compose_email(
-            shown,
-            page=page,
-            sender=settings.email_from,
-            to=delivery.target,
-            message_id=message_id,
-            groups=self._groups(delivery.import_id),
-        )
-        notify.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
-
-    def _groups(self, import_id: str) -> list[dict[str, Any]]:
-        """What validation found, in groups; none if it never came so far."""
-        try:
-            found: list[dict[str, Any]] = json.loads(self._store.get_bytes(f"{report_prefix(import_id)}{groups.FILE}"))["items"]
-        except NotThere:
-            return []
-        return found
-
     # --- what no event announced ---
 
     @activity.defn(name=RECONCILE.name)
-    @_told_apart
+    @told_apart
     def reconcile(self) -> Reconciled:
         """Announce objects that the ledger does not know, and imports whose queue is gone."""
         seen, missed = 0, list[Arrival]()
@@ -458,7 +321,7 @@ class Activities:
             seen += 1
             if self._ledger.get(self._import_id(self._store.bucket, stored)) is None:
                 missed.append(Arrival(self._store.bucket, stored.key))
-            _beat(seen)
+            beat(seen)
         missed += [Arrival(known.bucket, known.key, known.id) for known in self._stranded()]
         for arrival in missed:
             self._orchestrator.announce(arrival)
@@ -473,12 +336,6 @@ class Activities:
 
     # --- what several steps need ---
 
-    def _known(self, import_id: str) -> Import:
-        known = self._ledger.get(import_id)
-        if known is None:
-            raise NotUsable(f"The ledger knows no import {import_id}.")
-        return known
-
     def _dataset(self, ref: ImportRef) -> Dataset:
         """The import's dataset. A file can be dropped under a name that is none: then that is the file's fault."""
         try:
@@ -491,19 +348,19 @@ class Activities:
         """Download the import's object. Raises FileReplaced, also if it was removed."""
         hint = "The newer file has an import of its own. Give every file a name of its own."
         try:
-            stored = self._store.get_file(ref.key, folder / validation.SOURCE, etag=ref.etag, beat=_beat)
+            stored = self._store.get_file(ref.key, folder / validation.SOURCE, etag=ref.etag, beat=beat)
         except FileReplaced as error:
             raise FileReplaced(str(error), code="file_replaced", hint=hint) from error
         except NotThere as error:
             raise FileReplaced("The file was removed before it could be read.", code="file_removed") from error
-        if ref.promoted and stored.sha256 != self._known(ref.import_id).sha256:
+        if ref.promoted and stored.sha256 != self._ledger.known(ref.import_id).sha256:
             raise FileReplaced("These are not the bytes that the dry run validated.", code="file_replaced", hint=hint)
         return stored
 
-    def _edges(self, dataset: Dataset, wanted: Path) -> Path:
-        """The warehouse's edges around a file, which asks for them in ``wanted``."""
-        edges = wanted.with_name(validation.EDGES)
-        warehouse.edges(self._engine, dataset, wanted, edges, beat=_beat)
+    def _edges(self, dataset: Dataset, folder: Path) -> Path:
+        """The warehouse's edges around a file, which asks for them in ``folder``."""
+        edges = folder / validation.EDGES
+        warehouse.edges(self._engine, dataset, folder / validation.WANTED, edges, beat=beat)
         return edges
 
     def _folder(self, ref: ImportRef) -> Path:
@@ -528,7 +385,7 @@ class Activities:
     def _store_files(self, files: list[tuple[str, Path]]) -> None:
         with ThreadPoolExecutor(max_workers=4) as pool:
             for _ in pool.map(lambda item: self._store.put_file(*item), files):
-                _beat()
+                beat()
 
     def _store_failures(self, ref: ImportRef) -> None:
         folder = self._folder(ref) / "results"

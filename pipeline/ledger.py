@@ -325,6 +325,13 @@ class Ledger:
         """The names of the columns that the failed records have, all together."""
         return [row["name"] for row in self._rows("failure_columns", import_id=import_id)]
 
+    def known(self, import_id: str) -> Import:
+        """An import that must be there. Raises NotUsable if it is not."""
+        found = self.get(import_id)
+        if found is None:
+            raise NotUsable(f"The ledger knows no import {import_id}.")
+        return found
+
     def part_totals(self, import_id: str) -> dict[str, int]:
         """parts_done, records, inserted, updated, unchanged, failed: sums over the loaded parts."""
         return dict(self._rows("part_totals", import_id=import_id)[0])

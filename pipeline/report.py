@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import orjson
 
+from pipeline.contracts import Verdict
 from pipeline.datasets import Dataset
 from pipeline.stage import original_names
 from pipeline.workspace import THREADS, connect, number, quoted
@@ -43,10 +44,9 @@ class Counted:
     quarantined: int = 0  # records held back, so that the others may be loaded
     refusal: str = ""  # why they could not be held back, where they were to be
 
-    @property
-    def accepted(self) -> bool:
-        """What is not held back may be loaded."""
-        return self.errors == 0 or self.quarantined > 0
+    def verdict(self, *, dry_run: bool = False) -> Verdict:
+        """What follows from it."""
+        return Verdict(self.records, self.errors, self.warnings, self.quarantined, self.refusal, dry_run)
 
 
 def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:

@@ -55,7 +55,7 @@ def validate(
         counted = _judge(database, folder, dataset, _edges(database, folder, dataset, ask), run_name)
         held = quarantine.hold_back(database, dataset, dataset.tolerance_for(options), counted.records)
         counted = replace(counted, quarantined=held.records, refusal=held.refusal)
-        if counted.accepted and cutting is not None:
+        if counted.verdict().accepted and cutting is not None:
             cut = batch.cut(database, dataset, cutting, folder=folder / PARTS)
             if cut.records + held.records != counted.records:
                 raise RuntimeError(f"Of {counted.records} records {cut.records} are in parts and {held.records} are held back.")

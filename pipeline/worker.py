@@ -15,7 +15,9 @@ from temporalio.worker import Worker
 
 from pipeline import logs, sandbox, warehouse
 from pipeline.activities import Activities
+from pipeline.ledger import Ledger
 from pipeline.orchestrator import Orchestrator
+from pipeline.postman import Postman
 from pipeline.settings import Settings, load_settings
 from pipeline.store import Store
 from pipeline.workflow import DatasetQueue, ImportFile, Reconcile, TellUser
@@ -30,14 +32,15 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
     threads = settings.max_parallel_parts + 8
     engine = warehouse.connect(settings.database_url, pool_size=threads, name="bulkhead worker")
     orchestrator = Orchestrator.of(settings)
-    activities = Activities(settings, Store.of(settings), engine, orchestrator)
+    store, ledger = Store.of(settings), Ledger(engine)
+    steps = [*Activities(settings, store, engine, orchestrator).all, *Postman(settings, store, ledger).all]
     try:
         with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="step") as pool:
             async with Worker(
                 client,
                 task_queue=settings.task_queue,
                 workflows=[DatasetQueue, ImportFile, TellUser, Reconcile],
-                activities=activities.all,
+                activities=steps,
                 activity_executor=pool,
                 max_concurrent_activities=threads,
                 graceful_shutdown_timeout=SHUTDOWN,

@@ -135,7 +135,7 @@ def _judge(
         seconds=settings.validation_seconds,
         answer=edges,
     )
-    foreseen = _foresee(folder, rules, engine) if engine is not None and found.accepted else None
+    foreseen = _foresee(folder, rules, engine) if engine is not None and found.verdict().accepted else None
     return _verdict(folder, rules, name, found, foreseen)
 
 
@@ -155,7 +155,7 @@ def _verdict(folder: Path, rules: Dataset, name: str, found: Counted, foreseen: 
     return {
         "file": name,
         "dataset": rules.name,
-        "accepted": found.accepted,
+        "accepted": found.verdict().accepted,
         "reason": found.refusal,
         "records": found.records,
         "errors": found.errors,

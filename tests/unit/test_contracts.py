@@ -114,9 +114,11 @@ def test_every_step_carries_dataclasses_only() -> None:
 
 def test_each_activity_has_the_types_of_its_step() -> None:
     from pipeline.activities import Activities
+    from pipeline.postman import Postman
 
     steps = {value.name: value for value in vars(contracts).values() if isinstance(value, contracts.Step)}
-    methods = {name: method for name, method in vars(Activities).items() if hasattr(method, "__temporal_activity_definition")}
+    steppers = [*vars(Activities).items(), *vars(Postman).items()]
+    methods = {name: method for name, method in steppers if hasattr(method, "__temporal_activity_definition")}
     assert set(methods) == set(steps)
     for name, method in methods.items():
         hints = typing.get_type_hints(method)
