@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import duckdb
 
-from pipeline.datasets import Bounds
+from pipeline.meta import Bounds
 
 _NODES = "select {what} as what, id, parent from links where id is not null"
 _FAMILIES = """

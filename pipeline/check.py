@@ -33,13 +33,14 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from pipeline.bounds import count_children, lay_out_bounds, measure_depths, questions
+from pipeline.bounds import count_children, measure_depths
 from pipeline.contracts import Verdict
 from pipeline.cycles import find_cycles
 from pipeline.datasets import Dataset
-from pipeline.orphans import find_orphans, likely_spellings
+from pipeline.orphans import find_orphans
 from pipeline.sqlfiles import opening_comment
-from pipeline.workspace import FINDINGS, VALUE_LENGTH, connect, number, quoted
+from pipeline.tree import add_edges, lay_out, lay_over_warehouse
+from pipeline.workspace import VALUE_LENGTH, connect, number, quoted
 
 if TYPE_CHECKING:
     from pipeline.expect import Judged, Query
@@ -90,35 +91,6 @@ def read_check(path: Path) -> Check:
     )
 
 
-def ask_for(database: Path, dataset: Dataset, to: Path) -> int:
-    """Write what to ask the warehouse to a Parquet file (what, id, parent); how many questions there are.
-
-    They are for what is above the parents that are not in the file (and above what these may be misspellings of), and for what
-    else the dataset's bounds are about.
-    """
-    with connect(database) as connection:
-        lay_out(connection, dataset)
-        connection.execute(
-            """create or replace temp table strangers as
-            select distinct parent as id from links where parent is not null and above is null"""
-        )
-        ids = f"select id from strangers union select id from ({likely_spellings('strangers')})"
-        asked = " union all ".join([f"select 'above' as what, id, null as parent from ({ids})", *questions(dataset.bounds)])
-        connection.execute(f"copy (from ({asked}) order by what, id) to '{to}' (format parquet)")
-        return number(connection, f"select count(*) from '{to}'")
-
-
-def add_edges(database: Path, edges: Path | None) -> None:
-    """Make ``warehouse_edges`` (id, parentId), what the warehouse knows around the file's records, and ``overridden``."""
-    with connect(database) as connection:
-        for table, join in (("warehouse_edges", "anti join"), ("overridden", "semi join")):
-            connection.execute(f'create or replace table {table} (id varchar, "parentId" varchar)')
-            if edges is not None:
-                connection.execute(
-                    f"insert into {table} select id, \"parentId\" from '{edges}' w {join} nodes on w.id = nodes.id"
-                )
-
-
 def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, run_name: str) -> Verdict:
     """Find everything that is wrong with ``incoming``, write the page below ``docs``, and return the verdict.
 
@@ -165,35 +137,9 @@ def _listed(names: Counter[str]) -> str:
     return ", ".join(sorted(name.removeprefix("check_") for name in names.elements())) or "none"
 
 
-# --- What the checks ask ---
-
-
-def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
-    """Make ``nodes`` and ``links`` from ``incoming``, ``names`` and ``bounds``, unless they are there already.
-
-    Ids are compared here, once; from then on it is all numbers.
-    """
-    if connection.execute("select 1 from duckdb_tables() where table_name = 'links'").fetchall():
-        return
-    connection.execute(FINDINGS)
-    key, parent = quoted(dataset.key), quoted(dataset.parent)
-    names = {"key": dataset.key, "parent": dataset.parent}
-    connection.execute("create or replace table names as select $key as key, $parent as parent", names)
-    lay_out_bounds(connection, dataset.bounds)
-    connection.execute(f"create or replace view nodes as select _row, {key} as id, {parent} as parent from incoming")
-    connection.execute(_TWICE)
-    connection.execute(_LINKS)
-
-
 def run_checks(connection: duckdb.DuckDBPyConnection, checks: list[Check]) -> None:
-    """Make the other relations, and run each check into a table of its own."""
-    connection.execute(_DUPLICATES)
-    connection.execute(_OWN)
-    tree = "own"
-    if _rows(connection, "warehouse_edges"):
-        connection.execute(_LAID)
-        tree = "laid_over_warehouse"
-    connection.execute(f"create or replace view edges as select * from {tree}")
+    """Make the relations that are still to be made, and run each check into a table of its own."""
+    lay_over_warehouse(connection)
     find_cycles(connection)
     find_orphans(connection)
     count_children(connection)
@@ -204,57 +150,6 @@ def run_checks(connection: duckdb.DuckDBPyConnection, checks: list[Check]) -> No
     )
     for one in checks:
         connection.execute(f'create or replace table "{one.table}" as select * from ({one.query}\n) order by _row')
-
-
-_TWICE = """
-create or replace table twice as
-select id, min(_row) as first_row from nodes where id is not null group by id having count(*) > 1
-"""
-
-# Of records with one id the first one is the parent that others mean.
-_LINKS = """
-create or replace table links as
-select nodes._row, nodes.id, nodes.parent, up._row as above
-from nodes left join (
-    select nodes._row, nodes.id from nodes left join twice using (id) where twice.first_row is null or _row = first_row
-) up on nodes.parent = up.id
-"""
-
-# ``others`` is bounded: a million rows with one id would otherwise each name all the others.
-_DUPLICATES = """
-create or replace table duplicates as
-with bodies as (
-    select nodes._row, nodes.id, hash(*columns(raw.* exclude (_row))) as body
-    from nodes semi join twice on nodes.id = twice.id join raw on nodes._row = raw._row
-),
-groups as (
-    select id, count(*) as copies, min(_row, 11) as rows, count(distinct body) as kinds from bodies group by id
-)
-select
-    bodies._row,
-    bodies.id,
-    row_number() over (partition by bodies.id order by bodies._row) as place,
-    groups.copies,
-    groups.kinds = 1 as alike,
-    list_filter(groups.rows, lambda other: other != bodies._row)[1:10]::varchar[] as others
-from bodies join groups on bodies.id = groups.id
-"""
-
-# Each id has one edge: of duplicates the first one's, so that the tree is one even if the file is not fit to be loaded.
-_OWN = """
-create or replace view own as
-select _row as number, id, parent, _row, above from links
-where id is not null and _row not in (select _row from duplicates where place > 1)
-"""
-_LAID = """
-create or replace table laid_over_warehouse as
-with old as (select -row_number() over () as number, id, "parentId" as parent from warehouse_edges)
-select own.number, own.id, own.parent, own._row, coalesce(own.above, old.number) as above
-from own left join old on own.above is null and own.parent = old.id
-union all
-select old.number, old.id, old.parent, null, coalesce(own.number, up.number)
-from old left join own on old.parent = own.id left join old up on old.parent = up.id
-"""
 
 
 # --- Findings ---

@@ -209,11 +209,10 @@ class Options:
         return cls(**{**asked, "on_error": OnError(on_error) if on_error else None})
 
 
-DELIMITERS = ",;\t|"
-"""What may stand between the values of a delimited text."""
-
 DELIMITER_NAMES: Mapping[str, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-"""The same by name, where a character alone is hard to write or to see."""
+"""What may stand between the values of a delimited text, by name: a character alone is hard to write or to see."""
+
+DELIMITERS = tuple(DELIMITER_NAMES.values())
 
 
 # --- What the steps take and give ---

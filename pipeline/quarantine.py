@@ -13,7 +13,8 @@ from pathlib import Path
 import duckdb
 
 from pipeline.contracts import OnError
-from pipeline.datasets import Dataset, Tolerance
+from pipeline.datasets import Dataset
+from pipeline.meta import Tolerance
 from pipeline.workspace import climb, connect, number, quoted
 
 MESSAGE_LENGTH = 1000

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline import batch, check, groups, quarantine, report, workbook
+from pipeline import batch, check, groups, quarantine, report, tree, workbook
 from pipeline.batch import Cutting
 from pipeline.contracts import Options
 from pipeline.datasets import Dataset
@@ -85,7 +85,7 @@ def _lay_out_refusal(database: Path, dataset: Dataset, error: FileIsWrong) -> No
 
 def _edges(database: Path, folder: Path, dataset: Dataset, ask: Ask) -> Path | None:
     """What the warehouse knows around the file; one that brings all its parents, to a dataset without bounds, asks nothing."""
-    if not check.ask_for(database, dataset, folder / WANTED):
+    if not tree.ask_for(database, dataset, folder / WANTED):
         return None
     return ask(folder / WANTED)
 

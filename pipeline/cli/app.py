@@ -39,7 +39,7 @@ def _character(delimiter: str | None) -> str | None:
     if delimiter is None:
         return None
     character = DELIMITER_NAMES.get(delimiter, "\t" if delimiter == "\\t" else delimiter)
-    if len(character) != 1 or character not in DELIMITERS:
+    if character not in DELIMITERS:
         raise typer.BadParameter(
             f"{delimiter!r} is none of {', '.join(DELIMITER_NAMES)}, nor one of the characters , ; | or a tab."
         )

@@ -85,7 +85,7 @@ def read(
     values of a delimited text, one of DELIMITERS; None: the header line tells. Raises Unreadable, leaving no database.
     """
     limits = limits or Limits()
-    if delimiter is not None and delimiter not in tuple(DELIMITERS):
+    if delimiter is not None and delimiter not in DELIMITERS:
         raise NotUsable(f"{delimiter!r} cannot be the delimiter: it is one of {', '.join(map(repr, DELIMITERS))}.")
     with unpack(source, limits) as upload, Staging(database, dataset, limits, folder=source.parent) as staging:
         staging.delimiter = delimiter

@@ -1,61 +1,46 @@
 """Excel workbooks (xlsx): the first visible sheet that holds anything, its first row that does being the header.
 
-The archive is looked through before the workbook's reader sees it (archive.py), and so are its XML parts: for entities, for
-cells so far apart that nobody has the memory, and for cells that the reader would give as empty though they are not, errors
-and formulas that were never computed.
+The archive is looked through before the workbook's reader sees it (archive.py), and so are its XML parts (survey.py).
 """
 
 from __future__ import annotations
 
-import posixpath
-import re
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from xml.etree import ElementTree
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
 from pipeline.errors import Unreadable
 from pipeline.read import archive, columns
 from pipeline.read.arrived import Arrived
-from pipeline.read.limits import Limits
 from pipeline.read.staging import Staging, show
+from pipeline.read.survey import Survey, survey
 from pipeline.read.table import Table
 
 Cell = str | float | int | bool | date | datetime | time | timedelta
 
 _NAMED_AT_MOST = 5
 _SAFE_DIGITS = 15  # of a number in Excel
-_OPEN = re.compile(rb"<(?:\w+:)?c\s([^<>]*[^<>/])>")
-_PLACE = re.compile(rb"""(?:^|\s)r\s*=\s*["']([A-Z]{1,3})([0-9]{1,7})["']""")
-_ERROR = re.compile(rb"""(?:^|\s)t\s*=\s*["']e["']""")
-_UNCOMPUTED = re.compile(
-    rb"<(?:\w+:)?c\s([^<>]*[^<>/])>\s*<(?:\w+:)?f(?:\s[^<>]*)?(?:/>|>[^<]*</(?:\w+:)?f>)"
-    rb"\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v\s*></(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
-)
-_EMPTY_TEXT = re.compile(rb"""(?:^|\s)t\s*=\s*["']str["']""")
 
 
 def read_excel(path: Path, staging: Staging) -> Table:
     """Fill ``raw`` from a workbook. Raises Unreadable for one that is broken or has no header that names the columns."""
     with archive.opened(path) as parts:
-        surveys = _survey(parts, staging.limits)
+        surveys = survey(parts, staging.limits)
     with _sound_workbook():
         book = CalamineWorkbook.from_path(str(path))
-        name, survey = _choose(book, surveys, staging)
-        if survey.columns * survey.rows > staging.limits.cells:
+        name, found = _choose(book, surveys, staging)
+        if found.columns * found.rows > staging.limits.cells:
             raise Unreadable(
-                f"The sheet {show(name)} reaches over {survey.rows:,} rows and {survey.columns:,} columns;"
+                f"The sheet {show(name)} reaches over {found.rows:,} rows and {found.columns:,} columns;"
                 f" at most {staging.limits.cells:,} cells can be read.",
                 hint="Delete what stands far from the table, or upload the records as CSV.",
             )
         sheet = book.get_sheet_by_name(name)
-        table = _fill(sheet, survey, staging)
+        table = _fill(sheet, found, staging)
     return Table(**{**vars(table), "sheet": name})
 
 
@@ -69,108 +54,6 @@ def _sound_workbook() -> Iterator[None]:
         if type(error).__name__ != "PanicException":  # how the reader's Rust code gives up
             raise
         raise Unreadable("The Excel workbook cannot be read.", hint="Save it again in Excel, or as CSV.") from error
-
-
-# --- Before the workbook is opened ---
-
-
-@dataclass
-class Survey:
-    """What a sheet's XML says, seen in passing. ``faults``: what is wrong with a cell, by (line, column), both from 1."""
-
-    rows: int = 0
-    columns: int = 0
-    faults: dict[tuple[int, int], str] = field(default_factory=dict)
-
-
-def _survey(parts: zipfile.ZipFile, limits: Limits) -> dict[str, Survey]:
-    """Look through all XML parts. A survey for each sheet, by the sheet's name."""
-    surveys: dict[str, Survey] = {}
-    for entry in archive.files_in(parts, limits):
-        if entry.filename.endswith((".xml", ".rels", ".vml")):
-            chunks = _without_entities(archive.bytes_of(parts, entry, limits), entry.filename)
-            survey = surveys[entry.filename] = Survey()
-            for piece in _whole_cells(chunks, limits):
-                if entry.filename.startswith("xl/worksheets/"):
-                    _look_at(piece, survey)
-    return {name: surveys.get(part, Survey()) for name, part in _sheets(parts, limits).items()}
-
-
-def _without_entities(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """XML that could mean more than it says (entities) or says it in another alphabet (UTF-16) is not let through."""
-    before = b""
-    for chunk in chunks:
-        if b"<!DOCTYPE" in before + chunk or b"<!ENTITY" in before + chunk or b"\0" in chunk:
-            raise Unreadable(
-                f"The workbook's part {show(name)} declares entities, or is not UTF-8; no spreadsheet program writes that.",
-                hint="Save the workbook again in Excel.",
-            )
-        before = chunk[-9:]
-        yield chunk
-
-
-def _whole_cells(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
-    """The same XML, cut where a cell begins."""
-    left = b""
-    for chunk in chunks:
-        text = left + chunk
-        cut = text.rfind(b"</", 0, text.rfind(b"<"))  # a cell that is closed before the last tag
-        cut = max(text.rfind(b"<c ", 0, cut), text.rfind(b":c ", 0, cut)) if cut > 0 else -1
-        cut = text.rfind(b"<", 0, cut + 1) if cut > 0 else -1
-        if cut < 0 and len(text) < limits.record_bytes:
-            left = text
-            continue
-        left = text[cut:] if cut >= 0 else b""
-        yield text[:cut] if cut >= 0 else text
-    yield left
-
-
-def _look_at(piece: bytes, survey: Survey) -> None:
-    opened = _OPEN.findall(piece)
-    places = _PLACE.findall(b"\n".join(opened))
-    survey.rows = max(survey.rows, max((int(row) for _, row in places), default=0), 1 if opened else 0)
-    survey.columns = max(survey.columns, max((_number_of(letters) for letters in {one for one, _ in places}), default=0))
-    survey.columns = max(survey.columns, 1 if opened else 0)
-    for attributes in opened:
-        if b"e" in attributes and _ERROR.search(attributes):
-            survey.faults[_place_of(attributes)] = "holds an error, not a value"
-    for attributes in _UNCOMPUTED.findall(piece):
-        if not _EMPTY_TEXT.search(attributes):
-            survey.faults.setdefault(_place_of(attributes), "holds a formula that was never computed")
-
-
-def _place_of(attributes: bytes) -> tuple[int, int]:
-    """(line, column) of a cell, from 1; (0, 0) for one that does not say."""
-    found = _PLACE.search(attributes)
-    return (int(found[2]), _number_of(found[1])) if found else (0, 0)
-
-
-def _number_of(letters: bytes) -> int:
-    number = 0
-    for letter in letters:
-        number = number * 26 + letter - 64
-    return number
-
-
-def _sheets(parts: zipfile.ZipFile, limits: Limits) -> dict[str, str]:
-    """Each sheet's name with the part that holds it."""
-    book, links = (_parsed(parts, name, limits) for name in (archive.WORKBOOK, "xl/_rels/workbook.xml.rels"))
-    targets = {link.get("Id", ""): posixpath.normpath(posixpath.join("/xl", link.get("Target", "")))[1:] for link in links}
-    found: dict[str, str] = {}
-    for sheet in book.iter():
-        if sheet.tag.rpartition("}")[2] == "sheet":
-            link = next((value for key, value in sheet.items() if key.endswith("}id")), "")
-            found[sheet.get("name", "")] = targets.get(link, "")
-    return found
-
-
-def _parsed(parts: zipfile.ZipFile, name: str, limits: Limits) -> ElementTree.Element:
-    try:
-        if parts.getinfo(name).file_size > limits.record_bytes:
-            raise Unreadable(f"The workbook's part {name} is longer than {limits.record_bytes:,} bytes.")
-        return ElementTree.fromstring(parts.read(name))
-    except (KeyError, ElementTree.ParseError) as error:
-        raise Unreadable(f"The Excel workbook is damaged: its part {name}: {error}.", hint="Save it again in Excel.") from error
 
 
 # --- The sheet ---

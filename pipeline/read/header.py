@@ -42,7 +42,7 @@ def delimiter_of(opening: str, staging: Staging) -> str:
         return staging.delimiter
     if said is None:
         return _likeliest(_first_line(opening), staging.dataset)
-    if said not in tuple(DELIMITERS):
+    if said not in DELIMITERS:
         raise Unreadable(
             f"The first line says that {said!r} stands between the values; we take {' '.join(map(repr, DELIMITERS))}.",
             hint="Save the file with another delimiter.",

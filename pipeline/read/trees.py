@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from pipeline.read.jsontext import Text
 from pipeline.read.staging import Staging
 from pipeline.workspace import VALUE_LENGTH, quoted
-
-if TYPE_CHECKING:
-    from pipeline.read.jsons import Text
 
 
 class Found(NamedTuple):

@@ -14,10 +14,11 @@ import pytest
 
 from pipeline import read as reading
 from pipeline import validation
-from pipeline.check import add_edges, lay_out, read_check, run_checks
+from pipeline.check import read_check, run_checks
 from pipeline.contracts import Options
 from pipeline.datasets import load_dataset
 from pipeline.report import Counted
+from pipeline.tree import add_edges, lay_out
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 PLACES = "id,parentId,name,kind,alpha_3,numeric_code,flag\n"
@@ -57,7 +58,7 @@ def test_a_check_is_one_file(add: Add, validate: Validate) -> None:
     assert validate("places", text)[1] == []
     add("sql/checks/places/country_without_code.sql")
     counted, (finding,) = validate("places", text)
-    assert counted.accepted and counted.warnings == 1
+    assert counted.verdict().accepted and counted.warnings == 1
     assert {**finding, "cycle": None, "related": None} == {
         "code": "no_alpha_3",
         "severity": "warning",
@@ -82,7 +83,7 @@ def test_an_expectation_is_one_line(extending: dict[str, str], a_root: Path, val
     suite = a_root / "expectations" / "places.json"
     suite.write_text(re.sub(r'("expectations": \[\n)', lambda found: f"{found[1]}    {line},\n", suite.read_text()))
     counted, (finding,) = validate("places", text)
-    assert counted.accepted and counted.warnings == 1
+    assert counted.verdict().accepted and counted.warnings == 1
     assert (finding["code"], finding["row"], finding["column"]) == ("no_such_number", 2, "numeric_code")
     assert (finding["message"], finding["hint"]) == ("1000 is no number of ISO 3166.", "It has three digits at most.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,13 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.bounds import lay_out_bounds, measure_depths
-from pipeline.check import _find_by_check, add_edges, ask_for, read_check, run_checks
+from pipeline.check import _find_by_check, read_check, run_checks
 from pipeline.contracts import OnError
 from pipeline.cycles import find_cycles
-from pipeline.datasets import Bounds, Dataset, Tolerance, load_dataset
+from pipeline.datasets import Dataset, load_dataset
 from pipeline.errors import NotUsable
+from pipeline.meta import Bounds, Tolerance
 from pipeline.quarantine import hold_back
 from pipeline.settings import ROOT
+from pipeline.tree import add_edges, ask_for
 
 Row = tuple[str | None, str | None]
 Tree = dict[str, str | None]  # id -> parent
@@ -213,6 +216,17 @@ def test_a_bound_that_means_nothing_is_refused(bounds: dict[str, Any], tmp_path:
     suite = (ROOT / "expectations" / "records.json").read_text().replace('"meta": {', f'"meta": {{"bounds": {bounds},', 1)
     (tmp_path / "expectations" / "records.json").write_text(suite.replace("'", '"').replace("True", "true"))
     with pytest.raises(NotUsable, match=r"meta\.bounds"):
+        load_dataset("records", tmp_path)
+
+
+@pytest.mark.parametrize("tolerance", [{"max_errors": "5"}, {"max_errors": -1}, {"max_error_ratio": 2}, {"on_error": "ignore"}])
+def test_a_tolerance_that_means_nothing_is_refused(tolerance: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "expectations").mkdir()
+    (tmp_path / "sql").symlink_to(ROOT / "sql")
+    suite = json.loads((ROOT / "expectations" / "records.json").read_text())
+    suite["meta"]["tolerance"] = tolerance
+    (tmp_path / "expectations" / "records.json").write_text(json.dumps(suite))
+    with pytest.raises(NotUsable, match=r"expectations/records\.json: .*(tolerance|OnError)"):
         load_dataset("records", tmp_path)
 
 

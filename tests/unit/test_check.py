@@ -9,10 +9,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.check import Check, add_edges, ask_for, lay_out, read_check, run_checks
+from pipeline.check import Check, read_check, run_checks
 from pipeline.cycles import PATH_SHOWN, find_cycles
 from pipeline.datasets import load_dataset
 from pipeline.orphans import likely_spellings
+from pipeline.tree import add_edges, ask_for, lay_out
 
 Tree = dict[str, str | None]  # id -> parent
 Offenders = Callable[[str], list[dict[str, object]]]

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline import check, report
+from pipeline import check, report, tree
 from pipeline.datasets import Dataset, load_dataset
 from pipeline.errors import NotUsable, Unreadable
 from pipeline.read import Reading, read
@@ -131,8 +131,8 @@ def test_the_report_keeps_the_files_own_names_and_order(dataset_of: Make, reads:
     dataset = dataset_of({"mapping": MAPPING})
     reads("amount,PARENT_ID,kind,Id\nx,,a,1\n", dataset)
     database = tmp_path / "staging.duckdb"
-    check.ask_for(database, dataset, tmp_path / "wanted.parquet")
-    check.add_edges(database, None)
+    tree.ask_for(database, dataset, tmp_path / "wanted.parquet")
+    tree.add_edges(database, None)
     with duckdb.connect(str(database)) as connection:
         check.run_checks(connection, [])
     report.write_findings(database, dataset, tmp_path)

@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.check import add_edges, ask_for, lay_out, read_check, run_checks
+from pipeline.check import read_check, run_checks
 from pipeline.datasets import load_dataset
+from pipeline.tree import add_edges, ask_for, lay_out
 from pipeline.workspace import connect, in_memory
 
 CASES = 1_000

@@ -96,20 +96,20 @@ def test_each_record_of_a_sample_is_in_the_parts(validate: Validate, sample: Pat
 
 
 def test_honest_runs_ring_no_alarm(validate: Validate) -> None:
-    assert validate(GOOD).accepted
+    assert validate(GOOD).verdict().accepted
     counted = validate(BAD)
-    assert not counted.accepted
+    assert not counted.verdict().accepted
     assert counted.by_code == BAD_CODES
 
 
 def test_the_checks_of_bounds_are_counted_with_the_others(validate: Validate) -> None:
-    assert validate(GOOD, BOUNDED).accepted
+    assert validate(GOOD, BOUNDED).verdict().accepted
     assert validate(GOOD + "DE,,Germany,Country,DEU,276,\n", BOUNDED).by_code == {"several_roots": 1}
 
 
 def test_what_is_held_back_and_what_is_in_parts_is_everything(validate: Validate) -> None:
     counted = validate(BAD, options=Options(on_error=OnError.QUARANTINE))
-    assert counted.accepted and 0 < counted.quarantined < counted.records
+    assert counted.verdict().accepted and 0 < counted.quarantined < counted.records
 
 
 # --- The checks ---

@@ -12,10 +12,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.check import lay_out, read_check, run_checks
+from pipeline.check import read_check, run_checks
 from pipeline.contracts import OnError, Options
-from pipeline.datasets import Tolerance, load_dataset
+from pipeline.datasets import load_dataset
+from pipeline.meta import Tolerance
 from pipeline.quarantine import Held, hold_back, write_rows
+from pipeline.tree import lay_out
 from pipeline.workspace import FINDINGS
 
 RECORDS = load_dataset("records")
