@@ -65,7 +65,7 @@ MOVES: Mapping[State, Mapping[State, str]] = {
         State.FAILED: "the system could not take it up",
     },
     State.VALIDATING: {
-        State.PREPARING: "no finding is an error",
+        State.PREPARING: "nothing stands against loading it, or what does is held back",
         State.REJECTED: "a finding is an error: nothing is written",
         State.VALIDATED: "a dry run: it would be loaded, and nothing is written",
         State.FAILED: "the system, not the file, was at fault",
