@@ -7,8 +7,6 @@ done. Who never does walks in circles, or hangs below one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -159,37 +157,34 @@ def _keep_steps(
     starts: np.ndarray,
     lengths: np.ndarray,
 ) -> None:
-    """``steps`` (cycle, place, number, gap): the shown part of each path; ``gap`` says how many ids are left out there."""
+    """``steps`` (cycle, place, number, gap): each path from its start, the middle of a long one left out.
+
+    ``gap`` says how many ids are left out there.
+    """
     down = np.empty_like(up)
     down[up] = np.arange(len(up))
-    cycles: list[int] = []
-    places: list[int] = []
-    numbered: list[int] = []
-    gaps: list[str | None] = []
-    for cycle, start, length in zip(names.tolist(), starts.tolist(), lengths.tolist(), strict=True):
-        for place, (at, gap) in enumerate(_path(start, length, up, down)):
-            cycles.append(cycle)
-            places.append(place)
-            numbered.append(int(numbers[at]))
-            gaps.append(gap)
-    _keep(connection, "steps", cycle=cycles, place=places, number=numbered, gap=pa.array(gaps, pa.string()))
+    half, is_long = PATH_SHOWN // 2, lengths > PATH_SHOWN
+    ahead = _walk(starts, np.where(is_long, half, lengths), up)
+    back = _walk(down[starts], np.where(is_long, half, 0), down)
+    left_out = lengths[is_long] - 2 * half
+    which = np.concatenate([ahead[0], back[0], np.flatnonzero(is_long)])
+    places = np.concatenate([ahead[1], lengths[back[0]] - 1 - back[1], np.full(len(left_out), half)])
+    at = np.concatenate([ahead[2], back[2], starts[is_long]])
+    gaps = [None] * (len(at) - len(left_out)) + [f"({count:,} more)" for count in left_out.tolist()]
+    _keep(connection, "steps", cycle=names[which], place=places, number=numbers[at], gap=pa.array(gaps, pa.string()))
 
 
-def _path(start: int, length: int, up: np.ndarray, down: np.ndarray) -> Iterator[tuple[int, str | None]]:
-    """The places from ``start`` around to the one before it, the middle of a long path left out."""
-    if length <= PATH_SHOWN:
-        yield from ((at, None) for at in _walk(start, length, up))
-        return
-    half = PATH_SHOWN // 2
-    yield from ((at, None) for at in _walk(start, half, up))
-    yield start, f"({length - 2 * half:,} more)"
-    yield from ((at, None) for at in reversed(list(_walk(int(down[start]), half, down))))
-
-
-def _walk(at: int, steps: int, onward: np.ndarray) -> Iterator[int]:
-    for _ in range(steps):
-        yield at
-        at = int(onward[at])
+def _walk(starts: np.ndarray, steps: np.ndarray, onward: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Everybody goes so many steps from their start: (who, how many steps before, where), all of them a step at a time."""
+    gone = [(np.empty(0, int), np.empty(0, int), np.empty(0, int))]
+    who, at = np.arange(len(starts)), starts
+    for step in range(int(steps.max(initial=0))):
+        on = steps[who] > step
+        who, at = who[on], at[on]
+        gone.append((who, np.full(len(who), step), at))
+        at = onward[at]
+    walked = [np.concatenate(pieces) for pieces in zip(*gone, strict=True)]
+    return walked[0], walked[1], walked[2]
 
 
 def _column(connection: duckdb.DuckDBPyConnection, query: str, place: int) -> np.ndarray:
