@@ -30,13 +30,14 @@ _IMPORT_IDS = uuid.UUID("5f1d4c52-7f0e-5d0b-9c39-3f8b6c0c7a11")
 
 
 class State(StrEnum):
-    """Where an import stands. The first six are under way, the others are final."""
+    """Where an import stands. The first seven are under way, the others are final."""
 
     AWAITING_UPLOAD = "awaiting_upload"
     QUEUED = "queued"
     VALIDATING = "validating"
     PREPARING = "preparing"
     LOADING = "loading"
+    PAUSED = "paused"
     SUCCEEDED = "succeeded"
     PARTIALLY_SUCCEEDED = "partially_succeeded"
     REJECTED = "rejected"
@@ -70,6 +71,7 @@ MOVES: Mapping[State, Mapping[State, str]] = {
         State.VALIDATED: "a dry run: it would be loaded, and nothing is written",
         State.FAILED: "the system, not the file, was at fault",
         State.CANCELED: "the user canceled; nothing is written",
+        State.DUPLICATE: "an earlier import already loaded this content",
     },
     State.VALIDATED: {
         State.QUEUED: "the user promoted it: the very bytes that were validated are loaded",
@@ -87,6 +89,13 @@ MOVES: Mapping[State, Mapping[State, str]] = {
         State.PARTIALLY_SUCCEEDED: "the warehouse refused some records for good; the others are in",
         State.FAILED: "the system gave up; what was loaded stays, and the counts say what",
         State.CANCELED: "the user canceled; the counts say what was loaded",
+        State.PAUSED: "the user paused it; the parts that were under way are loaded",
+    },
+    State.PAUSED: {
+        State.LOADING: "the user resumed it",
+        State.VALIDATING: "its run was lost with the orchestrator; it begins again, and loaded parts stay loaded",
+        State.FAILED: "the system gave up; what was loaded stays, and the counts say what",
+        State.CANCELED: "the user canceled; the counts say what was loaded",
     },
     State.SUCCEEDED: {},
     State.PARTIALLY_SUCCEEDED: {},
@@ -98,7 +107,7 @@ MOVES: Mapping[State, Mapping[State, str]] = {
 }
 """Every legal move, each with its reason. Nothing else may know the rules."""
 
-ACTIVE = (State.QUEUED, State.VALIDATING, State.PREPARING, State.LOADING)
+ACTIVE = (State.QUEUED, State.VALIDATING, State.PREPARING, State.LOADING, State.PAUSED)
 """The states of an import that stands in its dataset's queue."""
 
 
@@ -197,16 +206,18 @@ class Options:
     max_errors: int | None = None  # quarantine at most so many records, else reject the file
     max_error_ratio: float | None = None  # the same as a share of the file's records, from 0 to 1
     delimiter: str | None = None  # of a delimited text: one of DELIMITERS; None: detected, and shown
+    force: bool = False  # load it even if this very content was loaded before
+    without: tuple[str, ...] = ()  # columns of the file to leave out: those that a results file adds
 
     def to_json(self) -> dict[str, object]:
         """What was asked for, without what was left open."""
-        return {name: value for name, value in vars(self).items() if value is not None and value is not False}  # 0 is asked for
+        return {name: value for name, value in vars(self).items() if value is not None and value is not False and value != ()}
 
     @classmethod
     def from_json(cls, asked: Mapping[str, Any]) -> Options:
         """Read what to_json gave."""
-        on_error = asked.get("on_error")
-        return cls(**{**asked, "on_error": OnError(on_error) if on_error else None})
+        on_error, without = asked.get("on_error"), tuple(asked.get("without", ()))
+        return cls(**{**asked, "on_error": OnError(on_error) if on_error else None, "without": without})
 
 
 DELIMITER_NAMES: Mapping[str, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}

@@ -23,7 +23,7 @@ from pipeline.sqlfiles import load
 _SETTABLE = {
     *("filename", "size_bytes", "sha256", "bucket", "key", "etag", "reason", "parts_total", "unprocessed"),
     *("records_total", "records_valid", "records_invalid", "findings_errors", "findings_warnings", "findings_by_code"),
-    *("options", "reading", "preview", "quarantined"),
+    *("options", "reading", "preview", "quarantined", "duplicate_of", "pause_wanted"),
 }
 
 
@@ -63,6 +63,9 @@ class Import:
     reading: dict[str, Any] = field(default_factory=dict)  # how the file was read; empty before it was
     preview: dict[str, int] | None = None  # what a dry run foresees
     quarantined: int = 0  # of the failed, those that validation held back
+    retry_of: str | None = None  # the import whose failed records this one tries again
+    duplicate_of: str | None = None  # the earlier import that had loaded this very content
+    pause_wanted: bool = False  # no further part is begun until somebody resumes it
 
     @property
     def ref(self) -> ImportRef:
@@ -108,6 +111,9 @@ class Import:
             "reason": self.reason,
             "dry_run": self.options.dry_run,
             "options": {name: value for name, value in vars(self.options).items() if name != "dry_run"},
+            "retry_of": self.retry_of,
+            "duplicate_of": self.duplicate_of,
+            "pause_requested": self.pause_wanted,
             "source": self.source,
             "counts": self.counts,
             "preview": self.preview,

@@ -135,6 +135,8 @@ class OptionsModel(BaseModel):
     max_errors: int | None
     max_error_ratio: float | None
     delimiter: str | None
+    force: bool
+    without: list[str]
 
 
 class PreviewModel(BaseModel):
@@ -186,6 +188,9 @@ class ImportModel(BaseModel):
     reason: str
     dry_run: bool
     options: OptionsModel
+    retry_of: str | None = Field(description="The import whose failed records this one tries again")
+    duplicate_of: str | None = Field(description="The earlier import that had loaded this very content")
+    pause_requested: bool = Field(description="No further part is begun until it is resumed")
     source: Source
     counts: Counts
     preview: PreviewModel | None

@@ -19,7 +19,7 @@ PHASES = (
     ("Queue", (State.QUEUED,)),
     ("Validation", (State.VALIDATING,)),
     ("Batches", (State.PREPARING,)),
-    ("Load", (State.LOADING,)),
+    ("Load", (State.LOADING, State.PAUSED)),
 )
 """The compartments a file passes, each with the states in which it is there."""
 
@@ -34,6 +34,7 @@ _MOOD = {
     State.EXPIRED: "idle",
     State.DUPLICATE: "idle",
     State.VALIDATED: "good",
+    State.PAUSED: "idle",
 }
 
 
@@ -172,6 +173,8 @@ def verdict(one: Import) -> str:
             return "Parents first, the records are being cut into batches."
         case State.LOADING:
             return "The records are on their way into the warehouse."
+        case State.PAUSED:
+            return "It is paused: what was under way is loaded, nothing further is begun. The dataset's queue waits for it."
         case State.SUCCEEDED:
             return (
                 "The one record is in the warehouse."

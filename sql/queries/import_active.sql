@@ -1,4 +1,4 @@
 -- import_active: the imports that stand in their datasets' queues.
 select import.id::text as id
 from ledger.import
-where import.state in ('queued', 'validating', 'preparing', 'loading')
+where import.state in ('queued', 'validating', 'preparing', 'loading', 'paused')

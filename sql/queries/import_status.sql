@@ -39,19 +39,22 @@ select
     import.reading,
     import.preview,
     import.quarantined,
+    import.retry_of::text as retry_of,
+    import.duplicate_of::text as duplicate_of,
+    import.pause_wanted,
     coalesce(live.parts_done, 0)::bigint as parts_done,
     coalesce(live.inserted, 0)::bigint as inserted,
     coalesce(live.updated, 0)::bigint as updated,
     coalesce(live.unchanged, 0)::bigint as unchanged,
     coalesce(live.failed, 0)::bigint as failed,
     case
-        when import.state in ('queued', 'validating', 'preparing', 'loading')
+        when import.state in ('queued', 'validating', 'preparing', 'loading', 'paused')
             then (
                 select count(*)
                 from ledger.import as ahead
                 where
                     ahead.dataset = import.dataset
-                    and ahead.state in ('queued', 'validating', 'preparing', 'loading')
+                    and ahead.state in ('queued', 'validating', 'preparing', 'loading', 'paused')
                     and ahead.queue_seq < import.queue_seq
             )
     end as queue_position
