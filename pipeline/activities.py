@@ -22,6 +22,9 @@ from pipeline import batch, load, report, sandbox, validation, warehouse
 from pipeline.attempt import beat, beating, told_apart
 from pipeline.contracts import (
     FINISH,
+    GIVE_UP_PART,
+    GO_ON,
+    HOLD,
     LOAD_PART,
     PREPARE,
     PREVIEW,
@@ -30,7 +33,9 @@ from pipeline.contracts import (
     VALIDATE,
     Arrival,
     Ending,
+    Held,
     ImportRef,
+    Options,
     Outcome,
     PartRef,
     PartResult,
@@ -49,18 +54,16 @@ from pipeline.contracts import (
     results_prefix,
 )
 from pipeline.datasets import Dataset, blank_dataset, load_dataset
-from pipeline.errors import (
-    Crashed,
-    FileIsWrong,
-    FileReplaced,
-    UnknownDataset,
-)
+from pipeline.errors import Crashed, DamagedPart, FileIsWrong, FileReplaced, NotUsable, UnknownDataset
 from pipeline.ledger import Import, Ledger
 from pipeline.orchestrator import Orchestrator
 from pipeline.settings import Settings
 from pipeline.store import NotThere, Store, Stored
 
 log = structlog.get_logger()
+
+FORCE = "force"
+"""Metadata of a dropped file (``x-amz-meta-force: true``) that wants it loaded even if its content is known."""
 
 READING_ATTEMPTS = 3
 """A child may die of the machine's troubles rather than the file's; a file of which so many died is refused."""
@@ -85,6 +88,9 @@ class Activities:
             self.prepare,
             self.preview,
             self.load_part,
+            self.give_up_part,
+            self.hold,
+            self.go_on,
             self.finish,
             self.reconcile,
         ]
@@ -114,6 +120,7 @@ class Activities:
             state=State.QUEUED,
             size_bytes=stored.size_bytes,
             etag=stored.etag,
+            options=Options(force=stored.metadata.get(FORCE) == "true"),
         )
         known = self._ledger.known(import_id)
         if known.state is State.AWAITING_UPLOAD:  # its event was faster than the upload's own answer
@@ -136,7 +143,13 @@ class Activities:
         self._ledger.move(ref.import_id, State.VALIDATING)
         folder = self._fresh_folder(ref)
         try:
-            judged = self._judge(ref, folder)
+            dataset = self._dataset(ref)
+            known = self._fetch(ref, folder)
+            if said := self._loaded_before(known, dataset):
+                return Verdict(0, 0, 0, known=said)
+            judged = self._judge(known, dataset, folder)
+        except FileIsWrong as error:
+            judged = self._refuse(ref, folder, error)
         except Crashed as error:
             judged = self._given_up(ref, folder, error)
         self._hold_back(ref, folder, judged)
@@ -158,22 +171,32 @@ class Activities:
         log.info("validated", import_id=ref.import_id, records=judged.records, errors=judged.errors)
         return judged.verdict(dry_run=self._ledger.known(ref.import_id).options.dry_run)
 
-    def _judge(self, ref: ImportRef, folder: Path) -> report.Counted:
-        """Fill ``folder`` with the report on the import's object and, if it may be loaded, its parts. Raises Crashed."""
-        try:
-            dataset = self._dataset(ref)
-            stored = self._fetch(ref, folder)
-        except FileIsWrong as error:
-            return self._refuse(ref, folder, error)
-        self._ledger.update(ref.import_id, sha256=stored.sha256, size_bytes=stored.size_bytes)
-        settings, known = self._settings, self._ledger.known(ref.import_id)
+    def _loaded_before(self, known: Import, dataset: Dataset) -> str:
+        """That an earlier import loaded this very content, and which one; nothing if none did, or if it is not to matter.
+
+        A dry run asks what a load would do, and whoever promotes one has seen the answer.
+        """
+        if known.options.force or known.options.dry_run or known.promoted:
+            return ""
+        earlier = self._ledger.loaded_before(known, dataset.version)
+        if earlier is None:
+            return ""
+        self._ledger.update(known.id, duplicate_of=earlier.id)
+        return f"Import {earlier.id} ({earlier.filename}) has loaded this very content. To load it again, upload it with force."
+
+    def _judge(self, known: Import, dataset: Dataset, folder: Path) -> report.Counted:
+        """Fill ``folder``, which has the import's object, with the report on it and, if it may be loaded, its parts.
+
+        Raises Crashed.
+        """
+        settings = self._settings
         return sandbox.run(
             validation.validate,
             folder,
             dataset,
             known.filename,
-            ref.import_id,
-            batch.Cutting(ref.import_id, settings.batch_records, settings.batches_per_part),
+            known.id,
+            batch.Cutting(known.id, settings.batch_records, settings.batches_per_part),
             known.options,
             **self._limits(),
             heartbeat=beat,
@@ -212,18 +235,28 @@ class Activities:
         self._store.put_bytes(manifest_key(ref.import_id), manifest.to_json().encode(), content_type="application/json")
         self._ledger.update(ref.import_id, parts_total=len(manifest.parts))
         self._ledger.move(ref.import_id, State.LOADING)
-        return replace(manifest.plan, parallel=self._settings.max_parallel_parts)
+        pause_wanted = self._ledger.known(ref.import_id).pause_wanted
+        return replace(manifest.plan, parallel=self._settings.max_parallel_parts, pause_wanted=pause_wanted)
 
     def _cut(self, ref: ImportRef) -> tuple[batch.Manifest, Path]:
         """How the import was cut, and where its parts are on this machine."""
-        folder = self._folder(ref) / validation.PARTS
-        if not (folder / batch.MANIFEST).exists():  # another worker validated it, or this one lost its disk
-            whole = self._fresh_folder(ref)
-            judged = self._judge(ref, whole)
-            self._hold_back(ref, whole, judged)
-            if not judged.verdict().accepted:
-                raise FileReplaced("The file was replaced or removed after it was validated.", code="file_replaced")
+        folder = self._folder(ref)
+        if not (folder / validation.PARTS / batch.MANIFEST).exists():
+            folder = self._cut_again(ref)
+        folder = folder / validation.PARTS
         return batch.Manifest.from_json((folder / batch.MANIFEST).read_text(encoding="utf-8")), folder
+
+    def _cut_again(self, ref: ImportRef) -> Path:
+        """Another worker validated it, or this one lost its disk. The folder, in which nobody else is at work."""
+        again = self._folder(ref) / "again"
+        shutil.rmtree(again, ignore_errors=True)
+        again.mkdir(parents=True)
+        dataset = self._dataset(ref)
+        judged = self._judge(self._fetch(ref, again), dataset, again)
+        self._hold_back(ref, again, judged)
+        if not judged.verdict().accepted:
+            raise FileReplaced("The warehouse was changed after the file was validated.", code="file_replaced")
+        return again
 
     @activity.defn(name=PREVIEW.name, no_thread_cancel_exception=True)
     @told_apart
@@ -243,27 +276,65 @@ class Activities:
     def load_part(self, part: PartRef) -> PartResult:
         """Fetch one part and upsert it, in one transaction with its row in the ledger."""
         ref, part_no = part.ref, part.part_no
-        dataset = load_dataset(ref.dataset, self._settings.datasets_root)
         path = self._folder(ref) / f"load-{part_no:06d}-{uuid.uuid4().hex[:8]}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         with beating():
             try:
                 self._store.get_file(part_key(ref.import_id, part_no), path)
-                with self._engine.connect() as connection:
-                    return load.load_part(
-                        connection.connection.driver_connection,  # type: ignore[arg-type]
-                        dataset,
-                        path,
-                        import_id=ref.import_id,
-                        part_no=part_no,
-                        sha256=self._manifest(ref.import_id).part(part_no).sha256,
-                    )
+                return self._with_part(load.load_part, part, path)
+            except NotThere as error:
+                raise DamagedPart("it is not where it was stored") from error
             finally:
                 path.unlink(missing_ok=True)
 
+    @activity.defn(name=GIVE_UP_PART.name, no_thread_cancel_exception=True)
+    @told_apart
+    def give_up_part(self, part: PartRef) -> PartResult:
+        """Enter the records of a part that is damaged as failures. Which they are tells the file itself, cut once more."""
+        ref, part_no = part.ref, part.part_no
+        log.warning("part given up", import_id=ref.import_id, part_no=part_no, why=part.reason)
+        reason = f"The stored part {part_no} is damaged: {part.reason}. The file is not at fault: retry the failed records."
+        with beating():
+            try:
+                _, folder = self._cut(ref)
+                path = folder / self._manifest(ref.import_id).part(part_no).filename
+                return self._with_part(load.give_up_part, part, path, code="part_damaged", reason=reason)
+            except (DamagedPart, FileIsWrong) as error:
+                raise NotUsable(f"Part {part_no} is damaged, and cannot be made again from the file: {error}") from error
+
+    def _with_part(self, do: Callable[..., PartResult], part: PartRef, path: Path, **options: str) -> PartResult:
+        """Load the part in ``path``, or give it up, on a connection of the pool."""
+        ref, part_no = part.ref, part.part_no
+        dataset = load_dataset(ref.dataset, self._settings.datasets_root)
+        sha256 = self._manifest(ref.import_id).part(part_no).sha256
+        with self._engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            return do(raw, dataset, path, import_id=ref.import_id, part_no=part_no, sha256=sha256, **options)
+
+    # --- a pause ---
+
+    @activity.defn(name=HOLD.name)
+    @told_apart
+    def hold(self, ref: ImportRef) -> Held:
+        """Enter that the import stands still, if that is still wanted."""
+        wanted = self._ledger.known(ref.import_id).pause_wanted
+        if wanted:
+            self._ledger.move(ref.import_id, State.PAUSED)
+        return Held(wanted)
+
+    @activity.defn(name=GO_ON.name)
+    @told_apart
+    def go_on(self, ref: ImportRef) -> Held:
+        """Enter that the import goes on, if it stood still."""
+        self._ledger.move(ref.import_id, State.LOADING)
+        return Held(False)
+
     @functools.lru_cache(maxsize=8)  # noqa: B019 - one Activities lives as long as its worker
     def _manifest(self, import_id: str) -> batch.Manifest:
-        return batch.Manifest.from_json(self._store.get_bytes(manifest_key(import_id)).decode())
+        try:
+            return batch.Manifest.from_json(self._store.get_bytes(manifest_key(import_id)).decode())
+        except (NotThere, ValueError, TypeError, KeyError) as error:
+            raise NotUsable(f"The manifest of the stored parts is gone or damaged: {error}. Upload the file again.") from error
 
     @activity.defn(name=FINISH.name, no_thread_cancel_exception=True)
     @told_apart
@@ -276,6 +347,7 @@ class Activities:
         if known.promoted and not ref.promoted:  # the same, and its dry run was promoted before we came back
             return Outcome(known.id, State.VALIDATED)
         with beating():
+            known = self._ledger.close(ref.import_id)
             state, reason = self._closing(known, ending)
             if known.failed:
                 self._store_failures(ref)
@@ -344,8 +416,8 @@ class Activities:
             hint = "Put the file under incoming/<dataset>/ with the name of one of them."
             raise FileIsWrong(str(error), code="unknown_dataset", hint=hint) from error
 
-    def _fetch(self, ref: ImportRef, folder: Path) -> Stored:
-        """Download the import's object. Raises FileReplaced, also if it was removed."""
+    def _fetch(self, ref: ImportRef, folder: Path) -> Import:
+        """Download the import's object, and enter what it is. Raises FileReplaced, also if it was removed."""
         hint = "The newer file has an import of its own. Give every file a name of its own."
         try:
             stored = self._store.get_file(ref.key, folder / validation.SOURCE, etag=ref.etag, beat=beat)
@@ -355,7 +427,8 @@ class Activities:
             raise FileReplaced("The file was removed before it could be read.", code="file_removed") from error
         if ref.promoted and stored.sha256 != self._ledger.known(ref.import_id).sha256:
             raise FileReplaced("These are not the bytes that the dry run validated.", code="file_replaced", hint=hint)
-        return stored
+        self._ledger.update(ref.import_id, sha256=stored.sha256, size_bytes=stored.size_bytes)
+        return self._ledger.known(ref.import_id)
 
     def _edges(self, dataset: Dataset, folder: Path) -> Path:
         """The warehouse's edges around a file, which asks for them in ``folder``."""

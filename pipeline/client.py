@@ -63,12 +63,25 @@ class Client:
         Raises Unreachable if the connection breaks and the stream cannot be read again, ApiError (code
         ``damaged_upload``) if the server's SHA-256 is not that of the bytes sent.
         """
+        path = f"/v1/datasets/{quote(dataset, safe='')}/imports"
+        asked = _parameters(options or Options())
+        return self._send_file(path, source, filename, asked, on_sent=on_sent, idempotency_key=idempotency_key)
+
+    def _send_file(
+        self,
+        path: str,
+        source: Path | BinaryIO,
+        filename: str | None,
+        asked: Mapping[str, str],
+        *,
+        on_sent: Sent | None,
+        idempotency_key: str | None = None,
+    ) -> Import:
         body = Body(source, on_sent or (lambda sent, total: None))
-        name = filename or (source.name if isinstance(source, Path) else "stdin.csv")
         answer = self._wire.send(
             "POST",
-            f"/v1/datasets/{quote(dataset, safe='')}/imports",
-            params={"filename": name, **_parameters(options or Options())},
+            path,
+            params={"filename": filename or (source.name if isinstance(source, Path) else "stdin.csv"), **asked},
             headers={
                 "Idempotency-Key": idempotency_key or str(uuid.uuid4()),
                 "Content-Type": "application/octet-stream",
@@ -122,6 +135,32 @@ class Client:
     def cancel(self, import_id: str) -> Import:
         """Ask for an import to stop."""
         return self._json("POST", _path(import_id, "cancel"))
+
+    def pause(self, import_id: str) -> Import:
+        """Ask for an import to stand still; what is under way comes to its end."""
+        return self._json("POST", _path(import_id, "pause"))
+
+    def resume(self, import_id: str) -> Import:
+        """Have a paused import go on."""
+        return self._json("POST", _path(import_id, "resume"))
+
+    def retry(
+        self,
+        import_id: str,
+        source: Path | BinaryIO | None = None,
+        *,
+        filename: str | None = None,
+        only: str | None = None,
+        on_sent: Sent | None = None,
+    ) -> Import:
+        """A new import of the records that failed (or with ``only="unprocessed"`` of those), or of ``source``: them, corrected.
+
+        Raises as ``upload`` does.
+        """
+        path = _path(import_id, "retry")
+        if source is None:
+            return self._json("POST", path, params=_given(only=only), headers={"Idempotency-Key": str(uuid.uuid4())})
+        return self._send_file(path, source, filename, {}, on_sent=on_sent)
 
     def promote(self, import_id: str) -> Import:
         """Have a validated dry run loaded."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -19,6 +19,8 @@ IMPORT_WORKFLOW = "ImportFile"
 NOTIFY_WORKFLOW = "TellUser"
 RECONCILE_WORKFLOW = "Reconcile"
 ENQUEUE_SIGNAL = "enqueue"
+PAUSE_SIGNAL = "pause"
+RESUME_SIGNAL = "resume"
 PROGRESS_QUERY = "progress"
 DATASET_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """A dataset is also a table, a suite and a piece of a path: one strict spelling serves them all."""
@@ -183,8 +185,31 @@ def report_prefix(import_id: str) -> str:
 
 
 def results_prefix(import_id: str) -> str:
-    """Under this prefix: failed.csv, failed.json and summary.json."""
+    """Under this prefix: what became of the records, a file a kind and format, and summary.json."""
     return f"results/{import_id}/"
+
+
+def results_key(import_id: str, kind: str, form: str) -> str:
+    """Where the records of a kind (succeeded, failed, unprocessed) lie as a file of that format."""
+    return f"{results_prefix(import_id)}{kind}.{form}"
+
+
+def native_format(reading: Mapping[str, Any]) -> str:
+    """The format of an import's file, without its compression: csv, tsv, json, ndjson, parquet or xlsx."""
+    return str(reading.get("format") or "csv")
+
+
+def added_names(originals: Sequence[str]) -> tuple[str, ...]:
+    """What a results file calls the columns that it adds to a file's own ``originals``: row, code, reason, and text.
+
+    The last holds a row that could not be taken apart, where there is one. A name that the file has itself gets an underscore.
+    """
+    taken = {name.casefold() for name in originals}
+    return tuple(_free(name, taken) for name in ("row", "code", "reason", "text"))
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    return _free(f"_{name}", taken) if name in taken else name
 
 
 # --- What an upload may ask for ---
@@ -268,6 +293,7 @@ class Verdict:
     quarantined: int = 0  # records held back, so that the others may be loaded
     refusal: str = ""  # why they could not be held back, where they were to be
     dry_run: bool = False  # nothing is to be loaded, only foreseen
+    known: str = ""  # this very content is loaded already, and when that was; then it was not looked at again
 
     @property
     def accepted(self) -> bool:
@@ -284,6 +310,7 @@ class Plan:
     parts: int
     waves: tuple[int, ...]
     parallel: int = 1  # how many parts may be loaded at once
+    pause_wanted: bool = False  # somebody asked for a pause before there was anything to load
 
 
 @dataclass(frozen=True)
@@ -306,10 +333,18 @@ class Preview:
 
 @dataclass(frozen=True)
 class PartRef:
-    """One part to load."""
+    """One part to load; or to give up, with the ``reason``."""
 
     ref: ImportRef
     part_no: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Whether an import stands still because somebody wants it to."""
+
+    holds: bool
 
 
 @dataclass(frozen=True)
@@ -363,6 +398,7 @@ class ImportRun:
     ref: ImportRef
     plan: Plan | None = None
     parts_done: int = 0
+    pause_wanted: bool = False
 
 
 @dataclass(frozen=True)
@@ -412,6 +448,9 @@ VALIDATE = Step("validate", ImportRef, Verdict)
 PREPARE = Step("prepare", ImportRef, Plan)
 PREVIEW = Step("preview", ImportRef, Preview)
 LOAD_PART = Step("load_part", PartRef, PartResult)
+GIVE_UP_PART = Step("give_up_part", PartRef, PartResult)
+HOLD = Step("hold", ImportRef, Held)
+GO_ON = Step("go_on", ImportRef, Held)
 FINISH = Step("finish", Ending, Outcome)
 ADDRESSEES = Step("addressees", Outcome, Told)
 DELIVER = Step("deliver", Delivery, type(None))

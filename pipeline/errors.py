@@ -8,6 +8,7 @@
     │   ├── UnknownDataset
     │   └── IllegalMove      the import is in a state that does not allow it
     ├── DamagedPart          what we stored ourselves is not what it was; a retry cannot help
+    ├── Superseded           somebody else does this by now; what was begun here must come to nothing
     └── WorldIsWrong         something around us is away or overloaded; Temporal's backoff tries again
         ├── Unreachable      a server does not answer
         └── Crashed          a child process died or ran over its limits
@@ -62,6 +63,10 @@ class IllegalMove(NotUsable):
 
 class DamagedPart(BulkheadError):
     """A stored part is not what it was when it was written."""
+
+
+class Superseded(BulkheadError):
+    """Another attempt has taken this over, or it is not to be done any more."""
 
 
 class WorldIsWrong(BulkheadError):

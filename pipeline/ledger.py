@@ -189,6 +189,7 @@ class Ledger:
         size_bytes: int = 0,
         etag: str = "",
         options: Options | None = None,
+        retry_of: str | None = None,
     ) -> bool:
         """Begin an import; False if there is one of that id already."""
         with self._engine.begin() as connection:
@@ -205,6 +206,7 @@ class Ledger:
                     "etag": etag,
                     "created_by": created_by,
                     "options": json.dumps((options or Options()).to_json()),
+                    "retry_of": retry_of,
                 },
             ).first()
             if opened is not None:
@@ -234,7 +236,43 @@ class Ledger:
                 raise IllegalMove(f"The import is {state}; it cannot become {to}.")
             _set(connection, import_id, {"state": to, **columns} | ({"reason": reason} if reason else {}))
             _note_move(connection, import_id, state, to, reason or MOVES[state][to])
+            if to is State.VALIDATING:  # if a run before this one was lost, its loaders may still be at it
+                connection.execute(text(load("queries/claims_discard")), {"import_id": import_id})
         return True
+
+    def close(self, import_id: str) -> Import:
+        """No part is written from here on, not even by a loader that sleeps; the import as it then is, with its last counts."""
+        with self._engine.begin() as connection:
+            connection.execute(text(load("queries/import_close")), {"import_id": import_id})
+        with self._engine.begin() as connection:
+            connection.execute(text(load("queries/import_end_sleepers")), {"import_id": import_id})
+        with self._engine.begin() as connection:
+            connection.execute(text(load("queries/claims_discard")), {"import_id": import_id})
+        return self.known(import_id)
+
+    def pause(self, import_id: str, *, wanted: bool) -> None:
+        """Note that the import is to stand still, or to go on. Raises IllegalMove if it has come to its end."""
+        with self._engine.begin() as connection:
+            if connection.execute(text(load("queries/import_pause")), {"id": import_id, "wanted": wanted}).first() is None:
+                state = _locked_state(connection, import_id)
+                raise IllegalMove(f"The import is {state}; it cannot be {'paused' if wanted else 'resumed'}.")
+
+    def retries(self, import_id: str) -> list[str]:
+        """The ids of the imports that try this one's failed records again, oldest first."""
+        return [row["id"] for row in self._rows("import_retries", import_id=import_id)]
+
+    def loaded_before(self, one: Import, rules_version: str) -> Import | None:
+        """The import that loaded the very content of ``one`` before, by the same rules and wishes; None if none did."""
+        rows = self._rows(
+            "import_loaded_before",
+            id=one.id,
+            dataset=one.dataset,
+            sha256=one.sha256,
+            rules_version=rules_version,
+            delimiter=one.options.delimiter or "",
+            without=json.dumps(one.options.without),
+        )
+        return self.get(rows[0]["id"]) if rows else None
 
     def update(self, import_id: str, **columns: Any) -> None:
         """Set columns of an import without moving it."""
@@ -398,7 +436,7 @@ def _set(connection: Connection, import_id: str, columns: dict[str, Any]) -> Non
     values = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in columns.items()}
     sets = [f"{name} = :{name}" for name in values]
     if state is State.VALIDATING:
-        sets.append("started_at = clock_timestamp()")
+        sets += ["started_at = clock_timestamp()", "closing = false"]
     if isinstance(state, State) and state.is_final:
         sets.append("finished_at = clock_timestamp()")
     if sets:

@@ -2,6 +2,9 @@
 
 Everything that happens to a part is one transaction: its records, those the warehouse refused, and its row in the ledger. A
 retry after a commit whose answer was lost finds that row and changes nothing (docs/decisions/0006).
+
+Who loads a part has claimed it before, and gives the claim back in that transaction. Whoever claims it later takes the claim
+away: an attempt that slept past its heartbeat finds it gone, and writes nothing (docs/decisions/0009).
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from psycopg.types.json import Jsonb
 
 from pipeline.contracts import PartResult, Preview
 from pipeline.datasets import Dataset
-from pipeline.errors import DamagedPart, NotUsable, Unreachable
+from pipeline.errors import DamagedPart, NotUsable, Superseded, Unreachable
 from pipeline.sqlfiles import load as query_text
 
 Connection = psycopg.Connection[Any]
@@ -31,6 +34,9 @@ Connection = psycopg.Connection[Any]
 TRANSIENT = ("08", "40", "53", "55", "57", "58")
 """Classes of SQLSTATE that pass by themselves: connection, rollback, resources, not ready, operator, system
 (https://www.postgresql.org/docs/18/errcodes-appendix.html)."""
+
+CARRIED = ("_batch", "_row")
+"""What a part holds beside the dataset's columns: the number of the batch, and of the row in the file."""
 
 REFUSED = ("21", "22", "23", "44", "54", "P0")
 """Classes that speak of the data: cardinality, value, constraint, view's check, limits, raised by a trigger."""
@@ -53,13 +59,29 @@ class _Counts:
 def load_part(connection: Connection, dataset: Dataset, path: Path, *, import_id: str, part_no: int, sha256: str) -> PartResult:
     """Upsert the part in ``path`` into the dataset's table, in one transaction of ``connection``, which must be in none.
 
-    Raises DamagedPart if the file is not what the manifest says, Unreachable for what may pass by itself, NotUsable if the
-    warehouse is not as it should be (a table or a right is missing). In each case nothing is written.
+    Raises DamagedPart if the file is not what the manifest says, Unreachable for what may pass by itself, Superseded if another
+    attempt came after this one or the import is not being loaded (any more), NotUsable if the warehouse is not as it should be
+    (a table or a right is missing). In each case nothing is written.
     """
-    table = _read(path, sha256)
-    part = _Part(connection, dataset, table, import_id, part_no)
-    with _told_apart(), connection.transaction():
-        return part.known_result() or part.load()
+    part = _Part(connection, dataset, _read(path, dataset, sha256), import_id, part_no, sha256)
+    with _told_apart():
+        claim = part.claim()
+        with connection.transaction():
+            return part.known_result() or part.load(claim)
+
+
+def give_up_part(
+    connection: Connection, dataset: Dataset, path: Path, *, import_id: str, part_no: int, sha256: str, code: str, reason: str
+) -> PartResult:
+    """Enter every record of the part in ``path`` as a failure, with ``code`` and ``reason``: what hangs below them fails too.
+
+    For a part that cannot be loaded as it is stored; ``path`` is one made again. Raises as load_part does.
+    """
+    part = _Part(connection, dataset, _read(path, dataset, sha256), import_id, part_no, sha256)
+    with _told_apart():
+        claim = part.claim()
+        with connection.transaction():
+            return part.known_result() or part.give_up(claim, code, reason)
 
 
 def preview(
@@ -71,21 +93,25 @@ def preview(
     """
     foreseen = Preview()
     for path, sha256 in parts:
-        part = _Part(connection, dataset, _read(path, sha256), "", 0)
+        part = _Part(connection, dataset, _read(path, dataset, sha256), "", 0, sha256)
         with _told_apart(), connection.transaction(force_rollback=True):
             foreseen += part.preview()
         beat()
     return foreseen
 
 
-def _read(path: Path, sha256: str) -> pa.Table:
+def _read(path: Path, dataset: Dataset, sha256: str) -> pa.Table:
+    """The part's records, if they are what was stored. Raises DamagedPart."""
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise DamagedPart(f"The part {path.name} has not the checksum that the manifest says.")
+        raise DamagedPart(f"it has {len(data):,} bytes whose checksum is not the manifest's")
     try:
-        return pq.read_table(io.BytesIO(data), page_checksum_verification=True)
+        table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
-        raise DamagedPart(f"The part {path.name} cannot be read: {error}") from error
+        raise DamagedPart(f"it cannot be read: {error}") from error
+    if set(table.column_names) != {*CARRIED, *dataset.names}:
+        raise DamagedPart(f"its columns are {', '.join(table.column_names)}; the table's are {', '.join(dataset.names)}")
+    return table
 
 
 @contextmanager
@@ -109,32 +135,65 @@ class _Part:
     table: pa.Table
     import_id: str
     part_no: int
+    sha256: str
     counts: _Counts = field(default_factory=_Counts)
     failed: int = 0
+    arrived: bool = False  # there is an ``arriving``
 
     # --- the way of a part ---
+
+    def claim(self) -> int:
+        """Take the part over from whoever had it, in a transaction of its own; returns the token that ``_enter`` asks for.
+
+        An attempt that sleeps inside its transaction holds the part's lock: its session is ended.
+        """
+        with self.connection.transaction():
+            row = self._run("load_claim", import_id=self.import_id, part_no=self.part_no).fetchone()
+        if row is None:
+            raise Superseded(f"The import is not being loaded, so part {self.part_no} is not either.")
+        self._run("load_end_sleeper", import_id=self.import_id, part_no=self.part_no)
+        self.connection.commit()
+        return int(row[0])
 
     def known_result(self) -> PartResult | None:
         """What an earlier attempt wrote. Of two attempts at once the second one waits here."""
         self._run("load_lock", import_id=self.import_id, part_no=self.part_no)
         row = self._run("load_known", import_id=self.import_id, part_no=self.part_no).fetchone()
-        return PartResult(*row) if row else None
+        if row is None:
+            return None
+        *counts, sha256 = row
+        if sha256 not in ("", self.sha256):
+            raise NotUsable(f"Part {self.part_no} was cut differently when it was loaded. Upload the file again.")
+        return PartResult(*counts)
 
-    def load(self) -> PartResult:
+    def load(self, claim: int) -> PartResult:
         """All at once if nothing stands against it, else batch by batch."""
         if self._has_failures() or not self._load_at_once():
             self._load_by_batches()
+        return self._enter(claim)
+
+    def give_up(self, claim: int, code: str, reason: str) -> PartResult:
+        """None of the records is loaded."""
+        self._fail([(place, code, "", reason) for place in range(self.table.num_rows)])
+        return self._enter(claim)
+
+    def _enter(self, claim: int) -> PartResult:
+        """The part's row in the ledger, and the claim given back: who cannot give it back has lost it, and must not commit."""
         result = PartResult(self.counts.inserted, self.counts.updated, self.counts.unchanged, self.failed)
         self._run(
             "load_entry",
             import_id=self.import_id,
             part_no=self.part_no,
+            checksum=self.sha256,
             records=self.table.num_rows,
             inserted=result.inserted,
             updated=result.updated,
             unchanged=result.unchanged,
             failed=result.failed,
         )
+        given_back = self._run("load_give_back", import_id=self.import_id, part_no=self.part_no, token=claim)
+        if given_back.rowcount != 1:
+            raise Superseded(f"Another attempt has taken over part {self.part_no}, or the import is over.")
         return result
 
     def _load_at_once(self) -> bool:
@@ -155,25 +214,32 @@ class _Part:
         for first, last in _ranges(self.table.column("_batch").to_pylist()):
             self._isolate(first, last)
 
-    def _isolate(self, first: int, last: int) -> None:
+    def _isolate(self, first: int, last: int, *, refused: bool = False) -> bool:
         """Load the records at places first..last-1; if the warehouse refuses them, halve, down to the one it refuses.
 
-        A batch of 200 with one such record takes 17 statements. The first half is done with before the second is begun,
-        so that what hangs below a refused record is known by then.
+        True if all were loaded. ``refused``: it is known that they cannot be as a whole. The first half is done with before the
+        second is begun, so that what hangs below a refused record is known by then; and where the first half held nothing bad,
+        the second half need not be tried as a whole. So a batch of 200 with one bad record takes at most 15 statements.
         """
-        self._set_aside_descendants(first, last)
+        if not self._set_aside_descendants(first, last) and refused and last - first > 1:
+            return self._halve(first, last)
         try:
             with self.connection.transaction():
                 self._upsert(first, last, typed=False)
         except psycopg.Error as error:
             if not _is_refusal(error):
                 raise
-            if last - first == 1:
-                self._set_aside(first, error)
-                return
-            middle = (first + last) // 2
-            self._isolate(first, middle)
-            self._isolate(middle, last)
+            if last - first > 1:
+                return self._halve(first, last)
+            self._set_aside(first, error)
+            return False
+        return True
+
+    def _halve(self, first: int, last: int) -> bool:
+        middle = (first + last) // 2
+        good = self._isolate(first, middle)
+        self._isolate(middle, last, refused=good)
+        return False
 
     def preview(self) -> Preview:
         """What ``load`` would do, but for what only the table's own constraints refuse."""
@@ -200,11 +266,11 @@ class _Part:
     def _set_aside(self, place: int, error: psycopg.Error) -> None:
         self._fail([(place, "warehouse_refused", error.sqlstate or "", _in_words(error))])
 
-    def _set_aside_descendants(self, first: int, last: int) -> None:
+    def _set_aside_descendants(self, first: int, last: int) -> int:
         """Refuse what hangs below a refused record in the tree that would result, also where the way leads through the
-        warehouse: otherwise a record that could not be moved might close a circle (docs/decisions/0005)."""
+        warehouse: otherwise a record that could not be moved might close a circle (docs/decisions/0005). How many it were."""
         if not self._has_failures():
-            return
+            return 0
         query = self._sql("load_blocked")
         found = self.connection.execute(query, {"import_id": self.import_id, "first": first, "last": last}).fetchall()
         self._fail(
@@ -213,6 +279,7 @@ class _Part:
                 for place, ancestor in found
             ]
         )
+        return len(found)
 
     def _has_failures(self) -> bool:
         row = self._run("load_has_failures", import_id=self.import_id).fetchone()
@@ -236,7 +303,8 @@ class _Part:
             )
         with self.connection.cursor() as cursor:
             cursor.executemany(query_text("queries/load_failure"), rows)
-            cursor.execute("delete from arriving where _place = any(%s)", ([fault[0] for fault in faults],))
+            if self.arrived:
+                cursor.execute("delete from arriving where _place = any(%s)", ([fault[0] for fault in faults],))
 
     # --- the statements ---
 
@@ -253,7 +321,9 @@ class _Part:
         into = SQL("copy arriving ({}) from stdin (format csv)").format(SQL(", ").join(map(Identifier, order)))
         with self.connection.cursor() as cursor, cursor.copy(into) as copy:
             copy.write(text.getbuffer())
-        self.connection.execute("create index on arriving (_place)" if not typed else "select 1")
+        if not typed:
+            self.connection.execute("create index on arriving (_place)")
+        self.arrived = True
 
     def _upsert(self, first: int, last: int, *, typed: bool) -> None:
         """One statement for the records at places first..last-1; only changed rows are rewritten."""

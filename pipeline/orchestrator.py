@@ -27,9 +27,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from pipeline.contracts import (
     ENQUEUE_SIGNAL,
+    PAUSE_SIGNAL,
     PROGRESS_QUERY,
     QUEUE_WORKFLOW,
     RECONCILE_WORKFLOW,
+    RESUME_SIGNAL,
     Arrival,
     Progress,
     QueueRun,
@@ -102,6 +104,19 @@ class Orchestrator:
         if not await self._is_running(import_workflow_id(import_id)):
             return False
         await handle.cancel()
+        return True
+
+    def pause(self, import_id: str, *, wanted: bool) -> bool:
+        """Tell an import to stand still, or to go on; False if its workflow is not running (it waits for its turn)."""
+        return self._run(self._signal(import_workflow_id(import_id), PAUSE_SIGNAL if wanted else RESUME_SIGNAL))
+
+    async def _signal(self, workflow_id: str, name: str) -> bool:
+        try:
+            await (await self._connected()).get_workflow_handle(workflow_id).signal(name)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
         return True
 
     def progress(self, import_id: str) -> Progress | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
@@ -51,6 +51,7 @@ class Stored:
     modified: datetime | None = None
     content_type: str = "application/octet-stream"
     sha256: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)  # what was said of it when it was stored; only head knows
 
 
 class _Counted:
@@ -151,10 +152,26 @@ class Store:
         with _unreachable():
             self._s3.upload_file(str(path), self.bucket, key, ExtraArgs={"ContentType": kind})
 
-    def put_bytes(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
+    def put_bytes(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         """Store a small object."""
         with _unreachable():
-            self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type)
+            self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type, Metadata=metadata or {})
+
+    def copy(self, key: str, to: str) -> Stored:
+        """Put a copy of an object at ``to``, inside S3. Raises NotThere."""
+        there = self.head(key)
+        if there is None:
+            raise NotThere(f"There is no object {key!r} in the bucket {self.bucket!r}.")
+        with _unreachable():
+            self._s3.copy({"Bucket": self.bucket, "Key": key}, self.bucket, to, ExtraArgs={"ContentType": there.content_type})
+        return replace(there, key=to, etag=getattr(self.head(to), "etag", ""))
 
     # --- out ---
 
@@ -251,7 +268,8 @@ class Store:
 
 def _stored(key: str, got: Any) -> Stored:
     kind = got.get("ContentType") or "application/octet-stream"
-    return Stored(key, got["ContentLength"], got["ETag"].strip('"'), got["LastModified"], kind)
+    said = got.get("Metadata") or {}
+    return Stored(key, got["ContentLength"], got["ETag"].strip('"'), got["LastModified"], kind, metadata=said)
 
 
 def _status(error: ClientError) -> int:

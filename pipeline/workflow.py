@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -30,9 +30,13 @@ with workflow.unsafe.imports_passed_through():
         DELIVER,
         ENQUEUE_SIGNAL,
         FINISH,
+        GIVE_UP_PART,
+        GO_ON,
+        HOLD,
         IMPORT_WORKFLOW,
         LOAD_PART,
         NOTIFY_WORKFLOW,
+        PAUSE_SIGNAL,
         PREPARE,
         PREVIEW,
         PROGRESS_QUERY,
@@ -40,6 +44,7 @@ with workflow.unsafe.imports_passed_through():
         RECONCILE,
         RECONCILE_WORKFLOW,
         REGISTER,
+        RESUME_SIGNAL,
         VALIDATE,
         Arrival,
         Delivery,
@@ -74,8 +79,6 @@ POSTMAN_BACKOFF = RetryPolicy(
 GIVE_UP = timedelta(days=1)
 HEARTBEAT = timedelta(seconds=10)
 """A step that says nothing for so long has died with its worker; activities.py speaks five times as often."""
-PARTS_PER_SLICE = 500
-"""Between slices the history may be cut by continue-as-new; a slice stays far below Temporal's 51,200 events."""
 
 
 async def _step(step: Step[Takes, Gives], given: Takes, *, limit: timedelta, beats: bool = False, summary: str = "") -> Gives:
@@ -152,11 +155,22 @@ class ImportFile:
         plan = run.plan
         self._progress = Progress(State.LOADING if plan else State.VALIDATING)
         self._parts_done = run.parts_done
+        self._pause_wanted: bool | None = run.pause_wanted if plan else None  # None: nobody has said anything so far
 
     @workflow.query(name=PROGRESS_QUERY)
     def progress(self) -> Progress:
         """Where the import stands."""
         return self._progress
+
+    @workflow.signal(name=PAUSE_SIGNAL)
+    def pause(self) -> None:
+        """Begin no further part; those under way come to their end."""
+        self._pause_wanted = True
+
+    @workflow.signal(name=RESUME_SIGNAL)
+    def resume(self) -> None:
+        """Go on."""
+        self._pause_wanted = False
 
     @workflow.run
     async def run(self, run: ImportRun) -> Outcome:
@@ -182,6 +196,8 @@ class ImportFile:
             plan = run.plan
             if plan is None:
                 verdict = await _step(VALIDATE, ref, limit=timedelta(hours=6), beats=True)
+                if verdict.known:
+                    return Ending(ref, State.DUPLICATE, verdict.known)
                 if not verdict.accepted:
                     return Ending(ref, State.REJECTED, verdict.refusal or _count(verdict.errors, "error"))
                 if verdict.dry_run:
@@ -202,40 +218,61 @@ class ImportFile:
 
     async def _load(self, ref: ImportRef, plan: Plan) -> None:
         """Wave by wave, so that no reader ever sees a record whose parent is not there."""
+        if self._pause_wanted is None:
+            self._pause_wanted = plan.pause_wanted
         for wave, last in enumerate(plan.waves, start=1):
-            for parts in _slices(self._parts_done + 1, last):
-                self._show(plan, wave)
-                await self._load_parts(ref, plan, parts, wave)
-                if workflow.info().is_continue_as_new_suggested():
-                    workflow.continue_as_new(ImportRun(ref, plan, self._parts_done))
+            await self._load_wave(ref, plan, wave, range(self._parts_done + 1, last + 1))
 
-    async def _load_parts(self, ref: ImportRef, plan: Plan, parts: range, wave: int) -> None:
-        """All of ``parts``, at most ``plan.parallel`` at once. One that fails for good stops the others."""
-        slots = asyncio.Semaphore(plan.parallel)
-
-        async def load(part_no: int) -> None:
-            async with slots:
-                await _step(
-                    LOAD_PART,
-                    PartRef(ref, part_no),
-                    limit=timedelta(minutes=30),
-                    beats=True,
-                    summary=f"part {part_no} of {plan.parts}",
-                )
-            self._parts_done += 1
-            self._show(plan, wave)
-
-        tasks = [asyncio.create_task(load(part_no)) for part_no in parts]
+    async def _load_wave(self, ref: ImportRef, plan: Plan, wave: int, parts: range) -> None:
+        """All of ``parts``, at most ``plan.parallel`` at once. If one fails for good, the others under way end first."""
+        under_way: set[asyncio.Task[None]] = set()
         try:
-            await asyncio.gather(*tasks)
+            for part_no in parts:
+                if self._pause_wanted or workflow.info().is_continue_as_new_suggested():
+                    await _all_of(under_way)
+                    await self._stand_still(ref, plan, wave)
+                    self._go_on_as_new(ref, plan)
+                self._show(plan, wave)
+                under_way.add(asyncio.create_task(self._load_part(ref, part_no, f"part {part_no} of {plan.parts}")))
+                if len(under_way) == plan.parallel:
+                    under_way = await _one_of(under_way)
+            await _all_of(under_way)
         except BaseException:
-            for task in tasks:
+            for task in under_way:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)  # what was begun ends before the books are closed
+            await asyncio.gather(*under_way, return_exceptions=True)  # what was begun ends before the books are closed
             raise
 
-    def _show(self, plan: Plan, wave: int) -> None:
-        self._progress = Progress(State.LOADING, plan.parts, self._parts_done, len(plan.waves), wave)
+    async def _load_part(self, ref: ImportRef, part_no: int, summary: str) -> None:
+        """A part that is not what was stored is given up at once, with its records; the rest of the import goes on."""
+        part = PartRef(ref, part_no)
+        try:
+            await _step(LOAD_PART, part, limit=timedelta(minutes=30), beats=True, summary=summary)
+        except ActivityError as error:
+            if not _is_type(error, "DamagedPart"):
+                raise
+            part = replace(part, reason=_cause(error))
+            await _step(GIVE_UP_PART, part, limit=timedelta(hours=6), beats=True, summary=f"{summary} is damaged")
+        self._parts_done += 1
+
+    async def _stand_still(self, ref: ImportRef, plan: Plan, wave: int) -> None:
+        """While somebody wants a pause. Nothing is under way, and the ledger says so."""
+        while self._pause_wanted:
+            held = await _step(HOLD, ref, limit=timedelta(minutes=1))
+            if held.holds:
+                self._show(plan, wave, State.PAUSED)
+                await workflow.wait_condition(lambda: not self._pause_wanted)
+            else:  # it was resumed meanwhile, and the signal is on its way
+                self._pause_wanted = False
+            await _step(GO_ON, ref, limit=timedelta(minutes=1))
+
+    def _go_on_as_new(self, ref: ImportRef, plan: Plan) -> None:
+        """Begin a new history if this one has become long. Nothing may be under way."""
+        if workflow.info().is_continue_as_new_suggested():
+            workflow.continue_as_new(ImportRun(ref, plan, self._parts_done, bool(self._pause_wanted)))
+
+    def _show(self, plan: Plan, wave: int, state: State = State.LOADING) -> None:
+        self._progress = Progress(state, plan.parts, self._parts_done, len(plan.waves), wave)
 
 
 @workflow.defn(name=NOTIFY_WORKFLOW)
@@ -279,10 +316,17 @@ class Reconcile:
         return found
 
 
-def _slices(first: int, last: int) -> Iterator[range]:
-    """Part numbers first..last in runs of at most PARTS_PER_SLICE."""
-    for start in range(first, last + 1, PARTS_PER_SLICE):
-        yield range(start, min(start + PARTS_PER_SLICE, last + 1))
+async def _one_of(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    """Wait until one of ``tasks`` is over; those that are not yet. Raises what it raised."""
+    over, left = await workflow.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.gather(*over)
+    return set(left)
+
+
+async def _all_of(tasks: set[asyncio.Task[None]]) -> None:
+    """Wait for all ``tasks``, and leave none in the set. Raises what the first to fail raised."""
+    await asyncio.gather(*tasks)
+    tasks.clear()
 
 
 def _count(number: int, noun: str) -> str:
@@ -295,7 +339,7 @@ def _is_type(error: BaseException, name: str) -> bool:
 
 
 def _cause(error: BaseException) -> str:
-    """What the user is told of a failure: the innermost message, which the activity worded for that."""
-    while error.__cause__ is not None:
+    """What the user is told of a failure: the message that an activity worded for that, or else the innermost."""
+    while error.__cause__ is not None and not isinstance(error, ApplicationError):
         error = error.__cause__
     return error.message if isinstance(error, FailureError) else str(error)

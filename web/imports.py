@@ -1,18 +1,15 @@
-"""The API of imports: upload, watch, cancel."""
+"""The API of imports: upload, list, watch."""
 
 from __future__ import annotations
 
 import uuid
 from typing import Any
 
-import structlog
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from pipeline.contracts import Arrival, State
 from pipeline.datasets import load_dataset
-from pipeline.errors import IllegalMove, Unreachable
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from web.access import for_role, key_in_use
@@ -21,8 +18,6 @@ from web.edges import edges
 from web.models import DatasetPath, ImportModel, ImportPage, ImportPath, ImportsQuery, UploadQuery
 from web.problems import Problem, ProblemModel
 from web.uploads import Once, a_place, receive, upload_in
-
-log = structlog.get_logger(__name__)
 
 BODIES = {
     "requestBody": {
@@ -91,53 +86,6 @@ def get_import(path: ImportPath) -> Response:
     if not one.state.is_final:
         response.headers["Retry-After"] = "1"
     return response
-
-
-@api.post("/imports/<name:import_id>/cancel", summary="Cancel an import", responses={202: ImportModel})
-@for_role(Role.UPLOADER)
-def cancel_import(path: ImportPath) -> Response:
-    """An import that still waits is canceled at once; one at work comes to a clean stop soon."""
-    return as_json(shown(cancel(find(path.import_id))), 202)
-
-
-def cancel(one: Import) -> Import:
-    """Have an import canceled. Raises Problem if it has come to its end."""
-    if not _cancel_waiting(one) and not edges().orchestrator.cancel(one.id):
-        _cancel_waiting(find(one.id))  # it was between two places when we looked
-    return find(one.id)
-
-
-@api.post("/imports/<name:import_id>/promote", summary="Load a validated dry run", responses={202: ImportModel})
-@for_role(Role.UPLOADER)
-def promote_import(path: ImportPath) -> Response:
-    """The very bytes that were validated go to the end of the dataset's queue, are validated once more, and loaded."""
-    return as_json(shown(promote(find(path.import_id))), 202)
-
-
-def promote(one: Import) -> Import:
-    """Have a dry run loaded. Raises Problem if the import is none, or none any more."""
-    try:
-        edges().ledger.promote(one.id)
-    except IllegalMove as error:
-        raise Problem("wrong_state", str(error)) from error
-    try:
-        edges().orchestrator.announce(Arrival(one.bucket, one.key, one.id))
-    except Unreachable as error:  # it stands in the ledger's queue, where reconciliation finds it
-        log.warning("promoted, but not announced", import_id=one.id, error=str(error))
-    return find(one.id)
-
-
-def _cancel_waiting(one: Import) -> bool:
-    """Cancel what nothing works on yet; False if something does."""
-    if one.state.is_final:
-        raise Problem("already_finished", f"The import is {one.state}; it cannot be canceled any more.")
-    if one.state not in (State.AWAITING_UPLOAD, State.QUEUED):
-        return False
-    try:
-        edges().ledger.move(one.id, State.CANCELED)
-    except IllegalMove:
-        return False
-    return True
 
 
 def find(import_id: str) -> Import:

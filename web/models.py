@@ -50,12 +50,20 @@ class UploadQuery(Given):
     delimiter: Literal[",", ";", "\t", "|", "comma", "semicolon", "tab", "pipe"] | None = Field(
         None, description="What stands between the values of a delimited text; else it is detected, and shown"
     )
+    force: bool = Field(False, description="Load it even if this very content was loaded before; else it is a duplicate")
 
     @property
     def options(self) -> Options:
         """What the upload asks for."""
         asked = self.model_dump(exclude={"filename", "delimiter"})
         return Options(**asked, delimiter=self.delimiter and DELIMITER_NAMES.get(self.delimiter, self.delimiter))
+
+
+class RetryQuery(Given):
+    filename: str | None = Field(None, description="What the corrected file is called")
+    only: Literal["failed", "unprocessed"] | None = Field(
+        None, description="Which records, without a corrected file; else the failed ones, or if there are none the unprocessed"
+    )
 
 
 class PageQuery(Given):

@@ -10,7 +10,7 @@ from flask import Blueprint, Flask, redirect, render_template, request, session,
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
-from pipeline.contracts import Options, State, report_prefix
+from pipeline.contracts import ACTIVE, Options, State, report_prefix
 from pipeline.datasets import load_dataset
 from pipeline.errors import NotUsable
 from pipeline.keys import Role
@@ -19,9 +19,10 @@ from pipeline.query import Answer
 from web import show, trend
 from web.access import CSRF_FIELD, check_csrf, checks_csrf_itself, for_anyone, for_role, key_in_use, sign_in
 from web.body import Form
+from web.control import cancel, pause, promote, retry
 from web.edges import edges
 from web.findings import stored_groups
-from web.imports import cancel, find, promote
+from web.imports import find
 from web.models import UploadQuery
 from web.problems import KINDS, Problem, refuse_parameters
 from web.records import all_datasets
@@ -168,8 +169,8 @@ def import_page(import_id: str) -> ResponseReturnValue:
         kinds=_kinds(one),
         failures=edges().ledger.failures(one.id, limit=FAILURES_SHOWN) if one.failed else [],
         has_report=_has_report(one, reached),
-        may_cancel=not one.state.is_final and key_in_use().role.covers(Role.UPLOADER),
-        may_promote=one.state is State.VALIDATED and key_in_use().role.covers(Role.UPLOADER),
+        may=_may(one),
+        retries=edges().ledger.retries(one.id),
     )
 
 
@@ -180,11 +181,47 @@ def cancel_from_page(import_id: str) -> ResponseReturnValue:
     return redirect(url_for("pages.import_page", import_id=cancel(find(import_id)).id), 303)
 
 
+@pages.post("/imports/<name:import_id>/pause")
+@for_role(Role.UPLOADER)
+def pause_from_page(import_id: str) -> ResponseReturnValue:
+    """The button."""
+    return redirect(url_for("pages.import_page", import_id=pause(find(import_id), wanted=True).id), 303)
+
+
+@pages.post("/imports/<name:import_id>/resume")
+@for_role(Role.UPLOADER)
+def resume_from_page(import_id: str) -> ResponseReturnValue:
+    """The button of a paused import."""
+    return redirect(url_for("pages.import_page", import_id=pause(find(import_id), wanted=False).id), 303)
+
+
+@pages.post("/imports/<name:import_id>/retry")
+@for_role(Role.UPLOADER)
+def retry_from_page(import_id: str) -> ResponseReturnValue:
+    """The button that has the failed records, or else the unprocessed ones, imported again; to the new import's page."""
+    return redirect(url_for("pages.import_page", import_id=retry(find(import_id), None).made.id), 303)
+
+
 @pages.post("/imports/<name:import_id>/promote")
 @for_role(Role.UPLOADER)
 def promote_from_page(import_id: str) -> ResponseReturnValue:
     """The button that loads a dry run."""
     return redirect(url_for("pages.import_page", import_id=promote(find(import_id)).id), 303)
+
+
+def _may(one: Import) -> dict[str, bool]:
+    """What may be asked of an import as it stands, by whoever looks at it."""
+    asks, over = key_in_use().role.covers(Role.UPLOADER), one.state.is_final
+    return {
+        "cancel": asks and not over,
+        "pause": asks and one.state in ACTIVE and not one.pause_wanted,
+        "resume": asks and one.state in ACTIVE and one.pause_wanted,
+        "promote": asks and one.state is State.VALIDATED,
+        "retry": asks
+        and over
+        and one.state is not State.VALIDATED
+        and bool(one.failed or (one.parts_done and one.unprocessed)),
+    }
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,8 @@ def asked(options: Options) -> str:
         told.append(f"at most {number(options.max_errors)} records with errors")
     if options.max_error_ratio is not None:
         told.append(f"at most {options.max_error_ratio:.4g} of the records with errors")
+    if options.force:
+        told.append("to be loaded even if it was before")
     if options.delimiter is not None:
         told.append(f"values separated by {_DELIMITERS[options.delimiter]}")
     return ", ".join(told)

@@ -125,7 +125,9 @@ def safe_name(label: str) -> str:
 # --- into S3 and the ledger ---
 
 
-def receive(edges: Edges, upload: Upload, *, dataset: str, key: Key, once: Once | None = None) -> Receipt:
+def receive(
+    edges: Edges, upload: Upload, *, dataset: str, key: Key, once: Once | None = None, retry_of: str | None = None
+) -> Receipt:
     """Stream an upload into S3 and the ledger. Raises Problem or WorldIsWrong, and then nothing is left."""
     chunks = _not_empty(upload.chunks)
     import_id = str(uuid_utils.uuid7())
@@ -144,6 +146,7 @@ def receive(edges: Edges, upload: Upload, *, dataset: str, key: Key, once: Once 
             key=s3_key,
             created_by=key.id,
             options=upload.options,
+            retry_of=retry_of,
         )
         stored = edges.store.put_stream(s3_key, ChunkStream(chunks), metadata={"import-id": import_id})
     edges.ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)

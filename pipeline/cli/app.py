@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from pipeline.client import Client
 
 
-def _there(file: Path) -> Path:
+def there(file: Path | None) -> Path | None:
     """Something that can be read: a file, a pipe, or - for stdin."""
+    if file is None:
+        return None
     if str(file) != "-" and not file.exists():
         raise typer.BadParameter(f"{file} does not exist.")
     if file.is_dir():
@@ -30,7 +32,7 @@ def _there(file: Path) -> Path:
     return file
 
 
-InputFile = Annotated[Path, typer.Argument(metavar="FILE", callback=_there, help="A file, or - for stdin.")]
+InputFile = Annotated[Path, typer.Argument(metavar="FILE", callback=there, help="A file, or - for stdin.")]
 ImportId = Annotated[str, typer.Argument(metavar="ID", help="The import's id, as `upload` and `list` print it.")]
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from enum import StrEnum
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn
@@ -21,6 +24,7 @@ from pipeline.cli.app import (
     OnErrorOption,
     app,
     client,
+    there,
 )
 from pipeline.contracts import Options, State
 from pipeline.errors import NotUsable, Unreachable
@@ -29,6 +33,15 @@ if TYPE_CHECKING:
     from pipeline.client import Client, Import
 
 Timeout = Annotated[float | None, typer.Option(help="Stop waiting after so many seconds (exit 6).", min=0)]
+
+
+class Which(StrEnum):
+    """The records that a retry may be of."""
+
+    FAILED = "failed"
+    UNPROCESSED = "unprocessed"
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
@@ -43,6 +56,7 @@ def upload(
     max_errors: MaxErrors = None,
     max_error_ratio: MaxErrorRatio = None,
     delimiter: Delimiter = None,
+    force: Annotated[bool, typer.Option("--force", help="Load it even if this very content was loaded before.")] = False,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> None:
@@ -52,8 +66,8 @@ def upload(
     """
     _check_timeout(timeout, wait)
     server = client()
-    options = Options(dry_run, on_error, max_errors, max_error_ratio, delimiter)
-    made = _send(server, file, dataset, filename, options)
+    options = Options(dry_run, on_error, max_errors, max_error_ratio, delimiter, force)
+    made = _send(file, filename, partial(server.upload, dataset=dataset, options=options))
     _begun(server, made, wait=wait, timeout=timeout, as_json=as_json)
 
 
@@ -95,7 +109,7 @@ def _check_timeout(timeout: float | None, wait: bool) -> None:
         raise typer.BadParameter("there is nothing to time out without --wait", param_hint="--timeout")
 
 
-def _send(server: Client, file: Path, dataset: str, filename: str | None, options: Options) -> Import:
+def _send(file: Path, filename: str | None, send: Callable[..., Import]) -> Import:
     """The import that the server made of the file; what is no regular file is sent as it comes."""
     from pipeline.terminal import following, say
 
@@ -107,7 +121,7 @@ def _send(server: Client, file: Path, dataset: str, filename: str | None, option
             elif not file.is_file():
                 source, filename = stack.enter_context(file.open("rb")), filename or file.name
             progress = stack.enter_context(following())
-            made = server.upload(source, dataset, filename=filename, options=options, on_sent=progress.sent)
+            made = send(source, filename=filename, on_sent=progress.sent)
             progress.uploaded()
             return made
     except KeyboardInterrupt:
@@ -171,6 +185,9 @@ def _tell(ended: Import) -> None:
         say(f"See what is wrong: bulkhead errors {ended['id']}")
     if ended["counts"].get("failed"):
         say(f"See which records failed: bulkhead results {ended['id']}")
+        say(f"Try them again, mended if need be: bulkhead retry {ended['id']} [FILE]")
+    if ended["state"] == State.DUPLICATE:
+        say(ended["reason"])
     if ended["state"] == State.VALIDATED:
         say(f"Nothing was written. Load it: bulkhead promote {ended['id']}")
 
@@ -203,14 +220,62 @@ def _line(one: Import) -> tuple[Any, ...]:
 
 
 @app.command(rich_help_panel="Imports")
+def retry(
+    import_id: ImportId,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", callback=there, help="The failed records, corrected; - for stdin.")
+    ] = None,
+    only: Annotated[
+        Which | None, typer.Option(help="Which records, without a file; else the failed ones, or if none did the unprocessed.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the import's end; its outcome is the exit code.")] = False,
+    filename: Annotated[str | None, typer.Option(help="The file's name, if stdin is not CSV.")] = None,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import the failed records of an import again: as they are, or as FILE has them (`results` gives it, to be mended).
+
+    Example: `bulkhead retry 01990b3c-... failed.csv --wait`
+    """
+    _check_timeout(timeout, wait)
+    if file is not None and only is not None:
+        raise typer.BadParameter("a file says by itself which records are meant", param_hint="--only")
+    server = client()
+    made = server.retry(import_id, only=only) if file is None else _send(file, filename, partial(server.retry, import_id))
+    _begun(server, made, wait=wait, timeout=timeout, as_json=as_json)
+
+
+@app.command(rich_help_panel="Imports")
+def pause(import_id: ImportId, as_json: AsJson = False) -> None:
+    """Pause an import: what is under way is loaded, nothing further is begun. Later files of its dataset wait behind it.
+
+    Example: `bulkhead pause 01990b3c-...`
+    """
+    _asked(client().pause(import_id), as_json)
+
+
+@app.command(rich_help_panel="Imports")
+def resume(import_id: ImportId, as_json: AsJson = False) -> None:
+    """Have a paused import go on where it stood.
+
+    Example: `bulkhead resume 01990b3c-...`
+    """
+    _asked(client().resume(import_id), as_json)
+
+
+@app.command(rich_help_panel="Imports")
 def cancel(import_id: ImportId, as_json: AsJson = False) -> None:
     """Cancel an import; what is loaded stays, and its counts say what.
 
     Example: `bulkhead cancel 01990b3c-...`
     """
+    _asked(client().cancel(import_id), as_json)
+
+
+def _asked(asked: Import, as_json: bool) -> None:
+    """What was asked of an import is on its way; here is how it stands now."""
     from pipeline.terminal import print_json, print_line
 
-    asked = client().cancel(import_id)
     if as_json:
         print_json(asked)
     else:

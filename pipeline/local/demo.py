@@ -22,6 +22,7 @@ from rich.panel import Panel
 
 from pipeline import terminal
 from pipeline.client import Client, Import
+from pipeline.contracts import Options
 from pipeline.errors import BulkheadError
 from pipeline.local.places import broken_csv, places, places_csv
 from pipeline.local.stack import Stack
@@ -84,7 +85,7 @@ def _load(client: Client, file: Path, *, fresh: bool) -> int:
     """The real file's way into the warehouse."""
     count = places_csv(file)
     _step(f"Uploading {count:,} countries and subdivisions of ISO 3166, each below the place it lies in")
-    ended = _import(client, file)
+    ended = _import(client, file, Options(force=not fresh))
     _expect("state", ended["state"], "succeeded")
     _expect_counts(ended, total=count, valid=count, **({"inserted": count} if fresh else {}))
     _expect("number of places in the warehouse", _count(client), count)
@@ -104,9 +105,13 @@ def _ask(client: Client) -> None:
 
 
 def _load_again(client: Client, file: Path, count: int) -> None:
-    """The same file once more changes nothing."""
-    _step("Uploading the same file again: every record is unchanged, nothing is doubled")
+    """The same file once more changes nothing: it is known, and if it is loaded all the same, every record is as it was."""
+    _step("Uploading the same file again: its content is known, and the answer names the import that loaded it")
     ended = _import(client, file)
+    _expect("state", ended["state"], "duplicate")
+    _say(f"  {ended['reason']}", "dim")
+    _step("And once more with --force: every record is unchanged, nothing is doubled")
+    ended = _import(client, file, Options(force=True))
     _expect("state", ended["state"], "succeeded")
     _expect_counts(ended, total=count, valid=count, unchanged=count)
     _expect("number of places in the warehouse", _count(client), count)
@@ -140,10 +145,10 @@ def _where(stack: Stack) -> None:
 # --- how a step is shown and judged ---
 
 
-def _import(client: Client, file: Path) -> Import:
+def _import(client: Client, file: Path, options: Options | None = None) -> Import:
     """Upload a file, follow it to its end, show its counts."""
     with terminal.following() as progress:
-        made = client.upload(file, DATASET, on_sent=progress.sent)
+        made = client.upload(file, DATASET, options=options, on_sent=progress.sent)
         progress.uploaded()
         ended = client.wait(made["id"], on_progress=progress.seen, timeout=IMPORT_SECONDS)
     _show(terminal.import_table(ended))

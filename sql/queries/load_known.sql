@@ -3,7 +3,8 @@ select
     part.inserted,
     part.updated,
     part.unchanged,
-    part.failed
+    part.failed,
+    part.sha256
 from ledger.part
 where
     part.import_id = %(import_id)s

@@ -177,7 +177,9 @@ def test_a_file_goes_the_whole_way(house: House, tmp_path: Path) -> None:
     counted = house.json("sql", "select count(*) as n from warehouse.records where id like 'way-%'", "--format", "json")
     assert counted == [{"n": 500}]
 
-    again = house.run("upload", file, "--wait")
+    known = house.json("upload", file, "--wait", "--json")
+    assert (known["state"], known["duplicate_of"]) == ("duplicate", made["id"])
+    again = house.run("upload", file, "--wait", "--force")
     assert re.fullmatch(r"[0-9a-f-]{36}\n", again.stdout)
     assert house.json("status", again.stdout.strip(), "--json")["counts"]["unchanged"] == 500
     listed = [one["id"] for one in house.json("list", "-d", "records", "--json")]

@@ -52,9 +52,12 @@ class Bulkhead:
         self.engine.dispose()
         self.orchestrator.close()
 
-    def drop(self, text: str | bytes, *, dataset: str = "records", name: str = "a.csv", announce: bool = True) -> str:
+    def drop(
+        self, text: str | bytes, *, dataset: str = "records", name: str = "a.csv", announce: bool = True, force: bool = False
+    ) -> str:
         key = f"incoming/{dataset}/{name}"
-        self.store.put_bytes(key, text.encode() if isinstance(text, str) else text)
+        metadata = {"force": "true"} if force else {}
+        self.store.put_bytes(key, text.encode() if isinstance(text, str) else text, metadata=metadata)
         if announce:
             self.orchestrator.announce(Arrival(self.store.bucket, key))
         return key
@@ -143,7 +146,7 @@ def test_a_file_goes_the_whole_way_and_again_changes_nothing(bulkhead: Bulkhead)
         *("queued", "validating", "preparing", "loading", "succeeded")
     ]
     before = bulkhead.rows("select id, xmin::text, _import_id::text, _row, _loaded_at from warehouse.records order by id")
-    second = bulkhead.ingest(tree(1000), name="again.csv")
+    second = bulkhead.ingest(tree(1000), name="again.csv", force=True)
     assert (second.state, second.unchanged, second.inserted) == (State.SUCCEEDED, 1000, 0)
     assert (
         bulkhead.rows("select id, xmin::text, _import_id::text, _row, _loaded_at from warehouse.records order by id") == before

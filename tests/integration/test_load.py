@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import uuid
 from collections.abc import Iterator
@@ -15,11 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import load
+from pipeline import load, warehouse
 from pipeline.contracts import PartResult, Preview
 from pipeline.datasets import Dataset, load_dataset
-from pipeline.errors import DamagedPart, NotUsable, Unreachable
-from pipeline.load import load_part, preview
+from pipeline.errors import DamagedPart, NotUsable, Superseded, Unreachable
+from pipeline.ledger import Ledger
+from pipeline.load import give_up_part, load_part, preview
 
 Record = tuple[str, str | None, str | None]
 
@@ -105,20 +107,103 @@ def test_the_same_part_again_counts_nothing_twice(loader: Loader) -> None:
     assert loader.rows("select count(*), sum(inserted) from ledger.part") == [(1, 300)]
 
 
-def test_two_attempts_at_one_part_at_once_count_once(loader: Loader) -> None:
-    results: list[PartResult] = []
+# --- Attempts that overtake one another ---
+
+
+class Sleeper(threading.Thread):
+    """An attempt that falls asleep in the middle of its part, at the place where ``asleep`` is set, until it is woken."""
+
+    def __init__(self, loader: Loader, monkeypatch: pytest.MonkeyPatch, *, before: str) -> None:
+        super().__init__()
+        self.asleep, self.woken = threading.Event(), threading.Event()
+        self.outcome: PartResult | BaseException | None = None
+        self._loader = loader
+        real = getattr(load._Part, before)
+
+        def sleep(part: Any, *args: Any, **options: Any) -> Any:
+            if threading.current_thread() is self:
+                self.asleep.set()
+                assert self.woken.wait(30)
+            return real(part, *args, **options)
+
+        monkeypatch.setattr(load._Part, before, sleep)
+        self.start()
+        assert self.asleep.wait(30)
+
+    def run(self) -> None:
+        with psycopg.connect(self._loader.url) as connection:
+            try:
+                self.outcome = self._loader.load(flat(500), connection=connection)
+            except BaseException as error:
+                self.outcome = error
+
+    def wake(self) -> PartResult | BaseException | None:
+        self.woken.set()
+        self.join(30)
+        return self.outcome
+
+
+@pytest.mark.parametrize("before", ["known_result", "load", "_upsert", "_enter"])
+def test_an_attempt_that_slept_while_another_loaded_its_part_writes_nothing(
+    loader: Loader, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    sleeper = Sleeper(loader, monkeypatch, before=before)
+    assert loader.load(flat(500)) == PartResult(inserted=500), "it does not wait for the sleeper either"
+    trace = "select count(*), count(distinct xmin::text), sum(hashtext(id || name)) from warehouse.records"
+    after, entries = loader.rows(trace), loader.rows("select inserted, updated, unchanged, failed from ledger.part")
+    assert isinstance(sleeper.wake(), Superseded | Unreachable | PartResult)
+    if before != "known_result":
+        assert isinstance(sleeper.outcome, Superseded | Unreachable)
+    assert loader.rows(trace) == after
+    assert loader.rows("select inserted, updated, unchanged, failed from ledger.part") == entries == [(500, 0, 0, 0)]
+    assert loader.rows("select count(*) from ledger.claim") == [(0,)]
+
+
+@pytest.mark.parametrize("before", ["claim", "known_result", "load", "_upsert", "_enter"])
+def test_an_attempt_that_slept_while_the_import_was_closed_writes_nothing(
+    loader: Loader, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    sleeper = Sleeper(loader, monkeypatch, before=before)
+    engine = warehouse.connect(loader.url)
+    assert Ledger(engine).close(loader.import_id).inserted == 0
+    engine.dispose()
+    assert isinstance(sleeper.wake(), Superseded | Unreachable)
+    assert loader.rows("select (select count(*) from warehouse.records), (select count(*) from ledger.part)") == [(0, 0)]
+
+
+def test_of_attempts_that_load_one_part_at_once_exactly_one_counts(loader: Loader) -> None:
+    results: list[PartResult | BaseException] = []
 
     def attempt() -> None:
         with psycopg.connect(loader.url) as connection:
-            results.append(loader.load(flat(2000), connection=connection))
+            try:
+                results.append(loader.load(flat(2000), connection=connection))
+            except (Superseded, Unreachable) as error:
+                results.append(error)
 
     threads = [threading.Thread(target=attempt) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert results == [PartResult(inserted=2000)] * 4
+    assert len(results) == 4
+    assert {one for one in results if isinstance(one, PartResult)} == {PartResult(inserted=2000)}
     assert loader.rows("select sum(inserted), sum(updated), sum(unchanged) from ledger.part") == [(2000, 0, 0)]
+
+
+def test_a_part_of_another_cut_is_not_taken_for_the_one_that_was_loaded(loader: Loader) -> None:
+    loader.load(flat(300))
+    with pytest.raises(NotUsable, match="cut differently"):
+        loader.load(flat(301))
+
+
+def test_a_part_of_an_import_that_is_not_being_loaded_is_not_loaded(loader: Loader) -> None:
+    loader.run("update ledger.import set state = 'canceled'")
+    with pytest.raises(Superseded, match="not being loaded"):
+        loader.load(flat(3))
+
+
+# --- What may stand in a record ---
 
 
 ODD = [
@@ -143,7 +228,7 @@ def test_every_text_comes_out_as_it_went_in_and_empty_is_not_nothing(loader: Loa
     assert dict(loader.rows("select id, name from warehouse.records")) == {id_: name for id_, _, name in records}
 
 
-@pytest.mark.parametrize("place", [0, 1, 99, 199])
+@pytest.mark.parametrize("place", [*range(0, 200, 12), 1, 99, 100, 198, 199])
 def test_a_poisonous_record_costs_one_record_and_few_statements(
     loader: Loader, place: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +243,7 @@ def test_a_poisonous_record_costs_one_record_and_few_statements(
     records = flat(200)
     records[place] = (records[place][0], None, "poison")
     assert loader.load(records) == PartResult(inserted=199, failed=1)
-    assert len(upserts) - 1 <= 17, "after the first try with the whole part: 2 * ceil(log2 200) + 1"
+    assert len(upserts) - 1 <= 2 * math.log2(200) + 1, "after the first try with the whole part"
     ((id_, code, sqlstate, message, record),) = loader.rows("select id, code, sqlstate, message, record from ledger.failure")
     assert (id_, code, sqlstate) == (records[place][0], "warehouse_refused", "23514")
     assert "no_poison" in message
@@ -211,6 +296,21 @@ def test_a_damaged_part_is_refused_at_once(loader: Loader) -> None:
     broken = hashlib.sha256(path.read_bytes()).hexdigest()
     with pytest.raises(DamagedPart, match="cannot be read"):
         load_part(loader.connection, loader.dataset, path, import_id=loader.import_id, part_no=1, sha256=broken)
+    pq.write_table(pa.table({"id": ["1"], "other": ["x"]}), path)
+    other = hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(DamagedPart, match="its columns are id, other"):
+        load_part(loader.connection, loader.dataset, path, import_id=loader.import_id, part_no=1, sha256=other)
+    assert loader.rows("select (select count(*) from warehouse.records), (select count(*) from ledger.claim)") == [(0, 0)]
+
+
+def test_a_part_that_is_given_up_is_booked_as_failed_with_what_hangs_below_it(loader: Loader) -> None:
+    path, sha256 = loader.part([("a", None, "x"), ("b", "a", "x")])
+    given = {"import_id": loader.import_id, "part_no": 1, "sha256": sha256, "code": "part_damaged", "reason": "It is damaged."}
+    assert give_up_part(loader.connection, loader.dataset, path, **given) == PartResult(failed=2)
+    assert give_up_part(loader.connection, loader.dataset, path, **given) == PartResult(failed=2), "and once only"
+    assert loader.load([("d", None, "x"), ("e", "d", "x"), ("c", "b", "x")], part_no=2) == PartResult(inserted=2, failed=1)
+    assert loader.failures() == {"a": "part_damaged", "b": "part_damaged", "c": "parent_failed"}
+    assert loader.rows("select sum(records), sum(failed) from ledger.part") == [(5, 3)]
 
 
 def test_a_connection_that_breaks_in_the_middle_leaves_nothing(loader: Loader) -> None:

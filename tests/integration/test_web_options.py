@@ -14,8 +14,8 @@ from pipeline.orchestrator import Orchestrator
 from web.edges import Edges
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
-ALL = "dry_run=true&on_error=quarantine&max_errors=5&max_error_ratio=0.1&delimiter=semicolon"
-ASKED = Options(dry_run=True, on_error=OnError.QUARANTINE, max_errors=5, max_error_ratio=0.1, delimiter=";")
+ALL = "dry_run=true&on_error=quarantine&max_errors=5&max_error_ratio=0.1&delimiter=semicolon&force=true"
+ASKED = Options(dry_run=True, on_error=OnError.QUARANTINE, max_errors=5, max_error_ratio=0.1, delimiter=";", force=True)
 
 
 def options_of(edges: Edges, import_id: str) -> Options:
@@ -38,11 +38,12 @@ def test_every_option_reaches_the_ledger_and_is_shown(api: Any, edges: Edges) ->
     assert made.status_code == 202
     assert options_of(edges, made.json["id"]) == ASKED
     assert made.json["dry_run"] is True
-    shown = {"on_error": "quarantine", "max_errors": 5, "max_error_ratio": 0.1, "delimiter": ";"}
+    shown = {"on_error": "quarantine", "max_errors": 5, "max_error_ratio": 0.1, "delimiter": ";", "force": True, "without": []}
     assert (made.json["options"], made.json["preview"], made.json["counts"]["quarantined"]) == (shown, None, 0)
     plain = api.post("/v1/datasets/places/imports", data=CSV)
     assert options_of(edges, plain.json["id"]) == Options()
-    assert set(plain.json["options"].values()) == {None}
+    unset = {"force": False, "without": []}
+    assert {name: value for name, value in plain.json["options"].items() if value is not None} == unset
 
 
 @pytest.mark.parametrize(

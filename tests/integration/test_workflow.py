@@ -28,6 +28,7 @@ from pipeline.contracts import (
     Arrival,
     Delivery,
     Ending,
+    Held,
     ImportRef,
     Outcome,
     PartRef,
@@ -66,7 +67,14 @@ class Steps:
         self.validate_seconds = 0.0
         self.busy = 0
         self.busiest = 0
+        self.pause_wanted = False
+        self.given_up: list[tuple[int, str]] = []
         self._lock = threading.Lock()
+
+    @property
+    def loaded(self) -> list[int]:
+        """The parts that were loaded, in the order of their ends."""
+        return [int(line.rpartition(" ")[2]) for line in self.log if line.startswith("load ")]
 
     @activity.defn
     def register(self, arrival: Arrival) -> Registration:
@@ -104,6 +112,22 @@ class Steps:
         return PartResult(inserted=1)
 
     @activity.defn
+    def give_up_part(self, part: PartRef) -> PartResult:
+        self.log.append(f"give up {part.ref.import_id} {part.part_no}")
+        self.given_up.append((part.part_no, part.reason))
+        return PartResult(failed=200)
+
+    @activity.defn
+    def hold(self, ref: ImportRef) -> Held:
+        self.log.append(f"hold {ref.import_id}")
+        return Held(self.pause_wanted)
+
+    @activity.defn
+    def go_on(self, ref: ImportRef) -> Held:
+        self.log.append(f"go on {ref.import_id}")
+        return Held(False)
+
+    @activity.defn
     def finish(self, ending: Ending) -> Outcome:
         self.log.append(f"finish {ending.ref.import_id}")
         self.endings[ending.ref.import_id] = ending
@@ -122,8 +146,8 @@ class Steps:
 
     @property
     def all(self) -> list[Callable[..., Any]]:
-        journey = [self.register, self.validate, self.preview, self.prepare, self.load_part, self.finish]
-        return [*journey, self.addressees, self.deliver]
+        journey = [self.register, self.validate, self.preview, self.prepare, self.load_part, self.give_up_part, self.finish]
+        return [*journey, self.hold, self.go_on, self.addressees, self.deliver]
 
 
 class Orchestra:
@@ -132,6 +156,33 @@ class Orchestra:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.steps = Steps()
+        self._worker: Worker | None = None
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """A worker, for as long as the block lasts."""
+        with ThreadPoolExecutor(16) as pool:
+            self._worker = Worker(
+                self.client,
+                task_queue=QUEUE,
+                workflows=[DatasetQueue, ImportFile, TellUser],
+                activities=self.steps.all,
+                activity_executor=pool,
+            )
+            run = asyncio.create_task(self._worker.run())
+            try:
+                yield
+            finally:
+                await self._worker.shutdown()
+                await run
+
+    @asynccontextmanager
+    async def restarted(self) -> AsyncIterator[None]:
+        """End the worker, and have another one for as long as the block lasts."""
+        assert self._worker is not None
+        await self._worker.shutdown()
+        async with self.working():
+            yield
 
     async def announce(self, import_id: str, dataset: str = "places") -> WorkflowHandle[Any, Any]:
         return await self.client.start_workflow(
@@ -149,6 +200,13 @@ class Orchestra:
     async def import_file(self, import_id: str, dataset: str = "places") -> Outcome:
         await (await self.announce(import_id, dataset)).result()
         return await self.import_run(import_id).result()
+
+
+async def _until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -176,23 +234,10 @@ def _of_no_machine(value: Any) -> Any:
 def play(stack: Stack, namespace: str) -> Callable[[Callable[[Orchestra], Coroutine[Any, Any, None]]], None]:
     """Run a coroutine against a worker."""
 
-    @asynccontextmanager
-    async def orchestra() -> AsyncIterator[Orchestra]:
-        client = await Client.connect(temporal.address(stack.home), namespace=namespace)
-        one = Orchestra(client)
-        with ThreadPoolExecutor(16) as pool:
-            async with Worker(
-                client,
-                task_queue=QUEUE,
-                workflows=[DatasetQueue, ImportFile, TellUser],
-                activities=one.steps.all,
-                activity_executor=pool,
-            ):
-                yield one
-
     def run(story: Callable[[Orchestra], Coroutine[Any, Any, None]]) -> None:
         async def told() -> None:
-            async with orchestra() as one:
+            one = Orchestra(await Client.connect(temporal.address(stack.home), namespace=namespace))
+            async with one.working():
                 await story(one)
 
         asyncio.run(told())
@@ -357,14 +402,103 @@ def test_a_lasting_fault_of_the_system_fails_the_import_and_says_why(play: Any, 
     async def story(o: Orchestra) -> None:
         def fail(part_no: int) -> None:
             if part_no == 2:
-                raise ApplicationError("the part is damaged", type="DamagedPart", non_retryable=True)
+                raise ApplicationError("there is no table", type="NotUsable", non_retryable=True)
 
         o.steps.plan = Plan(records=1000, batches=5, parts=5, waves=(5,), parallel=2)
         o.steps.before_part = fail
         with pytest.raises(WorkflowFailureError):
             await o.import_file("one")
-        assert o.steps.endings["one"] == Ending(o.steps.endings["one"].ref, State.FAILED, "the part is damaged")
+        assert o.steps.endings["one"] == Ending(o.steps.endings["one"].ref, State.FAILED, "there is no table")
+        assert len(o.steps.loaded) < 5
         await record(o.import_run("one"), "import_failed")
+
+    play(story)
+
+
+def test_a_damaged_part_is_given_up_at_once_and_the_others_are_loaded(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        tries: list[int] = []
+
+        def fail(part_no: int) -> None:
+            tries.append(part_no)
+            if part_no == 2:
+                raise ApplicationError("it cannot be read", type="DamagedPart", non_retryable=True)
+
+        o.steps.plan = Plan(records=1000, batches=5, parts=5, waves=(3, 5), parallel=2)
+        o.steps.before_part = fail
+        await o.import_file("one")
+        assert o.steps.loaded == [1, 3, 4, 5]
+        assert o.steps.given_up == [(2, "it cannot be read")]
+        assert tries.count(2) == 1
+        at = o.steps.log.index("give up one 2")
+        assert at < min(o.steps.log.index(f"load one {later}") for later in (4, 5)), "those below it must know of it"
+        await record(o.import_run("one"), "import_with_a_damaged_part")
+
+    play(story)
+
+
+def test_known_content_is_not_looked_at_again(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.verdict = Verdict(0, 0, 0, known="Import 1 has loaded this very content.")
+        outcome = await o.import_file("one")
+        assert outcome == Outcome("one", State.DUPLICATE, "Import 1 has loaded this very content.")
+        assert o.steps.log[:2] == ["validate one", "finish one"]
+        await record(o.import_run("one"), "import_duplicate")
+
+    play(story)
+
+
+# --- Pause and resume ---
+
+
+def test_a_pause_lets_the_begun_parts_end_and_starts_no_other_until_it_is_over(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.plan = Plan(records=4000, batches=20, parts=20, waves=(10, 20), parallel=2)
+        o.steps.before_part = lambda part_no: time.sleep(0.1)
+        queue = await o.announce("one")
+        await _until(lambda: len(o.steps.loaded) >= 3)
+        o.steps.pause_wanted = True
+        await o.import_run("one").signal("pause")
+        await _until(lambda: "hold one" in o.steps.log)
+        loaded = len(o.steps.loaded)
+        assert o.steps.busy == 0, "what was under way has come to its end"
+        progress = await o.import_run("one").query("progress", result_type=Progress)
+        assert (progress.state, progress.parts_done) == (State.PAUSED, loaded)
+        await asyncio.sleep(0.5)
+        assert len(o.steps.loaded) == loaded < 20
+        o.steps.pause_wanted = False
+        await o.import_run("one").signal("resume")
+        await queue.result()
+        assert sorted(o.steps.loaded) == list(range(1, 21))
+        assert o.steps.log.index("hold one") < o.steps.log.index("go on one")
+        await record(o.import_run("one"), "import_paused")
+
+    play(story)
+
+
+def test_a_pause_survives_a_restart_of_the_worker_and_may_be_canceled(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.plan = Plan(records=400, batches=2, parts=2, waves=(2,), parallel=1, pause_wanted=True)
+        o.steps.pause_wanted = True
+        queue = await o.announce("one")
+        await _until(lambda: "hold one" in o.steps.log)
+        async with o.restarted():
+            await asyncio.sleep(0.5)
+            assert o.steps.loaded == [], "a pause that was asked for before its turn came holds it before the first part"
+            await o.import_run("one").cancel()
+            await queue.result()
+        assert o.steps.endings["one"].state is State.CANCELED
+        await record(o.import_run("one"), "import_canceled_while_paused")
+
+    play(story)
+
+
+def test_a_resume_that_comes_first_is_not_waited_for(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.plan = Plan(records=400, batches=2, parts=2, waves=(2,), parallel=1, pause_wanted=True)
+        o.steps.pause_wanted = False  # the ledger knows it already, though its signal was lost
+        await o.import_file("one")
+        assert o.steps.loaded == [1, 2]
 
     play(story)
 

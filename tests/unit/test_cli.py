@@ -32,6 +32,7 @@ IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 EVIL = "a\x1b[31mred\x1b]0;title\x07\u202ecba\x9b2J [bold]x[/bold] :smile: \ud800"
 COMMANDS = [
     *("upload", "promote", "status", "watch", "list", "cancel", "validate", "errors", "report", "results", "sql"),
+    *("pause", "resume", "retry"),
     *("up", "doctor", "reconcile", "worker", "web", "migrate", "key"),
 ]
 
@@ -144,9 +145,11 @@ def test_the_codes_are_what_scripts_rely_on() -> None:
         ["key", "create", "me", "--role", "king"],
         ["key", "revoke", "no-uuid"],
         ["up", "--port", "70000"],
-        ["pause", IMPORT_ID],
-        ["resume", IMPORT_ID],
-        ["retry", IMPORT_ID],
+        ["pause"],
+        ["resume"],
+        ["retry", IMPORT_ID, "no-such-file.csv"],
+        ["retry", IMPORT_ID, "/dev/null", "--only", "failed"],
+        ["retry", IMPORT_ID, "--timeout", "5"],
     ],
 )
 def test_usage(run: Run, args: list[str]) -> None:
@@ -295,6 +298,44 @@ def test_promote(httpserver: HTTPServer, run: Run) -> None:
     assert (waited.exit_code, waited.stdout) == (4, IMPORT_ID + "\n")
     assert "1 quarantined" in waited.stderr
     assert run("promote", IMPORT_ID, "--timeout", "1").exit_code == 2
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume"])
+def test_what_is_asked_of_an_import(httpserver: HTTPServer, run: Run, verb: str) -> None:
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/{verb}", method="POST").respond_with_json(an_import("loading"), 202)
+    result = run(verb, IMPORT_ID)
+    assert (result.exit_code, result.stdout) == (0, f"{IMPORT_ID} loading\n")
+    assert json.loads(run(verb, IMPORT_ID, "--json").stdout)["id"] == IMPORT_ID
+
+
+def test_retry_of_the_failed_records_as_they_are(httpserver: HTTPServer, run: Run) -> None:
+    path = f"/v1/imports/{IMPORT_ID}/retry"
+    httpserver.expect_request(path, method="POST").respond_with_json(an_import(), 202)
+    assert run("retry", IMPORT_ID, "--only", "unprocessed").stdout == IMPORT_ID + "\n"
+    [(request, _)] = httpserver.log
+    assert (request.args["only"], request.get_data()) == ("unprocessed", b"")
+    assert request.headers["Idempotency-Key"]
+
+
+def test_retry_with_a_corrected_file(httpserver: HTTPServer, run: Run, file: Path) -> None:
+    path = f"/v1/imports/{IMPORT_ID}/retry"
+    httpserver.expect_request(path, method="POST").respond_with_json(an_import(), 202)
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}").respond_with_json(an_import("partially_succeeded", failed=1))
+    result = run("retry", IMPORT_ID, file, "--wait")
+    assert result.exit_code == 4
+    assert f"bulkhead retry {IMPORT_ID}" in result.stderr
+    request = httpserver.log[0][0]
+    assert (request.args["filename"], request.get_data()) == ("some.csv", b"id,parentId\n1,\n")
+
+
+def test_force_is_handed_on_and_a_duplicate_says_what_it_is(httpserver: HTTPServer, run: Run, file: Path) -> None:
+    known = {**an_import("duplicate"), "reason": "Import 1 has loaded this very content."}
+    httpserver.expect_request("/v1/datasets/records/imports", method="POST").respond_with_json(an_import(), 202)
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}").respond_with_json(known)
+    result = run("upload", file, "--force", "--wait")
+    assert result.exit_code == 0
+    assert httpserver.log[0][0].args["force"] == "true"
+    assert "has loaded this very content" in result.stderr
 
 
 def test_what_is_no_dry_run_cannot_be_promoted(httpserver: HTTPServer, run: Run) -> None:

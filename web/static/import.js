@@ -2,7 +2,7 @@
 "use strict";
 
 const page = document.getElementById("import");
-const cancel = page.querySelector(".cancel");
+const asks = page.querySelectorAll("details");
 const EVERY = 700;
 const SLOWEST = 5000;
 let pause = EVERY;
@@ -35,8 +35,8 @@ const look = async () => {
     if (answer.ok) {
       const one = await answer.json();
       pause = EVERY;
-      // While somebody reads the question whether to cancel, the page must not jump.
-      if (isOld(one) && !(cancel && cancel.open)) return location.reload();
+      // While somebody reads the question whether to cancel or pause, the page must not jump.
+      if (isOld(one) && ![...asks].some((ask) => ask.open)) return location.reload();
       show(one);
     }
   } catch {

@@ -24,7 +24,6 @@ create table ledger.claim (
     import_id uuid not null references ledger.import (id) on delete cascade,
     part_no integer not null,
     token bigint generated always as identity,
-    backend_pid integer not null,
     claimed_at timestamptz not null default clock_timestamp(),
     primary key (import_id, part_no)
 );

@@ -1,0 +1,213 @@
+"""The API of what may be asked of an import that is there: cancel, pause, resume, promote, retry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import structlog
+import uuid_utils
+from flask import Request, Response, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from pipeline.contracts import Arrival, Options, State, added_names, incoming_key, native_format, results_key
+from pipeline.errors import IllegalMove, Unreachable
+from pipeline.keys import Role
+from pipeline.ledger import Import
+from pipeline.store import NotThere
+from web.access import for_role, key_in_use
+from web.answers import as_json
+from web.edges import edges
+from web.imports import BODIES, find, shown
+from web.models import ImportModel, ImportPath, RetryQuery
+from web.problems import Problem, ProblemModel
+from web.uploads import Once, Receipt, Upload, a_place, receive, safe_name, upload_in
+
+log = structlog.get_logger(__name__)
+
+api = APIBlueprint(
+    "control",
+    __name__,
+    url_prefix="/v1/imports/<name:import_id>",
+    abp_tags=[Tag(name="imports", description="One file's run each")],
+    abp_security=[{"key": []}],
+    abp_responses={"default": ProblemModel},
+)
+
+
+# --- cancel ---
+
+
+@api.post("/cancel", summary="Cancel an import", responses={202: ImportModel})
+@for_role(Role.UPLOADER)
+def cancel_import(path: ImportPath) -> Response:
+    """An import that still waits is canceled at once; one at work comes to a clean stop soon."""
+    return as_json(shown(cancel(find(path.import_id))), 202)
+
+
+def cancel(one: Import) -> Import:
+    """Have an import canceled. Raises Problem if it has come to its end."""
+    if not _cancel_waiting(one) and not edges().orchestrator.cancel(one.id):
+        _cancel_waiting(find(one.id))  # it was between two places when we looked
+    return find(one.id)
+
+
+def _cancel_waiting(one: Import) -> bool:
+    """Cancel what nothing works on yet; False if something does."""
+    if one.state.is_final:
+        raise Problem("already_finished", f"The import is {one.state}; it cannot be canceled any more.")
+    if one.state not in (State.AWAITING_UPLOAD, State.QUEUED):
+        return False
+    try:
+        edges().ledger.move(one.id, State.CANCELED)
+    except IllegalMove:
+        return False
+    return True
+
+
+# --- pause and resume ---
+
+
+@api.post("/pause", summary="Pause an import", responses={202: ImportModel})
+@for_role(Role.UPLOADER)
+def pause_import(path: ImportPath) -> Response:
+    """The parts under way are loaded, and no further one is begun. Its dataset's queue waits for it: nothing overtakes it."""
+    return as_json(shown(pause(find(path.import_id), wanted=True)), 202)
+
+
+@api.post("/resume", summary="Resume a paused import", responses={202: ImportModel})
+@for_role(Role.UPLOADER)
+def resume_import(path: ImportPath) -> Response:
+    """It goes on where it stood."""
+    return as_json(shown(pause(find(path.import_id), wanted=False)), 202)
+
+
+def pause(one: Import, *, wanted: bool) -> Import:
+    """Have an import stand still, or go on. Raises Problem if it has come to its end."""
+    try:
+        edges().ledger.pause(one.id, wanted=wanted)  # first: whoever begins to load it looks here
+    except IllegalMove as error:
+        raise Problem("already_finished", str(error)) from error
+    edges().orchestrator.pause(one.id, wanted=wanted)
+    return find(one.id)
+
+
+# --- promote ---
+
+
+@api.post("/promote", summary="Load a validated dry run", responses={202: ImportModel})
+@for_role(Role.UPLOADER)
+def promote_import(path: ImportPath) -> Response:
+    """The very bytes that were validated go to the end of the dataset's queue, are validated once more, and loaded."""
+    return as_json(shown(promote(find(path.import_id))), 202)
+
+
+def promote(one: Import) -> Import:
+    """Have a dry run loaded. Raises Problem if the import is none, or none any more."""
+    try:
+        edges().ledger.promote(one.id)
+    except IllegalMove as error:
+        raise Problem("wrong_state", str(error)) from error
+    _announce(one)
+    return find(one.id)
+
+
+def _announce(one: Import) -> None:
+    """Tell its queue of an import that stands in the ledger; if that fails, reconciliation will."""
+    try:
+        edges().orchestrator.announce(Arrival(one.bucket, one.key, one.id))
+    except Unreachable as error:
+        log.warning("not announced", import_id=one.id, error=str(error))
+
+
+# --- retry ---
+
+
+@api.post("/retry", summary="Try the failed records again", responses={202: ImportModel}, openapi_extensions=BODIES)
+@for_role(Role.UPLOADER)
+def retry_import(path: ImportPath, query: RetryQuery) -> Response:
+    """A new import of the failed records only: as they are, or as the body has them, corrected.
+
+    The body is the file of failed records that ``results`` gives, mended: the columns that it adds are left out again.
+    """
+    one = find(path.import_id)
+    receipt = retry(one, query.only, request)
+    response = as_json(shown(receipt.made), 202)
+    response.headers["Location"] = shown(receipt.made)["links"]["self"]
+    if receipt.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+def retry(one: Import, only: str | None, asked: Request | None = None) -> Receipt:
+    """A new import, linked to ``one``, of its failed records or of those that were never processed.
+
+    Raises Problem if there are none, or if ``one`` has not come to its end.
+    """
+    if not one.state.is_final or one.state is State.VALIDATED:
+        raise Problem("not_finished", f"The import is {one.state}: what failed is known when it has come to its end.")
+    if asked is not None and _has_body(asked):
+        with a_place(edges()):
+            brought = upload_in(asked, edges().settings.max_upload_bytes, again(one))
+            once = Once.of(asked, brought)
+            return receive(edges(), brought, dataset=one.dataset, key=key_in_use(), once=once, retry_of=one.id)
+    kind = only or ("failed" if one.failed else "unprocessed")
+    if not {"failed": one.failed, "unprocessed": one.unprocessed}[kind]:
+        raise Problem("nothing_to_retry", f"Of this import no record {'has failed' if kind == 'failed' else 'is unprocessed'}.")
+    once = Once.of(asked, Upload(kind, iter(()), again(one))) if asked is not None else None
+    return _retry_stored(one, kind, once)
+
+
+def _has_body(asked: Request) -> bool:
+    return bool(asked.content_length) or "chunked" in asked.headers.get("Transfer-Encoding", "").lower()
+
+
+def again(one: Import) -> Options:
+    """The wishes of ``one``, for a file that Bulkhead wrote of it: without the columns that such a file adds."""
+    added = added_names(one.reading.get("original_columns", []))
+    return Options(
+        one.options.dry_run,
+        one.options.on_error,
+        one.options.max_errors,
+        one.options.max_error_ratio,
+        one.options.delimiter,
+        force=True,
+        without=(*one.options.without, *added),
+    )
+
+
+def _stored_records(one: Import, kind: str) -> tuple[str, Options]:
+    """Where the records of that kind lie in S3, and how they are to be read. Of a file of which nothing was loaded: itself."""
+    if kind == "unprocessed" and one.unprocessed == one.records_total:
+        return one.key, replace(again(one), without=one.options.without)
+    return results_key(one.id, kind, native_format(one.reading)), again(one)
+
+
+def _retry_stored(one: Import, kind: str, once: Once | None) -> Receipt:
+    """Have the records of that kind imported as they were."""
+    source, options = _stored_records(one, kind)
+    import_id, name = str(uuid_utils.uuid7()), PurePosixPath(one.filename)
+    if once is not None and (earlier := once.begin(edges(), key_in_use(), import_id)):
+        return Receipt(earlier, replayed=True)
+    label = f"{name.stem.split('.')[0]}-{kind}{PurePosixPath(source).suffix}"
+    key = incoming_key(one.dataset, import_id, safe_name(label))
+    edges().ledger.open(
+        import_id,
+        dataset=one.dataset,
+        filename=label,
+        bucket=one.bucket,
+        key=key,
+        created_by=key_in_use().id,
+        options=options,
+        retry_of=one.id,
+    )
+    try:
+        stored = edges().store.copy(source, key)
+    except NotThere as error:
+        edges().ledger.discard(import_id)
+        raise Problem("no_results", f"The {kind} records of this import are not kept any more.") from error
+    edges().ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+    made = find(import_id)
+    _announce(made)
+    return Receipt(made)
