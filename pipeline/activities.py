@@ -5,6 +5,7 @@ How an attempt's end is told to Temporal is in attempt.py; the steps that tell p
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import shutil
 import uuid
@@ -17,24 +18,32 @@ from typing import Any
 import structlog
 from sqlalchemy import Engine
 from temporalio import activity
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.service import RPCError, RPCStatusCode
 
 from pipeline import batch, load, report, sandbox, validation, warehouse
-from pipeline.attempt import beat, beating, told_apart
+from pipeline.attempt import BEAT_SECONDS, beat, beating, told_apart
 from pipeline.contracts import (
     FINISH,
     GIVE_UP_PART,
     GO_ON,
     HOLD,
     LOAD_PART,
+    NEXT,
     PREPARE,
     PREVIEW,
     RECONCILE,
     REGISTER,
     VALIDATE,
+    WATCH,
     Arrival,
+    Arrivals,
+    Asked,
     Ending,
     Held,
     ImportRef,
+    Lane,
+    Next,
     Options,
     Outcome,
     PartRef,
@@ -42,12 +51,12 @@ from pipeline.contracts import (
     Plan,
     Preview,
     Reconciled,
-    Registration,
     State,
     Verdict,
     dataset_of,
     import_id_for,
     import_id_in,
+    import_workflow_id,
     manifest_key,
     part_key,
     report_prefix,
@@ -80,36 +89,32 @@ class Activities:
         self._orchestrator = orchestrator
 
     @property
-    def all(self) -> list[Callable[..., Any]]:
-        """What a worker registers."""
-        return [
-            self.register,
-            self.validate,
-            self.prepare,
-            self.preview,
-            self.load_part,
-            self.give_up_part,
-            self.hold,
-            self.go_on,
-            self.finish,
-            self.reconcile,
-        ]
+    def by_lane(self) -> dict[Lane, list[Callable[..., Any]]]:
+        """What a worker registers, and with which task queue."""
+        return {
+            Lane.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.reconcile],
+            Lane.FILE: [self.validate, self.prepare, self.preview, self.give_up_part],
+            Lane.PART: [self.load_part],
+            Lane.WAIT: [self.watch],
+        }
 
     # --- the journey ---
 
     @activity.defn(name=REGISTER.name)
     @told_apart
-    def register(self, arrival: Arrival) -> Registration:
-        """Write a newly arrived object into the ledger; an object known already is admitted only if it is not done.
+    def register(self, arrivals: Arrivals) -> None:
+        """Write newly arrived objects into the ledger, which may know them already. What cannot be is logged, and left."""
+        for arrival in arrivals.items:
+            try:
+                self._register(arrival)
+            except NotUsable as error:
+                log.warning("not registered", key=arrival.key, why=str(error))
 
-        An arrival that names its import is of what lay there when that was validated or stranded, whatever lies there now.
-        """
-        if arrival.import_id:
-            meant = self._ledger.known(arrival.import_id)
-            return Registration(meant.ref, admitted=not meant.state.is_final)
-        stored = self._store.head(arrival.key)
+    def _register(self, arrival: Arrival) -> None:
+        """An arrival that names its import is of one that is in the ledger, whatever lies there now."""
+        stored = None if arrival.import_id else self._store.head(arrival.key)
         if stored is None:
-            return Registration(None, admitted=False)
+            return
         import_id = self._import_id(arrival.bucket, stored)
         self._ledger.open(
             import_id,
@@ -125,7 +130,25 @@ class Activities:
         known = self._ledger.known(import_id)
         if known.state is State.AWAITING_UPLOAD:  # its event was faster than the upload's own answer
             self._ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
-        return Registration(replace(known.ref, etag=stored.etag), admitted=not known.state.is_final)
+
+    @activity.defn(name=NEXT.name)
+    @told_apart
+    def next(self, asked: Asked) -> Next:
+        """The dataset's import that has waited longest, or one that was under way when whoever was at it was lost."""
+        found = self._ledger.next(asked.dataset, asked.but)
+        return Next(found.ref if found else None)
+
+    @activity.defn(name=WATCH.name)
+    async def watch(self, ref: ImportRef) -> None:
+        """Wait until the import's workflow is over, however it ends. Takes no thread."""
+        over = asyncio.create_task(_end_of(activity.client(), import_workflow_id(ref.import_id)))
+        try:
+            while not over.done():
+                activity.heartbeat()
+                await asyncio.wait([over], timeout=BEAT_SECONDS)
+            await over
+        finally:
+            over.cancel()
 
     def _import_id(self, bucket: str, stored: Stored) -> str:
         """The id in an uploaded file's key, unless another file was put over it; a dropped file has one of its own."""
@@ -480,3 +503,14 @@ class Activities:
         self._store.put_bytes(
             results_prefix(known.id) + "summary.json", report.as_json(summary), content_type="application/json"
         )
+
+
+async def _end_of(client: Client, workflow_id: str) -> None:
+    """Wait for the end of a workflow, also of one that Temporal has forgotten."""
+    try:
+        await client.get_workflow_handle(workflow_id).result()
+    except WorkflowFailureError:
+        return
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise

@@ -276,11 +276,25 @@ class ImportRef:
 
 
 @dataclass(frozen=True)
-class Registration:
-    """What the ledger answers to an arrival."""
+class Arrivals:
+    """Arrivals of one dataset that are looked at together, in their order."""
 
-    ref: ImportRef | None  # None: nothing lies there (any more)
-    admitted: bool  # False: already done, or already canceled
+    items: tuple[Arrival, ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A queue asks for its dataset's next import, other than those that it could not bring to an end."""
+
+    dataset: str
+    but: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Next:
+    """The oldest import of a dataset that is not at its end; None if all are."""
+
+    ref: ImportRef | None = None
 
 
 @dataclass(frozen=True)
@@ -403,10 +417,14 @@ class ImportRun:
 
 @dataclass(frozen=True)
 class QueueRun:
-    """What one run of a dataset's queue needs; ``waiting`` carries it across continue-as-new."""
+    """What one run of a dataset's queue needs; the later fields carry it across continue-as-new.
+
+    Which files wait is in the ledger, so that a queue is as long as it likes and its workflow small.
+    """
 
     dataset: str
-    waiting: tuple[ImportRef, ...] = ()
+    running: ImportRef | None = None  # the import that the run before began
+    arrived: tuple[Arrival, ...] = ()  # what has not been looked at
 
 
 @dataclass(frozen=True)
@@ -434,6 +452,20 @@ Takes = TypeVar("Takes")
 Gives = TypeVar("Gives")
 
 
+class Lane(StrEnum):
+    """Kinds of work that must not wait for one another. Each is a task queue, of which a worker does so much at once."""
+
+    SHORT = ""  # a moment each
+    FILE = "files"  # a whole file: minutes, and gigabytes of memory
+    PART = "parts"  # a part's transaction: a second or so, and a connection
+    WAIT = "waits"  # for the end of another workflow: as long as that takes, but no thread
+
+
+def task_queue_of(task_queue: str, lane: Lane) -> str:
+    """The name of the lane's own task queue, where ``task_queue`` is that of the short steps and of the workflows."""
+    return f"{task_queue}/{lane}" if lane else task_queue
+
+
 @dataclass(frozen=True)
 class Step(Generic[Takes, Gives]):
     """An activity by name and types: the workflow calls it without importing its code."""
@@ -441,14 +473,17 @@ class Step(Generic[Takes, Gives]):
     name: str
     takes: type[Takes]
     gives: type[Gives]
+    lane: Lane = Lane.SHORT
 
 
-REGISTER = Step("register", Arrival, Registration)
-VALIDATE = Step("validate", ImportRef, Verdict)
-PREPARE = Step("prepare", ImportRef, Plan)
-PREVIEW = Step("preview", ImportRef, Preview)
-LOAD_PART = Step("load_part", PartRef, PartResult)
-GIVE_UP_PART = Step("give_up_part", PartRef, PartResult)
+REGISTER = Step("register", Arrivals, type(None))
+NEXT = Step("next", Asked, Next)
+WATCH = Step("watch", ImportRef, type(None), Lane.WAIT)
+VALIDATE = Step("validate", ImportRef, Verdict, Lane.FILE)
+PREPARE = Step("prepare", ImportRef, Plan, Lane.FILE)
+PREVIEW = Step("preview", ImportRef, Preview, Lane.FILE)
+LOAD_PART = Step("load_part", PartRef, PartResult, Lane.PART)
+GIVE_UP_PART = Step("give_up_part", PartRef, PartResult, Lane.FILE)
 HOLD = Step("hold", ImportRef, Held)
 GO_ON = Step("go_on", ImportRef, Held)
 FINISH = Step("finish", Ending, Outcome)

@@ -391,6 +391,11 @@ class Ledger:
             ids = list(connection.execute(text(load("queries/import_active"))).scalars())
         return sorted(self._read(ids), key=lambda one: one.created_at)
 
+    def next(self, dataset: str, but: Sequence[str] = ()) -> Import | None:
+        """The import that stands first in a dataset's queue, leaving out those that are named."""
+        rows = self._rows("import_next", dataset=dataset, but=[UUID(one) for one in but])
+        return self.get(rows[0]["id"]) if rows else None
+
     def expire_uploads(self, hours: int = 24) -> int:
         """Give up uploads that never became whole; how many there were."""
         with self._engine.connect() as connection:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 from pipeline import logs, sandbox, warehouse
 from pipeline.activities import Activities
+from pipeline.contracts import Lane, task_queue_of
 from pipeline.ledger import Ledger
 from pipeline.orchestrator import Orchestrator
 from pipeline.postman import Postman
@@ -26,29 +28,51 @@ SHUTDOWN = timedelta(seconds=20)
 """A part takes a second or two; what is still running then is done again by another worker."""
 
 
+SHORT_STEPS = 8
+"""Short steps at once, over all imports: each is a moment's."""
+
+WAITS = 100
+"""Imports at once whose ends are waited for: those that were begun by a run of their queue that is over."""
+
+
 @asynccontextmanager
 async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
-    """A worker on the settings' edges for as long as the block lasts. Its threads are as many as what may run at once."""
-    threads = settings.max_parallel_parts + 8
-    engine = warehouse.connect(settings.database_url, pool_size=threads, name="bulkhead worker")
+    """A worker on the settings' edges for as long as the block lasts.
+
+    Each lane has its own threads, as many as what may run at once in it: a file that takes long holds up no short step and no
+    other file's parts, and however many imports there are, memory and connections are bounded.
+    """
+    threads = {Lane.SHORT: SHORT_STEPS, Lane.FILE: settings.max_parallel_files, Lane.PART: settings.max_parallel_parts}
+    engine = warehouse.connect(settings.database_url, pool_size=sum(threads.values()), name="bulkhead worker")
     orchestrator = Orchestrator.of(settings)
     store, ledger = Store.of(settings), Ledger(engine)
-    steps = [*Activities(settings, store, engine, orchestrator).all, *Postman(settings, store, ledger).all]
+    steps = Activities(settings, store, engine, orchestrator).by_lane
+    steps[Lane.SHORT] += Postman(settings, store, ledger).all
     try:
-        with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="step") as pool:
-            async with Worker(
-                client,
-                task_queue=settings.task_queue,
-                workflows=[DatasetQueue, ImportFile, TellUser, Reconcile],
-                activities=steps,
-                activity_executor=pool,
-                max_concurrent_activities=threads,
-                graceful_shutdown_timeout=SHUTDOWN,
-            ):
-                yield
+        async with AsyncExitStack() as lanes:
+            for lane in Lane:
+                pool = lanes.enter_context(ThreadPoolExecutor(threads[lane], lane or "step")) if lane in threads else None
+                queue = task_queue_of(settings.task_queue, lane)
+                await lanes.enter_async_context(_at_work(client, lane, queue, steps[lane], pool, threads.get(lane, WAITS)))
+            yield
     finally:
         engine.dispose()
         orchestrator.close()
+
+
+def _at_work(
+    client: Client, lane: Lane, task_queue: str, steps: list[Callable[..., Any]], pool: ThreadPoolExecutor | None, at_once: int
+) -> Worker:
+    """The worker of one lane; that of the short steps has the workflows too."""
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[] if lane else [DatasetQueue, ImportFile, TellUser, Reconcile],
+        activities=steps,
+        activity_executor=pool,
+        max_concurrent_activities=at_once,
+        graceful_shutdown_timeout=SHUTDOWN,
+    )
 
 
 async def run(settings: Settings) -> None:

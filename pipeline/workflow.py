@@ -7,10 +7,9 @@ reconciliation. They import contracts and temporalio only, so that replay needs 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -35,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
         HOLD,
         IMPORT_WORKFLOW,
         LOAD_PART,
+        NEXT,
         NOTIFY_WORKFLOW,
         PAUSE_SIGNAL,
         PREPARE,
@@ -46,7 +46,10 @@ with workflow.unsafe.imports_passed_through():
         REGISTER,
         RESUME_SIGNAL,
         VALIDATE,
+        WATCH,
         Arrival,
+        Arrivals,
+        Asked,
         Delivery,
         Ending,
         ImportRef,
@@ -62,6 +65,7 @@ with workflow.unsafe.imports_passed_through():
         Told,
         import_workflow_id,
         notify_workflow_id,
+        task_queue_of,
     )
 
 Takes = TypeVar("Takes")
@@ -77,6 +81,9 @@ POSTMAN_BACKOFF = RetryPolicy(
 """The rhythm of Standard Webhooks, roughly: seconds, minutes, then hours, for three days."""
 
 GIVE_UP = timedelta(days=1)
+REGISTERED_AT_ONCE = 100
+"""Arrivals in one step: as many as a step looks at in a second or so."""
+
 HEARTBEAT = timedelta(seconds=10)
 """A step that says nothing for so long has died with its worker; activities.py speaks five times as often."""
 
@@ -86,6 +93,7 @@ async def _step(step: Step[Takes, Gives], given: Takes, *, limit: timedelta, bea
     result: Gives = await workflow.execute_activity(
         step.name,
         given,
+        task_queue=task_queue_of(workflow.info().task_queue, step.lane),
         result_type=step.gives,
         start_to_close_timeout=limit,
         schedule_to_close_timeout=GIVE_UP,
@@ -99,51 +107,112 @@ async def _step(step: Step[Takes, Gives], given: Takes, *, limit: timedelta, bea
 
 @workflow.defn(name=QUEUE_WORKFLOW)
 class DatasetQueue:
-    """A dataset's queue. Temporal allows one running workflow an id, so there is never a second ingestion beside it."""
+    """A dataset's queue. Temporal allows one running workflow an id, so there is never a second ingestion beside it.
+
+    The ledger knows who waits; the queue looks at what arrives, and asks who is next. So its history is as long as what went on
+    of late, not as the queue, and a flood of events costs an event each and a step a hundred.
+    """
 
     @workflow.init
     def __init__(self, run: QueueRun) -> None:
-        self._waiting = deque(run.waiting)
-        self._running: ImportRef | None = None
-        self._register = asyncio.Lock()  # first come, first served: registrations keep the order of the events
+        self._dataset = run.dataset
+        self._arrived = dict.fromkeys(run.arrived)  # in their order, each once
+        self._looking = False  # at some of what arrived
+        self._looked = 0  # how often
+        self._running = run.running
+        self._last: ImportRef | None = None
+        self._stuck: list[str] = []
+
+    @workflow.signal(name=ENQUEUE_SIGNAL)
+    def enqueue(self, arrival: Arrival) -> None:
+        """An object arrived, perhaps not for the first time; the ledger knows whether it still has to be imported."""
+        self._arrived[arrival] = None
 
     @workflow.run
     async def run(self, run: QueueRun) -> None:
-        """Import what was announced, one after the other, until nothing is left."""
-        while await self._something_waits():
-            self._running = self._waiting.popleft()
-            await self._import(self._running)
-            self._running = None
-            if workflow.info().is_continue_as_new_suggested():
-                await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(QueueRun(run.dataset, tuple(self._waiting)))
+        """Import what was announced, one after the other, until nothing is left; a later announcement starts the queue anew."""
+        registrar = asyncio.create_task(self._keep_registering())
+        over = self._watch(self._running) if self._running else None  # begun by the run before this one
+        while over or (over := await self._begin_next()):
+            await self._until_over(over)
+            if _is_long():
+                await self._go_on_as_new(over)
+            self._last, self._running, over = self._running, None, None
+        registrar.cancel()
 
-    async def _something_waits(self) -> bool:
-        """False once no announcement is being looked at either; a later one starts the queue anew."""
-        await workflow.wait_condition(lambda: bool(self._waiting) or workflow.all_handlers_finished())
-        return bool(self._waiting)
+    async def _keep_registering(self) -> None:
+        """Have the ledger know what arrived, in the order of the events."""
+        while True:
+            await workflow.wait_condition(lambda: bool(self._arrived) and not _is_long())
+            some = tuple(self._arrived)[:REGISTERED_AT_ONCE]
+            self._looking = True
+            try:
+                await _step(REGISTER, Arrivals(some), limit=timedelta(minutes=5), summary=f"{len(some)} from {some[0].key}")
+            except ActivityError as error:
+                workflow.logger.warning("arrivals could not be registered; reconciliation will: %s", error.__cause__)
+            for one in some:
+                del self._arrived[one]
+            self._looking, self._looked = False, self._looked + 1
 
-    async def _import(self, ref: ImportRef) -> None:
-        """Whatever becomes of one import is in the ledger; the queue goes on."""
+    async def _begin_next(self) -> asyncio.Task[None] | None:
+        """Begin the next import; what is returned is done when it is over. None if nothing waits, and nothing has arrived."""
+        while True:
+            if self._arrived:
+                await self._until_looked()
+            if _is_long():
+                await self._go_on_as_new(None)
+            looked = self._looked
+            ref = (await _step(NEXT, Asked(self._dataset, tuple(self._stuck)), limit=timedelta(minutes=1))).ref
+            if ref and ref == self._last:  # it ended without an end: reconciliation will see to it, the others go on
+                self._stuck.append(ref.import_id)
+            elif ref:
+                self._running = ref
+                return await self._begin(ref)
+            elif not self._arrived and looked == self._looked:
+                return None
+
+    async def _begin(self, ref: ImportRef) -> asyncio.Task[None]:
+        """It goes on whatever becomes of this run of the queue, and is found again by its id."""
         try:
-            await workflow.execute_child_workflow(
-                IMPORT_WORKFLOW, ImportRun(ref), id=import_workflow_id(ref.import_id), result_type=Outcome
+            child = await workflow.start_child_workflow(
+                IMPORT_WORKFLOW,
+                ImportRun(ref),
+                id=import_workflow_id(ref.import_id),
+                result_type=Outcome,
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
             )
-        except (ChildWorkflowError, WorkflowAlreadyStartedError) as error:
-            workflow.logger.info("import %s did not succeed: %s", ref.import_id, error.__cause__ or error)
+        except WorkflowAlreadyStartedError:
+            return self._watch(ref)
+        return asyncio.create_task(_ended(child, ref))
 
-    @workflow.signal(name=ENQUEUE_SIGNAL)
-    async def enqueue(self, arrival: Arrival) -> None:
-        """An object arrived, perhaps not for the first time; the ledger knows whether it still has to be imported."""
-        try:
-            async with self._register:
-                registration = await _step(REGISTER, arrival, limit=timedelta(minutes=1), summary=arrival.key)
-        except ActivityError as error:
-            workflow.logger.warning("%s could not be registered; reconciliation will: %s", arrival.key, error.__cause__)
-            return
-        ref = registration.ref
-        if ref and registration.admitted and ref not in self._waiting and ref != self._running:
-            self._waiting.append(ref)
+    async def _until_over(self, over: asyncio.Task[None]) -> None:
+        await workflow.wait_condition(lambda: over.done() or _is_long())
+
+    async def _until_looked(self) -> None:
+        looked = self._looked
+        await workflow.wait_condition(lambda: self._looked > looked or _is_long())
+
+    def _watch(self, ref: ImportRef) -> asyncio.Task[None]:
+        return asyncio.create_task(_step(WATCH, ref, limit=timedelta(days=1), beats=True, summary=ref.key))
+
+    async def _go_on_as_new(self, over: asyncio.Task[None] | None) -> None:
+        """Begin a new history, with what is under way."""
+        await workflow.wait_condition(lambda: not self._looking)
+        running = self._running if over and not over.done() else None
+        workflow.continue_as_new(QueueRun(self._dataset, running, tuple(self._arrived)))
+
+
+def _is_long() -> bool:
+    """Temporal holds that this history ought to end."""
+    return workflow.info().is_continue_as_new_suggested()
+
+
+async def _ended(child: workflow.ChildWorkflowHandle[Any, Outcome], ref: ImportRef) -> None:
+    """Whatever becomes of one import is in the ledger; the queue goes on."""
+    try:
+        await child
+    except ChildWorkflowError as error:
+        workflow.logger.info("import %s did not succeed: %s", ref.import_id, error.__cause__ or error)
 
 
 @workflow.defn(name=IMPORT_WORKFLOW)
@@ -228,7 +297,7 @@ class ImportFile:
         under_way: set[asyncio.Task[None]] = set()
         try:
             for part_no in parts:
-                if self._pause_wanted or workflow.info().is_continue_as_new_suggested():
+                if self._pause_wanted or _is_long():
                     await _all_of(under_way)
                     await self._stand_still(ref, plan, wave)
                     self._go_on_as_new(ref, plan)
@@ -268,7 +337,7 @@ class ImportFile:
 
     def _go_on_as_new(self, ref: ImportRef, plan: Plan) -> None:
         """Begin a new history if this one has become long. Nothing may be under way."""
-        if workflow.info().is_continue_as_new_suggested():
+        if _is_long():
             workflow.continue_as_new(ImportRun(ref, plan, self._parts_done, bool(self._pause_wanted)))
 
     def _show(self, plan: Plan, wave: int, state: State = State.LOADING) -> None:
