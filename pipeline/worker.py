@@ -25,12 +25,15 @@ from pipeline.workflow import DatasetQueue, ImportFile, Reconcile, TellUser
 SHUTDOWN = timedelta(seconds=20)
 """A part takes a second or two; what is still running then is done again by another worker."""
 
+IDLE_SECONDS = 60.0
+"""A transaction in which nothing was said for so long is a sleeping worker's, and may hold what others wait for."""
+
 
 @asynccontextmanager
 async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
     """A worker on the settings' edges for as long as the block lasts. Its threads are as many as what may run at once."""
     threads = settings.max_parallel_parts + 8
-    engine = warehouse.connect(settings.database_url, pool_size=threads, name="bulkhead worker")
+    engine = warehouse.connect(settings.database_url, pool_size=threads, name="bulkhead worker", idle_seconds=IDLE_SECONDS)
     orchestrator = Orchestrator.of(settings)
     store, ledger = Store.of(settings), Ledger(engine)
     steps = [*Activities(settings, store, engine, orchestrator).all, *Postman(settings, store, ledger).all]
