@@ -19,6 +19,7 @@ import psutil
 
 from benchmarks.data import COLUMNS
 from pipeline import sandbox, validation
+from pipeline.batch import Cutting
 from pipeline.contracts import Options
 from pipeline.datasets import Dataset
 
@@ -47,6 +48,11 @@ def validated(folder: Path, dataset: Dataset, ask: validation.Ask) -> tuple[int,
     """Runs in the child: peak memory in MiB, and the number of errors."""
     counted = validation.validate(folder, dataset, "bench.csv", "bench", None, Options(), ask)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, counted.errors
+
+
+def cut(folder: Path, dataset: Dataset, cutting: Cutting, ask: validation.Ask) -> None:
+    """Runs in the child: the parts of a file, validated before as ever."""
+    validation.validate(folder, dataset, "bench.csv", "bench", cutting, Options(), ask)
 
 
 def floor_of(file: Path) -> float:

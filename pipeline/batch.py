@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from pipeline.contracts import Plan
 from pipeline.datasets import Dataset
+from pipeline.tree import lay_out
 from pipeline.workspace import climb, connect, number, quoted
 
 FETCH_ROWS = 20_000
@@ -102,7 +103,7 @@ def cut(database: Path, dataset: Dataset, cutting: Cutting, *, folder: Path) -> 
     with connect(database) as connection:
         _lay_out_forest(connection, dataset)
         _give_levels(connection)
-        records = number(connection, "select count(*) from incoming_nodes")
+        records = number(connection, "select count(*) from forest")
         batches = ceil(records / cutting.batch_records)
         _give_places(connection, records, batches, cutting.batches_per_part)
         waves = _waves(connection)
@@ -121,10 +122,10 @@ def cut(database: Path, dataset: Dataset, cutting: Cutting, *, folder: Path) -> 
 
 _ANCHORS = """
 create or replace temp table anchors as
-select w.id, f.id as anchor, case when f.id is null then up.id end as reached
+select w.id, f._row as anchor, case when f.id is null then up.id end as reached
 from warehouse_edges w
 left join warehouse_edges up on w."parentId" = up.id
-left join incoming_nodes f on w."parentId" = f.id
+left join (from links anti join quarantined using (_row)) f on w."parentId" = f.id
 """
 _ANCHOR_STRIDE = """
 create or replace temp table anchors as
@@ -133,23 +134,21 @@ from anchors a left join anchors b on a.reached = b.id
 """
 _UNANCHORED = "select count(*) from anchors where reached is not null"
 _FOREST = """
-create or replace temp table forest as
-select n.number, n._row, n.id, n.parent, coalesce(p.number, a.number) as above
-from incoming_nodes n
-left join incoming_nodes p on n.parent = p.id and n.parent != n.id
-left join (select anchors.id, f.number from anchors join incoming_nodes f on anchors.anchor = f.id) a on n.parent = a.id
+create or replace temp view forest as
+select links._row, links.id, links.parent, coalesce(nullif(links.above, links._row), a.anchor) as above
+from links left join (select id, anchor from anchors where anchor is not null) a on links.above is null and links.parent = a.id
+where links._row not in (select _row from quarantined)
 """
 
 
 def _lay_out_forest(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
-    """``forest`` (number, _row, id, parent, above): each record with the next of the file's records above it in the tree
-    that results. The way there may lead through the warehouse: docs/decisions/0005."""
+    """``forest`` (_row, id, parent, above): each record with the next of the file's records above it in the tree
+    that results. The way there may lead through the warehouse: docs/decisions/0005.
+
+    What hangs below a record in quarantine is there too, so ``above`` never is one.
+    """
     connection.execute("create table if not exists quarantined (_row bigint)")
-    connection.execute(
-        f"""create or replace temp table incoming_nodes as
-        select row_number() over (order by _row) as number, _row, {quoted(dataset.key)} as id,
-            {quoted(dataset.parent)} as parent from incoming anti join quarantined using (_row)"""
-    )
+    lay_out(connection, dataset)
     connection.execute('create table if not exists warehouse_edges (id varchar, "parentId" varchar)')
     connection.execute(_ANCHORS)
     climb(connection, _ANCHOR_STRIDE, _UNANCHORED)  # who is left is on an old circle, or below it, and the file is not
@@ -158,33 +157,38 @@ def _lay_out_forest(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> 
 
 _FURTHER_UP = """
 create or replace temp table levels as
-select low.number, high.reached, low.level + high.level as level
-from levels low join levels high on low.reached = high.number
+select low._row, high.reached, low.level + high.level as level
+from levels low join levels high on low.reached = high._row
 union all
-select number, reached, level from levels where reached is null
+select _row, reached, level from levels where reached is null
 """
 
 
 def _give_levels(connection: duckdb.DuckDBPyConnection) -> None:
-    """``levels`` (number, level): how many of the file's records are above each."""
+    """``levels`` (_row, level): how many of the file's records are above each."""
     connection.execute(
         """create or replace temp table levels as
-        select number, above as reached, (above is not null)::bigint as level from forest"""
+        select _row, above as reached, (above is not null)::integer as level from forest"""
     )
     if climb(connection, _FURTHER_UP, "select count(*) from levels where reached is not null"):
         raise RuntimeError("The records to be cut into batches go in circles.")
 
 
 def _give_places(connection: duckdb.DuckDBPyConnection, records: int, batches: int, batches_per_part: int) -> None:
-    """``places`` (place, number, batch, part): by level, then parent, then id; batches differ by one record at most."""
+    """``places`` (place, _row, above, batch, part): by level, then parent, then id; batches differ by one record at most.
+
+    The row ids of a new table are the numbers of its rows, in their order; a window would have to count them.
+    """
     connection.execute(
-        f"""create or replace temp table places as
-        select place, number, _row, above, place * {batches} // {max(records, 1)} + 1 as batch,
-            (place * {batches} // {max(records, 1)}) // {batches_per_part} + 1 as part
-        from (
-            select forest.number, _row, above, row_number() over (order by level, parent nulls first, id) - 1 as place
-            from forest join levels using (number)
-        )"""
+        """create or replace temp table in_order as
+        select _row, above from forest join levels using (_row) order by level, parent nulls first, id"""
+    )
+    connection.execute("drop table levels")
+    connection.execute(
+        f"""create or replace temp view places as
+        select rowid as place, _row, above, rowid * {batches} // {max(records, 1)} + 1 as batch,
+            (rowid * {batches} // {max(records, 1)}) // {batches_per_part} + 1 as part
+        from in_order"""
     )
 
 
@@ -195,7 +199,7 @@ def _waves(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
     """
     needs = connection.execute(
         """select child.part, max(above.part) filter (where above.part < child.part)
-        from places child left join places above on child.above = above.number
+        from places child left join places above on child.above = above._row
         group by child.part order by child.part"""
     ).fetchall()
     waves: dict[int, int] = {}

@@ -27,9 +27,21 @@ _MIGRATION_LOCK = 727_074_001
 """Key of the advisory lock that lets one migration run at a time; any constant will do."""
 
 
-def connect(url: str, *, pool_size: int = 5, name: str = "bulkhead", statement_seconds: float | None = None) -> Engine:
-    """An engine on ``url`` with at most ``pool_size`` connections; a dead connection is noticed and replaced."""
-    options = f"-c statement_timeout={int(statement_seconds * 1000)}" if statement_seconds else ""
+def connect(
+    url: str,
+    *,
+    pool_size: int = 5,
+    name: str = "bulkhead",
+    statement_seconds: float | None = None,
+    idle_seconds: float | None = None,
+) -> Engine:
+    """An engine on ``url`` with at most ``pool_size`` connections; a dead connection is noticed and replaced.
+
+    PostgreSQL ends a statement after ``statement_seconds``, and a session that has said nothing in a transaction for
+    ``idle_seconds``.
+    """
+    limits = {"statement_timeout": statement_seconds, "idle_in_transaction_session_timeout": idle_seconds}
+    options = " ".join(f"-c {limit}={int(seconds * 1000)}" for limit, seconds in limits.items() if seconds)
     return create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=pool_size,

@@ -27,6 +27,8 @@ from pipeline.workflow import DatasetQueue, ImportFile, Reconcile, TellUser
 SHUTDOWN = timedelta(seconds=20)
 """A part takes a second or two; what is still running then is done again by another worker."""
 
+IDLE_SECONDS = 60.0
+"""A transaction in which nothing was said for so long is a sleeping worker's, and may hold what others wait for."""
 
 SHORT_STEPS = 8
 """Short steps at once, over all imports: each is a moment's."""
@@ -43,7 +45,9 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
     other file's parts, and however many imports there are, memory and connections are bounded.
     """
     threads = {Lane.SHORT: SHORT_STEPS, Lane.FILE: settings.max_parallel_files, Lane.PART: settings.max_parallel_parts}
-    engine = warehouse.connect(settings.database_url, pool_size=sum(threads.values()), name="bulkhead worker")
+    engine = warehouse.connect(
+        settings.database_url, pool_size=sum(threads.values()), name="bulkhead worker", idle_seconds=IDLE_SECONDS
+    )
     orchestrator = Orchestrator.of(settings)
     store, ledger = Store.of(settings), Ledger(engine)
     steps = Activities(settings, store, engine, orchestrator).by_lane

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import duckdb
 
-MEMORY_BYTES = 2 << 30
-"""DuckDB's share of memory; what does not fit spills into a folder beside the database."""
+MEMORY_BYTES = 512 << 20
+"""DuckDB's share of memory, enough for a million records; what does not fit spills into a folder beside the database."""
 
 THREADS = 2
 """Of DuckDB, for one file: the others have theirs."""

@@ -2,8 +2,12 @@
 
 Two processes of eight threads. A thread may be busy with one upload for hours; the worker's own heartbeat comes from
 another thread, so the time-out below is for a process that hangs, not for a request that takes long.
+
+The app is loaded once, before the processes are forked, which then share its memory; it connects to nothing until then.
 """
 
+import gc
+from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.settings import load_settings
@@ -12,6 +16,7 @@ _settings = load_settings()
 _address = urlsplit(_settings.url)
 
 bind = f"{_settings.bind}:{_settings.port or _address.port or 8765}"
+preload_app = True
 worker_class = "gthread"
 workers = 2
 threads = 8
@@ -24,3 +29,9 @@ errorlog = "-"
 loglevel = "warning"
 proc_name = "bulkhead web"
 limit_request_line = 8190
+
+
+def when_ready(server: Any) -> None:
+    """Before the fork: nobody looks through all of this for garbage again, and so copies the pages that it lies on."""
+    gc.collect()
+    gc.freeze()

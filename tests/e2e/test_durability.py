@@ -38,8 +38,18 @@ class Worker:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.worker"], env=self._environment, cwd=ROOT, stdout=log, stderr=log
+                [sys.executable, "-m", "pipeline.worker"],
+                env=self._environment,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
+
+    @property
+    def pid(self) -> int:
+        """Of the process, and of the group that it leads."""
+        return self._process.pid
 
     def kill(self) -> None:
         self._process.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -169,6 +170,22 @@ def test_an_attempt_that_slept_while_the_import_was_closed_writes_nothing(
     engine.dispose()
     assert isinstance(sleeper.wake(), Superseded | Unreachable)
     assert loader.rows("select (select count(*) from warehouse.records), (select count(*) from ledger.part)") == [(0, 0)]
+
+
+def test_an_attempt_that_sleeps_while_it_claims_holds_the_others_up_no_longer_than_a_transaction_may_be_idle(
+    loader: Loader,
+) -> None:
+    engine = warehouse.connect(loader.url, idle_seconds=1.5)
+    asleep = engine.raw_connection()
+    claim = load.query_text("queries/load_claim")
+    asleep.driver_connection.execute(claim, {"import_id": loader.import_id, "part_no": 1})  # type: ignore[union-attr]
+    began = time.monotonic()
+    assert loader.load(flat(500)) == PartResult(inserted=500)
+    assert 1.0 < time.monotonic() - began < 15, "it waited, but not for ever"
+    with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+        asleep.driver_connection.execute("select 1")  # type: ignore[union-attr]
+    asleep.invalidate()
+    engine.dispose()
 
 
 def test_of_attempts_that_load_one_part_at_once_exactly_one_counts(loader: Loader) -> None:
