@@ -33,6 +33,12 @@ class Column:
     name: str
     type: str
     required: bool
+    has_default: bool = False
+
+    @property
+    def may_be_absent(self) -> bool:
+        """A record can be written without a word about it."""
+        return self.has_default or not self.required
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,7 @@ def _column(definition: exp.ColumnDef, keys: set[str]) -> Column:
     kinds = {type(constraint.kind) for constraint in definition.find_all(exp.ColumnConstraint)}
     required = exp.NotNullColumnConstraint in kinds or exp.PrimaryKeyColumnConstraint in kinds
     kind = definition.kind.sql(dialect="postgres").lower() if definition.kind else "text"
-    return Column(definition.name, kind, required or definition.name in keys)
+    return Column(definition.name, kind, required or definition.name in keys, exp.DefaultColumnConstraint in kinds)
 
 
 def _check_whole(dataset: Dataset, all_names: tuple[str, ...]) -> None:

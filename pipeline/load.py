@@ -14,6 +14,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier
 from psycopg.types.json import Jsonb
 
 from pipeline.contracts import PartResult, Preview
-from pipeline.datasets import Dataset
+from pipeline.datasets import Column, Dataset
 from pipeline.errors import DamagedPart, NotUsable, Superseded, Unreachable
 from pipeline.sqlfiles import load as query_text
 
@@ -37,6 +38,9 @@ TRANSIENT = ("08", "40", "53", "55", "57", "58")
 
 CARRIED = ("_batch", "_row")
 """What a part holds beside the dataset's columns: the number of the batch, and of the row in the file."""
+
+NO_SUCH_COLUMN = "42703"
+"""The part has a column that the table will have after ``bulkhead migrate``: until then it waits."""
 
 REFUSED = ("21", "22", "23", "44", "54", "P0")
 """Classes that speak of the data: cardinality, value, constraint, view's check, limits, raised by a trigger."""
@@ -109,9 +113,19 @@ def _read(path: Path, dataset: Dataset, sha256: str) -> pa.Table:
         table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise DamagedPart(f"it cannot be read: {error}") from error
-    if set(table.column_names) != {*CARRIED, *dataset.names}:
+    if not _fits(dataset, set(table.column_names)):
         raise DamagedPart(f"its columns are {', '.join(table.column_names)}; the table's are {', '.join(dataset.names)}")
     return table
+
+
+def _fits(dataset: Dataset, names: set[str]) -> bool:
+    """The table has all the part's columns, and what it has beyond them it was given after the part was cut."""
+    later = [column for column in dataset.columns if column.name not in names]
+    return (
+        names <= {*CARRIED, *dataset.names}
+        and names >= {*CARRIED, dataset.key, dataset.parent}
+        and all(column.may_be_absent for column in later)
+    )
 
 
 @contextmanager
@@ -123,6 +137,8 @@ def _told_apart() -> Iterator[None]:
         state = error.sqlstate or ""
         if not state or state[:2] in TRANSIENT:
             raise Unreachable(f"PostgreSQL could not load the part now: {error}") from error
+        if state == NO_SUCH_COLUMN:
+            raise Unreachable(f"The table is not yet as its file declares it; run bulkhead migrate: {error}") from error
         raise NotUsable(f"The warehouse is not ready to be loaded ({state}): {error}") from error
 
 
@@ -139,6 +155,16 @@ class _Part:
     counts: _Counts = field(default_factory=_Counts)
     failed: int = 0
     arrived: bool = False  # there is an ``arriving``
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The dataset's columns that the part has. Others, which the table was given later, keep the values they have."""
+        return tuple(column for column in self.dataset.columns if column.name in self.table.column_names)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What they are called."""
+        return tuple(column.name for column in self.columns)
 
     # --- the way of a part ---
 
@@ -310,11 +336,11 @@ class _Part:
 
     def _copy(self, *, typed: bool) -> None:
         """Fill ``arriving``: with the warehouse's types, or as text, so that the casts too fail record by record."""
-        names = [Identifier(name) for name in self.dataset.names]
+        names = [Identifier(name) for name in self.names]
         columns = SQL(", ").join(names if typed else [SQL("{}::text").format(name) for name in names])
         self.connection.execute(self._sql("load_arriving").format(columns=columns, table=self._table()))
         with_place = self.table.append_column("_place", pa.array(range(self.table.num_rows), pa.int32()))
-        order = ["_place", "_row", *self.dataset.names]
+        order = ["_place", "_row", *self.names]
         text = io.BytesIO()
         options = pacsv.WriteOptions(include_header=False, quoting_style="all_valid")  # a null is bare, "" is a value
         pacsv.write_csv(with_place.select(order), text, options)
@@ -339,7 +365,7 @@ class _Part:
         return SQL(query_text("queries/load_upsert")).format(
             table=self._table(),
             key=Identifier(self.dataset.key),
-            columns=comma.join(Identifier(name) for name in self.dataset.names),
+            columns=comma.join(Identifier(name) for name in self.names),
             values=comma.join(self._cast(typed=typed)),
             sets=comma.join(SQL("{} = excluded.{}").format(name, name) for name in others),
             old=comma.join(SQL("target.{}").format(name) for name in others),
@@ -348,7 +374,7 @@ class _Part:
 
     def _preview_statement(self, *, typed: bool) -> Composed:
         others, comma = self._others(), SQL(", ")
-        named = zip(self._cast(typed=typed), self.dataset.names, strict=True)
+        named = zip(self._cast(typed=typed), self.names, strict=True)
         return SQL(query_text("queries/load_preview")).format(
             table=self._table(),
             key=Identifier(self.dataset.key),
@@ -362,19 +388,19 @@ class _Part:
         """Of ``arriving`` as text, drop the records with a value that its column's type does not take."""
         fits = [
             SQL("coalesce(pg_input_is_valid({}, {}), true)").format(Identifier(column.name), column.type)
-            for column in self.dataset.columns
+            for column in self.columns
         ]
         return SQL("delete from arriving where not ({})").format(SQL(" and ").join(fits))
 
     def _others(self) -> list[Identifier]:
         """The columns but the key."""
-        return [Identifier(name) for name in self.dataset.names if name != self.dataset.key]
+        return [Identifier(name) for name in self.names if name != self.dataset.key]
 
     def _cast(self, *, typed: bool) -> list[Composable]:
         """The columns of ``arriving``, with their types if they are text there."""
         if typed:
-            return [Identifier(column.name) for column in self.dataset.columns]
-        return [SQL("{}::{}").format(Identifier(column.name), SQL(column.type)) for column in self.dataset.columns]
+            return [Identifier(column.name) for column in self.columns]
+        return [SQL("{}::{}").format(Identifier(column.name), SQL(column.type)) for column in self.columns]
 
     def _sql(self, name: str) -> Any:
         text = SQL(query_text(f"queries/{name}"))

@@ -5,18 +5,23 @@ This is the only module that makes an engine. Everything that it creates is writ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from pipeline import tables
 from pipeline.datasets import Dataset, dataset_names, load_dataset
-from pipeline.errors import Unreachable
+from pipeline.errors import NotUsable, Unreachable
 from pipeline.settings import ROOT, Settings
 from pipeline.sqlfiles import in_order, load, opening_comment
 
@@ -25,6 +30,9 @@ READER_ROLE = "bulkhead_reader"
 
 _MIGRATION_LOCK = 727_074_001
 """Key of the advisory lock that lets one migration run at a time; any constant will do."""
+
+_ALONE_SECONDS, _ALONE_TRIES = 0.5, 7200
+"""How often it is asked for, and for how long: an hour, as an index on a large table may take."""
 
 
 def connect(
@@ -55,37 +63,95 @@ def connect(
 # --- migrations ---
 
 
-def migrate(url: str, *, root: Path = ROOT, password: str | None = None) -> list[str]:
-    """Bring a database up to date: the ledger, one table a dataset, the marts, the reader's role. Safe to repeat.
+@dataclass(frozen=True)
+class Migrated:
+    """One thing that a migration looked after, and what was done to it: nothing, if it was as it should be."""
 
-    Returns what was done, a line each. ``password`` is the reader role's; None takes the one in ``url``, so that
-    sql_url can find it. Raises Unreachable if PostgreSQL does not answer.
+    what: str
+    done: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.what}: {', '.join(self.done)}" if self.done else self.what
+
+
+def migrate(url: str, *, root: Path = ROOT, password: str | None = None, say: tables.Say = lambda line: None) -> list[Migrated]:
+    """Bring a database up to date: the ledger, one table a dataset, the marts, the reader's role. Safe to repeat, and to run
+    while files are loaded.
+
+    Returns what was looked after; ``say`` hears of what takes long. ``password`` is the reader role's; None takes the one in
+    ``url``, so that sql_url can find it. Raises NotUsable, before anything is changed, if a table differs from its file in what
+    cannot be done beside reads and loads; Unreachable if PostgreSQL does not answer, or a table is never free for a moment.
     """
-    engine = connect(url, pool_size=1, name="bulkhead migrate")
-    done: list[str] = []
+    engine = connect(url, pool_size=3, name="bulkhead migrate")
+    datasets = [load_dataset(name, root) for name in dataset_names(root)]
     try:
-        with engine.begin() as connection:
-            connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-            done.append(_migrate_ledger(connection))
-            for name in dataset_names(root):
-                connection.exec_driver_sql(load_dataset(name, root).table_sql)
-                done.append(f"table warehouse.{name}")
-            done += [_make_mart(connection, path) for path in in_order(root / "sql" / "marts")]
-            done.append(_make_reader(connection, password or make_url(url).password or ""))
+        with _alone(engine, say), _raw(engine) as raw:
+            plans = [tables.plan(raw, dataset) for dataset in datasets]
+            if refused := [line for plan in plans for line in plan.refused]:
+                raise NotUsable("\n".join(["Nothing was changed, for this cannot be done beside reads and loads.", *refused]))
+            done = tables.patiently(lambda seconds: _migrate_ledger(engine, seconds), "The ledger")
+            for plan in plans:
+                done.append(Migrated(f"table {plan.called}", tuple(tables.apply(raw, plan, say=say))))
+            secret = password or make_url(url).password or ""
+            done += tables.patiently(lambda seconds: _make_views(engine, root, secret, seconds), "A mart")
+        return done
     except OperationalError as error:
         raise Unreachable(f"PostgreSQL does not answer: {error.orig}") from error
+    except psycopg.OperationalError as error:
+        raise Unreachable(f"PostgreSQL does not answer: {error}") from error
     finally:
         engine.dispose()
-    return done
 
 
-def _migrate_ledger(connection: Connection) -> str:
+@contextmanager
+def _alone(engine: Engine, say: tables.Say) -> Iterator[None]:
+    """While no other migration runs, nor can begin.
+
+    The lock is the session's: an index built concurrently takes several transactions. It is asked for again and again, not
+    waited for: a statement that waits has a snapshot, and the other migration's index would wait for that to go, both for
+    ever.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        ask = text("select pg_try_advisory_lock(:key)")
+        for tried in range(_ALONE_TRIES):
+            if connection.execute(ask, {"key": _MIGRATION_LOCK}).scalar():
+                break
+            if tried == 0:
+                say("Another migration is running; waiting for it to end ...")
+            time.sleep(_ALONE_SECONDS)
+        else:
+            raise Unreachable("Another migration has been running all the time. Try again when it has ended.")
+        try:
+            yield
+        finally:
+            connection.execute(text("select pg_advisory_unlock(:key)"), {"key": _MIGRATION_LOCK})
+
+
+@contextmanager
+def _raw(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of its own in autocommit mode, for what no transaction may hold."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        raw: Any = connection.connection.driver_connection
+        yield raw
+
+
+def _migrate_ledger(engine: Engine, seconds: float) -> list[Migrated]:
     config = Config()
     config.set_main_option("script_location", str(ROOT / "sql" / "migrations"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-    version = connection.exec_driver_sql("select version_num from public.alembic_version").scalar()
-    return f"ledger at version {version}"
+    with engine.begin() as connection:
+        connection.exec_driver_sql(tables.wait_at_most(seconds))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        version = connection.exec_driver_sql("select version_num from public.alembic_version").scalar()
+    return [Migrated(f"ledger at version {version}")]
+
+
+def _make_views(engine: Engine, root: Path, password: str, seconds: float) -> list[Migrated]:
+    """The marts, and the role that may read them."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql(tables.wait_at_most(seconds))
+        marts = [_make_mart(connection, path) for path in in_order(root / "sql" / "marts")]
+        return [Migrated(line) for line in [*marts, _make_reader(connection, password)]]
 
 
 def _make_mart(connection: Connection, path: Path) -> str:
@@ -215,9 +281,12 @@ def refresh_marts(engine: Engine, dataset: Dataset) -> None:
 
 
 def analyze(engine: Engine, dataset: Dataset) -> None:
-    """Tell the planner of what was just loaded, rather than let the first readers wait for autovacuum."""
+    """Tell the planner of what was just loaded, rather than let the first readers wait for autovacuum.
+
+    Not while an index is being built: the two would wait for each other, until PostgreSQL ended the index.
+    """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql(f'analyze warehouse."{dataset.name}"')
+        connection.exec_driver_sql(f'analyze (skip_locked) warehouse."{dataset.name}"')
 
 
 def has_table(engine: Engine, dataset: Dataset) -> bool:

@@ -94,13 +94,17 @@ class FailuresQuery(PageQuery):
     format: Literal["csv", "json"] | None = Field(None, description="All failures as one file, instead of a page")
 
 
-class RecordsQuery(PageQuery):
+class KinQuery(PageQuery):
+    counts: bool = Field(False, description="Say of each record how many children it has, as _children")
+
+
+class RecordsQuery(KinQuery):
     parentId: str | None = Field(None, description="Only the children of this record")  # noqa: N815 - as the files say
     root: bool = Field(False, description="Only records without a parent")
     id: str | None = Field(None, description="Only this record, for ids that no path can hold, such as '..'")
 
 
-class DescendantsQuery(PageQuery):
+class DescendantsQuery(KinQuery):
     max_depth: int = Field(1000, ge=1, le=1000, description="Levels below the record")
 
 
@@ -293,6 +297,11 @@ class FailurePage(BaseModel):
     items: list[Failure]
     next_cursor: str | None
     total: int
+
+
+class ChildrenCount(BaseModel):
+    id: str
+    children: int
 
 
 class RecordPage(BaseModel):

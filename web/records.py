@@ -14,7 +14,16 @@ from pipeline.query import Page
 from web.access import for_role
 from web.answers import as_json
 from web.edges import edges
-from web.models import DatasetPath, DescendantsQuery, PageQuery, RecordPage, RecordPath, RecordsQuery, ValidationRuns
+from web.models import (
+    ChildrenCount,
+    DatasetPath,
+    DescendantsQuery,
+    KinQuery,
+    RecordPage,
+    RecordPath,
+    RecordsQuery,
+    ValidationRuns,
+)
 from web.problems import Problem, ProblemModel
 
 api = APIBlueprint(
@@ -58,11 +67,11 @@ def list_records(path: DatasetPath, query: RecordsQuery) -> Response:
         raise Problem("bad_request", "parentId, root and id exclude each other. Send one of them.")
     if query.id is not None:
         found = records.one(dataset, query.id)
-        return _shown(Page([found] if found else [], None))
+        return _shown(dataset, Page([found] if found else [], None), query)
     if query.parentId is not None:
-        return _shown(records.children(dataset, query.parentId, cursor=query.cursor, limit=query.limit))
+        return _shown(dataset, records.children(dataset, query.parentId, cursor=query.cursor, limit=query.limit), query)
     pages = records.roots if query.root else records.page
-    return _shown(pages(dataset, cursor=query.cursor, limit=query.limit))
+    return _shown(dataset, pages(dataset, cursor=query.cursor, limit=query.limit), query)
 
 
 @api.get("/<name:dataset>/records/<name:record_id>", summary="One record")
@@ -74,18 +83,35 @@ def get_record(path: RecordPath) -> Response:
 
 @api.get("/<name:dataset>/records/<name:record_id>/children", summary="A record's children", responses={200: RecordPage})
 @for_role(Role.READER)
-def children(path: RecordPath, query: PageQuery) -> Response:
+def children(path: RecordPath, query: KinQuery) -> Response:
     """By id, each with whether it has children itself."""
     dataset, record = _record(path)
-    return _shown(edges().records.children(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit))
+    return _shown(
+        dataset, edges().records.children(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit), query
+    )
+
+
+@api.get(
+    "/<name:dataset>/records/<name:record_id>/children_count",
+    summary="How many children a record has",
+    responses={200: ChildrenCount},
+)
+@for_role(Role.READER)
+def children_count(path: RecordPath) -> Response:
+    """Those right below it. For all records of a page at once: ``counts=true``."""
+    dataset, record = _record(path)
+    record_id = record[dataset.key]
+    return as_json({"id": record_id, "children": edges().records.children_counts(dataset, [record_id])[record_id]})
 
 
 @api.get("/<name:dataset>/records/<name:record_id>/ancestors", summary="The records above one", responses={200: RecordPage})
 @for_role(Role.READER)
-def ancestors(path: RecordPath, query: PageQuery) -> Response:
+def ancestors(path: RecordPath, query: KinQuery) -> Response:
     """Nearest first."""
     dataset, record = _record(path)
-    return _shown(edges().records.ancestors(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit))
+    return _shown(
+        dataset, edges().records.ancestors(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit), query
+    )
 
 
 @api.get("/<name:dataset>/records/<name:record_id>/descendants", summary="The records below one", responses={200: RecordPage})
@@ -99,7 +125,7 @@ def descendants(path: RecordPath, query: DescendantsQuery) -> Response:
         )
     except LookupError as error:
         raise Problem("bad_request", "The cursor is none of ours: send next_cursor of the page before, as it came.") from error
-    return _shown(page)
+    return _shown(dataset, page, query)
 
 
 def all_datasets() -> list[Dataset]:
@@ -132,5 +158,9 @@ def _record(path: RecordPath) -> tuple[Dataset, dict[str, Any]]:
     return dataset, record
 
 
-def _shown(page: Page) -> Response:
-    return as_json({"items": page.items, "next_cursor": page.next_cursor})
+def _shown(dataset: Dataset, page: Page, query: KinQuery) -> Response:
+    items = page.items
+    if query.counts:
+        counts = edges().records.children_counts(dataset, [item[dataset.key] for item in items])
+        items = [{**item, "_children": counts[item[dataset.key]]} for item in items]
+    return as_json({"items": items, "next_cursor": page.next_cursor})

@@ -118,22 +118,28 @@ def web() -> None:
 
 
 @app.command(rich_help_panel="Operation")
-def migrate() -> None:
+def migrate(as_json: AsJson = False) -> None:
     """Bring the database up to date: the ledger, the datasets' tables, the marts; make the bucket. Safe to repeat.
+
+    Files may be loaded and records read meanwhile. What would keep them waiting is refused, and nothing is changed.
 
     Example: `bulkhead migrate`
     """
     from pipeline.settings import load_settings
     from pipeline.store import Store
-    from pipeline.terminal import print_line
-    from pipeline.warehouse import migrate
+    from pipeline.terminal import print_json, print_line, say
+    from pipeline.warehouse import Migrated, migrate
 
     settings = load_settings()
-    for line in migrate(_needed(settings.database_url), root=settings.datasets_root):
-        print_line(line)
+    done = migrate(_needed(settings.database_url), root=settings.datasets_root, say=say)
     if settings.s3_endpoint:  # in AWS the bucket is made with its notification, not by us
         Store.of(settings).ensure_bucket()
-        print_line(f"bucket {settings.bucket}")
+        done.append(Migrated(f"bucket {settings.bucket}"))
+    if as_json:
+        print_json([asdict(one) for one in done])
+    else:
+        for one in done:
+            print_line(str(one))
 
 
 # --- keys ---

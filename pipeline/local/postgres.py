@@ -26,6 +26,7 @@ _SETTINGS = {
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "maintenance_work_mem": "128MB",
+    "random_page_cost": "1.1",  # no disk here has arms to move
     "logging_collector": "off",
     "password_encryption": "scram-sha-256",
 }

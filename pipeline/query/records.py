@@ -6,6 +6,7 @@ that arrive meanwhile neither shift nor repeat what was seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -52,6 +53,12 @@ class Records:
     def children(self, dataset: Dataset, parent: str, *, cursor: str | None, limit: int) -> Page:
         """A record's children by id, each with ``_has_children``."""
         return self._page("children", dataset, cursor, limit, parent=parent)
+
+    def children_counts(self, dataset: Dataset, ids: Sequence[str]) -> dict[str, int]:
+        """How many children each of these records has, all in one question; 0 also for what is not there."""
+        with self._engine.connect() as connection:
+            rows = _rows(connection, "children_counts", dataset, ids=list(ids))
+        return {row["id"]: row["children"] for row in rows}
 
     def ancestors(self, dataset: Dataset, record_id: str, *, cursor: str | None, limit: int) -> Page:
         """The records above one, nearest first, each with its ``_distance``; a page goes on above the last one seen.

@@ -12,7 +12,7 @@ from pipeline import warehouse
 def test_a_dataset_and_a_mart_are_there_after_migrate(extending: dict[str, str], a_root: Path, database: str) -> None:
     for name in ("expectations/products.json", "sql/tables/products.sql", "sql/marts/product_prices.sql"):
         (a_root / name).write_text(extending[name], encoding="utf-8")
-    done = warehouse.migrate(database, root=a_root)
+    done = [str(one) for one in warehouse.migrate(database, root=a_root)]
     assert any("products" in line for line in done) and any("product_prices" in line for line in done)
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(
