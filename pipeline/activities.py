@@ -20,6 +20,7 @@ from temporalio import activity
 
 from pipeline import batch, load, report, sandbox, validation, warehouse
 from pipeline.attempt import beat, beating, told_apart
+from pipeline.caretaker import Caretaker, ids_of, import_id_of
 from pipeline.contracts import (
     FINISH,
     GIVE_UP_PART,
@@ -46,8 +47,6 @@ from pipeline.contracts import (
     State,
     Verdict,
     dataset_of,
-    import_id_for,
-    import_id_in,
     manifest_key,
     part_key,
     report_prefix,
@@ -58,7 +57,7 @@ from pipeline.errors import Crashed, DamagedPart, FileIsWrong, FileReplaced, Not
 from pipeline.ledger import Import, Ledger
 from pipeline.orchestrator import Orchestrator
 from pipeline.settings import Settings
-from pipeline.store import NotThere, Store, Stored
+from pipeline.store import NotThere, Store
 
 log = structlog.get_logger()
 
@@ -77,7 +76,7 @@ class Activities:
         self._store = store
         self._engine = engine
         self._ledger = Ledger(engine)
-        self._orchestrator = orchestrator
+        self._caretaker = Caretaker(settings, store, self._ledger, orchestrator)
 
     @property
     def all(self) -> list[Callable[..., Any]]:
@@ -110,7 +109,7 @@ class Activities:
         stored = self._store.head(arrival.key)
         if stored is None:
             return Registration(None, admitted=False)
-        import_id = self._import_id(arrival.bucket, stored)
+        import_id = import_id_of(arrival.bucket, stored, self._ledger.traces(ids_of(arrival.bucket, stored)))
         self._ledger.open(
             import_id,
             dataset=dataset_of(arrival.key) or "",
@@ -126,15 +125,6 @@ class Activities:
         if known.state is State.AWAITING_UPLOAD:  # its event was faster than the upload's own answer
             self._ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
         return Registration(replace(known.ref, etag=stored.etag), admitted=not known.state.is_final)
-
-    def _import_id(self, bucket: str, stored: Stored) -> str:
-        """The id in an uploaded file's key, unless another file was put over it; a dropped file has one of its own."""
-        own = import_id_in(stored.key)
-        known = self._ledger.get(own) if own else None
-        if known and known.key == stored.key and known.etag in ("", stored.etag):
-            return known.id
-        modified = stored.modified.isoformat() if stored.modified else ""
-        return import_id_for(bucket, stored.key, stored.etag, modified)
 
     @activity.defn(name=VALIDATE.name, no_thread_cancel_exception=True)
     @told_apart
@@ -385,26 +375,9 @@ class Activities:
     @activity.defn(name=RECONCILE.name)
     @told_apart
     def reconcile(self) -> Reconciled:
-        """Announce objects that the ledger does not know, and imports whose queue is gone."""
-        seen, missed = 0, list[Arrival]()
-        for stored in self._store.list("incoming/"):
-            if dataset_of(stored.key) is None:
-                continue
-            seen += 1
-            if self._ledger.get(self._import_id(self._store.bucket, stored)) is None:
-                missed.append(Arrival(self._store.bucket, stored.key))
-            beat(seen)
-        missed += [Arrival(known.bucket, known.key, known.id) for known in self._stranded()]
-        for arrival in missed:
-            self._orchestrator.announce(arrival)
-        keys = tuple(arrival.key for arrival in missed[:100])
-        return Reconciled(seen=seen, started=len(missed), expired=self._ledger.expire_uploads(), keys=keys)
-
-    def _stranded(self) -> list[Import]:
-        """Imports under way in the ledger though no queue is at work for their dataset, oldest first."""
-        active = self._ledger.active()
-        running = {dataset: self._orchestrator.queue_is_running(dataset) for dataset in {one.dataset for one in active}}
-        return [one for one in active if not running[one.dataset]]
+        """Announce what no event announced."""
+        with beating():
+            return self._caretaker.reconcile(beat=beat)
 
     # --- what several steps need ---
 

@@ -54,6 +54,11 @@ class State(StrEnum):
         """No step follows by itself: what leads out of a final state, if anything does, is somebody's wish."""
         return not MOVES[self] or self is State.VALIDATED
 
+    @property
+    def is_settled(self) -> bool:
+        """Nothing leads out of it any more, not even somebody's wish: a dry run that may be promoted is not settled."""
+        return not MOVES[self]
+
 
 MOVES: Mapping[State, Mapping[State, str]] = {
     State.AWAITING_UPLOAD: {

@@ -7,9 +7,9 @@ enforced here, under a row lock, so that two processes cannot take an import two
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -134,6 +134,21 @@ class Import:
                 "results": f"{self_link}/results",
             },
         }
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What reconciliation and clean-up ask of an import; they ask of a thousand at once."""
+
+    id: str
+    state: State
+    key: str
+    etag: str
+    finished_at: datetime | None
+
+    def ended_by(self, moment: datetime) -> bool:
+        """It was over by then, for good."""
+        return self.state.is_settled and self.finished_at is not None and self.finished_at <= moment
 
 
 @dataclass(frozen=True)
@@ -391,11 +406,14 @@ class Ledger:
             ids = list(connection.execute(text(load("queries/import_active"))).scalars())
         return sorted(self._read(ids), key=lambda one: one.created_at)
 
-    def expire_uploads(self, hours: int = 24) -> int:
+    def traces(self, ids: Iterable[str]) -> dict[str, Trace]:
+        """Those of these imports that the ledger knows, by id."""
+        rows = self._rows("import_traces", ids=[UUID(one) for one in ids])
+        return {row["id"]: Trace(**{**row, "state": State(row["state"])}) for row in rows}
+
+    def expire_uploads(self, older_than: timedelta = timedelta(hours=24)) -> int:
         """Give up uploads that never became whole; how many there were."""
-        with self._engine.connect() as connection:
-            ids = list(connection.execute(text(load("queries/import_stale")), {"hours": hours}).scalars())
-        return sum(self.move(one, State.EXPIRED) for one in ids)
+        return sum(self.move(row["id"], State.EXPIRED) for row in self._rows("import_stale", older_than=older_than))
 
     # --- telling the user ---
 

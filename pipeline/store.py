@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -237,10 +237,16 @@ class Store:
 
     def list(self, prefix: str) -> Iterator[Stored]:
         """The objects under ``prefix``, in the order of their keys."""
+        for page in self.pages(prefix):
+            yield from page
+
+    def pages(self, prefix: str) -> Iterator[Sequence[Stored]]:
+        """The objects under ``prefix``, in the order of their keys, at most 1,000 at once."""
         with _unreachable():
             for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
-                for item in page.get("Contents", []):
-                    yield Stored(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
+                items = page.get("Contents", [])
+                if items:
+                    yield [Stored(i["Key"], i["Size"], i["ETag"].strip('"'), i["LastModified"]) for i in items]
 
     def delete(self, key: str) -> None:
         """Remove an object; no error if it is not there."""
