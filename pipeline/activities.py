@@ -22,6 +22,7 @@ from pipeline import batch, load, report, sandbox, validation, warehouse
 from pipeline.attempt import beat, beating, told_apart
 from pipeline.caretaker import Caretaker, ids_of, import_id_of
 from pipeline.contracts import (
+    CLEAN,
     FINISH,
     GIVE_UP_PART,
     GO_ON,
@@ -33,6 +34,8 @@ from pipeline.contracts import (
     REGISTER,
     VALIDATE,
     Arrival,
+    Cleaned,
+    CleanRun,
     Ending,
     Held,
     ImportRef,
@@ -92,6 +95,7 @@ class Activities:
             self.go_on,
             self.finish,
             self.reconcile,
+            self.clean,
         ]
 
     # --- the journey ---
@@ -378,6 +382,13 @@ class Activities:
         """Announce what no event announced."""
         with beating():
             return self._caretaker.reconcile(beat=beat)
+
+    @activity.defn(name=CLEAN.name, no_thread_cancel_exception=True)
+    @told_apart
+    def clean(self, run: CleanRun) -> Cleaned:
+        """Remove what is not kept any longer."""
+        with beating():
+            return self._caretaker.clean(dry_run=run.dry_run, beat=beat)
 
     # --- what several steps need ---
 
