@@ -2,7 +2,7 @@
 
 Each thing is looked for a page at a time, and a page costs the ledger one query, however large bucket and ledger are.
 
-What is removed, and why that is safe, is told in docs/decisions/0009. In short: only of imports that are settled, a state
+What is removed, and why that is safe, is told in docs/decisions/0012. In short: only of imports that are settled, a state
 out of which nothing leads; the ledger says that something is removed before the first object goes; and what a clean-up that was
 killed has left lies where the next one looks.
 """

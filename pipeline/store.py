@@ -297,13 +297,12 @@ class Store:
             if errors := done.get("Errors"):
                 raise Unreachable(f"S3 does not remove {errors[0].get('Key')}: {errors[0].get('Message')}")
             count += len(page)
-        self._delete_folder(prefix)
+        if prefix.endswith("/"):
+            self._delete_folder(prefix)
         return count
 
     def _delete_folder(self, prefix: str) -> None:
-        """SeaweedFS goes on listing a folder when nothing is in it any more; where folders are only names nothing is done."""
-        if not prefix.endswith("/") or not any(prefix in page for page in self.folders(prefix.removesuffix("/"))):
-            return
+        """SeaweedFS goes on listing a folder when nothing is in it any more. Elsewhere there is nothing of that name."""
         for page in [*self.folders(prefix)]:
             for folder in page:
                 self._delete_folder(folder)

@@ -98,7 +98,7 @@ class House:
             result = connection.execute(text(sql), values)
             return list(result.mappings()) if result.returns_rows else []
 
-    def keys(self) -> set[str]:
+    def objects(self) -> set[str]:
         return {stored.key for stored in self.store.list("")}
 
     def open_uploads(self) -> set[str]:
@@ -157,18 +157,19 @@ def test_of_every_state_exactly_what_is_over_for_good_goes_and_each_kind_only_if
     house.store.put_bytes("batches/notes/a", b"somebody else's")
     overwritten = house.ledger.known(ids[State.SUCCEEDED]).key
     house.store.put_bytes(overwritten, b"another file over it, which has an import of its own")
-    imports, keys, uploads, rows = house.imports(), house.keys(), house.open_uploads(), house.rows()
+    imports, keys, uploads, rows = house.imports(), house.objects(), house.open_uploads(), house.rows()
     assert uploads == set(house.uploads)
 
     def of(root: str) -> set[str]:
+        """What is to go; a file that was put over an uploaded one, and one that was dropped, are their owners'."""
         return {key for key in keys if key.startswith(root) and any(one in key for one in over)} - {overwritten}
 
     nothing = house.clean(now=now, dry_run=True, **dict.fromkeys(FOREVER, DAY))
-    assert (house.keys(), house.open_uploads(), house.rows()) == (keys, uploads, rows)
+    assert (house.objects(), house.open_uploads(), house.rows()) == (keys, uploads, rows)
     assert house.folders() == {*ids.values(), *recent.values(), dropped, promoted}
 
     done = house.clean(now=now)  # all is kept for ever, but for what killed workers left on this machine
-    assert (house.keys(), house.open_uploads(), house.rows()) == (keys, uploads, rows)
+    assert (house.objects(), house.open_uploads(), house.rows()) == (keys, uploads, rows)
     assert house.folders() == {*ids.values(), *recent.values(), dropped, promoted} - final
     assert done == Cleaned(folders=len(final))
 
@@ -183,10 +184,8 @@ def test_of_every_state_exactly_what_is_over_for_good_goes_and_each_kind_only_if
         expected = of(root)
         assert expected
         gone |= expected
-        assert house.keys() == keys - gone, kept
-        whole = over if kept != "sources" else over - {ids[State.EXPIRED], ids[State.SUCCEEDED], dropped}
-        if kept == "sources":
-            whole = {one for one in over if any(one in key for key in expected)}
+        assert house.objects() == keys - gone, kept
+        whole = {one for one in over if any(one in key for key in expected)}
         assert (getattr(done, kept), done.objects, done.failed) == (len(whole), len(expected), 0)
         assert {one for one in map(str, house_ids(house)) if house.ledger.known(one).removed_at(what)} == whole
     assert house.rows() == {
@@ -202,9 +201,9 @@ def test_of_every_state_exactly_what_is_over_for_good_goes_and_each_kind_only_if
     assert done.uploads == 2 * len(settled)
 
     assert house.imports() == imports  # and nothing else has changed about any of them
-    before = (house.keys(), house.open_uploads(), house.folders(), house.rows())
+    before = (house.objects(), house.open_uploads(), house.folders(), house.rows())
     done = house.clean(now=now, **dict.fromkeys(FOREVER, DAY))
-    assert (house.keys(), house.open_uploads(), house.folders(), house.rows()) == before
+    assert (house.objects(), house.open_uploads(), house.folders(), house.rows()) == before
     assert done == Cleaned(unknown=4), "the second time there is nothing left to remove"
     assert (nothing.batches, nothing.uploads, nothing.folders) == (len(over), 2 * len(settled), len(final))
 
@@ -214,12 +213,16 @@ def house_ids(house: House) -> list[str]:
 
 
 def test_more_keys_and_more_imports_than_fit_on_a_page(house: House) -> None:
-    large, others = house.an_import(State.SUCCEEDED), [str(uuid.uuid4()) for _ in range(1_050)]
+    large, others = house.an_import(State.SUCCEEDED), sorted(str(uuid.uuid4()) for _ in range(1_050))
+    over, waiting = {*others[:3], *others[500:503], *others[-3:]}, others[3:500] + others[503:-3]
     running = house.an_import(State.LOADING)
     house.run(
         "insert into ledger.import (id, dataset, state, finished_at)"
         " select unnest(cast(:ids as uuid[])), 'records', 'failed', now()",
-        ids=others,
+        ids=[*over],
+    )
+    house.run(
+        "insert into ledger.import (id, dataset, state) select unnest(cast(:ids as uuid[])), 'records', 'queued'", ids=waiting
     )
     keys = [f"{batches_prefix(large)}part-{n:06d}.parquet" for n in range(1_150)]
     keys += [f"{batches_prefix(running)}part-{n:06d}.parquet" for n in range(20)]
@@ -227,9 +230,9 @@ def test_more_keys_and_more_imports_than_fit_on_a_page(house: House) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda key: house.store.put_bytes(key, b"x"), keys))
     done = house.clean(keep_batches=timedelta(0))
-    assert (done.batches, done.failed) == (1_051, 0)
+    assert (done.batches, done.objects, done.unknown, done.failed) == (10, 1_151 + 9, 0, 0)
     left = {stored.key for stored in house.store.list("batches/")}
-    assert left == {f"{batches_prefix(running)}manifest.json"} | {
+    assert left == {f"{batches_prefix(one)}manifest.json" for one in [running, *waiting]} | {
         f"{batches_prefix(running)}part-{n:06d}.parquet" for n in range(20)
     }
     assert house.clean(keep_batches=timedelta(0)).batches == 0, "empty folders are not met again"
@@ -287,12 +290,13 @@ def test_what_cannot_be_removed_is_told_and_stops_nothing_else(house: House) -> 
             "create function ledger.no() returns trigger language plpgsql as $$ begin raise exception 'not this one'; end $$"
         )
         connection.execute(
-            f"create trigger no before update on ledger.import for each row when (old.id = '{stuck}') execute function ledger.no()"
+            "create trigger no before update on ledger.import"
+            f" for each row when (old.id = '{stuck}') execute function ledger.no()"
         )
     done = house.clean(keep_batches=timedelta(0), keep_results=timedelta(0))
     assert (done.batches, done.results, done.failed) == (2, 2, 2)
     assert all(stuck in error and "not this one" in error for error in done.errors)
-    assert {key for key in house.keys() if key.startswith(("batches/", "results/"))} == {
+    assert {key for key in house.objects() if key.startswith(("batches/", "results/"))} == {
         f"{batches_prefix(stuck)}part-000001.parquet",
         f"{batches_prefix(stuck)}manifest.json",
         f"{results_prefix(stuck)}summary.json",
@@ -301,7 +305,7 @@ def test_what_cannot_be_removed_is_told_and_stops_nothing_else(house: House) -> 
     with psycopg.connect(house.settings.database_url) as connection:
         connection.execute("drop trigger no on ledger.import")
     assert house.clean(keep_batches=timedelta(0), keep_results=timedelta(0)).failed == 0
-    assert not [key for key in house.keys() if key.startswith(("batches/", "results/"))]
+    assert not [key for key in house.objects() if key.startswith(("batches/", "results/"))]
 
 
 CLEAN = """
@@ -328,7 +332,7 @@ def test_a_clean_up_that_is_killed_again_and_again_leaves_what_the_next_one_remo
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: house.store.put_bytes(f"{results_prefix(over[n % 25])}{n}", b"x"), range(500)))
     kept = {f"BULKHEAD_KEEP_{what}": "0" for what in ("BATCHES", "RESULTS", "REPORTS", "SOURCES")}
-    before = len(house.keys())
+    before = len(house.objects())
     delays = random.Random(4)
     for _ in range(6):
         process = subprocess.Popen(
@@ -342,10 +346,10 @@ def test_a_clean_up_that_is_killed_again_and_again_leaves_what_the_next_one_remo
         time.sleep(delays.uniform(0.05, 0.6))
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    assert len(house.keys()) < before, "it was killed before it had begun"
+    assert len(house.objects()) < before, "it was killed before it had begun"
     assert house.clean(**AT_ONCE | {"keep_uploads": None}).failed == 0
-    assert all(any(one in key for one in running) for key in house.keys())
-    assert len(house.keys()) == 2 * 7
+    assert all(any(one in key for one in running) for key in house.objects())
+    assert len(house.objects()) == 2 * 7
     assert house.folders() == {running[0]}
     removed = [house.ledger.known(one) for one in over]
     assert all(one.removed_at(what) for one in removed for what in Kept)
@@ -401,8 +405,8 @@ def test_a_clean_up_without_end_beside_imports_changes_nothing_of_what_becomes_o
     assert house.run("select count(*) as n, min(name) as name from warehouse.records")[0]["n"] == 3_000
     assert sum(run.failed for run in runs) == 0
     house.clean(**AT_ONCE)
-    assert {key for key in house.keys() if not key.startswith("incoming/")} == set()
-    assert house.keys() == {*keys[:3], bad}, "what was dropped stays; what was uploaded went"
+    assert {key for key in house.objects() if not key.startswith("incoming/")} == set()
+    assert house.objects() == {*keys[:3], bad}, "what was dropped stays; what was uploaded went"
     assert len(runs) > 5
 
 
@@ -428,10 +432,10 @@ def test_temporal_is_asked_once_for_a_clean_up_again_and_again(settings: Setting
     with running_worker(settings.model_copy(update={"keep_batches": timedelta(0)})):
         assert asyncio.run(scheduled()) == ["clean", "reconcile"]
         deadline = time.monotonic() + 60
-        while any(over in key for key in house.keys() if key.startswith("batches/")):
+        while any(over in key for key in house.objects() if key.startswith("batches/")):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-    assert any(running in key for key in house.keys() if key.startswith("batches/"))
+    assert any(running in key for key in house.objects() if key.startswith("batches/"))
 
 
 def test_the_command_has_a_worker_clean_up(settings: Settings, house: House, environment: dict[str, str]) -> None:
