@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from pipeline.contracts import (
     INCOMING,
@@ -32,6 +33,7 @@ from pipeline.contracts import (
     report_prefix,
     results_prefix,
 )
+from pipeline.errors import BulkheadError
 from pipeline.ledger import Import, Ledger, Trace
 from pipeline.orchestrator import Orchestrator
 from pipeline.settings import Settings
@@ -258,7 +260,7 @@ class _CleanUp:
         try:
             yield
         except Exception as error:
-            log.exception("not removed", what=what)
+            log.warning("not removed", what=what, error=str(error), exc_info=not isinstance(error, BulkheadError | DBAPIError))
             self.counts["failed"] += 1
             if len(self._errors) < ERRORS_TOLD:
                 self._errors.append(f"{what}: {error}")

@@ -327,10 +327,10 @@ Caretaker(settings, *edges).clean(beat=lambda _: None)
 def test_a_clean_up_that_is_killed_again_and_again_leaves_what_the_next_one_removes(
     house: House, environment: dict[str, str]
 ) -> None:
-    over = [house.an_import(State.FAILED) for _ in range(25)]
+    over = [house.an_import(State.FAILED) for _ in range(15)]
     running = [house.an_import(State.LOADING), house.an_import(State.VALIDATED)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: house.store.put_bytes(f"{results_prefix(over[n % 25])}{n}", b"x"), range(500)))
+        list(pool.map(lambda n: house.store.put_bytes(f"{results_prefix(over[n % 15])}{n}", b"x"), range(300)))
     kept = {f"BULKHEAD_KEEP_{what}": "0" for what in ("BATCHES", "RESULTS", "REPORTS", "SOURCES")}
     before = len(house.objects())
     delays = random.Random(4)
@@ -363,7 +363,7 @@ def test_a_clean_up_without_end_beside_imports_changes_nothing_of_what_becomes_o
     house.settings, stop, runs = settings, threading.Event(), list[Cleaned]()
 
     def go_on() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.1):  # it shares its processor with the worker
             runs.append(house.clean(**AT_ONCE))
             Caretaker(settings, store, house.ledger, house.orchestrator).reconcile(beat=lambda _: None)
 
