@@ -202,6 +202,8 @@ class _CleanUp:
     def _remove_source(self, stored: Stored, trace: Trace, since: datetime) -> None:
         marked = self._dry_run or self._ledger.mark_removed(trace.id, Kept.SOURCE, since)
         if marked and (self._dry_run or self._store.delete_if(stored)):
+            if not self._dry_run:
+                self._store.delete_folder(stored.key.rpartition("/")[0] + "/")
             self.counts["sources"] += 1
             self.counts["objects"] += 1
 

@@ -81,6 +81,11 @@ class Import:
         return found
 
     @property
+    def removed(self) -> dict[str, str | None]:
+        """The same of all that a user may ask for; nobody asks for batches."""
+        return {str(what): _rfc3339(self.removed_at(what)) for what in Kept if what is not Kept.BATCHES}
+
+    @property
     def ref(self) -> ImportRef:
         """What the workflow carries of it."""
         return ImportRef(self.id, self.dataset, self.bucket, self.key, self.etag, self.promoted)
@@ -137,7 +142,7 @@ class Import:
                 "by_code": self.findings_by_code,
             },
             "queue_position": self.queue_position,
-            "removed": {str(what): _rfc3339(self.removed_at(what)) for what in Kept if what is not Kept.BATCHES},
+            "removed": self.removed,
             "created_at": _rfc3339(self.created_at),
             "started_at": _rfc3339(self.started_at),
             "finished_at": _rfc3339(self.finished_at),

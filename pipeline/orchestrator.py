@@ -167,8 +167,8 @@ class Orchestrator:
         """Have Temporal reconcile again and again; no effect if it does already."""
         self._run(self._schedule("reconcile", RECONCILE_WORKFLOW, [], timedelta(seconds=every_seconds)))
 
-    def clean(self, *, dry_run: bool = False, seconds: float = 6 * 3600.0) -> Cleaned:
-        """Run a clean-up now, and wait for what it removes."""
+    def clean(self, *, dry_run: bool = False, seconds: float = 3600.0) -> Cleaned:
+        """Run a clean-up now, and wait for what it removes. It goes on if that takes longer than ``seconds``."""
         return self._run(self._clean(CleanRun(dry_run)), seconds=seconds)
 
     async def _clean(self, run: CleanRun) -> Cleaned:

@@ -298,14 +298,14 @@ class Store:
                 raise Unreachable(f"S3 does not remove {errors[0].get('Key')}: {errors[0].get('Message')}")
             count += len(page)
         if prefix.endswith("/"):
-            self._delete_folder(prefix)
+            self.delete_folder(prefix)
         return count
 
-    def _delete_folder(self, prefix: str) -> None:
-        """SeaweedFS goes on listing a folder when nothing is in it any more. Elsewhere there is nothing of that name."""
+    def delete_folder(self, prefix: str) -> None:
+        """Have SeaweedFS forget a folder in which nothing is any more; if something is, it stays. Elsewhere there are none."""
         for page in [*self.folders(prefix)]:
             for folder in page:
-                self._delete_folder(folder)
+                self.delete_folder(folder)
         self.delete(prefix)
 
     def uploads(self, prefix: str) -> Iterator[Sequence[OpenUpload]]:

@@ -119,7 +119,7 @@ def removal(one: Import, what: Kept) -> str | None:
 def must_be_kept(one: Import, what: Kept) -> None:
     """Raises Problem if that is not kept any more."""
     if said := removal(one, what):
-        raise Problem("no_longer_kept", said, setting=what.setting, removed_at=one.to_json("")["removed"].get(what))
+        raise Problem("no_longer_kept", said, setting=what.setting, removed_at=one.removed.get(what))
 
 
 def shown(one: Import) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def results(path: ImportPath) -> Response:
             "counts": one.counts,
             "files": [{"name": name, "href": href, "size_bytes": there.size_bytes} for name, there, href in stored if there],
             "summary": _summary(one),
-            "removed": one.to_json("")["removed"],
+            "removed": one.removed,
         }
     )
 

@@ -354,6 +354,10 @@ def test_a_clean_up_that_is_killed_again_and_again_leaves_what_the_next_one_remo
     removed = [house.ledger.known(one) for one in over]
     assert all(one.removed_at(what) for one in removed for what in Kept)
     assert {*house.rows()["finding"], *house.rows()["failure"]} == set(running)
+    house.store.put_bytes(f"{batches_prefix(over[0])}part-000009.parquet", b"of a worker that slept through all of this")
+    house.store.put_bytes(house.ledger.known(over[0]).key, over[0].encode())
+    assert house.clean(**AT_ONCE | {"keep_uploads": None}).objects == 2
+    assert len(house.objects()) == 2 * 7
 
 
 def test_a_clean_up_without_end_beside_imports_changes_nothing_of_what_becomes_of_them(
