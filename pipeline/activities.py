@@ -23,7 +23,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from pipeline import batch, load, report, sandbox, validation, warehouse
 from pipeline.attempt import BEAT_SECONDS, beat, beating, told_apart
+from pipeline.caretaker import Caretaker, ids_of, import_id_of
 from pipeline.contracts import (
+    CLEAN,
     FINISH,
     GIVE_UP_PART,
     GO_ON,
@@ -39,6 +41,8 @@ from pipeline.contracts import (
     Arrival,
     Arrivals,
     Asked,
+    Cleaned,
+    CleanRun,
     Ending,
     Held,
     ImportRef,
@@ -54,8 +58,6 @@ from pipeline.contracts import (
     State,
     Verdict,
     dataset_of,
-    import_id_for,
-    import_id_in,
     import_workflow_id,
     manifest_key,
     part_key,
@@ -67,7 +69,7 @@ from pipeline.errors import Crashed, DamagedPart, FileIsWrong, FileReplaced, Not
 from pipeline.ledger import Import, Ledger
 from pipeline.orchestrator import Orchestrator
 from pipeline.settings import Settings
-from pipeline.store import NotThere, Store, Stored
+from pipeline.store import NotThere, Store
 
 log = structlog.get_logger()
 
@@ -86,13 +88,13 @@ class Activities:
         self._store = store
         self._engine = engine
         self._ledger = Ledger(engine)
-        self._orchestrator = orchestrator
+        self._caretaker = Caretaker(settings, store, self._ledger, orchestrator)
 
     @property
     def by_lane(self) -> dict[Lane, list[Callable[..., Any]]]:
         """What a worker registers, and with which task queue."""
         return {
-            Lane.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.reconcile],
+            Lane.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.reconcile, self.clean],
             Lane.FILE: [self.validate, self.prepare, self.preview, self.give_up_part],
             Lane.PART: [self.load_part],
             Lane.WAIT: [self.watch],
@@ -115,7 +117,7 @@ class Activities:
         stored = None if arrival.import_id else self._store.head(arrival.key)
         if stored is None:
             return
-        import_id = self._import_id(arrival.bucket, stored)
+        import_id = import_id_of(arrival.bucket, stored, self._ledger.traces(ids_of(arrival.bucket, stored)))
         self._ledger.open(
             import_id,
             dataset=dataset_of(arrival.key) or "",
@@ -149,15 +151,6 @@ class Activities:
             await over
         finally:
             over.cancel()
-
-    def _import_id(self, bucket: str, stored: Stored) -> str:
-        """The id in an uploaded file's key, unless another file was put over it; a dropped file has one of its own."""
-        own = import_id_in(stored.key)
-        known = self._ledger.get(own) if own else None
-        if known and known.key == stored.key and known.etag in ("", stored.etag):
-            return known.id
-        modified = stored.modified.isoformat() if stored.modified else ""
-        return import_id_for(bucket, stored.key, stored.etag, modified)
 
     @activity.defn(name=VALIDATE.name, no_thread_cancel_exception=True)
     @told_apart
@@ -408,26 +401,16 @@ class Activities:
     @activity.defn(name=RECONCILE.name)
     @told_apart
     def reconcile(self) -> Reconciled:
-        """Announce objects that the ledger does not know, and imports whose queue is gone."""
-        seen, missed = 0, list[Arrival]()
-        for stored in self._store.list("incoming/"):
-            if dataset_of(stored.key) is None:
-                continue
-            seen += 1
-            if self._ledger.get(self._import_id(self._store.bucket, stored)) is None:
-                missed.append(Arrival(self._store.bucket, stored.key))
-            beat(seen)
-        missed += [Arrival(known.bucket, known.key, known.id) for known in self._stranded()]
-        for arrival in missed:
-            self._orchestrator.announce(arrival)
-        keys = tuple(arrival.key for arrival in missed[:100])
-        return Reconciled(seen=seen, started=len(missed), expired=self._ledger.expire_uploads(), keys=keys)
+        """Announce what no event announced."""
+        with beating():
+            return self._caretaker.reconcile(beat=beat)
 
-    def _stranded(self) -> list[Import]:
-        """Imports under way in the ledger though no queue is at work for their dataset, oldest first."""
-        active = self._ledger.active()
-        running = {dataset: self._orchestrator.queue_is_running(dataset) for dataset in {one.dataset for one in active}}
-        return [one for one in active if not running[one.dataset]]
+    @activity.defn(name=CLEAN.name, no_thread_cancel_exception=True)
+    @told_apart
+    def clean(self, run: CleanRun) -> Cleaned:
+        """Remove what is not kept any longer."""
+        with beating():
+            return self._caretaker.clean(dry_run=run.dry_run, beat=beat)
 
     # --- what several steps need ---
 

@@ -18,6 +18,7 @@ QUEUE_WORKFLOW = "DatasetQueue"
 IMPORT_WORKFLOW = "ImportFile"
 NOTIFY_WORKFLOW = "TellUser"
 RECONCILE_WORKFLOW = "Reconcile"
+CLEAN_WORKFLOW = "CleanUp"
 ENQUEUE_SIGNAL = "enqueue"
 PAUSE_SIGNAL = "pause"
 RESUME_SIGNAL = "resume"
@@ -53,6 +54,11 @@ class State(StrEnum):
     def is_final(self) -> bool:
         """No step follows by itself: what leads out of a final state, if anything does, is somebody's wish."""
         return not MOVES[self] or self is State.VALIDATED
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing leads out of it any more, not even somebody's wish: a dry run that may be promoted is not settled."""
+        return not MOVES[self]
 
 
 MOVES: Mapping[State, Mapping[State, str]] = {
@@ -169,14 +175,19 @@ def import_id_for(bucket: str, key: str, etag: str, modified: str) -> str:
     return str(uuid.uuid5(_IMPORT_IDS, "\n".join((bucket, key, etag, modified))))
 
 
+def batches_prefix(import_id: str) -> str:
+    """Under this prefix: an import's parts, and their manifest."""
+    return f"batches/{import_id}/"
+
+
 def part_key(import_id: str, part_no: int) -> str:
     """Where a part of an import lies, counted from 1."""
-    return f"batches/{import_id}/part-{part_no:06d}.parquet"
+    return f"{batches_prefix(import_id)}part-{part_no:06d}.parquet"
 
 
 def manifest_key(import_id: str) -> str:
     """Where the manifest of an import's parts lies."""
-    return f"batches/{import_id}/manifest.json"
+    return f"{batches_prefix(import_id)}manifest.json"
 
 
 def report_prefix(import_id: str) -> str:
@@ -210,6 +221,23 @@ def added_names(originals: Sequence[str]) -> tuple[str, ...]:
 
 def _free(name: str, taken: Container[str]) -> str:
     return _free(f"_{name}", taken) if name in taken else name
+
+
+# --- What is kept ---
+
+
+class Kept(StrEnum):
+    """What is kept of an import for as long as a setting says; the counts and moves in the ledger are kept for ever."""
+
+    BATCHES = "batches"
+    RESULTS = "results"
+    REPORT = "report"
+    SOURCE = "source"
+
+    @property
+    def setting(self) -> str:
+        """The name of that setting."""
+        return {"report": "BULKHEAD_KEEP_REPORTS", "source": "BULKHEAD_KEEP_SOURCES"}.get(self, f"BULKHEAD_KEEP_{self.upper()}")
 
 
 # --- What an upload may ask for ---
@@ -448,6 +476,29 @@ class Reconciled:
     keys: tuple[str, ...] = field(default=())
 
 
+@dataclass(frozen=True)
+class CleanRun:
+    """What a clean-up needs to know."""
+
+    dry_run: bool = False  # only say what would be removed
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What a clean-up removed, or would have. The first four count imports."""
+
+    batches: int = 0
+    results: int = 0
+    reports: int = 0
+    sources: int = 0
+    objects: int = 0  # of all these
+    uploads: int = 0  # multipart uploads that were abandoned
+    folders: int = 0  # of imports that are over, in the worker's scratch space
+    unknown: int = 0  # prefixes of imports that the ledger does not know; they are left alone
+    failed: int = 0  # what could not be removed; the next clean-up tries again
+    errors: tuple[str, ...] = field(default=())  # the first of these
+
+
 Takes = TypeVar("Takes")
 Gives = TypeVar("Gives")
 
@@ -490,3 +541,4 @@ FINISH = Step("finish", Ending, Outcome)
 ADDRESSEES = Step("addressees", Outcome, Told)
 DELIVER = Step("deliver", Delivery, type(None))
 RECONCILE = Step("reconcile", type(None), Reconciled)
+CLEAN = Step("clean", CleanRun, Cleaned)

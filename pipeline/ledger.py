@@ -7,16 +7,17 @@ enforced here, under a row lock, so that two processes cannot take an import two
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping, text
 
-from pipeline.contracts import MOVES, Arrival, ImportRef, Options, State
+from pipeline.contracts import MOVES, Arrival, ImportRef, Kept, Options, State
 from pipeline.errors import IllegalMove, NotUsable
 from pipeline.sqlfiles import load
 
@@ -25,6 +26,9 @@ _SETTABLE = {
     *("records_total", "records_valid", "records_invalid", "findings_errors", "findings_warnings", "findings_by_code"),
     *("options", "reading", "preview", "quarantined", "duplicate_of", "pause_wanted"),
 }
+
+_ROWS = {Kept.REPORT: "finding_discard", Kept.RESULTS: "failure_discard"}
+"""Findings are the report once more, for people's SQL; failed records are results, whoever refused them."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,20 @@ class Import:
     retry_of: str | None = None  # the import whose failed records this one tries again
     duplicate_of: str | None = None  # the earlier import that had loaded this very content
     pause_wanted: bool = False  # no further part is begun until somebody resumes it
+    batches_removed_at: datetime | None = None  # when the clean-up removed what; what is left may go on for a moment
+    results_removed_at: datetime | None = None
+    report_removed_at: datetime | None = None
+    source_removed_at: datetime | None = None
+
+    def removed_at(self, what: Kept) -> datetime | None:
+        """When that was removed; None if it is kept, or never was there."""
+        found: datetime | None = getattr(self, f"{what}_removed_at")
+        return found
+
+    @property
+    def removed(self) -> dict[str, str | None]:
+        """The same of all that a user may ask for; nobody asks for batches."""
+        return {str(what): _rfc3339(self.removed_at(what)) for what in Kept if what is not Kept.BATCHES}
 
     @property
     def ref(self) -> ImportRef:
@@ -124,6 +142,7 @@ class Import:
                 "by_code": self.findings_by_code,
             },
             "queue_position": self.queue_position,
+            "removed": self.removed,
             "created_at": _rfc3339(self.created_at),
             "started_at": _rfc3339(self.started_at),
             "finished_at": _rfc3339(self.finished_at),
@@ -134,6 +153,21 @@ class Import:
                 "results": f"{self_link}/results",
             },
         }
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What reconciliation and clean-up ask of an import; they ask of a thousand at once."""
+
+    id: str
+    state: State
+    key: str
+    etag: str
+    finished_at: datetime | None
+
+    def ended_by(self, moment: datetime) -> bool:
+        """It was over by then, for good."""
+        return self.state.is_settled and self.finished_at is not None and self.finished_at <= moment
 
 
 @dataclass(frozen=True)
@@ -396,11 +430,41 @@ class Ledger:
         rows = self._rows("import_next", dataset=dataset, but=[UUID(one) for one in but])
         return self.get(rows[0]["id"]) if rows else None
 
-    def expire_uploads(self, hours: int = 24) -> int:
+    def traces(self, ids: Iterable[str]) -> dict[str, Trace]:
+        """Those of these imports that the ledger knows, by id."""
+        rows = self._rows("import_traces", ids=[UUID(one) for one in ids])
+        return {row["id"]: Trace(**{**row, "state": State(row["state"])}) for row in rows}
+
+    def expire_uploads(self, older_than: timedelta = timedelta(hours=24)) -> int:
         """Give up uploads that never became whole; how many there were."""
-        with self._engine.connect() as connection:
-            ids = list(connection.execute(text(load("queries/import_stale")), {"hours": hours}).scalars())
-        return sum(self.move(one, State.EXPIRED) for one in ids)
+        return sum(self.move(row["id"], State.EXPIRED) for row in self._rows("import_stale", older_than=older_than))
+
+    # --- what is not kept any longer ---
+
+    def mark_removed(self, import_id: str, what: Kept, ended_by: datetime) -> bool:
+        """Note that this is not kept any longer, and forget the rows that go with it; before any object is removed.
+
+        False, and nothing is done, unless the import was over for good by then.
+        """
+        column = f"{what}_removed_at"
+        settled = [state for state in State if state.is_settled]
+        with self._engine.begin() as connection:
+            marked = connection.execute(
+                text(
+                    f"update ledger.import set {column} = coalesce({column}, clock_timestamp())"
+                    " where id = :id and state = any(:settled) and finished_at <= :ended_by returning id"
+                ),
+                {"id": import_id, "settled": settled, "ended_by": ended_by},
+            ).first()
+            if marked and what in _ROWS:
+                connection.execute(text(load(f"queries/{_ROWS[what]}")), {"import_id": import_id})
+        return marked is not None
+
+    @contextmanager
+    def held(self, import_id: str) -> Iterator[State]:
+        """The import's state, which nobody can change while the block lasts. Raises LookupError."""
+        with self._engine.begin() as connection:
+            yield _locked_state(connection, import_id)
 
     # --- telling the user ---
 

@@ -1,4 +1,4 @@
-"""Temporal as the rest of the house sees it: announce a file, cancel an import, ask how far it is, reconcile.
+"""Temporal as the rest of the house sees it: announce a file, cancel an import, ask how far it is, reconcile, clean up.
 
 A synchronous face on the asynchronous client, for the web app and the command line.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from threading import Lock, Thread
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from pipeline.contracts import (
+    CLEAN_WORKFLOW,
     ENQUEUE_SIGNAL,
     PAUSE_SIGNAL,
     PROGRESS_QUERY,
@@ -33,6 +34,8 @@ from pipeline.contracts import (
     RECONCILE_WORKFLOW,
     RESUME_SIGNAL,
     Arrival,
+    Cleaned,
+    CleanRun,
     Progress,
     QueueRun,
     Reconciled,
@@ -162,17 +165,32 @@ class Orchestrator:
 
     def schedule_reconciliation(self, every_seconds: int) -> None:
         """Have Temporal reconcile again and again; no effect if it does already."""
-        self._run(self._schedule(timedelta(seconds=every_seconds)))
+        self._run(self._schedule("reconcile", RECONCILE_WORKFLOW, [], timedelta(seconds=every_seconds)))
 
-    async def _schedule(self, every: timedelta) -> None:
+    def clean(self, *, dry_run: bool = False, seconds: float = 3600.0) -> Cleaned:
+        """Run a clean-up now, and wait for what it removes. It goes on if that takes longer than ``seconds``."""
+        return self._run(self._clean(CleanRun(dry_run)), seconds=seconds)
+
+    async def _clean(self, run: CleanRun) -> Cleaned:
+        client = await self._connected()
+        result: Cleaned = await client.execute_workflow(
+            CLEAN_WORKFLOW, run, id=f"clean/{uuid.uuid4()}", task_queue=self._task_queue, result_type=Cleaned
+        )
+        return result
+
+    def schedule_clean_up(self, every_seconds: int) -> None:
+        """Have Temporal clean up again and again; no effect if it does already."""
+        self._run(self._schedule("clean", CLEAN_WORKFLOW, [CleanRun()], timedelta(seconds=every_seconds)))
+
+    async def _schedule(self, name: str, workflow: str, given: Sequence[object], every: timedelta) -> None:
         client = await self._connected()
         schedule = Schedule(
-            action=ScheduleActionStartWorkflow(RECONCILE_WORKFLOW, id="reconcile", task_queue=self._task_queue),
+            action=ScheduleActionStartWorkflow(workflow, args=given, id=name, task_queue=self._task_queue),
             spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
         )
         try:
-            await client.create_schedule("reconcile", schedule)
+            await client.create_schedule(name, schedule)
         except ScheduleAlreadyRunningError:
             return
 

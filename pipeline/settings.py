@@ -7,12 +7,14 @@ running embedded stack leaves its own values in ``$BULKHEAD_HOME/stack.env``; th
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.errors import NotUsable
@@ -25,6 +27,29 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 def _named(*names: str) -> AliasChoices:
     return AliasChoices(*names)
+
+
+_UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+LONGEST = timedelta(days=100 * 365)
+
+
+def _time(value: Any) -> Any:
+    """``90``, ``15m``, ``36h``, ``7d`` or ``2w`` as that time, and ``forever`` as None."""
+    if not isinstance(value, str):
+        return value
+    if value.strip().lower() == "forever":
+        return None
+    written = re.fullmatch(r"([0-9]{1,12}) *([smhdw]?)", value.strip().lower())
+    if written is None:
+        raise ValueError(f"{value!r} is not a time: write 0, 90 (seconds), 15m, 36h, 7d, 2w or forever")
+    seconds = int(written[1]) * timedelta(**{_UNITS[written[2]]: 1}).total_seconds()
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"{value!r} is more than a hundred years: write forever")
+    return timedelta(seconds=seconds)
+
+
+Keep = Annotated[timedelta | None, BeforeValidator(_time)]
+"""How long something is kept; None: for ever."""
 
 
 class Settings(BaseSettings):
@@ -65,6 +90,12 @@ class Settings(BaseSettings):
     validation_memory_bytes: int = Field(default=4 * GIB, validation_alias=_named("BULKHEAD_VALIDATION_MEMORY_BYTES"))
     validation_seconds: int = Field(default=3600, validation_alias=_named("BULKHEAD_VALIDATION_SECONDS"))
     reconcile_seconds: int = Field(default=60, ge=1, validation_alias=_named("BULKHEAD_RECONCILE_SECONDS"))
+    clean_seconds: int = Field(default=3600, ge=1, validation_alias=_named("BULKHEAD_CLEAN_SECONDS"))
+    keep_batches: Keep = Field(default=timedelta(days=1), validation_alias=_named("BULKHEAD_KEEP_BATCHES"))
+    keep_uploads: Keep = Field(default=timedelta(hours=24), validation_alias=_named("BULKHEAD_KEEP_UPLOADS"))
+    keep_sources: Keep = Field(default=None, validation_alias=_named("BULKHEAD_KEEP_SOURCES"))
+    keep_results: Keep = Field(default=None, validation_alias=_named("BULKHEAD_KEEP_RESULTS"))
+    keep_reports: Keep = Field(default=None, validation_alias=_named("BULKHEAD_KEEP_REPORTS"))
     sql_seconds: float = Field(default=10.0, gt=0, validation_alias=_named("BULKHEAD_SQL_SECONDS"))
     sql_rows: int = Field(default=10_000, ge=1, validation_alias=_named("BULKHEAD_SQL_ROWS"))
 

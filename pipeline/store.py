@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from pipeline.settings import MIB, Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 CHUNK_BYTES = 8 * MIB
 """Size of one multipart chunk. S3 allows 10,000 of them, which makes 78 GiB; the upload limit lies below that."""
@@ -52,6 +53,15 @@ class Stored:
     content_type: str = "application/octet-stream"
     sha256: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)  # what was said of it when it was stored; only head knows
+
+
+@dataclass(frozen=True)
+class OpenUpload:
+    """A multipart upload that has not come to its end."""
+
+    key: str
+    upload_id: str
+    begun: datetime
 
 
 class _Counted:
@@ -170,7 +180,13 @@ class Store:
         if there is None:
             raise NotThere(f"There is no object {key!r} in the bucket {self.bucket!r}.")
         with _unreachable():
-            self._s3.copy({"Bucket": self.bucket, "Key": key}, self.bucket, to, ExtraArgs={"ContentType": there.content_type})
+            try:
+                kind = {"ContentType": there.content_type}
+                self._s3.copy({"Bucket": self.bucket, "Key": key}, self.bucket, to, ExtraArgs=kind)
+            except ClientError as error:
+                if _status(error) == 404:  # it went meanwhile
+                    raise NotThere(f"There is no object {key!r} in the bucket {self.bucket!r}.") from error
+                raise
         return replace(there, key=to, etag=getattr(self.head(to), "etag", ""))
 
     # --- out ---
@@ -237,23 +253,91 @@ class Store:
 
     def list(self, prefix: str) -> Iterator[Stored]:
         """The objects under ``prefix``, in the order of their keys."""
+        for page in self.pages(prefix):
+            yield from page
+
+    def pages(self, prefix: str) -> Iterator[Sequence[Stored]]:
+        """The objects under ``prefix``, in the order of their keys, at most 1,000 at once."""
         with _unreachable():
             for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
-                for item in page.get("Contents", []):
-                    yield Stored(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
+                items = page.get("Contents", [])
+                if items:
+                    yield [Stored(i["Key"], i["Size"], i["ETag"].strip('"'), i["LastModified"]) for i in items]
+
+    def folders(self, prefix: str) -> Iterator[Sequence[str]]:
+        """The prefixes one slash below ``prefix``, at most 1,000 at once."""
+        with _unreachable():
+            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/"):
+                if found := [one["Prefix"] for one in page.get("CommonPrefixes", [])]:
+                    yield found
 
     def delete(self, key: str) -> None:
         """Remove an object; no error if it is not there."""
         with _unreachable():
             self._s3.delete_object(Bucket=self.bucket, Key=key)
 
+    def delete_if(self, stored: Stored) -> bool:
+        """Remove an object if it is still the one that was listed; False if it is another by now, or gone."""
+        with _unreachable():
+            try:
+                self._s3.delete_object(Bucket=self.bucket, Key=stored.key, IfMatch=f'"{stored.etag}"')
+            except ClientError as error:
+                if _status(error) in (404, 409, 412):
+                    return False
+                raise
+        return True
+
     def delete_prefix(self, prefix: str) -> int:
-        """Remove all objects under ``prefix``; how many there were."""
+        """Remove all objects under ``prefix``, 1,000 at once; how many there were. Raises Unreachable if some stay."""
         count = 0
-        for stored in [*self.list(prefix)]:
-            self.delete(stored.key)
-            count += 1
+        for page in self.pages(prefix):
+            with _unreachable():
+                wanted: list[ObjectIdentifierTypeDef] = [{"Key": stored.key} for stored in page]
+                done = self._s3.delete_objects(Bucket=self.bucket, Delete={"Objects": wanted, "Quiet": True})
+            if errors := done.get("Errors"):
+                raise Unreachable(f"S3 does not remove {errors[0].get('Key')}: {errors[0].get('Message')}")
+            count += len(page)
+        if prefix.endswith("/"):
+            self.delete_folder(prefix)
         return count
+
+    def delete_folder(self, prefix: str) -> None:
+        """Have SeaweedFS forget a folder in which nothing is any more; if something is, it stays. Elsewhere there are none."""
+        for page in [*self.folders(prefix)]:
+            for folder in page:
+                self.delete_folder(folder)
+        self.delete(prefix)
+
+    def uploads(self, prefix: str) -> Iterator[Sequence[OpenUpload]]:
+        """The multipart uploads under way to keys under ``prefix``, at most 1,000 at once."""
+        with _unreachable():
+            for page in self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=prefix):
+                if found := page.get("Uploads", []):
+                    yield [OpenUpload(one["Key"], one["UploadId"], one["Initiated"]) for one in found]
+
+    def last_heard(self, upload: OpenUpload) -> datetime:
+        """When it last grew."""
+        last = upload.begun
+        with _unreachable():
+            try:
+                pages = self._s3.get_paginator("list_parts").paginate(
+                    Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id
+                )
+                for page in pages:
+                    last = max([last, *(part["LastModified"] for part in page.get("Parts", []))])
+            except ClientError as error:
+                if _status(error) != 404:  # it has come to its end meanwhile
+                    raise
+        return last
+
+    def abort(self, upload: OpenUpload) -> None:
+        """Give up a multipart upload, and what it brought; no error if it has come to its end."""
+        with _unreachable():
+            try:
+                self._s3.abort_multipart_upload(Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id)
+            except ClientError as error:
+                if _status(error) != 404:
+                    raise
 
     def ensure_bucket(self) -> None:
         """Create the bucket unless it is there."""

@@ -22,7 +22,7 @@ from pipeline.orchestrator import Orchestrator
 from pipeline.postman import Postman
 from pipeline.settings import Settings, load_settings
 from pipeline.store import Store
-from pipeline.workflow import DatasetQueue, ImportFile, Reconcile, TellUser
+from pipeline.workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, TellUser
 
 SHUTDOWN = timedelta(seconds=20)
 """A part takes a second or two; what is still running then is done again by another worker."""
@@ -71,7 +71,7 @@ def _at_work(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[] if lane else [DatasetQueue, ImportFile, TellUser, Reconcile],
+        workflows=[] if lane else [DatasetQueue, ImportFile, TellUser, Reconcile, CleanUp],
         activities=steps,
         activity_executor=pool,
         max_concurrent_activities=at_once,
@@ -87,6 +87,7 @@ async def run(settings: Settings) -> None:
     client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
     orchestrator = Orchestrator.of(settings)
     await asyncio.to_thread(orchestrator.schedule_reconciliation, settings.reconcile_seconds)
+    await asyncio.to_thread(orchestrator.schedule_clean_up, settings.clean_seconds)
     orchestrator.close()
     ready = settings.home / "worker.ready"
     async with working(client, settings):

@@ -1,7 +1,8 @@
 """The order of things: which step follows which, how long each may take, what is tried again, and how it all ends.
 
-Four workflows: a dataset's queue, which runs one import at a time; the import of one file; telling the user; and the
-reconciliation. They import contracts and temporalio only, so that replay needs nothing else and no I/O can slip in.
+Five workflows: a dataset's queue, which runs one import at a time; the import of one file; telling the user; the
+reconciliation; and the clean-up. They import contracts and temporalio only, so that replay needs nothing else and no
+I/O can slip in.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from temporalio.exceptions import (
 with workflow.unsafe.imports_passed_through():
     from pipeline.contracts import (
         ADDRESSEES,
+        CLEAN,
+        CLEAN_WORKFLOW,
         DELIVER,
         ENQUEUE_SIGNAL,
         FINISH,
@@ -50,6 +53,8 @@ with workflow.unsafe.imports_passed_through():
         Arrival,
         Arrivals,
         Asked,
+        Cleaned,
+        CleanRun,
         Delivery,
         Ending,
         ImportRef,
@@ -383,6 +388,24 @@ class Reconcile:
             retry_policy=RetryPolicy(maximum_attempts=3),
         )
         return found
+
+
+@workflow.defn(name=CLEAN_WORKFLOW)
+class CleanUp:
+    """Remove what is not kept any longer. What one run does not come to, the next one does."""
+
+    @workflow.run
+    async def run(self, run: CleanRun) -> Cleaned:
+        """Return what was removed."""
+        removed: Cleaned = await workflow.execute_activity(
+            CLEAN.name,
+            run,
+            result_type=Cleaned,
+            start_to_close_timeout=timedelta(hours=6),
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=RetryPolicy(maximum_attempts=3),
+        )
+        return removed
 
 
 async def _one_of(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:

@@ -11,7 +11,7 @@ from flask import Request, Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from pipeline.contracts import Arrival, Options, State, added_names, incoming_key, native_format, results_key
+from pipeline.contracts import Arrival, Kept, Options, State, added_names, incoming_key, native_format, results_key
 from pipeline.errors import IllegalMove, Unreachable
 from pipeline.keys import Role
 from pipeline.ledger import Import
@@ -19,7 +19,7 @@ from pipeline.store import NotThere
 from web.access import for_role, key_in_use
 from web.answers import as_json
 from web.edges import edges
-from web.imports import BODIES, find, shown
+from web.imports import BODIES, find, must_be_kept, shown
 from web.models import ImportModel, ImportPath, RetryQuery
 from web.problems import Problem, ProblemModel
 from web.uploads import Once, Receipt, Upload, a_place, receive, safe_name, upload_in
@@ -152,11 +152,22 @@ def retry(one: Import, only: str | None, asked: Request | None = None) -> Receip
             brought = upload_in(asked, edges().settings.max_upload_bytes, again(one))
             once = Once.of(asked, brought)
             return receive(edges(), brought, dataset=one.dataset, key=key_in_use(), once=once, retry_of=one.id)
-    kind = only or ("failed" if one.failed else "unprocessed")
+    kind = only or default_kind(one)
     if not {"failed": one.failed, "unprocessed": one.unprocessed}[kind]:
         raise Problem("nothing_to_retry", f"Of this import no record {'has failed' if kind == 'failed' else 'is unprocessed'}.")
+    must_be_kept(one, needed_for(one, kind))
     once = Once.of(asked, Upload(kind, iter(()), again(one))) if asked is not None else None
     return _retry_stored(one, kind, once)
+
+
+def default_kind(one: Import) -> str:
+    """Which records a retry is of, unless somebody says."""
+    return "failed" if one.failed else "unprocessed"
+
+
+def needed_for(one: Import, kind: str) -> Kept:
+    """What the records of that kind are read from. Of a file of which nothing was loaded: itself."""
+    return Kept.SOURCE if kind == "unprocessed" and one.unprocessed == one.records_total else Kept.RESULTS
 
 
 def _has_body(asked: Request) -> bool:
@@ -178,8 +189,8 @@ def again(one: Import) -> Options:
 
 
 def _stored_records(one: Import, kind: str) -> tuple[str, Options]:
-    """Where the records of that kind lie in S3, and how they are to be read. Of a file of which nothing was loaded: itself."""
-    if kind == "unprocessed" and one.unprocessed == one.records_total:
+    """Where the records of that kind lie in S3, and how they are to be read."""
+    if needed_for(one, kind) is Kept.SOURCE:
         return one.key, replace(again(one), without=one.options.without)
     return results_key(one.id, kind, native_format(one.reading)), again(one)
 
@@ -206,6 +217,7 @@ def _retry_stored(one: Import, kind: str, once: Once | None) -> Receipt:
         stored = edges().store.copy(source, key)
     except NotThere as error:
         edges().ledger.discard(import_id)
+        must_be_kept(find(one.id), needed_for(one, kind))  # it went meanwhile
         raise Problem("no_results", f"The {kind} records of this import are not kept any more.") from error
     edges().ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
     made = find(import_id)

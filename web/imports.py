@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC
 from typing import Any
 
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
+from pipeline.contracts import Kept
 from pipeline.datasets import load_dataset
 from pipeline.keys import Role
 from pipeline.ledger import Import
@@ -97,6 +99,27 @@ def find(import_id: str) -> Import:
     if found is None:
         raise Problem("unknown_import", f"There is no import {import_id!r}. GET /v1/imports lists those there are.")
     return found
+
+
+def removal(one: Import, what: Kept) -> str | None:
+    """That this is not kept any more, since when, and which setting says so; None if it is kept, or never was there."""
+    gone = one.removed_at(what)
+    if gone is None:
+        return None
+    named = {
+        Kept.BATCHES: "The batches of this import were",
+        Kept.RESULTS: "The failed records and other results of this import were",
+        Kept.REPORT: "The findings of this import and their report were",
+        Kept.SOURCE: "The uploaded file was",
+    }[what]
+    when = f"{gone.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
+    return f"{named} removed on {when}: how long they are kept after an import's end is set by {what.setting}."
+
+
+def must_be_kept(one: Import, what: Kept) -> None:
+    """Raises Problem if that is not kept any more."""
+    if said := removal(one, what):
+        raise Problem("no_longer_kept", said, setting=what.setting, removed_at=one.removed.get(what))
 
 
 def shown(one: Import) -> dict[str, Any]:

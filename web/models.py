@@ -184,6 +184,14 @@ class FindingCounts(BaseModel):
     by_code: dict[str, int]
 
 
+class Removed(BaseModel):
+    """When what was removed, as BULKHEAD_KEEP_... say; null: it is kept, or never was there."""
+
+    results: str | None
+    report: str | None
+    source: str | None
+
+
 class Links(BaseModel):
     self: str
     errors: str
@@ -209,6 +217,7 @@ class ImportModel(BaseModel):
     parts: Parts
     findings: FindingCounts
     queue_position: int | None
+    removed: Removed
     created_at: str
     started_at: str | None
     finished_at: str | None

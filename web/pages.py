@@ -10,7 +10,7 @@ from flask import Blueprint, Flask, redirect, render_template, request, session,
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
-from pipeline.contracts import ACTIVE, Options, State, report_prefix
+from pipeline.contracts import ACTIVE, Kept, Options, State, report_prefix
 from pipeline.datasets import load_dataset
 from pipeline.errors import NotUsable
 from pipeline.keys import Role
@@ -19,10 +19,10 @@ from pipeline.query import Answer
 from web import show, trend
 from web.access import CSRF_FIELD, check_csrf, checks_csrf_itself, for_anyone, for_role, key_in_use, sign_in
 from web.body import Form
-from web.control import cancel, pause, promote, retry
+from web.control import cancel, default_kind, needed_for, pause, promote, retry
 from web.edges import edges
 from web.findings import stored_groups
-from web.imports import find
+from web.imports import find, removal
 from web.models import UploadQuery
 from web.problems import KINDS, Problem, refuse_parameters
 from web.records import all_datasets
@@ -171,6 +171,7 @@ def import_page(import_id: str) -> ResponseReturnValue:
         has_report=_has_report(one, reached),
         may=_may(one),
         retries=edges().ledger.retries(one.id),
+        removed=[said for what in Kept if what is not Kept.BATCHES and (said := removal(one, what))],
     )
 
 
@@ -220,7 +221,8 @@ def _may(one: Import) -> dict[str, bool]:
         "retry": asks
         and over
         and one.state is not State.VALIDATED
-        and bool(one.failed or (one.parts_done and one.unprocessed)),
+        and bool(one.failed or (one.parts_done and one.unprocessed))
+        and one.removed_at(needed_for(one, default_kind(one))) is None,
     }
 
 
@@ -238,7 +240,7 @@ class Kind:
 
 def _kinds(one: Import) -> list[Kind]:
     """What was found, the most frequent code first."""
-    if not one.findings_by_code:
+    if not one.findings_by_code or one.report_removed_at:
         return []
     items = stored_groups(edges().store, one.id)["items"]
     found = []
@@ -259,7 +261,7 @@ def _common_hint(groups: list[dict[str, Any]]) -> str | None:
 
 def _has_report(one: Import, reached: set[str]) -> bool:
     """Stored at the end of validation, whatever came after."""
-    validated = one.state is not State.VALIDATING and str(State.VALIDATING) in reached
+    validated = one.state is not State.VALIDATING and str(State.VALIDATING) in reached and not one.report_removed_at
     return validated and edges().store.head(f"{report_prefix(one.id)}docs/index.html") is not None
 
 

@@ -58,6 +58,7 @@ KINDS: Mapping[str, Kind] = {
     "not_finished": Kind(409, "The import is still under way", "Wait for its end: GET the import until its state is final."),
     "nothing_to_retry": Kind(409, "No record failed", "Nothing is left to be tried again."),
     "no_results": Kind(410, "The results are not kept any more", "Upload the records again, from your own file."),
+    "no_longer_kept": Kind(410, "That is not kept any more", "Whoever runs Bulkhead sets for how long it is; counts stay."),
     "wrong_state": Kind(409, "The import is in another state", "Only a validated dry run can be promoted."),
     "canceled_meanwhile": Kind(409, "The import was canceled during its upload", "Upload the file again if it is wanted."),
     "upload_in_flight": Kind(409, "This upload is still under way", "Wait for it, then ask again with the same key."),

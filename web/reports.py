@@ -11,7 +11,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from werkzeug.wrappers import Response as AnyResponse
 
-from pipeline.contracts import report_prefix, results_prefix
+from pipeline.contracts import Kept, report_prefix, results_prefix
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from pipeline.store import NotThere
@@ -19,7 +19,7 @@ from web.access import for_role
 from web.answers import CONTENT_TYPES, as_download, as_json
 from web.edges import edges
 from web.findings import FindingsFile, Wanted, findings_key, stored_groups
-from web.imports import find
+from web.imports import find, must_be_kept
 from web.models import (
     FailurePage,
     FailuresQuery,
@@ -58,6 +58,7 @@ def errors(path: ImportPath, query: FindingsQuery) -> Response:
     after = _number(query.cursor)
     if not _has_findings(one):
         return as_json({"items": [], "next_cursor": None, "total": 0})
+    must_be_kept(one, Kept.REPORT)
     file = FindingsFile(edges().store, one.id)
     items, last = file.page(wanted, after=after, limit=query.limit)
     return as_json({"items": items, "next_cursor": None if last is None else str(last), "total": _total(one, file, wanted)})
@@ -67,7 +68,10 @@ def errors(path: ImportPath, query: FindingsQuery) -> Response:
 @for_role(Role.READER)
 def groups(path: ImportPath, query: GroupsQuery) -> Response:
     """Findings that say the same, counted, each group with its first rows; the most frequent first."""
-    found = stored_groups(edges().store, find(path.import_id).id)
+    one = find(path.import_id)
+    if _has_findings(one):
+        must_be_kept(one, Kept.REPORT)
+    found = stored_groups(edges().store, one.id)
     if query.code is not None:
         found["items"] = [one for one in found["items"] if one["code"] == query.code]
     return as_json(found)
@@ -90,6 +94,7 @@ def _total(one: Import, file: FindingsFile, wanted: Wanted) -> int:
 
 def _findings_file(one: Import, file_format: str, wanted: Wanted) -> Response:
     """The stored file as it is; a selection is made on the way."""
+    must_be_kept(one, Kept.REPORT)
     name = f"findings-{one.id}.{file_format}"
     if wanted.everything:
         return _stored_file(findings_key(one.id, file_format), name, file_format)
@@ -127,6 +132,7 @@ def results(path: ImportPath) -> Response:
             "counts": one.counts,
             "files": [{"name": name, "href": href, "size_bytes": there.size_bytes} for name, there, href in stored if there],
             "summary": _summary(one),
+            "removed": one.removed,
         }
     )
 
@@ -147,6 +153,8 @@ def _summary(one: Import) -> Any:
 def failed(path: ImportPath, query: FailuresQuery) -> Response:
     """A page of failures; with ``format``, every one of them as a file."""
     one = find(path.import_id)
+    if one.failed or query.format is not None:
+        must_be_kept(one, Kept.RESULTS)
     if query.format is not None:
         name = f"failed-{one.id}.{query.format}"
         return _stored_file(f"{results_prefix(one.id)}failed.{query.format}", name, query.format)
@@ -178,6 +186,7 @@ def report_page(path: ReportPath) -> Response:
 
 
 def _report_page(one: Import, page: str) -> Response:
+    must_be_kept(one, Kept.REPORT)
     try:
         if not {"", ".", ".."}.isdisjoint(page.split("/")):
             raise NotThere("Nothing has such a name.")

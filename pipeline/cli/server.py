@@ -96,6 +96,35 @@ def reconcile(as_json: AsJson = False) -> None:
 
 
 @app.command(rich_help_panel="Operation")
+def clean(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what is not kept any longer, as BULKHEAD_KEEP_... say; a worker does it, and does so by itself every hour.
+
+    Example: `bulkhead clean --dry-run`
+    """
+    from pipeline.orchestrator import Orchestrator
+    from pipeline.settings import load_settings
+    from pipeline.terminal import print_json, print_line, say, working
+
+    with closing(Orchestrator.of(load_settings())) as orchestrator, working("Looking for what is not kept any longer ..."):
+        done = orchestrator.clean(dry_run=dry_run)
+    if as_json:
+        print_json({"dry_run": dry_run, **asdict(done)})
+    else:
+        for name in ("batches", "results", "reports", "sources"):
+            print_line(f"{name} of {getattr(done, name):,} imports {'would be ' if dry_run else ''}removed")
+        print_line(f"{done.uploads:,} abandoned uploads, {done.folders:,} folders of the worker")
+    if done.unknown:
+        say(f"{done.unknown:,} prefixes in S3 are of imports that the ledger does not know; they are left alone.")
+    for error in done.errors:
+        say(f"Not removed: {error}")
+    if done.failed:
+        raise typer.Exit(Exit.ERROR)
+
+
+@app.command(rich_help_panel="Operation")
 def worker() -> None:
     """Run a worker until SIGTERM.
 

@@ -3,4 +3,4 @@ select import.id::text as id
 from ledger.import
 where
     import.state = 'awaiting_upload'
-    and import.created_at < now() - make_interval(hours => :hours)
+    and import.created_at < now() - cast(:older_than as interval)

@@ -323,6 +323,11 @@ def test_reconcile(house: House) -> None:
     assert house.json("reconcile", "--json")["seen"] >= 0
 
 
+def test_a_clean_up_removes_nothing_that_was_just_made(house: House) -> None:
+    done = house.json("clean", "--json")
+    assert (done["batches"], done["results"], done["reports"], done["sources"], done["failed"]) == (0, 0, 0, 0, 0)
+
+
 def test_migrate_may_be_repeated(house: House) -> None:
     assert "warehouse.records" in house.run("migrate").stdout
 

@@ -33,7 +33,7 @@ EVIL = "a\x1b[31mred\x1b]0;title\x07\u202ecba\x9b2J [bold]x[/bold] :smile: \ud80
 COMMANDS = [
     *("upload", "promote", "status", "watch", "list", "cancel", "validate", "errors", "report", "results", "sql"),
     *("pause", "resume", "retry"),
-    *("up", "doctor", "reconcile", "worker", "web", "migrate", "key"),
+    *("up", "doctor", "reconcile", "clean", "worker", "web", "migrate", "key"),
 ]
 
 Run = Callable[..., Result]

@@ -15,7 +15,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from pipeline.contracts import IMPORT_WORKFLOW, ImportRun, Outcome
-from pipeline.workflow import DatasetQueue, ImportFile, Reconcile, TellUser
+from pipeline.workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, TellUser
 
 HISTORIES = sorted((Path(__file__).parents[1] / "histories").glob("*.json"))
 
@@ -34,7 +34,7 @@ def test_there_is_a_history_of_every_way_an_import_can_go() -> None:
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 def test_a_recorded_history_replays(path: Path) -> None:
-    replayer = Replayer(workflows=[DatasetQueue, ImportFile, TellUser, Reconcile])
+    replayer = Replayer(workflows=[DatasetQueue, ImportFile, TellUser, Reconcile, CleanUp])
     asyncio.run(replayer.replay_workflow(history(path)))
 
 

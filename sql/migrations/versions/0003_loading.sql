@@ -6,7 +6,8 @@ add column pause_wanted boolean not null default false,
 add column closing boolean not null default false,
 add column batches_removed_at timestamptz,
 add column source_removed_at timestamptz,
-add column results_removed_at timestamptz;
+add column results_removed_at timestamptz,
+add column report_removed_at timestamptz;
 
 comment on column ledger.import.retry_of is 'The import whose failed records this one tries again.';
 comment on column ledger.import.duplicate_of is 'The earlier import that had loaded this very content.';

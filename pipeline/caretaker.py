@@ -1,0 +1,282 @@
+"""What is done though nobody asks for it: announcing what no event announced, and removing what is not kept any longer.
+
+Each thing is looked for a page at a time, and a page costs the ledger one query, however large bucket and ledger are.
+
+What is removed, and why that is safe, is told in docs/decisions/0012. In short: only of imports that are settled, a state
+out of which nothing leads; the ledger says that something is removed before the first object goes; and what a clean-up that was
+killed has left lies where the next one looks.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from pipeline.contracts import (
+    INCOMING,
+    Arrival,
+    Cleaned,
+    Kept,
+    Reconciled,
+    batches_prefix,
+    dataset_of,
+    import_id_for,
+    import_id_in,
+    report_prefix,
+    results_prefix,
+)
+from pipeline.errors import BulkheadError
+from pipeline.ledger import Import, Ledger, Trace
+from pipeline.orchestrator import Orchestrator
+from pipeline.settings import Settings
+from pipeline.store import OpenUpload, Store, Stored
+
+log = structlog.get_logger()
+
+KEYS_TOLD = 100
+ERRORS_TOLD = 20
+PAGE = 1_000
+GONE = ".gone"
+"""Ends the name of a folder of the scratch space that is being removed."""
+
+PREFIXES: Mapping[Kept, Callable[[str], str]] = {
+    Kept.BATCHES: batches_prefix,
+    Kept.RESULTS: results_prefix,
+    Kept.REPORT: report_prefix,
+}
+"""What has a prefix in the bucket for each import."""
+
+
+class Caretaker:
+    """One worker's, on its edges."""
+
+    def __init__(self, settings: Settings, store: Store, ledger: Ledger, orchestrator: Orchestrator) -> None:
+        self._settings = settings
+        self._store = store
+        self._ledger = ledger
+        self._orchestrator = orchestrator
+
+    # --- what no event announced ---
+
+    def reconcile(self, *, beat: Callable[[int], None]) -> Reconciled:
+        """Announce imports whose queue is gone, then objects that the ledger does not know; give up uploads begun long ago."""
+        stranded = [Arrival(one.bucket, one.key, one.id) for one in self._stranded()]
+        seen, started, keys = 0, self._announce(stranded), [arrival.key for arrival in stranded[:KEYS_TOLD]]
+        for page in self._store.pages(f"{INCOMING}/"):
+            files = [stored for stored in page if dataset_of(stored.key) is not None]
+            missed = [Arrival(self._store.bucket, stored.key) for stored in self._unknown(files)]
+            seen, started = seen + len(files), started + self._announce(missed)
+            keys += [arrival.key for arrival in missed[: KEYS_TOLD - len(keys)]]
+            beat(seen)
+        limit = self._settings.keep_uploads
+        expired = self._ledger.expire_uploads(limit) if limit is not None else 0
+        return Reconciled(seen=seen, started=started, expired=expired, keys=tuple(keys))
+
+    def _stranded(self) -> list[Import]:
+        """Imports under way in the ledger though no queue is at work for their dataset, oldest first."""
+        active = self._ledger.active()
+        running = {dataset: self._orchestrator.queue_is_running(dataset) for dataset in {one.dataset for one in active}}
+        return [one for one in active if not running[one.dataset]]
+
+    def _unknown(self, files: Sequence[Stored]) -> Iterator[Stored]:
+        bucket = self._store.bucket
+        known = self._ledger.traces({one for stored in files for one in ids_of(bucket, stored)})
+        return (stored for stored in files if import_id_of(bucket, stored, known) not in known)
+
+    def _announce(self, arrivals: Sequence[Arrival]) -> int:
+        for arrival in arrivals:
+            self._orchestrator.announce(arrival)
+        return len(arrivals)
+
+    # --- what is not kept any longer ---
+
+    def clean(self, *, dry_run: bool = False, beat: Callable[[str], None], now: datetime | None = None) -> Cleaned:
+        """Remove it, or with ``dry_run`` only count it. What cannot be removed is told, and stops nothing else."""
+        run = _CleanUp(self._settings, self._store, self._ledger, now or datetime.now(UTC), dry_run, beat)
+        for what in PREFIXES:
+            run.prefixes(what)
+        run.sources()
+        run.uploads()
+        run.scratch()
+        log.info("cleaned up", dry_run=dry_run, **run.counts)
+        return run.cleaned
+
+
+def ids_of(bucket: str, stored: Stored) -> tuple[str, ...]:
+    """The ids that an incoming file's import may have: as a dropped file, and the one in its key, if there is one."""
+    modified = stored.modified.isoformat() if stored.modified else ""
+    dropped, own = import_id_for(bucket, stored.key, stored.etag, modified), import_id_in(stored.key)
+    return (dropped, own) if own else (dropped,)
+
+
+def import_id_of(bucket: str, stored: Stored, known: Mapping[str, Trace]) -> str:
+    """The id in an uploaded file's key, unless another file was put over it; a dropped file has one of its own.
+
+    ``known``: what the ledger knows of ``ids_of`` the file.
+    """
+    dropped, *own = ids_of(bucket, stored)
+    trace = known.get(own[0]) if own else None
+    is_own = trace is not None and trace.key == stored.key and trace.etag in ("", stored.etag)
+    return own[0] if is_own else dropped
+
+
+class _CleanUp:
+    """One clean-up: how long things are kept counts back from ``now``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        ledger: Ledger,
+        now: datetime,
+        dry_run: bool,
+        beat: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._ledger = ledger
+        self._now = now
+        self._dry_run = dry_run
+        self._beat = beat
+        self._errors: list[str] = []
+        self.counts = Counter[str]()
+
+    @property
+    def cleaned(self) -> Cleaned:
+        """What was removed so far."""
+        return Cleaned(**self.counts, errors=tuple(self._errors))
+
+    def _since(self, kept: timedelta | None) -> datetime | None:
+        """What ended before is not kept; None: everything is."""
+        return None if kept is None else self._now - kept
+
+    def prefixes(self, what: Kept) -> None:
+        """What lies under a prefix for each import. That of an import that the ledger does not know may be another ledger's."""
+        settings = self._settings
+        kept = {Kept.BATCHES: settings.keep_batches, Kept.RESULTS: settings.keep_results, Kept.REPORT: settings.keep_reports}
+        since, prefix_of = self._since(kept[what]), PREFIXES[what]
+        if since is None:
+            return
+        counted = "reports" if what is Kept.REPORT else str(what)
+        for page in self._store.folders(prefix_of("").removesuffix("/")):
+            traces = self._ledger.traces(filter(None, (_id_in(prefix.split("/")[1]) for prefix in page)))
+            self.counts["unknown"] += len(page) - len(traces)
+            for trace in traces.values():
+                if trace.ended_by(since):
+                    with self._trying(f"{what} of import {trace.id}"):
+                        self._remove_prefix(trace, what, since, counted)
+
+    def _remove_prefix(self, trace: Trace, what: Kept, since: datetime, counted: str) -> None:
+        prefix = PREFIXES[what](trace.id)
+        if self._dry_run:
+            objects = sum(len(page) for page in self._store.pages(prefix))
+        elif self._ledger.mark_removed(trace.id, what, since):
+            objects = self._store.delete_prefix(prefix)
+        else:
+            return
+        self.counts[counted] += 1
+        self.counts["objects"] += objects
+
+    def sources(self) -> None:
+        """Files that were uploaded to us. What somebody dropped is theirs, and so is what they put over ours."""
+        since = self._since(self._settings.keep_sources)
+        if since is None:
+            return
+        for page in self._store.pages(f"{INCOMING}/"):
+            own = {stored.key: id_ for stored in page if dataset_of(stored.key) and (id_ := import_id_in(stored.key))}
+            traces = self._ledger.traces(own.values())
+            for stored in page:
+                trace = traces.get(own.get(stored.key, ""))
+                if trace and trace.ended_by(since) and import_id_of(self._store.bucket, stored, traces) == trace.id:
+                    with self._trying(stored.key):
+                        self._remove_source(stored, trace, since)
+
+    def _remove_source(self, stored: Stored, trace: Trace, since: datetime) -> None:
+        marked = self._dry_run or self._ledger.mark_removed(trace.id, Kept.SOURCE, since)
+        if marked and (self._dry_run or self._store.delete_if(stored)):
+            if not self._dry_run:
+                self._store.delete_folder(stored.key.rpartition("/")[0] + "/")
+            self.counts["sources"] += 1
+            self.counts["objects"] += 1
+
+    def uploads(self) -> None:
+        """Multipart uploads that began and last grew long ago, and that no import waits for: into incoming/, or of our own."""
+        since = self._since(self._settings.keep_uploads)
+        if since is None:
+            return
+        for root in (f"{INCOMING}/", *(prefix_of("").removesuffix("/") for prefix_of in PREFIXES.values())):
+            for page in self._store.uploads(root):
+                old = {upload: _import_in(upload.key) for upload in page if upload.begun <= since}
+                traces = self._ledger.traces(filter(None, old.values()))
+                for upload, id_ in old.items():
+                    trace = traces.get(id_ or "")
+                    if trace is None or trace.state.is_settled:
+                        with self._trying(f"upload to {upload.key}"):
+                            self._abort(upload, since)
+
+    def _abort(self, upload: OpenUpload, since: datetime) -> None:
+        if self._store.last_heard(upload) > since:
+            return
+        if not self._dry_run:
+            self._store.abort(upload)
+        self.counts["uploads"] += 1
+
+    def scratch(self) -> None:
+        """Folders that killed workers left in this worker's scratch space. Other workers' are theirs to remove."""
+        work = self._settings.work_dir
+        names = sorted(path.name for path in work.iterdir()) if work.is_dir() else []
+        for name in names:
+            if name.endswith(GONE) and not self._dry_run:
+                with self._trying(f"folder {name}"):
+                    shutil.rmtree(work / name)
+        for at in range(0, len(names), PAGE):
+            traces = self._ledger.traces(filter(None, map(_id_in, names[at : at + PAGE])))
+            for trace in traces.values():
+                if trace.state.is_final:
+                    with self._trying(f"folder {trace.id}"):
+                        self._remove_folder(work / trace.id)
+
+    def _remove_folder(self, folder: Path) -> None:
+        """Put it aside first, while nobody can have the import run again: a dry run that is promoted uses it anew."""
+        if not self._dry_run:
+            gone = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}{GONE}")
+            with self._ledger.held(folder.name) as state:
+                if not state.is_final or not folder.is_dir():
+                    return
+                folder.rename(gone)
+            shutil.rmtree(gone)
+        self.counts["folders"] += 1
+
+    @contextmanager
+    def _trying(self, what: str) -> Iterator[None]:
+        """Whatever goes wrong costs this one thing, until the next clean-up."""
+        self._beat(what)
+        try:
+            yield
+        except Exception as error:
+            log.warning("not removed", what=what, error=str(error), exc_info=not isinstance(error, BulkheadError | DBAPIError))
+            self.counts["failed"] += 1
+            if len(self._errors) < ERRORS_TOLD:
+                self._errors.append(f"{what}: {error}")
+
+
+def _id_in(name: str) -> str | None:
+    """The import id that a name is, as the ledger spells it; None if it is none."""
+    try:
+        return name if str(uuid.UUID(name)) == name else None
+    except ValueError:
+        return None
+
+
+def _import_in(key: str) -> str | None:
+    """The import id in the key of any object of ours."""
+    root, _, rest = key.partition("/")
+    return import_id_in(key) if root == INCOMING else _id_in(rest.partition("/")[0])
