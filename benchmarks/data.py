@@ -62,13 +62,14 @@ _SUITE = {
 }
 
 
-def make_dataset(root: Path, shipped: Path) -> None:
-    """A root with the one dataset ``bench`` and the shipped checks below it."""
+def make_dataset(root: Path, shipped: Path, *names: str) -> None:
+    """A root with the dataset ``bench``, or with others like it, and the shipped checks below it."""
     (root / "expectations").mkdir(parents=True)
     (root / "sql" / "tables").mkdir(parents=True)
     (root / "sql" / "checks").symlink_to(shipped / "sql" / "checks")
-    (root / "expectations" / f"{DATASET}.json").write_text(json.dumps(_SUITE))
-    (root / "sql" / "tables" / f"{DATASET}.sql").write_text(_TABLE)
+    for name in names or (DATASET,):
+        (root / "expectations" / f"{name}.json").write_text(json.dumps({**_SUITE, "name": name}))
+        (root / "sql" / "tables" / f"{name}.sql").write_text(_TABLE.replace(DATASET, name))
 
 
 def make_file(to: Path, records: int, shape: str = "tree", *, shuffled: bool = False, bad: bool = False) -> Path:

@@ -107,9 +107,9 @@ def measured(folder: Path, records: int) -> dict[str, Any]:
     size = file.stat().st_size
     root = folder / "root"
     data.make_dataset(root, ROOT)
-    with _stack(folder / "home", root) as stack:
+    with a_stack(folder / "home", root) as stack:
         client = Client(stack.environment["BULKHEAD_URL"], stack.environment["BULKHEAD_API_KEY"])
-        _warm(client, folder)
+        warm(client, folder)
         watch = Watch(stack)
         watch.start()
         began, began_at = time.perf_counter(), datetime.now(UTC)
@@ -135,7 +135,7 @@ def measured(folder: Path, records: int) -> dict[str, Any]:
         }
 
 
-def _stack(home: Path, root: Path) -> Stack:
+def a_stack(home: Path, root: Path) -> Stack:
     """All of it, with the one dataset."""
 
     def prepare(given: Mapping[str, str]) -> Mapping[str, str]:
@@ -146,7 +146,7 @@ def _stack(home: Path, root: Path) -> Stack:
     return Stack(home, environ={**environment(), **own}, prepare=prepare)
 
 
-def _warm(client: Client, folder: Path) -> None:
+def warm(client: Client, folder: Path) -> None:
     """A worker that has just been started loads Great Expectations beside its first file: a dry run of a small one."""
     first = client.upload(data.make_file(folder / "first.csv", 100), data.DATASET, options=Options(dry_run=True))
     client.wait(first["id"], timeout=600)

@@ -9,7 +9,7 @@ import asyncio
 import functools
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from pipeline import batch, load, report, sandbox, validation, warehouse
 from pipeline.attempt import BEAT_SECONDS, beat, beating, told_apart
 from pipeline.caretaker import Caretaker, ids_of, import_id_of
+from pipeline.clerk import Clerk
 from pipeline.contracts import (
     CLEAN,
     FINISH,
@@ -38,6 +39,7 @@ from pipeline.contracts import (
     REGISTER,
     VALIDATE,
     WATCH,
+    WRITE_RESULTS,
     Arrival,
     Arrivals,
     Asked,
@@ -55,6 +57,7 @@ from pipeline.contracts import (
     Plan,
     Preview,
     Reconciled,
+    ResultsWanted,
     State,
     Verdict,
     dataset_of,
@@ -89,13 +92,14 @@ class Activities:
         self._engine = engine
         self._ledger = Ledger(engine)
         self._caretaker = Caretaker(settings, store, self._ledger, orchestrator)
+        self._clerk = Clerk(settings, store, self._ledger)
 
     @property
     def by_lane(self) -> dict[Lane, list[Callable[..., Any]]]:
         """What a worker registers, and with which task queue."""
         return {
             Lane.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.reconcile, self.clean],
-            Lane.FILE: [self.validate, self.prepare, self.preview, self.give_up_part],
+            Lane.FILE: [self.validate, self.prepare, self.preview, self.give_up_part, self.write_results],
             Lane.PART: [self.load_part],
             Lane.WAIT: [self.watch],
         }
@@ -365,15 +369,15 @@ class Activities:
         with beating():
             known = self._ledger.close(ref.import_id)
             state, reason = self._closing(known, ending)
-            if known.failed:
-                self._store_failures(ref)
+            if fault := self._clerk.write_at_once(replace(known, reason=reason), beat=beat):
+                state, reason = State.FAILED, fault
             if known.inserted or known.updated:
                 dataset = load_dataset(ref.dataset, self._settings.datasets_root)
                 warehouse.analyze(self._engine, dataset)
                 warehouse.refresh_marts(self._engine, dataset)
             self._store_summary(known, state, reason)
-        processed = known.inserted + known.updated + known.unchanged + known.failed
-        self._ledger.move(ref.import_id, state, reason, unprocessed=known.records_total - processed)
+        unprocessed = known.records_total - known.processed
+        self._ledger.move(ref.import_id, state, reason, unprocessed=unprocessed)
         shutil.rmtree(self._folder(ref), ignore_errors=True)
         log.info("finished", import_id=ref.import_id, state=state, **known.counts)
         return Outcome(ref.import_id, state, reason)
@@ -383,7 +387,7 @@ class Activities:
         """The final state. Only if every record is accounted for may it be a success."""
         if ending.state is not None:
             return ending.state, ending.reason
-        processed = known.inserted + known.updated + known.unchanged + known.failed
+        processed = known.processed
         if processed != known.records_total:
             return State.FAILED, (
                 f"The counts do not balance: {known.records_total:,} records in the file, {processed:,} accounted for."
@@ -466,20 +470,14 @@ class Activities:
             for _ in pool.map(lambda item: self._store.put_file(*item), files):
                 beat()
 
-    def _store_failures(self, ref: ImportRef) -> None:
-        folder = self._folder(ref) / "results"
-        folder.mkdir(parents=True, exist_ok=True)
-        own = load_dataset(ref.dataset, self._settings.datasets_root).names
-        columns = self._ledger.failure_columns(ref.import_id)
-        names = [name for name in own if name in columns] + [name for name in columns if name not in own]
-        report.write_failures(self._all_failures(ref.import_id), names, folder)
-        self._store_folder(folder, results_prefix(ref.import_id))
+    # --- what became of the rows ---
 
-    def _all_failures(self, import_id: str) -> Iterator[dict[str, Any]]:
-        after = 0
-        while page := self._ledger.failures(import_id, after_row=after, limit=5_000):
-            yield from page
-            after = page[-1]["row"]
+    @activity.defn(name=WRITE_RESULTS.name, no_thread_cancel_exception=True)
+    @told_apart
+    def write_results(self, wanted: ResultsWanted) -> None:
+        """Write a file of results that is not among those that are written at once."""
+        with beating():
+            self._clerk.write(self._ledger.known(wanted.ref.import_id), {wanted.fate: [wanted.form]}, beat=beat)
 
     def _store_summary(self, known: Import, state: State, reason: str) -> None:
         summary = replace(known, state=state, reason=reason).to_json(self._settings.url)

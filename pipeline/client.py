@@ -183,9 +183,19 @@ class Client:
         """The findings as one file: csv, json, parquet or xlsx."""
         return self._wire.download("GET", _path(import_id, "errors"), params={"format": file_format, "code": code})
 
-    def results(self, import_id: str, *, file_format: str = "csv") -> Download:
-        """The records that were held back or that the warehouse refused for good, with the reason, as one file: csv or json."""
-        return self._wire.download("GET", _path(import_id, "results/failed"), params={"format": file_format})
+    def results(self, import_id: str, fate: str = "failed", *, file_format: str = "native") -> Download:
+        """The rows that succeeded, failed or are unprocessed, with row, code and reason, as one file.
+
+        Native (the format that was uploaded), parquet, csv or json. Waits while it is being written.
+        """
+        pause = FIRST_POLL_SECONDS
+        while True:
+            file = self._wire.download("GET", _path(import_id, f"results/{fate}"), params={"format": file_format})
+            if not file.is_to_come:
+                return file
+            file.close()
+            time.sleep(pause)
+            pause = min(pause * 2, SLOWEST_POLL_SECONDS)
 
     def report_url(self, import_id: str) -> str:
         """Where a browser finds the report."""

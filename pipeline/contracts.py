@@ -19,6 +19,7 @@ IMPORT_WORKFLOW = "ImportFile"
 NOTIFY_WORKFLOW = "TellUser"
 RECONCILE_WORKFLOW = "Reconcile"
 CLEAN_WORKFLOW = "CleanUp"
+RESULTS_WORKFLOW = "WriteResults"
 ENQUEUE_SIGNAL = "enqueue"
 PAUSE_SIGNAL = "pause"
 RESUME_SIGNAL = "resume"
@@ -145,6 +146,11 @@ def notify_workflow_id(import_id: str, state: State | None = None) -> str:
     return f"notify/{import_id}/dry-run" if state is State.VALIDATED else f"notify/{import_id}"
 
 
+def results_workflow_id(import_id: str, fate: Fate, form: str) -> str:
+    """The workflow that writes a file of results which nobody asked for before."""
+    return f"results/{import_id}/{fate}/{form}"
+
+
 def incoming_key(dataset: str, import_id: str, filename: str) -> str:
     """Where an uploaded file lands."""
     return f"{INCOMING}/{dataset}/{import_id}/{filename}"
@@ -200,9 +206,26 @@ def results_prefix(import_id: str) -> str:
     return f"results/{import_id}/"
 
 
-def results_key(import_id: str, kind: str, form: str) -> str:
-    """Where the records of a kind (succeeded, failed, unprocessed) lie as a file of that format."""
-    return f"{results_prefix(import_id)}{kind}.{form}"
+class Fate(StrEnum):
+    """What became of a row of a file."""
+
+    SUCCEEDED = "succeeded"  # it is in the warehouse as the file has it
+    FAILED = "failed"  # held back, or refused by the warehouse for good
+    UNPROCESSED = "unprocessed"  # nobody came to it
+
+
+RESULTS_FORMS = ("native", "parquet", "csv", "json")
+"""Files of results: exact ones, in the format that was uploaded and in Parquet; and for people, as CSV and JSON."""
+
+
+def results_file(fate: Fate, form: str, reading: Mapping[str, Any]) -> str:
+    """The name of the file with the rows of that fate, in one of RESULTS_FORMS, of a file that was read as ``reading`` says."""
+    return f"{fate}-exact.{native_format(reading)}" if form == "native" else f"{fate}.{form}"
+
+
+def results_key(import_id: str, fate: Fate, form: str, reading: Mapping[str, Any]) -> str:
+    """Where that file lies."""
+    return f"{results_prefix(import_id)}{results_file(fate, form, reading)}"
 
 
 def native_format(reading: Mapping[str, Any]) -> str:
@@ -383,6 +406,15 @@ class PartRef:
 
 
 @dataclass(frozen=True)
+class ResultsWanted:
+    """A file of results that somebody asked for."""
+
+    ref: ImportRef
+    fate: Fate
+    form: str
+
+
+@dataclass(frozen=True)
 class Held:
     """Whether an import stands still because somebody wants it to."""
 
@@ -538,6 +570,7 @@ GIVE_UP_PART = Step("give_up_part", PartRef, PartResult, Lane.FILE)
 HOLD = Step("hold", ImportRef, Held)
 GO_ON = Step("go_on", ImportRef, Held)
 FINISH = Step("finish", Ending, Outcome)
+WRITE_RESULTS = Step("write_results", ResultsWanted, type(None), Lane.FILE)
 ADDRESSEES = Step("addressees", Outcome, Told)
 DELIVER = Step("deliver", Delivery, type(None))
 RECONCILE = Step("reconcile", type(None), Reconciled)

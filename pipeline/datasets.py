@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,11 @@ class Dataset:
     rest: str | None  # the jsonb column that takes the file's other columns; None: they are refused
     suite: dict[str, Any]
     table_sql: str
+    ignored: frozenset[str] = frozenset()  # folded names of a file's columns that are left out
+
+    def ignoring(self, names: Sequence[str]) -> Dataset:
+        """The same, for a file of which these columns are to be left out."""
+        return replace(self, ignored=frozenset(map(folded, names))) if names else self
 
     @cached_property
     def mapping(self) -> Mapping:

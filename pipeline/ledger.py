@@ -75,6 +75,11 @@ class Import:
     report_removed_at: datetime | None = None
     source_removed_at: datetime | None = None
 
+    @property
+    def processed(self) -> int:
+        """How many records are in the books, one way or another."""
+        return self.inserted + self.updated + self.unchanged + self.failed
+
     def removed_at(self, what: Kept) -> datetime | None:
         """When that was removed; None if it is kept, or never was there."""
         found: datetime | None = getattr(self, f"{what}_removed_at")
@@ -399,9 +404,14 @@ class Ledger:
         rows = self._rows("failure_list", import_id=import_id, after_row=after_row, limit=limit)
         return [dict(row) for row in rows]
 
-    def failure_columns(self, import_id: str) -> list[str]:
-        """The names of the columns that the failed records have, all together."""
-        return [row["name"] for row in self._rows("failure_columns", import_id=import_id)]
+    def failure_fates(self, import_id: str, *, after_row: int = 0, limit: int = 50_000) -> list[dict[str, Any]]:
+        """The same, as (row, code, reason) only."""
+        rows = self._rows("failure_fates", import_id=import_id, after_row=after_row, limit=limit)
+        return [dict(row) for row in rows]
+
+    def part_numbers(self, import_id: str) -> list[int]:
+        """The parts that are in the books, without the quarantine."""
+        return [row["part_no"] for row in self._rows("part_numbers", import_id=import_id)]
 
     def known(self, import_id: str) -> Import:
         """An import that must be there. Raises NotUsable if it is not."""

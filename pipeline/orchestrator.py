@@ -22,7 +22,10 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
     WorkflowExecutionStatus,
+    WorkflowFailureError,
 )
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from pipeline.contracts import (
@@ -32,6 +35,7 @@ from pipeline.contracts import (
     PROGRESS_QUERY,
     QUEUE_WORKFLOW,
     RECONCILE_WORKFLOW,
+    RESULTS_WORKFLOW,
     RESUME_SIGNAL,
     Arrival,
     Cleaned,
@@ -39,11 +43,13 @@ from pipeline.contracts import (
     Progress,
     QueueRun,
     Reconciled,
+    ResultsWanted,
     dataset_of,
     import_workflow_id,
     queue_workflow_id,
+    results_workflow_id,
 )
-from pipeline.errors import Unreachable
+from pipeline.errors import NotUsable, Unreachable
 from pipeline.settings import Settings
 
 T = TypeVar("T")
@@ -136,6 +142,35 @@ class Orchestrator:
                 return None
             raise
 
+    def write_results(self, wanted: ResultsWanted) -> None:
+        """Have a file of results written, if that is not under way. Raises NotUsable with what stood against it last time."""
+        failure = self._run(self._write_results(wanted))
+        if failure:
+            raise NotUsable(failure)
+
+    async def _write_results(self, wanted: ResultsWanted) -> str:
+        client, workflow_id = await self._connected(), results_workflow_id(wanted.ref.import_id, wanted.fate, wanted.form)
+        try:
+            await client.start_workflow(
+                RESULTS_WORKFLOW,
+                wanted,
+                id=workflow_id,
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            )
+        except WorkflowAlreadyStartedError:
+            return await self._failure(client, workflow_id)
+        return ""
+
+    async def _failure(self, client: Client, workflow_id: str) -> str:
+        """Why a workflow that is over failed; nothing if it did not."""
+        try:
+            await client.get_workflow_handle(workflow_id).result()
+        except WorkflowFailureError as error:
+            return str(error.cause)
+        return ""
+
     def queue_is_running(self, dataset: str) -> bool:
         """Whether the dataset's queue is at work."""
         return self._run(self._is_running(queue_workflow_id(dataset)))
@@ -157,6 +192,7 @@ class Orchestrator:
         client = await self._connected()
         result: Reconciled = await client.execute_workflow(
             RECONCILE_WORKFLOW,
+            RESULTS_WORKFLOW,
             id=f"reconcile/{uuid.uuid4()}",
             task_queue=self._task_queue,
             result_type=Reconciled,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +21,6 @@ FIELDS = ("code", "severity", "message", "row", "line", "column", "value", "hint
 
 TABLE_FIELDS = ("row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle")
 """The columns of findings.csv, before those of the file itself."""
-
-FAILURE_FIELDS = ("row", "id", "code", "message", "sqlstate")
-"""The columns of failed.csv, before those of the record itself."""
 
 _FORMULA = "regexp_matches({v}, '^[\\s\\x{{a0}}]*[=+\\-@＝＋－＠\\t\\r\\n]')"
 _NUMBER = "regexp_full_match({v}, '[+-]?[0-9]+([.,][0-9]+)?')"
@@ -102,9 +97,9 @@ def _table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> str:
     texts["cycle"] = "array_to_string(f.cycle, ' → ')"
     fields = (*TABLE_FIELDS, "file") if _has_members(connection) else TABLE_FIELDS
     texts["file"] = "f.file"
-    known = ", ".join(_safe(texts[name], name) if name in texts else f"f.{quoted(name)}" for name in fields)
+    known = ", ".join(safe_expression(texts[name], name) if name in texts else f"f.{quoted(name)}" for name in fields)
     names = original_names(connection)
-    original = [_safe(f"raw.{quoted(name)}", called) for name, called in names.items() if name != dataset.key]
+    original = [safe_expression(f"raw.{quoted(name)}", called) for name, called in names.items() if name != dataset.key]
     return f"select {', '.join([known, *original])} from ordered f left join raw on f.row = raw._row order by f.number"
 
 
@@ -126,31 +121,11 @@ def _count(connection: duckdb.DuckDBPyConnection) -> Counted:
     return Counted(int(records), int(errors), int(warnings), int(invalid), by_code)
 
 
-def _safe(expression: str, name: str) -> str:
-    """A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"): a quote goes before it. Numbers are none."""
+def safe_expression(expression: str, name: str) -> str:
+    """SQL for a cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"): such get a quote. Numbers are none."""
     formula, number = _FORMULA.format(v=expression), _NUMBER.format(v=expression)
     heading = quoted(safe_cell(name))
     return f"case when {formula} and not {number} then '''' || {expression} else {expression} end as {heading}"
-
-
-def write_failures(failures: Iterable[Mapping[str, Any]], names: Sequence[str], folder: Path) -> None:
-    """Write failed.csv and failed.json: row, id, code, message, sqlstate, and the record's own columns.
-
-    ``failures`` have these keys and ``record``, a mapping; ``names`` are all its keys, in the table's order.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (
-        (folder / "failed.csv").open("w", encoding="utf-8", newline="") as table,
-        (folder / "failed.json").open("wb") as array,
-    ):
-        writer, separator = csv.writer(table), b"["
-        writer.writerow([*FAILURE_FIELDS, *map(safe_cell, names)])
-        for failure in failures:
-            cells = [*map(failure.__getitem__, FAILURE_FIELDS), *map(failure["record"].get, names)]
-            writer.writerow(map(safe_cell, cells))
-            array.write(separator + orjson.dumps(dict(failure), default=str))
-            separator = b","
-        array.write(b"]" if separator == b"," else b"[]")
 
 
 def safe_cell(value: Any) -> Any:

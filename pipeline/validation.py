@@ -45,6 +45,7 @@ def validate(
     What is held back of an accepted file is not among the parts but in ``quarantine.csv``. A file that cannot be read has that
     one finding. Raises RuntimeError if there can be no verdict.
     """
+    dataset = dataset.ignoring(options.without)
     with in_memory(folder) as database:
         try:
             read(folder / SOURCE, dataset, database=database, filename=filename, delimiter=options.delimiter)

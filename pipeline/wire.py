@@ -94,12 +94,13 @@ class Wire:
 class Download:
     """The bytes of a file as they arrive, to be read once, within a ``with``.
 
-    ``is_truncated``: there was more than some limit let through.
+    ``is_truncated``: there was more than some limit let through. ``is_to_come``: it is being made; these are not its bytes.
     """
 
     def __init__(self, answer: requests.Response) -> None:
         self._answer = answer
         self.is_truncated = answer.headers.get("X-Truncated") == "true"
+        self.is_to_come = answer.status_code == requests.codes.accepted
 
     def __iter__(self) -> Iterator[bytes]:
         """Raises Unreachable if the connection breaks: what came until then is not the file."""
@@ -112,6 +113,10 @@ class Download:
         return self
 
     def __exit__(self, *reason: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection."""
         self._answer.close()
 
 

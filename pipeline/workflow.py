@@ -47,9 +47,11 @@ with workflow.unsafe.imports_passed_through():
         RECONCILE,
         RECONCILE_WORKFLOW,
         REGISTER,
+        RESULTS_WORKFLOW,
         RESUME_SIGNAL,
         VALIDATE,
         WATCH,
+        WRITE_RESULTS,
         Arrival,
         Arrivals,
         Asked,
@@ -65,6 +67,7 @@ with workflow.unsafe.imports_passed_through():
         Progress,
         QueueRun,
         Reconciled,
+        ResultsWanted,
         State,
         Step,
         Told,
@@ -371,6 +374,19 @@ class TellUser:
             )
         except ActivityError as error:
             workflow.logger.warning("%s %s was not reached: %s", delivery.channel, delivery.target, error.__cause__)
+
+
+@workflow.defn(name=RESULTS_WORKFLOW)
+class WriteResults:
+    """Write a file of results that somebody asked for."""
+
+    @workflow.run
+    async def run(self, wanted: ResultsWanted) -> None:
+        """Fails with what stands against it."""
+        try:
+            await _step(WRITE_RESULTS, wanted, limit=timedelta(hours=6), beats=True, summary=f"{wanted.fate} as {wanted.form}")
+        except ActivityError as error:
+            raise ApplicationError(_cause(error), non_retryable=True) from error
 
 
 @workflow.defn(name=RECONCILE_WORKFLOW)

@@ -91,7 +91,15 @@ class GroupsQuery(Given):
 
 
 class FailuresQuery(PageQuery):
-    format: Literal["csv", "json"] | None = Field(None, description="All failures as one file, instead of a page")
+    format: Literal["native", "parquet", "csv", "json"] | None = Field(
+        None, description="All failures as one file, instead of a page; native is the format that was uploaded"
+    )
+
+
+class RowsQuery(BaseModel):
+    """Which file of rows."""
+
+    format: Literal["native", "parquet", "csv", "json"] = Field("native", description="native is the format that was uploaded")
 
 
 class KinQuery(PageQuery):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import mimetypes
-from typing import Any
 
-import orjson
-from flask import Response, redirect, request
+from flask import Response, redirect
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from werkzeug.wrappers import Response as AnyResponse
 
-from pipeline.contracts import Kept, report_prefix, results_prefix
+from pipeline.contracts import Kept, report_prefix
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from pipeline.store import NotThere
@@ -21,8 +19,6 @@ from web.edges import edges
 from web.findings import FindingsFile, Wanted, findings_key, stored_groups
 from web.imports import find, must_be_kept
 from web.models import (
-    FailurePage,
-    FailuresQuery,
     FindingGroups,
     FindingPage,
     FindingsQuery,
@@ -55,7 +51,7 @@ def errors(path: ImportPath, query: FindingsQuery) -> Response:
     one, wanted = find(path.import_id), Wanted(query.code, query.severity)
     if query.format is not None:
         return _findings_file(one, query.format, wanted)
-    after = _number(query.cursor)
+    after = row_in(query.cursor)
     if not _has_findings(one):
         return as_json({"items": [], "next_cursor": None, "total": 0})
     must_be_kept(one, Kept.REPORT)
@@ -113,57 +109,6 @@ def _stored_file(key: str, name: str, file_format: str) -> Response:
     return as_download(chunks, name, CONTENT_TYPES[file_format], stored.size_bytes)
 
 
-@api.get("/results", summary="How an import ended, with its files")
-@for_role(Role.READER)
-def results(path: ImportPath) -> Response:
-    """Counts, and where the files about it are."""
-    one = find(path.import_id)
-    base = f"{request.host_url}v1/imports/{one.id}"
-    files = [(f"findings.{f}", findings_key(one.id, f), f"{base}/errors?format={f}") for f in CONTENT_TYPES]
-    files += [
-        (f"failed.{f}", f"{results_prefix(one.id)}failed.{f}", f"{base}/results/failed?format={f}") for f in ("csv", "json")
-    ]
-    stored = [(name, edges().store.head(key), href) for name, key, href in files]
-    return as_json(
-        {
-            "id": one.id,
-            "state": one.state,
-            "reason": one.reason,
-            "counts": one.counts,
-            "files": [{"name": name, "href": href, "size_bytes": there.size_bytes} for name, there, href in stored if there],
-            "summary": _summary(one),
-            "removed": one.removed,
-        }
-    )
-
-
-def _summary(one: Import) -> Any:
-    try:
-        return orjson.loads(edges().store.get_bytes(f"{results_prefix(one.id)}summary.json"))
-    except NotThere:
-        return None
-
-
-@api.get(
-    "/results/failed",
-    summary="The records that were held back, or that the warehouse refused for good",
-    responses={200: FailurePage},
-)
-@for_role(Role.READER)
-def failed(path: ImportPath, query: FailuresQuery) -> Response:
-    """A page of failures; with ``format``, every one of them as a file."""
-    one = find(path.import_id)
-    if one.failed or query.format is not None:
-        must_be_kept(one, Kept.RESULTS)
-    if query.format is not None:
-        name = f"failed-{one.id}.{query.format}"
-        return _stored_file(f"{results_prefix(one.id)}failed.{query.format}", name, query.format)
-    rows = edges().ledger.failures(one.id, after_row=_number(query.cursor), limit=query.limit + 1)
-    items = rows[: query.limit]
-    more = len(rows) > query.limit
-    return as_json({"items": items, "next_cursor": str(items[-1]["row"]) if more else None, "total": one.failed})
-
-
 @api.get("/report", doc_ui=False)
 @for_role(Role.READER)
 def report_root(path: ImportPath) -> AnyResponse:
@@ -202,7 +147,8 @@ def _report_page(one: Import, page: str) -> Response:
     return response
 
 
-def _number(cursor: str | None) -> int:
+def row_in(cursor: str | None) -> int:
+    """The number of the last row of the page before, 0 if there was none."""
     if cursor is None:
         return 0
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:

@@ -22,10 +22,20 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to th
 
 
 class ResultsFormat(StrEnum):
-    """How failed records are printed."""
+    """How rows of a file are printed: exactly, in the format that was uploaded or in Parquet; or for people."""
 
+    NATIVE = "native"
+    PARQUET = "parquet"
     CSV = "csv"
     JSON = "json"
+
+
+class RowsOf(StrEnum):
+    """Which rows of a file."""
+
+    FAILED = "failed"
+    UNPROCESSED = "unprocessed"
+    SUCCEEDED = "succeeded"
 
 
 class RowsFormat(StrEnum):
@@ -121,14 +131,21 @@ def report(
 @app.command(rich_help_panel="Imports")
 def results(
     import_id: ImportId,
-    form: Annotated[ResultsFormat, typer.Option("--format", help="How to print them.")] = ResultsFormat.CSV,
+    kind: Annotated[RowsOf, typer.Option("--kind", help="Which rows.")] = RowsOf.FAILED,
+    form: Annotated[
+        ResultsFormat, typer.Option("--format", help="How to print them; native is the format that was uploaded.")
+    ] = ResultsFormat.NATIVE,
     output: Output = None,
 ) -> None:
-    """Print the records that were held back or that the warehouse refused, each with the reason.
+    """Print the rows of a file that failed, each with the reason; or those that were loaded, or to which nobody came.
+
+    All columns of the file, in their order, and then row, code and reason. Mend what failed, and hand it to `retry`.
 
     Example: `bulkhead results 01990b3c-... --output failed.csv`
     """
-    with client().results(import_id, file_format=form) as file:
+    if form is ResultsFormat.PARQUET and output is None and sys.stdout.isatty():
+        raise typer.BadParameter("Parquet is not for the screen; add --output FILE", param_hint="--format")
+    with client().results(import_id, kind, file_format=form) as file:
         deliver(file, output)
 
 

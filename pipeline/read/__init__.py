@@ -9,7 +9,7 @@ goes on; a fault that leaves no table to speak of raises Unreadable.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -124,6 +124,7 @@ def _read_one(content: Content, staging: Staging) -> tuple[str, Table]:
 def _checked(form: str, encoding: str, table: Table, upload: Upload, filename: str, staging: Staging) -> Reading:
     """What was read, once all that can be wrong with it as a whole was looked at."""
     dataset = staging.dataset
+    table = _without_left_out(table, staging)
     if not table.records:
         what = filename or "The file"
         raise Unreadable(f"{what} holds no records.", code="empty_file", hint="Add at least one record.")
@@ -145,6 +146,16 @@ def _checked(form: str, encoding: str, table: Table, upload: Upload, filename: s
         table.sheet,
         len(upload.names),
     )
+
+
+def _without_left_out(table: Table, staging: Staging) -> Table:
+    """Let the columns go that are to be left out."""
+    pairs = list(zip(table.columns, table.originals or table.columns, strict=True))
+    kept = [(name, original) for name, original in pairs if not name.startswith(columns.LEFT_OUT)]
+    if len(kept) == len(pairs):
+        return table
+    staging.keep_only([name for name, _ in kept])
+    return replace(table, columns=tuple(name for name, _ in kept), originals=tuple(original for _, original in kept))
 
 
 def _recognise(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], str]:

@@ -14,6 +14,9 @@ from pipeline.datasets import LINEAGE, Dataset, folded
 from pipeline.errors import Unreadable
 from pipeline.read.limits import Limits
 
+LEFT_OUT = "\x01left out: "
+"""Before the name of a column that is read, and then left out."""
+
 
 def required(dataset: Dataset) -> list[str]:
     """The columns a file must have: the key, the parent, and those that may not be empty and have no default.
@@ -26,7 +29,12 @@ def required(dataset: Dataset) -> list[str]:
 
 
 def mapped(name: str, dataset: Dataset) -> str:
-    """The name under which ``raw`` keeps a file's column: renamed, the dataset's own, an alias's, or as it is."""
+    """The name under which ``raw`` keeps a file's column: renamed, the dataset's own, an alias's, or as it is.
+
+    One that is to be left out has a name that no other can have, until it goes.
+    """
+    if folded(name) in dataset.ignored:
+        return f"{LEFT_OUT}{name}"
     return dataset.renamed.get(folded(name)) or (name if name in dataset.names else dataset.aliased.get(folded(name), name))
 
 
@@ -54,6 +62,8 @@ def named(originals: Sequence[str], dataset: Dataset, limits: Limits, *, line: i
 
 
 def _check_name(original: str, name: str, position: int, dataset: Dataset, line: int | None) -> None:
+    if name.startswith(LEFT_OUT):
+        return
     if not original.strip():
         raise Unreadable(
             f"Column {position} has no name.",
@@ -114,7 +124,7 @@ def missing(names: Sequence[str], dataset: Dataset, originals: Sequence[str] = (
 
 def is_unknown(name: str, dataset: Dataset) -> bool:
     """The dataset has no place for this column."""
-    return dataset.rest is None and name not in dataset.names
+    return dataset.rest is None and name not in dataset.names and not name.startswith(LEFT_OUT)
 
 
 def unknown_message(name: str, dataset: Dataset, original: str = "") -> tuple[str, str]:

@@ -9,7 +9,7 @@ shape, `findings` what is wrong with single rows, `reading` one row on the file 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -110,6 +110,17 @@ class Staging:
         if dict(kinds).get("raw"):
             self.connection.execute(f"drop {'view' if dict(kinds)['raw'] == 'VIEW' else 'table'} raw")
         self.connection.execute("drop table if exists text_rows")
+
+    def keep_only(self, names: Sequence[str]) -> None:
+        """Take every column of ``raw`` away but these."""
+        kinds = dict(self.connection.execute("select table_name, table_type from information_schema.tables").fetchall())
+        texts = ", ".join(map(quoted, names))
+        if kinds["raw"] == "VIEW":
+            self.connection.execute(f"create or replace view raw as select rowid + 1 as _row, {texts} from text_rows")
+            return
+        for (name,) in self.connection.execute("select column_name from (describe raw)").fetchall():
+            if name not in ("_row", *names):
+                self.connection.execute(f"alter table raw drop column {quoted(name)}")
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append an Arrow table to a table, by column name."""

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline.contracts import OnError, Options, State, part_key
+from pipeline.contracts import Arrival, OnError, Options, State, part_key
 from pipeline.ledger import Import
 from tests.integration.test_import import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
 from tests.integration.test_options import ended, known, promote, upload
@@ -228,3 +228,19 @@ def test_whoever_reads_while_files_are_loaded_never_sees_an_orphan(bulkhead: Bul
     assert len(watcher.seen) > 20
     assert len({count for count, _ in watcher.seen}) > 10, "it was looked at while it grew"
     assert {orphans for _, orphans in watcher.seen} == {0}
+
+
+# --- Others wait for nothing ---
+
+
+def test_a_large_file_and_a_long_queue_hold_up_no_other_dataset(bulkhead: Bulkhead) -> None:
+    slow(bulkhead, 0.5)
+    large = bulkhead.drop(tree(12_000), name="large.csv")  # 30 parts, at most two at once
+    _until(lambda: bool(bulkhead.rows("select 1 from ledger.part")))
+    others = [bulkhead.drop(HEADER + f"x{number},,n\n", name=f"{number}.csv") for number in range(50)]
+    for letter in "ABC":
+        small = bulkhead.ingest(f"id,parentId,name,kind\nX{letter},,n,Country\n", dataset="places", name=f"{letter}.csv")
+        assert (small.state, small.inserted) == (State.SUCCEEDED, 1), small.reason
+    assert not bulkhead.ledger.imports_of(Arrival(bulkhead.store.bucket, large))[0][1].is_final, "it was not waited for"
+    assert bulkhead.import_of(large).inserted == 12_000
+    assert bulkhead.import_of(others[-1]).state is State.SUCCEEDED

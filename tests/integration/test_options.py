@@ -56,11 +56,15 @@ def promote(bulkhead: Bulkhead, import_id: str) -> Import:
 
 
 def failed(bulkhead: Bulkhead, one: Import) -> dict[int, dict[str, Any]]:
-    """The failed records by their rows, the same in both files."""
+    """The failed records by their rows, the same in the ledger and in both files."""
     array = json.loads(bulkhead.store.get_bytes(results_prefix(one.id) + "failed.json"))
     table = list(csv.DictReader(io.StringIO(bulkhead.store.get_bytes(results_prefix(one.id) + "failed.csv").decode())))
-    assert [(int(line["row"]), line["code"]) for line in table] == [(each["row"], each["code"]) for each in array]
-    return {each["row"]: each for each in array}
+    booked = bulkhead.ledger.failures(one.id)
+    assert [(each["row"], each["code"], each["reason"]) for each in array] == [
+        (each["row"], each["code"], each["message"]) for each in booked
+    ]
+    assert [(int(line["row"]), line["code"]) for line in table] == [(each["row"], each["code"]) for each in booked]
+    return {each["row"]: each for each in booked}
 
 
 # --- Quarantine ---

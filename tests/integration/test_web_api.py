@@ -329,7 +329,7 @@ def test_failures(api: Any, partly: str) -> None:
     file = api.get(f"/v1/imports/{partly}/results/failed?format=csv")
     assert file.data == b"row,id\r\n2,id-2\r\n"
     assert "attachment" in file.headers["Content-Disposition"]
-    assert api.get(f"/v1/imports/{partly}/results/failed?format=parquet").status_code == 422
+    assert api.get(f"/v1/imports/{partly}/results/failed?format=xlsx").status_code == 422
 
 
 def test_results(api: Any, partly: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.datasets import load_dataset
 from pipeline.read import read
-from pipeline.report import FIELDS, Counted, as_json, safe_cell, write_failures, write_findings
+from pipeline.report import FIELDS, Counted, as_json, safe_cell, write_findings
 from pipeline.workspace import FINDINGS
 
 Write = Callable[..., Counted]
@@ -163,35 +163,6 @@ def test_a_columns_name_is_no_formula_either(write: Write, tmp_path: Path) -> No
     write([{"id": "1", "=cmd()": "x"}], [{"row": 1}])
     header = (tmp_path / "report" / "findings.csv").read_text().splitlines()[0]
     assert "'=cmd()" in header
-
-
-# --- Failures ---
-
-
-def failure(**changes: Any) -> dict[str, Any]:
-    """A failure as the ledger keeps it."""
-    known = {"row": 3, "id": "c", "code": "refused", "message": "No.", "sqlstate": "23514"}
-    return {**known, "record": {"id": "c", "name": "=evil", "n": -5, "tags": {"a": [1]}}, **changes}
-
-
-def test_failures_are_a_table_and_an_array(tmp_path: Path) -> None:
-    given = iter([failure(), failure(row=4, id="-d", record={"name": None, "id": "-d"})])
-    write_failures(given, ["id", "name", "n", "tags"], tmp_path / "out")
-    lines = list(csv.reader((tmp_path / "out" / "failed.csv").read_text(encoding="utf-8").splitlines()))
-    assert lines == [
-        ["row", "id", "code", "message", "sqlstate", "id", "name", "n", "tags"],
-        ["3", "c", "refused", "No.", "23514", "c", "'=evil", "-5", '{"a": [1]}'],
-        ["4", "'-d", "refused", "No.", "23514", "'-d", "", "", ""],
-    ]
-    array = json.loads((tmp_path / "out" / "failed.json").read_bytes())
-    assert [one["row"] for one in array] == [3, 4]
-    assert array[0]["record"]["name"] == "=evil"
-
-
-def test_no_failures_are_an_empty_array_and_a_header(tmp_path: Path) -> None:
-    write_failures([], [], tmp_path)
-    assert json.loads((tmp_path / "failed.json").read_bytes()) == []
-    assert (tmp_path / "failed.csv").read_text().strip() == "row,id,code,message,sqlstate"
 
 
 def test_a_document_is_for_people_too() -> None:

@@ -1,0 +1,122 @@
+"""What became of a file's rows -> files of those that were loaded, that failed, and that were not processed.
+
+Each has all columns of the file, with their names, in their order, and then the row's number, a code and a reason. Two kinds of
+files: for people, with cells that no spreadsheet takes for a formula; and exact ones, in the format that was uploaded and in
+Parquet, which can be uploaded again: what is read from them is what was read from the file. Runs in the sandbox, since the
+file is read once more; the worker says what became of which row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import xlsxwriter
+
+from pipeline.contracts import DELIMITERS, Fate, added_names, native_format, results_file
+from pipeline.datasets import Dataset
+from pipeline.read import read
+from pipeline.report import safe_expression
+from pipeline.stage import original_names
+from pipeline.workspace import connect, in_memory, literal, number, quoted
+
+FATES = "fates.parquet"
+"""What the worker says: (row, fate, code, reason), for each row that has not the fate of all ``others``."""
+
+RESULTS = "results"
+_FETCH_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Others:
+    """What became of the rows of which nothing else is said."""
+
+    fate: Fate
+    code: str = ""
+    reason: str = ""
+
+
+def write_results(
+    folder: Path, source: str, dataset: Dataset, delimiter: str | None, others: Others, wanted: Mapping[Fate, Sequence[str]]
+) -> dict[Fate, int]:
+    """The file ``source`` and ``fates.parquet`` in ``folder`` -> ``results/``, a file a fate and form that is ``wanted``.
+
+    How many rows each fate has, of all of them. Raises FileIsWrong if the file cannot be read (any more).
+    """
+    (folder / RESULTS).mkdir(exist_ok=True)
+    with in_memory(folder) as database:
+        reading = read(folder / source, dataset, database=database, delimiter=delimiter)
+        facts: dict[str, Any] = {"format": reading.format, "delimiter": reading.delimiter}
+        with connect(database) as connection:
+            connection.execute(_FATED.format(fates=literal(str(folder / FATES))), vars(others))
+            names = original_names(connection)
+            for fate, forms in wanted.items():
+                for form in forms:
+                    _write(connection, names, fate, form, facts, folder / RESULTS)
+            counted = connection.execute("select fate, count(*) from fated group by fate").fetchall()
+    return {Fate(fate): int(rows) for fate, rows in counted}
+
+
+_FATED = """
+create or replace table fated as
+with rows as (select _row, null as text from raw union all select _row, text from malformed),
+
+said as (select row, any_value(fate) as fate, any_value(code) as code, any_value(reason) as reason from {fates} group by row)
+
+select rows._row, rows.text, coalesce(said.fate, $fate) as fate,
+    coalesce(said.code, $code) as code, coalesce(said.reason, $reason) as reason
+from rows left join said on rows._row = said.row
+"""
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: Fate, form: str, facts: Mapping[str, Any], folder: Path
+) -> None:
+    """One file: ``csv``, ``json`` or ``parquet``, or ``native``, the uploaded file's own format."""
+    to, kind = folder / results_file(fate, form, facts), native_format(facts) if form == "native" else form
+    query = _rows(connection, names, fate, safe=form == "csv")
+    if kind == "xlsx":
+        _write_workbook(connection, query, to)
+        return
+    delimiter = facts["delimiter"] if form == "native" and facts["delimiter"] in DELIMITERS else ","
+    options = {
+        "csv": f"format csv, header true, delimiter {literal(delimiter)}",
+        "json": "format json, array true",
+        "ndjson": "format json, array false",
+        "parquet": "format parquet, compression zstd",
+    }[kind]
+    number(connection, f"copy ({query}) to {literal(str(to))} ({options})")
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: Fate, *, safe: bool) -> str:
+    """The query for the rows of a fate, in the file's order. The text of rows that are no records only where there are any."""
+    row, code, reason, text = added_names(list(names.values()))
+    cell = safe_expression if safe else lambda value, name: f"{value} as {quoted(name)}"
+    cells = [cell(f"raw.{quoted(name)}", original) for name, original in names.items()]
+    cells += [f"fated._row as {quoted(row)}", cell("fated.code", code), cell("fated.reason", reason)]
+    there = f"from fated where fate = {literal(fate)} and text is not null"
+    if number(connection, f"select count(*) {there}"):
+        cells.append(cell("fated.text", text))
+    return f"""select {", ".join(cells)} from fated left join raw on fated._row = raw._row
+        where fated.fate = {literal(fate)} order by fated._row"""
+
+
+def _write_workbook(connection: duckdb.DuckDBPyConnection, query: str, to: Path) -> None:
+    """One sheet; every cell is text but the row's number, so that Excel changes none."""
+    with xlsxwriter.Workbook(to, {"constant_memory": True, "strings_to_urls": False}) as book:
+        sheet = book.add_worksheet("Records")
+        found = connection.execute(query)
+        for column, (name, *_) in enumerate(found.description or ()):
+            sheet.write_string(0, column, name)
+        line = 0
+        while some := found.fetchmany(_FETCH_ROWS):
+            for cells in some:
+                line += 1
+                for column, value in enumerate(cells):
+                    if isinstance(value, str):
+                        sheet.write_string(line, column, value)
+                    elif value is not None:
+                        sheet.write_number(line, column, value)
