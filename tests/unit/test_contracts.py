@@ -106,7 +106,7 @@ def test_previews_of_parts_add_up() -> None:
 
 def test_every_step_carries_dataclasses_only() -> None:
     steps = [value for value in vars(contracts).values() if isinstance(value, contracts.Step)]
-    assert len({step.name for step in steps}) == len(steps) == 12
+    assert len({step.name for step in steps}) == len(steps) == 13
     for step in steps:
         for crossing in (step.takes, step.gives):
             assert crossing is type(None) or dataclasses.is_dataclass(crossing)
