@@ -47,7 +47,7 @@ def validate(
     What is held back of an accepted file is not among the parts but in ``quarantine.csv``. A file that cannot be read has that
     one finding. Raises RuntimeError if there can be no verdict.
 
-    Almost everything spills where memory is short. Where something cannot (long values, sorted), all is done once more with more.
+    Almost everything spills where memory is short. What cannot (long values, sorted) is all done again with more.
     """
     try:
         return _validate(folder, dataset, filename, run_name, cutting, options, ask, MEMORY_BYTES)
