@@ -8,6 +8,7 @@ file is read once more; the worker says what became of which row.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.datasets import Dataset
 from pipeline.read import read
 from pipeline.report import safe_expression
 from pipeline.stage import original_names
-from pipeline.workspace import connect, in_memory, literal, number, quoted
+from pipeline.workspace import MEMORY_BYTES, MOST_MEMORY_BYTES, connect, in_memory, is_out_of_memory, literal, number, quoted
 
 FATES = "fates.parquet"
 """What the worker says: (row, fate, code, reason), for each row that has not the fate of all ``others``."""
@@ -45,9 +46,29 @@ def write_results(
     """The file ``source`` and ``fates.parquet`` in ``folder`` -> ``results/``, a file a fate and form that is ``wanted``.
 
     How many rows each fate has, of all of them. Raises FileIsWrong if the file cannot be read (any more).
+
+    What does not fit in memory though it may spill (long values, sorted) is all done again with more, as in validation.py.
     """
-    (folder / RESULTS).mkdir(exist_ok=True)
-    with in_memory(folder) as database:
+    try:
+        return _write_results(folder, source, dataset, delimiter, others, wanted, MEMORY_BYTES)
+    except (duckdb.OutOfMemoryException, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+    return _write_results(folder, source, dataset, delimiter, others, wanted, MOST_MEMORY_BYTES)
+
+
+def _write_results(
+    folder: Path,
+    source: str,
+    dataset: Dataset,
+    delimiter: str | None,
+    others: Others,
+    wanted: Mapping[Fate, Sequence[str]],
+    memory_bytes: int,
+) -> dict[Fate, int]:
+    shutil.rmtree(folder / RESULTS, ignore_errors=True)
+    (folder / RESULTS).mkdir()
+    with in_memory(folder, memory_bytes) as database:
         reading = read(folder / source, dataset, database=database, delimiter=delimiter)
         facts: dict[str, Any] = {"format": reading.format, "delimiter": reading.delimiter}
         with connect(database) as connection:

@@ -7,11 +7,13 @@ the worker, which has the credentials (docs/decisions/0007). The same functions 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from pipeline import batch, check, groups, quarantine, report, tree, workbook
@@ -22,7 +24,7 @@ from pipeline.errors import FileIsWrong
 from pipeline.read import Limits, Staging, read
 from pipeline.report import Counted
 from pipeline.stage import stage
-from pipeline.workspace import connect, in_memory, quoted
+from pipeline.workspace import MEMORY_BYTES, MOST_MEMORY_BYTES, connect, in_memory, is_out_of_memory, quoted
 
 SOURCE = "source"
 WANTED = "wanted.parquet"
@@ -44,9 +46,30 @@ def validate(
 
     What is held back of an accepted file is not among the parts but in ``quarantine.csv``. A file that cannot be read has that
     one finding. Raises RuntimeError if there can be no verdict.
+
+    Almost everything spills where memory is short. What cannot (long values, sorted) is all done again with more.
     """
     dataset = dataset.ignoring(options.without)
-    with in_memory(folder) as database:
+    try:
+        return _validate(folder, dataset, filename, run_name, cutting, options, ask, MEMORY_BYTES)
+    except (duckdb.OutOfMemoryException, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+    shutil.rmtree(folder / REPORT, ignore_errors=True)
+    return _validate(folder, dataset, filename, run_name, cutting, options, ask, MOST_MEMORY_BYTES)
+
+
+def _validate(
+    folder: Path,
+    dataset: Dataset,
+    filename: str,
+    run_name: str,
+    cutting: Cutting | None,
+    options: Options,
+    ask: Ask,
+    memory_bytes: int,
+) -> Counted:
+    with in_memory(folder, memory_bytes) as database:
         try:
             read(folder / SOURCE, dataset, database=database, filename=filename, delimiter=options.delimiter)
         except FileIsWrong as error:

@@ -16,6 +16,9 @@ import duckdb
 MEMORY_BYTES = 512 << 20
 """DuckDB's share of memory, enough for a million records; what does not fit spills into a folder beside the database."""
 
+MOST_MEMORY_BYTES = 2 << 30
+"""Its share where that was not enough."""
+
 THREADS = 2
 """Of DuckDB, for one file: the others have theirs."""
 
@@ -64,6 +67,11 @@ def _bound(connection: duckdb.DuckDBPyConnection, folder: Path, memory_bytes: in
     connection.execute(f"set threads = {THREADS}")
     for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):  # nothing is fetched from anywhere
         connection.execute(f"set {setting} = false")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """It is DuckDB's error of that kind, or what somebody made of it."""
+    return isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory Error" in str(error)
 
 
 def number(connection: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -1,0 +1,72 @@
+"""What a validation may need of memory: a small share if it can do with that, a larger one if it must."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipeline import batch, validation
+from pipeline.batch import Cutting
+from pipeline.contracts import Options
+from pipeline.datasets import load_dataset
+from pipeline.workspace import MEMORY_BYTES, MOST_MEMORY_BYTES, connect
+
+RECORDS = load_dataset("records")
+
+
+def validated(folder: Path, lines: list[str]) -> Any:
+    (folder / validation.SOURCE).write_text("\n".join(["id,parentId,name", *lines, ""]))
+    return validation.validate(folder, RECORDS, "a.csv", "r", Cutting("i"), Options(), lambda wanted: None)
+
+
+def test_what_does_not_fit_into_a_small_share_of_memory_is_done_again_with_a_larger_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation, "MEMORY_BYTES", 24 << 20)
+    monkeypatch.setattr(validation, "MOST_MEMORY_BYTES", 1 << 30)
+    limits: list[str] = []
+    cut = batch.cut
+
+    def noted(database: Path, *args: Any, **options: Any) -> batch.Manifest:
+        with connect(database) as connection:
+            limits.extend(str(row[0]) for row in connection.execute("select current_setting('memory_limit')").fetchall())
+        return cut(database, *args, **options)
+
+    monkeypatch.setattr(batch, "cut", noted)
+    chance = random.Random(1)
+    rows = [f"r{i},{f'r{i // 4}' if i else ''},{chance.randbytes(4000).hex()}" for i in range(4000)]
+    counted = validated(tmp_path, rows)
+    assert (counted.records, counted.errors) == (4000, 0)
+    assert limits[-1] == "1.0 GiB"
+    manifest = batch.Manifest.from_json((tmp_path / validation.PARTS / batch.MANIFEST).read_text())
+    assert manifest.records == 4000
+
+
+def test_what_fits_not_at_all_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def too_much(folder: Path, memory_bytes: int) -> Any:
+        asked.append(memory_bytes)
+        raise duckdb.OutOfMemoryException("Out of Memory Error: none left")
+
+    monkeypatch.setattr(validation, "in_memory", too_much)
+    with pytest.raises(duckdb.OutOfMemoryException):
+        validated(tmp_path, ["1,,a"])
+    assert asked == [MEMORY_BYTES, MOST_MEMORY_BYTES]
+
+
+def test_another_error_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def broken(folder: Path, memory_bytes: int) -> Any:
+        asked.append(memory_bytes)
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(validation, "in_memory", broken)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        validated(tmp_path, ["1,,a"])
+    assert asked == [MEMORY_BYTES]
