@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import multiprocessing
+import os
 import random
 import tempfile
 import time
@@ -95,6 +96,8 @@ where "parentId" = :parent and id > :after
 order by id
 limit :limit
 """
+_FLOOR = "select sum(i) from generate_series(1, 4000) as i"
+"""About half a millisecond of PostgreSQL's that touches no table: how it fares tells what the machine does to all others."""
 CHILDREN = f"page of {PAGE} children"
 
 Question = tuple[str, Callable[[], dict[str, Any]]]
@@ -254,7 +257,9 @@ def measured(table: Table, engine: Engine, rounds: int) -> dict[str, Any]:
             name: asked(connection, statement(query, table.dataset).text, values, rounds)
             for name, (query, values) in questions(table).items()
         }
-    return {**found, f"page of {PAGE} descendants": descendants(engine, table, max(rounds // 10, 1))}
+        found["floor: no table at all"] = asked(connection, _FLOOR, dict, rounds)
+    found[f"page of {PAGE} descendants"] = descendants(engine, table, max(rounds // 10, 1))
+    return {**found, "load average": round(os.getloadavg()[0], 1)}
 
 
 def main() -> None:
@@ -277,7 +282,7 @@ def main() -> None:
             found = compared(table, folder, given)
     for state in ("quiet", "loading"):
         for name, what in found[state].items():
-            print(f"{state:8} {name:24} {_shown(what)}")
+            print(f"{state:8} {name:24} {_shown(what) if isinstance(what, dict) else what}")
     for state in ("with", "without"):
         print(f"{state:8} the index                {_shown(found['index'][state])}")
     print(f"         times as long            {found['index']['ratio']:,}")

@@ -299,6 +299,21 @@ def has_table(engine: Engine, dataset: Dataset) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class ReplicaState:
+    """What a server that is read from says of itself."""
+
+    is_replica: bool
+    is_migrated: bool
+    lag_seconds: float
+
+
+def replica_state(engine: Engine) -> ReplicaState:
+    """Whether it is a replica, whether it has our tables, and how far it is behind (0 for what is no replica)."""
+    with engine.connect() as connection:
+        return ReplicaState(*connection.execute(text(load("queries/replica_state"))).one())
+
+
 def is_up(engine: Engine) -> bool:
     """PostgreSQL answers."""
     try:

@@ -23,6 +23,7 @@ from pipeline.settings import GIB, Settings
 PYTHON_MIN = (3, 11)
 DISK_BYTES_MIN = 2 * GIB
 ANSWER_SECONDS = 5.0
+LAG_SECONDS_MAX = 60.0
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,27 @@ def _database(settings: Settings) -> str:
         engine.dispose()
 
 
+def _reads(settings: Settings) -> str:
+    from pipeline import warehouse
+
+    if not settings.database_read_url:
+        return "records and people's SQL are read where they are written; DATABASE_READ_URL is not set"
+    engine = warehouse.connect(settings.database_read_url, pool_size=1, name="bulkhead doctor")
+    try:
+        if not warehouse.is_up(engine):
+            mend = "Start the replica, or unset DATABASE_READ_URL: until then records and people's SQL cannot be read."
+            raise Wrong("nothing answers at DATABASE_READ_URL", mend)
+        seen = warehouse.replica_state(engine)
+    finally:
+        engine.dispose()
+    if not seen.is_migrated:
+        raise Wrong("the database at DATABASE_READ_URL has no warehouse", "Let it be a replica of that at DATABASE_URL.")
+    if seen.lag_seconds > LAG_SECONDS_MAX:
+        mend = "Look whether it still receives (pg_stat_wal_receiver there), and what holds it up (pg_stat_activity there)."
+        raise Wrong(f"the replica is {seen.lag_seconds:,.0f} s behind", mend)
+    return f"a replica, {seen.lag_seconds:.1f} s behind" if seen.is_replica else "another server, which is no replica"
+
+
 def _s3(settings: Settings) -> str:
     from pipeline.store import Store
 
@@ -231,6 +253,7 @@ CHECKS: dict[str, Check] = {
     "datasets": _datasets,
     "settings": _settings,
     "PostgreSQL": _database,
+    "reads": _reads,
     "S3": _s3,
     "Temporal": _temporal,
     "web": _web,

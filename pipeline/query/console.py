@@ -34,7 +34,7 @@ GRACE_SECONDS = 0.25
 
 
 class Stopped(NotUsable):
-    """The query took too long and was stopped."""
+    """The query took too long, or stood in the way, and was stopped."""
 
 
 class TooMuch(NotUsable):
@@ -118,6 +118,8 @@ class Console:
             raise Refused(f"{_words(error)}.") from error
         except pg.InsufficientPrivilege as error:
             raise Refused(f"{_words(error)}: queries may only read the schema warehouse.") from error
+        except pg.SerializationFailure as error:  # on a replica: the query reads what the warehouse has changed since
+            raise Stopped("The query was stopped, so that the replica can keep up with the warehouse. Try again.") from error
         except psycopg.OperationalError as error:
             raise Unreachable("The connection to PostgreSQL broke off during the query.") from error
         except psycopg.Error as error:

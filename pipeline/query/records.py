@@ -19,6 +19,9 @@ from pipeline.sqlfiles import load
 DEPTH_MAX = 1000
 """A chain longer than this is cut: nobody reads it, and a page must end."""
 
+READY_MAX = 20
+"""So many siblings are kept until the walk comes back to them, on each level; what is beyond is read again."""
+
 Record = dict[str, Any]
 
 
@@ -99,6 +102,8 @@ class _Siblings:
     parent: str
     after: str
     depth: int
+    ready: tuple[Record, ...] = ()  # the next of them, if they were read already
+    more: bool = True  # there may be others after these
 
 
 class _Walk:
@@ -135,16 +140,21 @@ class _Walk:
         """Take siblings up to the first that has children; those come before its later siblings."""
         if siblings.depth > self._depth_max:
             return
-        rows = _rows(self._connection, "children", self._dataset, parent=siblings.parent, after=siblings.after, limit=count)
-        for row in rows:
+        rows, more = siblings.ready[:count], siblings.more
+        if not rows:
+            values = {"parent": siblings.parent, "after": siblings.after, "limit": count}
+            rows = tuple(_rows(self._connection, "children", self._dataset, **values))
+            more = len(rows) == count
+        for place, row in enumerate(rows, start=1):
             taken.append({**row, "_depth": siblings.depth})
-            seen = row[self._dataset.key]
-            if row["_has_children"]:
-                self._to_visit.append(_Siblings(siblings.parent, seen, siblings.depth))
-                self._to_visit.append(_Siblings(seen, "", siblings.depth + 1))
+            seen, rest = row[self._dataset.key], rows[place:]
+            later = _Siblings(siblings.parent, seen, siblings.depth, rest[:READY_MAX], more or len(rest) > READY_MAX)
+            if row["_has_children"] or not rest:
+                if later.ready or later.more:
+                    self._to_visit.append(later)
+                if row["_has_children"]:
+                    self._to_visit.append(_Siblings(seen, "", siblings.depth + 1))
                 return
-        if len(rows) == count:
-            self._to_visit.append(_Siblings(siblings.parent, rows[-1][self._dataset.key], siblings.depth))
 
 
 def statement(query: str, dataset: Dataset) -> TextClause:

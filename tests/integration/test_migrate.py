@@ -6,7 +6,7 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,13 @@ import pytest
 from psycopg import errors as pg
 
 from pipeline import tables, warehouse
-from pipeline.contracts import PartResult
+from pipeline.contracts import PartResult, State
 from pipeline.datasets import load_dataset
 from pipeline.errors import NotUsable, Unreachable
 from pipeline.load import load_part, preview
+from pipeline.settings import Settings
+from pipeline.store import Store
+from tests.integration.test_import import Bulkhead, balance, running_worker, tree
 from tests.integration.test_load import Loader, flat
 
 INDEX = 'create index if not exists "records_parentId_id" on warehouse.records ("parentId", id);'
@@ -375,7 +378,7 @@ def test_analyze_beside_an_index_that_is_being_built_ends_neither(files: Files) 
         files.add("create index records_name on warehouse.records (name);")
         worker = threading.Thread(target=files.migrate)
         worker.start()
-        until_building(files)
+        until(lambda: bool(files.rows(BUILDING)))
         warehouse.analyze(engine, load_dataset("records"))
         holder.commit()
         worker.join(30)
@@ -383,14 +386,7 @@ def test_analyze_beside_an_index_that_is_being_built_ends_neither(files: Files) 
     assert files.indexes()["warehouse.records_name"].startswith("CREATE INDEX")
 
 
-def until_building(files: Files) -> None:
-    for _ in range(300):
-        if files.rows(
-            "select 1 from pg_stat_activity where query like 'create index concurrently%' and wait_event is not null"
-        ):
-            return
-        time.sleep(0.02)
-    raise AssertionError("no index was being built")
+BUILDING = "select 1 from pg_stat_activity where query like 'create index concurrently%' and wait_event is not null"
 
 
 # --- parts that were cut before ---
@@ -440,6 +436,43 @@ def test_a_part_with_a_column_that_the_table_is_yet_to_have_waits_for_the_migrat
         load_part(loader.connection, loader.dataset, path, **given)
     assert files.migrate() == ("column name added",)
     assert load_part(loader.connection, loader.dataset, path, **given) == PartResult(inserted=10)
+
+
+def test_an_import_under_way_goes_on_through_a_migration(files: Files, settings: Settings, store: Store) -> None:
+    """The whole way, with a slow warehouse: a column and an index come between one part and the next."""
+    settings = settings.model_copy(update={"batches_per_part": 2, "datasets_root": files.root})
+    files.run(
+        """create function slow() returns trigger language plpgsql as
+        $$ begin perform pg_sleep(0.3); return null; end $$"""
+    )
+    files.run("create trigger slow after insert on warehouse.records execute function slow()")
+    bulkhead = Bulkhead(settings, store)
+    with closing(bulkhead), running_worker(settings):
+        key = bulkhead.drop(tree(4000))
+        until(lambda: files.rows("select count(*) > 2 from ledger.part") == [(True,)])
+        files.add_column("colour text default 'grey'")
+        files.add("create index records_colour on warehouse.records (colour);")
+        assert files.migrate() == ("column colour added", "index records_colour built")
+        assert files.rows("select count(*) < 10 from ledger.part") == [(True,)], "it was under way all the time"
+        one = bulkhead.import_of(key)
+        assert (one.state, one.inserted) == (State.SUCCEEDED, 4000) and balance(one)
+        assert files.rows("select colour, count(*)::int from warehouse.records group by 1") == [("grey", 4000)]
+        files.run("drop trigger slow on warehouse.records")
+        next_one = bulkhead.ingest("id,parentId,name,colour\nr0,,n0,red\nmore,r0,x,\n", name="b.csv")
+        assert (next_one.state, next_one.updated, next_one.inserted) == (State.SUCCEEDED, 1, 1)
+        assert files.rows("select id, colour from warehouse.records where id in ('r0', 'r1', 'more') order by 1") == [
+            ("more", None),
+            ("r0", "red"),
+            ("r1", "grey"),
+        ]
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come to that")
 
 
 def test_the_command_tells_what_it_did_table_by_table(files: Files, environment: dict[str, str]) -> None:

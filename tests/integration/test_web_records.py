@@ -251,6 +251,22 @@ def test_a_page_of_descendants_costs_what_it_shows(large: Any, settings: Setting
         assert _rows_read(settings, beyond=before) - before < 5000  # of 200,000
 
 
+def test_descendants_below_many_siblings_come_once_each_and_in_order(edges: Edges, settings: Settings) -> None:
+    """More siblings with children than a walk keeps in mind, taken in pages that end anywhere."""
+    below = [(f"a{n:02}.{m}", f"a{n:02}") for n in range(45) for m in (0, 1)]
+    put(settings, ("top", None), *[(f"a{n:02}", "top") for n in range(45)], *below)
+    wanted = [one for n in range(45) for one in (f"a{n:02}", f"a{n:02}.0", f"a{n:02}.1")]
+    for limit in (1, 7, 44, 45, 46, 134, 135, 1000):
+        seen: list[str] = []
+        cursor = None
+        while True:
+            page = edges.records.descendants(load_dataset("records"), "top", cursor=cursor, limit=limit)
+            seen += ids(page.items)
+            if (cursor := page.next_cursor) is None:
+                break
+        assert seen == wanted, limit
+
+
 READ = "select coalesce(sum(idx_tup_fetch + seq_tup_read), 0)::bigint from pg_stat_user_tables where relname = 'records'"
 
 
