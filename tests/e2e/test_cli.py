@@ -283,9 +283,25 @@ def test_a_dry_run_and_its_promotion(house: House, tmp_path: Path) -> None:
         {"n": 2}
     ]
     results = house.run("results", import_id).stdout.splitlines()
-    assert results[0].startswith("row,id,code,message")
-    assert "dry-3,missing_parent" in results[1]
+    assert results[0] == "id;parentId;name;row;code;reason"
+    assert results[1].startswith("dry-3;nowhere;bad;3;missing_parent;")
     house.run("promote", import_id, code=1)
+
+
+def test_what_failed_is_mended_and_tried_again(house: House, tmp_path: Path) -> None:
+    file = tmp_path / "some.csv"
+    file.write_text("id,parentId,name\nmend-1,,root\nmend-2,nowhere,bad\nmend-3,mend-2,below it\n")
+    made = house.json("upload", file, "--on-error", "quarantine", "--wait", "--json", code=4)
+    assert house.json("results", made["id"], "--kind", "succeeded", "--format", "json") == [
+        {"id": "mend-1", "parentId": None, "name": "root", "row": 1, "code": "", "reason": ""}
+    ]
+    house.run("results", made["id"], "--output", tmp_path / "failed.csv")
+    mended = (tmp_path / "failed.csv").read_text().replace("nowhere", "mend-1")
+    (tmp_path / "failed.csv").write_text(mended)
+    house.run("retry", made["id"], "--wait", code=3)  # as they were, they are as bad as they were
+    again = house.json("retry", made["id"], tmp_path / "failed.csv", "--wait", "--json")
+    assert (again["state"], again["retry_of"], again["counts"]["inserted"]) == ("succeeded", made["id"], 2)
+    house.run("retry", again["id"], code=1)  # nothing has failed
 
 
 def test_validate_accepts_what_is_right(house: House, tmp_path: Path) -> None:
