@@ -34,8 +34,9 @@ up: $(VENV)/.runtime ## Set up and keep the embedded stack running until Ctrl-C
 test: $(VENV)/.dev ## Set up and run the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
 
-bench: $(VENV)/.runtime ## Set up and measure: validation beside DuckDB's own read (ARGS="--keep FILE")
-	@$(BIN)/python -m benchmarks.validation $(ARGS)
+BENCH ?= validation
+bench: $(VENV)/.runtime ## Set up and measure BENCH=validation|loading|scale|reads|fairness (ARGS="--keep FILE")
+	@$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
 check: $(VENV)/.dev ## Formatting, lint, types, SQL
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; echo "Run: make format" >&2; exit 1; }

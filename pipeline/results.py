@@ -36,8 +36,8 @@ class Others:
     """What became of the rows of which nothing else is said."""
 
     fate: Fate
-    code: str = ""
-    reason: str = ""
+    code: str | None = None
+    reason: str | None = None
 
 
 def write_results(

@@ -304,7 +304,7 @@ def standing(shown: Mapping[str, Any]) -> tuple[str, int, int | None, str]:
         return state, 0, None, f"(position {ahead})" if ahead else ""
     if state == "loading":
         done = sum(counts.get(name, 0) for name in ("inserted", "updated", "unchanged", "failed"))
-        total = counts.get("valid") or counts.get("total") or 0
+        total = counts.get("total") or 0
         return state, done, total or None, f"{done:,} of {total:,} records"
     if state in COLOURS:
         return state, 1, 1, counts_line(counts)

@@ -293,7 +293,7 @@ def test_what_failed_is_mended_and_tried_again(house: House, tmp_path: Path) -> 
     file.write_text("id,parentId,name\nmend-1,,root\nmend-2,nowhere,bad\nmend-3,mend-2,below it\n")
     made = house.json("upload", file, "--on-error", "quarantine", "--wait", "--json", code=4)
     assert house.json("results", made["id"], "--kind", "succeeded", "--format", "json") == [
-        {"id": "mend-1", "parentId": None, "name": "root", "row": 1, "code": "", "reason": ""}
+        {"id": "mend-1", "parentId": None, "name": "root", "row": 1, "code": None, "reason": None}
     ]
     house.run("results", made["id"], "--output", tmp_path / "failed.csv")
     mended = (tmp_path / "failed.csv").read_text().replace("nowhere", "mend-1")

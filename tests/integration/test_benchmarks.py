@@ -41,6 +41,12 @@ def test_a_small_version_of_the_scale_benchmark_runs(tmp_path: Path) -> None:
         assert one["peak_rss_mb"][name] >= (one["peak_pss_mb"][name] or 0) > 0
 
 
+def test_a_small_version_of_the_fairness_benchmark_runs(tmp_path: Path) -> None:
+    found = run("fairness", tmp_path, "--queued", "6", "--large", "20000", "--rounds", "2")
+    assert found["imports"]["solo"] == 2
+    assert found["median_seconds"]["solo"] > 0
+
+
 def test_memory_is_that_of_a_process_and_all_it_started() -> None:
     most = 100 << 20
     hold = f"import sys, time; held = b'x' * {most}; print(len(held), flush=True); time.sleep(60)"

@@ -125,9 +125,9 @@ def test_the_same_file_gives_the_same_bytes_whatever_the_order_of_work(tmp_path:
 
 
 def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -> None:
-    manifest = cut(chain(tmp_path / "d.duckdb", 200_000), RECORDS, Cutting("i"), folder=tmp_path / "parts")
-    assert (manifest.records, len(manifest.parts)) == (200_000, 10)
-    assert manifest.waves == tuple(range(1, 11))
+    manifest = cut(chain(tmp_path / "d.duckdb", 1_000_000), RECORDS, Cutting("i"), folder=tmp_path / "parts")
+    assert (manifest.records, len(manifest.parts)) == (1_000_000, 50)
+    assert manifest.waves == tuple(range(1, 51))
     first = pq.read_table(tmp_path / "parts" / manifest.parts[0].filename).column("id").to_pylist()
     assert first[:3] == ["r0", "r1", "r2"]
 

@@ -555,7 +555,7 @@ def test_an_error_message_is_escaped_too(httpserver: HTTPServer, run: Run) -> No
 
 def test_progress_says_what_is_known() -> None:
     assert standing(an_import("queued") | {"queue_position": 3})[3] == "(position 3)"
-    assert standing(an_import("loading", valid=10, inserted=3, unchanged=1)) == ("loading", 4, 10, "4 of 10 records")
+    assert standing(an_import("loading", total=10, valid=8, inserted=3, unchanged=1)) == ("loading", 4, 10, "4 of 10 records")
     assert standing(an_import("validating"))[2] is None
 
 

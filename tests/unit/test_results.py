@@ -130,7 +130,7 @@ def test_the_columns_are_those_of_the_file_in_their_order_then_row_code_and_reas
     loaded = list(csv.reader(io.StringIO((tmp_path / RESULTS / "succeeded.csv").read_text())))
     assert loaded == [["Name", "parentId", "id", "code", "row", "_code", "reason"], ["'=1+1", "", "007", "x", "1", "", ""]]
     assert json.loads((tmp_path / RESULTS / "succeeded.json").read_text()) == [
-        {"Name": "=1+1", "parentId": None, "id": "007", "code": "x", "row": 1, "_code": "", "reason": ""}
+        {"Name": "=1+1", "parentId": None, "id": "007", "code": "x", "row": 1, "_code": None, "reason": None}
     ]
 
 
