@@ -132,9 +132,12 @@ class Clerk:
         """The file's rows that a part holds."""
         try:
             part = io.BytesIO(self._store.get_bytes(part_key(ref.import_id, part_no)))
+            table = pq.read_table(part, columns=["_row"], page_checksum_verification=True)
         except NotThere as error:
             raise FileReplaced("The import's parts are not kept any more.", code="file_removed") from error
-        found: list[int] = pq.read_table(part, columns=["_row"]).column("_row").to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            raise FileReplaced(f"The stored part {part_no} is damaged: {error}", code="part_damaged") from error
+        found: list[int] = table.column("_row").to_pylist()
         return found
 
 

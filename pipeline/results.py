@@ -72,8 +72,10 @@ def _write_results(
         reading = read(folder / source, dataset, database=database, delimiter=delimiter)
         facts: dict[str, Any] = {"format": reading.format, "delimiter": reading.delimiter}
         with connect(database) as connection:
-            connection.execute(_FATED.format(fates=literal(str(folder / FATES))), vars(others))
             names = original_names(connection)
+            members = ", ".join(f"{quoted(original)} := raw.{quoted(name)}" for name, original in names.items())
+            as_text = f"to_json(struct_pack({members}))::varchar"
+            connection.execute(_FATED.format(fates=literal(str(folder / FATES)), curtailed=as_text), vars(others))
             for fate, forms in wanted.items():
                 for form in forms:
                     _write(connection, names, fate, form, facts, folder / RESULTS)
@@ -83,7 +85,12 @@ def _write_results(
 
 _FATED = """
 create or replace table fated as
-with rows as (select _row, null as text from raw union all select _row, text from malformed),
+with rows as (
+    select raw._row, if(curtailed._row is null, null, {curtailed}) as text
+    from raw left join curtailed on raw._row = curtailed._row
+    union all
+    select _row, text from malformed
+),
 
 said as (select row, any_value(fate) as fate, any_value(code) as code, any_value(reason) as reason from {fates} group by row)
 
@@ -113,7 +120,11 @@ def _write(
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: Fate, *, safe: bool) -> str:
-    """The query for the rows of a fate, in the file's order. The text of rows that are no records only where there are any."""
+    """The query for the rows of a fate, in the file's order.
+
+    What is no record, or could not be kept whole (a key that stands twice, a broken cell), has its text in one more column and
+    nothing in the others: it fails again until somebody fills them. That column is there only where there are such rows.
+    """
     row, code, reason, text = added_names(list(names.values()))
     cell = safe_expression if safe else lambda value, name: f"{value} as {quoted(name)}"
     cells = [cell(f"raw.{quoted(name)}", original) for name, original in names.items()]
@@ -122,6 +133,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: Fa
     if number(connection, f"select count(*) {there}"):
         cells.append(cell("fated.text", text))
     return f"""select {", ".join(cells)} from fated left join raw on fated._row = raw._row
+            and fated.text is null
         where fated.fate = {literal(fate)} order by fated._row"""
 
 

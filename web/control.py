@@ -11,7 +11,7 @@ from flask import Request, Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from pipeline.contracts import Arrival, Fate, Kept, Options, State, added_names, incoming_key, results_key
+from pipeline.contracts import DELIMITERS, Arrival, Fate, Kept, Options, State, added_names, incoming_key, results_key
 from pipeline.errors import IllegalMove, Unreachable
 from pipeline.keys import Role
 from pipeline.ledger import Import
@@ -192,7 +192,9 @@ def _stored_records(one: Import, kind: str) -> tuple[str, Options]:
     """Where the records of that kind lie in S3, and how they are to be read."""
     if needed_for(one, kind) is Kept.SOURCE:
         return one.key, replace(again(one), without=one.options.without)
-    return results_key(one.id, Fate(kind), "native", one.reading), again(one)
+    detected = str(one.reading.get("delimiter") or "")
+    options = replace(again(one), delimiter=detected if detected in DELIMITERS else None)
+    return results_key(one.id, Fate(kind), "native", one.reading), options
 
 
 def _retry_stored(one: Import, kind: str, once: Once | None) -> Receipt:

@@ -91,6 +91,7 @@ def read(
         staging.delimiter = delimiter
         staging.text_file = source if upload.compression == "none" else None
         form, encoding, table = _read_all(upload, staging)
+        staging.note_curtailed()
         reading = _checked(form, encoding, table, upload, filename, staging)
         staging.record(pa.Table.from_pylist([asdict(reading)]))
     return reading

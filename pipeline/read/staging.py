@@ -3,7 +3,7 @@
 `raw` holds the file's own columns as text with a row number, `malformed` the text of the records that have not the table's
 shape, `findings` what is wrong with single rows, `reading` one row on the file as a whole, and `lines` where the rows lie:
 ``line = first_line + (row - first_row)`` for the rows from ``first_row`` up to the next entry. Each record is in `raw` or in
-`malformed`, none in both.
+`malformed`, none in both. `curtailed` names rows in `raw` that lack something of what the file has.
 """
 
 from __future__ import annotations
@@ -110,6 +110,14 @@ class Staging:
         if dict(kinds).get("raw"):
             self.connection.execute(f"drop {'view' if dict(kinds)['raw'] == 'VIEW' else 'table'} raw")
         self.connection.execute("drop table if exists text_rows")
+
+    def note_curtailed(self) -> None:
+        """Make `curtailed` (_row): what the readers found fault with in a row, they could not keep in ``raw``."""
+        self.flush()
+        self.connection.execute(
+            """create table curtailed as select distinct row as _row from findings
+            where severity = 'error' and row is not null and code != 'unknown_column'"""
+        )
 
     def keep_only(self, names: Sequence[str]) -> None:
         """Take every column of ``raw`` away but these."""

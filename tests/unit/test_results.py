@@ -145,6 +145,23 @@ def test_a_row_that_is_no_record_comes_with_its_text(tmp_path: Path, dataset: Da
     ]
 
 
+TWICE = '[{"id": "1", "name": "a"}, {"id": "2", "name": "b", "name": "c"}, {"id": 1.5, "name": "d"}]'
+
+
+def test_a_row_that_could_not_be_kept_whole_is_no_better_in_its_file(tmp_path: Path, dataset: Dataset) -> None:
+    """A key that stands twice, an id that is none: a retry without a change must not load what is left of them."""
+    (tmp_path / "source").write_text(TWICE.replace('"id": "1"', '"id": "1", "parentId": null'))
+    write(tmp_path, dataset, {2: Fate.FAILED, 3: Fate.FAILED}, "native")
+    failed = json.loads((tmp_path / RESULTS / "failed-exact.json").read_text())
+    assert [(row["id"], row["name"], row["row"]) for row in failed] == [(None, None, 2), (None, None, 3)]
+    assert [json.loads(row["text"]) for row in failed] == [
+        {"id": "2", "parentId": None, "name": "c"},
+        {"id": None, "parentId": None, "name": "d"},
+    ]
+    _, values = raw(tmp_path / RESULTS / "failed-exact.json", dataset.ignoring(("row", "code", "reason", "text")))
+    assert values == [(None, None, None)] * 2
+
+
 def test_what_is_left_out_may_bear_a_name_that_is_ours(tmp_path: Path, dataset: Dataset) -> None:
     (tmp_path / "source").write_text("id,parentId,row,_row,REASON\n1,,x,1,because\n")
     reading, rows = raw(tmp_path / "source", dataset.ignoring(("_row", "reason")))
