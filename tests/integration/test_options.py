@@ -219,6 +219,7 @@ def test_two_dry_runs_wait_for_each_other_and_neither_is_promoted_by_a_reconcili
 
 def test_a_promoted_import_goes_to_the_end_of_the_queue(bulkhead: Bulkhead) -> None:
     one = upload(bulkhead, tree(20), DRY_RUN)
+    _until(lambda: not bulkhead.orchestrator.queue_is_running("records"))
     waits = {"dataset": "records", "filename": "b.csv", "bucket": "b", "key": "incoming/records/b.csv", "state": State.QUEUED}
     other = str(uuid_utils.uuid7())
     bulkhead.ledger.open(other, **waits)  # type: ignore[arg-type]
@@ -227,7 +228,6 @@ def test_a_promoted_import_goes_to_the_end_of_the_queue(bulkhead: Bulkhead) -> N
     assert (known(bulkhead, other).queue_position, promoted.queue_position) == (0, 1)
     assert (promoted.records_total, promoted.unprocessed, promoted.started_at, promoted.finished_at) == (0, 0, None, None)
     bulkhead.ledger.move(other, State.CANCELED)
-    _until(lambda: not bulkhead.orchestrator.queue_is_running("records"))
     assert bulkhead.orchestrator.reconcile().started == 1  # its announcement was lost
     assert ended(bulkhead, one.id).state is State.SUCCEEDED
 
