@@ -33,7 +33,7 @@ def over(edges: Edges) -> str:
     edges.ledger.move(
         import_id, State.PARTIALLY_SUCCEEDED, findings_by_code={"missing_id": 1, "check_failed": 1}, reading={}, **counted
     )
-    for name in ("failed.csv", "failed.json", "summary.json"):
+    for name in ("failed-exact.csv", "failed.csv", "failed.json", "summary.json"):
         edges.store.put_bytes(results_prefix(import_id) + name, b"{}")
     for name in ("findings.csv", "groups.json", "docs/index.html"):
         edges.store.put_bytes(report_prefix(import_id) + name, b'{"items": [], "groups": 0, "total": 0}')
@@ -96,7 +96,7 @@ def test_the_counts_stay_and_say_what_was_removed(api: Caller, edges: Edges, ove
     before = api.get(f"/v1/imports/{over}/results").json
     assert before is not None
     assert before["removed"] == {"results": None, "report": None, "source": None}
-    assert {file["name"] for file in before["files"]} == {"findings.csv", "failed.csv", "failed.json"}
+    assert {file["name"] for file in before["files"]} == {"findings.csv", "failed-exact.csv", "failed.csv", "failed.json"}
     clean(edges, *KEEPS)
     after = api.get(f"/v1/imports/{over}/results").json
     assert after is not None
