@@ -15,7 +15,7 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "worker client",
     "activities postman workflow",
     "validation warmed caretaker clerk",
-    "workbook groups",
+    "workbook groups results",
     "read sandbox attempt docs expect cycles check quarantine batch load report notify"
     " store warehouse ledger keys query orchestrator wire",
     "stage tree tables",
