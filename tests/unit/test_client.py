@@ -288,9 +288,19 @@ def test_list_asks_for_no_more_pages_than_are_read(httpserver: HTTPServer, clien
 
 def test_a_file_comes_as_it_is(httpserver: HTTPServer, client: Client) -> None:
     content = bytes(range(256)) * 10_000
-    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/results/failed", query_string="format=csv").respond_with_data(content)
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/results/failed", query_string="format=native").respond_with_data(
+        content
+    )
     with client.results(IMPORT_ID) as file:
         assert b"".join(file) == content
+
+
+def test_a_file_that_is_being_written_is_waited_for(httpserver: HTTPServer, client: Client) -> None:
+    asked = {"uri": f"/v1/imports/{IMPORT_ID}/results/succeeded", "query_string": "format=parquet"}
+    httpserver.expect_ordered_request(**asked).respond_with_json({"state": "being_written"}, status=202)
+    httpserver.expect_ordered_request(**asked).respond_with_data(b"rows")
+    with client.results(IMPORT_ID, "succeeded", file_format="parquet") as file:
+        assert b"".join(file) == b"rows"
 
 
 def test_a_refused_file_is_refused_before_its_first_chunk(httpserver: HTTPServer, client: Client) -> None:
