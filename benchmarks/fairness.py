@@ -1,7 +1,7 @@
 """What a small import costs beside others: alone, beside a large file of another dataset, and beside a long queue of them.
 
-The others are 500 files of one dataset, the first of a million records; the small ones, of a thousand, go into another dataset,
-one after the other. Seconds are from the upload's acceptance to the last state, by the ledger's own clock.
+The others are a file of a million records, and then 500 of a thousand, all of one dataset; the small ones, of a thousand, go
+into another dataset, one after the other. Seconds are from the upload's acceptance to the last state, by the ledger's clock.
 
     python -m benchmarks.fairness [--queued 500] [--large 1000000] [--rounds 5] [--keep FILE]
 """
@@ -85,11 +85,12 @@ def measured(queued: int, large: int, rounds: int) -> dict[str, Any]:
     with _bench() as bench:
         bench.small(2)  # the first ones warm what a warm stack has warm
         solo = bench.small(rounds)
-        first, *others = [bench.send(data.DATASET, SMALL_RECORDS if number else large) for number in range(queued)]
+        first = bench.send(data.DATASET, large)
+        while bench.state(first) is State.QUEUED:
+            time.sleep(0.05)
         beside_large = bench.small(100, while_=lambda: bench.state(first) in UNDER_WAY)
-        while bench.state(first) in UNDER_WAY:
-            time.sleep(0.2)
-        beside_many = bench.small(rounds, while_=lambda: not bench.state(others[-1]).is_final)
+        last = [bench.send(data.DATASET, SMALL_RECORDS) for _ in range(queued)][-1]
+        beside_many = bench.small(rounds, while_=lambda: not bench.state(last).is_final)
     found = {"solo": solo, "beside_a_large_file": beside_large, "beside_a_long_queue": beside_many}
     medians = {name: round(median(seconds), 3) for name, seconds in found.items() if seconds}
     return {
