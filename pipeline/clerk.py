@@ -22,7 +22,7 @@ import structlog
 from pipeline import results, sandbox
 from pipeline.contracts import RESULTS_FORMS, Fate, ImportRef, part_key, report_prefix, results_prefix
 from pipeline.datasets import load_dataset
-from pipeline.errors import FileIsWrong, FileReplaced, NotUsable
+from pipeline.errors import Crashed, FileIsWrong, FileReplaced, NotUsable
 from pipeline.ledger import Import, Ledger
 from pipeline.settings import Settings
 from pipeline.store import NotThere, Store
@@ -49,7 +49,8 @@ class Clerk:
     def write_at_once(self, known: Import, *, beat: Beat) -> str:
         """The files that are small or that a retry takes: of what failed, and of what was left over of a load.
 
-        What is wrong if they do not add up. That the file is not there any more costs the import nothing but these files.
+        What is wrong if they do not add up. That the file is not there any more, or ends whoever sorts it, costs the import
+        nothing but these files.
         """
         unprocessed = known.records_total - known.processed
         at_once = {Fate.FAILED: known.failed > 0, Fate.UNPROCESSED: 0 < unprocessed < known.records_total}
@@ -57,7 +58,7 @@ class Clerk:
         try:
             if wanted:
                 self.write(known, wanted, beat=beat)
-        except FileIsWrong as error:
+        except (FileIsWrong, Crashed) as error:
             log.warning("no results", import_id=known.id, why=str(error))
         except NotUsable as error:
             return str(error)

@@ -149,18 +149,23 @@ class Orchestrator:
             raise NotUsable(failure)
 
     async def _write_results(self, wanted: ResultsWanted) -> str:
+        """One that succeeded is run anew: what it wrote is gone since, as a dry run's results are when it is promoted."""
         client, workflow_id = await self._connected(), results_workflow_id(wanted.ref.import_id, wanted.fate, wanted.form)
-        try:
-            await client.start_workflow(
-                RESULTS_WORKFLOW,
-                wanted,
-                id=workflow_id,
-                task_queue=self._task_queue,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            )
-        except WorkflowAlreadyStartedError:
-            return await self._failure(client, workflow_id)
+        for reuse in (WorkflowIDReusePolicy.REJECT_DUPLICATE, WorkflowIDReusePolicy.ALLOW_DUPLICATE):
+            try:
+                await client.start_workflow(
+                    RESULTS_WORKFLOW,
+                    wanted,
+                    id=workflow_id,
+                    task_queue=self._task_queue,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    id_reuse_policy=reuse,
+                )
+            except WorkflowAlreadyStartedError:
+                if failure := await self._failure(client, workflow_id):
+                    return failure
+            else:
+                break
         return ""
 
     async def _failure(self, client: Client, workflow_id: str) -> str:

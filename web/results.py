@@ -50,11 +50,12 @@ def results(path: ImportPath) -> Response:
     one = find(path.import_id)
     base = f"{request.host_url}v1/imports/{one.id}"
     files = [(f"findings.{form}", findings_key(one.id, form), f"{base}/errors?format={form}") for form in CONTENT_TYPES]
+    stored = [(name, edges().store.head(key), href) for name, key, href in files]
+    written = {found.key: found for found in edges().store.list(results_prefix(one.id))}
     for fate in Fate:
         for form in RESULTS_FORMS:
-            name, key = results_file(fate, form, one.reading), results_key(one.id, fate, form, one.reading)
-            files.append((name, key, f"{base}/results/{fate}?format={form}"))
-    stored = [(name, edges().store.head(key), href) for name, key, href in files]
+            found = written.get(results_key(one.id, fate, form, one.reading))
+            stored.append((results_file(fate, form, one.reading), found, f"{base}/results/{fate}?format={form}"))
     return as_json(
         {
             "id": one.id,

@@ -157,7 +157,8 @@ def test_a_hundred_million_records_are_dispatched_within_the_limits(play: Any, t
         assert (read.plan.records, read.plan.batches) == (100_000_000, 500_000)
         assert (await o.import_file("huge", "records")).state is State.SUCCEEDED
         assert sorted(o.steps.loaded) == list(range(1, 5_001))
-        events = await closed_runs(o.client, import_workflow_id("huge"), 60)
+        events = await closed_runs(o.client, import_workflow_id("huge"), 20)
+        assert len(events) >= 20
         assert max(events) < 800
         print(f"{len(events)} runs, {sum(events):,} events, the longest {max(events):,}")  # for docs/loading.md
 

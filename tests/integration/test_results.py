@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from typing import Any
 
 import pytest
 
-from pipeline import clerk
+from pipeline import clerk, results
 from pipeline.contracts import Fate, OnError, Options, ResultsWanted, State, added_names, results_key, results_prefix
 from pipeline.errors import NotUsable
 from pipeline.ledger import Import
 from tests.integration.test_control import held_before_loading, pause, slow
 from tests.integration.test_import import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
-from tests.integration.test_options import ended, known, upload
+from tests.integration.test_options import ended, known, promote, upload
 
 __all__ = ["bulkhead", "settings"]
 
@@ -81,6 +82,28 @@ def test_what_a_canceled_import_left_over_is_loaded_by_a_retry_of_it(bulkhead: B
     assert (again.state, again.inserted) == (State.SUCCEEDED, done.unprocessed)
     assert again.reading["original_columns"] == ["id", "parentId", "name"]
     assert bulkhead.rows("select count(*), sum((attributes <> '{}')::int) from warehouse.records") == [(8000, 0)]
+
+
+def test_what_was_written_of_a_dry_run_is_written_anew_when_it_was_promoted(bulkhead: Bulkhead) -> None:
+    one = upload(bulkhead, HEADER + "1,,a\n", Options(dry_run=True))
+    assert [each["id"] for each in ask(bulkhead, one, Fate.UNPROCESSED)] == ["1"]
+    loaded = promote(bulkhead, one.id)
+    assert loaded.state is State.SUCCEEDED
+    assert bulkhead.store.head(results_key(one.id, Fate.UNPROCESSED, "native", loaded.reading)) is None
+    assert ask(bulkhead, loaded, Fate.UNPROCESSED) == []
+
+
+def test_a_file_that_ends_whoever_sorts_it_costs_the_import_only_its_files(
+    bulkhead: Bulkhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "write_results", end_oneself)
+    one = upload(bulkhead, HEADER + "1,,a\n2,9,b\n", QUARANTINE)
+    assert (one.state, one.inserted, one.failed) == (State.PARTIALLY_SUCCEEDED, 1, 1)
+    assert [found.key.rpartition("/")[2] for found in bulkhead.store.list(results_prefix(one.id))] == ["summary.json"]
+
+
+def end_oneself(*_: object) -> None:
+    os._exit(9)
 
 
 def test_results_that_do_not_add_up_fail_the_import(bulkhead: Bulkhead, monkeypatch: pytest.MonkeyPatch) -> None:
