@@ -29,7 +29,6 @@ from pipeline.store import NotThere, Store
 
 log = structlog.get_logger()
 
-SOURCE = "source"
 FATES_SCHEMA = pa.schema([("row", pa.int64()), ("fate", pa.string()), ("code", pa.string()), ("reason", pa.string())])
 NOT_PROCESSED = "not_processed"
 
@@ -73,7 +72,7 @@ class Clerk:
         try:
             with self._at_work:
                 folder.mkdir(parents=True)
-                self._fetch(known.ref, folder / SOURCE, beat)
+                self._fetch(known.ref, folder / results.SOURCE, beat)
                 others = self._write_fates(known, folder / results.FATES, beat)
                 _demand_balance(self._sort(known, folder, others, wanted, beat), known)
                 for file in sorted((folder / results.RESULTS).iterdir()):
@@ -86,7 +85,7 @@ class Clerk:
         dataset = load_dataset(known.dataset, self._settings.datasets_root).ignoring(known.options.without)
         return sandbox.run(
             results.write_results,
-            *(folder, SOURCE, dataset, known.options.delimiter, others, wanted),
+            *(folder, dataset, known.options.delimiter, others, wanted),
             memory_bytes=self._settings.validation_memory_bytes,
             seconds=self._settings.validation_seconds,
             heartbeat=beat,

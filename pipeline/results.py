@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from pipeline.datasets import Dataset
 from pipeline.read import read
 from pipeline.report import safe_expression
 from pipeline.stage import original_names
-from pipeline.workspace import MEMORY_BYTES, MOST_MEMORY_BYTES, connect, in_memory, is_out_of_memory, literal, number, quoted
+from pipeline.workspace import connect, in_enough_memory, literal, number, quoted
 
+SOURCE = "source"
 FATES = "fates.parquet"
 """What the worker says: (row, fate, code, reason), for each row that has not the fate of all ``others``."""
 
@@ -41,45 +43,36 @@ class Others:
 
 
 def write_results(
-    folder: Path, source: str, dataset: Dataset, delimiter: str | None, others: Others, wanted: Mapping[Fate, Sequence[str]]
+    folder: Path, dataset: Dataset, delimiter: str | None, others: Others, wanted: Mapping[Fate, Sequence[str]]
 ) -> dict[Fate, int]:
-    """The file ``source`` and ``fates.parquet`` in ``folder`` -> ``results/``, a file a fate and form that is ``wanted``.
+    """``source``, the file, and ``fates.parquet`` in ``folder`` -> ``results/``, a file a fate and form that is ``wanted``.
 
     How many rows each fate has, of all of them. Raises FileIsWrong if the file cannot be read (any more).
-
-    What does not fit in memory though it may spill (long values, sorted) is all done again with more, as in validation.py.
     """
-    try:
-        return _write_results(folder, source, dataset, delimiter, others, wanted, MEMORY_BYTES)
-    except (duckdb.OutOfMemoryException, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-    return _write_results(folder, source, dataset, delimiter, others, wanted, MOST_MEMORY_BYTES)
+    return in_enough_memory(folder, partial(_write_results, folder, dataset, delimiter, others, wanted))
 
 
 def _write_results(
     folder: Path,
-    source: str,
     dataset: Dataset,
     delimiter: str | None,
     others: Others,
     wanted: Mapping[Fate, Sequence[str]],
-    memory_bytes: int,
+    database: Path,
 ) -> dict[Fate, int]:
     shutil.rmtree(folder / RESULTS, ignore_errors=True)
     (folder / RESULTS).mkdir()
-    with in_memory(folder, memory_bytes) as database:
-        reading = read(folder / source, dataset, database=database, delimiter=delimiter)
-        facts: dict[str, Any] = {"format": reading.format, "delimiter": reading.delimiter}
-        with connect(database) as connection:
-            names = original_names(connection)
-            members = ", ".join(f"{quoted(original)} := raw.{quoted(name)}" for name, original in names.items())
-            as_text = f"to_json(struct_pack({members}))::varchar"
-            connection.execute(_FATED.format(fates=literal(str(folder / FATES)), curtailed=as_text), vars(others))
-            for fate, forms in wanted.items():
-                for form in forms:
-                    _write(connection, names, fate, form, facts, folder / RESULTS)
-            counted = connection.execute("select fate, count(*) from fated group by fate").fetchall()
+    reading = read(folder / SOURCE, dataset, database=database, delimiter=delimiter)
+    facts: dict[str, Any] = {"format": reading.format, "delimiter": reading.delimiter}
+    with connect(database) as connection:
+        names = original_names(connection)
+        members = ", ".join(f"{quoted(original)} := raw.{quoted(name)}" for name, original in names.items())
+        as_text = f"to_json(struct_pack({members}))::varchar"
+        connection.execute(_FATED.format(fates=literal(str(folder / FATES)), curtailed=as_text), vars(others))
+        for fate, forms in wanted.items():
+            for form in forms:
+                _write(connection, names, fate, form, facts, folder / RESULTS)
+        counted = connection.execute("select fate, count(*) from fated group by fate").fetchall()
     return {Fate(fate): int(rows) for fate, rows in counted}
 
 

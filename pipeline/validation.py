@@ -10,10 +10,10 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from pipeline import batch, check, groups, quarantine, report, tree, workbook
@@ -24,7 +24,7 @@ from pipeline.errors import FileIsWrong
 from pipeline.read import Limits, Staging, read
 from pipeline.report import Counted
 from pipeline.stage import stage
-from pipeline.workspace import MEMORY_BYTES, MOST_MEMORY_BYTES, connect, in_memory, is_out_of_memory, quoted
+from pipeline.workspace import connect, in_enough_memory, in_memory, quoted
 
 SOURCE = "source"
 WANTED = "wanted.parquet"
@@ -46,17 +46,9 @@ def validate(
 
     What is held back of an accepted file is not among the parts but in ``quarantine.csv``. A file that cannot be read has that
     one finding. Raises RuntimeError if there can be no verdict.
-
-    Almost everything spills where memory is short. What cannot (long values, sorted) is all done again with more.
     """
     dataset = dataset.ignoring(options.without)
-    try:
-        return _validate(folder, dataset, filename, run_name, cutting, options, ask, MEMORY_BYTES)
-    except (duckdb.OutOfMemoryException, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-    shutil.rmtree(folder / REPORT, ignore_errors=True)
-    return _validate(folder, dataset, filename, run_name, cutting, options, ask, MOST_MEMORY_BYTES)
+    return in_enough_memory(folder, partial(_validate, folder, dataset, filename, run_name, cutting, options, ask))
 
 
 def _validate(
@@ -67,24 +59,24 @@ def _validate(
     cutting: Cutting | None,
     options: Options,
     ask: Ask,
-    memory_bytes: int,
+    database: Path,
 ) -> Counted:
-    with in_memory(folder, memory_bytes) as database:
-        try:
-            read(folder / SOURCE, dataset, database=database, filename=filename, delimiter=options.delimiter)
-        except FileIsWrong as error:
-            _lay_out_refusal(database, dataset, error)
-        stage(database, dataset)
-        _balance_rows(database)
-        counted = _judge(database, folder, dataset, _edges(database, folder, dataset, ask), run_name)
-        held = quarantine.hold_back(database, dataset, dataset.tolerance_for(options), counted.records)
-        counted = replace(counted, quarantined=held.records, refusal=held.refusal)
-        if counted.verdict().accepted and cutting is not None:
-            cut = batch.cut(database, dataset, cutting, folder=folder / PARTS)
-            if cut.records + held.records != counted.records:
-                raise RuntimeError(f"Of {counted.records} records {cut.records} are in parts and {held.records} are held back.")
-            if held.records:
-                quarantine.write_rows(database, dataset, cutting.import_id, folder / QUARANTINE)
+    shutil.rmtree(folder / REPORT, ignore_errors=True)
+    try:
+        read(folder / SOURCE, dataset, database=database, filename=filename, delimiter=options.delimiter)
+    except FileIsWrong as error:
+        _lay_out_refusal(database, dataset, error)
+    stage(database, dataset)
+    _balance_rows(database)
+    counted = _judge(database, folder, dataset, _edges(database, folder, dataset, ask), run_name)
+    held = quarantine.hold_back(database, dataset, dataset.tolerance_for(options), counted.records)
+    counted = replace(counted, quarantined=held.records, refusal=held.refusal)
+    if counted.verdict().accepted and cutting is not None:
+        cut = batch.cut(database, dataset, cutting, folder=folder / PARTS)
+        if cut.records + held.records != counted.records:
+            raise RuntimeError(f"Of {counted.records} records {cut.records} are in parts and {held.records} are held back.")
+        if held.records:
+            quarantine.write_rows(database, dataset, cutting.import_id, folder / QUARANTINE)
     return counted
 
 

@@ -7,11 +7,14 @@ steps above. A chain of a million records takes twenty rounds; level by level it
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
+
+R = TypeVar("R")
 
 MEMORY_BYTES = 512 << 20
 """DuckDB's share of memory, enough for a million records; what does not fit spills into a folder beside the database."""
@@ -69,7 +72,22 @@ def _bound(connection: duckdb.DuckDBPyConnection, folder: Path, memory_bytes: in
         connection.execute(f"set {setting} = false")
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def in_enough_memory(folder: Path, work: Callable[[Path], R]) -> R:
+    """What ``work`` returns, done on a staging database in memory; from its start once more, with more, if that was not enough.
+
+    Almost everything spills where memory is short; long values that are sorted cannot.
+    """
+    try:
+        with in_memory(folder, MEMORY_BYTES) as database:
+            return work(database)
+    except (duckdb.OutOfMemoryException, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+    with in_memory(folder, MOST_MEMORY_BYTES) as database:
+        return work(database)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
     """It is DuckDB's error of that kind, or what somebody made of it."""
     return isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory Error" in str(error)
 

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline import batch, validation
+from pipeline import batch, validation, workspace
 from pipeline.batch import Cutting
 from pipeline.contracts import Options
 from pipeline.datasets import load_dataset
@@ -26,8 +26,8 @@ def validated(folder: Path, lines: list[str]) -> Any:
 def test_what_does_not_fit_into_a_small_share_of_memory_is_done_again_with_a_larger_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(validation, "MEMORY_BYTES", 24 << 20)
-    monkeypatch.setattr(validation, "MOST_MEMORY_BYTES", 1 << 30)
+    monkeypatch.setattr(workspace, "MEMORY_BYTES", 24 << 20)
+    monkeypatch.setattr(workspace, "MOST_MEMORY_BYTES", 1 << 30)
     limits: list[str] = []
     cut = batch.cut
 
@@ -53,7 +53,7 @@ def test_what_fits_not_at_all_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
         asked.append(memory_bytes)
         raise duckdb.OutOfMemoryException("Out of Memory Error: none left")
 
-    monkeypatch.setattr(validation, "in_memory", too_much)
+    monkeypatch.setattr(workspace, "in_memory", too_much)
     with pytest.raises(duckdb.OutOfMemoryException):
         validated(tmp_path, ["1,,a"])
     assert asked == [MEMORY_BYTES, MOST_MEMORY_BYTES]
@@ -66,7 +66,7 @@ def test_another_error_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.Mo
         asked.append(memory_bytes)
         raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setattr(validation, "in_memory", broken)
+    monkeypatch.setattr(workspace, "in_memory", broken)
     with pytest.raises(RuntimeError, match="a mistake"):
         validated(tmp_path, ["1,,a"])
     assert asked == [MEMORY_BYTES]

@@ -83,7 +83,7 @@ def write(
     said = [list(fates), [str(one) for one in fates.values()], ["why"] * len(fates), ["because"] * len(fates)]
     arrays = [pa.array(column, field.type) for column, field in zip(said, FATES_SCHEMA, strict=True)]
     pq.write_table(pa.Table.from_arrays(arrays, schema=FATES_SCHEMA), folder / FATES)
-    return write_results(folder, "source", dataset, None, Others(Fate.SUCCEEDED), dict.fromkeys(Fate, forms))
+    return write_results(folder, dataset, None, Others(Fate.SUCCEEDED), dict.fromkeys(Fate, forms))
 
 
 def raw(source: Path, dataset: Dataset) -> tuple[Reading, list[tuple[Any, ...]]]:
