@@ -236,7 +236,7 @@ class _CleanUp:
         for name in names:
             if name.endswith(GONE) and not self._dry_run:
                 with self._trying(f"folder {name}"):
-                    shutil.rmtree(work / name)
+                    _remove_tree(work / name)
         for at in range(0, len(names), PAGE):
             traces = self._ledger.traces(filter(None, map(_id_in, names[at : at + PAGE])))
             for trace in traces.values():
@@ -252,7 +252,7 @@ class _CleanUp:
                 if not state.is_final or not folder.is_dir():
                     return
                 folder.rename(gone)
-            shutil.rmtree(gone)
+            _remove_tree(gone)
         self.counts["folders"] += 1
 
     @contextmanager
@@ -266,6 +266,16 @@ class _CleanUp:
             self.counts["failed"] += 1
             if len(self._errors) < ERRORS_TOLD:
                 self._errors.append(f"{what}: {error}")
+
+
+def _remove_tree(folder: Path) -> None:
+    """Whoever removes the same folder at the same time, as the step that ends an import does, is no error."""
+
+    def unless_gone(_: object, __: str, why: tuple[type[BaseException], BaseException, object]) -> None:
+        if not isinstance(why[1], FileNotFoundError):
+            raise why[1]
+
+    shutil.rmtree(folder, onerror=unless_gone)
 
 
 def _id_in(name: str) -> str | None:
