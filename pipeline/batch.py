@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -103,14 +104,11 @@ def cut(database: Path, dataset: Dataset, cutting: Cutting, *, folder: Path) -> 
     with connect(database) as connection:
         _lay_out_forest(connection, dataset)
         _give_levels(connection)
-        records = number(connection, "select count(*) from forest")
+        records = _put_in_order(connection, dataset)
         batches = ceil(records / cutting.batch_records)
         _give_places(connection, records, batches, cutting.batches_per_part)
         waves = _waves(connection)
-        parts = [
-            _write(part_no, waves[part_no], table, folder)
-            for part_no, table in enumerate(_tables(connection, dataset), start=1)
-        ]
+        parts = list(_written(_tables(connection, dataset), waves, folder))
     manifest = Manifest(cutting.import_id, dataset.name, records, batches, cutting.batch_records, tuple(parts))
     if sum(part.records for part in parts) != records:
         raise RuntimeError(f"{records} records went into the batches, {sum(p.records for p in parts)} came out.")
@@ -165,28 +163,40 @@ select _row, reached, level from levels where reached is null
 
 
 def _give_levels(connection: duckdb.DuckDBPyConnection) -> None:
-    """``levels`` (_row, level): how many of the file's records are above each."""
+    """``levels`` (_row, level): how many of the file's records are above each that has others below it; few have, in a tree."""
     connection.execute(
         """create or replace temp table levels as
-        select _row, above as reached, (above is not null)::integer as level from forest"""
+        select _row, above as reached, (above is not null)::integer as level
+        from forest semi join (select distinct above as _row from forest) parents using (_row)"""
     )
     if climb(connection, _FURTHER_UP, "select count(*) from levels where reached is not null"):
         raise RuntimeError("The records to be cut into batches go in circles.")
 
 
+def _put_in_order(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> int:
+    """``in_order`` (_row, _above, columns): by level, then parent, then id; how many records it has.
+
+    They are sorted with all that they hold: to sort their numbers, and fetch the rest by them, takes longer.
+    """
+    columns = ", ".join(f"incoming.{quoted(name)}" for name in dataset.names)
+    connection.execute(
+        f"""create or replace temp table in_order as
+        select incoming._row, forest.above as _above, {columns}
+        from incoming join forest using (_row) left join levels on forest.above = levels._row
+        order by coalesce(levels.level + 1, 0), forest.parent nulls first, forest.id"""
+    )
+    connection.execute("drop table levels")
+    return number(connection, "select count(*) from in_order")
+
+
 def _give_places(connection: duckdb.DuckDBPyConnection, records: int, batches: int, batches_per_part: int) -> None:
-    """``places`` (place, _row, above, batch, part): by level, then parent, then id; batches differ by one record at most.
+    """``places``: the records in their order, with place, batch and part; batches differ by one record at most.
 
     The row ids of a new table are the numbers of its rows, in their order; a window would have to count them.
     """
     connection.execute(
-        """create or replace temp table in_order as
-        select _row, above from forest join levels using (_row) order by level, parent nulls first, id"""
-    )
-    connection.execute("drop table levels")
-    connection.execute(
         f"""create or replace temp view places as
-        select rowid as place, _row, above, rowid * {batches} // {max(records, 1)} + 1 as batch,
+        select rowid as place, * , rowid * {batches} // {max(records, 1)} + 1 as _batch,
             (rowid * {batches} // {max(records, 1)}) // {batches_per_part} + 1 as part
         from in_order"""
     )
@@ -199,7 +209,7 @@ def _waves(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
     """
     needs = connection.execute(
         """select child.part, max(above.part) filter (where above.part < child.part)
-        from places child left join places above on child.above = above._row
+        from places child left join places above on child._above = above._row
         group by child.part order by child.part"""
     ).fetchall()
     waves: dict[int, int] = {}
@@ -214,17 +224,26 @@ def _waves(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
 def _tables(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Iterator[pa.Table]:
     """The records of each part as one Arrow table, in order; no more than about one part is in memory."""
     sizes = [row[0] for row in connection.execute("select count(*) from places group by part order by part").fetchall()]
-    columns = ", ".join(f"incoming.{quoted(name)}" for name in dataset.names)
-    stream: Any = connection.sql(
-        f"""select places.batch::integer as _batch, incoming._row, {columns}
-        from places join incoming using (_row) order by places.place"""
-    ).to_arrow_reader(FETCH_ROWS)
+    columns = ", ".join(map(quoted, dataset.names))
+    stream: Any = connection.sql(f"select _batch::integer as _batch, _row, {columns} from places").to_arrow_reader(FETCH_ROWS)
     waiting = pa.Table.from_batches([], schema=stream.schema)
     for size in sizes:
         while waiting.num_rows < size:
             waiting = pa.concat_tables([waiting, pa.Table.from_batches([stream.read_next_batch()])])
         yield waiting.slice(0, size)
         waiting = waiting.slice(size)
+
+
+def _written(tables: Iterator[pa.Table], waves: dict[int, int], folder: Path) -> Iterator[Part]:
+    """The parts in their order, each written while the next is fetched."""
+    with ThreadPoolExecutor(1) as pen:
+        writing: Future[Part] | None = None
+        for part_no, table in enumerate(tables, start=1):
+            if writing:
+                yield writing.result()
+            writing = pen.submit(_write, part_no, waves[part_no], table, folder)
+        if writing:
+            yield writing.result()
 
 
 def _write(part_no: int, wave: int, table: pa.Table, folder: Path) -> Part:
@@ -237,6 +256,7 @@ def _write(part_no: int, wave: int, table: pa.Table, folder: Path) -> Part:
         path,
         row_group_size=table.num_rows,
         compression="zstd",
+        use_dictionary=False,  # almost every value is another, and zstd finds those that are not: smaller, in half the time
         write_page_checksum=True,
         store_schema=False,
     )
