@@ -37,7 +37,7 @@ FOLDERS = ("unit", "integration", "e2e")
 
 
 def pytest_configure() -> None:
-    """A shell that runs the suite in the background has it ignore SIGINT, and with it all that the tests start and interrupt."""
+    """A shell that runs the suite in the background has it ignore SIGINT, and so all that the tests start and interrupt."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
