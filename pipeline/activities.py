@@ -79,6 +79,9 @@ log = structlog.get_logger()
 FORCE = "force"
 """Metadata of a dropped file (``x-amz-meta-force: true``) that wants it loaded even if its content is known."""
 
+AHEAD = 1
+"""Parts of a file that wait at the worker's door while it loads as many as it may: it never waits for the workflow."""
+
 READING_ATTEMPTS = 3
 """A child may die of the machine's troubles rather than the file's; a file of which so many died is refused."""
 
@@ -256,7 +259,7 @@ class Activities:
         self._ledger.update(ref.import_id, parts_total=len(manifest.parts))
         self._ledger.move(ref.import_id, State.LOADING)
         pause_wanted = self._ledger.known(ref.import_id).pause_wanted
-        return replace(manifest.plan, parallel=self._settings.max_parallel_parts, pause_wanted=pause_wanted)
+        return replace(manifest.plan, parallel=self._settings.max_parallel_parts + AHEAD, pause_wanted=pause_wanted)
 
     def _cut(self, ref: ImportRef) -> tuple[batch.Manifest, Path]:
         """How the import was cut, and where its parts are on this machine."""

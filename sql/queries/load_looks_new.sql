@@ -1,6 +1,2 @@
--- load_looks_new: whether none of some 64 records of the part, one here and one there, is in the table.
-select not exists (
-    select from arriving
-    inner join {table} as target on arriving.{key} = target.{key}
-    where mod(arriving._place, %(stride)s) = 0
-) as looks_new
+-- load_looks_new: whether the table has none of the records with these ids, some 64 of a part.
+select not exists (select from {table} where {key} = any(%(ids)s::{key_type}[])) as looks_new
