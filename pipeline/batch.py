@@ -179,11 +179,15 @@ def _put_in_order(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> in
     They are sorted with all that they hold: to sort their numbers, and fetch the rest by them, takes longer.
     """
     columns = ", ".join(f"incoming.{quoted(name)}" for name in dataset.names)
+    parent, key = (f"incoming.{quoted(name)}" for name in (dataset.parent, dataset.key))
     connection.execute(
         f"""create or replace temp table in_order as
-        select incoming._row, forest.above as _above, {columns}
-        from incoming join forest using (_row) left join levels on forest.above = levels._row
-        order by coalesce(levels.level + 1, 0), forest.parent nulls first, forest.id"""
+        select incoming._row, places._above, {columns}
+        from incoming join (
+            select forest._row, forest.above as _above, coalesce(levels.level + 1, 0) as level
+            from forest left join levels on forest.above = levels._row
+        ) places using (_row)
+        order by places.level, {parent} nulls first, {key}"""
     )
     connection.execute("drop table levels")
     return number(connection, "select count(*) from in_order")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -28,8 +30,11 @@ CHUNK_BYTES = 8 * MIB
 CHUNKS_HELD = 4
 """Chunks of one upload that may be in memory at once, beside the one being read."""
 
-RANGE_BYTES = 32 * MIB
+RANGE_BYTES = 16 * MIB
 """Downloads go by ranges: one GET of a whole gigabyte makes SeaweedFS hold it in memory, and cannot be resumed."""
+
+RANGES_AHEAD = 2
+"""Ranges that are fetched while the one before is written."""
 
 
 class NotThere(LookupError):
@@ -201,8 +206,7 @@ class Store:
             raise NotThere(f"There is no object {key!r} in the bucket {self.bucket!r}.")
         digest, done = hashlib.sha256(), 0
         with path.open("wb") as file:
-            while done < there.size_bytes:
-                body = self.get_range(key, done, min(done + RANGE_BYTES, there.size_bytes) - 1, etag or there.etag)
+            for body in self._ranges(key, there.size_bytes, etag or there.etag):
                 file.write(body)
                 digest.update(body)
                 done += len(body)
@@ -211,6 +215,18 @@ class Store:
         if etag and there.etag != etag:
             raise FileReplaced
         return Stored(key, done, there.etag, there.modified, there.content_type, digest.hexdigest())
+
+    def _ranges(self, key: str, size_bytes: int, etag: str) -> Iterator[bytes]:
+        """An object's bytes, a range at a time."""
+        with ThreadPoolExecutor(RANGES_AHEAD) as pool:
+            fetched: deque[Future[bytes]] = deque()
+            for first in range(0, size_bytes, RANGE_BYTES):
+                last = min(first + RANGE_BYTES, size_bytes) - 1
+                fetched.append(pool.submit(self.get_range, key, first, last, etag))
+                if len(fetched) > RANGES_AHEAD:
+                    yield fetched.popleft().result()
+            while fetched:
+                yield fetched.popleft().result()
 
     def get_range(self, key: str, first: int, last: int, etag: str) -> bytes:
         """Bytes ``first`` to ``last`` (both included) of an object. Raises FileReplaced if its ETag is not ``etag``."""

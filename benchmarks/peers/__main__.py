@@ -5,7 +5,7 @@ on: S3, event, Lambda, Temporal, all checks, Data Docs, batches in S3, lineage, 
 *Again* is the same file once more, into the table that has it all. Each round has files of its own, in which nothing was seen
 before; before each load the table is emptied, and what is to be written to disk is written. ``make bench`` runs it.
 
-    python -m benchmarks.peers [--records 1000000] [--rounds 5] [--only NAME,...] [--keep FILE] [--draw FOLDER]
+    python -m benchmarks.peers [--records 1000000] [--rounds 5] [--only NAME ...] [--keep FILE] [--draw FOLDER]
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", type=lambda text: text.split(","), metavar="NAME,...", help="these contestants alone")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these contestants alone")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="write what was found, as JSON")
     parser.add_argument("--draw", type=Path, metavar="FOLDER", help="draw it, as SVG")
     asked = parser.parse_args()
