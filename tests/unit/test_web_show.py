@@ -61,7 +61,7 @@ def test_every_state_has_a_verdict_a_mood_and_phases(state: State) -> None:
     assert show.verdict(one).endswith(".")
     assert show.mood(state) in ("good", "mixed", "bad", "idle", "busy")
     phases = show.phases(one, {str(state), "queued"})
-    assert len(phases) == 5
+    assert len(phases) == 6
     statuses = {phase["status"] for phase in phases}
     assert ("now" in statuses) is (not state.is_final)
     assert (statuses == {"done"}) is (state in (State.SUCCEEDED, State.PARTIALLY_SUCCEEDED))
@@ -69,15 +69,15 @@ def test_every_state_has_a_verdict_a_mood_and_phases(state: State) -> None:
 
 def test_phases_end_where_the_import_did() -> None:
     rejected = show.phases(replace(ONE, state=State.REJECTED), {"awaiting_upload", "queued", "validating", "rejected"})
-    assert [phase["status"] for phase in rejected] == ["done", "done", "stopped", "ahead", "ahead"]
+    assert [phase["status"] for phase in rejected] == ["done", "done", "stopped", "ahead", "ahead", "ahead"]
 
 
 def test_a_dry_run_is_done_where_it_ends_and_begins_anew_when_it_is_promoted() -> None:
     been = {"queued", "validating", "validated"}
     ended = show.phases(replace(ONE, state=State.VALIDATED), been)
-    assert [phase["status"] for phase in ended] == ["done", "done", "done", "ahead", "ahead"]
+    assert [phase["status"] for phase in ended] == ["done", "done", "done", "ahead", "ahead", "ahead"]
     promoted = show.phases(replace(ONE, state=State.QUEUED), been)
-    assert [phase["status"] for phase in promoted] == ["done", "now", "ahead", "ahead", "ahead"]
+    assert [phase["status"] for phase in promoted] == ["done", "now", "ahead", "ahead", "ahead", "ahead"]
 
 
 def test_a_quarantine_is_told_apart_from_what_the_warehouse_refused() -> None:
