@@ -180,12 +180,21 @@ def setting(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, timedelta):
-        return str(value)
+        return _lasting(value)
     if isinstance(value, tuple):
         return ", ".join(target(str(one)) for one in value)
     text = str(value)
     is_bare = name.endswith("_url") and "://" not in text  # a connection in another form than a URL's
     return "set, not shown" if is_bare else target(text)
+
+
+def _lasting(time: timedelta) -> str:
+    """A length of time as it is written in the environment, in the largest unit that it is a whole number of."""
+    seconds = int(time.total_seconds())
+    unit, letter = next(
+        (unit, letter) for unit, letter in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")) if seconds % unit == 0
+    )
+    return f"{seconds // unit}{letter}" if seconds else "0"
 
 
 def asked(options: Options) -> str:

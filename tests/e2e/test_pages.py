@@ -30,6 +30,7 @@ from web.edges import STREAMS_AT_ONCE, Edges
 CSV = "id,parentId,name,kind\nFR,,France,Country\n"
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
 SECONDS = 15
+ADMIN = ("/admin/keys", "/admin/webhooks", "/admin/settings")
 LIMITS: dict[str, Any] = {"memory_bytes": 4 << 30, "seconds": 60}
 
 Open = Callable[..., webdriver.Chrome]
@@ -425,6 +426,62 @@ def foreseen(edges: Edges, import_id: str) -> None:
     edges.ledger.move(import_id, State.VALIDATED, unprocessed=988)
 
 
+@pytest.mark.parametrize(("width", "dark", "scripts"), [(1100, False, True), (390, True, True), (1100, True, False)])
+def test_admins_make_and_revoke_keys(
+    sign_in: Open, server: Any, keys: Keys, shots: Path, width: int, dark: bool, scripts: bool
+) -> None:
+    browser = sign_in(width=width, dark=dark, scripts=scripts)
+    browser.find_element(By.LINK_TEXT, "Admin").click()
+    wait_for(browser, "h1", "Keys")
+    browser.find_element(By.NAME, "name").send_keys(EVIL)
+    Select(browser.find_element(By.NAME, "role")).select_by_value("uploader")
+    browser.find_element(By.CSS_SELECTOR, ".filters button").click()
+    wait_for(browser, ".fresh h2", EVIL)
+    made = keys.check(text(browser, ".fresh .key"))
+    assert made is not None
+    assert (made.name, made.role) == (EVIL, Role.UPLOADER)
+    name = f"keys-{width}{'-dark' if dark else ''}{'' if scripts else '-plain'}.png"
+    shoot(browser, shots / name)
+    browser.find_element(By.CSS_SELECTOR, ".keys tr:first-child .revoke summary").click()
+    assert text(browser, ".revoke h2") == f"Revoke the key of {EVIL}?"
+    shoot(browser, shots / f"revoking-{name}")
+    browser.find_element(By.CSS_SELECTOR, ".revoke button.danger").click()
+    wait_for(browser, ".keys .badge", "Revoked")
+    assert keys.get(made.id) is None
+    assert browser.title == "Keys · Bulkhead"
+    if scripts:
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert_no_complaints(browser)
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, True)])
+def test_admins_see_who_is_told_and_what_is_set(
+    sign_in: Open, server: Any, edges: Edges, shots: Path, width: int, dark: bool
+) -> None:
+    browser = sign_in(width=width, dark=dark)
+    for state, error in ((State.CANCELED, ""), (State.EXPIRED, EVIL)):
+        import_id, target = str(uuid.uuid4()), "https://hooks.example/services/T0123456789ABCDEFGH?token=sesame"
+        first = State.QUEUED if state is State.CANCELED else State.AWAITING_UPLOAD
+        edges.ledger.open(import_id, dataset="places", filename=EVIL, bucket="b", key=import_id, state=first)
+        edges.ledger.move(import_id, state)
+        edges.ledger.open_delivery(import_id, "webhook", target, f"msg_{state}")
+        edges.ledger.delivery_tried(import_id, "webhook", target, error)
+    browser.get(f"{server.url}/admin/webhooks")
+    assert text(browser, ".empty").startswith("Nobody is told")
+    assert text(browser, ".imports code") == "https://hooks.example/services/…?…"
+    assert "sesame" not in browser.page_source
+    assert EVIL in text(browser, ".imports tbody")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    shoot(browser, shots / f"webhooks-{width}{'-dark' if dark else ''}.png")
+    browser.find_element(By.LINK_TEXT, "Settings").click()
+    wait_for(browser, "h1", "Settings")
+    assert "BULKHEAD_WEBHOOK_SECRET" in text(browser, ".settings")
+    assert edges.settings.database_url not in browser.page_source
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    shoot(browser, shots / f"settings-{width}{'-dark' if dark else ''}.png")
+    assert_no_complaints(browser)
+
+
 @pytest.mark.parametrize("scripts", [True, False])
 def test_a_dry_run_foresees_and_loading_it_asks_first(
     sign_in: Open, server: Any, edges: Edges, tmp_path: Path, scripts: bool
@@ -496,7 +553,7 @@ def test_signing_in_with_a_key(open_browser: Open, server: Any, keys: Keys) -> N
 def test_pages_fit(sign_in: Open, server: Any, edges: Edges, store: Store, width: int, dark: bool) -> None:
     browser = sign_in(width=width, dark=dark)
     import_id = rejected(edges, store, "a-very-long-file-name-without-any-space-in-it-" * 3 + ".csv")
-    for path in ("/", "/imports", f"/imports/{import_id}", "/sql", "/problems"):
+    for path in ("/", "/imports", f"/imports/{import_id}", "/sql", "/problems", *ADMIN):
         browser.get(server.url + path)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width, path
         paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
