@@ -20,6 +20,7 @@ NOTIFY_WORKFLOW = "TellUser"
 RECONCILE_WORKFLOW = "Reconcile"
 CLEAN_WORKFLOW = "CleanUp"
 RESULTS_WORKFLOW = "WriteResults"
+SEND_WORKFLOW = "SendOne"
 ENQUEUE_SIGNAL = "enqueue"
 PAUSE_SIGNAL = "pause"
 RESUME_SIGNAL = "resume"
@@ -458,7 +459,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message to one receiver; ``channel`` is ``webhook`` or ``email``."""
+    """One message to one receiver; ``channel`` is ``webhook`` or ``email``. Without an import it is a test."""
 
     import_id: str
     channel: str
@@ -573,5 +574,6 @@ FINISH = Step("finish", Ending, Outcome)
 WRITE_RESULTS = Step("write_results", ResultsWanted, type(None), Lane.FILE)
 ADDRESSEES = Step("addressees", Outcome, Told)
 DELIVER = Step("deliver", Delivery, type(None))
+TRY_RECEIVER = Step("try_receiver", Delivery, type(None))
 RECONCILE = Step("reconcile", type(None), Reconciled)
 CLEAN = Step("clean", CleanRun, Cleaned)

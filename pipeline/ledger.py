@@ -482,6 +482,10 @@ class Ledger:
         """Who was told of the outcome, how often it was tried, and whether it arrived."""
         return [dict(row) for row in self._rows("delivery_list", import_id=import_id)]
 
+    def recent_deliveries(self, imports: int) -> list[dict[str, Any]]:
+        """The same of the last so many imports, newest first, each with its import's id, filename, dataset and state."""
+        return [dict(row) for row in self._rows("delivery_recent", imports=imports)]
+
     def open_delivery(self, import_id: str, channel: str, target: str, message_id: str) -> None:
         """Note that somebody is to be told; no effect the second time."""
         self._run("delivery_open", import_id=import_id, channel=channel, target=target, message_id=message_id)

@@ -49,6 +49,8 @@ with workflow.unsafe.imports_passed_through():
         REGISTER,
         RESULTS_WORKFLOW,
         RESUME_SIGNAL,
+        SEND_WORKFLOW,
+        TRY_RECEIVER,
         VALIDATE,
         WATCH,
         WRITE_RESULTS,
@@ -374,6 +376,27 @@ class TellUser:
             )
         except ActivityError as error:
             workflow.logger.warning("%s %s was not reached: %s", delivery.channel, delivery.target, error.__cause__)
+
+
+@workflow.defn(name=SEND_WORKFLOW)
+class SendOne:
+    """Send one message again, or a test, once: somebody waits to hear how it went, and can ask again."""
+
+    @workflow.run
+    async def run(self, delivery: Delivery) -> str:
+        """What stood against it; nothing if it arrived."""
+        try:
+            await workflow.execute_activity(
+                DELIVER.name if delivery.import_id else TRY_RECEIVER.name,
+                delivery,
+                start_to_close_timeout=timedelta(minutes=1),
+                schedule_to_close_timeout=timedelta(minutes=2),
+                retry_policy=RetryPolicy(maximum_attempts=1),
+                summary=delivery.channel,
+            )
+        except ActivityError as error:
+            return _cause(error)
+        return ""
 
 
 @workflow.defn(name=RESULTS_WORKFLOW)

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from pipeline.orchestrator import Orchestrator
 
 UPLOADS_AT_ONCE = 6
-"""Of a process's eight threads, so many may wait for slow uploaders; the others answer everybody else."""
+"""Of a process's twelve threads, so many may wait for slow uploaders."""
+
+STREAMS_AT_ONCE = 4
+"""And so many may show an import live. The two that are left answer everybody else, however slow the others are."""
 
 READ_SECONDS = 15.0
 
@@ -38,6 +41,7 @@ class Edges:
     console: Console
     orchestrator: Orchestrator
     uploads: BoundedSemaphore
+    streams: BoundedSemaphore
     engines: tuple[Engine, ...] = ()
 
     @classmethod
@@ -58,6 +62,7 @@ class Edges:
             console=Console(own_sql, seconds=settings.sql_seconds, rows_max=settings.sql_rows),
             orchestrator=Orchestrator.of(settings),
             uploads=BoundedSemaphore(UPLOADS_AT_ONCE),
+            streams=BoundedSemaphore(STREAMS_AT_ONCE),
             engines=(engine, reads, own_sql),
         )
 
