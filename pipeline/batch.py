@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,14 @@ class Cutting:
 
 @dataclass(frozen=True)
 class Part:
-    """One Parquet object: consecutive batches of one wave. ``sha256`` is of the whole file."""
+    """One Parquet object: consecutive batches of one wave. ``sha256`` is of the whole file.
+
+    It may be loaded when all parts up to ``needs`` are.
+    """
 
     part_no: int
     wave: int
+    needs: int
     records: int
     first_batch: int
     last_batch: int
@@ -76,7 +81,8 @@ class Manifest:
     @property
     def plan(self) -> Plan:
         """What the workflow needs to know of it."""
-        return Plan(records=self.records, batches=self.batches, parts=len(self.parts), waves=self.waves)
+        needs = tuple(part.needs for part in self.parts)
+        return Plan(records=self.records, batches=self.batches, parts=len(self.parts), waves=self.waves, needs=needs)
 
     def part(self, part_no: int) -> Part:
         """A part by its number, from 1."""
@@ -90,8 +96,9 @@ class Manifest:
     def from_json(cls, text: str) -> Manifest:
         """Read what to_json wrote."""
         fields = json.loads(text)
-        fields.pop("waves")
-        return cls(**{**fields, "parts": tuple(Part(**part) for part in fields["parts"])})
+        waves = [0, *fields.pop("waves")]
+        parts = ({"needs": waves[part["wave"] - 1], **part} for part in fields["parts"])  # earlier manifests do not say
+        return cls(**{**fields, "parts": tuple(Part(**part) for part in parts)})
 
 
 def cut(database: Path, dataset: Dataset, cutting: Cutting, *, folder: Path) -> Manifest:
@@ -107,8 +114,8 @@ def cut(database: Path, dataset: Dataset, cutting: Cutting, *, folder: Path) -> 
         records = _put_in_order(connection, dataset)
         batches = ceil(records / cutting.batch_records)
         _give_places(connection, records, batches, cutting.batches_per_part)
-        waves = _waves(connection)
-        parts = list(_written(_tables(connection, dataset), waves, folder))
+        needs = _needs(connection)
+        parts = list(_written(_tables(connection, dataset), needs, folder))
     manifest = Manifest(cutting.import_id, dataset.name, records, batches, cutting.batch_records, tuple(parts))
     if sum(part.records for part in parts) != records:
         raise RuntimeError(f"{records} records went into the batches, {sum(p.records for p in parts)} came out.")
@@ -206,19 +213,21 @@ def _give_places(connection: duckdb.DuckDBPyConnection, records: int, batches: i
     )
 
 
-def _waves(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """The wave of each part: one later than the last part that any of its records hangs below.
-
-    Waves do not fall with the part's number, so the highest such part decides.
-    """
-    needs = connection.execute(
-        """select child.part, max(above.part) filter (where above.part < child.part)
+def _needs(connection: duckdb.DuckDBPyConnection) -> list[int]:
+    """For each part, the last of the earlier parts that it, or a part before it, has a parent in; 0 if there is none."""
+    lasts = connection.execute(
+        """select max(above.part) filter (where above.part < child.part)
         from places child left join places above on child._above = above._row
         group by child.part order by child.part"""
     ).fetchall()
-    waves: dict[int, int] = {}
-    for part, needed in needs:
-        waves[part] = max(waves.get(part - 1, 1), waves[needed] + 1 if needed else 1)
+    return list(accumulate((last or 0 for (last,) in lasts), max))
+
+
+def _waves(needs: Sequence[int]) -> list[int]:
+    """The wave of each part: that of the part before it, unless it needs a part that lies in this very wave."""
+    waves: list[int] = []
+    for needed in needs:
+        waves.append(max(waves[-1] if waves else 1, waves[needed - 1] + 1 if needed else 1))
     return waves
 
 
@@ -238,22 +247,22 @@ def _tables(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Iterator
         waiting = waiting.slice(size)
 
 
-def _written(tables: Iterator[pa.Table], waves: dict[int, int], folder: Path) -> Iterator[Part]:
+def _written(tables: Iterator[pa.Table], needs: Sequence[int], folder: Path) -> Iterator[Part]:
     """The parts in their order, each written while the next is fetched."""
     with ThreadPoolExecutor(1) as pen:
         writing: Future[Part] | None = None
-        for part_no, table in enumerate(tables, start=1):
+        for part_no, (table, wave, needed) in enumerate(zip(tables, _waves(needs), needs, strict=True), start=1):
             if writing:
                 yield writing.result()
-            writing = pen.submit(_write, part_no, waves[part_no], table, folder)
+            writing = pen.submit(_write, part_no, wave, needed, table, folder)
         if writing:
             yield writing.result()
 
 
-def _write(part_no: int, wave: int, table: pa.Table, folder: Path) -> Part:
+def _write(part_no: int, wave: int, needs: int, table: pa.Table, folder: Path) -> Part:
     batches = table.column("_batch")
     first, last = batches[0].as_py(), batches[-1].as_py()
-    part = Part(part_no, wave, table.num_rows, first, last, "", 0)
+    part = Part(part_no, wave, needs, table.num_rows, first, last, "", 0)
     path = folder / part.filename
     pq.write_table(
         table.combine_chunks(),
