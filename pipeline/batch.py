@@ -84,6 +84,13 @@ class Manifest:
         needs = tuple(part.needs for part in self.parts)
         return Plan(records=self.records, batches=self.batches, parts=len(self.parts), waves=self.waves, needs=needs)
 
+    def is_cut_by(self, cutting: Cutting) -> bool:
+        """It is how ``cutting`` would cut the same records."""
+        batches = [part.last_batch - part.first_batch + 1 for part in self.parts]
+        per_part = cutting.batches_per_part
+        sizes = [min(per_part, self.batches - first) for first in range(0, self.batches, per_part)]
+        return (self.batch_records, batches) == (cutting.batch_records, sizes)
+
     def part(self, part_no: int) -> Part:
         """A part by its number, from 1."""
         return self.parts[part_no - 1]

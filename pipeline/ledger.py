@@ -118,7 +118,8 @@ class Import:
     @property
     def source(self) -> dict[str, Any]:
         """What the file is; once it was read, also how: its format, compression, encoding, delimiter, ..."""
-        read = {name: value for name, value in self.reading.items() if name not in ("records", "columns", "original_columns")}
+        inner = ("records", "columns", "original_columns", "asked", "rules")
+        read = {name: value for name, value in self.reading.items() if name not in inner}
         return {
             **{"filename": self.filename, "size_bytes": self.size_bytes, "sha256": self.sha256, "key": self.key},
             **read,
