@@ -49,7 +49,8 @@ def add(settings: Settings, record_id: str, **values: Any) -> None:
     row = {"parentId": None, "name": None, "attributes": {}, "_import_id": uuid.uuid4(), "_row": 1, **values}
     with psycopg.connect(settings.database_url) as connection:
         connection.execute(
-            'insert into warehouse.records (id, "parentId", name, attributes, _import_id, _row) values (%s, %s, %s, %s, %s, %s)',
+            'insert into warehouse.records (id, "parentId", name, attributes, _import_id, _row)'
+            " values (%s, %s, %s, %s, %s, %s)",
             (record_id, row["parentId"], row["name"], Jsonb(row["attributes"]), row["_import_id"], row["_row"]),
         )
 
@@ -313,8 +314,8 @@ def test_refusals_are_looked_up_by_import(edges: Edges, settings: Settings) -> N
     """However many records were refused, a look costs a step down an index for each import."""
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         connection.execute(
-            "insert into ledger.import (id, dataset, filename, bucket, key, state) select gen_random_uuid(), 'records', 'f', 'b',"
-            " 'k' || n, 'rejected' from generate_series(1, 300) n"
+            "insert into ledger.import (id, dataset, filename, bucket, key, state)"
+            " select gen_random_uuid(), 'records', 'f', 'b', 'k' || n, 'rejected' from generate_series(1, 300) n"
         )
         connection.execute(
             "insert into ledger.failure (import_id, _row, part_no, batch_no, id, code, message)"
