@@ -410,6 +410,14 @@ class Ledger:
         rows = self._rows("failure_fates", import_id=import_id, after_row=after_row, limit=limit)
         return [dict(row) for row in rows]
 
+    def failures_of(self, dataset: str, record_id: str, *, imports: int, limit: int) -> list[dict[str, Any]]:
+        """Where among the dataset's last ``imports`` a record of this id was held back or refused, newest first.
+
+        Each with import_id, filename, created_at, row, code and message.
+        """
+        rows = self._rows("failures_of_record", dataset=dataset, id=record_id, imports=imports, limit=limit)
+        return [dict(row) for row in rows]
+
     def part_numbers(self, import_id: str) -> list[int]:
         """The parts that are in the books, without the quarantine."""
         return [row["part_no"] for row in self._rows("part_numbers", import_id=import_id)]

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from pipeline.keys import Keys
 from pipeline.ledger import Ledger
-from pipeline.query import Console, Records
+from pipeline.query import Catalog, Console, Records
 from pipeline.settings import Settings
 from pipeline.store import Store
 from pipeline.warehouse import connect, sql_url
@@ -39,6 +39,7 @@ class Edges:
     keys: Keys
     records: Records
     console: Console
+    catalog: Catalog
     orchestrator: Orchestrator
     uploads: BoundedSemaphore
     streams: BoundedSemaphore
@@ -60,6 +61,7 @@ class Edges:
             keys=Keys(engine),
             records=Records(reads),
             console=Console(own_sql, seconds=settings.sql_seconds, rows_max=settings.sql_rows),
+            catalog=Catalog(reads, own_sql.url.username or ""),
             orchestrator=Orchestrator.of(settings),
             uploads=BoundedSemaphore(UPLOADS_AT_ONCE),
             streams=BoundedSemaphore(STREAMS_AT_ONCE),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -13,9 +14,13 @@ from flask import Flask
 
 from pipeline.contracts import DELIMITER_NAMES, OnError, Options, State
 from pipeline.ledger import Import, Move
+from pipeline.terminal import visible
 from web.answers import as_text
 
 CELL_CHARACTERS_MAX = 2048
+
+CHILDREN_COUNTED = 1000
+"""A count costs as much as it comes to, and of more than this nobody needs to know how many."""
 
 PHASES = (
     ("Upload", (State.AWAITING_UPLOAD,)),
@@ -54,6 +59,9 @@ def install(app: Flask) -> None:
         words=words,
         mood=mood,
         cell=cell,
+        cut=cut,
+        pretty=pretty,
+        children=children,
         duration=duration,
         path=path,
         dialect=dialect,
@@ -129,9 +137,28 @@ def mood(state: State) -> str:
 
 
 def cell(value: Any) -> str:
-    """A value in a table: never longer than anybody reads."""
+    """A value in a table: never longer than anybody reads, and nothing in it unseen."""
+    return cut(value, CELL_CHARACTERS_MAX)
+
+
+def cut(value: Any, characters: int) -> str:
+    """The beginning of a value, where it is longer; what cannot be seen, or turns the direction of text, is spelled out."""
     text = "" if value is None else as_text(value)
-    return text if len(text) <= CELL_CHARACTERS_MAX else text[:CELL_CHARACTERS_MAX] + "…"
+    return visible(text[:characters], keep="\n\t") + ("…" if len(text) > characters else "")
+
+
+def pretty(value: Any) -> str:
+    """A value for a page of its own: an object or a list over several lines."""
+    if not isinstance(value, dict | list) or not value:
+        return as_text(value)
+    return json.dumps(value, indent=2, ensure_ascii=False, default=as_text)
+
+
+def children(count: int) -> str:
+    """How many children a record has, where nobody counted further than CHILDREN_COUNTED."""
+    if count > CHILDREN_COUNTED:
+        return f"over {number(CHILDREN_COUNTED)} children"
+    return "no children" if not count else "1 child" if count == 1 else f"{number(count)} children"
 
 
 def path(ids: list[str]) -> str:
