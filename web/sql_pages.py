@@ -17,6 +17,7 @@ from pipeline.datasets import Dataset
 from pipeline.errors import NotUsable
 from pipeline.keys import Role
 from pipeline.query import Answer
+from pipeline.terminal import visible
 from web.access import for_role
 from web.edges import edges
 from web.problems import Problem
@@ -82,6 +83,7 @@ def _page(sql: str, *, answer: Answer | None = None, plan: list[str] | None = No
         scans=scans(plan or []),
         said=said,
         address=address_of(sql),
+        hidden=sorted({visible(one) for one in sql if visible(one, keep="\r\n\t") != one}),
         tables=edges().catalog.tables(),
         examples=[(one.title, address_of(one.sql)) for one in examples(datasets)],
         seconds=edges().console.seconds,
