@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Press
 from selenium.webdriver.support.ui import WebDriverWait
@@ -78,7 +79,9 @@ def focused(browser: webdriver.Chrome) -> str:
 def press(browser: webdriver.Chrome, key: str, until: str) -> None:
     """Press a key, until the focus is on what is named so."""
     browser.switch_to.active_element.send_keys(key)
-    WebDriverWait(browser, SECONDS).until(lambda _: focused(browser).startswith(until), f"{until}, not {focused(browser)}")
+    ignored = (StaleElementReferenceException,)  # what had the focus may give way to what was asked for
+    wait = WebDriverWait(browser, SECONDS, poll_frequency=0.1, ignored_exceptions=ignored)
+    wait.until(lambda _: focused(browser).startswith(until), until)
 
 
 def is_open(browser: webdriver.Chrome) -> str | None:

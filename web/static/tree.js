@@ -75,8 +75,10 @@ const grow = (list) => {
     const link = el("a", "id");
     link.href = isFolder(id) ? `${pages}?${new URLSearchParams({ id })}` : `${pages}/${encodeURIComponent(id)}`;
     link.append(el("bdi", "", cut(id, 120)));
-    row.append(twist, link, " ", el("bdi", "label", cut(label && record[label], 160)), " ");
-    row.append(el("span", "count soft", children(count, counted)));
+    const what = el("span", "what");
+    const told = label && record[label] !== id ? record[label] : "";
+    what.append(link, " ", el("bdi", "label", cut(told, 160)));
+    row.append(twist, what, " ", el("span", "count soft", children(count, counted)));
     item.append(row);
     ready(item, level);
     return item;
