@@ -553,7 +553,16 @@ def test_signing_in_with_a_key(open_browser: Open, server: Any, keys: Keys) -> N
 def test_pages_fit(sign_in: Open, server: Any, edges: Edges, store: Store, width: int, dark: bool) -> None:
     browser = sign_in(width=width, dark=dark)
     import_id = rejected(edges, store, "a-very-long-file-name-without-any-space-in-it-" * 3 + ".csv")
-    for path in ("/", "/imports", f"/imports/{import_id}", "/sql", "/problems", *ADMIN):
+    for path in (
+        "/",
+        "/imports",
+        f"/imports/{import_id}",
+        "/datasets",
+        "/datasets/places/records",
+        "/sql",
+        "/problems",
+        *ADMIN,
+    ):
         browser.get(server.url + path)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width, path
         paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
