@@ -34,8 +34,8 @@ up: $(VENV)/.runtime ## Set up and keep the embedded stack running until Ctrl-C
 test: $(VENV)/.dev ## Set up and run the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
 
-BENCH ?= validation
-bench: $(VENV)/.runtime ## Set up and measure BENCH=validation|loading|scale|reads|fairness (ARGS="--keep FILE")
+BENCH ?= peers
+bench: $(VENV)/.runtime $(if $(filter peers,$(BENCH)),$(VENV)/.peers) ## Set up and measure BENCH=peers|validation|loading|scale|reads|fairness (ARGS="--keep FILE")
 	@$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
 check: $(VENV)/.dev ## Formatting, lint, types, SQL
@@ -59,6 +59,7 @@ lock: $(VENV)/.python ## Pin and hash the requirements again, after a change to 
 	@$(compile) requirements-bootstrap.in -o requirements-bootstrap.txt
 	@$(compile) requirements-dev.in -o requirements-dev.txt
 	@$(compile) requirements.in -c requirements-dev.txt -o requirements.txt
+	@$(compile) requirements-peers.in -o requirements-peers.txt
 	@$(compile) --no-deps requirements-emulator.in -o requirements-emulator.txt
 
 clean: ## Remove what was built and set up; what .bulkhead/ holds stays
@@ -79,6 +80,14 @@ $(VENV)/.runtime: requirements.txt pyproject.toml $(VENV)/.python
 	@echo "Installing what Bulkhead runs on (about 400 MB) ..." >&2
 	@$(call install,requirements.txt)
 	@$(BIN)/pip install -qq --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+# Others' software, to be measured against, and what draws the pictures: apart, so that no pin of theirs meets one of ours.
+$(VENV)/.peers: requirements-peers.txt $(VENV)/.python
+	@echo "Installing what is measured beside Bulkhead (about 370 MB) ..." >&2
+	@$(PYTHON) -m venv --clear $(VENV)/peers
+	@$(BIN)/uv pip install --quiet --no-cache --python $(VENV)/peers/bin/python --require-hashes -r $< \
+		|| $(VENV)/peers/bin/pip install -qq --no-cache-dir --require-hashes -r $<
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt requirements-emulator.txt $(VENV)/.runtime

@@ -72,12 +72,15 @@ def make_dataset(root: Path, shipped: Path, *names: str) -> None:
         (root / "sql" / "tables" / f"{name}.sql").write_text(_TABLE.replace(DATASET, name))
 
 
-def make_file(to: Path, records: int, shape: str = "tree", *, shuffled: bool = False, bad: bool = False) -> Path:
-    """A CSV of so many records of 6 columns, about 88 bytes each. ``bad``: every record breaks two rules of the suite."""
+def make_file(to: Path, records: int, shape: str = "tree", *, shuffled: bool = False, bad: bool = False, seed: int = 0) -> Path:
+    """A CSV of so many records of 6 columns, about 88 bytes each. ``bad``: every record breaks two rules of the suite.
+
+    Another ``seed`` gives another order, if shuffled, and other amounts.
+    """
     parent = SHAPES[shape] if shape != "pairs" else f"case when i < {records // 5} then {SHAPES['pairs']} end"
     kind = "'nothing known'" if bad else "'kind ' || i % 7"
-    amount = "-1.5" if bad else "(i % 100000) / 100"
-    order = "order by hash(i)" if shuffled else ""
+    amount = "-1.5" if bad else f"((i + {seed}) % 100000) / 100"
+    order = f"order by hash(i + {seed << 40})" if shuffled else ""
     duckdb.execute(
         f"""copy (
             select i::varchar as id, ({parent})::varchar as "parentId", 'Record number ' || i as name, {kind} as kind,

@@ -91,7 +91,8 @@ def grouped(whole: Cut, folder: Path) -> Cut:
     for part_no in whole.sums:
         path = folder / whole.path(part_no).name
         table = pq.read_table(whole.path(part_no))
-        pq.write_table(table, path, row_group_size=BATCH, compression="zstd", write_page_checksum=True, store_schema=False)
+        options = {"compression": "zstd", "use_dictionary": False, "write_page_checksum": True, "store_schema": False}
+        pq.write_table(table, path, row_group_size=BATCH, **options)
         sums[part_no] = hashlib.sha256(path.read_bytes()).hexdigest()
     return Cut(folder, whole.waves, sums, whole.records)
 

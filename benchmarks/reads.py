@@ -116,8 +116,8 @@ def questions(table: Table) -> dict[str, Question]:
     return {
         CHILDREN: ("children", lambda: {"parent": wide(), "after": "", "limit": PAGE}),
         "page of 4 children": ("children", lambda: {"parent": inner(), "after": "", "limit": PAGE}),
-        "count of 104 children": ("children_counts", lambda: {"ids": [wide()]}),
-        f"counts of {PAGE} parents": ("children_counts", lambda: {"ids": [inner() for _ in range(PAGE)]}),
+        "count of 104 children": ("children_counts", lambda: {"ids": [wide()], "most": None}),
+        f"counts of {PAGE} parents": ("children_counts", lambda: {"ids": [inner() for _ in range(PAGE)], "most": None}),
         "ancestors of a leaf": ("ancestors", lambda: {"id": str(random.randrange(table.tree // 4, table.tree)), "limit": 100}),
     }
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client as Temporal
 
 from benchmarks import data, measure
@@ -37,6 +38,17 @@ from pipeline.settings import ROOT, environment
 
 MOST_MB = {"worker": 1500, "web": 300}
 """Memory that a component's processes may take together, in megabytes, each page counted once (Pss)."""
+
+PRICES = {"S3 write": 0.005e-3, "S3 read": 0.0004e-3, "Temporal action": 50e-6}
+"""In dollars each: S3 standard in us-east-1 (PUT, POST, LIST, and GET with HEAD), and Temporal Cloud's first five million."""
+
+ACTIONS = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
+    EventType.EVENT_TYPE_TIMER_STARTED,
+}
+"""What Temporal Cloud counts as an action, of what we do."""
 
 SAMPLE_SECONDS = 0.5
 WAIT_SECONDS = 3 * 3600.0
@@ -112,6 +124,7 @@ def measured(folder: Path, records: int) -> dict[str, Any]:
         warm(client, folder)
         watch = Watch(stack)
         watch.start()
+        requests = seaweedfs.requests_so_far(stack.home)
         began, began_at = time.perf_counter(), datetime.now(UTC)
         one = client.upload(file, data.DATASET)
         uploaded = time.perf_counter()
@@ -120,6 +133,8 @@ def measured(folder: Path, records: int) -> dict[str, Any]:
         ended = time.perf_counter()
         peaks = watch.stop()
         _demand_success(one, records)
+        requests = {kind: number - requests.get(kind, 0) for kind, number in seaweedfs.requests_so_far(stack.home).items()}
+        temporal = asyncio.run(_histories(stack, one["id"], records, began_at))
         return {
             "records": records,
             "megabytes": round(size / 1e6, 1),
@@ -130,8 +145,10 @@ def measured(folder: Path, records: int) -> dict[str, Any]:
             "seconds_in": {"upload": round(uploaded - began, 2), **_seconds_in(stack, one["id"])},
             "peak_pss_mb": {name: _mb(peak.pss) for name, peak in sorted(peaks.items())},
             "peak_rss_mb": {name: _mb(peak.rss) for name, peak in sorted(peaks.items())},
-            "temporal": asyncio.run(_histories(stack, one["id"], records, began_at)),
+            "temporal": temporal,
             "objects": _objects(stack),
+            "s3_requests": requests,
+            "dollars_per_million_records": _dollars(requests, sum(one["actions"] for one in temporal.values()), records),
         }
 
 
@@ -173,17 +190,29 @@ async def _histories(stack: Stack, import_id: str, records: int, since: datetime
     found: dict[str, Any] = {}
     for name, workflow_id in (("import", import_workflow_id(import_id)), ("queue", queue_workflow_id(data.DATASET))):
         runs = [run async for run in client.list_workflows(f"WorkflowId = '{workflow_id}'") if run.start_time >= since]
-        told = [await client.get_workflow_handle(workflow_id, run_id=run.run_id).describe() for run in runs]
-        infos = [one.raw_description.workflow_execution_info for one in told]
+        handles = [client.get_workflow_handle(workflow_id, run_id=run.run_id) for run in runs]
+        infos = [(await handle.describe()).raw_description.workflow_execution_info for handle in handles]
+        histories = [await handle.fetch_history() for handle in handles]
         events, size = sum(info.history_length for info in infos), sum(info.history_size_bytes for info in infos)
         found[name] = {
             "runs": len(infos),
             "events": events,
             "bytes": size,
+            "actions": sum(event.event_type in ACTIONS for history in histories for event in history.events),
             "events_per_million_records": round(events / records * 1e6),
             "bytes_per_million_records": round(size / records * 1e6),
         }
     return found
+
+
+def _dollars(requests: Mapping[str, int], actions: int, records: int) -> dict[str, float]:
+    """What the requests and actions would cost on AWS and in Temporal Cloud, by their list prices."""
+    kinds = {kind: "S3 read" if kind == "GET" else "S3 write" for kind in requests if kind != "DELETE"}  # those are free
+    s3 = sum(requests[kind] * PRICES[price] for kind, price in kinds.items())
+    return {
+        "s3": round(s3 / records * 1e6, 5),
+        "temporal": round(actions * PRICES["Temporal action"] / records * 1e6, 5),
+    }
 
 
 def _objects(stack: Stack) -> dict[str, Any]:

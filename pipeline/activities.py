@@ -21,7 +21,7 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
-from pipeline import batch, load, report, sandbox, validation, warehouse
+from pipeline import batch, load, report, sandbox, takeover, validation, warehouse
 from pipeline.attempt import BEAT_SECONDS, beat, beating, told_apart
 from pipeline.caretaker import Caretaker, ids_of, import_id_of
 from pipeline.clerk import Clerk
@@ -78,6 +78,9 @@ log = structlog.get_logger()
 
 FORCE = "force"
 """Metadata of a dropped file (``x-amz-meta-force: true``) that wants it loaded even if its content is known."""
+
+AHEAD = 1
+"""Parts of a file that wait at the worker's door while it loads as many as it may: it never waits for the workflow."""
 
 READING_ATTEMPTS = 3
 """A child may die of the machine's troubles rather than the file's; a file of which so many died is refused."""
@@ -165,9 +168,10 @@ class Activities:
         try:
             dataset = self._dataset(ref)
             known = self._fetch(ref, folder)
-            if said := self._loaded_before(known, dataset):
-                return Verdict(0, 0, 0, known=said)
-            judged = self._judge(known, dataset, folder)
+            earlier = self._loaded_before(known, dataset)
+            if earlier and not known.options.force:
+                return self._duplicate(known, earlier)
+            judged = (earlier and self._taken_over(known, earlier, dataset)) or self._judge(known, dataset, folder)
         except FileIsWrong as error:
             judged = self._refuse(ref, folder, error)
         except Crashed as error:
@@ -176,7 +180,8 @@ class Activities:
         self._store_folder(folder / validation.REPORT, report_prefix(ref.import_id))
         if ref.promoted:
             self._store.delete_prefix(results_prefix(ref.import_id))  # those of the dry run
-        warehouse.keep_findings(self._engine, ref.import_id, folder / validation.REPORT / "findings.parquet", beat=beat)
+        if takeover.TAKEN_OVER_FROM not in judged.reading:  # there, nothing was found
+            warehouse.keep_findings(self._engine, ref.import_id, folder / validation.REPORT / "findings.parquet", beat=beat)
         self._ledger.update(
             ref.import_id,
             reading=judged.reading,
@@ -191,32 +196,47 @@ class Activities:
         log.info("validated", import_id=ref.import_id, records=judged.records, errors=judged.errors)
         return judged.verdict(dry_run=self._ledger.known(ref.import_id).options.dry_run)
 
-    def _loaded_before(self, known: Import, dataset: Dataset) -> str:
-        """That an earlier import loaded this very content, and which one; nothing if none did, or if it is not to matter.
+    def _loaded_before(self, known: Import, dataset: Dataset) -> Import | None:
+        """The earlier import that loaded this very content, if one did, and if it is to matter.
 
         A dry run asks what a load would do, and whoever promotes one has seen the answer.
         """
-        if known.options.force or known.options.dry_run or known.promoted:
-            return ""
-        earlier = self._ledger.loaded_before(known, dataset.version)
-        if earlier is None:
-            return ""
+        if known.options.dry_run or known.promoted:
+            return None
+        return self._ledger.loaded_before(known, dataset.version)
+
+    def _duplicate(self, known: Import, earlier: Import) -> Verdict:
         self._ledger.update(known.id, duplicate_of=earlier.id)
-        return f"Import {earlier.id} ({earlier.filename}) has loaded this very content. To load it again, upload it with force."
+        said = f"Import {earlier.id} ({earlier.filename}) has loaded this very content. To load it again, upload it with force."
+        return Verdict(0, 0, 0, known=said)
+
+    def _taken_over(self, known: Import, earlier: Import, dataset: Dataset) -> report.Counted | None:
+        """What validation said of this content before, with the report, if it would say the same again."""
+        with beating():
+            said = takeover.said_before(self._store, earlier, dataset, self._cutting(known.id))
+            if said is None:
+                return None
+            try:
+                takeover.copy_report(self._store, earlier.id, known.id, beat=beat)
+            except NotThere:
+                return None
+        return said
+
+    def _cutting(self, import_id: str) -> batch.Cutting:
+        return batch.Cutting(import_id, self._settings.batch_records, self._settings.batches_per_part)
 
     def _judge(self, known: Import, dataset: Dataset, folder: Path) -> report.Counted:
         """Fill ``folder``, which has the import's object, with the report on it and, if it may be loaded, its parts.
 
         Raises Crashed.
         """
-        settings = self._settings
         return sandbox.run(
             validation.validate,
             folder,
             dataset,
             known.filename,
             known.id,
-            batch.Cutting(known.id, settings.batch_records, settings.batches_per_part),
+            self._cutting(known.id),
             known.options,
             **self._limits(),
             heartbeat=beat,
@@ -250,13 +270,23 @@ class Activities:
     def prepare(self, ref: ImportRef) -> Plan:
         """Store the parts, which hold the records in parents-first batches, the manifest last."""
         self._ledger.move(ref.import_id, State.PREPARING)
-        manifest, folder = self._cut(ref)
-        self._store_files([(part_key(ref.import_id, p.part_no), folder / p.filename) for p in manifest.parts])
+        manifest = self._copy_parts(ref) or self._store_parts(ref)
         self._store.put_bytes(manifest_key(ref.import_id), manifest.to_json().encode(), content_type="application/json")
         self._ledger.update(ref.import_id, parts_total=len(manifest.parts))
         self._ledger.move(ref.import_id, State.LOADING)
         pause_wanted = self._ledger.known(ref.import_id).pause_wanted
-        return replace(manifest.plan, parallel=self._settings.max_parallel_parts, pause_wanted=pause_wanted)
+        return replace(manifest.plan, parallel=self._settings.max_parallel_parts + AHEAD, pause_wanted=pause_wanted)
+
+    def _store_parts(self, ref: ImportRef) -> batch.Manifest:
+        manifest, folder = self._cut(ref)
+        self._store_files([(part_key(ref.import_id, p.part_no), folder / p.filename) for p in manifest.parts])
+        return manifest
+
+    def _copy_parts(self, ref: ImportRef) -> batch.Manifest | None:
+        """Those of the import whose validation was taken over; None if none was, or if they have gone since."""
+        earlier_id = self._ledger.known(ref.import_id).reading.get(takeover.TAKEN_OVER_FROM)
+        with beating():
+            return takeover.copy_parts(self._store, earlier_id, ref.import_id, beat=beat) if earlier_id else None
 
     def _cut(self, ref: ImportRef) -> tuple[batch.Manifest, Path]:
         """How the import was cut, and where its parts are on this machine."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -39,10 +41,14 @@ class Cutting:
 
 @dataclass(frozen=True)
 class Part:
-    """One Parquet object: consecutive batches of one wave. ``sha256`` is of the whole file."""
+    """One Parquet object: consecutive batches of one wave. ``sha256`` is of the whole file.
+
+    It may be loaded when all parts up to ``needs`` are.
+    """
 
     part_no: int
     wave: int
+    needs: int
     records: int
     first_batch: int
     last_batch: int
@@ -75,7 +81,15 @@ class Manifest:
     @property
     def plan(self) -> Plan:
         """What the workflow needs to know of it."""
-        return Plan(records=self.records, batches=self.batches, parts=len(self.parts), waves=self.waves)
+        needs = tuple(part.needs for part in self.parts)
+        return Plan(records=self.records, batches=self.batches, parts=len(self.parts), waves=self.waves, needs=needs)
+
+    def is_cut_by(self, cutting: Cutting) -> bool:
+        """It is how ``cutting`` would cut the same records."""
+        batches = [part.last_batch - part.first_batch + 1 for part in self.parts]
+        per_part = cutting.batches_per_part
+        sizes = [min(per_part, self.batches - first) for first in range(0, self.batches, per_part)]
+        return (self.batch_records, batches) == (cutting.batch_records, sizes)
 
     def part(self, part_no: int) -> Part:
         """A part by its number, from 1."""
@@ -89,8 +103,9 @@ class Manifest:
     def from_json(cls, text: str) -> Manifest:
         """Read what to_json wrote."""
         fields = json.loads(text)
-        fields.pop("waves")
-        return cls(**{**fields, "parts": tuple(Part(**part) for part in fields["parts"])})
+        waves = [0, *fields.pop("waves")]
+        parts = ({"needs": waves[part["wave"] - 1], **part} for part in fields["parts"])  # earlier manifests do not say
+        return cls(**{**fields, "parts": tuple(Part(**part) for part in parts)})
 
 
 def cut(database: Path, dataset: Dataset, cutting: Cutting, *, folder: Path) -> Manifest:
@@ -103,14 +118,11 @@ def cut(database: Path, dataset: Dataset, cutting: Cutting, *, folder: Path) -> 
     with connect(database) as connection:
         _lay_out_forest(connection, dataset)
         _give_levels(connection)
-        records = number(connection, "select count(*) from forest")
+        records = _put_in_order(connection, dataset)
         batches = ceil(records / cutting.batch_records)
         _give_places(connection, records, batches, cutting.batches_per_part)
-        waves = _waves(connection)
-        parts = [
-            _write(part_no, waves[part_no], table, folder)
-            for part_no, table in enumerate(_tables(connection, dataset), start=1)
-        ]
+        needs = _needs(connection)
+        parts = list(_written(_tables(connection, dataset), needs, folder))
     manifest = Manifest(cutting.import_id, dataset.name, records, batches, cutting.batch_records, tuple(parts))
     if sum(part.records for part in parts) != records:
         raise RuntimeError(f"{records} records went into the batches, {sum(p.records for p in parts)} came out.")
@@ -165,46 +177,64 @@ select _row, reached, level from levels where reached is null
 
 
 def _give_levels(connection: duckdb.DuckDBPyConnection) -> None:
-    """``levels`` (_row, level): how many of the file's records are above each."""
+    """``levels`` (_row, level): how many of the file's records are above each that has others below it; few have, in a tree."""
     connection.execute(
         """create or replace temp table levels as
-        select _row, above as reached, (above is not null)::integer as level from forest"""
+        select _row, above as reached, (above is not null)::integer as level
+        from forest semi join (select distinct above as _row from forest) parents using (_row)"""
     )
     if climb(connection, _FURTHER_UP, "select count(*) from levels where reached is not null"):
         raise RuntimeError("The records to be cut into batches go in circles.")
 
 
+def _put_in_order(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> int:
+    """``in_order`` (_row, _above, columns): by level, then parent, then id; how many records it has.
+
+    They are sorted with all that they hold: to sort their numbers, and fetch the rest by them, takes longer.
+    """
+    columns = ", ".join(f"incoming.{quoted(name)}" for name in dataset.names)
+    parent, key = (f"incoming.{quoted(name)}" for name in (dataset.parent, dataset.key))
+    connection.execute(
+        f"""create or replace temp table in_order as
+        select incoming._row, places._above, {columns}
+        from incoming join (
+            select forest._row, forest.above as _above, coalesce(levels.level + 1, 0) as level
+            from forest left join levels on forest.above = levels._row
+        ) places using (_row)
+        order by places.level, {parent} nulls first, {key}"""
+    )
+    connection.execute("drop table levels")
+    return number(connection, "select count(*) from in_order")
+
+
 def _give_places(connection: duckdb.DuckDBPyConnection, records: int, batches: int, batches_per_part: int) -> None:
-    """``places`` (place, _row, above, batch, part): by level, then parent, then id; batches differ by one record at most.
+    """``places``: the records in their order, with place, batch and part; batches differ by one record at most.
 
     The row ids of a new table are the numbers of its rows, in their order; a window would have to count them.
     """
     connection.execute(
-        """create or replace temp table in_order as
-        select _row, above from forest join levels using (_row) order by level, parent nulls first, id"""
-    )
-    connection.execute("drop table levels")
-    connection.execute(
         f"""create or replace temp view places as
-        select rowid as place, _row, above, rowid * {batches} // {max(records, 1)} + 1 as batch,
+        select rowid as place, * , rowid * {batches} // {max(records, 1)} + 1 as _batch,
             (rowid * {batches} // {max(records, 1)}) // {batches_per_part} + 1 as part
         from in_order"""
     )
 
 
-def _waves(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """The wave of each part: one later than the last part that any of its records hangs below.
-
-    Waves do not fall with the part's number, so the highest such part decides.
-    """
-    needs = connection.execute(
-        """select child.part, max(above.part) filter (where above.part < child.part)
-        from places child left join places above on child.above = above._row
+def _needs(connection: duckdb.DuckDBPyConnection) -> list[int]:
+    """For each part, the last of the earlier parts that it, or a part before it, has a parent in; 0 if there is none."""
+    lasts = connection.execute(
+        """select max(above.part) filter (where above.part < child.part)
+        from places child left join places above on child._above = above._row
         group by child.part order by child.part"""
     ).fetchall()
-    waves: dict[int, int] = {}
-    for part, needed in needs:
-        waves[part] = max(waves.get(part - 1, 1), waves[needed] + 1 if needed else 1)
+    return list(accumulate((last or 0 for (last,) in lasts), max))
+
+
+def _waves(needs: Sequence[int]) -> list[int]:
+    """The wave of each part: that of the part before it, unless it needs a part that lies in this very wave."""
+    waves: list[int] = []
+    for needed in needs:
+        waves.append(max(waves[-1] if waves else 1, waves[needed - 1] + 1 if needed else 1))
     return waves
 
 
@@ -214,11 +244,8 @@ def _waves(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
 def _tables(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Iterator[pa.Table]:
     """The records of each part as one Arrow table, in order; no more than about one part is in memory."""
     sizes = [row[0] for row in connection.execute("select count(*) from places group by part order by part").fetchall()]
-    columns = ", ".join(f"incoming.{quoted(name)}" for name in dataset.names)
-    stream: Any = connection.sql(
-        f"""select places.batch::integer as _batch, incoming._row, {columns}
-        from places join incoming using (_row) order by places.place"""
-    ).to_arrow_reader(FETCH_ROWS)
+    columns = ", ".join(map(quoted, dataset.names))
+    stream: Any = connection.sql(f"select _batch::integer as _batch, _row, {columns} from places").to_arrow_reader(FETCH_ROWS)
     waiting = pa.Table.from_batches([], schema=stream.schema)
     for size in sizes:
         while waiting.num_rows < size:
@@ -227,16 +254,29 @@ def _tables(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Iterator
         waiting = waiting.slice(size)
 
 
-def _write(part_no: int, wave: int, table: pa.Table, folder: Path) -> Part:
+def _written(tables: Iterator[pa.Table], needs: Sequence[int], folder: Path) -> Iterator[Part]:
+    """The parts in their order, each written while the next is fetched."""
+    with ThreadPoolExecutor(1) as pen:
+        writing: Future[Part] | None = None
+        for part_no, (table, wave, needed) in enumerate(zip(tables, _waves(needs), needs, strict=True), start=1):
+            if writing:
+                yield writing.result()
+            writing = pen.submit(_write, part_no, wave, needed, table, folder)
+        if writing:
+            yield writing.result()
+
+
+def _write(part_no: int, wave: int, needs: int, table: pa.Table, folder: Path) -> Part:
     batches = table.column("_batch")
     first, last = batches[0].as_py(), batches[-1].as_py()
-    part = Part(part_no, wave, table.num_rows, first, last, "", 0)
+    part = Part(part_no, wave, needs, table.num_rows, first, last, "", 0)
     path = folder / part.filename
     pq.write_table(
         table.combine_chunks(),
         path,
         row_group_size=table.num_rows,
         compression="zstd",
+        use_dictionary=False,  # almost every value is another, and zstd finds those that are not: smaller, in half the time
         write_page_checksum=True,
         store_schema=False,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from bisect import bisect_left
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,6 +21,7 @@ NOTIFY_WORKFLOW = "TellUser"
 RECONCILE_WORKFLOW = "Reconcile"
 CLEAN_WORKFLOW = "CleanUp"
 RESULTS_WORKFLOW = "WriteResults"
+SEND_WORKFLOW = "SendOne"
 ENQUEUE_SIGNAL = "enqueue"
 PAUSE_SIGNAL = "pause"
 RESUME_SIGNAL = "resume"
@@ -368,7 +370,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Plan:
-    """How an import was cut. Wave ``i`` ends with part ``waves[i]``; parts count from 1 and lie in wave order."""
+    """How an import was cut. Wave ``i`` ends with part ``waves[i]``; parts count from 1 and lie in wave order.
+
+    Part ``i`` may be loaded when all parts up to ``needs[i - 1]`` are, earlier than when the wave before its own has ended.
+    A plan of earlier does not say; then it is that wave's end.
+    """
 
     records: int
     batches: int
@@ -376,6 +382,18 @@ class Plan:
     waves: tuple[int, ...]
     parallel: int = 1  # how many parts may be loaded at once
     pause_wanted: bool = False  # somebody asked for a pause before there was anything to load
+    needs: tuple[int, ...] = ()
+
+    def wave_of(self, part_no: int) -> int:
+        """The wave that a part is in, from 1."""
+        return bisect_left(self.waves, part_no) + 1
+
+    def needed_by(self, part_no: int) -> int:
+        """The last of the parts that must be in the warehouse before this one is begun; 0 if none."""
+        if self.needs:
+            return self.needs[part_no - 1]
+        wave = self.wave_of(part_no)
+        return self.waves[wave - 2] if wave > 1 else 0
 
 
 @dataclass(frozen=True)
@@ -458,7 +476,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message to one receiver; ``channel`` is ``webhook`` or ``email``."""
+    """One message to one receiver; ``channel`` is ``webhook`` or ``email``. Without an import it is a test."""
 
     import_id: str
     channel: str
@@ -573,5 +591,6 @@ FINISH = Step("finish", Ending, Outcome)
 WRITE_RESULTS = Step("write_results", ResultsWanted, type(None), Lane.FILE)
 ADDRESSEES = Step("addressees", Outcome, Told)
 DELIVER = Step("deliver", Delivery, type(None))
+TRY_RECEIVER = Step("try_receiver", Delivery, type(None))
 RECONCILE = Step("reconcile", type(None), Reconciled)
 CLEAN = Step("clean", CleanRun, Cleaned)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,11 @@ from pipeline.sqlfiles import in_order
 
 LINEAGE = ("_import_id", "_row", "_loaded_at")
 """The columns that every table ends with: which import wrote this version of the record, from which row, and when."""
+
+_OF_THE_MOMENT = re.compile(
+    r"(?i)\b(now|today|age|random|\w*uuid\w*|localtime|\w*timestamp|get_current_\w+)\s*\(|\b(current|local)_?(date|time)"
+)
+"""Words of SQL for what changes by itself."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,18 @@ class Dataset:
         """Names the rules as they stand: suite, mapping and table; it changes whenever one of them does."""
         rules = json.dumps(self.suite, sort_keys=True) + self.table_sql
         return hashlib.sha256(rules.encode()).hexdigest()[:12]
+
+    @cached_property
+    def rules(self) -> str:
+        """Names all that a verdict follows from beside the file and the warehouse, our own release included.
+
+        Empty if a rule asks what time it is, or for chance: then it may say something else of the same file tomorrow.
+        """
+        files = [*self.check_files, *([self.staging_file] if self.staging_file.is_file() else [])]
+        text = "\0".join([self.version, metadata.version("bulkhead"), *(file.read_text(encoding="utf-8") for file in files)])
+        if _OF_THE_MOMENT.search(text + json.dumps(self.suite)):
+            return ""
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def _said(self, part: str, known: set[str]) -> dict[str, Any]:
         said = self.suite.get("meta", {}).get(part, {})

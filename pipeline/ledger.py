@@ -118,7 +118,8 @@ class Import:
     @property
     def source(self) -> dict[str, Any]:
         """What the file is; once it was read, also how: its format, compression, encoding, delimiter, ..."""
-        read = {name: value for name, value in self.reading.items() if name not in ("records", "columns", "original_columns")}
+        inner = ("records", "columns", "original_columns", "asked", "rules")
+        read = {name: value for name, value in self.reading.items() if name not in inner}
         return {
             **{"filename": self.filename, "size_bytes": self.size_bytes, "sha256": self.sha256, "key": self.key},
             **read,
@@ -409,6 +410,14 @@ class Ledger:
         rows = self._rows("failure_fates", import_id=import_id, after_row=after_row, limit=limit)
         return [dict(row) for row in rows]
 
+    def failures_of(self, dataset: str, record_id: str, *, imports: int, limit: int) -> list[dict[str, Any]]:
+        """Where among the dataset's last ``imports`` a record of this id was held back or refused, newest first.
+
+        Each with import_id, filename, created_at, row, code and message.
+        """
+        rows = self._rows("failures_of_record", dataset=dataset, id=record_id, imports=imports, limit=limit)
+        return [dict(row) for row in rows]
+
     def part_numbers(self, import_id: str) -> list[int]:
         """The parts that are in the books, without the quarantine."""
         return [row["part_no"] for row in self._rows("part_numbers", import_id=import_id)]
@@ -481,6 +490,10 @@ class Ledger:
     def deliveries(self, import_id: str) -> list[dict[str, Any]]:
         """Who was told of the outcome, how often it was tried, and whether it arrived."""
         return [dict(row) for row in self._rows("delivery_list", import_id=import_id)]
+
+    def recent_deliveries(self, imports: int) -> list[dict[str, Any]]:
+        """The same of the last so many imports, newest first, each with its import's id, filename, dataset and state."""
+        return [dict(row) for row in self._rows("delivery_recent", imports=imports)]
 
     def open_delivery(self, import_id: str, channel: str, target: str, message_id: str) -> None:
         """Note that somebody is to be told; no effect the second time."""

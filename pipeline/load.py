@@ -42,6 +42,9 @@ CARRIED = ("_batch", "_row")
 NO_SUCH_COLUMN = "42703"
 """The part has a column that the table will have after ``bulkhead migrate``: until then it waits."""
 
+SAMPLE = 64
+"""Of a part's records so many are looked up to see whether it seems to be new."""
+
 REFUSED = ("21", "22", "23", "44", "54", "P0")
 """Classes that speak of the data: cardinality, value, constraint, view's check, limits, raised by a trigger."""
 
@@ -223,17 +226,51 @@ class _Part:
         return result
 
     def _load_at_once(self) -> bool:
-        """False if the warehouse refuses something; then nothing is written."""
+        """False if the warehouse refuses something; then nothing is written.
+
+        Where the table seems to have none of the records they go straight into it, in half the time of an upsert
+        (docs/performance.md). If it has one after all, they are looked up.
+        """
         try:
             with self.connection.transaction():
-                self._copy(typed=True)
-                self._upsert(0, self.table.num_rows, typed=True)
+                if not (self._looks_new() and self._insert()):
+                    self._copy(typed=True)
+                    self._merge()
         except psycopg.Error as error:
             if not _is_refusal(error):
                 raise
             self.counts = _Counts()
             return False
         return True
+
+    def _looks_new(self) -> bool:
+        """The table has none of some records, one here and one there."""
+        some = self.table.column(self.dataset.key)[:: max(1, self.table.num_rows // SAMPLE)]
+        row = self._run_here("load_looks_new", ids=[str(id_) for id_ in some.to_pylist()]).fetchone()
+        return bool(row and row[0])
+
+    def _insert(self) -> bool:
+        """Copy all records into the table. False if it has one of them; then nothing is written."""
+        lineage = pa.array([self.import_id] * self.table.num_rows)
+        order = ["_import_id", "_row", *self.names]
+        records = self.table.append_column("_import_id", lineage).sort_by(self.dataset.key)  # as the other statements do
+        try:
+            with self.connection.transaction():
+                inserted = self._copy_into(self._table(), records.select(order))
+        except psycopg.errors.UniqueViolation:
+            return False
+        self.counts.add(inserted, 0, self.table.num_rows)
+        return True
+
+    def _merge(self) -> None:
+        """Look up every record: rewrite those that changed, insert those that are new."""
+        self._run_here("load_by_index")
+        row = self._run_here("load_compare").fetchone()
+        assert row is not None
+        new, changed = row
+        updated = self._run_here("load_update").rowcount if changed else 0
+        inserted = self._run_here("load_insert_new").rowcount if new else 0
+        self.counts.add(inserted, updated, self.table.num_rows)
 
     def _load_by_batches(self) -> None:
         self._copy(typed=False)
@@ -251,7 +288,7 @@ class _Part:
             return self._halve(first, last)
         try:
             with self.connection.transaction():
-                self._upsert(first, last, typed=False)
+                self._upsert(first, last)
         except psycopg.Error as error:
             if not _is_refusal(error):
                 raise
@@ -340,37 +377,44 @@ class _Part:
         columns = SQL(", ").join(names if typed else [SQL("{}::text").format(name) for name in names])
         self.connection.execute(self._sql("load_arriving").format(columns=columns, table=self._table()))
         with_place = self.table.append_column("_place", pa.array(range(self.table.num_rows), pa.int32()))
-        order = ["_place", "_row", *self.names]
-        text = io.BytesIO()
-        options = pacsv.WriteOptions(include_header=False, quoting_style="all_valid")  # a null is bare, "" is a value
-        pacsv.write_csv(with_place.select(order), text, options)
-        into = SQL("copy arriving ({}) from stdin (format csv)").format(SQL(", ").join(map(Identifier, order)))
-        with self.connection.cursor() as cursor, cursor.copy(into) as copy:
-            copy.write(text.getbuffer())
+        self._copy_into(Identifier("arriving"), with_place.select(["_place", "_row", *self.names]))
         if not typed:
             self.connection.execute("create index on arriving (_place)")
         self.arrived = True
 
-    def _upsert(self, first: int, last: int, *, typed: bool) -> None:
-        """One statement for the records at places first..last-1; only changed rows are rewritten."""
-        statement = self._upsert_statement(typed=typed)
-        values = {"import_id": self.import_id, "first": first, "last": last}
-        row = self.connection.execute(statement, values).fetchone()
+    def _copy_into(self, table: Identifier, records: pa.Table) -> int:
+        """COPY, by the columns' names; how many records went in."""
+        text = io.BytesIO()
+        options = pacsv.WriteOptions(include_header=False, quoting_style="all_valid")  # a null is bare, "" is a value
+        pacsv.write_csv(records, text, options)
+        into = SQL("copy {} ({}) from stdin (format csv)").format(table, SQL(", ").join(map(Identifier, records.column_names)))
+        with self.connection.cursor() as cursor:
+            with cursor.copy(into) as copy:
+                copy.write(text.getbuffer())
+            return cursor.rowcount
+
+    def _upsert(self, first: int, last: int) -> None:
+        """One statement for the records at places first..last-1, which are text; only changed rows are rewritten."""
+        row = self._run_here("load_upsert", typed=False, first=first, last=last).fetchone()
         assert row is not None
         inserted, updated, of = row
         self.counts.add(inserted, updated, of)
 
-    def _upsert_statement(self, *, typed: bool) -> Composed:
+    def _run_here(self, name: str, *, typed: bool = True, **values: Any) -> psycopg.Cursor[Any]:
+        """Run a statement on ``arriving`` and the dataset's table; ``typed`` if ``arriving`` has the table's types."""
         others, comma = self._others(), SQL(", ")
-        return SQL(query_text("queries/load_upsert")).format(
+        new = "excluded" if name == "load_upsert" else "arriving"
+        statement = SQL(query_text(f"queries/{name}")).format(
             table=self._table(),
             key=Identifier(self.dataset.key),
+            key_type=SQL(self._key_type()),
             columns=comma.join(Identifier(name) for name in self.names),
             values=comma.join(self._cast(typed=typed)),
-            sets=comma.join(SQL("{} = excluded.{}").format(name, name) for name in others),
+            sets=comma.join(SQL("{} = {}.{}").format(name, Identifier(new), name) for name in others),
             old=comma.join(SQL("target.{}").format(name) for name in others),
-            new=comma.join(SQL("excluded.{}").format(name) for name in others),
+            new=comma.join(SQL("{}.{}").format(Identifier(new), name) for name in others),
         )
+        return self.connection.execute(statement, {"import_id": self.import_id, **values})
 
     def _preview_statement(self, *, typed: bool) -> Composed:
         others, comma = self._others(), SQL(", ")
@@ -391,6 +435,10 @@ class _Part:
             for column in self.columns
         ]
         return SQL("delete from arriving where not ({})").format(SQL(" and ").join(fits))
+
+    def _key_type(self) -> str:
+        """As PostgreSQL calls it."""
+        return next(column.type for column in self.dataset.columns if column.name == self.dataset.key)
 
     def _others(self) -> list[Identifier]:
         """The columns but the key."""

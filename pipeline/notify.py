@@ -57,6 +57,11 @@ def payload(shown: Mapping[str, Any], *, page: str) -> dict[str, Any]:
     }
 
 
+def test_payload(*, page: str) -> dict[str, Any]:
+    """The body of a webhook that is only a test."""
+    return {"type": "bulkhead.test", "timestamp": datetime.now(tz=UTC).isoformat(), "data": {"links": {"page": page}}}
+
+
 def send_webhook(url: str, body: Mapping[str, Any], *, message_id: str, secret: str, allow_private: bool = False) -> None:
     """POST a signed webhook.
 
@@ -123,6 +128,18 @@ def compose_email(
     message["Date"] = format_datetime(datetime.now(tz=UTC))
     message["Message-ID"] = f"<{message_id}@bulkhead>" if message_id else make_msgid()
     message.set_content("\n".join(_mail_lines(shown, name, words, page, groups)))
+    return message
+
+
+def test_email(*, page: str, sender: str, to: str, message_id: str) -> EmailMessage:
+    """A mail that is only a test."""
+    message = EmailMessage()
+    message["Subject"] = "A test from Bulkhead"
+    message["From"] = sender
+    message["To"] = to
+    message["Date"] = format_datetime(datetime.now(tz=UTC))
+    message["Message-ID"] = f"<{message_id}@bulkhead>"
+    message.set_content(f"Messages from Bulkhead reach you. It is at {page}\n")
     return message
 
 

@@ -37,9 +37,11 @@ from pipeline.contracts import (
     RECONCILE_WORKFLOW,
     RESULTS_WORKFLOW,
     RESUME_SIGNAL,
+    SEND_WORKFLOW,
     Arrival,
     Cleaned,
     CleanRun,
+    Delivery,
     Progress,
     QueueRun,
     Reconciled,
@@ -55,6 +57,7 @@ from pipeline.settings import Settings
 T = TypeVar("T")
 
 _ANSWER_SECONDS = 30.0
+_SENT_SECONDS = 10.0
 
 
 class Orchestrator:
@@ -175,6 +178,26 @@ class Orchestrator:
         except WorkflowFailureError as error:
             return str(error.cause)
         return ""
+
+    def send(self, delivery: Delivery) -> str:
+        """Have one message sent now, once; what stood against it, or nothing if it arrived."""
+        return self._run(self._send(delivery))
+
+    async def _send(self, delivery: Delivery) -> str:
+        handle = await (await self._connected()).start_workflow(
+            SEND_WORKFLOW,
+            delivery,
+            id=f"send/{uuid.uuid4()}",
+            task_queue=self._task_queue,
+            execution_timeout=timedelta(minutes=3),
+            result_type=str,
+        )
+        try:
+            return await asyncio.wait_for(handle.result(), _SENT_SECONDS)
+        except TimeoutError:
+            return f"There was no answer within {_SENT_SECONDS:.0f} seconds; it may still come."
+        except WorkflowFailureError as error:
+            return str(error.cause)
 
     def queue_is_running(self, dataset: str) -> bool:
         """Whether the dataset's queue is at work."""

@@ -11,8 +11,8 @@ from temporalio import activity
 
 from pipeline import groups, notify
 from pipeline.attempt import told_apart
-from pipeline.contracts import ADDRESSEES, DELIVER, Delivery, Outcome, Told, report_prefix
-from pipeline.errors import BulkheadError
+from pipeline.contracts import ADDRESSEES, DELIVER, TRY_RECEIVER, Delivery, Outcome, Told, report_prefix
+from pipeline.errors import BulkheadError, NotUsable
 from pipeline.ledger import Ledger
 from pipeline.settings import Settings
 from pipeline.store import NotThere, Store
@@ -29,7 +29,7 @@ class Postman:
     @property
     def all(self) -> list[Callable[..., Any]]:
         """What a worker registers."""
-        return [self.addressees, self.deliver]
+        return [self.addressees, self.deliver, self.try_receiver]
 
     @activity.defn(name=ADDRESSEES.name)
     @told_apart
@@ -60,16 +60,29 @@ class Postman:
             raise
         self._ledger.delivery_tried(delivery.import_id, delivery.channel, delivery.target)
 
+    @activity.defn(name=TRY_RECEIVER.name)
+    @told_apart
+    def try_receiver(self, delivery: Delivery) -> None:
+        """Send a message that is about nothing, to somebody whom the settings name; the ledger keeps nothing of it."""
+        settings, message_id = self._settings, f"msg_{uuid.uuid4().hex}"
+        if delivery.target not in {"webhook": settings.webhook_urls, "email": settings.email_to}[delivery.channel]:
+            raise NotUsable("The settings do not name this receiver.")
+        if delivery.channel == "webhook":
+            self._post(delivery.target, notify.test_payload(page=settings.url), message_id)
+            return
+        message = notify.test_email(page=settings.url, sender=settings.email_from, to=delivery.target, message_id=message_id)
+        notify.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
+
+    def _post(self, url: str, body: dict[str, Any], message_id: str) -> None:
+        settings = self._settings
+        notify.send_webhook(
+            url, body, message_id=message_id, secret=settings.webhook_secret, allow_private=settings.webhook_allow_private
+        )
+
     def _send(self, delivery: Delivery, shown: dict[str, Any], message_id: str) -> None:
         settings, page = self._settings, f"{self._settings.url}/imports/{delivery.import_id}"
         if delivery.channel == "webhook":
-            notify.send_webhook(
-                delivery.target,
-                notify.payload(shown, page=page),
-                message_id=message_id,
-                secret=settings.webhook_secret,
-                allow_private=settings.webhook_allow_private,
-            )
+            self._post(delivery.target, notify.payload(shown, page=page), message_id)
             return
         message = notify.compose_email(
             shown,

@@ -79,6 +79,7 @@ class Settings(BaseSettings):
 
     temporal_address: str = Field(default="127.0.0.1:7233", validation_alias=_named("TEMPORAL_ADDRESS"))
     temporal_namespace: str = Field(default="default", validation_alias=_named("TEMPORAL_NAMESPACE"))
+    temporal_ui_url: str = Field(default="", pattern=r"^(https?://\S+)?$", validation_alias=_named("BULKHEAD_TEMPORAL_UI_URL"))
     task_queue: str = Field(default="bulkhead", validation_alias=_named("BULKHEAD_TASK_QUEUE"))
 
     max_upload_bytes: int = Field(default=50 * GIB, validation_alias=_named("BULKHEAD_MAX_UPLOAD_BYTES"))

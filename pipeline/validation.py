@@ -68,7 +68,9 @@ def _validate(
         _lay_out_refusal(database, dataset, error)
     stage(database, dataset)
     _balance_rows(database)
-    counted = _judge(database, folder, dataset, _edges(database, folder, dataset, ask), run_name)
+    asked = tree.ask_for(database, dataset, folder / WANTED)
+    counted = _judge(database, folder, dataset, ask(folder / WANTED) if asked else None, run_name)
+    counted = replace(counted, reading={**counted.reading, "asked": asked, "rules": dataset.rules})
     held = quarantine.hold_back(database, dataset, dataset.tolerance_for(options), counted.records)
     counted = replace(counted, quarantined=held.records, refusal=held.refusal)
     if counted.verdict().accepted and cutting is not None:
@@ -97,13 +99,6 @@ def _lay_out_refusal(database: Path, dataset: Dataset, error: FileIsWrong) -> No
         facts = {"records": pa.array([0], pa.int64()), "columns": none, "original_columns": none}
         staging.record(pa.table({**facts, "rules_version": pa.array([dataset.version])}))
         staging.find(error.code, str(error), line=error.line, hint=error.hint)
-
-
-def _edges(database: Path, folder: Path, dataset: Dataset, ask: Ask) -> Path | None:
-    """What the warehouse knows around the file; one that brings all its parents, to a dataset without bounds, asks nothing."""
-    if not tree.ask_for(database, dataset, folder / WANTED):
-        return None
-    return ask(folder / WANTED)
 
 
 def _judge(database: Path, folder: Path, dataset: Dataset, edges: Path | None, run_name: str) -> Counted:

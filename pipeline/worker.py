@@ -22,7 +22,7 @@ from pipeline.orchestrator import Orchestrator
 from pipeline.postman import Postman
 from pipeline.settings import Settings, load_settings
 from pipeline.store import Store
-from pipeline.workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, TellUser, WriteResults
+from pipeline.workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, SendOne, TellUser, WriteResults
 
 SHUTDOWN = timedelta(seconds=20)
 """A part takes a second or two; what is still running then is done again by another worker."""
@@ -71,7 +71,7 @@ def _at_work(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[] if lane else [DatasetQueue, ImportFile, TellUser, Reconcile, CleanUp, WriteResults],
+        workflows=[] if lane else [DatasetQueue, ImportFile, TellUser, Reconcile, CleanUp, WriteResults, SendOne],
         activities=steps,
         activity_executor=pool,
         max_concurrent_activities=at_once,

@@ -49,6 +49,8 @@ with workflow.unsafe.imports_passed_through():
         REGISTER,
         RESULTS_WORKFLOW,
         RESUME_SIGNAL,
+        SEND_WORKFLOW,
+        TRY_RECEIVER,
         VALIDATE,
         WATCH,
         WRITE_RESULTS,
@@ -294,25 +296,25 @@ class ImportFile:
         return Ending(ref)
 
     async def _load(self, ref: ImportRef, plan: Plan) -> None:
-        """Wave by wave, so that no reader ever sees a record whose parent is not there."""
+        """All parts in their order, at most ``plan.parallel`` at once. If one fails for good, the others under way end first.
+
+        Each is begun when all it needs is in the warehouse: no reader ever sees a record whose parent is not there.
+        """
         if self._pause_wanted is None:
             self._pause_wanted = plan.pause_wanted
-        for wave, last in enumerate(plan.waves, start=1):
-            await self._load_wave(ref, plan, wave, range(self._parts_done + 1, last + 1))
-
-    async def _load_wave(self, ref: ImportRef, plan: Plan, wave: int, parts: range) -> None:
-        """All of ``parts``, at most ``plan.parallel`` at once. If one fails for good, the others under way end first."""
-        under_way: set[asyncio.Task[None]] = set()
+        under_way: dict[asyncio.Task[None], int] = {}
         try:
-            for part_no in parts:
+            for part_no in range(self._parts_done + 1, plan.parts + 1):
+                while under_way and (len(under_way) >= plan.parallel or min(under_way.values()) <= plan.needed_by(part_no)):
+                    await _one_of(under_way)
+                wave = plan.wave_of(part_no)
                 if self._pause_wanted or _is_long():
                     await _all_of(under_way)
                     await self._stand_still(ref, plan, wave)
                     self._go_on_as_new(ref, plan)
                 self._show(plan, wave)
-                under_way.add(asyncio.create_task(self._load_part(ref, part_no, f"part {part_no} of {plan.parts}")))
-                if len(under_way) == plan.parallel:
-                    under_way = await _one_of(under_way)
+                task = asyncio.create_task(self._load_part(ref, part_no, f"part {part_no} of {plan.parts}"))
+                under_way[task] = part_no
             await _all_of(under_way)
         except BaseException:
             for task in under_way:
@@ -376,6 +378,27 @@ class TellUser:
             workflow.logger.warning("%s %s was not reached: %s", delivery.channel, delivery.target, error.__cause__)
 
 
+@workflow.defn(name=SEND_WORKFLOW)
+class SendOne:
+    """Send one message again, or a test, once: somebody waits to hear how it went, and can ask again."""
+
+    @workflow.run
+    async def run(self, delivery: Delivery) -> str:
+        """What stood against it; nothing if it arrived."""
+        try:
+            await workflow.execute_activity(
+                DELIVER.name if delivery.import_id else TRY_RECEIVER.name,
+                delivery,
+                start_to_close_timeout=timedelta(minutes=1),
+                schedule_to_close_timeout=timedelta(minutes=2),
+                retry_policy=RetryPolicy(maximum_attempts=1),
+                summary=delivery.channel,
+            )
+        except ActivityError as error:
+            return _cause(error)
+        return ""
+
+
 @workflow.defn(name=RESULTS_WORKFLOW)
 class WriteResults:
     """Write a file of results that somebody asked for."""
@@ -424,17 +447,18 @@ class CleanUp:
         return removed
 
 
-async def _one_of(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
-    """Wait until one of ``tasks`` is over; those that are not yet. Raises what it raised."""
-    over, left = await workflow.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+async def _one_of(under_way: dict[asyncio.Task[None], int]) -> None:
+    """Wait until one of the tasks is over, and leave only those that are not. Raises what it raised."""
+    over, _ = await workflow.wait(list(under_way), return_when=asyncio.FIRST_COMPLETED)
+    for task in over:
+        del under_way[task]
     await asyncio.gather(*over)
-    return set(left)
 
 
-async def _all_of(tasks: set[asyncio.Task[None]]) -> None:
-    """Wait for all ``tasks``, and leave none in the set. Raises what the first to fail raised."""
-    await asyncio.gather(*tasks)
-    tasks.clear()
+async def _all_of(under_way: dict[asyncio.Task[None], int]) -> None:
+    """Wait for all of the tasks, and leave none. Raises what the first to fail raised."""
+    await asyncio.gather(*under_way)
+    under_way.clear()
 
 
 def _count(number: int, noun: str) -> str:

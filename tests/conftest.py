@@ -12,6 +12,7 @@ import importlib
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import uuid
@@ -33,6 +34,11 @@ from pipeline.settings import ROOT, Settings
 from pipeline.store import Store
 
 FOLDERS = ("unit", "integration", "e2e")
+
+
+def pytest_configure() -> None:
+    """A shell that runs the suite in the background has it ignore SIGINT, and so all that the tests start and interrupt."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,6 +12,9 @@ from typing import Any
 import orjson
 from flask import Response, request
 
+_FORMULA = re.compile(r"(?s)[\s\xa0]*[=+\-@＝＋－＠].*|[\t\r\n].*")
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
+
 CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "json": "application/json",
@@ -66,6 +69,12 @@ def as_text(value: Any) -> str:
     if isinstance(value, bytes | memoryview):
         return "\\x" + bytes(value).hex()
     return str(value)
+
+
+def safe_cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"): a quote goes before it. Numbers are none."""
+    is_formula = isinstance(value, str) and _FORMULA.fullmatch(value) and not _NUMBER.fullmatch(value)
+    return "'" + value if is_formula else value
 
 
 def _json_value(value: Any) -> Any:

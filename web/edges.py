@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from pipeline.keys import Keys
 from pipeline.ledger import Ledger
-from pipeline.query import Console, Records
+from pipeline.query import Catalog, Console, Records
 from pipeline.settings import Settings
 from pipeline.store import Store
 from pipeline.warehouse import connect, sql_url
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from pipeline.orchestrator import Orchestrator
 
 UPLOADS_AT_ONCE = 6
-"""Of a process's eight threads, so many may wait for slow uploaders; the others answer everybody else."""
+"""Of a process's twelve threads, so many may wait for slow uploaders."""
+
+STREAMS_AT_ONCE = 4
+"""And so many may show an import live. The two that are left answer everybody else, however slow the others are."""
 
 READ_SECONDS = 15.0
 
@@ -36,8 +39,10 @@ class Edges:
     keys: Keys
     records: Records
     console: Console
+    catalog: Catalog
     orchestrator: Orchestrator
     uploads: BoundedSemaphore
+    streams: BoundedSemaphore
     engines: tuple[Engine, ...] = ()
 
     @classmethod
@@ -56,8 +61,10 @@ class Edges:
             keys=Keys(engine),
             records=Records(reads),
             console=Console(own_sql, seconds=settings.sql_seconds, rows_max=settings.sql_rows),
+            catalog=Catalog(reads, own_sql.url.username or ""),
             orchestrator=Orchestrator.of(settings),
             uploads=BoundedSemaphore(UPLOADS_AT_ONCE),
+            streams=BoundedSemaphore(STREAMS_AT_ONCE),
             engines=(engine, reads, own_sql),
         )
 

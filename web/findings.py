@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import orjson
 
 from pipeline.contracts import report_prefix
 from pipeline.store import NotThere, Store, Stored
+from web.answers import safe_cell
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,8 +31,6 @@ FIELDS = ("code", "severity", "message", "row", "id", "line", "column", "value",
 """A finding as the API shows it."""
 
 _CSV_FIELDS = ("row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle")
-_FORMULA = re.compile(r"(?s)[\s\xa0]*[=+\-@＝＋－＠].*|[\t\r\n].*")
-_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -230,12 +228,9 @@ class _Sink(io.RawIOBase):
 
 
 def _csv_cell(name: str, value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"): a quote goes before it. Numbers are none."""
     if isinstance(value, list):
         value = (" → " if name == "cycle" else " ").join(value)
-    if isinstance(value, str) and _FORMULA.fullmatch(value) and not _NUMBER.fullmatch(value):
-        return "'" + value
-    return value
+    return safe_cell(value)
 
 
 def _taken(text: io.StringIO) -> bytes:

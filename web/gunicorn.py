@@ -1,7 +1,8 @@
 """How gunicorn serves the app: ``gunicorn -c python:web.gunicorn "web:create_app()"``.
 
-Two processes of eight threads. A thread may be busy with one upload for hours; the worker's own heartbeat comes from
-another thread, so the time-out below is for a process that hangs, not for a request that takes long.
+Two processes of twelve threads (web/edges.py says what for). A thread may be busy with one upload for hours; the
+worker's own heartbeat comes from another thread, so the time-out below is for a process that hangs, not for a request
+that takes long.
 
 The app is loaded once, before the processes are forked, which then share its memory; it connects to nothing until then.
 """
@@ -19,7 +20,7 @@ bind = f"{_settings.bind}:{_settings.port or _address.port or 8765}"
 preload_app = True
 worker_class = "gthread"
 workers = 2
-threads = 8
+threads = 12
 worker_connections = 200
 timeout = 60
 graceful_timeout = 30
@@ -35,3 +36,8 @@ def when_ready(server: Any) -> None:
     """Before the fork: nobody looks through all of this for garbage again, and so copies the pages that it lies on."""
     gc.collect()
     gc.freeze()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let the app know when its process is asked to stop: what it streams ends then, and nobody waits for it."""
+    worker.wsgi.extensions["at_work"] = lambda: worker.alive

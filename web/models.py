@@ -104,6 +104,9 @@ class RowsQuery(BaseModel):
 
 class KinQuery(PageQuery):
     counts: bool = Field(False, description="Say of each record how many children it has, as _children")
+    counts_max: int | None = Field(
+        None, ge=1, description="Count nobody's children beyond this: a count that reaches it may be more"
+    )
 
 
 class RecordsQuery(KinQuery):

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, Flask, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
-from pipeline.contracts import ACTIVE, Kept, Options, State, report_prefix
+from pipeline.contracts import ACTIVE, Kept, Options, State, import_workflow_id, report_prefix
 from pipeline.datasets import load_dataset
-from pipeline.errors import NotUsable
 from pipeline.keys import Role
 from pipeline.ledger import Import
-from pipeline.query import Answer
-from web import show, trend
+from web import admin_pages, record_pages, show, sql_pages, trend
 from web.access import CSRF_FIELD, check_csrf, checks_csrf_itself, for_anyone, for_role, key_in_use, sign_in
 from web.body import Form
 from web.control import cancel, default_kind, needed_for, pause, promote, retry
@@ -34,7 +33,6 @@ GROUPS_SHOWN = 8
 FAILURES_SHOWN = 10
 IMPORTS_SHOWN = 50
 RECENT_SHOWN = 5
-ROWS_SHOWN = 200
 
 pages = Blueprint("pages", __name__)
 
@@ -43,6 +41,8 @@ def install(app: Flask) -> None:
     """Add the pages to the app."""
     show.install(app)
     app.register_blueprint(pages)
+    for more in (record_pages.pages, sql_pages.pages, admin_pages.pages):
+        app.register_blueprint(more)
 
 
 # --- coming in ---
@@ -164,6 +164,8 @@ def import_page(import_id: str) -> ResponseReturnValue:
         reason=show.reason(one),
         asked=show.asked(one.options),
         phases=show.phases(one, reached),
+        pace=show.pace(one, moves),
+        workflow_page=_workflow_page(one),
         moves=moves,
         deliveries=edges().ledger.deliveries(one.id),
         kinds=_kinds(one),
@@ -208,6 +210,17 @@ def retry_from_page(import_id: str) -> ResponseReturnValue:
 def promote_from_page(import_id: str) -> ResponseReturnValue:
     """The button that loads a dry run."""
     return redirect(url_for("pages.import_page", import_id=promote(find(import_id)).id), 303)
+
+
+def _workflow_page(one: Import) -> str:
+    """Where Temporal shows the import's workflow, for those who run the system; nothing for others."""
+    settings = edges().settings
+    if not settings.temporal_ui_url or not key_in_use().role.covers(Role.ADMIN):
+        return ""
+    workflow = quote(import_workflow_id(one.id), safe="")
+    return (
+        f"{settings.temporal_ui_url.rstrip('/')}/namespaces/{quote(settings.temporal_namespace, safe='')}/workflows/{workflow}"
+    )
 
 
 def _may(one: Import) -> dict[str, bool]:
@@ -272,31 +285,6 @@ def validations_page(dataset: str) -> ResponseReturnValue:
     known = load_dataset(dataset, edges().settings.datasets_root)
     runs = edges().ledger.validations(known.name)
     return render_template("validations.html", dataset=known, runs=runs, charts=trend.charts(runs), codes=trend.by_code(runs))
-
-
-# --- SQL ---
-
-
-@pages.get("/sql")
-@for_role(Role.READER)
-def sql_page() -> ResponseReturnValue:
-    """A place to ask the warehouse something."""
-    return render_template("sql.html", datasets=all_datasets(), sql="", answer=None, said=None)
-
-
-@pages.post("/sql")
-@for_role(Role.READER)
-def run_sql() -> ResponseReturnValue:
-    """The answer, or what is wrong with the question, below it."""
-    sql = request.form.get("sql", "")
-    answer: Answer | None = None
-    said: str | None = None
-    try:
-        answer = edges().console.run(sql, limit=ROWS_SHOWN)
-    except NotUsable as error:
-        said = str(error)
-    status = 200 if said is None else 400
-    return render_template("sql.html", datasets=all_datasets(), sql=sql, answer=answer, said=said), status
 
 
 @pages.get("/problems")

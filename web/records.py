@@ -161,6 +161,6 @@ def _record(path: RecordPath) -> tuple[Dataset, dict[str, Any]]:
 def _shown(dataset: Dataset, page: Page, query: KinQuery) -> Response:
     items = page.items
     if query.counts:
-        counts = edges().records.children_counts(dataset, [item[dataset.key] for item in items])
+        counts = edges().records.children_counts(dataset, [item[dataset.key] for item in items], query.counts_max)
         items = [{**item, "_children": counts[item[dataset.key]]} for item in items]
     return as_json({"items": items, "next_cursor": page.next_cursor})

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask
 
 from pipeline.contracts import DELIMITER_NAMES, OnError, Options, State
-from pipeline.ledger import Import
+from pipeline.ledger import Import, Move
+from pipeline.terminal import visible
 from web.answers import as_text
 
 CELL_CHARACTERS_MAX = 2048
+
+CHILDREN_COUNTED = 1000
+"""A count costs as much as it comes to, and of more than this nobody needs to know how many."""
 
 PHASES = (
     ("Upload", (State.AWAITING_UPLOAD,)),
@@ -20,8 +28,12 @@ PHASES = (
     ("Validation", (State.VALIDATING,)),
     ("Batches", (State.PREPARING,)),
     ("Load", (State.LOADING, State.PAUSED)),
+    ("Done", (State.SUCCEEDED, State.PARTIALLY_SUCCEEDED)),
 )
 """The compartments a file passes, each with the states in which it is there."""
+
+_SECRET = ("key", "secret", "token", "password")
+_PIECE_CHARACTERS = 16
 
 _ONLY_A_COUNT = re.compile("[0-9,]+ errors?")
 
@@ -47,9 +59,13 @@ def install(app: Flask) -> None:
         words=words,
         mood=mood,
         cell=cell,
+        cut=cut,
+        pretty=pretty,
+        children=children,
         duration=duration,
         path=path,
         dialect=dialect,
+        target=target,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
@@ -85,6 +101,31 @@ def duration(one: Import) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def load_begun(moves: Sequence[Move]) -> datetime | None:
+    """When the load began; None before, and if it began more than once, since nobody knows what each of them has done."""
+    times = [move.at for move in moves if move.to_state == State.LOADING]
+    return times[0] if len(times) == 1 else None
+
+
+def pace(one: Import, moves: Sequence[Move]) -> str:
+    """How fast a load has been since it began, and how long it will take if it goes on so; nothing if that is not known."""
+    begun = load_begun(moves)
+    done = one.processed - one.quarantined
+    if one.state is not State.LOADING or begun is None or done <= 0:
+        return ""
+    rate = done / max((datetime.now(UTC) - begun).total_seconds(), 0.1)
+    left = max(one.records_total - one.processed, 0) / rate
+    return f"{number(max(round(rate), 1))} records a second, about {span(left)} left"
+
+
+def span(seconds: float) -> str:
+    """A time to come, as roughly as it is known; import.js says it in the same words."""
+    if seconds < 60:
+        return f"{max(math.ceil(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def words(name: str) -> str:
     """``circular_reference`` as "Circular reference"."""
     return str(name).replace("_", " ").capitalize()
@@ -96,9 +137,28 @@ def mood(state: State) -> str:
 
 
 def cell(value: Any) -> str:
-    """A value in a table: never longer than anybody reads."""
+    """A value in a table: never longer than anybody reads, and nothing in it unseen."""
+    return cut(value, CELL_CHARACTERS_MAX)
+
+
+def cut(value: Any, characters: int) -> str:
+    """The beginning of a value, where it is longer; what cannot be seen, or turns the direction of text, is spelled out."""
     text = "" if value is None else as_text(value)
-    return text if len(text) <= CELL_CHARACTERS_MAX else text[:CELL_CHARACTERS_MAX] + "…"
+    return visible(text[:characters], keep="\n\t") + ("…" if len(text) > characters else "")
+
+
+def pretty(value: Any) -> str:
+    """A value for a page of its own: an object or a list over several lines."""
+    if not isinstance(value, dict | list) or not value:
+        return as_text(value)
+    return json.dumps(value, indent=2, ensure_ascii=False, default=as_text)
+
+
+def children(count: int) -> str:
+    """How many children a record has, where nobody counted further than CHILDREN_COUNTED."""
+    if count > CHILDREN_COUNTED:
+        return f"over {number(CHILDREN_COUNTED)} children"
+    return "no children" if not count else "1 child" if count == 1 else f"{number(count)} children"
 
 
 def path(ids: list[str]) -> str:
@@ -119,6 +179,49 @@ def dialect(source: dict[str, Any]) -> str:
     told = [_FORMATS.get(form, form), _DELIMITERS.get(source.get("delimiter") or "", "")]
     told += [(source.get("encoding") or "").upper(), source.get("compression") or ""]
     return ", ".join(word for word in told if word not in ("", "none"))
+
+
+def target(text: str) -> str:
+    """Where a message goes, without what may be a secret: passwords, queries, and long pieces of the path."""
+    try:
+        parts = urlsplit(text)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "…" if "@" in text or "?" in text else text
+    if not parts.scheme or not parts.netloc:
+        return text
+    user = f"{parts.username}:…@" if parts.password else "…@" if parts.username else ""
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    path = "/".join(piece if len(piece) <= _PIECE_CHARACTERS else "…" for piece in parts.path.split("/"))
+    return f"{parts.scheme}://{user}{host}{port}{path}{'?…' if parts.query or parts.fragment else ''}"
+
+
+def setting(name: str, value: Any) -> str:
+    """A setting's value for people to read; of a secret only whether it is set."""
+    if value is None:
+        return "for ever" if name.startswith("keep_") else "not set"
+    if value in ("", ()):
+        return "not set"
+    if any(word in name for word in _SECRET):
+        return "set, not shown"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, timedelta):
+        return _lasting(value)
+    if isinstance(value, tuple):
+        return ", ".join(target(str(one)) for one in value)
+    text = str(value)
+    is_bare = name.endswith("_url") and "://" not in text  # a connection in another form than a URL's
+    return "set, not shown" if is_bare else target(text)
+
+
+def _lasting(time: timedelta) -> str:
+    """A length of time as it is written in the environment, in the largest unit that it is a whole number of."""
+    seconds = int(time.total_seconds())
+    unit, letter = next(
+        (unit, letter) for unit, letter in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")) if seconds % unit == 0
+    )
+    return f"{seconds // unit}{letter}" if seconds else "0"
 
 
 def asked(options: Options) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any
+from typing import Any, Literal
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -13,7 +13,7 @@ from flask_openapi3.models.tag import Tag
 from pipeline.keys import Role
 from pipeline.query import Answer
 from web.access import for_role
-from web.answers import CONTENT_TYPES, as_download, as_json, as_text
+from web.answers import CONTENT_TYPES, as_download, as_json, as_text, safe_cell
 from web.edges import edges
 from web.models import QueryAnswer, QueryBody, QueryQuery
 from web.problems import ProblemModel
@@ -35,8 +35,13 @@ def query(query: QueryQuery, body: QueryBody) -> Response:
     answer = edges().console.run(body.sql, limit=body.limit)
     if query.format == "json":
         return as_json(shown(answer))
-    data = _csv(answer) if query.format == "csv" else _parquet(answer)
-    response = as_download([data], f"query.{query.format}", CONTENT_TYPES[query.format], len(data))
+    return as_file(answer, query.format)
+
+
+def as_file(answer: Answer, kind: Literal["csv", "parquet"], *, for_people: bool = False) -> Response:
+    """An answer as a download. ``for_people``: it may end up in a spreadsheet, which must not take a value for a formula."""
+    data = _csv(answer, for_people) if kind == "csv" else _parquet(answer)
+    response = as_download([data], f"query.{kind}", CONTENT_TYPES[kind], len(data))
     response.headers["X-Truncated"] = "true" if answer.truncated else "false"
     return response
 
@@ -51,12 +56,13 @@ def shown(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _csv(answer: Answer) -> bytes:
+def _csv(answer: Answer, for_people: bool) -> bytes:
     """NULL is an empty field, as in the files that come in."""
+    tamed = safe_cell if for_people else lambda value: value
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow([column.name for column in answer.columns])
-    writer.writerows([[None if value is None else as_text(value) for value in row] for row in answer.rows])
+    writer.writerow([tamed(column.name) for column in answer.columns])
+    writer.writerows([[None if value is None else tamed(as_text(value)) for value in row] for row in answer.rows])
     return text.getvalue().encode()
 
 

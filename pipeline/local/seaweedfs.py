@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
+
+import requests
 
 from pipeline.local.component import Component
 from pipeline.local.ports import HOST
@@ -20,6 +23,8 @@ GRPC = 10_000
 """Each of its ports has a twin for gRPC, this much higher."""
 
 _PORTS = {"s3": 8333, "filer": 8888, "master": 9333, "volume": 9340, "admin": 23646}
+
+_REQUESTS = re.compile(r'^SeaweedFS_s3_request_total\{[^}]*type="(\w+)"\} (\S+)$', re.MULTILINE)
 
 _NOTIFY = """\
 [notification.webhook]
@@ -65,6 +70,7 @@ def seaweedfs(home: Home, *, relay_port: int) -> Component:
             *ports,
             *grpc,
             f"-volume.port={numbers['volume']}",
+            *(f"-metricsIp={HOST}", f"-metricsPort={home.port('s3-metrics', 9327)}"),
             *("-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", "-volume.max=0"),
             *("-master.telemetry=false", "-admin.ui=false", "-webdav=false"),
         ],
@@ -85,6 +91,15 @@ def _keeps_what_it_is_given(store: Store) -> bool:
 def endpoint_url(home: Home) -> str:
     """Where its S3 is."""
     return f"http://{HOST}:{home.port_of('s3')}"
+
+
+def requests_so_far(home: Home) -> dict[str, int]:
+    """How many requests its S3 has answered since its start, by kind: PUT, POST, LIST, GET (with HEAD), DELETE."""
+    text = requests.get(f"http://{HOST}:{home.port_of('s3-metrics')}/metrics", timeout=5).text
+    counts: dict[str, int] = {}
+    for kind, number in _REQUESTS.findall(text):
+        counts[kind] = counts.get(kind, 0) + int(float(number))
+    return counts
 
 
 def store(home: Home, bucket: str = BUCKET) -> Store:

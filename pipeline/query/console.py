@@ -67,7 +67,7 @@ class Console:
 
     def __init__(self, engine: Engine, *, seconds: float, rows_max: int) -> None:
         self._engine = engine
-        self._seconds = seconds
+        self.seconds = seconds
         self.rows_max = rows_max
 
     def run(self, sql: str, *, limit: int | None = None) -> Answer:
@@ -78,11 +78,24 @@ class Console:
         query = guarded(sql)
         rows_max = min(limit or self.rows_max, self.rows_max)
         began = time.monotonic()
-        with self._fresh_connection() as connection, self._complaints(), _Watchdog(connection, self._seconds):
-            limits = SQL(load("queries/console_limits"))
-            connection.execute(limits.format(milliseconds=str(int(self._seconds * 1000))))
+        with self._limited_connection() as connection:
             columns, rows, truncated = _fetch(connection, _measured(query), rows_max)
         return Answer(columns, rows, truncated, time.monotonic() - began)
+
+    def plan(self, sql: str) -> list[str]:
+        """How PostgreSQL would answer ``sql``, line by line; nothing is run. Raises as ``run`` does."""
+        explain = SQL(load("queries/console_plan")).format(query=SQL(guarded(sql)))
+        with self._limited_connection() as connection:
+            rows = connection.execute(explain, prepare=True).fetchall()  # what is prepared is one statement, whatever it says
+        return [str(line) for (line,) in rows]
+
+    @contextmanager
+    def _limited_connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """A fresh connection under the limits of time; what PostgreSQL says on it comes out as our errors."""
+        with self._fresh_connection() as connection, self._complaints(), _Watchdog(connection, self.seconds):
+            limits = SQL(load("queries/console_limits"))
+            connection.execute(limits.format(milliseconds=str(int(self.seconds * 1000))))
+            yield connection
 
     @contextmanager
     def _fresh_connection(self) -> Iterator[psycopg.Connection[Any]]:
@@ -107,7 +120,7 @@ class Console:
             yield
         except pg.QueryCanceled as error:
             raise Stopped(
-                f"The query was stopped after {self._seconds:g} seconds. Narrow it down, for instance with a WHERE on"
+                f"The query was stopped after {self.seconds:g} seconds. Narrow it down, for instance with a WHERE on"
                 ' id or "parentId", which are indexed.'
             ) from error
         except (pg.ConfigurationLimitExceeded, pg.OutOfMemory, pg.ProgramLimitExceeded, pg.DiskFull) as error:

@@ -57,10 +57,13 @@ class Records:
         """A record's children by id, each with ``_has_children``."""
         return self._page("children", dataset, cursor, limit, parent=parent)
 
-    def children_counts(self, dataset: Dataset, ids: Sequence[str]) -> dict[str, int]:
-        """How many children each of these records has, all in one question; 0 also for what is not there."""
+    def children_counts(self, dataset: Dataset, ids: Sequence[str], most: int | None = None) -> dict[str, int]:
+        """How many children each of these records has, all in one question; 0 also for what is not there.
+
+        Nobody is counted beyond ``most``: a count costs as much as it comes to, and one record may have millions.
+        """
         with self._engine.connect() as connection:
-            rows = _rows(connection, "children_counts", dataset, ids=list(ids))
+            rows = _rows(connection, "children_counts", dataset, ids=list(ids), most=most)
         return {row["id"]: row["children"] for row in rows}
 
     def ancestors(self, dataset: Dataset, record_id: str, *, cursor: str | None, limit: int) -> Page:

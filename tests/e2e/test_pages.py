@@ -13,8 +13,10 @@ from typing import Any
 
 import psycopg
 import pytest
+import requests
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys as Press
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from pipeline import sandbox, validation
@@ -23,11 +25,12 @@ from pipeline.datasets import load_dataset
 from pipeline.keys import Keys, Role
 from pipeline.settings import Settings
 from pipeline.store import Store
-from web.edges import Edges
+from web.edges import STREAMS_AT_ONCE, Edges
 
 CSV = "id,parentId,name,kind\nFR,,France,Country\n"
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
 SECONDS = 15
+ADMIN = ("/admin/keys", "/admin/webhooks", "/admin/settings")
 LIMITS: dict[str, Any] = {"memory_bytes": 4 << 30, "seconds": 60}
 
 Open = Callable[..., webdriver.Chrome]
@@ -176,7 +179,8 @@ def test_a_file_is_uploaded_and_watched_to_its_end(
     wait_for(browser, "[data-show='counts.inserted']", "1,500")
     assert text(browser, "[data-show='left']") == "2,000"
     assert text(browser, "[data-show='parts.done']") == "1"
-    assert browser.find_element(By.ID, "parts").get_property("value") == 1
+    assert browser.find_element(By.ID, "records").get_property("value") == 2000
+    wait_for(browser, "#pace", "records a second, about")
     with psycopg.connect(settings.database_url) as connection:
         connection.execute("insert into ledger.part values (%s, 2, 2000, 2000, 0, 0, 0)", (made.id,))
     edges.ledger.move(made.id, State.PARTIALLY_SUCCEEDED)
@@ -189,7 +193,8 @@ def test_a_file_is_uploaded_and_watched_to_its_end(
         **{"valid": 4000, "invalid": 0, "records in the file": 4000},
         **{"inserted": 3500, "updated": 300, "unchanged": 199, "failed": 1, "together": 4000},
     }
-    assert not browser.find_elements(By.CSS_SELECTOR, "script")
+    assert text(browser, ".hull li:last-child") == "Done"
+    assert not browser.find_elements(By.CSS_SELECTOR, "script[src*=import]")
     assert_no_complaints(browser)
 
 
@@ -340,7 +345,7 @@ def past(edges: Edges, day: int) -> str:
     return import_id
 
 
-def test_canceling_asks_first(sign_in: Open, server: Any, edges: Edges) -> None:
+def test_canceling_asks_first(sign_in: Open, server: Any, edges: Edges, shots: Path) -> None:
     browser = sign_in()
     import_id = str(uuid.uuid4())
     edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
@@ -348,10 +353,67 @@ def test_canceling_asks_first(sign_in: Open, server: Any, edges: Edges) -> None:
     button = browser.find_element(By.CSS_SELECTOR, ".cancel button")
     assert not button.is_displayed()
     browser.find_element(By.CSS_SELECTOR, ".cancel summary").click()
+    dialog = browser.find_element(By.CSS_SELECTOR, ".cancel dialog")
+    assert dialog.accessible_name == "Cancel this import?"
     assert "Really cancel?" in text(browser, ".cancel p")
-    button.click()
+    shoot(browser, shots / "asking.png")
+    browser.switch_to.active_element.send_keys(Press.ESCAPE)
+    assert not dialog.is_displayed()
+    browser.find_element(By.CSS_SELECTOR, ".cancel summary").click()
+    edges.ledger.pause(import_id, wanted=True)  # while somebody reads the question, the page does not jump
+    WebDriverWait(browser, SECONDS).until(lambda _: dialog.is_displayed())
+    browser.find_element(By.CSS_SELECTOR, ".cancel .quiet[type=button]").click()
+    wait_for(browser, ".resume summary", "Resume it")
+    browser.find_element(By.CSS_SELECTOR, ".cancel summary").click()
+    browser.find_element(By.CSS_SELECTOR, ".cancel button.danger").click()
     wait_for(browser, ".badge", "Canceled")
     assert edges.ledger.page()[0].state is State.CANCELED
+
+
+@pytest.mark.parametrize(("width", "dark", "scripts"), [(1100, False, True), (390, True, True), (1100, False, False)])
+def test_a_load_is_watched(
+    sign_in: Open, server: Any, edges: Edges, settings: Settings, shots: Path, width: int, dark: bool, scripts: bool
+) -> None:
+    browser = sign_in(width=width, dark=dark, scripts=scripts)
+    import_id = str(uuid.uuid4())
+    edges.ledger.open(import_id, dataset="places", filename=EVIL, bucket="b", key="k", state=State.QUEUED)
+    edges.ledger.move(import_id, State.VALIDATING)
+    edges.ledger.move(import_id, State.PREPARING, records_total=9_000_000, records_valid=9_000_000, parts_total=4500)
+    edges.ledger.move(import_id, State.LOADING)
+    browser.get(f"{server.url}/imports/{import_id}")
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute(
+            "insert into ledger.part select %s, n, 2000, 1500, 300, 199, 1 from generate_series(1, 300) n", (import_id,)
+        )
+    wait_for(browser, "#pace", "left")
+    assert text(browser, ".loading strong") == "600,000 of 9,000,000 records"
+    assert "300 of 4,500 parts" in text(browser, ".loading")
+    assert text(browser, ".hull [aria-current]") == "Load"
+    assert text(browser, "h1") == EVIL
+    shoot(browser, shots / f"loading-{width}{'-dark' if dark else ''}{'' if scripts else '-plain'}.png")
+    if scripts:
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert_no_complaints(browser)
+    else:
+        browser.find_element(By.CSS_SELECTOR, ".pause summary").click()  # a second step, without a dialog
+        browser.find_element(By.CSS_SELECTOR, ".pause button").click()
+        wait_for(browser, ".resume summary", "Resume it")
+
+
+def test_without_a_free_stream_the_page_asks(sign_in: Open, server: Any, edges: Edges) -> None:
+    browser = sign_in()
+    import_id = str(uuid.uuid4())
+    edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
+    streams = []
+    for _ in range(8 * STREAMS_AT_ONCE):  # of both processes
+        url = f"{server.url}/v1/imports/{import_id}/events"
+        streams.append(requests.get(url, headers=server.headers, stream=True, timeout=10))
+    assert streams[-1].status_code == 503
+    browser.get(f"{server.url}/imports/{import_id}")
+    edges.ledger.move(import_id, State.VALIDATING)
+    wait_for(browser, ".badge", "Validating")
+    for stream in streams:
+        stream.close()
 
 
 def foreseen(edges: Edges, import_id: str) -> None:
@@ -362,6 +424,62 @@ def foreseen(edges: Edges, import_id: str) -> None:
     edges.ledger.update(import_id, records_total=1000, records_valid=993, records_invalid=7, quarantined=12)
     edges.ledger.update(import_id, reading=reading, preview=preview)
     edges.ledger.move(import_id, State.VALIDATED, unprocessed=988)
+
+
+@pytest.mark.parametrize(("width", "dark", "scripts"), [(1100, False, True), (390, True, True), (1100, True, False)])
+def test_admins_make_and_revoke_keys(
+    sign_in: Open, server: Any, keys: Keys, shots: Path, width: int, dark: bool, scripts: bool
+) -> None:
+    browser = sign_in(width=width, dark=dark, scripts=scripts)
+    browser.find_element(By.LINK_TEXT, "Admin").click()
+    wait_for(browser, "h1", "Keys")
+    browser.find_element(By.NAME, "name").send_keys(EVIL)
+    Select(browser.find_element(By.NAME, "role")).select_by_value("uploader")
+    browser.find_element(By.CSS_SELECTOR, ".filters button").click()
+    wait_for(browser, ".fresh h2", EVIL)
+    made = keys.check(text(browser, ".fresh .key"))
+    assert made is not None
+    assert (made.name, made.role) == (EVIL, Role.UPLOADER)
+    name = f"keys-{width}{'-dark' if dark else ''}{'' if scripts else '-plain'}.png"
+    shoot(browser, shots / name)
+    browser.find_element(By.CSS_SELECTOR, ".keys tr:first-child .revoke summary").click()
+    assert text(browser, ".revoke h2") == f"Revoke the key of {EVIL}?"
+    shoot(browser, shots / f"revoking-{name}")
+    browser.find_element(By.CSS_SELECTOR, ".revoke button.danger").click()
+    wait_for(browser, ".keys .badge", "Revoked")
+    assert keys.get(made.id) is None
+    assert browser.title == "Keys · Bulkhead"
+    if scripts:
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert_no_complaints(browser)
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, True)])
+def test_admins_see_who_is_told_and_what_is_set(
+    sign_in: Open, server: Any, edges: Edges, shots: Path, width: int, dark: bool
+) -> None:
+    browser = sign_in(width=width, dark=dark)
+    for state, error in ((State.CANCELED, ""), (State.EXPIRED, EVIL)):
+        import_id, target = str(uuid.uuid4()), "https://hooks.example/services/T0123456789ABCDEFGH?token=sesame"
+        first = State.QUEUED if state is State.CANCELED else State.AWAITING_UPLOAD
+        edges.ledger.open(import_id, dataset="places", filename=EVIL, bucket="b", key=import_id, state=first)
+        edges.ledger.move(import_id, state)
+        edges.ledger.open_delivery(import_id, "webhook", target, f"msg_{state}")
+        edges.ledger.delivery_tried(import_id, "webhook", target, error)
+    browser.get(f"{server.url}/admin/webhooks")
+    assert text(browser, ".empty").startswith("Nobody is told")
+    assert text(browser, ".imports code") == "https://hooks.example/services/…?…"
+    assert "sesame" not in browser.page_source
+    assert EVIL in text(browser, ".imports tbody")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    shoot(browser, shots / f"webhooks-{width}{'-dark' if dark else ''}.png")
+    browser.find_element(By.LINK_TEXT, "Settings").click()
+    wait_for(browser, "h1", "Settings")
+    assert "BULKHEAD_WEBHOOK_SECRET" in text(browser, ".settings")
+    assert edges.settings.database_url not in browser.page_source
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    shoot(browser, shots / f"settings-{width}{'-dark' if dark else ''}.png")
+    assert_no_complaints(browser)
 
 
 @pytest.mark.parametrize("scripts", [True, False])
@@ -435,7 +553,7 @@ def test_signing_in_with_a_key(open_browser: Open, server: Any, keys: Keys) -> N
 def test_pages_fit(sign_in: Open, server: Any, edges: Edges, store: Store, width: int, dark: bool) -> None:
     browser = sign_in(width=width, dark=dark)
     import_id = rejected(edges, store, "a-very-long-file-name-without-any-space-in-it-" * 3 + ".csv")
-    for path in ("/", "/imports", f"/imports/{import_id}", "/sql", "/problems"):
+    for path in ("/", "/imports", f"/imports/{import_id}", "/sql", "/problems", *ADMIN):
         browser.get(server.url + path)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width, path
         paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")

@@ -47,6 +47,15 @@ def test_a_small_version_of_the_fairness_benchmark_runs(tmp_path: Path) -> None:
     assert found["median_seconds"]["solo"] > 0
 
 
+def test_a_small_version_of_the_benchmark_beside_others_runs(tmp_path: Path) -> None:
+    names = ["bare upsert", "bare upsert, again", "bare upsert, two connections", "Bulkhead", "Bulkhead, again"]
+    found = run("peers", tmp_path, "--records", "3000", "--rounds", "1", "--only", *names)
+    assert list(found["orders"]) == ["shuffled", "parents first"]
+    for times in found["orders"].values():
+        assert list(times) == names
+        assert times["bare upsert"]["ratio"] == 1 and all(one["seconds"] > 0 for one in times.values())
+
+
 def test_memory_is_that_of_a_process_and_all_it_started() -> None:
     most = 100 << 20
     hold = f"import sys, time; held = b'x' * {most}; print(len(held), flush=True); time.sleep(60)"

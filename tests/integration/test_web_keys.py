@@ -100,6 +100,7 @@ NEEDS = [
     ("reader", "GET", "/v1/datasets/places/records/x/ancestors", {}, 404),
     ("reader", "GET", "/v1/datasets/places/records/x/descendants", {}, 404),
     ("reader", "GET", "/v1/imports/x", {}, 404),
+    ("reader", "GET", "/v1/imports/x/events", {}, 404),
     ("reader", "GET", "/v1/imports/x/errors", {}, 404),
     ("reader", "GET", "/v1/imports/x/errors/groups", {}, 404),
     ("reader", "GET", "/v1/datasets/places/validations", {}, 200),

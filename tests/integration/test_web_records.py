@@ -190,8 +190,8 @@ QUESTIONS = [
     ("children", {"parent": "no", "after": "", "limit": 1001}, "records_parentId_id"),
     ("roots", {"after": "", "limit": 101}, "records_parentId_id"),
     ("ancestors", {"id": "r199999", "limit": 101}, "records_pkey"),
-    ("children_counts", {"ids": ["r777"]}, "records_parentId_id"),
-    ("children_counts", {"ids": [f"r{n}" for n in range(1, 13)]}, "records_parentId_id"),
+    ("children_counts", {"ids": ["r777"], "most": None}, "records_parentId_id"),
+    ("children_counts", {"ids": [f"r{n}" for n in range(1, 13)], "most": 1001}, "records_parentId_id"),
 ]
 
 

@@ -405,6 +405,29 @@ def test_at_most_so_many_parts_at_once_and_no_wave_before_the_one_before_it(play
     play(story)
 
 
+def test_a_part_begins_when_what_it_needs_is_loaded_and_does_not_wait_for_the_rest_of_the_wave(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        needs = (0, 1, 1, 2, 3, 4)
+        o.steps.plan = Plan(records=2400, batches=12, parts=6, waves=(1, 3, 5, 6), parallel=3, needs=needs)
+        begun: dict[int, list[int]] = {}
+        slow = threading.Event()
+
+        def hold_third(part_no: int) -> None:
+            begun[part_no] = o.steps.loaded
+            if part_no == 4:
+                slow.set()  # a part of the third wave, while one of the second is under way
+            if part_no == 3:
+                assert slow.wait(20)
+
+        o.steps.before_part = hold_third
+        await o.import_file("one")
+        assert all(set(range(1, needs[part_no - 1] + 1)) <= set(loaded) for part_no, loaded in begun.items()), begun
+        assert 3 not in begun[4]
+        await record(o.import_run("one"), "import_by_needs")
+
+    play(story)
+
+
 def test_a_passing_fault_is_tried_again(play: Any) -> None:
     async def story(o: Orchestra) -> None:
         tries: list[int] = []

@@ -14,7 +14,7 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "web local cli",
     "worker client",
     "activities postman workflow",
-    "validation warmed caretaker clerk",
+    "validation warmed caretaker clerk takeover",
     "workbook groups results",
     "read sandbox attempt docs expect cycles check quarantine batch load report notify"
     " store warehouse ledger keys query orchestrator wire",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.batch import Cutting, Manifest, cut
+from pipeline.contracts import Plan
 from pipeline.datasets import load_dataset
 
 RECORDS = load_dataset("records")
@@ -77,6 +79,7 @@ def test_no_record_comes_before_one_above_it_in_the_tree_that_results(tmp_path: 
     assert sorted(str(row["id"]) for row in rows) == sorted(id_ for id_, _ in file)
     above, place = dict(file) | dict(warehouse), {str(row["id"]): n for n, row in enumerate(rows)}
     wave = {part.part_no: part.wave for part in manifest.parts}
+    needs = {part.part_no: part.needs for part in manifest.parts}
     for row in rows:
         up = above[str(row["id"])]
         while up is not None:
@@ -84,8 +87,12 @@ def test_no_record_comes_before_one_above_it_in_the_tree_that_results(tmp_path: 
                 over = rows[place[up]]
                 assert place[up] < place[str(row["id"])]
                 assert over["part"] == row["part"] or wave[over["part"]] < wave[row["part"]]  # type: ignore[index]
+                assert over["part"] == row["part"] or over["part"] <= needs[row["part"]]  # type: ignore[index, operator]
             up = above[up]
     assert [part.wave for part in manifest.parts] == sorted(part.wave for part in manifest.parts)
+    assert list(needs.values()) == sorted(needs.values())
+    assert all(needed < part_no for part_no, needed in needs.items())
+    assert all(wave[needed] < wave[part_no] for part_no, needed in needs.items() if needed)
 
 
 @pytest.mark.parametrize("records", [1, 99, 100, 101, 200, 201, 399, 401, 999, 20_001])
@@ -141,7 +148,21 @@ def test_an_old_circle_that_nothing_hangs_below_does_no_harm(tmp_path: Path) -> 
 def test_a_manifest_comes_back_from_its_json(tmp_path: Path) -> None:
     manifest = cut(staged(tmp_path / "d.duckdb", [("a", None), ("b", "a")]), RECORDS, Cutting("i"), folder=tmp_path / "p")
     assert Manifest.from_json((tmp_path / "p" / "manifest.json").read_text()) == manifest
-    assert manifest.plan.waves == (1,)
+    assert (manifest.plan.waves, manifest.plan.needs) == ((1,), (0,))
+
+
+def test_a_manifest_of_earlier_has_parts_that_need_all_earlier_waves(tmp_path: Path) -> None:
+    manifest = cut(chain(tmp_path / "d.duckdb", 900), RECORDS, Cutting("i", batches_per_part=1), folder=tmp_path / "parts")
+    told = json.loads(manifest.to_json())
+    for part in told["parts"]:
+        del part["needs"]
+    assert Manifest.from_json(json.dumps(told)) == manifest, "in a chain they do"
+
+
+def test_a_plan_of_earlier_has_parts_that_need_all_earlier_waves() -> None:
+    plan = Plan(records=900, batches=6, parts=6, waves=(1, 4, 6))
+    assert [plan.wave_of(part_no) for part_no in range(1, 7)] == [1, 2, 2, 2, 3, 3]
+    assert [plan.needed_by(part_no) for part_no in range(1, 7)] == [0, 1, 1, 1, 4, 4]
 
 
 def test_every_type_of_the_table_is_kept(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from pipeline.contracts import OnError, Options, State
-from pipeline.ledger import Import
+from pipeline.ledger import Import, Move
 from pipeline.settings import Settings
 from web import create_app, session_secret, show
 from web.answers import as_download, as_json, as_text
@@ -61,7 +61,7 @@ def test_every_state_has_a_verdict_a_mood_and_phases(state: State) -> None:
     assert show.verdict(one).endswith(".")
     assert show.mood(state) in ("good", "mixed", "bad", "idle", "busy")
     phases = show.phases(one, {str(state), "queued"})
-    assert len(phases) == 5
+    assert len(phases) == 6
     statuses = {phase["status"] for phase in phases}
     assert ("now" in statuses) is (not state.is_final)
     assert (statuses == {"done"}) is (state in (State.SUCCEEDED, State.PARTIALLY_SUCCEEDED))
@@ -69,15 +69,15 @@ def test_every_state_has_a_verdict_a_mood_and_phases(state: State) -> None:
 
 def test_phases_end_where_the_import_did() -> None:
     rejected = show.phases(replace(ONE, state=State.REJECTED), {"awaiting_upload", "queued", "validating", "rejected"})
-    assert [phase["status"] for phase in rejected] == ["done", "done", "stopped", "ahead", "ahead"]
+    assert [phase["status"] for phase in rejected] == ["done", "done", "stopped", "ahead", "ahead", "ahead"]
 
 
 def test_a_dry_run_is_done_where_it_ends_and_begins_anew_when_it_is_promoted() -> None:
     been = {"queued", "validating", "validated"}
     ended = show.phases(replace(ONE, state=State.VALIDATED), been)
-    assert [phase["status"] for phase in ended] == ["done", "done", "done", "ahead", "ahead"]
+    assert [phase["status"] for phase in ended] == ["done", "done", "done", "ahead", "ahead", "ahead"]
     promoted = show.phases(replace(ONE, state=State.QUEUED), been)
-    assert [phase["status"] for phase in promoted] == ["done", "now", "ahead", "ahead", "ahead"]
+    assert [phase["status"] for phase in promoted] == ["done", "now", "ahead", "ahead", "ahead", "ahead"]
 
 
 def test_a_quarantine_is_told_apart_from_what_the_warehouse_refused() -> None:
@@ -106,6 +106,47 @@ def test_how_a_file_was_read_and_what_was_asked_for() -> None:
         "a dry run, a quarantine for bad records, at most 5 records with errors, at most 0.1 of the records with errors,"
         " values separated by tab"
     )
+
+
+def test_how_fast_a_load_is() -> None:
+    began = datetime.now(UTC) - timedelta(seconds=100)
+    moves = [Move(began, "preparing", "loading", "")]
+    one = replace(ONE, state=State.LOADING, records_total=10_000, inserted=2000, failed=500, quarantined=500)
+    assert show.pace(one, moves) == "20 records a second, about 6 min left"
+    assert show.pace(replace(one, records_total=3000), moves) in {f"20 records a second, about {s} s left" for s in (25, 26)}
+    assert show.pace(replace(one, inserted=0), moves) == ""  # a quarantine is nothing that was loaded
+    assert show.pace(replace(one, state=State.PAUSED), moves) == ""
+    assert show.pace(one, moves * 2) == ""  # nobody knows when which record came
+    assert [show.span(seconds) for seconds in (0, 59.1, 60, 3600, 7384)] == ["1 s", "60 s", "1 min", "1 h 0 min", "2 h 3 min"]
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("https://example.org/hook", "https://example.org/hook"),
+        ("https://me:pw@example.org:8/a?token=x", "https://me:…@example.org:8/a?…"),
+        ("https://token@example.org/", "https://…@example.org/"),
+        ("https://hooks.example/services/T012345678901234567/b#x", "https://hooks.example/services/…/b?…"),
+        ("http://[::1]:80/x", "http://[::1]:80/x"),
+        ("http://me:pw@[::1/x", "…"),
+        ("http://me:pw@host:port/x", "…"),
+        ("me@example.org", "me@example.org"),
+        ("<b>", "<b>"),
+    ],
+)
+def test_where_a_message_goes_without_its_secrets(written: str, shown: str) -> None:
+    assert show.target(written) == shown
+
+
+def test_a_setting_as_people_read_it() -> None:
+    assert show.setting("webhook_secret", "x") == "set, not shown"
+    assert show.setting("webhook_secret", "") == "not set"
+    assert show.setting("keep_results", None) == "for ever"
+    kept = [show.setting("keep_results", timedelta(seconds=seconds)) for seconds in (0, 90, 900, 129_600, 1_209_600)]
+    assert kept == ["0", "90s", "15m", "36h", "14d"]
+    assert show.setting("database_url", "host=x password=y") == "set, not shown"
+    assert show.setting("webhook_urls", ("http://a/?x", "http://b/")) == "http://a/?…, http://b/"
+    assert (show.setting("sql_rows", 5), show.setting("webhook_allow_private", True)) == ("5", "true")
 
 
 # --- names ---

@@ -1,0 +1,155 @@
+// The SQL page, livelier: names are completed, Ctrl-Enter runs, columns sort, the address holds the query that was run.
+// All of it works without this script, but for the sorting.
+const form = document.getElementById("ask");
+const editor = document.getElementById("sql");
+const SHOWN = 8;
+
+// --- running, and the address ---
+
+for (const hint of document.querySelectorAll(".keys")) hint.hidden = false;
+
+const address = document.getElementById("address");
+if (address) history.replaceState(null, "", address.href); // a reload shows the query, and does not run it again
+
+form.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  form.requestSubmit(form.querySelector("button[value=run]"));
+});
+
+// --- completion ---
+
+const tables = new Map(
+  [...document.querySelectorAll("[data-table]")].map((table) => [
+    table.dataset.table,
+    [...table.querySelectorAll("li code")].map((column) => column.textContent),
+  ]),
+);
+
+const quoted = (name) => (/^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`);
+
+// The tables that a query names, by their names and by their aliases.
+const named = (sql) => {
+  const found = new Map();
+  for (const [, name, alias] of sql.matchAll(/\b(?:from|join)\s+"?([\w]+)"?(?:\s+(?:as\s+)?([a-z_]\w*))?/gi)) {
+    const columns = tables.get(name) ?? tables.get(name.toLowerCase());
+    if (!columns) continue;
+    found.set(name.toLowerCase(), columns);
+    if (alias) found.set(alias.toLowerCase(), columns);
+  }
+  return found;
+};
+
+// What may stand where the caret is: a list of names, and how many characters before the caret they replace.
+const offers = (sql, caret) => {
+  const [, owner, word] = /(?:([\w]+)\.)?("?[\w]*)$/.exec(sql.slice(0, caret));
+  const known = named(sql);
+  const columns = owner ? (known.get(owner.toLowerCase()) ?? tables.get(owner) ?? []) : [...new Set([...known.values()].flat())];
+  const names = owner ? columns : [...columns, ...tables.keys()];
+  const begun = word.replace(/^"/, "").toLowerCase();
+  if (!begun && !owner) return { names: [], length: 0 };
+  const fit = names.filter((name) => name.toLowerCase().startsWith(begun) && name.toLowerCase() !== begun);
+  return { names: fit.slice(0, SHOWN), length: word.length };
+};
+
+const list = document.createElement("ul");
+list.id = "offers";
+list.className = "offers";
+list.setAttribute("role", "listbox");
+list.setAttribute("aria-label", "Names that fit");
+list.hidden = true;
+editor.after(list);
+editor.setAttribute("aria-autocomplete", "list");
+editor.setAttribute("aria-controls", list.id);
+
+let offered = { names: [], length: 0 };
+let chosen = -1;
+
+const mark = (index) => {
+  chosen = index;
+  [...list.children].forEach((option, at) => option.setAttribute("aria-selected", String(at === index)));
+  if (index < 0) editor.removeAttribute("aria-activedescendant");
+  else editor.setAttribute("aria-activedescendant", list.children[index].id);
+};
+
+const hide = () => {
+  list.hidden = true;
+  list.replaceChildren();
+  mark(-1);
+};
+
+const take = (name) => {
+  const end = editor.selectionEnd;
+  editor.setRangeText(quoted(name), end - offered.length, end, "end");
+  hide();
+  editor.focus();
+};
+
+const offer = () => {
+  offered = offers(editor.value, editor.selectionEnd);
+  hide();
+  if (!offered.names.length) return;
+  list.append(
+    ...offered.names.map((name, at) => {
+      const option = document.createElement("li");
+      option.id = `offer-${at}`;
+      option.setAttribute("role", "option");
+      option.setAttribute("aria-selected", "false");
+      option.textContent = name;
+      option.addEventListener("pointerdown", (event) => {
+        event.preventDefault(); // the editor keeps the focus
+        take(name);
+      });
+      return option;
+    }),
+  );
+  list.hidden = false;
+};
+
+editor.addEventListener("input", offer);
+editor.addEventListener("blur", hide);
+editor.addEventListener("keydown", (event) => {
+  if (list.hidden) return;
+  const last = list.children.length - 1;
+  const moves = { ArrowDown: chosen >= last ? 0 : chosen + 1, ArrowUp: chosen <= 0 ? last : chosen - 1 };
+  if (event.key in moves) mark(moves[event.key]);
+  else if (event.key === "Enter" && chosen >= 0 && !event.ctrlKey && !event.metaKey) take(offered.names[chosen]);
+  else if (event.key === "Escape" || event.key === "ArrowLeft" || event.key === "ArrowRight") return hide();
+  else return undefined;
+  event.preventDefault();
+  return undefined;
+});
+
+// --- sorting ---
+
+const compare = (isNumber) => (one, other) => {
+  if (one.isNull || other.isNull) return one.isNull - other.isNull; // whatever the order, nulls come last
+  if (isNumber) return Number(one.text) - Number(other.text);
+  return one.text < other.text ? -1 : one.text > other.text ? 1 : 0;
+};
+
+const textOf = (cell) => (cell.querySelector("details > bdi") ?? cell).textContent;
+
+const sort = (table, at, heading) => {
+  const isUp = heading.getAttribute("aria-sort") !== "ascending";
+  const rows = [...table.tBodies[0].rows].map((row) => {
+    const cell = row.cells[at];
+    return { row, text: textOf(cell), isNull: cell.classList.contains("null"), isNumber: cell.classList.contains("n") };
+  });
+  const order = compare(rows.every((one) => one.isNull || one.isNumber));
+  rows.sort((one, other) => (one.isNull || other.isNull || isUp ? order(one, other) : order(other, one)));
+  for (const other of heading.parentElement.cells) other.removeAttribute("aria-sort");
+  heading.setAttribute("aria-sort", isUp ? "ascending" : "descending");
+  table.tBodies[0].append(...rows.map((one) => one.row));
+};
+
+for (const table of document.querySelectorAll("table.answer")) {
+  [...table.tHead.rows[0].cells].forEach((heading, at) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "sort";
+    button.append(...heading.childNodes);
+    button.addEventListener("click", () => sort(table, at, heading));
+    heading.append(button);
+  });
+}
