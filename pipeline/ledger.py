@@ -254,10 +254,14 @@ class Ledger:
         return opened is not None
 
     def uploaded(self, import_id: str, *, size_bytes: int, sha256: str, etag: str) -> None:
-        """The file is whole in S3. Its event may have come first, so an import that is further already stays there."""
+        """The file is whole in S3. Its event may have come first, so an import that is further already stays there.
+
+        ``sha256``: empty if nobody here has read the file; one that is known already then stays.
+        """
         with self._engine.begin() as connection:
             state = _locked_state(connection, import_id)
-            _set(connection, import_id, {"size_bytes": size_bytes, "sha256": sha256, "etag": etag})
+            known = {"sha256": sha256} if sha256 else {}
+            _set(connection, import_id, {"size_bytes": size_bytes, "etag": etag, **known})
             if state is State.AWAITING_UPLOAD:
                 _set(connection, import_id, {"state": State.QUEUED})
                 _note_move(connection, import_id, state, State.QUEUED, MOVES[state][State.QUEUED])
