@@ -458,9 +458,9 @@ class Ledger:
         rows = self._rows("import_traces", ids=[UUID(one) for one in ids])
         return {row["id"]: Trace(**{**row, "state": State(row["state"])}) for row in rows}
 
-    def expire_uploads(self, older_than: timedelta = timedelta(hours=24)) -> int:
-        """Give up uploads that never became whole; how many there were."""
-        return sum(self.move(row["id"], State.EXPIRED) for row in self._rows("import_stale", older_than=older_than))
+    def stale_uploads(self, older_than: timedelta) -> list[tuple[str, str]]:
+        """The (id, key) of imports that have awaited their upload for so long."""
+        return [(row["id"], row["key"]) for row in self._rows("import_stale", older_than=older_than)]
 
     # --- what is not kept any longer ---
 

@@ -370,11 +370,11 @@ class Store:
                     raise
         return last
 
-    def abort(self, upload: OpenUpload) -> None:
+    def abort(self, key: str, upload_id: str) -> None:
         """Give up a multipart upload, and what it brought; no error if it has come to its end."""
         with _unreachable():
             try:
-                self._s3.abort_multipart_upload(Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id)
+                self._s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
             except ClientError as error:
                 if _status(error) != 404:
                     raise
@@ -390,6 +390,12 @@ class Store:
         """The address to which a part can be PUT for so long. Asks nobody: whether the upload exists, the PUT will show."""
         asked = {"Bucket": self.bucket, "Key": key, "UploadId": upload_id, "PartNumber": number}
         return self._s3.generate_presigned_url("upload_part", Params=asked, ExpiresIn=seconds)
+
+    def sign_form(self, key: str, *, bytes_max: int, seconds: int) -> tuple[str, dict[str, str]]:
+        """The address and the fields of a form with which one file can be POSTed to ``key``; S3 itself refuses a larger one."""
+        limits = [["content-length-range", 1, bytes_max]]
+        form = self._s3.generate_presigned_post(self.bucket, key, Conditions=limits, ExpiresIn=seconds)
+        return form["url"], dict(form["fields"])
 
     def parts(self, key: str, upload_id: str) -> Sequence[Part]:
         """The parts that S3 has, in their order. Raises NotThere if the upload has come to its end."""

@@ -28,7 +28,7 @@ def _sent(store: Store, upload_id: str, number: int) -> tuple[int, str]:
 def _given_up(store: Store, upload_id: str) -> None:
     [[upload]] = store.uploads(KEY)
     assert upload.upload_id == upload_id
-    store.abort(upload)
+    store.abort(upload.key, upload.upload_id)
     assert [*store.uploads(KEY)] == []
 
 

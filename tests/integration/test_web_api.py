@@ -431,8 +431,8 @@ def test_the_description_names_every_route(app: Any) -> None:
     assert spec["openapi"] == "3.1.0"
     described = {(path, method.upper()) for path, item in spec["paths"].items() for method in item}
     for rule in app.url_map.iter_rules():
-        if rule.rule.startswith("/v1/") and not rule.rule.rstrip("/").endswith("/report"):
-            path = rule.rule.replace("<name:", "{").replace("<rest:", "{").replace(">", "}")
+        if rule.rule.startswith(("/v1/", "/s3/")) and not rule.rule.rstrip("/").endswith("/report"):
+            path = rule.rule.replace("<name:", "{").replace("<rest:", "{").replace("<int:", "{").replace(">", "}")
             for method in rule.methods - {"HEAD", "OPTIONS"}:
                 assert (path, method) in described
     upload = spec["paths"]["/v1/datasets/{dataset}/imports"]["post"]

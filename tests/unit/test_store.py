@@ -122,7 +122,7 @@ def test_wrong_parts_make_no_object_and_the_upload_stays(store: Store, parts: li
 def test_an_aborted_upload_is_not_there(store: Store) -> None:
     upload_id = store.begin_upload("in/a.csv")
     [[upload]] = store.uploads("in/")
-    store.abort(upload)
+    store.abort(upload.key, upload.upload_id)
     with pytest.raises(NotThere):
         store.parts("in/a.csv", upload_id)
 
