@@ -384,7 +384,7 @@ class UploadKey(Given):
 
 
 class PartsQuery(UploadKey):
-    partNumbers: str = Field(pattern=r"^\d{1,5}(,\d{1,5}){0,999}$", description="Several, with commas")  # noqa: N815
+    partNumbers: str = Field(pattern=r"^[0-9]+(,[0-9]+)*$", max_length=5_000, description="Several, with commas")  # noqa: N815
 
     @property
     def numbers(self) -> list[int]:
