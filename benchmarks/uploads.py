@@ -1,7 +1,7 @@
 """Bytes into S3: by boto3 itself, as a body through the API, and straight from the client by signed parts; all on one stack.
 
-The floor is boto3's own upload of the same file to the same SeaweedFS. The web app's memory is looked at all the while, over all
-its processes, each page counted once (Pss). Nothing is imported: each upload is canceled and removed when it is whole.
+The floor is boto3's own upload of the same file to the same SeaweedFS. The web app's memory is looked at all the while, over
+all its processes, each page counted once (Pss). Nothing is imported: each upload is canceled and removed when it is whole.
 
     python -m benchmarks.uploads [--megabytes 2000] [--rounds 3] [--keep FILE]
 """
