@@ -13,7 +13,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from pipeline.contracts import (
     Cleaned,
     Kept,
     Reconciled,
+    State,
     batches_prefix,
     dataset_of,
     import_id_for,
@@ -33,7 +34,7 @@ from pipeline.contracts import (
     report_prefix,
     results_prefix,
 )
-from pipeline.errors import BulkheadError
+from pipeline.errors import BulkheadError, IllegalMove
 from pipeline.ledger import Import, Ledger, Trace
 from pipeline.orchestrator import Orchestrator
 from pipeline.settings import Settings
@@ -76,9 +77,20 @@ class Caretaker:
             seen, started = seen + len(files), started + self._announce(missed)
             keys += [arrival.key for arrival in missed[: KEYS_TOLD - len(keys)]]
             beat(seen)
-        limit = self._settings.keep_uploads
-        expired = self._ledger.expire_uploads(limit) if limit is not None else 0
-        return Reconciled(seen=seen, started=started, expired=expired, keys=tuple(keys))
+        return Reconciled(seen=seen, started=started, expired=self._expire(), keys=tuple(keys))
+
+    def _expire(self) -> int:
+        """Give up the uploads that began long ago, never became whole, and have not grown for as long."""
+        limit, expired = self._settings.keep_uploads, 0
+        if limit is None:
+            return 0
+        since = datetime.now(UTC) - limit
+        for import_id, key in self._ledger.stale_uploads(limit):
+            if any(self._store.last_heard(upload) > since for page in self._store.uploads(key) for upload in page):
+                continue
+            with suppress(IllegalMove):  # it became whole in this very moment
+                expired += self._ledger.move(import_id, State.EXPIRED)
+        return expired
 
     def _stranded(self) -> list[Import]:
         """Imports under way in the ledger though no queue is at work for their dataset, oldest first."""
@@ -226,7 +238,7 @@ class _CleanUp:
         if self._store.last_heard(upload) > since:
             return
         if not self._dry_run:
-            self._store.abort(upload)
+            self._store.abort(upload.key, upload.upload_id)
         self.counts["uploads"] += 1
 
     def scratch(self) -> None:

@@ -254,10 +254,14 @@ class Ledger:
         return opened is not None
 
     def uploaded(self, import_id: str, *, size_bytes: int, sha256: str, etag: str) -> None:
-        """The file is whole in S3. Its event may have come first, so an import that is further already stays there."""
+        """The file is whole in S3. Its event may have come first, so an import that is further already stays there.
+
+        ``sha256``: empty if nobody here has read the file; one that is known already then stays.
+        """
         with self._engine.begin() as connection:
             state = _locked_state(connection, import_id)
-            _set(connection, import_id, {"size_bytes": size_bytes, "sha256": sha256, "etag": etag})
+            known = {"sha256": sha256} if sha256 else {}
+            _set(connection, import_id, {"size_bytes": size_bytes, "etag": etag, **known})
             if state is State.AWAITING_UPLOAD:
                 _set(connection, import_id, {"state": State.QUEUED})
                 _note_move(connection, import_id, state, State.QUEUED, MOVES[state][State.QUEUED])
@@ -454,9 +458,9 @@ class Ledger:
         rows = self._rows("import_traces", ids=[UUID(one) for one in ids])
         return {row["id"]: Trace(**{**row, "state": State(row["state"])}) for row in rows}
 
-    def expire_uploads(self, older_than: timedelta = timedelta(hours=24)) -> int:
-        """Give up uploads that never became whole; how many there were."""
-        return sum(self.move(row["id"], State.EXPIRED) for row in self._rows("import_stale", older_than=older_than))
+    def stale_uploads(self, older_than: timedelta) -> list[tuple[str, str]]:
+        """The (id, key) of imports that have awaited their upload for so long."""
+        return [(row["id"], row["key"]) for row in self._rows("import_stale", older_than=older_than)]
 
     # --- what is not kept any longer ---
 

@@ -7,6 +7,7 @@ import mimetypes
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from pipeline.settings import MIB, Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef
 
 CHUNK_BYTES = 8 * MIB
 """Size of one multipart chunk. S3 allows 10,000 of them, which makes 78 GiB; the upload limit lies below that."""
@@ -39,6 +40,10 @@ RANGES_AHEAD = 2
 
 class NotThere(LookupError):
     """There is no such object."""
+
+
+class NotWhole(ValueError):
+    """S3 does not make an object of these parts: one is missing, too small, out of order or has another ETag."""
 
 
 class Readable(Protocol):
@@ -58,6 +63,15 @@ class Stored:
     content_type: str = "application/octet-stream"
     sha256: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)  # what was said of it when it was stored; only head knows
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a multipart upload, as S3 keeps it. ``etag`` is without quotes."""
+
+    number: int
+    size_bytes: int
+    etag: str
 
 
 @dataclass(frozen=True)
@@ -356,14 +370,56 @@ class Store:
                     raise
         return last
 
-    def abort(self, upload: OpenUpload) -> None:
+    def abort(self, key: str, upload_id: str) -> None:
         """Give up a multipart upload, and what it brought; no error if it has come to its end."""
         with _unreachable():
             try:
-                self._s3.abort_multipart_upload(Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id)
+                self._s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
             except ClientError as error:
                 if _status(error) != 404:
                     raise
+
+    # --- by somebody else's hands: who holds the address may do that one thing, without a key of S3's ---
+
+    def begin_upload(self, key: str, *, metadata: Mapping[str, str] | None = None) -> str:
+        """Open a multipart upload; its id."""
+        with _unreachable():
+            return self._s3.create_multipart_upload(Bucket=self.bucket, Key=key, Metadata=metadata or {})["UploadId"]
+
+    def sign_part(self, key: str, upload_id: str, number: int, *, seconds: int) -> str:
+        """The address to which a part can be PUT for so long. Asks nobody: whether the upload exists, the PUT will show."""
+        asked = {"Bucket": self.bucket, "Key": key, "UploadId": upload_id, "PartNumber": number}
+        return self._s3.generate_presigned_url("upload_part", Params=asked, ExpiresIn=seconds)
+
+    def sign_form(self, key: str, *, bytes_max: int, seconds: int) -> tuple[str, dict[str, str]]:
+        """The address and the fields of a form with which one file can be POSTed to ``key``; S3 itself refuses a larger one."""
+        limits = [["content-length-range", 1, bytes_max]]
+        form = self._s3.generate_presigned_post(self.bucket, key, Conditions=limits, ExpiresIn=seconds)
+        return form["url"], dict(form["fields"])
+
+    def parts(self, key: str, upload_id: str) -> Sequence[Part]:
+        """The parts that S3 has, in their order. Raises NotThere if the upload has come to its end."""
+        asked = self._s3.get_paginator("list_parts")
+        with _unreachable(), _not_there(f"There is no upload {upload_id!r} to {key!r}."):
+            pages = asked.paginate(Bucket=self.bucket, Key=key, UploadId=upload_id)
+            found = [part for page in pages for part in page.get("Parts", [])]
+        return [Part(one["PartNumber"], one["Size"], one["ETag"].strip('"')) for one in found]
+
+    def complete(self, key: str, upload_id: str, parts: Sequence[tuple[int, str]]) -> None:
+        """Make an object of these parts, given as (number, ETag).
+
+        Raises NotThere if the upload has come to its end, NotWhole if S3 refuses the parts.
+        """
+        wanted: list[CompletedPartTypeDef] = [{"PartNumber": number, "ETag": f'"{etag}"'} for number, etag in parts]
+        with _unreachable(), _not_there(f"There is no upload {upload_id!r} to {key!r}."):
+            try:
+                self._s3.complete_multipart_upload(
+                    Bucket=self.bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": wanted}
+                )
+            except ClientError as error:
+                if _status(error) == 400:
+                    raise NotWhole(str(error)) from error
+                raise
 
     def ensure_bucket(self) -> None:
         """Create the bucket unless it is there."""
@@ -384,6 +440,16 @@ def _stored(key: str, got: Any) -> Stored:
 
 def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+@contextmanager
+def _not_there(message: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if _status(error) == 404:
+            raise NotThere(message) from error
+        raise
 
 
 class _unreachable:  # noqa: N801 - reads as a statement: with _unreachable(): ...

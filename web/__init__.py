@@ -20,7 +20,7 @@ from flask_openapi3.openapi import OpenAPI
 
 from pipeline.logs import configure
 from pipeline.settings import Settings, load_settings
-from web import access, admin, control, events, health, imports, pages, problems, records, reports, results, sql
+from web import access, admin, control, events, health, imports, multipart, pages, problems, records, reports, results, sql
 from web.body import drain
 from web.edges import Edges
 from web.paths import EncodedSlashes, NameConverter, RestConverter
@@ -58,7 +58,17 @@ def create_app(settings: Settings | None = None, *, edges: Edges | None = None) 
     app.before_request(_begin)  # first of all, so that even a refusal has its request_id
     access.install(app)
     problems.install(app)
-    for blueprint in (imports.api, events.api, control.api, reports.api, results.api, records.api, sql.api, admin.api):
+    for blueprint in (
+        imports.api,
+        multipart.api,
+        events.api,
+        control.api,
+        reports.api,
+        results.api,
+        records.api,
+        sql.api,
+        admin.api,
+    ):
         app.register_api(blueprint)
     app.register_blueprint(health.pages)
     pages.install(app)

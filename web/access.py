@@ -114,7 +114,7 @@ def _csrf_in_form() -> str | None:
 
 
 def _turned_away() -> ResponseReturnValue:
-    if not request.path.startswith("/v1/") and request.method == "GET":
+    if not request.path.startswith(("/v1/", "/s3/")) and request.method == "GET":
         return redirect("/sign-in")
     if "Authorization" in request.headers:
         said = "The key is wrong or was revoked. Check it for a missing character, or ask for a new one."

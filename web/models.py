@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from pipeline.contracts import DELIMITER_NAMES, OnError, Options, State
 from pipeline.keys import Role
@@ -339,3 +340,113 @@ class QueryAnswer(BaseModel):
     rows: list[list[Any]]
     truncated: bool
     seconds: float
+
+
+# --- uploads straight to S3, in the words of Uppy's companion ---
+
+
+class UploadAsked(BaseModel):
+    """``metadata`` is what Uppy knows of a file: the dataset, what the upload may ask for, and more that is ignored."""
+
+    filename: str = Field(description="What the file is called")
+    type: str | None = Field(None, description="Its media type; not looked at")
+    metadata: dict[str, Any] = Field(
+        description="dataset; and dry_run, on_error, max_errors, max_error_ratio, delimiter, force"
+    )
+
+    @property
+    def dataset(self) -> str:
+        """Where the file belongs."""
+        return str(self.metadata.get("dataset") or "")
+
+    @property
+    def options(self) -> Options:
+        """What the upload asks for. Raises ValidationError."""
+        return _options_among(self.metadata)
+
+
+class FormQuery(BaseModel):
+    filename: str = Field(description="What the file is called")
+    type: str | None = Field(None, description="Its media type; not looked at")
+    dataset: str = Field("", description="Where it belongs; also as metadata[dataset]")
+
+
+class UploadPath(BaseModel):
+    upload_id: str = Field(description="The uploadId that opening it gave")
+
+
+class PartPath(UploadPath):
+    part_number: int = Field(ge=1, le=10_000)
+
+
+class UploadKey(Given):
+    key: str = Field(description="The key that opening it gave")
+
+
+class PartsQuery(UploadKey):
+    partNumbers: str = Field(pattern=r"^[0-9]+(,[0-9]+)*$", max_length=5_000, description="Several, with commas")  # noqa: N815
+
+    @property
+    def numbers(self) -> list[int]:
+        """Those that a part can have."""
+        return [number for number in map(int, self.partNumbers.split(",")) if 1 <= number <= 10_000]
+
+
+class PartGiven(BaseModel):
+    number: int = Field(alias="PartNumber", ge=1, le=10_000)
+    etag: str = Field(alias="ETag")
+
+
+class PartsGiven(BaseModel):
+    parts: list[PartGiven] = Field(max_length=10_000)
+
+
+class UploadLinks(BaseModel):
+    self: str
+
+
+class OpenedUpload(BaseModel):
+    key: str
+    uploadId: str  # noqa: N815
+    id: str = Field(description="The import that the upload will be")
+    links: UploadLinks
+
+
+class StoredPart(BaseModel):
+    PartNumber: int
+    Size: int
+    ETag: str
+
+
+class StoredParts(RootModel[list[StoredPart]]):
+    """In their order."""
+
+
+class SignedPart(BaseModel):
+    url: str
+    expires: int = Field(description="Seconds")
+
+
+class SignedParts(BaseModel):
+    presignedUrls: dict[str, str]  # noqa: N815
+
+
+class WholeUpload(BaseModel):
+    location: str = Field(description="The import")
+    id: str
+    links: UploadLinks
+
+
+class FormUpload(BaseModel):
+    method: Literal["POST"]
+    url: str
+    fields: dict[str, str]
+    headers: dict[str, str]
+    expires: int
+    id: str
+    links: UploadLinks
+
+
+def _options_among(given: Mapping[str, Any]) -> Options:
+    names = set(UploadQuery.model_fields) - {"filename"}
+    return UploadQuery.model_validate({name: value for name, value in given.items() if name in names}).options

@@ -49,6 +49,7 @@ KINDS: Mapping[str, Kind] = {
     "csrf": Kind(403, "The form is out of date", "Reload the page and send it again."),
     "not_found": Kind(404, "There is nothing here", "See /openapi.json for what there is."),
     "unknown_dataset": Kind(404, "There is no such dataset", "GET /v1/datasets lists those there are."),
+    "unknown_upload": Kind(404, "There is no such upload", "Open one: POST /s3/multipart."),
     "unknown_import": Kind(404, "There is no such import", "GET /v1/imports lists those there are."),
     "unknown_record": Kind(404, "There is no such record", "Ids are case-sensitive; encode a slash as %2F."),
     "unknown_key": Kind(404, "There is no such key", "GET /v1/keys lists those there are."),
@@ -62,6 +63,10 @@ KINDS: Mapping[str, Kind] = {
     "wrong_state": Kind(409, "The import is in another state", "Only a validated dry run can be promoted."),
     "canceled_meanwhile": Kind(409, "The import was canceled during its upload", "Upload the file again if it is wanted."),
     "upload_in_flight": Kind(409, "This upload is still under way", "Wait for it, then ask again with the same key."),
+    "upload_over": Kind(409, "The upload is over", "See its import; open another upload for another file."),
+    "wrong_parts": Kind(
+        409, "The parts are not what S3 has", "GET the upload lists what S3 has; send what is missing, and complete it again."
+    ),
     "conflict": Kind(409, "That is not possible now", "See the state of the import."),
     "too_large": Kind(413, "The body is too large", "Split the file, or raise BULKHEAD_MAX_UPLOAD_BYTES."),
     "unsupported_media_type": Kind(415, "The content type is not for this address", "Send what /openapi.json describes."),

@@ -1,5 +1,7 @@
--- import_stale: uploads that began long ago and never became whole.
-select import.id::text as id
+-- import_stale: uploads that began long ago and never became whole; they may still grow.
+select
+    import.id::text as id,
+    import.key
 from ledger.import
 where
     import.state = 'awaiting_upload'

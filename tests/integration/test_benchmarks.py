@@ -56,6 +56,12 @@ def test_a_small_version_of_the_benchmark_beside_others_runs(tmp_path: Path) -> 
         assert times["bare upsert"]["ratio"] == 1 and all(one["seconds"] > 0 for one in times.values())
 
 
+def test_a_small_version_of_the_benchmark_of_uploads_runs(tmp_path: Path) -> None:
+    found = run("uploads", tmp_path, "--megabytes", "20", "--rounds", "1")
+    assert list(found["ways"]) == ["boto3", "API body", "signed parts"]
+    assert found["ways"]["boto3"]["share_of_boto3"] == 1 and found["web_pss_mb"] > 0
+
+
 def test_memory_is_that_of_a_process_and_all_it_started() -> None:
     most = 100 << 20
     hold = f"import sys, time; held = b'x' * {most}; print(len(held), flush=True); time.sleep(60)"

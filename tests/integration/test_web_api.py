@@ -431,8 +431,8 @@ def test_the_description_names_every_route(app: Any) -> None:
     assert spec["openapi"] == "3.1.0"
     described = {(path, method.upper()) for path, item in spec["paths"].items() for method in item}
     for rule in app.url_map.iter_rules():
-        if rule.rule.startswith("/v1/") and not rule.rule.rstrip("/").endswith("/report"):
-            path = rule.rule.replace("<name:", "{").replace("<rest:", "{").replace(">", "}")
+        if rule.rule.startswith(("/v1/", "/s3/")) and not rule.rule.rstrip("/").endswith("/report"):
+            path = rule.rule.replace("<name:", "{").replace("<rest:", "{").replace("<int:", "{").replace(">", "}")
             for method in rule.methods - {"HEAD", "OPTIONS"}:
                 assert (path, method) in described
     upload = spec["paths"]["/v1/datasets/{dataset}/imports"]["post"]
@@ -444,3 +444,11 @@ def test_the_description_names_every_route(app: Any) -> None:
     text = json.dumps(spec)
     for reference in {piece.partition('"')[0] for piece in text.split('"$ref": "#/components/schemas/')[1:]}:
         assert reference in spec["components"]["schemas"]
+
+
+def test_a_sha256_that_is_known_stays_when_an_upload_is_told_of_without_one(make_import: MakeImport, edges: Edges) -> None:
+    import_id = make_import(State.VALIDATING)
+    edges.ledger.uploaded(import_id, size_bytes=11, sha256="", etag="f")
+    made = edges.ledger.get(import_id)
+    assert made is not None
+    assert (made.state, made.size_bytes, made.sha256) == (State.VALIDATING, 11, "ab")

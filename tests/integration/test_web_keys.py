@@ -118,6 +118,13 @@ NEEDS = [
     ("uploader", "POST", "/v1/imports/x/pause", {}, 404),
     ("uploader", "POST", "/v1/imports/x/resume", {}, 404),
     ("uploader", "POST", "/v1/imports/x/retry", {}, 404),
+    ("uploader", "POST", "/s3/multipart", {"json": {"filename": "f", "metadata": {"dataset": "places"}}}, 200),
+    ("uploader", "GET", "/s3/multipart/x?key=k", {}, 404),
+    ("uploader", "DELETE", "/s3/multipart/x?key=k", {}, 404),
+    ("uploader", "GET", "/s3/multipart/x/1?key=k", {}, 404),
+    ("uploader", "GET", "/s3/multipart/x/batch?key=k&partNumbers=1", {}, 404),
+    ("uploader", "POST", "/s3/multipart/x/complete?key=k", {"json": {"parts": []}}, 404),
+    ("uploader", "GET", "/s3/params?filename=f&dataset=places", {}, 200),
     ("admin", "GET", "/v1/keys", {}, 200),
     ("admin", "POST", "/v1/keys", {"json": {"name": "n", "role": "reader"}}, 201),
     ("admin", "DELETE", "/v1/keys/x", {}, 404),
@@ -141,11 +148,11 @@ def test_each_route_is_for_its_role(caller_for: Callable[[str], Any], app: Any) 
 
 def test_no_route_is_forgotten(app: Any) -> None:
     listed = {
-        (method, path.replace("/x", "/*").replace("/places", "/*").replace("/report/p", "/report/*"))
+        (method, re.sub(r"/(x|places|1)(?=/|$)", "/*", path.partition("?")[0]).replace("/report/p", "/report/*"))
         for _, method, path, _, _ in NEEDS
     }
     for rule in app.url_map.iter_rules():
-        if rule.rule.startswith("/v1/"):
+        if rule.rule.startswith(("/v1/", "/s3/")):
             pieces = ["*" if piece.startswith("<") else piece for piece in rule.rule.split("/")]
             for method in rule.methods - {"HEAD", "OPTIONS"}:
                 assert (method, "/".join(pieces)) in listed

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import boto3
 import pytest
+import requests
 from moto import mock_aws
 
 from pipeline.errors import FileReplaced, Unreachable
-from pipeline.store import CHUNK_BYTES, NotThere, Store
+from pipeline.store import CHUNK_BYTES, NotThere, NotWhole, Part, Store
+
+PART_BYTES_MIN = 5 << 20
+"""S3 takes no smaller part, but for the last."""
 
 
 @pytest.fixture
@@ -84,3 +88,45 @@ def test_a_server_that_is_away_is_unreachable() -> None:
     away = Store("bucket", endpoint="http://127.0.0.1:1", access_key="k", secret_key="s")
     with pytest.raises(Unreachable, match="S3"):
         away.head("k")
+
+
+def _part(store: Store, upload_id: str, number: int, body: bytes) -> str:
+    """PUT a part as one does who holds nothing but the address; its ETag."""
+    put = requests.put(store.sign_part("in/a.csv", upload_id, number, seconds=3600), data=body, timeout=5)
+    assert put.status_code == 200
+    return put.headers["ETag"].strip('"')
+
+
+def test_parts_sent_by_signed_addresses_become_an_object(store: Store) -> None:
+    bodies = [b"a" * PART_BYTES_MIN, b"b"]
+    upload_id = store.begin_upload("in/a.csv", metadata={"import-id": "1"})
+    etags = [_part(store, upload_id, number, body) for number, body in enumerate(bodies, start=1)]
+    assert store.parts("in/a.csv", upload_id) == [Part(n, len(bodies[n - 1]), etags[n - 1]) for n in (1, 2)]
+    store.complete("in/a.csv", upload_id, list(enumerate(etags, start=1)))
+    there = store.head("in/a.csv")
+    assert there is not None
+    assert there.metadata == {"import-id": "1"}
+    assert store.get_bytes("in/a.csv") == b"".join(bodies)
+
+
+@pytest.mark.parametrize("parts", [[(1, "0" * 32)], [(2, "0" * 32)]], ids=["wrong ETag", "no such part"])
+def test_wrong_parts_make_no_object_and_the_upload_stays(store: Store, parts: list[tuple[int, str]]) -> None:
+    upload_id = store.begin_upload("in/a.csv")
+    etag = _part(store, upload_id, 1, b"a")
+    with pytest.raises(NotWhole):
+        store.complete("in/a.csv", upload_id, parts)
+    assert store.head("in/a.csv") is None
+    assert store.parts("in/a.csv", upload_id) == [Part(1, 1, etag)]
+
+
+def test_an_aborted_upload_is_not_there(store: Store) -> None:
+    upload_id = store.begin_upload("in/a.csv")
+    [[upload]] = store.uploads("in/")
+    store.abort(upload.key, upload.upload_id)
+    with pytest.raises(NotThere):
+        store.parts("in/a.csv", upload_id)
+
+
+def test_a_signed_address_ends_when_it_was_told_to(store: Store) -> None:
+    assert "X-Amz-Expires=3600" in store.sign_part("in/a.csv", "u", 7, seconds=3600)
+    assert "partNumber=7" in store.sign_part("in/a.csv", "u", 7, seconds=3600)
