@@ -67,7 +67,7 @@ class Caretaker:
 
     # --- what no event announced ---
 
-    def reconcile(self, *, beat: Callable[[int], None]) -> Reconciled:
+    def reconcile(self, *, beat: Callable[[int], None], now: datetime | None = None) -> Reconciled:
         """Announce imports whose queue is gone, then objects that the ledger does not know; give up uploads begun long ago."""
         stranded = [Arrival(one.bucket, one.key, one.id) for one in self._stranded()]
         seen, started, keys = 0, self._announce(stranded), [arrival.key for arrival in stranded[:KEYS_TOLD]]
@@ -77,15 +77,15 @@ class Caretaker:
             seen, started = seen + len(files), started + self._announce(missed)
             keys += [arrival.key for arrival in missed[: KEYS_TOLD - len(keys)]]
             beat(seen)
-        return Reconciled(seen=seen, started=started, expired=self._expire(), keys=tuple(keys))
+        return Reconciled(seen=seen, started=started, expired=self._expire(now or datetime.now(UTC)), keys=tuple(keys))
 
-    def _expire(self) -> int:
+    def _expire(self, now: datetime) -> int:
         """Give up the uploads that began long ago, never became whole, and have not grown for as long."""
         limit, expired = self._settings.keep_uploads, 0
         if limit is None:
             return 0
-        since = datetime.now(UTC) - limit
-        for import_id, key in self._ledger.stale_uploads(limit):
+        since = now - limit
+        for import_id, key in self._ledger.stale_uploads(since):
             if any(self._store.last_heard(upload) > since for page in self._store.uploads(key) for upload in page):
                 continue
             with suppress(IllegalMove):  # it became whole in this very moment

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -458,9 +458,9 @@ class Ledger:
         rows = self._rows("import_traces", ids=[UUID(one) for one in ids])
         return {row["id"]: Trace(**{**row, "state": State(row["state"])}) for row in rows}
 
-    def stale_uploads(self, older_than: timedelta) -> list[tuple[str, str]]:
-        """The (id, key) of imports that have awaited their upload for so long."""
-        return [(row["id"], row["key"]) for row in self._rows("import_stale", older_than=older_than)]
+    def stale_uploads(self, since: datetime) -> list[tuple[str, str]]:
+        """The (id, key) of imports that have awaited their upload since before then."""
+        return [(row["id"], row["key"]) for row in self._rows("import_stale", since=since)]
 
     # --- what is not kept any longer ---
 

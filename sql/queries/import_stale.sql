@@ -5,4 +5,4 @@ select
 from ledger.import
 where
     import.state = 'awaiting_upload'
-    and import.created_at < now() - cast(:older_than as interval)
+    and import.created_at < :since
