@@ -6,7 +6,7 @@ const SHOWN = 8;
 
 // --- running, and the address ---
 
-for (const hint of document.querySelectorAll(".keys")) hint.hidden = false;
+for (const hint of document.querySelectorAll(".keyhint")) hint.hidden = false;
 
 const address = document.getElementById("address");
 if (address) history.replaceState(null, "", address.href); // a reload shows the query, and does not run it again

@@ -200,4 +200,4 @@ const grow = (list) => {
 };
 
 for (const list of document.querySelectorAll("ul.tree")) grow(list);
-for (const hint of document.querySelectorAll(".keys")) hint.hidden = false;
+for (const hint of document.querySelectorAll(".keyhint")) hint.hidden = false;
