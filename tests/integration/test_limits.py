@@ -166,7 +166,7 @@ def test_a_hundred_million_records_are_dispatched_within_the_limits(play: Any, t
 
 
 def a_manifest(parts: int) -> Manifest:
-    """Of parts of 100 batches of 200 records each, whose waves grow as a tree's levels do."""
+    """Of parts of 100 batches of 200 records each, whose waves grow as a tree's levels do, each below one a quarter as far."""
     waves = [min(11, (number * 3 // 4).bit_length()) for number in range(1, parts + 1)]
     return Manifest(
         "huge",
@@ -175,7 +175,7 @@ def a_manifest(parts: int) -> Manifest:
         parts * 100,
         200,
         tuple(
-            Part(number, wave, 20_000, number * 100 - 99, number * 100, f"{number:064x}", 1_000_000)
+            Part(number, wave, number // 4, 20_000, number * 100 - 99, number * 100, f"{number:064x}", 1_000_000)
             for number, wave in enumerate(waves, start=1)
         ),
     )
