@@ -213,14 +213,14 @@ class Activities:
     def _taken_over(self, known: Import, earlier: Import, dataset: Dataset) -> report.Counted | None:
         """What validation said of this content before, with the report, if it would say the same again."""
         with beating():
-            said = takeover.said_before(self._store, earlier, dataset, self._cutting(known.id))
-            if said is None:
-                return None
             try:
-                takeover.copy_report(self._store, earlier.id, known.id, beat=beat)
-            except NotThere:
+                manifest = self._stored_manifest(earlier.id)
+                said = takeover.said_before(earlier, manifest, dataset, self._cutting(known.id))
+                if said:
+                    takeover.copy_report(self._store, earlier.id, known.id, beat=beat)
+                return said
+            except (NotThere, NotUsable):
                 return None
-        return said
 
     def _cutting(self, import_id: str) -> batch.Cutting:
         return batch.Cutting(import_id, self._settings.batch_records, self._settings.batches_per_part)
@@ -285,8 +285,13 @@ class Activities:
     def _copy_parts(self, ref: ImportRef) -> batch.Manifest | None:
         """Those of the import whose validation was taken over; None if none was, or if they have gone since."""
         earlier_id = self._ledger.known(ref.import_id).reading.get(takeover.TAKEN_OVER_FROM)
+        if earlier_id is None:
+            return None
         with beating():
-            return takeover.copy_parts(self._store, earlier_id, ref.import_id, beat=beat) if earlier_id else None
+            try:
+                return takeover.copy_parts(self._store, self._stored_manifest(earlier_id), ref.import_id, beat=beat)
+            except (NotThere, NotUsable):
+                return None
 
     def _cut(self, ref: ImportRef) -> tuple[batch.Manifest, Path]:
         """How the import was cut, and where its parts are on this machine."""
@@ -381,6 +386,9 @@ class Activities:
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - one Activities lives as long as its worker
     def _manifest(self, import_id: str) -> batch.Manifest:
+        return self._stored_manifest(import_id)
+
+    def _stored_manifest(self, import_id: str) -> batch.Manifest:
         try:
             return batch.Manifest.from_json(self._store.get_bytes(manifest_key(import_id)).decode())
         except (NotThere, ValueError, TypeError, KeyError) as error:

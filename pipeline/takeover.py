@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from pipeline.batch import Cutting, Manifest
-from pipeline.contracts import Kept, manifest_key, part_key, report_prefix
+from pipeline.contracts import Kept, part_key, report_prefix
 from pipeline.datasets import Dataset
 from pipeline.ledger import Import
 from pipeline.report import Counted
@@ -24,20 +24,14 @@ TAKEN_OVER_FROM = "taken_over_from"
 COPIES_AT_ONCE = 8
 
 
-def said_before(store: Store, earlier: Import, dataset: Dataset, cutting: Cutting) -> Counted | None:
-    """What validation said of the import ``earlier``, which has the same content; None if it has to look for itself.
-
-    Everything of it that would be taken over is there.
-    """
+def said_before(earlier: Import, manifest: Manifest, dataset: Dataset, cutting: Cutting) -> Counted | None:
+    """What validation said of the import ``earlier``, which has the same content; None if it has to look for itself."""
     reading = earlier.reading
     if not dataset.rules or (reading.get("rules"), reading.get("asked")) != (dataset.rules, 0):
         return None
     if earlier.findings_errors or earlier.findings_warnings or earlier.quarantined:
         return None
-    if earlier.removed_at(Kept.BATCHES) or earlier.removed_at(Kept.REPORT):
-        return None
-    manifest = _manifest(store, earlier.id)
-    if manifest is None or not manifest.is_cut_by(cutting):
+    if earlier.removed_at(Kept.BATCHES) or earlier.removed_at(Kept.REPORT) or not manifest.is_cut_by(cutting):
         return None
     return Counted(earlier.records_total, 0, 0, 0, reading={**reading, TAKEN_OVER_FROM: earlier.id})
 
@@ -51,24 +45,11 @@ def copy_report(store: Store, earlier_id: str, import_id: str, *, beat: Callable
     _copy(store, [(key, new + key.removeprefix(old)) for key in keys], beat)
 
 
-def copy_parts(store: Store, earlier_id: str, import_id: str, *, beat: Callable[[], None]) -> Manifest | None:
-    """Give the import parts like the earlier one's; the manifest, which is yet to be stored. None if they are gone."""
-    manifest = _manifest(store, earlier_id)
-    if manifest is None:
-        return None
-    numbers = [part.part_no for part in manifest.parts]
-    try:
-        _copy(store, [(part_key(earlier_id, number), part_key(import_id, number)) for number in numbers], beat)
-    except NotThere:
-        return None
-    return replace(manifest, import_id=import_id)
-
-
-def _manifest(store: Store, import_id: str) -> Manifest | None:
-    try:
-        return Manifest.from_json(store.get_bytes(manifest_key(import_id)).decode())
-    except (NotThere, ValueError, TypeError, KeyError):
-        return None
+def copy_parts(store: Store, earlier: Manifest, import_id: str, *, beat: Callable[[], None]) -> Manifest:
+    """Give the import parts like the earlier one's; the manifest, yet to be stored. Raises NotThere if some are gone."""
+    numbers = [part.part_no for part in earlier.parts]
+    _copy(store, [(part_key(earlier.import_id, number), part_key(import_id, number)) for number in numbers], beat)
+    return replace(earlier, import_id=import_id)
 
 
 def _copy(store: Store, keys: list[tuple[str, str]], beat: Callable[[], None]) -> None:

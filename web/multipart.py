@@ -177,6 +177,18 @@ def _signed(one: Import, upload_id: str, number: int) -> str:
 
 
 def _make_whole(one: Import, upload_id: str, wanted: list[tuple[int, str]]) -> None:
+    """Have S3 make the object, unless a request whose answer was lost has, and enter that it is there. Raises Problem."""
+    stored = edges().store.head(one.key)
+    if stored is None:
+        _complete(one, upload_id, wanted)
+        stored = edges().store.head(one.key)
+    if stored is None:  # it was removed in this very moment
+        raise Problem("unknown_upload")
+    edges().ledger.uploaded(one.id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+    log.info("uploaded", import_id=one.id, dataset=one.dataset, size_bytes=stored.size_bytes, key_id=key_in_use().id)
+
+
+def _complete(one: Import, upload_id: str, wanted: list[tuple[int, str]]) -> None:
     """Raises Problem for what is too large, empty, or not what S3 has; too large it is given up, else it can be mended."""
     there = {part.number: part for part in _parts(one, upload_id)}
     wrong = [number for number, etag in wanted if number not in there or there[number].etag != etag]
@@ -196,9 +208,6 @@ def _make_whole(one: Import, upload_id: str, wanted: list[tuple[int, str]]) -> N
         raise Problem("wrong_parts", f"S3 does not make a file of these parts: {error}") from error
     except NotThere as error:
         raise Problem("unknown_upload") from error
-    stored = edges().store.head(one.key)
-    edges().ledger.uploaded(one.id, size_bytes=size, sha256="", etag=stored.etag if stored else "")
-    log.info("uploaded", import_id=one.id, dataset=one.dataset, size_bytes=size, key_id=key_in_use().id)
 
 
 def _forget(one: Import, upload_id: str) -> None:

@@ -140,8 +140,9 @@ def test_parts_that_go_between_verdict_and_load_are_made_again(
 
 def test_only_what_holds_for_sure_is_taken_over(bulkhead: Bulkhead, root: Path) -> None:
     first, dataset = bulkhead.ingest(FILE), load_dataset("records", root)
-    store, cutting = bulkhead.store, Cutting("x", batches_per_part=2)
-    assert said_before(store, first, dataset, cutting) is not None
+    cutting = Cutting("x", batches_per_part=2)
+    manifest = Manifest.from_json(bulkhead.store.get_bytes(manifest_key(first.id)).decode())
+    assert said_before(first, manifest, dataset, cutting) is not None
     for other in (
         replace(first, findings_warnings=1),
         replace(first, quarantined=1),
@@ -150,9 +151,9 @@ def test_only_what_holds_for_sure_is_taken_over(bulkhead: Bulkhead, root: Path) 
         replace(first, reading={**first.reading, "asked": 1}),
         replace(first, reading={name: value for name, value in first.reading.items() if name != "rules"}),
     ):
-        assert said_before(store, other, dataset, cutting) is None
-    assert said_before(store, first, dataset, Cutting("x", batches_per_part=3)) is None
-    assert said_before(store, first, dataset, Cutting("x", batch_records=150, batches_per_part=2)) is None
+        assert said_before(other, manifest, dataset, cutting) is None
+    assert said_before(first, manifest, dataset, Cutting("x", batches_per_part=3)) is None
+    assert said_before(first, manifest, dataset, Cutting("x", batch_records=150, batches_per_part=2)) is None
 
 
 @pytest.mark.parametrize(

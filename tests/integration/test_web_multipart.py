@@ -117,6 +117,16 @@ def test_wrong_parts_can_be_mended(api: Any, edges: Edges, case: str) -> None:
     assert edges.ledger.known(opened["id"]).state is State.QUEUED
 
 
+def test_completing_again_after_a_lost_answer_is_the_same(api: Any, edges: Edges) -> None:
+    opened = open_upload(api)
+    part = send(api, opened, 1, b"id,parentId\n1,\n")
+    edges.store.complete(opened["key"], opened["uploadId"], [(1, part["ETag"].strip('"'))])  # and then the web app was killed
+    answer = api.post(at(opened, "/complete"), json={"parts": [part]})
+    assert (answer.status_code, answer.json["id"]) == (200, opened["id"])
+    one = edges.ledger.known(opened["id"])
+    assert (one.state, one.size_bytes) == (State.QUEUED, 15)
+
+
 def test_an_empty_file_is_refused(api: Any) -> None:
     opened = open_upload(api)
     answer = api.post(at(opened, "/complete"), json={"parts": [send(api, opened, 1, b"")]})
