@@ -39,6 +39,7 @@ class Process:
         self.log = log
         self.started = time.monotonic()
         with log.open("ab") as out:
+            self._said_before = out.tell()
             self._popen = subprocess.Popen(
                 component.command,
                 stdin=subprocess.DEVNULL,
@@ -90,9 +91,18 @@ class Process:
 
     def last_lines(self, number: int = LOG_LINES_SHOWN) -> list[str]:
         """The end of its log."""
+        return self._log_from(0)[-number:]
+
+    @property
+    def found_its_port_taken(self) -> bool:
+        """It said so since it was started, as every server does in the words of errno(3), EADDRINUSE."""
+        return any("address already in use" in line.lower() for line in self._log_from(self._said_before))
+
+    def _log_from(self, place: int) -> list[str]:
+        """The lines from a place of the log on, or from its last 64 KiB."""
         with self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - 64 * 1024))
-            return file.read().decode(errors="replace").splitlines()[-number:]
+            file.seek(max(place, self.log.stat().st_size - 64 * 1024))
+            return file.read().decode(errors="replace").splitlines()
 
 
 def _ends_with_its_parent(stop_signal: signal.Signals) -> Callable[[], None]:

@@ -149,6 +149,42 @@ def _lives(pid: int) -> bool:
     return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+LOSES_ITS_PORT = """
+import pathlib, sys, time
+tries = pathlib.Path("tries")
+tries.write_text(tries.read_text() + "x" if tries.exists() else "x")
+if len(tries.read_text()) <= int(sys.argv[1]):
+    sys.exit("listen tcp 127.0.0.1:1: bind: Address already in use")
+time.sleep(60)
+"""
+
+
+def a_loser_of_ports(folder: Path, times: int) -> Component:
+    folder.mkdir()
+    (folder / "code.py").write_text(LOSES_ITS_PORT)
+    return Component(
+        "loser", [sys.executable, "code.py", str(times)], lambda: len((folder / "tries").read_text()) > times, folder=folder
+    )
+
+
+def test_a_server_that_lost_a_port_to_somebody_else_is_started_again(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path, lambda line: None)
+    try:
+        supervisor.start(a_loser_of_ports(tmp_path / "twice", 2))
+        assert [process.is_alive for process in supervisor.processes] == [True]
+    finally:
+        supervisor.stop()
+    assert (tmp_path / "twice" / "tries").read_text() == "xxx"
+
+
+def test_but_not_for_ever(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path, lambda line: None)
+    with pytest.raises(ComponentFailedError, match=r"loser ended(.|\n)*already in use"):
+        supervisor.start(a_loser_of_ports(tmp_path / "always", 99))
+    supervisor.stop()
+    assert (tmp_path / "always" / "tries").read_text() == "xxx"
+
+
 def test_a_component_that_cannot_work_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
     supervisor = Supervisor(tmp_path, lambda line: None)
     broken = Component("broken", [sys.executable, "-c", "raise SystemExit('no disk left')"], lambda: False)
