@@ -27,16 +27,21 @@ from pipeline.tree import lay_out
 from pipeline.workspace import climb, connect, number, quoted
 
 FETCH_ROWS = 20_000
+SAMPLE_ROWS = 10_000
+PART_BYTES = 64 << 20
+"""Text that a part may hold: of wide records it takes fewer, since whoever loads a part holds it in memory."""
+
 MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
 class Cutting:
-    """How an import is to be cut: a batch has 100 to ``batch_records`` records, unless there are fewer in all."""
+    """How an import is to be cut: a batch has 100 to ``batch_records`` records, unless there are fewer in all, and a part
+    ``batches_per_part`` batches, unless its records are wide."""
 
     import_id: str
     batch_records: int = 200
-    batches_per_part: int = 100
+    batches_per_part: int = 250
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class Manifest:
     batches: int
     batch_records: int
     parts: tuple[Part, ...]
+    batches_per_part: int = 0  # as it was asked for; earlier manifests do not say
 
     @property
     def waves(self) -> tuple[int, ...]:
@@ -86,10 +92,7 @@ class Manifest:
 
     def is_cut_by(self, cutting: Cutting) -> bool:
         """It is how ``cutting`` would cut the same records."""
-        batches = [part.last_batch - part.first_batch + 1 for part in self.parts]
-        per_part = cutting.batches_per_part
-        sizes = [min(per_part, self.batches - first) for first in range(0, self.batches, per_part)]
-        return (self.batch_records, batches) == (cutting.batch_records, sizes)
+        return (self.batch_records, self.batches_per_part) == (cutting.batch_records, cutting.batches_per_part)
 
     def part(self, part_no: int) -> Part:
         """A part by its number, from 1."""
@@ -120,10 +123,12 @@ def cut(database: Path, dataset: Dataset, cutting: Cutting, *, folder: Path) -> 
         _give_levels(connection)
         records = _put_in_order(connection, dataset)
         batches = ceil(records / cutting.batch_records)
-        _give_places(connection, records, batches, cutting.batches_per_part)
+        _give_places(connection, records, batches, _batches_per_part(connection, dataset, records, cutting))
         needs = _needs(connection)
-        parts = list(_written(_tables(connection, dataset), needs, folder))
-    manifest = Manifest(cutting.import_id, dataset.name, records, batches, cutting.batch_records, tuple(parts))
+        parts = tuple(_written(_tables(connection, dataset), needs, folder))
+    manifest = Manifest(
+        cutting.import_id, dataset.name, records, batches, cutting.batch_records, parts, cutting.batches_per_part
+    )
     if sum(part.records for part in parts) != records:
         raise RuntimeError(f"{records} records went into the batches, {sum(p.records for p in parts)} came out.")
     (folder / MANIFEST).write_text(manifest.to_json())
@@ -207,6 +212,14 @@ def _put_in_order(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> in
     return number(connection, "select count(*) from in_order")
 
 
+def _batches_per_part(connection: duckdb.DuckDBPyConnection, dataset: Dataset, records: int, cutting: Cutting) -> int:
+    """As many as were asked for, or as many as ``PART_BYTES`` have room for, judged by one record here and one there."""
+    width = " + ".join(f"coalesce(strlen({quoted(name)}::varchar), 0)" for name in dataset.names)
+    every = max(records // SAMPLE_ROWS, 1)
+    bytes_each = number(connection, f"select coalesce(avg({width}), 0)::bigint from in_order where rowid % {every} = 0")
+    return min(cutting.batches_per_part, max(PART_BYTES // max(bytes_each * cutting.batch_records, 1), 1))
+
+
 def _give_places(connection: duckdb.DuckDBPyConnection, records: int, batches: int, batches_per_part: int) -> None:
     """``places``: the records in their order, with place, batch and part; batches differ by one record at most.
 
@@ -245,7 +258,8 @@ def _tables(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Iterator
     """The records of each part as one Arrow table, in order; no more than about one part is in memory."""
     sizes = [row[0] for row in connection.execute("select count(*) from places group by part order by part").fetchall()]
     columns = ", ".join(map(quoted, dataset.names))
-    stream: Any = connection.sql(f"select _batch::integer as _batch, _row, {columns} from places").to_arrow_reader(FETCH_ROWS)
+    rows = min(FETCH_ROWS, max(sizes, default=FETCH_ROWS))
+    stream: Any = connection.sql(f"select _batch::integer as _batch, _row, {columns} from places").to_arrow_reader(rows)
     waiting = pa.Table.from_batches([], schema=stream.schema)
     for size in sizes:
         while waiting.num_rows < size:

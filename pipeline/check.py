@@ -91,12 +91,23 @@ def read_check(path: Path) -> Check:
     )
 
 
-def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, run_name: str) -> Verdict:
-    """Find everything that is wrong with ``incoming``, write the page below ``docs``, and return the verdict.
+@dataclass(frozen=True)
+class Seen:
+    """What every check saw: its offenders are in tables of their own, which Great Expectations is asked about."""
 
-    Raises RuntimeError if a check or an expectation could not be evaluated: that is no verdict on the file.
-    """
-    from pipeline.expect import Query, judge  # here, since Great Expectations takes seconds to import
+    checks: Sequence[Check]
+    queries: Sequence[Query]
+    records: int
+
+    @property
+    def is_clean(self) -> bool:
+        """Nobody saw anything. The expectations of the suite have not spoken yet."""
+        return not any(query.rows for query in self.queries)
+
+
+def look(database: Path, dataset: Dataset, *, edges: Path | None) -> Seen:
+    """Find whatever the checks say is wrong with ``incoming``; each check's offenders go into a table."""
+    from pipeline.expect import Query  # here, since Great Expectations takes seconds to import
 
     checks = [read_check(path) for path in dataset.check_files]
     with connect(database) as connection:
@@ -108,9 +119,19 @@ def check(database: Path, dataset: Dataset, *, edges: Path | None, docs: Path, r
         queries += [Query(one.expects, one.table, _rows(connection, one.table), one.severity) for one in checks]
         records = _rows(connection, "incoming")
     _distrust(queries, dataset)
-    judgement = judge(database, dataset, queries, docs=docs, run_name=run_name, records=records)
+    return Seen(checks, queries, records)
+
+
+def judge(database: Path, dataset: Dataset, seen: Seen, *, docs: Path, run_name: str) -> Verdict:
+    """Have every expectation and every check judged, write the page below ``docs``, and return the verdict.
+
+    Raises RuntimeError if a check or an expectation could not be evaluated: that is no verdict on the file.
+    """
+    from pipeline import expect
+
+    judgement = expect.judge(database, dataset, seen.queries, docs=docs, run_name=run_name, records=seen.records)
     with connect(database) as connection:
-        for one in checks:
+        for one in seen.checks:
             _find_by_check(connection, one, dataset)
         for unmet in judgement.unmet:
             _find_by_expectation(connection, unmet)

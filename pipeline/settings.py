@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     max_parallel_files: int = Field(default=4, ge=1, le=64, validation_alias=_named("BULKHEAD_MAX_PARALLEL_FILES"))
     max_parallel_parts: int = Field(default=2, ge=1, le=64, validation_alias=_named("BULKHEAD_MAX_PARALLEL_PARTS"))
     batch_records: int = Field(default=200, ge=100, le=200, validation_alias=_named("BULKHEAD_BATCH_RECORDS"))
-    batches_per_part: int = Field(default=100, ge=1, validation_alias=_named("BULKHEAD_BATCHES_PER_PART"))
+    batches_per_part: int = Field(default=250, ge=1, validation_alias=_named("BULKHEAD_BATCHES_PER_PART"))
     validation_memory_bytes: int = Field(default=4 * GIB, validation_alias=_named("BULKHEAD_VALIDATION_MEMORY_BYTES"))
     validation_seconds: int = Field(default=3600, validation_alias=_named("BULKHEAD_VALIDATION_SECONDS"))
     reconcile_seconds: int = Field(default=60, ge=1, validation_alias=_named("BULKHEAD_RECONCILE_SECONDS"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ import pyarrow as pa
 
 from pipeline import batch, check, groups, quarantine, report, tree, workbook
 from pipeline.batch import Cutting
+from pipeline.check import Seen
 from pipeline.contracts import Options
 from pipeline.datasets import Dataset
 from pipeline.errors import FileIsWrong
@@ -62,24 +64,38 @@ def _validate(
     database: Path,
 ) -> Counted:
     shutil.rmtree(folder / REPORT, ignore_errors=True)
+    _stage(folder / SOURCE, dataset, filename, options, database)
+    asked = tree.ask_for(database, dataset, folder / WANTED)
+    seen = check.look(database, dataset, edges=ask(folder / WANTED) if asked else None)
+    cut = partial(batch.cut, database, dataset, cutting, folder=folder / PARTS) if cutting else None
+    with ThreadPoolExecutor(1) as knife:
+        # where no check saw anything the parts are cut while Great Expectations speaks; if it objects, they are dropped
+        early = knife.submit(cut) if cut and seen.is_clean else None
+        counted = _judge(database, folder, dataset, seen, run_name)
+    counted = replace(counted, reading={**counted.reading, "asked": asked, "rules": dataset.rules})
+    held = quarantine.hold_back(database, dataset, dataset.tolerance_for(options), counted.records)
+    counted = replace(counted, quarantined=held.records, refusal=held.refusal)
+    if not counted.verdict().accepted:
+        shutil.rmtree(folder / PARTS, ignore_errors=True)
+    elif cut:
+        manifest = early.result() if early and not held.records else cut()
+        if manifest.records + held.records != counted.records:
+            raise RuntimeError(
+                f"Of {counted.records} records {manifest.records} are in parts and {held.records} are held back."
+            )
+        if held.records:
+            quarantine.write_rows(database, dataset, manifest.import_id, folder / QUARANTINE)
+    return counted
+
+
+def _stage(file: Path, dataset: Dataset, filename: str, options: Options, database: Path) -> None:
+    """The file's records into ``incoming``, every row accounted for; of a file that cannot be read, why not."""
     try:
-        read(folder / SOURCE, dataset, database=database, filename=filename, delimiter=options.delimiter)
+        read(file, dataset, database=database, filename=filename, delimiter=options.delimiter)
     except FileIsWrong as error:
         _lay_out_refusal(database, dataset, error)
     stage(database, dataset)
     _balance_rows(database)
-    asked = tree.ask_for(database, dataset, folder / WANTED)
-    counted = _judge(database, folder, dataset, ask(folder / WANTED) if asked else None, run_name)
-    counted = replace(counted, reading={**counted.reading, "asked": asked, "rules": dataset.rules})
-    held = quarantine.hold_back(database, dataset, dataset.tolerance_for(options), counted.records)
-    counted = replace(counted, quarantined=held.records, refusal=held.refusal)
-    if counted.verdict().accepted and cutting is not None:
-        cut = batch.cut(database, dataset, cutting, folder=folder / PARTS)
-        if cut.records + held.records != counted.records:
-            raise RuntimeError(f"Of {counted.records} records {cut.records} are in parts and {held.records} are held back.")
-        if held.records:
-            quarantine.write_rows(database, dataset, cutting.import_id, folder / QUARANTINE)
-    return counted
 
 
 def refuse(folder: Path, dataset: Dataset, error: FileIsWrong, run_name: str) -> Counted:
@@ -87,7 +103,7 @@ def refuse(folder: Path, dataset: Dataset, error: FileIsWrong, run_name: str) ->
     with in_memory(folder) as database:
         _lay_out_refusal(database, dataset, error)
         stage(database, dataset)
-        return _judge(database, folder, dataset, None, run_name)
+        return _judge(database, folder, dataset, check.look(database, dataset, edges=None), run_name)
 
 
 def _lay_out_refusal(database: Path, dataset: Dataset, error: FileIsWrong) -> None:
@@ -101,8 +117,8 @@ def _lay_out_refusal(database: Path, dataset: Dataset, error: FileIsWrong) -> No
         staging.find(error.code, str(error), line=error.line, hint=error.hint)
 
 
-def _judge(database: Path, folder: Path, dataset: Dataset, edges: Path | None, run_name: str) -> Counted:
-    verdict = check.check(database, dataset, edges=edges, docs=folder / REPORT / "docs", run_name=run_name)
+def _judge(database: Path, folder: Path, dataset: Dataset, seen: Seen, run_name: str) -> Counted:
+    verdict = check.judge(database, dataset, seen, docs=folder / REPORT / "docs", run_name=run_name)
     counted = report.write_findings(database, dataset, folder / REPORT)
     if (counted.errors, counted.warnings) != (verdict.errors, verdict.warnings):
         raise RuntimeError(f"The verdict was {verdict}, but the report says {counted}.")

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline import batch
 from pipeline.batch import Cutting, Manifest, cut
 from pipeline.contracts import Plan
 from pipeline.datasets import load_dataset
@@ -133,10 +134,24 @@ def test_the_same_file_gives_the_same_bytes_whatever_the_order_of_work(tmp_path:
 
 def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -> None:
     manifest = cut(chain(tmp_path / "d.duckdb", 1_000_000), RECORDS, Cutting("i"), folder=tmp_path / "parts")
-    assert (manifest.records, len(manifest.parts)) == (1_000_000, 50)
-    assert manifest.waves == tuple(range(1, 51))
+    assert (manifest.records, len(manifest.parts)) == (1_000_000, 20)
+    assert manifest.waves == tuple(range(1, 21))
     first = pq.read_table(tmp_path / "parts" / manifest.parts[0].filename).column("id").to_pylist()
     assert first[:3] == ["r0", "r1", "r2"]
+
+
+def test_a_part_has_fewer_batches_where_records_are_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "PART_BYTES", 400 * 1000)
+    database = chain(tmp_path / "d.duckdb", 3000)
+    narrow = cut(database, RECORDS, Cutting("i"), folder=tmp_path / "narrow")
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("update incoming set name = repeat('é', 500)")
+    wide = cut(database, RECORDS, Cutting("i"), folder=tmp_path / "wide")
+    assert (len(narrow.parts), narrow.batches) == (1, 15)
+    assert (len(wide.parts), wide.batches) == (15, 15)  # a batch of 200 kB each, and two would be too much
+    assert [row["_batch"] for row in in_order(wide, tmp_path / "wide")] == [n // 200 + 1 for n in range(3000)]
+    assert narrow.is_cut_by(Cutting("other"))
+    assert wide.is_cut_by(Cutting("other"))
 
 
 @pytest.mark.timeout(60)
