@@ -62,6 +62,14 @@ def test_a_small_version_of_the_benchmark_of_uploads_runs(tmp_path: Path) -> Non
     assert found["ways"]["boto3"]["share_of_boto3"] == 1 and found["web_pss_mb"] > 0
 
 
+def test_a_small_version_of_the_benchmark_of_latency_runs(tmp_path: Path) -> None:
+    stages = run("latency", tmp_path, "--records", "300", "--rounds", "2")["stages"]
+    steps = {"upload", "event, Lambda, queue", "validate", "prepare", "load_part", "finish", "between the steps"}
+    assert set(stages) == {"upload to succeeded", "until the upload is answered", *steps}
+    assert all(0 < one["median_ms"] <= one["max_ms"] for one in stages.values())
+    assert stages["upload to succeeded"]["max_ms"] >= max(stages[name]["median_ms"] for name in steps)
+
+
 def test_memory_is_that_of_a_process_and_all_it_started() -> None:
     most = 100 << 20
     hold = f"import sys, time; held = b'x' * {most}; print(len(held), flush=True); time.sleep(60)"
