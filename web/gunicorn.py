@@ -7,11 +7,16 @@ that takes long.
 The app is loaded once, before the processes are forked, which then share its memory; it connects to nothing until then.
 """
 
+import ctypes
 import gc
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.settings import load_settings
+
+M_MMAP_THRESHOLD, BLOCK_BYTES = -3, 1 << 20
+"""glibc's name for it (mallopt(3)), and what is a block of an upload's bytes rather than one of our own objects."""
 
 _settings = load_settings()
 _address = urlsplit(_settings.url)
@@ -36,6 +41,12 @@ def when_ready(server: Any) -> None:
     """Before the fork: nobody looks through all of this for garbage again, and so copies the pages that it lies on."""
     gc.collect()
     gc.freeze()
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Blocks of uploads go back to the system when they are done with; else each thread's heap would keep some for ever."""
+    with suppress(AttributeError, OSError):  # another libc, that has no such thing
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES)
 
 
 def post_worker_init(worker: Any) -> None:
