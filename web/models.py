@@ -377,6 +377,11 @@ class FormQuery(BaseModel):
     dataset: str = Field("", description="Where it belongs; also as metadata[dataset]")
 
 
+def options_of_form(given: Mapping[str, str]) -> Options:
+    """What a form's address asks for, as ``metadata[dry_run]=true``. Raises ValidationError."""
+    return _options_among({name[9:-1]: value for name, value in given.items() if name.startswith("metadata[")})
+
+
 class UploadPath(BaseModel):
     upload_id: str = Field(description="The uploadId that opening it gave")
 

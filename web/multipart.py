@@ -40,6 +40,7 @@ from web.models import (
     UploadKey,
     UploadPath,
     WholeUpload,
+    options_of_form,
 )
 from web.problems import Problem, ProblemModel, refuse_parameters
 from web.uploads import label_of, safe_name
@@ -123,7 +124,11 @@ def abort(path: UploadPath, query: UploadKey) -> Response:
 @for_role(Role.UPLOADER)
 def sign_form(query: FormQuery) -> Response:
     """A form that S3 takes with one file of at most 5 GB; S3 itself sees to its size. The import begins by S3's own event."""
-    one = _opened(query.filename, query.dataset or request.args.get("metadata[dataset]", ""), Options())
+    try:
+        options = options_of_form(request.args)
+    except ValidationError as error:
+        refuse_parameters(error)
+    one = _opened(query.filename, query.dataset or request.args.get("metadata[dataset]", ""), options)
     most = min(edges().settings.max_upload_bytes, 5 << 30)
     url, fields = edges().store.sign_form(one.key, bytes_max=most, seconds=SIGNED_SECONDS)
     return as_json({"method": "POST", "url": url, "fields": fields, "headers": {}, "expires": SIGNED_SECONDS, **_links(one)})
