@@ -1,7 +1,12 @@
 """The API's verbs from the caller's side: what the command line and the demo speak through.
 
+    from pipeline.client import Client
+    server = Client()
+    ended = server.wait(server.upload("places.csv", "places"))
+
 An upload is sent under one Idempotency-Key however often the connection breaks, so that a retry can never make a
-second import; its SHA-256 is compared with the server's. Lists and files come page by page, in constant memory.
+second import; its SHA-256 is compared with the server's. A large file goes straight to S3, in parts (direct.py). Lists and
+files come page by page, in constant memory.
 """
 
 from __future__ import annotations
@@ -17,7 +22,9 @@ from urllib.parse import quote, unquote, urldefrag, urljoin
 import requests
 
 from pipeline.contracts import Options, State
+from pipeline.direct import FROM_BYTES, NotDirect, Tell, send_in_parts
 from pipeline.errors import WorldIsWrong
+from pipeline.settings import load_settings
 from pipeline.wire import ApiError, Body, Download, Sent, Wire
 
 __all__ = ["ApiError", "Client", "Import", "TimedOut"]
@@ -37,12 +44,15 @@ class TimedOut(WorldIsWrong):
 
 
 class Client:
-    """One server, one key. Not to be shared between threads.
+    """One server, one key; without any, those that the settings name. Not to be shared between threads.
 
     Every method raises ApiError if the server refuses, and Unreachable if it does not answer.
     """
 
-    def __init__(self, url: str, key: str = "") -> None:
+    def __init__(self, url: str | None = None, key: str = "") -> None:
+        if url is None:
+            settings = load_settings()
+            url, key = settings.url, key or settings.api_key
         self._wire = Wire(url, key)
         self.url = self._wire.url
 
@@ -50,22 +60,60 @@ class Client:
 
     def upload(
         self,
-        source: Path | BinaryIO,
+        source: str | Path | BinaryIO,
         dataset: str,
         *,
         filename: str | None = None,
         options: Options | None = None,
         on_sent: Sent | None = None,
         idempotency_key: str | None = None,
+        direct: bool | None = None,
+        resume: bool = False,
+        tell: Tell | None = None,
     ) -> Import:
         """Send a file, or a stream whose length nobody knows, and return the import that the server made of it.
 
-        Raises Unreachable if the connection breaks and the stream cannot be read again, ApiError (code
-        ``damaged_upload``) if the server's SHA-256 is not that of the bytes sent.
+        A file of 64 MiB or more goes straight to S3, in parts, unless ``direct`` says otherwise; ``resume`` goes on with one
+        that broke off; ``tell`` is told if it turns out otherwise. Raises Unreachable if the connection breaks and the stream
+        cannot be read again, ApiError (code ``damaged_upload``) if the server's SHA-256 is not that of the bytes sent,
+        NotUsable if a file that is to be resumed has changed.
         """
+        source = Path(source) if isinstance(source, str) else source
+        tell = tell or (lambda text: None)
+        if direct is None:
+            direct = resume or (idempotency_key is None and _bytes_of(source) >= FROM_BYTES)
+        if direct and isinstance(source, Path) and _bytes_of(source):
+            try:
+                return self._send_direct(source, dataset, filename, options, resume=resume, on_sent=on_sent, tell=tell)
+            except NotDirect as why:
+                tell(f"{why} The file goes through the server instead.")
         path = f"/v1/datasets/{quote(dataset, safe='')}/imports"
         asked = _parameters(options or Options())
         return self._send_file(path, source, filename, asked, on_sent=on_sent, idempotency_key=idempotency_key)
+
+    def _send_direct(
+        self,
+        file: Path,
+        dataset: str,
+        filename: str | None,
+        options: Options | None,
+        *,
+        resume: bool,
+        on_sent: Sent | None,
+        tell: Tell,
+    ) -> Import:
+        """Raises NotDirect before a byte has gone."""
+        made = send_in_parts(
+            self._wire,
+            file,
+            dataset,
+            filename=filename or "",
+            options=(options or Options()).to_json(),
+            resume=resume,
+            on_sent=on_sent or _unwatched,
+            tell=tell,
+        )
+        return self.get(made)
 
     def _send_file(
         self,
@@ -77,7 +125,7 @@ class Client:
         on_sent: Sent | None,
         idempotency_key: str | None = None,
     ) -> Import:
-        body = Body(source, on_sent or (lambda sent, total: None))
+        body = Body(source, on_sent or _unwatched)
         answer = self._wire.send(
             "POST",
             path,
@@ -109,15 +157,16 @@ class Client:
 
     def wait(
         self,
-        import_id: str,
+        made: str | Import,
         *,
         on_progress: Callable[[Import], None] | None = None,
         timeout: float | None = None,
     ) -> Import:
-        """Ask until the import has come to its end, and return it then; ``timeout`` in seconds.
+        """Ask until an import, or that of this id, has come to its end, and return it then; ``timeout`` in seconds.
 
         ``on_progress`` is called with each answer. Raises TimedOut.
         """
+        import_id = made if isinstance(made, str) else str(made["id"])
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = FIRST_POLL_SECONDS
         while True:
@@ -249,6 +298,15 @@ class Client:
             cursor = page.get("next_cursor")
             if not cursor:
                 return
+
+
+def _unwatched(sent: int, total: int | None) -> None:
+    """Nobody asked how far it is."""
+
+
+def _bytes_of(source: Path | BinaryIO) -> int:
+    """Of what comes as a stream nobody knows it."""
+    return source.stat().st_size if isinstance(source, Path) and source.is_file() else 0
 
 
 def _path(import_id: str, rest: str = "") -> str:

@@ -24,6 +24,7 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.table import Table
@@ -319,6 +320,14 @@ class _Speed(TransferSpeedColumn):
         return super().render(task) if is_known else Text("")
 
 
+class _Left(TimeRemainingColumn):
+    """Time left, of what is measured in bytes, while it goes on."""
+
+    def render(self, task: Any) -> Text:
+        is_known = task.fields.get("kind") == "bytes" and not task.finished and task.time_remaining is not None
+        return Text.assemble(super().render(task), (" left", "progress.remaining")) if is_known else Text("")
+
+
 class _Size(DownloadColumn):
     """Size in bytes, of what is measured in bytes; a note for the rest."""
 
@@ -335,7 +344,7 @@ def following() -> Iterator[Following]:
     if not console.is_terminal:
         yield Following(None)
         return
-    columns = (TextColumn("{task.description:<20}"), BarColumn(28), TimeElapsedColumn(), _Size(), _Speed())
+    columns = (TextColumn("{task.description:<20}"), BarColumn(28), TimeElapsedColumn(), _Size(), _Speed(), _Left())
     with Progress(*columns, console=console, redirect_stdout=False) as progress:
         yield Following(progress)
 

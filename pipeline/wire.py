@@ -45,10 +45,8 @@ class Wire:
 
     def __init__(self, url: str, key: str = "") -> None:
         self.url = url.rstrip("/")
-        self._session = requests.Session()
-        self._session.auth = _Key(key)
-        # A proxy is for what lies outside; what listens on this machine is asked directly.
-        self._session.trust_env = urlsplit(self.url).hostname not in LOOPBACK
+        self._key = key
+        self._session = session_to(self.url, key)
         self._met = False
 
     def send(self, method: str, path: str, *, body: Body | None = None, **options: Any) -> requests.Response:
@@ -68,8 +66,16 @@ class Wire:
             self._met = True
             if not _asks_for_patience(answer) or attempt == ATTEMPTS or not _can_restart(body):
                 return _accepted(answer)
-            time.sleep(_pause(attempt, answer.headers.get("Retry-After", "")))
+            time.sleep(pause_after(attempt, answer.headers.get("Retry-After", "")))
         raise AssertionError("the last attempt returns or raises")
+
+    def another(self) -> Wire:
+        """The same way for another thread."""
+        return Wire(self.url, self._key)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._session.close()
 
     def download(self, method: str, path: str, **options: Any) -> Download:
         """A file, asked for now and read later. Raises what send does."""
@@ -87,8 +93,17 @@ class Wire:
                 f"Nothing answers at {self.url}. Start it with: bulkhead up (or set BULKHEAD_URL to where it runs)."
             ) from error
         if attempt == ATTEMPTS or not _can_restart(body):
-            raise Unreachable(f"The connection to {self.url} broke off: {_cause(error)}.") from error
-        time.sleep(_pause(attempt))
+            raise Unreachable(f"The connection to {self.url} broke off: {cause(error)}.") from error
+        time.sleep(pause_after(attempt))
+
+
+def session_to(url: str, key: str = "") -> requests.Session:
+    """Connections to whoever is at ``url``, with our key or with none at all."""
+    session = requests.Session()
+    session.auth = _Key(key)
+    # A proxy is for what lies outside; what listens on this machine is asked directly.
+    session.trust_env = urlsplit(url).hostname not in LOOPBACK
+    return session
 
 
 class Download:
@@ -107,7 +122,7 @@ class Download:
         try:
             yield from self._answer.iter_content(CHUNK_BYTES)
         except requests.RequestException as error:
-            raise Unreachable(f"The file broke off on its way: {_cause(error)}.") from error
+            raise Unreachable(f"The file broke off on its way: {cause(error)}.") from error
 
     def __enter__(self) -> Self:
         return self
@@ -139,12 +154,12 @@ class Body:
         """Nothing would be lost by sending it again."""
         return isinstance(self._source, Path) or self._sent == 0
 
-    def from_start(self) -> _Sized | Iterator[bytes]:
+    def from_start(self) -> Sized | Iterator[bytes]:
         """What requests is to send: with a length if there is one, else chunk by chunk."""
         self._digest, self._sent = hashlib.sha256(), 0
         if isinstance(self._source, Path):
             size = self._source.stat().st_size
-            return _Sized(self._of_file(self._source, size), size)
+            return Sized(self._of_file(self._source, size), size)
         return self._counted(self._source, None)
 
     def _of_file(self, path: Path, size: int) -> Iterator[bytes]:
@@ -162,7 +177,7 @@ class Body:
             self._on_sent(self._sent, total)
 
 
-class _Sized:
+class Sized:
     """An iterator with a length, from which requests makes the Content-Length."""
 
     def __init__(self, chunks: Iterator[bytes], size: int) -> None:
@@ -214,7 +229,8 @@ def _can_restart(body: Body | None) -> bool:
     return body is None or body.can_restart
 
 
-def _pause(attempt: int, retry_after: str = "") -> float:
+def pause_after(attempt: int, retry_after: str = "") -> float:
+    """Seconds until the next attempt: more each time, or what the server asks for."""
     if retry_after.isdigit():
         return min(float(retry_after), LONGEST_PAUSE_SECONDS)
     return min(FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1), LONGEST_PAUSE_SECONDS)
@@ -227,7 +243,7 @@ def _never_connected(error: requests.RequestException) -> bool:
     return isinstance(error, requests.ConnectTimeout) or type(reason).__name__ in never
 
 
-def _cause(error: BaseException) -> str:
+def cause(error: BaseException) -> str:
     """The innermost exception's words: the outer ones only wrap them."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner

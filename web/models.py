@@ -351,13 +351,19 @@ class UploadAsked(BaseModel):
     filename: str = Field(description="What the file is called")
     type: str | None = Field(None, description="Its media type; not looked at")
     metadata: dict[str, Any] = Field(
-        description="dataset; and dry_run, on_error, max_errors, max_error_ratio, delimiter, force"
+        description="dataset; dry_run, on_error, max_errors, max_error_ratio, delimiter, force; and size, if it is known"
     )
 
     @property
     def dataset(self) -> str:
         """Where the file belongs."""
         return str(self.metadata.get("dataset") or "")
+
+    @property
+    def size_bytes(self) -> int:
+        """How large the client says it is; 0 if it does not."""
+        said = self.metadata.get("size")
+        return said if isinstance(said, int) else 0
 
     @property
     def options(self) -> Options:
@@ -369,6 +375,11 @@ class FormQuery(BaseModel):
     filename: str = Field(description="What the file is called")
     type: str | None = Field(None, description="Its media type; not looked at")
     dataset: str = Field("", description="Where it belongs; also as metadata[dataset]")
+
+
+def options_of_form(given: Mapping[str, str]) -> Options:
+    """What a form's address asks for, as ``metadata[dry_run]=true``. Raises ValidationError."""
+    return _options_among({name[9:-1]: value for name, value in given.items() if name.startswith("metadata[")})
 
 
 class UploadPath(BaseModel):

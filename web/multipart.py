@@ -40,6 +40,7 @@ from web.models import (
     UploadKey,
     UploadPath,
     WholeUpload,
+    options_of_form,
 )
 from web.problems import Problem, ProblemModel, refuse_parameters
 from web.uploads import label_of, safe_name
@@ -67,6 +68,7 @@ def open_upload(body: UploadAsked) -> Response:
         options = body.options
     except ValidationError as error:
         refuse_parameters(error)
+    _check_size(body.size_bytes)
     one = _opened(body.filename, body.dataset, options)
     try:
         upload_id = edges().store.begin_upload(one.key, metadata={"import-id": one.id})
@@ -122,7 +124,11 @@ def abort(path: UploadPath, query: UploadKey) -> Response:
 @for_role(Role.UPLOADER)
 def sign_form(query: FormQuery) -> Response:
     """A form that S3 takes with one file of at most 5 GB; S3 itself sees to its size. The import begins by S3's own event."""
-    one = _opened(query.filename, query.dataset or request.args.get("metadata[dataset]", ""), Options())
+    try:
+        options = options_of_form(request.args)
+    except ValidationError as error:
+        refuse_parameters(error)
+    one = _opened(query.filename, query.dataset or request.args.get("metadata[dataset]", ""), options)
     most = min(edges().settings.max_upload_bytes, 5 << 30)
     url, fields = edges().store.sign_form(one.key, bytes_max=most, seconds=SIGNED_SECONDS)
     return as_json({"method": "POST", "url": url, "fields": fields, "headers": {}, "expires": SIGNED_SECONDS, **_links(one)})
@@ -197,9 +203,11 @@ def _complete(one: Import, upload_id: str, wanted: list[tuple[int, str]]) -> Non
             "wrong_parts", f"S3 does not have these parts as they were named: {', '.join(map(str, wrong)) or 'none'}."
         )
     size = sum(there[number].size_bytes for number, _ in wanted)
-    if size > edges().settings.max_upload_bytes:
+    try:
+        _check_size(size)
+    except Problem:
         _forget(one, upload_id)
-        raise Problem("too_large", f"The file has {size:,} bytes; {edges().settings.max_upload_bytes:,} are taken here.")
+        raise
     if not size:
         raise Problem("empty_file")
     try:
@@ -208,6 +216,13 @@ def _complete(one: Import, upload_id: str, wanted: list[tuple[int, str]]) -> Non
         raise Problem("wrong_parts", f"S3 does not make a file of these parts: {error}") from error
     except NotThere as error:
         raise Problem("unknown_upload") from error
+
+
+def _check_size(size: int) -> None:
+    """Raises Problem for what is too large."""
+    most = edges().settings.max_upload_bytes
+    if size > most:
+        raise Problem("too_large", f"The file has {size:,} bytes; {most:,} are taken here.")
 
 
 def _forget(one: Import, upload_id: str) -> None:

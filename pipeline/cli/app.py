@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import IntEnum, StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from pipeline.client import Client
 
 
+IDS_OFFERED = 20
+
+
 def there(file: Path | None) -> Path | None:
     """Something that can be read: a file, a pipe, or - for stdin."""
     if file is None:
@@ -32,8 +36,36 @@ def there(file: Path | None) -> Path | None:
     return file
 
 
+def dataset_names(incomplete: str) -> list[str]:
+    """What a shell offers for a dataset: those that the server has, or without one those of this checkout."""
+    from pipeline import datasets
+    from pipeline.settings import load_settings
+
+    try:
+        names = [one["name"] for one in client().datasets()["items"]]
+    except BulkheadError:
+        names = datasets.dataset_names(load_settings().datasets_root)
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def import_ids(incomplete: str) -> list[tuple[str, str]]:
+    """What a shell offers for an import: the newest, each with what it is."""
+    try:
+        newest = [*islice(client().list(), IDS_OFFERED)]
+    except BulkheadError:
+        return []
+    return [
+        (one["id"], f"{one['dataset']}, {one['source'].get('filename', '')}, {one['state']}")
+        for one in newest
+        if one["id"].startswith(incomplete)
+    ]
+
+
 InputFile = Annotated[Path, typer.Argument(metavar="FILE", callback=there, help="A file, or - for stdin.")]
-ImportId = Annotated[str, typer.Argument(metavar="ID", help="The import's id, as `upload` and `list` print it.")]
+ImportId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="The import's id, as `upload` and `list` print it.", autocompletion=import_ids),
+]
 
 
 def _character(delimiter: str | None) -> str | None:
@@ -119,6 +151,8 @@ def give_up(error: BulkheadError) -> NoReturn:
         say("The key is taken from BULKHEAD_API_KEY; `bulkhead up` keeps one for this machine under BULKHEAD_HOME.")
     if isinstance(error, FileIsWrong) and error.hint:
         say(error.hint)
+    for note in getattr(error, "__notes__", ()):
+        say(note)
     codes = {TimedOut: Exit.TIMED_OUT, Unreachable: Exit.UNREACHABLE, FileIsWrong: Exit.REJECTED}
     raise typer.Exit(next((code for kind, code in codes.items() if isinstance(error, kind)), Exit.ERROR)) from error
 
@@ -160,10 +194,8 @@ def bulkhead(
 def client() -> Client:
     """The server that the settings name, with the key that they hold."""
     from pipeline.client import Client
-    from pipeline.settings import load_settings
 
-    settings = load_settings()
-    return Client(settings.url, settings.api_key)
+    return Client()
 
 
 def deliver(chunks: Iterable[bytes], output: Path | None) -> None:

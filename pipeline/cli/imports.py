@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from functools import partial
 from itertools import islice
@@ -24,10 +25,11 @@ from pipeline.cli.app import (
     OnErrorOption,
     app,
     client,
+    dataset_names,
     there,
 )
 from pipeline.contracts import Options, State
-from pipeline.errors import NotUsable, Unreachable
+from pipeline.errors import NotUsable, Unreachable, WorldIsWrong
 
 if TYPE_CHECKING:
     from pipeline.client import Client, Import
@@ -48,7 +50,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 @app.command(rich_help_panel="Imports")
 def upload(
     file: InputFile,
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="The dataset that it is for.")] = "records",
+    dataset: Annotated[
+        str, typer.Option("--dataset", "-d", help="The dataset that it is for.", autocompletion=dataset_names)
+    ] = "records",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the import's end; its outcome is the exit code.")] = False,
     filename: Annotated[str | None, typer.Option(help="The file's name, if stdin is not CSV.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate only, and say what a load would do.")] = False,
@@ -57,6 +61,11 @@ def upload(
     max_error_ratio: MaxErrorRatio = None,
     delimiter: Delimiter = None,
     force: Annotated[bool, typer.Option("--force", help="Load it even if this very content was loaded before.")] = False,
+    direct: Annotated[
+        bool | None,
+        typer.Option("--direct/--no-direct", help="Straight to S3, in parts, or through the server; else by size (64 MiB)."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an upload to S3 that broke off.")] = False,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> None:
@@ -64,10 +73,15 @@ def upload(
 
     Example: `bulkhead upload places.csv -d places --wait`
     """
+    from pipeline.terminal import say
+
     _check_timeout(timeout, wait)
+    _check_way(file, direct, resume)
     server = client()
     options = Options(dry_run, on_error, max_errors, max_error_ratio, delimiter, force)
-    made = _send(file, filename, partial(server.upload, dataset=dataset, options=options))
+    send = partial(server.upload, dataset=dataset, options=options, direct=direct, resume=resume, tell=say)
+    with _how_to_go_on(server.url, dataset, file, resume=resume):
+        made = _send(file, filename, send)
     _begun(server, made, wait=wait, timeout=timeout, as_json=as_json)
 
 
@@ -107,6 +121,35 @@ def promote(
 def _check_timeout(timeout: float | None, wait: bool) -> None:
     if timeout is not None and not wait:
         raise typer.BadParameter("there is nothing to time out without --wait", param_hint="--timeout")
+
+
+def _check_way(file: Path, direct: bool | None, resume: bool) -> None:
+    """Parts are of a file: what comes but once, in its order, goes through the server."""
+    if resume and direct is False:
+        raise typer.BadParameter("only an upload straight to S3 can go on", param_hint="--no-direct")
+    if (resume or direct) and not file.is_file():
+        raise typer.BadParameter("that needs a file, not a stream", param_hint="--resume" if resume else "--direct")
+
+
+@contextmanager
+def _how_to_go_on(server: str, dataset: str, file: Path, *, resume: bool) -> Iterator[None]:
+    """If the upload breaks off, and can go on, say how."""
+    from pipeline import unfinished
+    from pipeline.terminal import say
+    from pipeline.wire import ApiError
+
+    before = None if resume else unfinished.find(server, dataset, file)
+    try:
+        yield
+    except (KeyboardInterrupt, WorldIsWrong, ApiError) as error:
+        left = unfinished.find(server, dataset, file)
+        if left is not None and left != before:
+            hint = f"What S3 has of it is kept. Go on with: bulkhead upload {shlex.quote(str(file))} -d {dataset} --resume"
+            if isinstance(error, KeyboardInterrupt):
+                say(hint)
+            else:
+                error.add_note(hint)
+        raise
 
 
 def _send(file: Path, filename: str | None, send: Callable[..., Import]) -> Import:
@@ -194,7 +237,9 @@ def _tell(ended: Import) -> None:
 
 @app.command(name="list", rich_help_panel="Imports")
 def list_imports(
-    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this dataset's.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", "-d", help="Only this dataset's.", autocompletion=dataset_names)
+    ] = None,
     state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
     as_json: AsJson = False,

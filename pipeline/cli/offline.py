@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.app import Delimiter, Exit, InputFile, MaxErrorRatio, MaxErrors, OnErrorOption, app
+from pipeline.cli.app import Delimiter, Exit, InputFile, MaxErrorRatio, MaxErrors, OnErrorOption, app, dataset_names
 from pipeline.contracts import Options
 from pipeline.errors import NotUsable
 
@@ -34,7 +34,9 @@ ON_SCREEN_ROWS = 50
 @app.command(rich_help_panel="Imports")
 def validate(
     file: InputFile,
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="The dataset whose rules apply.")] = "records",
+    dataset: Annotated[
+        str, typer.Option("--dataset", "-d", help="The dataset whose rules apply.", autocompletion=dataset_names)
+    ] = "records",
     filename: Annotated[str | None, typer.Option(help="The file's name, if stdin is not CSV.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Keep the whole report in this folder.", file_okay=False)

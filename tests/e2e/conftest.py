@@ -12,9 +12,9 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from pipeline.settings import ROOT
-from tests.integration.conftest import edges, keys, server
+from tests.integration.conftest import edges, keys, serve, server
 
-__all__ = ["edges", "keys", "server"]
+__all__ = ["edges", "keys", "serve", "server"]
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -319,6 +320,62 @@ def test_what_cannot_be_done_is_said(house: House, tmp_path: Path) -> None:
     import_id = house.run("upload", file, "--wait").stdout.strip()
     assert "succeeded" in house.run("cancel", import_id, code=1).stderr
     assert house.run("status", "01990b3c-0000-7000-8000-000000000001", code=1).stdout == ""
+
+
+# --- from elsewhere ---
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/uploads.md"])
+def test_three_lines_upload_and_wait(house: House, tmp_path: Path, document: str) -> None:
+    [lines] = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    assert len([line for line in lines.splitlines() if line]) == 3
+    place = {"README.md": "XA,,Here,Country", "docs/uploads.md": "XB,,There,Country"}[document]
+    (tmp_path / "places.csv").write_text(f"id,parentId,name,kind\n{place}\n")
+    done = subprocess.run(
+        [sys.executable, "-c", lines + "print(ended['state'], ended['counts']['inserted'])"],
+        cwd=tmp_path,
+        env=house.environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.split() == ["succeeded", "1"], done.stderr
+
+
+def test_an_upload_straight_to_s3(house: House, tmp_path: Path) -> None:
+    file = records_csv(tmp_path / "straight.csv", 300, "straight-")
+    made = house.json("upload", file, "--direct", "--wait", "--json", XDG_STATE_HOME=str(tmp_path))
+    assert (made["state"], made["counts"]["inserted"]) == ("succeeded", 300)
+    assert made["source"]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert [*(tmp_path / "bulkhead" / "uploads").iterdir()] == []
+    house.run("upload", "-", "--direct", code=2)
+    house.run("upload", file, "--resume", "--no-direct", code=2)
+
+
+def test_a_shell_completes(house: House, tmp_path: Path) -> None:
+    """What `--install-completion` puts into a home, read by the shell that it is for."""
+    import_id = house.run("upload", records_csv(tmp_path / "c.csv", 3, "complete-"), "--wait").stdout.strip()
+    bin_dir = tmp_path / "bin"
+    bin_dir.mkdir()
+    command = bin_dir / "bulkhead"
+    command.write_text(f'#!/bin/sh\ncd "{ROOT}" && exec "{sys.executable}" -m pipeline.cli "$@"\n')
+    command.chmod(0o755)
+    environment = house.environment | {"HOME": str(tmp_path), "PATH": f"{bin_dir}:{os.environ['PATH']}"}
+
+    def bash(script: str) -> str:
+        # a second command keeps bash from becoming the first one: it is to be found as the parent
+        done = subprocess.run(["bash", "-c", script + "\ntrue"], env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "_BULKHEAD_COMPLETE=complete_bash" in bash("bulkhead --show-completion")
+    bash("bulkhead --install-completion")
+    asked = (
+        'source ~/.bashrc; COMP_WORDS=({}); COMP_CWORD={}; _bulkhead_completion bulkhead; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    )
+    assert {"up", "upload"} == set(bash(asked.format("bulkhead up", 1)).split())
+    assert bash(asked.format("bulkhead upload x.csv -d pl", 4)).split() == ["places"]
+    assert import_id in bash(asked.format("bulkhead status ''", 2))
 
 
 # --- for whoever runs it ---

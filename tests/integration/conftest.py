@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,8 +110,20 @@ class Server:
 
 
 @pytest.fixture
-def server(settings: Settings, edges: Edges) -> Iterator[Server]:
+def serve(edges: Edges) -> Iterator[Callable[[Settings], Server]]:
+    """Starts the app behind gunicorn with these settings, with an uploader's key."""
+    with ExitStack() as running:
+        yield lambda settings: running.enter_context(_served(settings, edges))
+
+
+@pytest.fixture
+def server(settings: Settings, serve: Callable[[Settings], Server]) -> Server:
     """The app behind gunicorn, on this test's own edges, with an uploader's key."""
+    return serve(settings)
+
+
+@contextmanager
+def _served(settings: Settings, edges: Edges) -> Iterator[Server]:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"

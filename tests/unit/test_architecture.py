@@ -15,7 +15,7 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "worker client",
     "activities postman workflow",
     "validation warmed caretaker clerk takeover",
-    "workbook groups results",
+    "workbook groups results direct",
     "read sandbox attempt docs expect cycles check quarantine batch load report notify"
     " store warehouse ledger keys query orchestrator wire",
     "stage tree tables",
@@ -23,7 +23,7 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "workspace",
     "datasets",
     "meta",
-    "settings sqlfiles logs terminal",
+    "settings sqlfiles logs terminal unfinished",
     "errors",
     "contracts",
 ]

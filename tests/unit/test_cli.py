@@ -46,7 +46,7 @@ def surroundings(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("BULKHEAD_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("BULKHEAD_URL", httpserver.url_for(""))
     monkeypatch.setenv("BULKHEAD_API_KEY", "bk_secret")
-    monkeypatch.setattr(wire, "_pause", lambda attempt, retry_after="": 0.0)
+    monkeypatch.setattr(wire, "pause_after", lambda attempt, retry_after="": 0.0)
     yield tmp_path
 
 
