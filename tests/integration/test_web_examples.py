@@ -1,12 +1,11 @@
-"""Every example in /openapi.json: requests are sent to a stack in which there is what they speak of, answers fit their schemas."""
+"""Every example in /openapi.json: requests go to a stack in which there is what they speak of, answers fit their schemas."""
 
 from __future__ import annotations
 
 import io
 import json
 from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext
-from dataclasses import replace
+from contextlib import nullcontext
 from typing import Any
 
 import psycopg
@@ -15,15 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 from jsonschema import Draft202012Validator
-from psycopg.types.json import Json
 
 from pipeline.contracts import Fate, Options, State, report_prefix, results_key
 from pipeline.keys import Role
 from pipeline.settings import Settings
 from tests.integration.conftest import Caller
 from tests.integration.test_import import running_worker
-from web import create_app
-from web.apidoc import document, operations
+from web.apidoc import operations
 from web.edges import Edges
 from web.examples import CSV, IMPORT_ID, KEY_ID, REQUESTS, SCHEMAS, UPLOAD_KEY
 from web.problems import KINDS
