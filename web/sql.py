@@ -27,7 +27,7 @@ api = APIBlueprint(
     "sql",
     __name__,
     url_prefix="/v1",
-    abp_tags=[Tag(name="sql", description="People's own SQL")],
+    abp_tags=[Tag(name="SQL", description="People's own SQL")],
     abp_security=[{"key": []}],
     abp_responses={"default": ProblemModel},
 )
