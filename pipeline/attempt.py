@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
+from datetime import timedelta
 from typing import ParamSpec, TypeVar
 
 import structlog
@@ -42,7 +43,8 @@ def told_apart(step: Callable[P, R]) -> Callable[P, R]:
         except (CancelledError, ApplicationError):
             raise
         except WorldIsWrong as error:
-            raise ApplicationError(str(error), type=_family(error)) from error
+            wait = None if error.wait_seconds is None else timedelta(seconds=error.wait_seconds)
+            raise ApplicationError(str(error), type=_family(error), next_retry_delay=wait) from error
         except BulkheadError as error:
             raise ApplicationError(str(error), type=_family(error), non_retryable=True) from error
         except (DBAPIError, PoolTimeout) as error:

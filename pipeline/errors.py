@@ -70,7 +70,12 @@ class Superseded(BulkheadError):
 
 
 class WorldIsWrong(BulkheadError):
-    """Something around us is not working; trying again later may help."""
+    """Something around us is not working; trying again later may help.
+
+    ``wait_seconds``: not before so many, if somebody said so.
+    """
+
+    wait_seconds: float | None = None
 
 
 class Unreachable(WorldIsWrong):

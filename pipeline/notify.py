@@ -14,7 +14,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.utils import format_datetime, make_msgid
+from email.utils import format_datetime, make_msgid, parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -28,6 +28,9 @@ TIMEOUT_SECONDS = (5.0, 20.0)
 """To connect, and to answer: Standard Webhooks asks receivers to answer within 15 to 30 seconds."""
 
 ANSWER_BYTES = 64 * 1024
+
+WAIT_SECONDS_MAX = 86_400.0
+"""No receiver puts us off for longer than that: a message is tried for three days."""
 
 _STATE_WORDS = {
     "succeeded": "succeeded",
@@ -83,13 +86,24 @@ def send_webhook(url: str, body: Mapping[str, Any], *, message_id: str, secret: 
             url, data=text, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
         ) as answer:
             next(answer.iter_content(ANSWER_BYTES), b"")
-            status = answer.status_code
+            status, wait = answer.status_code, _wait_seconds(answer.headers.get("Retry-After", ""))
     except requests.RequestException as error:
         raise Unreachable(f"The webhook's receiver did not answer: {error}") from error
     if status == requests.codes.gone:
         raise NotUsable("The webhook's receiver says that it is gone (410).")
     if not 200 <= status < 300:
-        raise Unreachable(f"The webhook's receiver answered {status}.")
+        refusal = Unreachable(f"The webhook's receiver answered {status}.")
+        refusal.wait_seconds = wait
+        raise refusal
+
+
+def _wait_seconds(text: str) -> float | None:
+    """What a Retry-After says, in seconds or as a date; a day at most. None if it says nothing."""
+    try:
+        when = float(text) if text.isdigit() else (parsedate_to_datetime(text) - datetime.now(tz=UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+    return min(max(when, 0.0), WAIT_SECONDS_MAX) or None
 
 
 def _check_target(url: str, *, allow_private: bool) -> None:

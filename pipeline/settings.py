@@ -82,6 +82,7 @@ class Settings(BaseSettings):
     temporal_ui_url: str = Field(default="", pattern=r"^(https?://\S+)?$", validation_alias=_named("BULKHEAD_TEMPORAL_UI_URL"))
     task_queue: str = Field(default="bulkhead", validation_alias=_named("BULKHEAD_TASK_QUEUE"))
 
+    requests_per_minute: int = Field(default=6000, ge=0, le=1_000_000, validation_alias=_named("BULKHEAD_REQUESTS_PER_MINUTE"))
     max_upload_bytes: int = Field(default=50 * GIB, validation_alias=_named("BULKHEAD_MAX_UPLOAD_BYTES"))
     max_file_bytes: int = Field(default=100 * GIB, validation_alias=_named("BULKHEAD_MAX_FILE_BYTES"))
     max_parallel_files: int = Field(default=4, ge=1, le=64, validation_alias=_named("BULKHEAD_MAX_PARALLEL_FILES"))

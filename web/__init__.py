@@ -20,7 +20,24 @@ from flask_openapi3.openapi import OpenAPI
 
 from pipeline.logs import configure
 from pipeline.settings import Settings, load_settings
-from web import access, admin, control, events, health, imports, multipart, pages, problems, records, reports, results, sql
+from web import (
+    access,
+    admin,
+    apidoc,
+    control,
+    events,
+    health,
+    imports,
+    multipart,
+    pages,
+    problems,
+    quota,
+    records,
+    reports,
+    results,
+    sql,
+    webhooks,
+)
 from web.body import drain
 from web.edges import Edges
 from web.paths import EncodedSlashes, NameConverter, RestConverter
@@ -57,6 +74,7 @@ def create_app(settings: Settings | None = None, *, edges: Edges | None = None) 
     app.extensions["bulkhead"] = edges or Edges.of(settings)
     app.before_request(_begin)  # first of all, so that even a refusal has its request_id
     access.install(app)
+    quota.install(app, settings.requests_per_minute)
     problems.install(app)
     for blueprint in (
         imports.api,
@@ -68,10 +86,12 @@ def create_app(settings: Settings | None = None, *, edges: Edges | None = None) 
         records.api,
         sql.api,
         admin.api,
+        webhooks.api,
     ):
         app.register_api(blueprint)
     app.register_blueprint(health.pages)
     pages.install(app)
+    apidoc.install(app)
     app.after_request(_end)
     return app
 

@@ -12,7 +12,7 @@ from pipeline.keys import Role
 from web.access import for_role
 from web.answers import as_json
 from web.edges import edges
-from web.models import KeyBody, KeyPath
+from web.models import KeyBody, KeyList, KeyPath, MadeKey
 from web.problems import Problem, ProblemModel
 
 api = APIBlueprint(
@@ -25,7 +25,7 @@ api = APIBlueprint(
 )
 
 
-@api.post("", summary="Make a key")
+@api.post("", summary="Make a key", responses={201: MadeKey})
 @for_role(Role.ADMIN)
 def create_key(body: KeyBody) -> Response:
     """The answer is the only place where the key itself is ever shown."""
@@ -33,14 +33,14 @@ def create_key(body: KeyBody) -> Response:
     return as_json({**key.to_json(), "key": key_text}, 201)
 
 
-@api.get("", summary="List the keys")
+@api.get("", summary="List the keys", responses={200: KeyList})
 @for_role(Role.ADMIN)
 def list_keys() -> Response:
     """Without their secrets, which nobody knows."""
     return as_json({"items": [key.to_json() for key in edges().keys.list()], "next_cursor": None})
 
 
-@api.delete("/<name:key_id>", summary="Revoke a key")
+@api.delete("/<name:key_id>", summary="Revoke a key", responses={204: None})
 @for_role(Role.ADMIN)
 def revoke_key(path: KeyPath) -> Response:
     """From the next request on it opens nothing, and neither do sessions begun with it."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import AliasChoices, ValidationError
 
-from pipeline.contracts import Delivery
 from pipeline.keys import Role
 from web import show
 from web.access import for_role, key_in_use
@@ -19,6 +16,7 @@ from web.edges import edges
 from web.imports import find
 from web.models import KeyBody
 from web.problems import Problem
+from web.webhooks import receiver_of, receivers, send_again, try_out
 
 IMPORTS_TOLD = 50
 """The log is of the deliveries of so many imports."""
@@ -69,25 +67,6 @@ def _keys_page(**more: Any) -> str:
 # --- who is told ---
 
 
-@dataclass(frozen=True)
-class Receiver:
-    """Somebody who is told of every import's end. ``id`` stands for the target where the target itself must not be shown."""
-
-    channel: str
-    target: str
-
-    @property
-    def id(self) -> str:
-        return hashlib.sha256(f"{self.channel}\n{self.target}".encode()).hexdigest()[:24]
-
-
-def receivers() -> list[Receiver]:
-    """Those that the settings name."""
-    settings = edges().settings
-    webhooks = [Receiver("webhook", url) for url in settings.webhook_urls]
-    return webhooks + [Receiver("email", to) for to in settings.email_to]
-
-
 @pages.get("/webhooks")
 @for_role(Role.ADMIN)
 def webhooks_page() -> ResponseReturnValue:
@@ -99,8 +78,8 @@ def webhooks_page() -> ResponseReturnValue:
 @for_role(Role.ADMIN)
 def test_receiver() -> ResponseReturnValue:
     """One message that is about nothing, now."""
-    receiver = _asked_for()
-    error = edges().orchestrator.send(Delivery("", receiver.channel, receiver.target))
+    receiver = receiver_of(request.form.get("receiver", ""))
+    error = try_out(receiver)
     return _webhooks_page(tried=receiver, error=error)
 
 
@@ -108,21 +87,9 @@ def test_receiver() -> ResponseReturnValue:
 @for_role(Role.ADMIN)
 def resend() -> ResponseReturnValue:
     """The message of one import to one receiver, once more, under the id that it always had."""
-    receiver, one = _asked_for(), find(request.form.get("import_id", ""))
-    known = {(row["channel"], row["target"]) for row in edges().ledger.deliveries(one.id)}
-    if (receiver.channel, receiver.target) not in known:
-        raise Problem("unusable", "No message of this import was ever for this receiver.")
-    error = edges().orchestrator.send(Delivery(one.id, receiver.channel, receiver.target))
+    receiver = receiver_of(request.form.get("receiver", ""))
+    error = send_again(receiver, find(request.form.get("import_id", "")))
     return _webhooks_page(tried=receiver, error=error)
-
-
-def _asked_for() -> Receiver:
-    """The receiver that the form names. Only those in the settings are ever called."""
-    wanted = request.form.get("receiver", "")
-    for receiver in receivers():
-        if receiver.id == wanted:
-            return receiver
-    raise Problem("unusable", "The settings do not name this receiver any more.")
 
 
 def _webhooks_page(**more: Any) -> str:

@@ -7,7 +7,9 @@ import math
 import re
 from collections.abc import Iterable
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 from flask import Response, request
@@ -19,14 +21,26 @@ CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "json": "application/json",
     "parquet": "application/vnd.apache.parquet",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "tsv": "text/tab-separated-values; charset=utf-8",
+    "ndjson": "application/x-ndjson",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 
 
 def as_json(value: Any, status: int = 200, **headers: str) -> Response:
-    """A JSON answer. Numbers without an end in binary stay text if a double would change them."""
+    """A JSON answer. Numbers without an end in binary stay text if a double would change them.
+
+    What the API gives to be read has its ETag, and a page the way to the next one.
+    """
     body = orjson.dumps(_plain(value), default=_json_value, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
-    return Response(body, status, headers, content_type="application/json")
+    response = Response(body, status, headers, content_type="application/json")
+    if status != HTTPStatus.OK or request.method != "GET" or not request.path.startswith("/v1/"):
+        return response
+    if isinstance(value, dict) and (cursor := value.get("next_cursor")):
+        following = urlencode({**request.args.to_dict(flat=True), "cursor": cursor})
+        response.headers["Link"] = f'<{request.base_url}?{following}>; rel="next"'
+    return with_etag(response)
 
 
 def with_etag(response: Response) -> Response:

@@ -27,6 +27,9 @@ Finding = dict[str, Any]
 BATCH_ROWS = 2000
 RANGE_BYTES = 4 << 20
 
+FINDINGS_FORMS = ("csv", "json", "parquet", "xlsx")
+"""What the findings of an import are stored as."""
+
 FIELDS = ("code", "severity", "message", "row", "id", "line", "column", "value", "hint", "related", "cycle")
 """A finding as the API shows it."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
 from pipeline.errors import WorldIsWrong
 from pipeline.warehouse import is_up
+from web import apidoc
 from web.access import for_anyone
 from web.answers import as_json
 from web.edges import edges
+from web.problems import RETRY_SECONDS
 
 pages = Blueprint("health", __name__)
 
@@ -27,7 +29,9 @@ def readyz() -> Response:
     parts = {"postgresql": is_up(edges().engine), "s3": _s3_is_up()}
     ready = all(parts.values())
     status = {name: "ok" if up else "away" for name, up in parts.items()}
-    return as_json({"status": "ok" if ready else "away", "parts": status}, 200 if ready else 503)
+    if not ready:
+        return as_json({"status": "away", "parts": status}, 503, **{"Retry-After": str(RETRY_SECONDS)})
+    return as_json({"status": "ok", "parts": status})
 
 
 def _s3_is_up() -> bool:
@@ -42,4 +46,4 @@ def _s3_is_up() -> bool:
 @for_anyone
 def openapi() -> Response:
     """The description of the API (OpenAPI 3.1)."""
-    return as_json(current_app.api_doc)  # type: ignore[attr-defined]
+    return as_json(apidoc.document())

@@ -15,7 +15,7 @@ from pipeline.datasets import load_dataset
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from web.access import for_role, key_in_use
-from web.answers import as_json, with_etag
+from web.answers import as_json
 from web.edges import edges
 from web.models import DatasetPath, ImportModel, ImportPage, ImportPath, ImportsQuery, UploadQuery
 from web.problems import Problem, ProblemModel
@@ -84,7 +84,7 @@ def list_imports(query: ImportsQuery) -> Response:
 def get_import(path: ImportPath) -> Response:
     """Counts are live while it loads. Retry-After says when to ask again, until the state is final."""
     one = find(path.import_id)
-    response = with_etag(as_json(shown(one)))
+    response = as_json(shown(one))
     if not one.state.is_final:
         response.headers["Retry-After"] = "1"
     return response

@@ -37,6 +37,14 @@ class KeyPath(BaseModel):
     key_id: str = Field(description="Id of an API key")
 
 
+class WebhookPath(BaseModel):
+    webhook_id: str = Field(description="Id of a receiver; GET /v1/webhooks lists them")
+
+
+class DeliveryPath(WebhookPath):
+    import_id: str = Field(description="Id of the import that the message is about")
+
+
 class UploadQuery(Given):
     filename: str | None = Field(None, description="What the file is called")
     dry_run: bool = Field(False, description="Only validate, and foresee what a load would do; promote loads it")
@@ -121,7 +129,7 @@ class DescendantsQuery(KinQuery):
 
 
 class QueryQuery(Given):
-    format: Literal["json", "csv", "parquet"] = Field("json", description="What to answer with")
+    format: Literal["json", "csv", "parquet", "arrow"] = Field("json", description="What to answer with")
 
 
 class QueryBody(Given):
@@ -340,6 +348,114 @@ class QueryAnswer(BaseModel):
     rows: list[list[Any]]
     truncated: bool
     seconds: float
+
+
+class ColumnModel(BaseModel):
+    name: str
+    type: str
+    required: bool
+
+
+class DatasetModel(BaseModel):
+    name: str
+    title: str
+    key: str
+    parent: str
+    rest: str | None = Field(description="The column that takes what has no column of its own; null: there is none")
+    columns: list[ColumnModel]
+
+
+class DatasetList(BaseModel):
+    items: list[DatasetModel]
+    next_cursor: None
+
+
+class RecordModel(RootModel[dict[str, Any]]):
+    """A record with all its columns, and with its lineage: _import_id, _row and _loaded_at."""
+
+
+class KeyModel(BaseModel):
+    id: str
+    name: str
+    role: Role
+    created_at: str
+    last_used_at: str | None
+    revoked_at: str | None
+
+
+class MadeKey(KeyModel):
+    key: str = Field(description="The key itself, shown here and never again")
+
+
+class KeyList(BaseModel):
+    items: list[KeyModel]
+    next_cursor: None
+
+
+class ResultsFile(BaseModel):
+    name: str
+    href: str
+    size_bytes: int
+
+
+class ResultsRows(BaseModel):
+    count: int
+    href: str
+
+
+class ResultsModel(BaseModel):
+    id: str
+    state: State
+    reason: str
+    counts: Counts
+    files: list[ResultsFile] = Field(description="Those that are there")
+    rows: dict[str, ResultsRows] = Field(description="Those that can be had: succeeded, failed, unprocessed")
+    summary: dict[str, Any] | None
+    removed: Removed
+
+
+class BeingWritten(BaseModel):
+    """The file is not there yet: ask again, as Retry-After says."""
+
+    state: Literal["being_written"]
+    detail: str
+
+
+class Nothing(BaseModel):
+    """An empty object."""
+
+
+class ReceiverModel(BaseModel):
+    """Somebody who is told; of an address, nothing that may be a secret."""
+
+    id: str
+    channel: Literal["webhook", "email"]
+    target: str
+
+
+class Receivers(BaseModel):
+    items: list[ReceiverModel]
+    next_cursor: None
+
+
+class Sent(BaseModel):
+    delivered: bool
+    error: str = Field(description="What stood against it; empty if it arrived")
+
+
+class DeliveryModel(BaseModel):
+    import_id: str
+    message_id: str = Field(description="The webhook-id, the same however often it is sent")
+    receiver: ReceiverModel
+    attempts: int
+    last_error: str
+    created_at: str
+    delivered_at: str | None
+
+
+class DeliveryLog(BaseModel):
+    items: list[DeliveryModel]
+    next_cursor: None
 
 
 # --- uploads straight to S3, in the words of Uppy's companion ---

@@ -29,6 +29,7 @@ from web.imports import shown
 from web.models import (
     FormQuery,
     FormUpload,
+    Nothing,
     OpenedUpload,
     PartPath,
     PartsGiven,
@@ -111,7 +112,7 @@ def complete(path: UploadPath, query: UploadKey, body: PartsGiven) -> Response:
     return as_json({"location": shown(one)["links"]["self"], **_links(one)})
 
 
-@api.delete("/multipart/<name:upload_id>", summary="Give an upload up")
+@api.delete("/multipart/<name:upload_id>", summary="Give an upload up", responses={200: Nothing})
 @for_role(Role.UPLOADER)
 def abort(path: UploadPath, query: UploadKey) -> Response:
     """Nothing of it stays, neither in S3 nor in the list of imports."""

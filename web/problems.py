@@ -53,6 +53,8 @@ KINDS: Mapping[str, Kind] = {
     "unknown_import": Kind(404, "There is no such import", "GET /v1/imports lists those there are."),
     "unknown_record": Kind(404, "There is no such record", "Ids are case-sensitive; encode a slash as %2F."),
     "unknown_key": Kind(404, "There is no such key", "GET /v1/keys lists those there are."),
+    "unknown_webhook": Kind(404, "There is no such receiver", "GET /v1/webhooks lists those there are."),
+    "unknown_delivery": Kind(404, "There is no such message", "GET /v1/imports/{id}/deliveries lists those there are."),
     "no_report": Kind(404, "There is no such report", "A report is stored once an import has been validated."),
     "method_not_allowed": Kind(405, "The method is not for this address", "Use one that the Allow header names."),
     "already_finished": Kind(409, "The import has come to its end", "Nothing is left to be changed about it."),
@@ -75,6 +77,7 @@ KINDS: Mapping[str, Kind] = {
     "query_too_slow": Kind(400, "The query took too long", "Narrow it down; id and parentId are indexed."),
     "query_too_large": Kind(400, "The query needs too much", "Select fewer or shorter values, or aggregate."),
     "unusable": Kind(400, "That cannot be done", "The detail says why."),
+    "too_many_requests": Kind(429, "Too many requests in a short time", "Wait as long as Retry-After says."),
     "busy": Kind(503, "The server is busy", "Try again in a few seconds, as Retry-After says."),
     "unreachable": Kind(503, "A part of the system does not answer", "Try again soon, as Retry-After says."),
     "internal": Kind(500, "Something went wrong in the system", "It is not your fault. Report it with the request_id."),
@@ -90,6 +93,7 @@ _BY_STATUS = {
     413: "too_large",
     415: "unsupported_media_type",
     422: "invalid_parameter",
+    429: "too_many_requests",
     503: "busy",
 }
 RETRY_SECONDS = 2

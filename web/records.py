@@ -16,9 +16,12 @@ from web.answers import as_json
 from web.edges import edges
 from web.models import (
     ChildrenCount,
+    DatasetList,
+    DatasetModel,
     DatasetPath,
     DescendantsQuery,
     KinQuery,
+    RecordModel,
     RecordPage,
     RecordPath,
     RecordsQuery,
@@ -36,14 +39,14 @@ api = APIBlueprint(
 )
 
 
-@api.get("", summary="The datasets there are")
+@api.get("", summary="The datasets there are", responses={200: DatasetList})
 @for_role(Role.READER)
 def list_datasets() -> Response:
     """Each with its columns."""
     return as_json({"items": [described(dataset) for dataset in all_datasets()], "next_cursor": None})
 
 
-@api.get("/<name:dataset>", summary="One dataset")
+@api.get("/<name:dataset>", summary="One dataset", responses={200: DatasetModel})
 @for_role(Role.READER)
 def get_dataset(path: DatasetPath) -> Response:
     """Its columns, its key and its parent column."""
@@ -74,7 +77,7 @@ def list_records(path: DatasetPath, query: RecordsQuery) -> Response:
     return _shown(dataset, pages(dataset, cursor=query.cursor, limit=query.limit), query)
 
 
-@api.get("/<name:dataset>/records/<name:record_id>", summary="One record")
+@api.get("/<name:dataset>/records/<name:record_id>", summary="One record", responses={200: RecordModel})
 @for_role(Role.READER)
 def get_record(path: RecordPath) -> Response:
     """With its lineage: the import that wrote it, from which row, and when."""

@@ -27,9 +27,9 @@ from pipeline.store import NotThere
 from web.access import for_role
 from web.answers import CONTENT_TYPES, as_download, as_json
 from web.edges import edges
-from web.findings import findings_key
+from web.findings import FINDINGS_FORMS, findings_key
 from web.imports import find, must_be_kept
-from web.models import FailurePage, FailuresQuery, ImportPath, RowsQuery
+from web.models import BeingWritten, FailurePage, FailuresQuery, ImportPath, ResultsModel, RowsQuery
 from web.problems import Problem, ProblemModel
 from web.reports import row_in
 
@@ -43,13 +43,13 @@ api = APIBlueprint(
 )
 
 
-@api.get("", summary="How an import ended, with its files")
+@api.get("", summary="How an import ended, with its files", responses={200: ResultsModel})
 @for_role(Role.READER)
 def results(path: ImportPath) -> Response:
     """Counts, and where the files about it are: those that are there, and under ``rows`` those that can be had."""
     one = find(path.import_id)
     base = f"{request.host_url}v1/imports/{one.id}"
-    files = [(f"findings.{form}", findings_key(one.id, form), f"{base}/errors?format={form}") for form in CONTENT_TYPES]
+    files = [(f"findings.{form}", findings_key(one.id, form), f"{base}/errors?format={form}") for form in FINDINGS_FORMS]
     stored = [(name, edges().store.head(key), href) for name, key, href in files]
     written = {found.key: found for found in edges().store.list(results_prefix(one.id))}
     for fate in Fate:
@@ -86,7 +86,7 @@ def _summary(one: Import) -> Any:
 @api.get(
     "/failed",
     summary="The records that were held back, or that the warehouse refused for good",
-    responses={200: FailurePage},
+    responses={200: FailurePage, 202: BeingWritten},
 )
 @for_role(Role.READER)
 def failed(path: ImportPath, query: FailuresQuery) -> Response:
@@ -102,7 +102,7 @@ def failed(path: ImportPath, query: FailuresQuery) -> Response:
     return as_json({"items": items, "next_cursor": str(items[-1]["row"]) if more else None, "total": one.failed})
 
 
-@api.get("/succeeded", summary="The rows that are in the warehouse as the file has them")
+@api.get("/succeeded", summary="The rows that are in the warehouse as the file has them", responses={202: BeingWritten})
 @for_role(Role.READER)
 def succeeded(path: ImportPath, query: RowsQuery) -> Response:
     """All columns of the file in their order, then row, code and reason. 202 while the file is being written: ask again.
@@ -113,7 +113,7 @@ def succeeded(path: ImportPath, query: RowsQuery) -> Response:
     return _file(find(path.import_id), Fate.SUCCEEDED, query.format)
 
 
-@api.get("/unprocessed", summary="The rows to which nobody came")
+@api.get("/unprocessed", summary="The rows to which nobody came", responses={202: BeingWritten})
 @for_role(Role.READER)
 def unprocessed(path: ImportPath, query: RowsQuery) -> Response:
     """As with those that succeeded."""
@@ -130,7 +130,7 @@ def _file(one: Import, fate: Fate, form: str) -> Response:
     except NotThere:
         return _have_written(one, fate, form)
     name = f"{fate}-{one.id}.{kind}"
-    return as_download(chunks, name, CONTENT_TYPES.get(kind, "application/x-ndjson"), stored.size_bytes)
+    return as_download(chunks, name, CONTENT_TYPES[kind], stored.size_bytes)
 
 
 def _have_written(one: Import, fate: Fate, form: str) -> Response:

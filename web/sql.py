@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -18,11 +18,16 @@ from web.edges import edges
 from web.models import QueryAnswer, QueryBody, QueryQuery
 from web.problems import ProblemModel
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_CHUNK_ROWS = 2_000
+
 api = APIBlueprint(
     "sql",
     __name__,
     url_prefix="/v1",
-    abp_tags=[Tag(name="sql", description="People's own SQL")],
+    abp_tags=[Tag(name="SQL", description="People's own SQL")],
     abp_security=[{"key": []}],
     abp_responses={"default": ProblemModel},
 )
@@ -38,9 +43,9 @@ def query(query: QueryQuery, body: QueryBody) -> Response:
     return as_file(answer, query.format)
 
 
-def as_file(answer: Answer, kind: Literal["csv", "parquet"], *, for_people: bool = False) -> Response:
+def as_file(answer: Answer, kind: Literal["csv", "parquet", "arrow"], *, for_people: bool = False) -> Response:
     """An answer as a download. ``for_people``: it may end up in a spreadsheet, which must not take a value for a formula."""
-    data = _csv(answer, for_people) if kind == "csv" else _parquet(answer)
+    data = _csv(answer, for_people) if kind == "csv" else _parquet(answer) if kind == "parquet" else _arrow_stream(answer)
     response = as_download([data], f"query.{kind}", CONTENT_TYPES[kind], len(data))
     response.headers["X-Truncated"] = "true" if answer.truncated else "false"
     return response
@@ -67,19 +72,34 @@ def _csv(answer: Answer, for_people: bool) -> bytes:
 
 
 def _parquet(answer: Answer) -> bytes:
-    """Columns that Arrow can type by their values are typed; what it cannot is text."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = [_arrow([row[at] for row in answer.rows]) for at in range(len(answer.columns))]
-    names = [f"{column.name}_{at}" if at != _first(answer, at) else column.name for at, column in enumerate(answer.columns)]
     sink = io.BytesIO()
-    pq.write_table(pa.table(dict(zip(names, columns, strict=True))), sink, compression="zstd")
+    pq.write_table(_table(answer), sink, compression="zstd")
     return sink.getvalue()
 
 
+def _arrow_stream(answer: Answer) -> bytes:
+    """Arrow's IPC stream, as ``pyarrow.ipc.open_stream`` and its likes read it."""
+    import pyarrow as pa
+
+    table, sink = _table(answer), io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=_CHUNK_ROWS)
+    return sink.getvalue()
+
+
+def _table(answer: Answer) -> pa.Table:
+    """Columns that Arrow can type by their values are typed; what it cannot is text."""
+    import pyarrow as pa
+
+    columns = [_arrow([row[at] for row in answer.rows]) for at in range(len(answer.columns))]
+    names = [f"{column.name}_{at}" if at != _first(answer, at) else column.name for at, column in enumerate(answer.columns)]
+    return pa.table(dict(zip(names, columns, strict=True)))
+
+
 def _first(answer: Answer, at: int) -> int:
-    """Where the name of a column appears first: Parquet has no two columns of one name."""
+    """Where the name of a column appears first: neither Parquet nor people can tell two columns of one name apart."""
     return [column.name for column in answer.columns].index(answer.columns[at].name)
 
 

@@ -128,6 +128,11 @@ NEEDS = [
     ("admin", "GET", "/v1/keys", {}, 200),
     ("admin", "POST", "/v1/keys", {"json": {"name": "n", "role": "reader"}}, 201),
     ("admin", "DELETE", "/v1/keys/x", {}, 404),
+    ("admin", "GET", "/v1/webhooks", {}, 200),
+    ("admin", "POST", "/v1/webhooks/x/test", {}, 404),
+    ("admin", "GET", "/v1/webhooks/x/deliveries", {}, 404),
+    ("admin", "POST", "/v1/webhooks/x/deliveries/x/resend", {}, 404),
+    ("admin", "GET", "/v1/imports/x/deliveries", {}, 404),
 ]
 
 

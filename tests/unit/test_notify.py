@@ -5,6 +5,8 @@ from __future__ import annotations
 import email
 import email.policy
 import socket
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ import pytest
 from aiosmtpd.controller import Controller
 from pytest_httpserver import HTTPServer
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from temporalio.exceptions import ApplicationError
 from werkzeug import Request, Response
 
+from pipeline.attempt import told_apart
 from pipeline.errors import NotUsable, Unreachable
 from pipeline.notify import compose_email, payload, send_email, send_webhook
 
@@ -57,6 +61,35 @@ def test_only_a_2xx_answer_counts_as_told(httpserver: HTTPServer, status: int, e
     httpserver.expect_request("/hook").respond_with_data("", status=status, headers={"Location": "/elsewhere"})
     with pytest.raises(error):
         send_webhook(httpserver.url_for("/hook"), {}, message_id="m", secret=SECRET, allow_private=True)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("7", (7, 7)),
+        ("999999", (86_400, 86_400)),
+        (format_datetime(datetime.now(tz=UTC) + timedelta(hours=1)), (3000, 3600)),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", None),
+        ("0", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_a_receiver_says_when_to_come_again(httpserver: HTTPServer, said: str, seconds: tuple[int, int] | None) -> None:
+    httpserver.expect_request("/hook").respond_with_data("", status=429, headers={"Retry-After": said})
+    with pytest.raises(Unreachable) as raised:
+        send_webhook(httpserver.url_for("/hook"), {}, message_id="m", secret=SECRET, allow_private=True)
+
+    @told_apart
+    def step() -> None:
+        raise raised.value
+
+    with pytest.raises(ApplicationError) as told:
+        step()
+    delay = told.value.next_retry_delay
+    assert (delay is None) == (seconds is None)
+    if delay is not None and seconds is not None:
+        assert seconds[0] <= delay.total_seconds() <= seconds[1]
 
 
 @pytest.mark.parametrize(

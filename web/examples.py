@@ -1,0 +1,315 @@
+"""The examples in /openapi.json: what a request to each operation may say, and what each schema looks like.
+
+Every one is tried by tests/integration/test_web_examples.py, on a stack in which there is what they speak of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+IMPORT_ID = "0192f0c1-2a3b-7c4d-8e5f-0123456789ab"
+KEY_ID = "5f0c9a52-3c1e-4a7e-9f0e-2b1d6c7a8e90"
+UPLOAD_KEY = f"incoming/places/{IMPORT_ID}/places.csv"
+RECEIVER_ID = "c7eea930f0db3377f0bbf6cc"
+BASE = f"https://bulkhead.example/v1/imports/{IMPORT_ID}"
+CSV = "id,parentId,name,kind\nFR,,France,Country\nFR-75C,FR,Paris,Metropolitan collectivity with special status\n"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request says: its place in the path, its query, its body."""
+
+    path: dict[str, Any]
+    query: dict[str, Any]
+    body: Any = None
+
+
+def _asked(body: Any = None, query: dict[str, Any] | None = None, **path: Any) -> Asked:
+    return Asked(path, query or {}, body)
+
+
+_KIN = {"limit": 100, "counts": True}
+
+REQUESTS: dict[str, Asked] = {
+    "imports.upload": _asked(CSV, {"filename": "places.csv", "on_error": "quarantine", "max_errors": 10}, dataset="places"),
+    "imports.list_imports": _asked(query={"dataset": "places", "state": "rejected", "limit": 50}),
+    "imports.get_import": _asked(import_id=IMPORT_ID),
+    "multipart.open_upload": _asked({"filename": "places.csv", "metadata": {"dataset": "places", "dry_run": True}}),
+    "multipart.list_parts": _asked(query={"key": UPLOAD_KEY}, upload_id="VXBsb2FkIG9uZQ"),
+    "multipart.abort": _asked(query={"key": UPLOAD_KEY}, upload_id="VXBsb2FkIG9uZQ"),
+    "multipart.sign_parts": _asked(query={"key": UPLOAD_KEY, "partNumbers": "1,2"}, upload_id="VXBsb2FkIG9uZQ"),
+    "multipart.sign_part": _asked(query={"key": UPLOAD_KEY}, upload_id="VXBsb2FkIG9uZQ", part_number=1),
+    "multipart.complete": _asked(
+        {"parts": [{"PartNumber": 1, "ETag": '"111fe7bfca0b627f38a0f7f1669f01be"'}]},
+        {"key": UPLOAD_KEY},
+        upload_id="VXBsb2FkIG9uZQ",
+    ),
+    "multipart.sign_form": _asked(query={"filename": "places.csv", "dataset": "places"}),
+    "events.watch_import": _asked(import_id=IMPORT_ID),
+    "control.cancel_import": _asked(import_id=IMPORT_ID),
+    "control.pause_import": _asked(import_id=IMPORT_ID),
+    "control.resume_import": _asked(import_id=IMPORT_ID),
+    "control.promote_import": _asked(import_id=IMPORT_ID),
+    "control.retry_import": _asked(CSV, {"filename": "mended.csv"}, import_id=IMPORT_ID),
+    "reports.errors": _asked(query={"code": "missing_parent", "severity": "error", "limit": 100}, import_id=IMPORT_ID),
+    "reports.groups": _asked(query={"code": "missing_parent"}, import_id=IMPORT_ID),
+    "reports.report_page": _asked(import_id=IMPORT_ID, page="index.html"),
+    "results.results": _asked(import_id=IMPORT_ID),
+    "results.failed": _asked(query={"limit": 100}, import_id=IMPORT_ID),
+    "results.succeeded": _asked(query={"format": "csv"}, import_id=IMPORT_ID),
+    "results.unprocessed": _asked(query={"format": "native"}, import_id=IMPORT_ID),
+    "records.list_datasets": _asked(),
+    "records.get_dataset": _asked(dataset="places"),
+    "records.validations": _asked(dataset="places"),
+    "records.list_records": _asked(query={"parentId": "FR", "limit": 100}, dataset="places"),
+    "records.get_record": _asked(dataset="places", record_id="FR-75C"),
+    "records.children": _asked(query=_KIN, dataset="places", record_id="FR"),
+    "records.children_count": _asked(dataset="places", record_id="FR"),
+    "records.ancestors": _asked(query={"limit": 10}, dataset="places", record_id="FR-75C"),
+    "records.descendants": _asked(query={"max_depth": 2}, dataset="places", record_id="FR"),
+    "sql.query": _asked({"sql": "select id, name from places where \"parentId\" = 'FR'", "limit": 10}, {"format": "json"}),
+    "keys.list_keys": _asked(),
+    "keys.create_key": _asked({"name": "The nightly export", "role": "reader"}),
+    "keys.revoke_key": _asked(key_id=KEY_ID),
+    "webhooks.list_receivers": _asked(),
+    "webhooks.test_receiver": _asked(webhook_id=RECEIVER_ID),
+    "webhooks.list_deliveries": _asked(webhook_id=RECEIVER_ID),
+    "webhooks.resend_delivery": _asked(webhook_id=RECEIVER_ID, import_id=IMPORT_ID),
+    "webhooks.deliveries_of_import": _asked(import_id=IMPORT_ID),
+}
+
+_OPTIONS = {
+    "on_error": "quarantine",
+    "max_errors": 10,
+    "max_error_ratio": None,
+    "delimiter": None,
+    "force": False,
+    "without": [],
+}
+_SOURCE = {
+    "filename": "places.csv",
+    "size_bytes": 103,
+    "sha256": "81bab50c1bb64c417591815a449bc863cf912cef7004e3dd385e323b2ef90f5b",
+    "key": UPLOAD_KEY,
+    "format": "csv",
+    "compression": "none",
+    "encoding": "utf-8",
+    "delimiter": ",",
+}
+_COUNTS = {
+    "total": 3,
+    "valid": 2,
+    "invalid": 1,
+    "inserted": 2,
+    "updated": 0,
+    "unchanged": 0,
+    "failed": 1,
+    "quarantined": 1,
+    "unprocessed": 0,
+}
+_FOUND = {"errors": 1, "warnings": 0, "by_code": {"missing_parent": 1}}
+_KEPT = {"results": None, "report": None, "source": None}
+_LINKS = {"self": BASE, "errors": f"{BASE}/errors", "report": f"{BASE}/report/", "results": f"{BASE}/results"}
+_IMPORT = {
+    "id": IMPORT_ID,
+    "dataset": "places",
+    "state": "partially_succeeded",
+    "reason": "1 of 3 records was held back",
+    "dry_run": False,
+    "options": _OPTIONS,
+    "retry_of": None,
+    "duplicate_of": None,
+    "pause_requested": False,
+    "source": _SOURCE,
+    "counts": _COUNTS,
+    "preview": None,
+    "parts": {"total": 1, "done": 1},
+    "findings": _FOUND,
+    "queue_position": None,
+    "removed": _KEPT,
+    "created_at": "2026-03-01T08:00:00.000000Z",
+    "started_at": "2026-03-01T08:00:01.250000Z",
+    "finished_at": "2026-03-01T08:00:04.500000Z",
+    "links": _LINKS,
+}
+_FINDING = {
+    "code": "missing_parent",
+    "severity": "error",
+    "message": "The parent XX is neither in the file nor in the warehouse.",
+    "row": 3,
+    "id": "XX-1",
+    "line": 4,
+    "column": "parentId",
+    "value": "XX",
+    "hint": "Add the parent to the file, or correct the reference.",
+    "related": None,
+    "cycle": None,
+}
+_GROUP = {
+    "code": "missing_parent",
+    "severity": "error",
+    "column": "parentId",
+    "kind": "text",
+    "message": "The parent … is neither in the file nor in the warehouse.",
+    "hint": "Add the parent to the file, or correct the reference.",
+    "count": 1,
+    "first": [_FINDING],
+}
+_FAILURE = {
+    "row": 3,
+    "id": "XX-1",
+    "code": "missing_parent",
+    "sqlstate": "",
+    "message": "The parent XX is neither in the file nor in the warehouse.",
+    "batch_no": 1,
+    "part_no": 0,
+    "record": {"id": "XX-1", "parentId": "XX", "name": "Nowhere", "kind": "Region"},
+}
+_RUN = {
+    "id": IMPORT_ID,
+    "filename": "places.csv",
+    "created_at": "2026-03-01T08:00:00Z",
+    "state": "partially_succeeded",
+    "records": 3,
+    "errors": 1,
+    "warnings": 0,
+    "by_code": {"missing_parent": 1},
+}
+_RECORD = {
+    "id": "FR-75C",
+    "parentId": "FR",
+    "name": "Paris",
+    "kind": "Metropolitan collectivity with special status",
+    "alpha_3": None,
+    "numeric_code": None,
+    "flag": None,
+    "_import_id": IMPORT_ID,
+    "_row": 2,
+    "_loaded_at": "2026-03-01T08:00:04.312000+00:00",
+}
+_COLUMN = {"name": "id", "type": "text", "required": True}
+_DATASET = {
+    "name": "places",
+    "title": "Countries and their subdivisions",
+    "key": "id",
+    "parent": "parentId",
+    "rest": None,
+    "columns": [_COLUMN, {"name": "parentId", "type": "text", "required": False}],
+}
+_KEY = {
+    "id": KEY_ID,
+    "name": "The nightly export",
+    "role": "reader",
+    "created_at": "2026-03-01T08:00:00+00:00",
+    "last_used_at": None,
+    "revoked_at": None,
+}
+_RECEIVER = {"id": RECEIVER_ID, "channel": "webhook", "target": "https://receiver.example/imports"}
+_DELIVERY = {
+    "import_id": IMPORT_ID,
+    "message_id": "msg_2f1d6c7a8e905f0c9a523c1e4a7e9f0e",
+    "receiver": _RECEIVER,
+    "attempts": 1,
+    "last_error": "",
+    "created_at": "2026-03-01T08:00:04.600000+00:00",
+    "delivered_at": "2026-03-01T08:00:04.900000+00:00",
+}
+_PART = {"PartNumber": 1, "Size": 103, "ETag": '"111fe7bfca0b627f38a0f7f1669f01be"'}
+_SIGNED = "https://s3.example/bulkhead/" + UPLOAD_KEY + "?partNumber=1&uploadId=VXBsb2FkIG9uZQ&X-Amz-Signature=..."
+_UPLOAD = {"id": IMPORT_ID, "links": {"self": BASE}}
+_RESULT_FILE = {"name": "failed.csv", "href": f"{BASE}/results/failed?format=csv", "size_bytes": 131}
+_ROWS = {"count": 1, "href": f"{BASE}/results/failed?format=native"}
+
+
+def _page(*items: Any, **more: Any) -> dict[str, Any]:
+    return {"items": [*items], "next_cursor": None, **more}
+
+
+SCHEMAS: dict[str, Any] = {
+    "ProblemModel": {
+        "type": "https://bulkhead.example/problems#unknown_import",
+        "title": "There is no such import",
+        "status": 404,
+        "code": "unknown_import",
+        "detail": "There is no import 'x'. GET /v1/imports lists those there are.",
+        "instance": "/v1/imports/x",
+        "request_id": "5d1f0c9a523c4a7e9f0e2b1d6c7a8e90",
+    },
+    "ImportModel": _IMPORT,
+    "Counts": _COUNTS,
+    "FindingCounts": _FOUND,
+    "Links": _LINKS,
+    "OnError": "quarantine",
+    "OptionsModel": _OPTIONS,
+    "Parts": {"total": 1, "done": 1},
+    "PreviewModel": {"inserted": 2, "updated": 1, "unchanged": 0, "moved": 1, "failed": 0},
+    "Removed": _KEPT,
+    "Source": _SOURCE,
+    "State": "partially_succeeded",
+    "ImportPage": _page(_IMPORT),
+    "OpenedUpload": {"key": UPLOAD_KEY, "uploadId": "VXBsb2FkIG9uZQ", **_UPLOAD},
+    "UploadLinks": {"self": BASE},
+    "UploadAsked": REQUESTS["multipart.open_upload"].body,
+    "StoredParts": [_PART],
+    "StoredPart": _PART,
+    "SignedParts": {"presignedUrls": {"1": _SIGNED}},
+    "SignedPart": {"url": _SIGNED, "expires": 3600},
+    "WholeUpload": {"location": BASE, **_UPLOAD},
+    "PartsGiven": REQUESTS["multipart.complete"].body,
+    "PartGiven": {"PartNumber": 1, "ETag": '"111fe7bfca0b627f38a0f7f1669f01be"'},
+    "FormUpload": {
+        "method": "POST",
+        "url": "https://s3.example/bulkhead",
+        "fields": {"key": UPLOAD_KEY, "policy": "eyJleHBpcmF0aW9uIjoi...", "x-amz-signature": "..."},
+        "headers": {},
+        "expires": 3600,
+        **_UPLOAD,
+    },
+    "Nothing": {},
+    "FindingPage": _page(_FINDING, total=1),
+    "Finding": _FINDING,
+    "FindingGroups": {"items": [_GROUP], "groups": 1, "total": 1},
+    "FindingGroup": _GROUP,
+    "FailurePage": _page(_FAILURE, total=1),
+    "Failure": _FAILURE,
+    "ValidationRuns": {"items": [_RUN]},
+    "ValidationRun": _RUN,
+    "RecordPage": _page(_RECORD),
+    "RecordModel": _RECORD,
+    "ChildrenCount": {"id": "FR", "children": 1},
+    "ColumnModel": _COLUMN,
+    "DatasetModel": _DATASET,
+    "DatasetList": _page(_DATASET),
+    "QueryAnswer": {
+        "columns": [{"name": "id", "type": "text"}, {"name": "name", "type": "text"}],
+        "rows": [["FR-75C", "Paris"]],
+        "truncated": False,
+        "seconds": 0.0021,
+    },
+    "QueryColumn": {"name": "id", "type": "text"},
+    "QueryBody": REQUESTS["sql.query"].body,
+    "KeyBody": REQUESTS["keys.create_key"].body,
+    "KeyModel": _KEY,
+    "MadeKey": {**_KEY, "key": "bk_5f0c9a523c1e4a7e9f0e2b1d6c7a8e90_..."},
+    "KeyList": _page(_KEY),
+    "Role": "reader",
+    "ResultsModel": {
+        "id": IMPORT_ID,
+        "state": "partially_succeeded",
+        "reason": "1 of 3 records was held back",
+        "counts": _COUNTS,
+        "files": [_RESULT_FILE],
+        "rows": {"failed": _ROWS},
+        "summary": {"state": "partially_succeeded"},
+        "removed": _KEPT,
+    },
+    "ResultsFile": _RESULT_FILE,
+    "ResultsRows": _ROWS,
+    "BeingWritten": {"state": "being_written", "detail": "The failed rows are being written. Ask again in a moment."},
+    "ReceiverModel": _RECEIVER,
+    "Receivers": _page(_RECEIVER),
+    "Sent": {"delivered": True, "error": ""},
+    "DeliveryModel": _DELIVERY,
+    "DeliveryLog": _page(_DELIVERY),
+}
