@@ -11,6 +11,7 @@ import gc
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipeline import sandbox
 from pipeline.settings import load_settings
 
 _settings = load_settings()
@@ -41,3 +42,4 @@ def when_ready(server: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Let the app know when its process is asked to stop: what it streams ends then, and nobody waits for it."""
     worker.wsgi.extensions["at_work"] = lambda: worker.alive
+    sandbox.PRELOAD[:] = ["pipeline.preview"]  # all that is read here is the beginning of a file

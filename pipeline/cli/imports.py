@@ -19,11 +19,13 @@ from pipeline.cli.app import (
     Exit,
     ImportId,
     InputFile,
+    Map,
     MaxErrorRatio,
     MaxErrors,
     OnErrorOption,
     app,
     client,
+    mapping_of,
     there,
 )
 from pipeline.contracts import Options, State
@@ -56,6 +58,7 @@ def upload(
     max_errors: MaxErrors = None,
     max_error_ratio: MaxErrorRatio = None,
     delimiter: Delimiter = None,
+    columns: Map = None,
     force: Annotated[bool, typer.Option("--force", help="Load it even if this very content was loaded before.")] = False,
     timeout: Timeout = None,
     as_json: AsJson = False,
@@ -66,7 +69,7 @@ def upload(
     """
     _check_timeout(timeout, wait)
     server = client()
-    options = Options(dry_run, on_error, max_errors, max_error_ratio, delimiter, force)
+    options = Options(dry_run, on_error, max_errors, max_error_ratio, delimiter, force, mapping=mapping_of(columns))
     made = _send(file, filename, partial(server.upload, dataset=dataset, options=options))
     _begun(server, made, wait=wait, timeout=timeout, as_json=as_json)
 

@@ -438,7 +438,7 @@ def test_the_description_names_every_route(app: Any) -> None:
     upload = spec["paths"]["/v1/datasets/{dataset}/imports"]["post"]
     assert "multipart/form-data" in upload["requestBody"]["content"]
     assert {parameter["name"] for parameter in upload["parameters"]} == {
-        *("dataset", "filename", "dry_run", "on_error", "max_errors", "max_error_ratio", "delimiter", "force")
+        *("dataset", "filename", "dry_run", "on_error", "max_errors", "max_error_ratio", "delimiter", "force", "mapping")
     }
     assert spec["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     text = json.dumps(spec)
