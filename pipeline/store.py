@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 import boto3
@@ -123,7 +123,7 @@ class Store:
     ) -> None:
         self.bucket = bucket
 
-        def client(address: str | None) -> S3Client:
+        def client(address: str | None, style: Literal["auto", "virtual"] = "auto") -> S3Client:
             return boto3.client(
                 "s3",
                 endpoint_url=address,
@@ -133,7 +133,7 @@ class Store:
                 aws_session_token=session_token,
                 config=Config(
                     signature_version="s3v4",
-                    s3={"addressing_style": "path" if address else "auto"},
+                    s3={"addressing_style": "path" if address else style},
                     connect_timeout=5,
                     read_timeout=60,
                     retries={"mode": "standard", "max_attempts": 4},
@@ -142,7 +142,8 @@ class Store:
             )
 
         self._s3 = client(endpoint)
-        self._signer = client(public_endpoint) if public_endpoint else self._s3  # it signs, and never speaks to anybody
+        # The signer speaks to nobody. In AWS it names the bucket's region: no browser follows S3 there from another address.
+        self._signer = client(public_endpoint or endpoint, "auto" if "." in bucket else "virtual")
 
     @classmethod
     def of(cls, settings: Settings) -> Store:

@@ -315,9 +315,13 @@ export class Transfer {
     }
   }
 
+  /** The bytes that S3 has of it, as whole parts. */
+  get stored() {
+    return [...this.there.values()].reduce((sum, part) => sum + part.size, 0);
+  }
+
   say() {
-    const stored = [...this.there.values()].reduce((sum, part) => sum + part.size, 0);
-    this.tell({ sent: [...this.flying.values()].reduce((sum, bytes) => sum + bytes, stored) });
+    this.tell({ sent: [...this.flying.values()].reduce((sum, bytes) => sum + bytes, this.stored) });
   }
 }
 

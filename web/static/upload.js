@@ -149,7 +149,7 @@ class Row {
   }
 
   async lookAtIt() {
-    if (this.state !== "chosen") return;
+    if (!this.page.rows.has(this)) return;
     const { dataset, delimiter, token } = this.page;
     this.looking?.abort();
     this.looking = new AbortController();
@@ -199,8 +199,8 @@ class Row {
       this.arrive(await this.transfer.run());
     } catch (error) {
       if (this.canceled) return;
-      this.rate.hidden = true;
-      if (error instanceof Halted) this.become("paused", `Paused; ${size(this.sent || 0)} are stored.`);
+      this.rate.hidden = this.bar.hidden = true;
+      if (error instanceof Halted) this.become("paused", `Paused; ${size(this.transfer.stored)} are stored.`);
       else this.become("failed", error instanceof Refused ? error.message : `Something went wrong in this page: ${error.message}`, true);
     }
   }
@@ -386,7 +386,7 @@ class Page {
       row.bar.hidden = false;
       row.bar.value = (stored || 0) / note.size;
       const there = stored === undefined ? "S3 does not say what it has." : `${size(stored)} are stored.`;
-      row.become("unfinished", `${there} Choose the file again, and only what is missing is sent.`);
+      row.become("unfinished", `For ${note.dataset}. ${there} Choose the file again, and only what is missing is sent.`);
     }
     this.settle();
   }
