@@ -143,7 +143,8 @@ class Store:
 
         self._s3 = client(endpoint)
         # The signer speaks to nobody. In AWS it names the bucket's region: no browser follows S3 there from another address.
-        self._signer = client(public_endpoint or endpoint, "auto" if "." in bucket else "virtual")
+        is_same = endpoint and not public_endpoint
+        self._signer = self._s3 if is_same else client(public_endpoint, "auto" if "." in bucket else "virtual")
 
     @classmethod
     def of(cls, settings: Settings) -> Store:
