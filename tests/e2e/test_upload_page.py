@@ -206,7 +206,7 @@ def test_an_upload_goes_on_after_a_lost_connection_and_after_the_page_was_left(
     other.write_text("id,parentId\n1,\n")
     browser.find_element(By.XPATH, "//button[text()='Choose the file']").click()
     browser.find_element(By.CSS_SELECTOR, "#unfinished input[type=file]").send_keys(str(other))
-    wait_for(browser, "#unfinished .up-said.alarm", "This is not the file that was being uploaded: it has 16 bytes.")
+    wait_for(browser, "#unfinished .up-said.alarm", "This is not the file that was being uploaded: it has 15 bytes.")
     choose(browser, other)
     assert text(browser, "#files strong") == "large.csv", "one of that name that is not the same is another upload"
     browser.find_element(By.CSS_SELECTOR, "#files button").click()
