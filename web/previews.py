@@ -6,6 +6,8 @@ A file is read in the sandbox, as an import would read it, and nothing of it is 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,7 @@ from web.answers import CONTENT_TYPES, as_download, as_json
 from web.edges import edges
 from web.models import DatasetPath, MappingBody, PreviewAnswer, PreviewQuery, TemplateQuery
 from web.problems import Problem, ProblemModel
-from web.uploads import body_chunks
+from web.uploads import a_place, body_chunks
 
 if TYPE_CHECKING:
     from pipeline.preview import Preview
@@ -33,6 +35,7 @@ BYTES_MAX = 8 << 20
 
 MEMORY_BYTES = 1 << 30
 SECONDS = 20.0
+WAIT_SECONDS = 5.0
 WRITTEN_BYTES = 512 << 20
 
 api = APIBlueprint(
@@ -98,24 +101,32 @@ def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:
     """Raises Problem for what cannot be read, or takes too much."""
     from pipeline.preview import preview as look  # DuckDB, which the web app has no other use for
 
-    if not edges().previews.acquire(blocking=False):
-        raise Problem("busy", "As many previews as this server shows at once are being made. Try again in a few seconds.")
     try:
-        with tempfile.TemporaryDirectory(prefix="bulkhead-preview-") as folder:
+        with a_place(edges()), tempfile.TemporaryDirectory(prefix="bulkhead-preview-") as folder:
             source = Path(folder) / "source"
             with source.open("wb") as file:
                 file.writelines(body_chunks(request, BYTES_MAX))
-            return sandbox.run(
-                look,
-                *(source, dataset, query.delimiter and DELIMITER_NAMES.get(query.delimiter, query.delimiter), query.whole),
-                memory_bytes=MEMORY_BYTES,
-                seconds=SECONDS,
-                file_bytes=WRITTEN_BYTES,
-            )
+            with _its_turn():
+                return sandbox.run(
+                    look,
+                    *(source, dataset, query.delimiter and DELIMITER_NAMES.get(query.delimiter, query.delimiter), query.whole),
+                    memory_bytes=MEMORY_BYTES,
+                    seconds=SECONDS,
+                    file_bytes=WRITTEN_BYTES,
+                )
     except FileIsWrong as error:
         raise Problem("unreadable_file", f"{error} {error.hint}".strip(), line=error.line) from error
     except Crashed as error:
         raise Problem("unreadable_file", "To look at the file would take too much time or memory.") from error
+
+
+@contextmanager
+def _its_turn() -> Iterator[None]:
+    """Few files are read at once; the others wait a little. Raises Problem."""
+    if not edges().previews.acquire(timeout=WAIT_SECONDS):
+        raise Problem("busy", "As many previews as this server makes at once are being made. Try again in a few seconds.")
+    try:
+        yield
     finally:
         edges().previews.release()
 

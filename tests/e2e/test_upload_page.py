@@ -277,7 +277,7 @@ def test_by_keyboard_on_any_screen(sign_in: Open, edges: Edges, shots: Path, tmp
         if reached[-1] == "Kürzel becomes":
             press(browser, "→ i")
         assert len(reached) < 40
-    assert {"Remove: b.csv", "First rows and columns", "First rows", "Kürzel becomes", "kind becomes"} <= set(reached)
+    assert {"Remove: b.csv", "First rows and columns", "First rows of b.csv", "Kürzel becomes", "kind becomes"} <= set(reached)
     assert Select(browser.find_element(By.CSS_SELECTOR, "[aria-label='Kürzel becomes']")).first_selected_option.text == "→ id"
     press(browser, Press.ENTER)
     wait_for(browser, "#said", "All 2 files are uploaded.")

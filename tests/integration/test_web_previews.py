@@ -75,6 +75,7 @@ def test_a_preview_is_bounded(api: Any, edges: Edges, monkeypatch: pytest.Monkey
         raise Crashed("It took more than 20 seconds.")
 
     monkeypatch.setattr(sandbox, "run", crash)
+    monkeypatch.setattr(previews, "WAIT_SECONDS", 0.1)
     answer = look(api)
     assert (answer.status_code, answer.json["code"]) == (422, "unreadable_file")
     for _ in range(PREVIEWS_AT_ONCE):

@@ -81,7 +81,7 @@ export class Columns {
   }
 
   /** Columns and rows, as elements. ``like``: the file whose columns are chosen for this one too. */
-  shown(seen, like = "") {
+  shown(seen, name, like = "") {
     const head = element("tr", {}, ...seen.columns.map(({ name }) => element("th", { scope: "col" }, element("bdi", { textContent: cut(name, 60) }))));
     const table = element("table", { className: "up-rows" }, element("thead", {}, head));
     if (!like) {
@@ -95,7 +95,7 @@ export class Columns {
     table.append(body);
     const scrolled = element("div", { className: "wide", tabIndex: 0 }, table);
     scrolled.setAttribute("role", "region");
-    scrolled.setAttribute("aria-label", "First rows");
+    scrolled.setAttribute("aria-label", `First rows of ${cut(name, 60)}`);
     this.warn();
     return [scrolled, ...(like ? [] : [this.warnings])];
   }

@@ -162,7 +162,7 @@ class Row {
       this.columns = columns;
       this.delimiter = seen.delimiter;
       this.seen.textContent = columns.told(seen, like);
-      this.look.replaceChildren(this.look.querySelector("summary"), ...columns.shown(seen, like));
+      this.look.replaceChildren(this.look.querySelector("summary"), ...columns.shown(seen, this.name, like));
       this.look.hidden = false;
       this.look.open = !like;
     } catch (error) {
