@@ -136,6 +136,7 @@ def test_what_the_columns_would_be_and_probably_are(look: Look) -> None:
         (b"%PDF-1.7 and so on", "a PDF document"),
         (b"id,parentId\n1,\xe9\n", "0xE9"),
         (WHOLE["xlsx"][:3000], "ZIP archive is damaged"),
+        (zipped(WHOLE["csv"])[:20] + zipped(WHOLE["csv"])[24:], "bytes are missing"),
         (b"id,parentId\n", "no records"),
         (b"id,id\n1,2\n", "appears twice"),
         (b'{"data": [{"id": 1}]}', "wrapped"),
