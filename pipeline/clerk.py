@@ -82,7 +82,7 @@ class Clerk:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _sort(self, known: Import, folder: Path, others: results.Others, wanted: Wanted, beat: Beat) -> dict[Fate, int]:
-        dataset = load_dataset(known.dataset, self._settings.datasets_root).ignoring(known.options.without)
+        dataset = load_dataset(known.dataset, self._settings.datasets_root).for_upload(known.options)
         return sandbox.run(
             results.write_results,
             *(folder, dataset, known.options.delimiter, others, wanted),

@@ -11,6 +11,7 @@ files come page by page, in constant memory.
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -319,7 +320,10 @@ def _given(**values: Any) -> dict[str, Any]:
 
 def _parameters(options: Options) -> dict[str, str]:
     """Options as they stand in an address; what was left open is left out."""
-    return {name: "true" if value is True else str(value) for name, value in options.to_json().items()}
+    asked = options.to_json()
+    if "mapping" in asked:
+        asked["mapping"] = json.dumps(asked["mapping"])
+    return {name: "true" if value is True else str(value) for name, value in asked.items()}
 
 
 def _is_below(link: str, root: str) -> bool:

@@ -286,10 +286,11 @@ class Options:
     delimiter: str | None = None  # of a delimited text: one of DELIMITERS; None: detected, and shown
     force: bool = False  # load it even if this very content was loaded before
     without: tuple[str, ...] = ()  # columns of the file to leave out: those that a results file adds
+    mapping: Mapping[str, str] = field(default_factory=dict)  # a column of the file -> the dataset's; empty: left out
 
     def to_json(self) -> dict[str, object]:
         """What was asked for, without what was left open."""
-        return {name: value for name, value in vars(self).items() if value is not None and value is not False and value != ()}
+        return {name: value for name, value in vars(self).items() if not (value is None or value is False or value in ((), {}))}
 
     @classmethod
     def from_json(cls, asked: Mapping[str, Any]) -> Options:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import abc
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -62,10 +63,27 @@ class Dataset:
     suite: dict[str, Any]
     table_sql: str
     ignored: frozenset[str] = frozenset()  # folded names of a file's columns that are left out
+    asked: tuple[tuple[str, str], ...] = ()  # names in a file, and the columns that an upload says they are
 
     def ignoring(self, names: Sequence[str]) -> Dataset:
         """The same, for a file of which these columns are to be left out."""
         return replace(self, ignored=frozenset(map(folded, names))) if names else self
+
+    def for_upload(self, options: Options) -> Dataset:
+        """The same, for a file whose columns are to be read as the upload says."""
+        gone = [*options.without, *(name for name, column in options.mapping.items() if not column)]
+        asked = tuple((name, column) for name, column in options.mapping.items() if column)
+        return replace(self.ignoring(gone), asked=asked) if asked else self.ignoring(gone)
+
+    def check_mapping(self, mapping: abc.Mapping[str, str]) -> None:
+        """Raises NotUsable for a mapping to a column that is not there, or of two columns to one."""
+        may_be = [name for name in self.names if name != self.rest]
+        sources: dict[str, str] = {}
+        for name, column in mapping.items():
+            if column and column not in may_be:
+                raise NotUsable(f"{name!r} cannot be mapped to {column!r}; {self.name} has: {', '.join(may_be)}.")
+            if column and (other := sources.setdefault(column, name)) != name:
+                raise NotUsable(f"{other!r} and {name!r} cannot both be mapped to {column!r}.")
 
     @cached_property
     def mapping(self) -> Mapping:
@@ -73,6 +91,11 @@ class Dataset:
         said = self._said("mapping", {"aliases", "renames", "defaults"})
         aliases = {name: tuple(others) for name, others in said.get("aliases", {}).items()}
         return Mapping(aliases, dict(said.get("renames", {})), dict(said.get("defaults", {})))
+
+    @cached_property
+    def wished(self) -> dict[str, str]:
+        """Folded name in a file -> the column that the upload says it is."""
+        return {folded(name): column for name, column in self.asked}
 
     @cached_property
     def renamed(self) -> dict[str, str]:

@@ -6,8 +6,9 @@ enforced here, under a row lock, so that two processes cannot take an import two
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -315,6 +316,7 @@ class Ledger:
             rules_version=rules_version,
             delimiter=one.options.delimiter or "",
             without=json.dumps(one.options.without),
+            mapping=json.dumps(one.options.mapping),
         )
         return self.get(rows[0]["id"]) if rows else None
 
@@ -442,6 +444,17 @@ class Ledger:
         rows = self._rows("validation_runs", dataset=dataset, limit=limit)
         return [ValidationRun(**{**row, "state": State(row["state"])}) for row in rows]
 
+    def mapping(self, dataset: str, names: Sequence[str]) -> dict[str, str] | None:
+        """What was made last of the columns of a file that has these; None if there was none."""
+        rows = self._rows("mapping_get", dataset=dataset, header=_header(names))
+        return dict(rows[0]["mapping"]) if rows else None
+
+    def keep_mapping(self, dataset: str, names: Sequence[str], mapping: Mapping[str, str], *, by: str) -> None:
+        """Remember what was made of the columns of a file that has these."""
+        given = {"dataset": dataset, "header": _header(names), "mapping": json.dumps(mapping), "remembered_by": by}
+        with self._engine.begin() as connection:
+            connection.execute(text(load("queries/mapping_keep")), given)
+
     def active(self) -> list[Import]:
         """The imports that stand in their datasets' queues, oldest first."""
         with self._engine.connect() as connection:
@@ -544,6 +557,11 @@ def _note_move(connection: Connection, import_id: str, before: State | None, aft
         text(load("queries/move_insert")),
         {"import_id": import_id, "from_state": before, "to_state": after, "reason": reason},
     )
+
+
+def _header(names: Sequence[str]) -> str:
+    """Names a set of columns, in whatever order they stand."""
+    return hashlib.sha256(json.dumps(sorted(names)).encode()).hexdigest()
 
 
 def _import(row: RowMapping) -> Import:

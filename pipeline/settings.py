@@ -72,6 +72,9 @@ class Settings(BaseSettings):
 
     bucket: str = Field(default="bulkhead", validation_alias=_named("BULKHEAD_BUCKET"))
     s3_endpoint: str | None = Field(default=None, validation_alias=_named("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+    public_s3_endpoint: str | None = Field(
+        default=None, pattern=r"^(https?://[^/?#\s]+/?)?$", validation_alias=_named("BULKHEAD_PUBLIC_S3_ENDPOINT")
+    )
     s3_region: str = Field(default="us-east-1", validation_alias=_named("AWS_REGION", "AWS_DEFAULT_REGION"))
     s3_access_key: str | None = Field(default=None, validation_alias=_named("AWS_ACCESS_KEY_ID"))
     s3_secret_key: str | None = Field(default=None, validation_alias=_named("AWS_SECRET_ACCESS_KEY"))

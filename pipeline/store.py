@@ -10,8 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, cast
+from urllib.parse import urlsplit
 
 import boto3
 from boto3.s3.transfer import TransferConfig
@@ -113,28 +115,36 @@ class Store:
         bucket: str,
         *,
         endpoint: str | None = None,
+        public_endpoint: str | None = None,
         region: str = "us-east-1",
         access_key: str | None = None,
         secret_key: str | None = None,
         session_token: str | None = None,
     ) -> None:
         self.bucket = bucket
-        self._s3: S3Client = boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=region,
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret_key,
-            aws_session_token=session_token,
-            config=Config(
-                signature_version="s3v4",
-                s3={"addressing_style": "path" if endpoint else "auto"},
-                connect_timeout=5,
-                read_timeout=60,
-                retries={"mode": "standard", "max_attempts": 4},
-                max_pool_connections=20,
-            ),
-        )
+
+        def client(address: str | None, style: Literal["auto", "virtual"] = "auto") -> S3Client:
+            return boto3.client(
+                "s3",
+                endpoint_url=address,
+                region_name=region,
+                aws_access_key_id=access_key,
+                aws_secret_access_key=secret_key,
+                aws_session_token=session_token,
+                config=Config(
+                    signature_version="s3v4",
+                    s3={"addressing_style": "path" if address else style},
+                    connect_timeout=5,
+                    read_timeout=60,
+                    retries={"mode": "standard", "max_attempts": 4},
+                    max_pool_connections=20,
+                ),
+            )
+
+        self._s3 = client(endpoint)
+        # The signer speaks to nobody. In AWS it names the bucket's region: no browser follows S3 there from another address.
+        is_same = endpoint and not public_endpoint
+        self._signer = self._s3 if is_same else client(public_endpoint, "auto" if "." in bucket else "virtual")
 
     @classmethod
     def of(cls, settings: Settings) -> Store:
@@ -142,6 +152,7 @@ class Store:
         return cls(
             settings.bucket,
             endpoint=settings.s3_endpoint,
+            public_endpoint=settings.public_s3_endpoint,
             region=settings.s3_region,
             access_key=settings.s3_access_key,
             secret_key=settings.s3_secret_key,
@@ -389,12 +400,21 @@ class Store:
     def sign_part(self, key: str, upload_id: str, number: int, *, seconds: int) -> str:
         """The address to which a part can be PUT for so long. Asks nobody: whether the upload exists, the PUT will show."""
         asked = {"Bucket": self.bucket, "Key": key, "UploadId": upload_id, "PartNumber": number}
-        return self._s3.generate_presigned_url("upload_part", Params=asked, ExpiresIn=seconds)
+        return self._signer.generate_presigned_url("upload_part", Params=asked, ExpiresIn=seconds)
+
+    @cached_property
+    def public_origin(self) -> str:
+        """Scheme, host and port of the addresses that are signed; empty where nothing can be signed."""
+        try:
+            signed = urlsplit(self.sign_part("x", "x", 1, seconds=1))
+        except BotoCoreError:  # there are no credentials
+            return ""
+        return f"{signed.scheme}://{signed.netloc}"
 
     def sign_form(self, key: str, *, bytes_max: int, seconds: int) -> tuple[str, dict[str, str]]:
         """The address and the fields of a form with which one file can be POSTed to ``key``; S3 itself refuses a larger one."""
         limits = [["content-length-range", 1, bytes_max]]
-        form = self._s3.generate_presigned_post(self.bucket, key, Conditions=limits, ExpiresIn=seconds)
+        form = self._signer.generate_presigned_post(self.bucket, key, Conditions=limits, ExpiresIn=seconds)
         return form["url"], dict(form["fields"])
 
     def parts(self, key: str, upload_id: str) -> Sequence[Part]:

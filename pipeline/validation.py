@@ -49,7 +49,7 @@ def validate(
     What is held back of an accepted file is not among the parts but in ``quarantine.csv``. A file that cannot be read has that
     one finding. Raises RuntimeError if there can be no verdict.
     """
-    dataset = dataset.ignoring(options.without)
+    dataset = dataset.for_upload(options)
     return in_enough_memory(folder, partial(_validate, folder, dataset, filename, run_name, cutting, options, ask))
 
 

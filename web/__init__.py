@@ -1,7 +1,7 @@
 """The web app: the API under /v1 and the pages for people, on the same edges. Served by gunicorn (web/gunicorn.py).
 
-It takes files in and shows what became of them; it never reads one. Rows pass through it only on their way to somebody
-who asked for a page of them.
+It takes files in and shows what became of them; it reads none itself: a preview is made in the sandbox. Rows pass through it
+only on their way to somebody who asked for a page of them.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from web import (
     imports,
     multipart,
     pages,
+    previews,
     problems,
     quota,
     records,
@@ -78,6 +79,7 @@ def create_app(settings: Settings | None = None, *, edges: Edges | None = None) 
     problems.install(app)
     for blueprint in (
         imports.api,
+        previews.api,
         multipart.api,
         events.api,
         control.api,
@@ -149,11 +151,16 @@ def _end(response: Response) -> Response:
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
     headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
-    headers.setdefault("Content-Security-Policy", PAGE_POLICY)
+    headers.setdefault("Content-Security-Policy", _policy())
     if request.endpoint != "static":
         headers.setdefault("Cache-Control", "no-store")
     _log(response)
     return response
+
+
+def _policy() -> str:
+    """The pages' policy; one from which files go straight to S3 may connect there too, and nowhere else."""
+    return f"{PAGE_POLICY}; connect-src 'self' {g.connects_to}" if g.get("connects_to") else PAGE_POLICY
 
 
 def _log(response: Response) -> None:

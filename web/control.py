@@ -185,6 +185,7 @@ def again(one: Import) -> Options:
         one.options.delimiter,
         force=True,
         without=(*one.options.without, *added),
+        mapping=one.options.mapping,
     )
 
 

@@ -25,6 +25,9 @@ UPLOADS_AT_ONCE = 6
 STREAMS_AT_ONCE = 4
 """And so many may show an import live. The two that are left answer everybody else, however slow the others are."""
 
+PREVIEWS_AT_ONCE = 2
+"""Each is a process of its own for a moment, and may take a gigabyte of memory."""
+
 READ_SECONDS = 15.0
 
 
@@ -43,6 +46,7 @@ class Edges:
     orchestrator: Orchestrator
     uploads: BoundedSemaphore
     streams: BoundedSemaphore
+    previews: BoundedSemaphore
     engines: tuple[Engine, ...] = ()
 
     @classmethod
@@ -65,6 +69,7 @@ class Edges:
             orchestrator=Orchestrator.of(settings),
             uploads=BoundedSemaphore(UPLOADS_AT_ONCE),
             streams=BoundedSemaphore(STREAMS_AT_ONCE),
+            previews=BoundedSemaphore(PREVIEWS_AT_ONCE),
             engines=(engine, reads, own_sql),
         )
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipeline import sandbox
 from pipeline.settings import load_settings
 
 M_MMAP_THRESHOLD, BLOCK_BYTES = -3, 1 << 20
@@ -52,3 +53,4 @@ def post_fork(server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Let the app know when its process is asked to stop: what it streams ends then, and nobody waits for it."""
     worker.wsgi.extensions["at_work"] = lambda: worker.alive
+    sandbox.PRELOAD[:] = ["pipeline.preview"]  # all that is read here is the beginning of a file

@@ -11,7 +11,6 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from pipeline.contracts import Kept
-from pipeline.datasets import load_dataset
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from web.access import for_role, key_in_use
@@ -19,7 +18,7 @@ from web.answers import as_json
 from web.edges import edges
 from web.models import DatasetPath, ImportModel, ImportPage, ImportPath, ImportsQuery, UploadQuery
 from web.problems import Problem, ProblemModel
-from web.uploads import Once, a_place, receive, upload_in
+from web.uploads import Once, a_place, dataset_for, receive, upload_in
 
 BODIES = {
     "requestBody": {
@@ -55,7 +54,7 @@ api = APIBlueprint(
 @for_role(Role.UPLOADER)
 def upload(path: DatasetPath, query: UploadQuery) -> Response:
     """The file is streamed into S3, and acknowledged. Idempotency-Key and Content-Digest are honoured."""
-    load_dataset(path.dataset, edges().settings.datasets_root)
+    dataset_for(edges(), path.dataset, query.options)
     with a_place(edges()):
         brought = upload_in(request, edges().settings.max_upload_bytes, query.options)
         once = Once.of(request, brought)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, TypeAdapter, ValidationError
 
 from pipeline.contracts import DELIMITER_NAMES, OnError, Options, State
 from pipeline.keys import Role
@@ -45,6 +46,18 @@ class DeliveryPath(WebhookPath):
     import_id: str = Field(description="Id of the import that the message is about")
 
 
+DelimiterName = Literal[",", ";", "\t", "|", "comma", "semicolon", "tab", "pipe"]
+_MAPPING = TypeAdapter(dict[str, str])
+
+
+def _is_mapping(text: str) -> str:
+    try:
+        _MAPPING.validate_json(text)
+    except ValidationError:
+        raise ValueError('it is a JSON object of texts, such as {"Name": "name"}') from None
+    return text
+
+
 class UploadQuery(Given):
     filename: str | None = Field(None, description="What the file is called")
     dry_run: bool = Field(False, description="Only validate, and foresee what a load would do; promote loads it")
@@ -56,16 +69,35 @@ class UploadQuery(Given):
         None, ge=0, description="Quarantine at most so many records with errors, else reject the file"
     )
     max_error_ratio: float | None = Field(None, ge=0, le=1, description="The same as a share of the file's records")
-    delimiter: Literal[",", ";", "\t", "|", "comma", "semicolon", "tab", "pipe"] | None = Field(
+    delimiter: DelimiterName | None = Field(
         None, description="What stands between the values of a delimited text; else it is detected, and shown"
     )
     force: bool = Field(False, description="Load it even if this very content was loaded before; else it is a duplicate")
+    mapping: Annotated[str, AfterValidator(_is_mapping)] | None = Field(
+        None,
+        description="A JSON object: columns of the file -> the dataset's, or an empty text for one that is to be left out",
+    )
 
     @property
     def options(self) -> Options:
         """What the upload asks for."""
-        asked = self.model_dump(exclude={"filename", "delimiter"})
-        return Options(**asked, delimiter=self.delimiter and DELIMITER_NAMES.get(self.delimiter, self.delimiter))
+        asked = self.model_dump(exclude={"filename", "delimiter", "mapping"})
+        delimiter = self.delimiter and DELIMITER_NAMES.get(self.delimiter, self.delimiter)
+        return Options(**asked, delimiter=delimiter, mapping=json.loads(self.mapping or "{}"))
+
+
+class TemplateQuery(Given):
+    format: Literal["csv", "xlsx"] = Field("csv", description="Text, or an Excel workbook")
+
+
+class PreviewQuery(Given):
+    whole: bool = Field(False, description="The body is the whole file, not only its beginning")
+    delimiter: DelimiterName | None = Field(None, description="What stands between the values; else it is detected")
+
+
+class MappingBody(Given):
+    columns: list[str] = Field(min_length=1, max_length=1000, description="All columns of the file, as its header names them")
+    mapping: dict[str, str] = Field(description="Columns of the file -> the dataset's; an empty text leaves one out")
 
 
 class RetryQuery(Given):
@@ -169,6 +201,31 @@ class OptionsModel(BaseModel):
     delimiter: str | None
     force: bool
     without: list[str]
+    mapping: dict[str, str]
+
+
+class PreviewColumn(BaseModel):
+    name: str
+    becomes: str | None = Field(description="What the reader makes of it; null: the file would be refused for it")
+    suggested: str | None = Field(description="What should be made of it; an empty text: to be left out")
+    why: Literal["", "remembered", "similar"]
+
+
+class PreviewAnswer(BaseModel):
+    """The beginning of a file. delimiter and sheet are empty where the format has none."""
+
+    format: str
+    compression: str
+    encoding: str
+    delimiter: str
+    sheet: str
+    members: int = Field(description="Files in the archive, of which the first is shown")
+    remembered: bool = Field(description="A file with this header was mapped before")
+    columns: list[PreviewColumn]
+    rows: list[list[str | None]]
+    takes: list[str] = Field(description="The columns of the dataset that a file may have")
+    needs: list[str] = Field(description="And those that it must have")
+    takes_others: bool = Field(description="The dataset keeps other columns too, under their names")
 
 
 class PreviewModel(BaseModel):
@@ -467,7 +524,7 @@ class UploadAsked(BaseModel):
     filename: str = Field(description="What the file is called")
     type: str | None = Field(None, description="Its media type; not looked at")
     metadata: dict[str, Any] = Field(
-        description="dataset; dry_run, on_error, max_errors, max_error_ratio, delimiter, force; and size, if it is known"
+        description="dataset; dry_run, on_error, max_errors, max_error_ratio, delimiter, force, mapping; size, if it is known"
     )
 
     @property
@@ -575,5 +632,7 @@ class FormUpload(BaseModel):
 
 
 def _options_among(given: Mapping[str, Any]) -> Options:
-    names = set(UploadQuery.model_fields) - {"filename"}
-    return UploadQuery.model_validate({name: value for name, value in given.items() if name in names}).options
+    asked = {name: value for name, value in given.items() if name in set(UploadQuery.model_fields) - {"filename"}}
+    if isinstance(mapping := asked.get("mapping"), dict):
+        asked["mapping"] = json.dumps(mapping)
+    return UploadQuery.model_validate(asked).options

@@ -17,7 +17,6 @@ from flask_openapi3.models.tag import Tag
 from pydantic import ValidationError
 
 from pipeline.contracts import Options, State, import_id_in, incoming_key
-from pipeline.datasets import load_dataset
 from pipeline.errors import WorldIsWrong
 from pipeline.keys import Role
 from pipeline.ledger import Import
@@ -44,7 +43,7 @@ from web.models import (
     options_of_form,
 )
 from web.problems import Problem, ProblemModel, refuse_parameters
-from web.uploads import label_of, safe_name
+from web.uploads import dataset_for, label_of, safe_name
 
 log = structlog.get_logger(__name__)
 
@@ -140,7 +139,7 @@ def sign_form(query: FormQuery) -> Response:
 
 def _opened(filename: str, dataset: str, options: Options) -> Import:
     """A new import that awaits its upload."""
-    load_dataset(dataset, edges().settings.datasets_root)
+    dataset_for(edges(), dataset, options)
     import_id, label = str(uuid_utils.uuid7()), label_of(filename)
     key = incoming_key(dataset, import_id, safe_name(label))
     edges().ledger.open(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, Flask, redirect, render_template, request, session, url_for
+from flask import Blueprint, Flask, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
@@ -25,7 +25,7 @@ from web.imports import find, removal
 from web.models import UploadQuery
 from web.problems import KINDS, Problem, refuse_parameters
 from web.records import all_datasets
-from web.uploads import Upload, a_place, body_chunks, receive
+from web.uploads import Upload, a_place, body_chunks, dataset_for, receive
 
 GROUPS_SHOWN = 8
 """Of each code; every finding is in the files."""
@@ -93,6 +93,7 @@ def upload_page() -> ResponseReturnValue:
     """Where a file is handed in; below it the latest imports."""
     recent = edges().ledger.page(limit=RECENT_SHOWN)
     chosen = request.args.get("dataset", "")
+    g.connects_to = edges().store.public_origin
     return render_template(
         "upload.html",
         datasets=all_datasets(),
@@ -110,8 +111,8 @@ def upload() -> ResponseReturnValue:
     with a_place(edges()):
         form = Form(body_chunks(request, edges().settings.max_upload_bytes), request.mimetype_params.get("boundary", ""))
         check_csrf(form.fields.get(CSRF_FIELD))
-        dataset = load_dataset(form.fields.get("dataset", ""), edges().settings.datasets_root).name
         brought = Upload(form.filename, form.file_chunks(), _options(form.fields))
+        dataset = dataset_for(edges(), form.fields.get("dataset", ""), brought.options)
         receipt = receive(edges(), brought, dataset=dataset, key=key_in_use())
     return redirect(url_for("pages.import_page", import_id=receipt.made.id), 303)
 

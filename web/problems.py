@@ -44,6 +44,9 @@ KINDS: Mapping[str, Kind] = {
     "empty_file": Kind(400, "The file is empty", "Send a file with a header and at least one record."),
     "broken_upload": Kind(400, "The upload broke off", "Send the file again, whole. Nothing of this upload was kept."),
     "damaged_upload": Kind(400, "The file changed on its way", "Send it again. Nothing of this upload was kept."),
+    "unreadable_file": Kind(
+        422, "The file cannot be read", "Mend what the detail names; an upload would tell all that is wrong."
+    ),
     "unauthorized": Kind(401, "A key is needed", "Send Authorization: Bearer <key>, or open a fresh sign-in link."),
     "forbidden": Kind(403, "The key may not do this", "Use a key with the role that the detail names."),
     "csrf": Kind(403, "The form is out of date", "Reload the page and send it again."),

@@ -239,6 +239,7 @@ def asked(options: Options) -> str:
         told.append("to be loaded even if it was before")
     if options.delimiter is not None:
         told.append(f"values separated by {_DELIMITERS[options.delimiter]}")
+    told += [f"{name} as {column}" if column else f"without {name}" for name, column in options.mapping.items()]
     return ", ".join(told)
 
 

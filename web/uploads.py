@@ -25,7 +25,8 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.http import parse_options_header
 
 from pipeline.contracts import Options, State, incoming_key
-from pipeline.errors import WorldIsWrong
+from pipeline.datasets import load_dataset
+from pipeline.errors import NotUsable, WorldIsWrong
 from pipeline.keys import Key
 from pipeline.ledger import Import
 from pipeline.sqlfiles import load
@@ -120,6 +121,16 @@ def safe_name(label: str) -> str:
     plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).lstrip(".-")
     return name[-100:].lstrip(".-") or "upload"
+
+
+def dataset_for(edges: Edges, name: str, options: Options) -> str:
+    """The name of a dataset that there is and that can be uploaded to as asked. Raises UnknownDataset or Problem."""
+    dataset = load_dataset(name, edges.settings.datasets_root)
+    try:
+        dataset.check_mapping(options.mapping)
+    except NotUsable as error:
+        raise Problem("invalid_parameter", f"mapping: {error}") from error
+    return dataset.name
 
 
 # --- into S3 and the ledger ---

@@ -91,6 +91,30 @@ Delimiter = Annotated[
 ]
 
 
+def _mapping(pairs: list[str] | None) -> list[str]:
+    """Each is a column of the file, =, and a column of the dataset or nothing."""
+    for pair in pairs or []:
+        if not pair.rpartition("=")[0]:
+            raise typer.BadParameter(f"{pair!r} is not FROM=TO, nor FROM= to leave the column FROM out.")
+    return pairs or []
+
+
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="FROM=TO",
+        help="Read the file's column FROM as TO; FROM= leaves it out. May be repeated.",
+        callback=_mapping,
+    ),
+]
+
+
+def mapping_of(pairs: list[str] | None) -> dict[str, str]:
+    """What --map says, column by column; a name in the file may hold a = itself."""
+    return {name: column for name, _, column in (pair.rpartition("=") for pair in pairs or [])}
+
+
 class Exit(IntEnum):
     """The exit codes; scripts rely on them."""
 

@@ -20,12 +20,14 @@ from pipeline.cli.app import (
     Exit,
     ImportId,
     InputFile,
+    Map,
     MaxErrorRatio,
     MaxErrors,
     OnErrorOption,
     app,
     client,
     dataset_names,
+    mapping_of,
     there,
 )
 from pipeline.contracts import Options, State
@@ -60,6 +62,7 @@ def upload(
     max_errors: MaxErrors = None,
     max_error_ratio: MaxErrorRatio = None,
     delimiter: Delimiter = None,
+    columns: Map = None,
     force: Annotated[bool, typer.Option("--force", help="Load it even if this very content was loaded before.")] = False,
     direct: Annotated[
         bool | None,
@@ -78,7 +81,7 @@ def upload(
     _check_timeout(timeout, wait)
     _check_way(file, direct, resume)
     server = client()
-    options = Options(dry_run, on_error, max_errors, max_error_ratio, delimiter, force)
+    options = Options(dry_run, on_error, max_errors, max_error_ratio, delimiter, force, mapping=mapping_of(columns))
     send = partial(server.upload, dataset=dataset, options=options, direct=direct, resume=resume, tell=say)
     with _how_to_go_on(server.url, dataset, file, resume=resume):
         made = _send(file, filename, send)

@@ -12,12 +12,25 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.app import Delimiter, Exit, InputFile, MaxErrorRatio, MaxErrors, OnErrorOption, app, dataset_names
+from pipeline.cli.app import (
+    Delimiter,
+    Exit,
+    InputFile,
+    Map,
+    MaxErrorRatio,
+    MaxErrors,
+    OnErrorOption,
+    app,
+    dataset_names,
+    deliver,
+    mapping_of,
+)
 from pipeline.contracts import Options
 from pipeline.errors import NotUsable
 
@@ -29,6 +42,13 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 ON_SCREEN_ROWS = 50
+
+
+class TemplateForm(StrEnum):
+    """What a file to fill in may be."""
+
+    CSV = "csv"
+    XLSX = "xlsx"
 
 
 @app.command(rich_help_panel="Imports")
@@ -45,6 +65,7 @@ def validate(
     max_errors: MaxErrors = None,
     max_error_ratio: MaxErrorRatio = None,
     delimiter: Delimiter = None,
+    columns: Map = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Check a file by its dataset's rules without a server; exit 3 if an import would be rejected.
@@ -59,7 +80,8 @@ def validate(
 
     settings = load_settings()
     rules = load_dataset(dataset, settings.datasets_root)
-    options = Options(True, on_error, max_errors, max_error_ratio, delimiter)
+    options = Options(True, on_error, max_errors, max_error_ratio, delimiter, mapping=mapping_of(columns))
+    rules.check_mapping(options.mapping)
     with tempfile.TemporaryDirectory(prefix="bulkhead-") as scratch:
         folder = Path(scratch)
         name = _bring(file, folder, filename)
@@ -75,6 +97,23 @@ def validate(
     if engine is None:
         _say("It was checked against an empty warehouse, since none can be reached: parents were looked for in this file only.")
     raise typer.Exit(Exit.OK if verdict["accepted"] else Exit.REJECTED)
+
+
+@app.command(rich_help_panel="Imports")
+def template(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset that the file will be for.")],
+    form: Annotated[TemplateForm, typer.Option("--format", help="Text, or an Excel workbook.")] = TemplateForm.CSV,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.", dir_okay=False)] = None,
+) -> None:
+    """Print a file to fill in: the dataset's columns, and one row that shows what their types look like.
+
+    Example: `bulkhead template places > places.csv`
+    """
+    from pipeline.datasets import load_dataset
+    from pipeline.settings import load_settings
+    from pipeline.template import FORMS
+
+    deliver([FORMS[form](load_dataset(dataset, load_settings().datasets_root))], output)
 
 
 @contextmanager

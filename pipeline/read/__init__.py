@@ -125,6 +125,9 @@ def _read_one(content: Content, staging: Staging) -> tuple[str, Table]:
 def _checked(form: str, encoding: str, table: Table, upload: Upload, filename: str, staging: Staging) -> Reading:
     """What was read, once all that can be wrong with it as a whole was looked at."""
     dataset = staging.dataset
+    for name in columns.unmet(table.originals or table.columns, dataset):
+        message = f"The upload maps a column {name!r}, which the file does not have."
+        staging.find("unknown_column", message, severity="warning", hint="See how the header spells it.")
     table = _without_left_out(table, staging)
     if not table.records:
         what = filename or "The file"

@@ -40,6 +40,8 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """The archive at ``path``. Raises Unreadable if there is no whole one, here or while it is open."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            if any(entry.header_offset < 0 for entry in archive.infolist()):
+                raise zipfile.BadZipFile("bytes are missing before the list of its files")
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise Unreadable(

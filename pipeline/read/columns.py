@@ -29,12 +29,14 @@ def required(dataset: Dataset) -> list[str]:
 
 
 def mapped(name: str, dataset: Dataset) -> str:
-    """The name under which ``raw`` keeps a file's column: renamed, the dataset's own, an alias's, or as it is.
+    """The name under which ``raw`` keeps a file's column: as the upload says, renamed, the dataset's own, an alias's, as it is.
 
     One that is to be left out has a name that no other can have, until it goes.
     """
     if folded(name) in dataset.ignored:
         return f"{LEFT_OUT}{name}"
+    if wished := dataset.wished.get(folded(name)):
+        return wished
     return dataset.renamed.get(folded(name)) or (name if name in dataset.names else dataset.aliased.get(folded(name), name))
 
 
@@ -133,6 +135,21 @@ def unknown_message(name: str, dataset: Dataset, original: str = "") -> tuple[st
     hint = f"Did you mean {close!r}?" if close else "Leave the column out, or upload to a dataset that takes it."
     called = spoken(repr(name), repr(original or name))
     return f"The dataset {dataset.name} has no column {called}. It has: {', '.join(dataset.names)}.", hint
+
+
+def unmet(originals: Sequence[str], dataset: Dataset) -> list[str]:
+    """The columns that the upload maps, and that the file does not have."""
+    there = set(map(folded, originals))
+    return [name for name, _ in dataset.asked if folded(name) not in there]
+
+
+def probable(originals: Sequence[str], dataset: Dataset) -> dict[str, str]:
+    """What a file's columns probably mean whose names nobody knows, where as they are the file would be refused."""
+    names = [mapped(original, dataset) for original in originals]
+    wanted = required(dataset) if dataset.rest else dataset.names
+    lacking = [name for name in wanted if name not in names]
+    guesses = {_guess(name, names, originals, dataset): name for name in reversed(lacking)}
+    return {original: name for original, name in guesses.items() if original}
 
 
 def spoken(name: str, original: str) -> str:

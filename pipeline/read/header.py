@@ -35,13 +35,13 @@ class Header:
         return self.records == self.lines == 1 and not self.spare
 
 
-def delimiter_of(opening: str, staging: Staging) -> str:
+def delimiter_of(opening: str, dataset: Dataset, chosen: str | None = None) -> str:
     """What stands between the values: chosen, said by the file's own first line (``sep=;``), or to be seen in the header."""
     said = _said(_first_line(opening))
-    if staging.delimiter:
-        return staging.delimiter
+    if chosen:
+        return chosen
     if said is None:
-        return _likeliest(_first_line(opening), staging.dataset)
+        return _likeliest(_first_line(opening), dataset)
     if said not in DELIMITERS:
         raise Unreadable(
             f"The first line says that {said!r} stands between the values; we take {' '.join(map(repr, DELIMITERS))}.",

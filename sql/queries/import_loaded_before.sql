@@ -9,5 +9,6 @@ where
     and import.reading ->> 'rules_version' = :rules_version
     and coalesce(import.options ->> 'delimiter', '') = :delimiter
     and coalesce(import.options -> 'without', '[]') = cast(:without as jsonb)
+    and coalesce(import.options -> 'mapping', '{}') = cast(:mapping as jsonb)
 order by import.finished_at desc
 limit 1

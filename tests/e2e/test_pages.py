@@ -158,8 +158,8 @@ def test_a_file_is_uploaded_and_watched_to_its_end(
     file = tmp_path / "tiny <b> places.csv"
     file.write_text(CSV)
     browser.find_element(By.ID, "file").send_keys(str(file))
-    assert text(browser, "#chosen") == file.name
-    browser.find_element(By.CSS_SELECTOR, "#upload button").click()
+    assert text(browser, ".up-file strong") == file.name
+    browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", file.name)
     (made,) = edges.ledger.page()
     assert browser.current_url == f"{server.url}/imports/{made.id}"
@@ -204,9 +204,8 @@ def test_a_file_is_dropped(sign_in: Open) -> None:
         "const data = new DataTransfer(); data.items.add(new File(['id\\n1\\n'], 'dropped.csv'));"
         "document.getElementById('drop').dispatchEvent(new DragEvent('drop', {dataTransfer: data, cancelable: true}));"
     )
-    assert text(browser, "#chosen") == "dropped.csv"
-    assert text(browser, "#hint") == "5 bytes"
-    browser.find_element(By.CSS_SELECTOR, "#upload button").click()
+    assert text(browser, ".up-file .up-line").splitlines()[:2] == ["dropped.csv", "5 bytes"]
+    browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", "dropped.csv")
 
 
@@ -215,10 +214,10 @@ def test_what_is_refused_is_said_where_one_looks(sign_in: Open, edges: Edges, tm
     file = tmp_path / "empty.csv"
     file.touch()
     browser.find_element(By.ID, "file").send_keys(str(file))
-    browser.find_element(By.CSS_SELECTOR, "#upload button").click()
-    wait_for(browser, "#said", "The file is empty.")
-    assert browser.find_element(By.ID, "said").get_attribute("role") == "alert"
-    assert browser.find_element(By.CSS_SELECTOR, "#upload button").is_enabled()
+    browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
+    wait_for(browser, ".up-said.alarm", "The file is empty.")
+    assert browser.find_element(By.CSS_SELECTOR, ".up-said").get_attribute("role") == "status"
+    assert browser.find_element(By.CSS_SELECTOR, ".up-buttons button").text == "Try again"
     assert edges.ledger.page() == []
 
 
@@ -493,7 +492,7 @@ def test_a_dry_run_foresees_and_loading_it_asks_first(
     Select(browser.find_element(By.NAME, "on_error")).select_by_value("quarantine")
     Select(browser.find_element(By.NAME, "delimiter")).select_by_value("semicolon")
     browser.find_element(By.ID, "file").send_keys(str(file))
-    browser.find_element(By.CSS_SELECTOR, "#upload button").click()
+    browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", file.name)
     (made,) = edges.ledger.page()
     assert made.options == Options(dry_run=True, on_error=OnError.QUARANTINE, delimiter=";")
@@ -525,7 +524,7 @@ def test_all_of_it_without_scripts(sign_in: Open, edges: Edges, tmp_path: Path) 
     file = tmp_path / "plain.csv"
     file.write_text(CSV)
     browser.find_element(By.ID, "file").send_keys(str(file))
-    browser.find_element(By.CSS_SELECTOR, "#upload button").click()
+    browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", "plain.csv")
     (made,) = edges.ledger.page()
     assert text(browser, ".badge") == "Queued"

@@ -177,3 +177,19 @@ def test_a_pause_by_the_api(api: Caller, edges: Edges, ended: Ended) -> None:
     assert ended(made)["counts"]["inserted"] == 50_000
     refused = api.post(f"/v1/imports/{made.json['id']}/pause")
     assert refused.status_code == 409
+
+
+def test_a_retry_reads_the_columns_as_the_upload_said(api: Caller, ended: Ended) -> None:
+    rows = [
+        {"Nr": "1", "über": None, "name": "a", "code": "x", "weg": "-"},
+        {"Nr": "2", "über": "9", "name": "b", "code": "y", "weg": "-"},
+    ]
+    mapping = json.dumps({"Nr": "id", "über": "parentId", "weg": ""})
+    query = {"on_error": "quarantine", "mapping": mapping, "filename": "a.csv"}
+    one = ended(api.post("/v1/datasets/records/imports", query_string=query, data=to_csv(rows)))
+    assert (one["state"], one["counts"]["inserted"], one["counts"]["failed"]) == ("partially_succeeded", 1, 1)
+    ended(api.upload(b"id,parentId\n9,\n", dataset="records"))
+    again = ended(api.post(f"/v1/imports/{one['id']}/retry"))
+    assert (again["state"], again["counts"]["inserted"]) == ("succeeded", 1)
+    record = api.get("/v1/datasets/records/records/2").json
+    assert (record["parentId"], record["name"], record["attributes"]) == ("9", "b", {"code": "y"})

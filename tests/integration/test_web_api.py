@@ -439,7 +439,7 @@ def test_the_description_names_every_route(app: Any) -> None:
     assert "multipart/form-data" in upload["requestBody"]["content"]
     assert {parameter["name"] for parameter in upload["parameters"]} == {
         *("Idempotency-Key", "Content-Digest"),
-        *("dataset", "filename", "dry_run", "on_error", "max_errors", "max_error_ratio", "delimiter", "force"),
+        *("dataset", "filename", "dry_run", "on_error", "max_errors", "max_error_ratio", "delimiter", "force", "mapping"),
     }
     assert spec["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     text = json.dumps(spec)

@@ -14,8 +14,11 @@ from pipeline.orchestrator import Orchestrator
 from web.edges import Edges
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
-ALL = "dry_run=true&on_error=quarantine&max_errors=5&max_error_ratio=0.1&delimiter=semicolon&force=true"
-ASKED = Options(dry_run=True, on_error=OnError.QUARANTINE, max_errors=5, max_error_ratio=0.1, delimiter=";", force=True)
+ALL = (
+    "dry_run=true&on_error=quarantine&max_errors=5&max_error_ratio=0.1&delimiter=semicolon&force=true"
+    "&mapping=%7B%22Nom%22:%22name%22,%22x%22:%22%22%7D"
+)
+ASKED = Options(True, OnError.QUARANTINE, 5, 0.1, ";", force=True, mapping={"Nom": "name", "x": ""})
 
 
 def options_of(edges: Edges, import_id: str) -> Options:
@@ -39,16 +42,28 @@ def test_every_option_reaches_the_ledger_and_is_shown(api: Any, edges: Edges) ->
     assert options_of(edges, made.json["id"]) == ASKED
     assert made.json["dry_run"] is True
     shown = {"on_error": "quarantine", "max_errors": 5, "max_error_ratio": 0.1, "delimiter": ";", "force": True, "without": []}
+    shown["mapping"] = {"Nom": "name", "x": ""}
     assert (made.json["options"], made.json["preview"], made.json["counts"]["quarantined"]) == (shown, None, 0)
     plain = api.post("/v1/datasets/places/imports", data=CSV)
     assert options_of(edges, plain.json["id"]) == Options()
-    unset = {"force": False, "without": []}
+    unset = {"force": False, "without": [], "mapping": {}}
     assert {name: value for name, value in plain.json["options"].items() if value is not None} == unset
 
 
 @pytest.mark.parametrize(
     "wrong",
-    ["dry_run=perhaps", "on_error=ignore", "max_errors=-1", "max_error_ratio=1.1", "delimiter=x", "delimiter=", "dryrun=true"],
+    [
+        *(
+            "dry_run=perhaps",
+            "on_error=ignore",
+            "max_errors=-1",
+            "max_error_ratio=1.1",
+            "delimiter=x",
+            "delimiter=",
+            "dryrun=true",
+        ),
+        *("mapping=", "mapping=[]", 'mapping={"a": 1}', 'mapping={"a": "nonsense"}', 'mapping={"a": "name", "b": "name"}'),
+    ],
 )
 def test_a_wrong_option_is_refused_and_named(api: Any, edges: Edges, wrong: str) -> None:
     answer = api.post(f"/v1/datasets/places/imports?{wrong}", data=CSV)

@@ -15,10 +15,10 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "worker client",
     "activities postman workflow",
     "validation warmed caretaker clerk takeover",
-    "workbook groups results direct",
+    "workbook groups results direct preview",
     "read sandbox attempt docs expect cycles check quarantine batch load report notify"
     " store warehouse ledger keys query orchestrator wire",
-    "stage tree tables",
+    "stage tree tables template",
     "orphans bounds",
     "workspace",
     "datasets",

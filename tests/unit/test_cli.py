@@ -32,7 +32,7 @@ IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 EVIL = "a\x1b[31mred\x1b]0;title\x07\u202ecba\x9b2J [bold]x[/bold] :smile: \ud800"
 COMMANDS = [
     *("upload", "promote", "status", "watch", "list", "cancel", "validate", "errors", "report", "results", "sql"),
-    *("pause", "resume", "retry"),
+    *("pause", "resume", "retry", "template"),
     *("up", "doctor", "reconcile", "clean", "worker", "web", "migrate", "key"),
 ]
 
@@ -261,16 +261,26 @@ def test_json_is_one_document(httpserver: HTTPServer, run: Run, file: Path) -> N
 def test_what_an_upload_asks_for_is_sent(httpserver: HTTPServer, run: Run, file: Path) -> None:
     answers(httpserver)
     asked = ("--dry-run", "--on-error", "quarantine", "--max-errors", "5", "--max-error-ratio", "0.1", "--delimiter", "tab")
+    asked += ("--map", "Nom=name", "--map", "a=b=")
     assert run("upload", file, *asked).exit_code == 0
     [(request, _)] = httpserver.log
     assert request.args.to_dict() == {
         **{"filename": "some.csv", "dry_run": "true", "on_error": "quarantine", "max_errors": "5", "max_error_ratio": "0.1"},
+        "mapping": '{"Nom": "name", "a=b": ""}',
         "delimiter": "\t",
     }
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--on-error", "ignore"), ("--max-errors", "-1"), ("--max-error-ratio", "2"), ("--delimiter", "x")]
+    "wrong",
+    [
+        ("--on-error", "ignore"),
+        ("--max-errors", "-1"),
+        ("--max-error-ratio", "2"),
+        ("--delimiter", "x"),
+        ("--map", "=x"),
+        ("--map", "x"),
+    ],
 )
 def test_what_no_upload_can_ask_for_is_refused_here(run: Run, file: Path, wrong: tuple[str, str]) -> None:
     assert run("upload", file, *wrong).exit_code == 2
@@ -680,6 +690,20 @@ def test_help_has_an_example(run: Run, command: str) -> None:
     result = run(*command.split(), "--help")
     assert result.exit_code == 0
     assert command == "key" or f"bulkhead {command}" in result.stdout
+
+
+def test_a_template_is_printed_or_written(run: Run, tmp_path: Path) -> None:
+    result = run("template", "places")
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "id,parentId,name,kind,alpha_3,numeric_code,flag")
+    assert run("template", "places", "--format", "xlsx", "-o", str(tmp_path / "places.xlsx")).exit_code == 0
+    assert (tmp_path / "places.xlsx").read_bytes().startswith(b"PK")
+    assert run("template", "nonsense").exit_code == 1
+
+
+def test_a_mapping_that_makes_no_sense_is_refused_before_anything_is_read(run: Run, file: Path) -> None:
+    result = run("validate", file, "--map", "a=nonsense")
+    assert result.exit_code == 1
+    assert "'a' cannot be mapped to 'nonsense'; records has: id, parentId, name." in " ".join(result.stderr.split())
 
 
 def test_there_are_no_other_commands() -> None:

@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from pipeline import check, report, tree
+from pipeline.contracts import Options
 from pipeline.datasets import Dataset, load_dataset
 from pipeline.errors import NotUsable, Unreadable
 from pipeline.read import Reading, read
@@ -173,3 +174,58 @@ def test_a_staging_query_written_by_hand_says_its_own_defaults(dataset_of: Make)
 def test_a_default_its_column_does_not_take_is_nobodys_finding(dataset_of: Make, reads: Any) -> None:
     with pytest.raises(NotUsable, match="the default of amount, 'many', is not a number"):
         reads("id,parentId,kind\n1,,a\n", dataset_of({"mapping": {"defaults": {"amount": "many"}}}))
+
+
+# --- what an upload says ---
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Nr,über,kind,junk\n1,,a,x\n2,1,b,y\n",
+        '[{"Nr":"1","über":null,"kind":"a","junk":"x"},{"Nr":"2","über":"1","kind":"b","junk":"y"}]',
+    ],
+    ids=["csv", "json"],
+)
+def test_an_upload_says_what_its_columns_are(dataset_of: Make, reads: Any, content: str) -> None:
+    wishes = Options(mapping={"nr ": "id", "über": "parentId", "junk": ""})
+    reading, incoming, found = reads(content, dataset_of().for_upload(wishes))
+    assert [row[:3] for row in incoming] == [("1", None, "a"), ("2", "1", "b")]
+    assert found == []
+    assert reading.original_columns == ("Nr", "über", "kind")
+
+
+def test_what_an_upload_says_goes_before_what_the_suite_says(dataset_of: Make, reads: Any) -> None:
+    dataset = dataset_of({"mapping": MAPPING}, rest=True).for_upload(Options(mapping={"parent": "kind", "kind": "parentId"}))
+    _, incoming, found = reads("id,parent,kind\n1,thing,\n", dataset)
+    assert incoming[0][:3] == ("1", None, "thing")
+    assert found == []
+
+
+def test_a_mapping_of_what_the_file_has_not_is_told(dataset_of: Make, reads: Any) -> None:
+    dataset = dataset_of().for_upload(Options(mapping={"amuont": "amount", "gone": ""}))
+    _, _, found = reads("id,parentId,kind\n1,,a\n", dataset)
+    assert [(code, message) for code, _, _, message in found] == [
+        ("unknown_column", "The upload maps a column 'amuont', which the file does not have.")
+    ]
+
+
+def test_two_columns_that_would_be_one_by_the_upload(dataset_of: Make, reads: Any) -> None:
+    dataset = dataset_of().for_upload(Options(mapping={"sort": "kind"}))
+    with pytest.raises(Unreadable, match="'kind' and 'sort' would both be the column kind"):
+        reads("id,parentId,kind,sort\n1,,a,b\n", dataset)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "said"),
+    [
+        ({"a": "nonsense"}, "'a' cannot be mapped to 'nonsense'"),
+        ({"a": "attributes"}, "cannot be mapped to 'attributes'"),
+        ({"a": "_row"}, "cannot be mapped to '_row'"),
+        ({"a": "kind", "b": "kind"}, "'a' and 'b' cannot both be mapped to 'kind'"),
+    ],
+)
+def test_a_mapping_that_makes_no_sense_is_refused(dataset_of: Make, mapping: dict[str, str], said: str) -> None:
+    with pytest.raises(NotUsable, match=said):
+        dataset_of(rest=True).check_mapping(mapping)
+    dataset_of(rest=True).check_mapping({"a": "kind", "b": "", "c": ""})

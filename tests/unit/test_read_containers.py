@@ -262,6 +262,7 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("zst_in_gz", gzip.compress(ZSTD.compress(CSV)), "unreadable_file", "once more"),
     ("zst_of_nothing", ZSTD.compress(b""), "empty_file", "holds nothing"),
     ("zip_truncated", zipped(("a.csv", CSV))[:-30], "unreadable_file", "damaged or was cut"),
+    ("zip_bytes_gone", zipped(("a.csv", CSV))[:20] + zipped(("a.csv", CSV))[24:], "unreadable_file", "bytes are missing"),
     ("zip_empty", zipped(), "empty_file", "no files"),
     ("zip_of_an_empty_file", zipped(("a.csv", b"")), "empty_file", "holds nothing"),
     ("zip_bad_crc", zipped(("a.csv", CSV), compression=zipfile.ZIP_STORED).replace(b"2,1,b", b"2,1,c"), "unreadable_file", "CRC"),

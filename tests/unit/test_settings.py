@@ -49,6 +49,21 @@ def test_unless_somebody_asks_for_it_nothing_goes_that_could_not_be_made_again()
     assert (settings.keep_sources, settings.keep_results, settings.keep_reports) == (None, None, None)
 
 
+@pytest.mark.parametrize("written", ["", "https://files.example.org", "http://127.0.0.1:8333/"])
+def test_a_public_address_of_s3(written: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BULKHEAD_PUBLIC_S3_ENDPOINT", written)
+    assert load_settings(tmp_path).public_s3_endpoint == written
+
+
+@pytest.mark.parametrize(
+    "written", ["files.example.org", "ftp://x", "https://x; script-src *", "https://x/bucket", "https://a b"]
+)
+def test_what_is_no_address_is_refused(written: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BULKHEAD_PUBLIC_S3_ENDPOINT", written)
+    with pytest.raises(NotUsable, match="PUBLIC_S3_ENDPOINT"):
+        load_settings(tmp_path)
+
+
 def test_what_was_removed_is_told_with_the_name_of_a_setting_that_there_is() -> None:
     named = {field.validation_alias.choices[0] for field in Settings.model_fields.values()}  # type: ignore[union-attr]
     assert {what.setting for what in Kept} <= named

@@ -130,3 +130,23 @@ def test_an_aborted_upload_is_not_there(store: Store) -> None:
 def test_a_signed_address_ends_when_it_was_told_to(store: Store) -> None:
     assert "X-Amz-Expires=3600" in store.sign_part("in/a.csv", "u", 7, seconds=3600)
     assert "partNumber=7" in store.sign_part("in/a.csv", "u", 7, seconds=3600)
+
+
+def test_what_is_signed_is_signed_for_the_address_that_clients_reach() -> None:
+    keys = {"access_key": "k", "secret_key": "s"}
+    inner = Store("bucket", endpoint="http://s3:8333", **keys)
+    outer = Store("bucket", endpoint="http://s3:8333", public_endpoint="https://files.example.org", **keys)
+    cloud = Store("bucket", region="eu-central-1", **keys)
+    assert inner.public_origin == "http://s3:8333"
+    assert outer.public_origin == "https://files.example.org"
+    assert outer.sign_part("a/b", "u", 7, seconds=60).startswith("https://files.example.org/bucket/a/b?")
+    assert outer.sign_form("a/b", bytes_max=1, seconds=60)[0] == "https://files.example.org/bucket"
+    assert cloud.public_origin == "https://bucket.s3.eu-central-1.amazonaws.com"
+
+
+def test_without_credentials_nothing_is_signed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    assert Store("bucket", endpoint="http://s3:8333").public_origin == ""

@@ -101,10 +101,10 @@ def test_how_a_file_was_read_and_what_was_asked_for() -> None:
     assert show.dialect({**read, "format": "json", "delimiter": "", "compression": "none"}) == "JSON, UTF-8"
     assert show.dialect({}) == ""
     assert show.asked(Options()) == ""
-    asked = Options(True, OnError.QUARANTINE, 5, 0.1, "\t")
+    asked = Options(True, OnError.QUARANTINE, 5, 0.1, "\t", mapping={"Nom": "name", "x": ""})
     assert show.asked(asked) == (
         "a dry run, a quarantine for bad records, at most 5 records with errors, at most 0.1 of the records with errors,"
-        " values separated by tab"
+        " values separated by tab, Nom as name, without x"
     )
 
 

@@ -1,0 +1,304 @@
+"""The upload page in a real Chromium: several files, their columns, and uploads straight to S3 that are broken off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys as Press
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from pipeline.contracts import Arrival, Options, State
+from pipeline.ledger import Import
+from pipeline.settings import Settings
+from pipeline.store import Store
+from tests.e2e.test_pages import EVIL, Open, assert_no_complaints, shoot, shots, sign_in, text, wait_for
+from tests.integration.test_import import running_worker
+from web.edges import Edges
+
+__all__ = ["shots", "sign_in"]
+
+MIB = 1 << 20
+PART = 8 * MIB
+ODD_CSV = f"Kürzel;parent_id;Name;kind;{EVIL}\nFR;;France;Country;x\nFR-75;FR;Paris;Department;{EVIL}\n".replace('"', "'")
+SUBMIT = "#upload .go button"
+COUNT_PARTS = """
+    const open = XMLHttpRequest.prototype.open;
+    XMLHttpRequest.prototype.open = function (method, url) {
+        const number = method === "PUT" && new URL(url).searchParams.get("partNumber");
+        if (number) sessionStorage.setItem("parts", `${sessionStorage.getItem("parts") || ""}${number} `);
+        return open.apply(this, arguments);
+    };
+"""
+
+
+def choose(browser: webdriver.Chrome, *files: Path) -> None:
+    browser.find_element(By.ID, "file").send_keys("\n".join(map(str, files)))
+
+
+def network(browser: webdriver.Chrome, *, offline: bool = False, bytes_a_second: int = -1) -> None:
+    """Cut the browser off, or slow down what it sends."""
+    browser.execute_cdp_cmd("Network.enable", {})
+    wish = {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_a_second}
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", wish)
+
+
+def press(browser: webdriver.Chrome, keys: str) -> None:
+    """Keys for whatever has the focus; a file input would take what is sent to it for a file's name."""
+    ActionChains(browser).send_keys(keys).perform()
+
+
+def until(browser: webdriver.Chrome, true: Callable[[], Any], what: str, seconds: float = 60) -> None:
+    WebDriverWait(browser, seconds, poll_frequency=0.05).until(lambda _: true(), what)
+
+
+def places(folder: Path, name: str, content: str) -> Path:
+    file = folder / name
+    file.write_text(content, encoding="utf-8")
+    return file
+
+
+def large(folder: Path, size: int) -> tuple[Path, int]:
+    """A file of wide records, and how many they are."""
+    file, records = folder / "large.csv", size // 4100
+    with file.open("w") as out:
+        out.write("id,parentId,name,note\n")
+        out.writelines(f"r{n},,record {n},{n:x>4080}\n" for n in range(records))
+    return file, records
+
+
+def load(edges: Edges, settings: Settings, made: Sequence[Import]) -> list[Import]:
+    """What S3's event would set going, to its end."""
+    with running_worker(settings):
+        for one in made:
+            edges.orchestrator.announce(Arrival(edges.store.bucket, one.key, one.id))
+        WebDriverWait(None, 90, poll_frequency=0.1).until(  # type: ignore[type-var]
+            lambda _: all(edges.ledger.known(one.id).state.is_final for one in made)
+        )
+    return [edges.ledger.known(one.id) for one in made]
+
+
+def test_several_files_are_dropped(sign_in: Open, server: Any, edges: Edges, store: Store, shots: Path) -> None:
+    browser = sign_in()
+    browser.execute_script(
+        "const data = new DataTransfer();"
+        "for (const [name, text] of arguments[0]) data.items.add(new File([text], name));"
+        "document.getElementById('drop').dispatchEvent(new DragEvent('drop', {dataTransfer: data, cancelable: true}));",
+        [
+            ["one.csv", "id,parentId,name,kind\nFR,,France,Country\n"],
+            [EVIL, "id,parentId,name,kind\nDE,,Germany,Country\n"],
+            ["empty.csv", ""],
+            ["gone.csv", "id,parentId\n"],
+        ],
+    )
+    assert [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".up-file strong")] == [
+        *("one.csv", EVIL, "empty.csv", "gone.csv")
+    ]
+    browser.find_elements(By.CSS_SELECTOR, ".up-buttons button")[3].click()
+    wait_for(browser, ".up-file:nth-child(2) .up-dialect", "columns as in one.csv")
+    wait_for(browser, ".up-file:nth-child(3) .up-dialect", "The file is empty")
+    assert text(browser, SUBMIT) == "Upload 3 files"
+    shoot(browser, shots / "upload-several.png")
+    browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
+    wait_for(browser, ".up-file:nth-child(3) .up-said.alarm", "The file is empty")
+    for row in (1, 2):
+        wait_for(browser, f".up-file:nth-child({row}) .up-said", "Uploaded. Watch its import")
+    shoot(browser, shots / "upload-several-done.png")
+    made = {one.filename: one for one in edges.ledger.page()}
+    assert set(made) == {"one.csv", EVIL.rpartition("/")[2]}
+    assert b"Germany" in store.get_bytes(made[EVIL.rpartition("/")[2]].key)
+    link = browser.find_element(By.CSS_SELECTOR, ".up-file:nth-child(1) .up-said a")
+    assert link.get_attribute("href") == f"{server.url}/imports/{made['one.csv'].id}"
+    assert browser.title == "Upload · Bulkhead"
+    complaints = [entry["message"] for entry in browser.get_log("browser")]
+    assert all("422" in one or "400" in one for one in complaints), "nothing but the server's refusals"
+
+
+def test_columns_are_mapped_and_remembered(
+    sign_in: Open, server: Any, edges: Edges, settings: Settings, shots: Path, tmp_path: Path
+) -> None:
+    browser = sign_in()
+    choose(browser, places(tmp_path, "odd.csv", ODD_CSV))
+    wait_for(browser, ".up-dialect", "CSV, semicolon, UTF-8")
+    assert [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".up-rows thead th")][:4] == [
+        *("Kürzel", "parent_id", "Name", "kind")
+    ]
+    selects = [Select(one) for one in browser.find_elements(By.CSS_SELECTOR, ".up-map select")]
+    assert [one.first_selected_option.text for one in selects] == [
+        *("not taken", "→ parentId", "→ name", "→ kind", "not taken")
+    ]
+    assert text(browser, ".up-wrong").startswith("As it stands, the file would be refused: no column becomes id; ")
+    selects[0].select_by_visible_text("→ id")
+    selects[4].select_by_visible_text("left out")
+    assert text(browser, ".up-wrong") == ""
+    shoot(browser, shots / "upload-mapping.png")
+    browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
+    wait_for(browser, "h1", "odd.csv")
+    (made,) = edges.ledger.page()
+    junk = EVIL.replace('"', "'")
+    assert made.options == Options(delimiter=";", mapping={"Kürzel": "id", "parent_id": "parentId", "Name": "name", junk: ""})
+    (loaded,) = load(edges, settings, [made])
+    assert (loaded.state, loaded.inserted) == (State.SUCCEEDED, 2)
+    browser.get(server.url)
+    choose(browser, places(tmp_path, "next.csv", ODD_CSV.replace("Paris", "Lutetia")))
+    wait_for(browser, ".up-dialect", "columns as they were mapped last time")
+    selects = [Select(one) for one in browser.find_elements(By.CSS_SELECTOR, ".up-map select")]
+    assert [one.first_selected_option.text for one in selects] == ["→ id", "→ parentId", "→ name", "→ kind", "left out"]
+    browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
+    wait_for(browser, "h1", "next.csv")
+    assert edges.ledger.page(limit=1)[0].options == made.options
+    assert_no_complaints(browser)
+
+
+def test_a_remembered_mapping_counts_also_for_who_does_not_wait_for_it(
+    sign_in: Open, server: Any, edges: Edges, tmp_path: Path
+) -> None:
+    names, mapping = ["Kürzel", "parentId", "name", "kind"], {"Kürzel": "id"}
+    edges.ledger.keep_mapping("places", names, mapping, by=edges.keys.create("x", "admin")[1].id)
+    browser = sign_in()
+    choose(browser, places(tmp_path, "quick.csv", "Kürzel,parentId,name,kind\nFR,,France,Country\n"))
+    browser.execute_script("document.querySelector(arguments[0]).click()", SUBMIT)
+    wait_for(browser, "h1", "quick.csv")
+    assert edges.ledger.page()[0].options.mapping == mapping
+
+
+def test_an_upload_goes_on_after_a_lost_connection_and_after_the_page_was_left(
+    sign_in: Open, server: Any, edges: Edges, store: Store, settings: Settings, shots: Path, tmp_path: Path
+) -> None:
+    browser = sign_in()
+    file, records = large(tmp_path, 6 * PART - 3 * MIB)
+    browser.find_element(By.CSS_SELECTOR, "[name=dataset][value=records]").click()
+    choose(browser, file)
+    wait_for(browser, ".up-dialect", "CSV, comma, UTF-8")
+    network(browser, bytes_a_second=6 * MIB)
+    browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
+    until(browser, lambda: any([*store.uploads("")]), "an upload is open")
+    ((upload,),) = store.uploads("")
+
+    def stored() -> set[int]:
+        return {part.number for part in store.parts(upload.key, upload.upload_id)}
+
+    wait_for(browser, ".up-rate", " left")
+    assert "/s" in text(browser, ".up-rate")
+    shoot(browser, shots / "upload-sending.png")
+    until(browser, lambda: len(stored()) >= 1, "a part is there")
+    network(browser, offline=True)
+    wait_for(browser, ".up-rate", "The connection is lost.")
+    before = stored()
+    network(browser, bytes_a_second=6 * MIB)
+    until(browser, lambda: len(stored()) > len(before), "it went on by itself")
+    browser.refresh()
+    wait_for(browser, "#unfinished .up-said", "are stored. Choose the file again")
+    assert text(browser, "#unfinished strong") == "large.csv"
+    shoot(browser, shots / "upload-unfinished.png")
+    kept = stored()
+    assert 2 <= len(kept) < 6
+    network(browser)
+    browser.execute_script(COUNT_PARTS)
+    other = tmp_path / "elsewhere" / "large.csv"
+    other.parent.mkdir()
+    other.write_text("id,parentId\n1,\n")
+    browser.find_element(By.XPATH, "//button[text()='Choose the file']").click()
+    browser.find_element(By.CSS_SELECTOR, "#unfinished input[type=file]").send_keys(str(other))
+    wait_for(browser, "#unfinished .up-said.alarm", "This is not the file that was being uploaded: it has 15 bytes.")
+    choose(browser, other)
+    assert text(browser, "#files strong") == "large.csv", "one of that name that is not the same is another upload"
+    browser.find_element(By.CSS_SELECTOR, "#files button").click()
+    choose(browser, file)
+    wait_for(browser, "h1", "large.csv")
+    sent = browser.execute_script("return sessionStorage.getItem('parts')").split()
+    assert sorted(map(int, sent)) == sorted({1, 2, 3, 4, 5, 6} - kept)
+    (made,) = edges.ledger.page()
+    store.get_file(made.key, tmp_path / "arrived")
+    assert (tmp_path / "arrived").read_bytes() == file.read_bytes()
+    assert browser.execute_script("return localStorage.getItem('bulkhead-uploads')") == "[]"
+    (loaded,) = load(edges, settings, [made])
+    assert (loaded.state, loaded.inserted) == (State.SUCCEEDED, records)
+    with psycopg.connect(settings.database_url) as connection:
+        assert connection.execute("select count(*) from warehouse.records").fetchone() == (records,)
+
+
+def test_an_upload_is_paused_and_given_up(sign_in: Open, edges: Edges, store: Store, tmp_path: Path) -> None:
+    browser = sign_in()
+    browser.find_element(By.CSS_SELECTOR, "[name=dataset][value=records]").click()
+    choose(browser, large(tmp_path, 4 * PART)[0])
+    network(browser, bytes_a_second=2 * MIB)
+    browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
+    wait_for(browser, ".up-buttons", "Pause")
+    wait_for(browser, ".up-rate", " of ")
+    browser.find_element(By.XPATH, "//button[text()='Pause']").click()
+    wait_for(browser, ".up-said", "Paused; ")
+    assert browser.switch_to.active_element.text == "Go on"
+    browser.switch_to.active_element.send_keys(Press.ENTER)
+    wait_for(browser, ".up-buttons", "Pause")
+    browser.find_element(By.XPATH, "//button[text()='Cancel']").click()
+    until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, ".up-file"), "the row is gone")
+    until(browser, lambda: edges.ledger.page() == [] and [*store.uploads("")] == [], "nothing is left")
+    assert browser.execute_script("return localStorage.getItem('bulkhead-uploads')") == "[]"
+
+
+def test_without_a_way_to_s3_the_file_goes_through_the_server(
+    sign_in: Open, edges: Edges, store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    browser = sign_in()
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": [f"{settings.s3_endpoint}/*"]})
+    browser.find_element(By.CSS_SELECTOR, "[name=dataset][value=records]").click()
+    choose(browser, large(tmp_path, PART + MIB)[0])
+    browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
+    wait_for(browser, "h1", "large.csv")
+    (made,) = edges.ledger.page()
+    assert made.sha256, "the server has read it"
+    assert store.get_bytes(made.key) == (tmp_path / "large.csv").read_bytes()
+    assert [*store.uploads("")] == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1100, True), (390, False), (320, True)])
+def test_by_keyboard_on_any_screen(sign_in: Open, edges: Edges, shots: Path, tmp_path: Path, width: int, dark: bool) -> None:
+    browser = sign_in(width=width, dark=dark)
+    choose(
+        browser, places(tmp_path, "a-long-name-without-a-space-" * 4 + ".csv", ODD_CSV), places(tmp_path, "b.csv", "id\n1\n")
+    )
+    wait_for(browser, ".up-file:nth-child(2) .up-dialect", "CSV")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    shoot(browser, shots / f"upload-{width}{'-dark' if dark else ''}.png")
+    browser.execute_script("document.getElementById('file').focus()")
+    reached: list[str] = []
+    while browser.switch_to.active_element.get_attribute("textContent") != "Upload 2 files":
+        press(browser, Press.TAB)
+        at = browser.switch_to.active_element
+        reached.append(at.get_attribute("aria-label") or at.get_attribute("textContent") or "")
+        if reached[-1] == "Kürzel becomes":
+            press(browser, "→ i")
+        assert len(reached) < 40
+    assert {"Remove: b.csv", "First rows and columns", "First rows of b.csv", "Kürzel becomes", "kind becomes"} <= set(reached)
+    assert Select(browser.find_element(By.CSS_SELECTOR, "[aria-label='Kürzel becomes']")).first_selected_option.text == "→ id"
+    press(browser, Press.ENTER)
+    wait_for(browser, "#said", "All 2 files are uploaded.")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert {one.options.mapping.get("Kürzel") for one in edges.ledger.page()} == {"id", None}
+    assert_no_complaints(browser)
+
+
+def test_templates_are_offered(sign_in: Open, server: Any) -> None:
+    browser = sign_in()
+    links = [one.get_attribute("href") for one in browser.find_elements(By.CSS_SELECTOR, ".up-blank a")]
+    assert f"{server.url}/v1/datasets/places/template?format=csv" in links
+    got = browser.execute_async_script("fetch(arguments[0]).then((a) => a.text()).then(arguments[1])", links[0])
+    assert got.startswith("id,parentId,name,kind")
+
+
+def test_the_plain_form_takes_one_file(sign_in: Open, edges: Edges, tmp_path: Path) -> None:
+    browser = sign_in(scripts=False)
+    assert browser.find_element(By.ID, "file").get_attribute("multiple") is None
+    assert not browser.find_element(By.ID, "unfinished").is_displayed()
+    choose(browser, places(tmp_path, "plain.csv", "id,parentId,name,kind\nFR,,France,Country\n"))
+    browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
+    wait_for(browser, "h1", "plain.csv")
+    assert edges.ledger.page()[0].options == Options()
