@@ -18,7 +18,7 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "workbook groups results",
     "read sandbox attempt docs expect cycles check quarantine batch load report notify"
     " store warehouse ledger keys query orchestrator wire",
-    "stage tree tables",
+    "stage tree tables granted",
     "orphans bounds",
     "workspace",
     "datasets",
