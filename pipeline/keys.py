@@ -2,6 +2,7 @@
 
 A key reads ``bk_<id>_<secret>``: the id finds the row, the secret (192 random bits) proves the right to use it, and
 only the secret's SHA-256 is kept, so nothing in the database opens the door. A sign-in token works once, for a while.
+A key may be for some datasets only; what is of another one does not exist for it (docs/security.md).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hmac
 import re
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -50,6 +51,11 @@ class Key:
     created_at: datetime
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
+    datasets: tuple[str, ...] | None = None  # sorted; None: all there are, and all that will be
+
+    def sees(self, dataset: str) -> bool:
+        """There is such a dataset for whoever has this key."""
+        return self.datasets is None or dataset in self.datasets
 
     def to_json(self) -> dict[str, Any]:
         """The key as the API shows it."""
@@ -57,6 +63,7 @@ class Key:
             "id": self.id,
             "name": self.name,
             "role": str(self.role),
+            "datasets": None if self.datasets is None else list(self.datasets),
             "created_at": self.created_at.isoformat(),
             "last_used_at": self.last_used_at.isoformat() if self.last_used_at else None,
             "revoked_at": self.revoked_at.isoformat() if self.revoked_at else None,
@@ -71,12 +78,20 @@ class Keys:
 
     # --- keys ---
 
-    def create(self, name: str, role: Role | str) -> tuple[str, Key]:
-        """A new key: its text, which nobody can tell again, and its row. Raises NotUsable for an unknown role."""
+    def create(self, name: str, role: Role | str, datasets: Iterable[str] | None = None) -> tuple[str, Key]:
+        """A new key, for ``datasets`` alone if any are named: its text, which nobody can tell again, and its row.
+
+        Raises NotUsable for an unknown role, for no dataset at all, and for an admin that is not to see everything.
+        """
         if role not in list(Role):
             raise NotUsable(f"There is no role {role!r}; a key is for one of {', '.join(Role)}.")
+        named = None if datasets is None else sorted(set(datasets))
+        if named is not None and role == Role.ADMIN:
+            raise NotUsable("An admin sees every dataset. A key for some of them is a reader's or an uploader's.")
+        if named == []:
+            raise NotUsable("A key is for all datasets, or for one at least.")
         key_id, secret = uuid.uuid4(), secrets.token_hex(_SECRET_BYTES)
-        row = self._one("key_create", id=key_id, name=name, role=str(role), secret_hash=_hash(secret))
+        row = self._one("key_create", id=key_id, name=name, role=str(role), datasets=named, secret_hash=_hash(secret))
         assert row is not None, "an insert that returns gives its row or raises"
         return f"bk_{key_id.hex}_{secret}", _key(row)
 
@@ -131,4 +146,5 @@ def _hash(secret: str) -> str:
 
 
 def _key(row: RowMapping) -> Key:
-    return Key(row["id"], row["name"], Role(row["role"]), row["created_at"], row["last_used_at"], row["revoked_at"])
+    datasets = None if row["datasets"] is None else tuple(row["datasets"])
+    return Key(row["id"], row["name"], Role(row["role"]), row["created_at"], row["last_used_at"], row["revoked_at"], datasets)

@@ -383,12 +383,19 @@ class Ledger:
         state: str | None = None,
         before: str | None = None,
         limit: int = 50,
+        among: Sequence[str] | None = None,
     ) -> list[Import]:
-        """A page of imports, newest first; ``before`` is the id of the last one seen."""
+        """A page of imports, newest first; ``before`` is the id of the last one seen, ``among`` the datasets that there are."""
         with self._engine.connect() as connection:
             ids = connection.execute(
                 text(load("queries/import_page")),
-                {"dataset": dataset, "state": state, "before": before, "limit": limit},
+                {
+                    "among": None if among is None else list(among),
+                    "dataset": dataset,
+                    "state": state,
+                    "before": before,
+                    "limit": limit,
+                },
             ).scalars()
             return self._read(list(ids))
 

@@ -20,7 +20,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from standardwebhooks.webhooks import Webhook
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pipeline.errors import NotUsable, Unreachable
 
@@ -31,6 +34,11 @@ ANSWER_BYTES = 64 * 1024
 
 WAIT_SECONDS_MAX = 86_400.0
 """No receiver puts us off for longer than that: a message is tried for three days."""
+
+_OTHER_SERVICES = frozenset((1433, 1521, 2379, 3306, 5432, 5672, 6379, 7233, 9042, 11211, 27017))
+"""Ports above 1023 where databases and queues listen: what is meant for a webhook must not be said to them."""
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 _STATE_WORDS = {
     "succeeded": "succeeded",
@@ -82,9 +90,12 @@ def send_webhook(url: str, body: Mapping[str, Any], *, message_id: str, secret: 
     if secret:
         headers["webhook-signature"] = Webhook(secret).sign(message_id, now, text)
     try:
-        with requests.post(
-            url, data=text, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
-        ) as answer:
+        with (
+            _session(allow_private=allow_private) as session,
+            session.post(
+                url, data=text, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
+            ) as answer,
+        ):
             next(answer.iter_content(ANSWER_BYTES), b"")
             status, wait = answer.status_code, _wait_seconds(answer.headers.get("Retry-After", ""))
     except requests.RequestException as error:
@@ -114,13 +125,71 @@ def _check_target(url: str, *, allow_private: bool) -> None:
     if allow_private:
         return
     port = parts.port or (443 if parts.scheme == "https" else 80)
+    if (port < 1024 and port not in (80, 443)) or port in _OTHER_SERVICES:
+        raise NotUsable(f"{url!r} names a port that is not for the web.")
     try:
         found = socket.getaddrinfo(parts.hostname.rstrip("."), port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise Unreachable(f"{parts.hostname} has no address: {error}") from error
     for *_, address in found:
-        if not ipaddress.ip_address(address[0]).is_global:
+        if not is_public(str(address[0])):
             raise NotUsable(f"{parts.hostname} is a private address; BULKHEAD_WEBHOOK_ALLOW_PRIVATE=true would allow it.")
+
+
+def is_public(text: str) -> bool:
+    """An address out in the internet, also once the IPv4 address that may be wrapped in it is taken out."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+        if address.is_site_local:
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+class _Checked:
+    """A connection that is given up before a byte is sent if it leads where it must not: a name may have another address
+    by now than when it was checked."""
+
+    def _new_conn(self) -> socket.socket:
+        made: socket.socket = super()._new_conn()  # type: ignore[misc]
+        if not is_public(made.getpeername()[0]):
+            made.close()
+            raise NotUsable("The webhook's address has become a private one; nothing was sent.")
+        return made
+
+
+class _Http(_Checked, HTTPConnection):
+    pass
+
+
+class _Https(_Checked, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+class _ToThePublic(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+
+def _session(*, allow_private: bool) -> requests.Session:
+    session = requests.Session()
+    if not allow_private:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _ToThePublic())
+    return session
 
 
 def compose_email(

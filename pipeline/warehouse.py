@@ -15,13 +15,16 @@ from typing import Any
 import psycopg
 from alembic import command
 from alembic.config import Config
+from psycopg import errors as pg
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from pipeline import tables
+from pipeline import granted, tables
 from pipeline.datasets import Dataset, dataset_names, load_dataset
 from pipeline.errors import NotUsable, Unreachable
+from pipeline.granted import Granted
 from pipeline.settings import ROOT, Settings
 from pipeline.sqlfiles import in_order, load, opening_comment
 
@@ -147,11 +150,20 @@ def _migrate_ledger(engine: Engine, seconds: float) -> list[Migrated]:
 
 
 def _make_views(engine: Engine, root: Path, password: str, seconds: float) -> list[Migrated]:
-    """The marts, and the role that may read them."""
+    """The marts, and the roles that may read them."""
     with engine.begin() as connection:
         connection.exec_driver_sql(tables.wait_at_most(seconds))
         marts = [_make_mart(connection, path) for path in in_order(root / "sql" / "marts")]
-        return [Migrated(line) for line in [*marts, _make_reader(connection, password)]]
+        reader = _make_reader(connection, password)
+        sets = [Granted(tuple(names)) for names in connection.execute(text(load("queries/key_datasets"))).scalars()]
+        names = granted.renew(_driver(connection), sets)
+        return [Migrated(line) for line in [*marts, reader, *(f"role {name}" for name in names)]]
+
+
+def _driver(connection: Connection) -> psycopg.Connection[Any]:
+    driver: Any = connection.connection.driver_connection
+    raw: psycopg.Connection[Any] = driver
+    return raw
 
 
 def _make_mart(connection: Connection, path: Path) -> str:
@@ -162,6 +174,7 @@ def _make_mart(connection: Connection, path: Path) -> str:
     comment = query.strip()
     if there is None or (there.kind, there.comment) != (wanted, comment):
         if there is not None:
+            granted.clear(_driver(connection))
             connection.exec_driver_sql(f'drop {there.kind} warehouse."{name}"')
         connection.exec_driver_sql(f'create {wanted} warehouse."{name}" as {query}')
         quoted = comment.replace("'", "''")
@@ -186,16 +199,34 @@ def _make_reader(connection: Connection, password: str) -> str:
         database=Identifier(connection.engine.url.database or ""),
         password=password,
     )
-    raw: Any = connection.connection.driver_connection
-    raw.execute(statements)
+    _driver(connection).execute(statements)
     return f"role {READER_ROLE}"
 
 
-def sql_url(settings: Settings) -> str:
-    """Where people's own SQL runs: BULKHEAD_SQL_URL, or the warehouse as the reader role that migrate made."""
-    if settings.database_sql_url:
-        return settings.database_sql_url
-    return make_url(settings.read_url).set(username=READER_ROLE).render_as_string(hide_password=False)
+def sql_url(settings: Settings, role: str = "") -> str:
+    """Where people's own SQL runs: BULKHEAD_SQL_URL, or the warehouse as the reader role that migrate made.
+
+    The role of a set of datasets (granted.py) logs in at the same place, with the same password.
+    """
+    url = make_url(settings.database_sql_url or settings.read_url)
+    if role or not settings.database_sql_url:
+        url = url.set(username=role or READER_ROLE)
+    return url.render_as_string(hide_password=False)
+
+
+def grant(engine: Engine, settings: Settings, wanted: Granted) -> None:
+    """See to it that people's SQL can run as the role of a set of datasets.
+
+    Raises NotUsable if it is not there and we may not make it, Unreachable if that must wait.
+    """
+    password = make_url(sql_url(settings)).password or ""
+    try:
+        with _raw(engine) as raw:
+            granted.make(raw, wanted, password)
+    except pg.InsufficientPrivilege as error:
+        raise NotUsable("SQL is not open to this key yet: PostgreSQL lets Bulkhead make no schema for it.") from error
+    except (psycopg.Error, DBAPIError, PoolTimeoutError) as error:
+        raise Unreachable("PostgreSQL could not make the role that this query runs as. Try again in a moment.") from error
 
 
 # --- what validation and finish ask ---

@@ -176,7 +176,16 @@ def _log(response: Response) -> None:
         seconds=round(time.monotonic() - g.get("began", time.monotonic()), 4),
         request_id=g.get("request_id"),
         key_id=key.id if key else None,
+        **_about(),
     )
+
+
+def _about() -> dict[str, str]:
+    """The import that the address names; nothing else of an address is written down, for anything may be in it."""
+    try:
+        return {"import_id": str(uuid.UUID((request.view_args or {}).get("import_id", "")))}
+    except ValueError:
+        return {}
 
 
 __all__ = ["create_app"]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import uuid
 
+import structlog
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from pipeline.keys import Role
-from web.access import for_role
+from pipeline.keys import Key, Role
+from web import granted
+from web.access import for_role, key_in_use
 from web.answers import as_json
 from web.edges import edges
 from web.models import KeyBody, KeyList, KeyPath, MadeKey
 from web.problems import Problem, ProblemModel
+
+log = structlog.get_logger(__name__)
 
 api = APIBlueprint(
     "keys",
@@ -29,8 +33,17 @@ api = APIBlueprint(
 @for_role(Role.ADMIN)
 def create_key(body: KeyBody) -> Response:
     """The answer is the only place where the key itself is ever shown."""
-    key_text, key = edges().keys.create(body.name, body.role)
+    key_text, key = make_key(body)
     return as_json({**key.to_json(), "key": key_text}, 201)
+
+
+def make_key(wanted: KeyBody) -> tuple[str, Key]:
+    """A new key and its text. Raises UnknownDataset for a dataset that is not there, NotUsable for an admin of some."""
+    for name in wanted.datasets or ():
+        granted.dataset(name)
+    made = edges().keys.create(wanted.name, wanted.role, wanted.datasets)
+    log.info("key made", made_id=made[1].id, role=str(wanted.role), datasets=wanted.datasets, key_id=key_in_use().id)
+    return made
 
 
 @api.get("", summary="List the keys", responses={200: KeyList})
@@ -44,10 +57,16 @@ def list_keys() -> Response:
 @for_role(Role.ADMIN)
 def revoke_key(path: KeyPath) -> Response:
     """From the next request on it opens nothing, and neither do sessions begun with it."""
+    revoke(path.key_id)
+    return Response(status=204)
+
+
+def revoke(key_id: str) -> None:
+    """Have a key open nothing any more. Raises Problem if there is none of that id."""
     try:
-        known = edges().keys.revoke(str(uuid.UUID(path.key_id)))
+        known = edges().keys.revoke(str(uuid.UUID(key_id)))
     except ValueError:
         known = False
     if not known:
-        raise Problem("unknown_key", f"There is no key {path.key_id!r}. GET /v1/keys lists those there are.")
-    return Response(status=204)
+        raise Problem("unknown_key", f"There is no key {key_id!r}. GET /v1/keys lists those there are.")
+    log.info("key revoked", revoked_id=str(uuid.UUID(key_id)), key_id=key_in_use().id)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import AliasChoices, ValidationError
 
+from pipeline.errors import NotUsable
 from pipeline.keys import Role
-from web import show
+from web import granted, show
 from web.access import for_role, key_in_use
+from web.admin import make_key, revoke
 from web.edges import edges
 from web.imports import find
 from web.models import KeyBody
-from web.problems import Problem
 from web.webhooks import receiver_of, receivers, send_again, try_out
 
 IMPORTS_TOLD = 50
@@ -39,11 +39,14 @@ def keys_page() -> ResponseReturnValue:
 def create_key() -> ResponseReturnValue:
     """A new key, shown here and never again."""
     name = " ".join(request.form.get("name", "").split())
+    given = {"name": name.replace("\0", ""), "role": request.form.get("role", ""), "datasets": request.form.getlist("dataset")}
     try:
-        wanted = KeyBody.model_validate({"name": name.replace("\0", ""), "role": request.form.get("role", "")})
+        wanted = KeyBody.model_validate({**given, "datasets": given["datasets"] or None})
+        key_text, made = make_key(wanted)
     except ValidationError:
         return _keys_page(said="A key needs a name of 1 to 200 characters and one of the roles."), 422
-    key_text, made = edges().keys.create(wanted.name, wanted.role)
+    except NotUsable as error:
+        return _keys_page(said=str(error)), 400
     return _keys_page(made=made, key_text=key_text), 201
 
 
@@ -51,17 +54,19 @@ def create_key() -> ResponseReturnValue:
 @for_role(Role.ADMIN)
 def revoke_key(key_id: str) -> ResponseReturnValue:
     """From the next request on it opens nothing."""
-    try:
-        known = edges().keys.revoke(str(uuid.UUID(key_id)))
-    except ValueError:
-        known = False
-    if not known:
-        raise Problem("unknown_key", f"There is no key {key_id!r}.")
+    revoke(key_id)
     return redirect(url_for("admin.keys_page"), 303)
 
 
 def _keys_page(**more: Any) -> str:
-    return render_template("admin_keys.html", keys=edges().keys.list(), roles=list(Role), own=key_in_use().id, **more)
+    return render_template(
+        "admin_keys.html",
+        keys=edges().keys.list(),
+        roles=list(Role),
+        datasets=granted.datasets(),
+        own=key_in_use().id,
+        **more,
+    )
 
 
 # --- who is told ---

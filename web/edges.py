@@ -11,10 +11,11 @@ from sqlalchemy import Engine
 
 from pipeline.keys import Keys
 from pipeline.ledger import Ledger
-from pipeline.query import Catalog, Console, Records
+from pipeline.query import Console, Records
 from pipeline.settings import Settings
 from pipeline.store import Store
-from pipeline.warehouse import connect, sql_url
+from pipeline.warehouse import connect
+from web.readers import Readers
 
 if TYPE_CHECKING:
     from pipeline.orchestrator import Orchestrator
@@ -41,8 +42,7 @@ class Edges:
     ledger: Ledger
     keys: Keys
     records: Records
-    console: Console
-    catalog: Catalog
+    readers: Readers
     orchestrator: Orchestrator
     uploads: BoundedSemaphore
     streams: BoundedSemaphore
@@ -56,7 +56,6 @@ class Edges:
 
         engine = connect(settings.database_url, pool_size=8, name="bulkhead web")
         reads = connect(settings.read_url, pool_size=4, name="bulkhead reads", statement_seconds=READ_SECONDS)
-        own_sql = connect(sql_url(settings), pool_size=3, name="bulkhead sql")
         return cls(
             settings=settings,
             engine=engine,
@@ -64,19 +63,24 @@ class Edges:
             ledger=Ledger(engine),
             keys=Keys(engine),
             records=Records(reads),
-            console=Console(own_sql, seconds=settings.sql_seconds, rows_max=settings.sql_rows),
-            catalog=Catalog(reads, own_sql.url.username or ""),
+            readers=Readers(settings, engine, reads),
             orchestrator=Orchestrator.of(settings),
             uploads=BoundedSemaphore(UPLOADS_AT_ONCE),
             streams=BoundedSemaphore(STREAMS_AT_ONCE),
             previews=BoundedSemaphore(PREVIEWS_AT_ONCE),
-            engines=(engine, reads, own_sql),
+            engines=(engine, reads),
         )
 
     def close(self) -> None:
         """Give every connection back."""
+        self.readers.close()
         for engine in self.engines:
             engine.dispose()
+
+    @property
+    def console(self) -> Console:
+        """Runs the SQL of those who may read all."""
+        return self.readers.of_all.console
 
 
 def edges() -> Edges:

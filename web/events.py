@@ -26,7 +26,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from pipeline.contracts import State
 from pipeline.keys import Role
 from pipeline.ledger import Import
-from web.access import for_role
+from web.access import for_role, key_in_use
 from web.edges import edges
 from web.imports import find
 from web.models import ImportPath
@@ -87,7 +87,13 @@ def watch_import(path: ImportPath) -> Response:
         raise Problem("busy", said, headers={"Retry-After": "5"})
     at_work = current_app.extensions.get("at_work", lambda: True)
     wanted = _still_there(request.environ.get("gunicorn.socket"), at_work)
-    stream = _events(one, lambda: ledger.get(one.id), known, pace, request.host_url, wanted)
+    keys, key_id = edges().keys, key_in_use().id
+
+    def look() -> Import | None:
+        """A key that was revoked sees no more of it."""
+        return ledger.get(one.id) if keys.get(key_id) else None
+
+    stream = _events(one, look, known, pace, request.host_url, wanted)
     response = Response(stream, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
     response.call_on_close(places.release)
     return response

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC
 from typing import Any
 
@@ -13,6 +12,7 @@ from flask_openapi3.models.tag import Tag
 from pipeline.contracts import Kept
 from pipeline.keys import Role
 from pipeline.ledger import Import
+from web import granted
 from web.access import for_role, key_in_use
 from web.answers import as_json
 from web.edges import edges
@@ -54,7 +54,7 @@ api = APIBlueprint(
 @for_role(Role.UPLOADER)
 def upload(path: DatasetPath, query: UploadQuery) -> Response:
     """The file is streamed into S3, and acknowledged. Idempotency-Key and Content-Digest are honoured."""
-    dataset_for(edges(), path.dataset, query.options)
+    dataset_for(path.dataset, query.options)
     with a_place(edges()):
         brought = upload_in(request, edges().settings.max_upload_bytes, query.options)
         once = Once.of(request, brought)
@@ -72,7 +72,7 @@ def list_imports(query: ImportsQuery) -> Response:
     """A page of imports. The cursor is opaque: send next_cursor as it came."""
     if query.cursor is not None:
         find(query.cursor)
-    found = edges().ledger.page(dataset=query.dataset, state=query.state, before=query.cursor, limit=query.limit + 1)
+    found = granted.imports(dataset=query.dataset, state=query.state, before=query.cursor, limit=query.limit + 1)
     items = found[: query.limit]
     more = len(found) > query.limit
     return as_json({"items": [shown(one) for one in items], "next_cursor": items[-1].id if more else None})
@@ -91,10 +91,7 @@ def get_import(path: ImportPath) -> Response:
 
 def find(import_id: str) -> Import:
     """The import of that id. Raises Problem if there is none."""
-    try:
-        found = edges().ledger.get(str(uuid.UUID(import_id)))
-    except ValueError:
-        found = None
+    found = granted.import_of(import_id)
     if found is None:
         raise Problem("unknown_import", f"There is no import {import_id!r}. GET /v1/imports lists those there are.")
     return found

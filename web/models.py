@@ -172,6 +172,9 @@ class QueryBody(Given):
 class KeyBody(Given):
     name: str = Field(min_length=1, max_length=200, description="Whose key it is, or what for")
     role: Role = Role.READER
+    datasets: list[str] | None = Field(
+        None, min_length=1, description="The only datasets that there are for this key; null: all, as always for an admin"
+    )
 
 
 # --- what the API gives ---

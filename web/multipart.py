@@ -21,6 +21,7 @@ from pipeline.errors import WorldIsWrong
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from pipeline.store import NotThere, NotWhole, Part
+from web import granted
 from web.access import for_role, key_in_use
 from web.answers import as_json
 from web.edges import edges
@@ -139,7 +140,7 @@ def sign_form(query: FormQuery) -> Response:
 
 def _opened(filename: str, dataset: str, options: Options) -> Import:
     """A new import that awaits its upload."""
-    dataset_for(edges(), dataset, options)
+    dataset_for(dataset, options)
     import_id, label = str(uuid_utils.uuid7()), label_of(filename)
     key = incoming_key(dataset, import_id, safe_name(label))
     edges().ledger.open(
@@ -160,7 +161,7 @@ def _of(key: str, *, completed: bool = False) -> Import:
     Raises Problem; of what is another's it does not say that it is there.
     """
     import_id = import_id_in(key)
-    one = edges().ledger.get(import_id) if import_id else None
+    one = granted.import_of(import_id) if import_id else None
     asking = key_in_use()
     if one is None or one.key != key or not (one.created_by == asking.id or asking.role.covers(Role.ADMIN)):
         raise Problem("unknown_upload", f"There is no upload to {key!r} of this key's.")

@@ -12,10 +12,9 @@ from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
 from pipeline.contracts import ACTIVE, Kept, Options, State, import_workflow_id, report_prefix
-from pipeline.datasets import load_dataset
 from pipeline.keys import Role
 from pipeline.ledger import Import
-from web import admin_pages, record_pages, show, sql_pages, trend
+from web import admin_pages, granted, record_pages, show, sql_pages, trend
 from web.access import CSRF_FIELD, check_csrf, checks_csrf_itself, for_anyone, for_role, key_in_use, sign_in
 from web.body import Form
 from web.control import cancel, default_kind, needed_for, pause, promote, retry
@@ -24,7 +23,6 @@ from web.findings import stored_groups
 from web.imports import find, removal
 from web.models import UploadQuery
 from web.problems import KINDS, Problem, refuse_parameters
-from web.records import all_datasets
 from web.uploads import Upload, a_place, body_chunks, dataset_for, receive
 
 GROUPS_SHOWN = 8
@@ -91,12 +89,12 @@ def sign_out() -> ResponseReturnValue:
 @for_role(Role.READER)
 def upload_page() -> ResponseReturnValue:
     """Where a file is handed in; below it the latest imports."""
-    recent = edges().ledger.page(limit=RECENT_SHOWN)
+    recent = granted.imports(limit=RECENT_SHOWN)
     chosen = request.args.get("dataset", "")
     g.connects_to = edges().store.public_origin
     return render_template(
         "upload.html",
-        datasets=all_datasets(),
+        datasets=granted.datasets(),
         recent=recent,
         chosen=chosen,
         may_upload=key_in_use().role.covers(Role.UPLOADER),
@@ -112,7 +110,7 @@ def upload() -> ResponseReturnValue:
         form = Form(body_chunks(request, edges().settings.max_upload_bytes), request.mimetype_params.get("boundary", ""))
         check_csrf(form.fields.get(CSRF_FIELD))
         brought = Upload(form.filename, form.file_chunks(), _options(form.fields))
-        dataset = dataset_for(edges(), form.fields.get("dataset", ""), brought.options)
+        dataset = dataset_for(form.fields.get("dataset", ""), brought.options)
         receipt = receive(edges(), brought, dataset=dataset, key=key_in_use())
     return redirect(url_for("pages.import_page", import_id=receipt.made.id), 303)
 
@@ -136,14 +134,12 @@ def imports_page() -> ResponseReturnValue:
     before, state, dataset = (request.args.get(name) or None for name in ("before", "state", "dataset"))
     if state is not None and state not in list(State):
         raise Problem("bad_request", f"There is no state {state!r}. States are: {', '.join(State)}.")
-    found = edges().ledger.page(
-        before=find(before).id if before else None, state=state, dataset=dataset, limit=IMPORTS_SHOWN + 1
-    )
+    found = granted.imports(before=find(before).id if before else None, state=state, dataset=dataset, limit=IMPORTS_SHOWN + 1)
     return render_template(
         "imports.html",
         imports=found[:IMPORTS_SHOWN],
         more=len(found) > IMPORTS_SHOWN,
-        datasets=all_datasets(),
+        datasets=granted.datasets(),
         states=list(State),
         state=state,
         dataset=dataset,
@@ -283,7 +279,7 @@ def _has_report(one: Import, reached: set[str]) -> bool:
 @for_role(Role.READER)
 def validations_page(dataset: str) -> ResponseReturnValue:
     """What validation said of a dataset's files, one after the other."""
-    known = load_dataset(dataset, edges().settings.datasets_root)
+    known = granted.dataset(dataset)
     runs = edges().ledger.validations(known.name)
     return render_template("validations.html", dataset=known, runs=runs, charts=trend.charts(runs), codes=trend.by_code(runs))
 

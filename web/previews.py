@@ -17,9 +17,10 @@ from flask_openapi3.models.tag import Tag
 
 from pipeline import sandbox, template
 from pipeline.contracts import DELIMITER_NAMES
-from pipeline.datasets import Dataset, load_dataset
+from pipeline.datasets import Dataset
 from pipeline.errors import Crashed, FileIsWrong, NotUsable
 from pipeline.keys import Role
+from web import granted
 from web.access import for_role, key_in_use
 from web.answers import CONTENT_TYPES, as_download, as_json
 from web.edges import edges
@@ -59,7 +60,7 @@ BODY = {
 @for_role(Role.READER)
 def get_template(path: DatasetPath, query: TemplateQuery) -> Response:
     """The header of the dataset's columns, and one row that shows what their types look like."""
-    file = template.FORMS[query.format](_dataset(path))
+    file = template.FORMS[query.format](granted.dataset(path.dataset))
     return as_download([file], f"{path.dataset}.{query.format}", CONTENT_TYPES[query.format], len(file))
 
 
@@ -71,7 +72,7 @@ def preview(path: DatasetPath, query: PreviewQuery) -> Response:
     ``becomes`` is what the reader makes of a column by itself (null: the file would be refused for it), ``suggested`` what was
     made of it last in a file with this header, or what it probably means.
     """
-    dataset = _dataset(path)
+    dataset = granted.dataset(path.dataset)
     seen = _looked_at(dataset, query)
     names = [column.name for column in seen.columns]
     remembered = edges().ledger.mapping(dataset.name, names)
@@ -84,17 +85,13 @@ def preview(path: DatasetPath, query: PreviewQuery) -> Response:
 @for_role(Role.UPLOADER)
 def remember(path: DatasetPath, body: MappingBody) -> Response:
     """For the next file of the dataset with the same header, whoever uploads it: previews suggest it, uploads ask for it."""
-    dataset = _dataset(path)
+    dataset = granted.dataset(path.dataset)
     try:
         dataset.check_mapping(body.mapping)
     except NotUsable as error:
         raise Problem("invalid_parameter", f"mapping: {error}") from error
     edges().ledger.keep_mapping(dataset.name, body.columns, body.mapping, by=key_in_use().id)
     return Response(status=204)
-
-
-def _dataset(path: DatasetPath) -> Dataset:
-    return load_dataset(path.dataset, edges().settings.datasets_root)
 
 
 def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:

@@ -13,13 +13,13 @@ from urllib.parse import quote
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from pipeline.datasets import LINEAGE, Dataset, load_dataset
+from pipeline.datasets import LINEAGE, Dataset
 from pipeline.keys import Role
 from pipeline.query import Page
+from web import granted
 from web.access import for_role
 from web.edges import edges
 from web.problems import Problem
-from web.records import all_datasets
 from web.show import CHILDREN_COUNTED
 
 NODES_SHOWN = 50
@@ -68,14 +68,14 @@ class Level:
 @for_role(Role.READER)
 def datasets_page() -> ResponseReturnValue:
     """What there is to look at."""
-    return render_template("datasets.html", datasets=all_datasets())
+    return render_template("datasets.html", datasets=granted.datasets())
 
 
 @pages.get("/datasets/<name:dataset>/records")
 @for_role(Role.READER)
 def tree_page(dataset: str) -> ResponseReturnValue:
     """The roots, or with ``under`` the children of a record; ``id`` looks for a record, ``after`` turns the page."""
-    known = load_dataset(dataset, edges().settings.datasets_root)
+    known = granted.dataset(dataset)
     wanted = request.args.get("id")
     if wanted in _FOLDERS:
         return record_page(dataset, wanted)
@@ -101,7 +101,7 @@ def tree_page(dataset: str) -> ResponseReturnValue:
 @for_role(Role.READER)
 def record_page(dataset: str, record_id: str) -> ResponseReturnValue:
     """One record: its columns, what is above and below it, and the imports that are known to have touched it."""
-    known = load_dataset(dataset, edges().settings.datasets_root)
+    known = granted.dataset(dataset)
     record = edges().records.one(known, record_id)
     if record is None:
         raise _unknown(known, record_id)
@@ -117,7 +117,7 @@ def record_page(dataset: str, record_id: str) -> ResponseReturnValue:
         level=_level(known, record_id),
         is_first="after" not in request.args,
         count=_counts(known, [record_id])[record_id],
-        written_by=edges().ledger.get(str(record["_import_id"])),
+        written_by=granted.import_of(str(record["_import_id"])),
         refusals=edges().ledger.failures_of(known.name, record_id, imports=IMPORTS_SEARCHED, limit=REFUSALS_SHOWN),
         imports_searched=IMPORTS_SEARCHED,
         findings_sql=_findings_sql(known.name, record_id),

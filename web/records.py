@@ -8,9 +8,10 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from pipeline.datasets import Dataset, dataset_names, load_dataset
+from pipeline.datasets import Dataset
 from pipeline.keys import Role
 from pipeline.query import Page
+from web import granted
 from web.access import for_role
 from web.answers import as_json
 from web.edges import edges
@@ -43,7 +44,7 @@ api = APIBlueprint(
 @for_role(Role.READER)
 def list_datasets() -> Response:
     """Each with its columns."""
-    return as_json({"items": [described(dataset) for dataset in all_datasets()], "next_cursor": None})
+    return as_json({"items": [described(dataset) for dataset in granted.datasets()], "next_cursor": None})
 
 
 @api.get("/<name:dataset>", summary="One dataset", responses={200: DatasetModel})
@@ -131,12 +132,6 @@ def descendants(path: RecordPath, query: DescendantsQuery) -> Response:
     return _shown(dataset, page, query)
 
 
-def all_datasets() -> list[Dataset]:
-    """Every dataset, by name."""
-    root = edges().settings.datasets_root
-    return [load_dataset(name, root) for name in dataset_names(root)]
-
-
 def described(dataset: Dataset) -> dict[str, Any]:
     """A dataset as the API shows it."""
     return {
@@ -150,7 +145,7 @@ def described(dataset: Dataset) -> dict[str, Any]:
 
 
 def _dataset(path: DatasetPath) -> Dataset:
-    return load_dataset(path.dataset, edges().settings.datasets_root)
+    return granted.dataset(path.dataset)
 
 
 def _record(path: RecordPath) -> tuple[Dataset, dict[str, Any]]:

@@ -12,9 +12,9 @@ from flask_openapi3.models.tag import Tag
 
 from pipeline.keys import Role
 from pipeline.query import Answer
+from web import granted
 from web.access import for_role
 from web.answers import CONTENT_TYPES, as_download, as_json, as_text, safe_cell
-from web.edges import edges
 from web.models import QueryAnswer, QueryBody, QueryQuery
 from web.problems import ProblemModel
 
@@ -37,7 +37,7 @@ api = APIBlueprint(
 @for_role(Role.READER)
 def query(query: QueryQuery, body: QueryBody) -> Response:
     """Read-only, within limits of time, rows and bytes; ``truncated`` says that there was more."""
-    answer = edges().console.run(body.sql, limit=body.limit)
+    answer = granted.reader().console.run(body.sql, limit=body.limit)
     if query.format == "json":
         return as_json(shown(answer))
     return as_file(answer, query.format)

@@ -18,10 +18,9 @@ from pipeline.errors import NotUsable
 from pipeline.keys import Role
 from pipeline.query import Answer
 from pipeline.terminal import visible
+from web import granted
 from web.access import for_role
-from web.edges import edges
 from web.problems import Problem
-from web.records import all_datasets
 from web.sql import as_file
 
 ROWS_SHOWN = 200
@@ -59,7 +58,7 @@ def sql_page() -> ResponseReturnValue:
 def run_sql() -> ResponseReturnValue:
     """What was asked for, or what is wrong with the question, below it; an export comes as a file."""
     sql, wanted = request.form.get("sql", ""), request.form.get("do", "run")
-    console = edges().console
+    console = granted.reader().console
     try:
         match wanted:
             case "run":
@@ -74,7 +73,7 @@ def run_sql() -> ResponseReturnValue:
 
 
 def _page(sql: str, *, answer: Answer | None = None, plan: list[str] | None = None, said: str | None = None) -> str:
-    datasets = all_datasets()
+    datasets, reader = granted.datasets(), granted.reader()
     return render_template(
         "sql.html",
         sql=sql,
@@ -84,11 +83,11 @@ def _page(sql: str, *, answer: Answer | None = None, plan: list[str] | None = No
         said=said,
         address=address_of(sql),
         hidden=sorted({visible(one) for one in sql if visible(one, keep="\r\n\t") != one}),
-        tables=edges().catalog.tables(),
+        tables=reader.catalog.tables(),
         examples=[(one.title, address_of(one.sql)) for one in examples(datasets)],
-        seconds=edges().console.seconds,
+        seconds=reader.console.seconds,
         rows_shown=ROWS_SHOWN,
-        rows_max=edges().console.rows_max,
+        rows_max=reader.console.rows_max,
     )
 
 

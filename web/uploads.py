@@ -25,11 +25,11 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.http import parse_options_header
 
 from pipeline.contracts import Options, State, incoming_key
-from pipeline.datasets import load_dataset
 from pipeline.errors import NotUsable, WorldIsWrong
 from pipeline.keys import Key
 from pipeline.ledger import Import
 from pipeline.sqlfiles import load
+from web import granted
 from web.body import ChunkStream, Form, chunks_of, content_digest, too_large
 from web.edges import Edges
 from web.problems import Problem
@@ -123,9 +123,9 @@ def safe_name(label: str) -> str:
     return name[-100:].lstrip(".-") or "upload"
 
 
-def dataset_for(edges: Edges, name: str, options: Options) -> str:
+def dataset_for(name: str, options: Options) -> str:
     """The name of a dataset that there is and that can be uploaded to as asked. Raises UnknownDataset or Problem."""
-    dataset = load_dataset(name, edges.settings.datasets_root)
+    dataset = granted.dataset(name)
     try:
         dataset.check_mapping(options.mapping)
     except NotUsable as error:

@@ -178,15 +178,22 @@ def migrate(as_json: AsJson = False) -> None:
 def key_create(
     name: Annotated[str, typer.Argument(help="Whose key it is, or what for.")],
     role: Annotated[Role, typer.Option(help="What it may do.")] = Role.UPLOADER,
+    dataset: Annotated[
+        list[str] | None, typer.Option("--dataset", "-d", help="The only dataset there is for it; may be repeated. Else all.")
+    ] = None,
 ) -> None:
     """Make a key and print it. It is shown this once: only a hash of it is kept.
 
-    Example: `bulkhead key create "nightly export" --role uploader`
+    Example: `bulkhead key create "nightly export" --role uploader --dataset places`
     """
+    from pipeline.datasets import load_dataset
+    from pipeline.settings import load_settings
     from pipeline.terminal import print_line, say
 
+    for one in dataset or ():
+        load_dataset(one, load_settings().datasets_root)
     with _keys() as keys:
-        text, _ = keys.create(name, role)
+        text, _ = keys.create(name, role, dataset or None)
     print_line(text)
     say("Keep it: it is shown this once. It goes into BULKHEAD_API_KEY, or into the header Authorization: Bearer ...")
 
@@ -204,8 +211,9 @@ def key_list(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
     else:
-        columns = ("id", "name", "role", "created_at", "last_used_at", "revoked_at")
-        out().print(rows_table(columns, [[row[name] for name in columns] for row in rows]))
+        columns = ("id", "name", "role", "datasets", "created_at", "last_used_at", "revoked_at")
+        shown = [{**row, "datasets": "all" if row["datasets"] is None else ", ".join(row["datasets"])} for row in rows]
+        out().print(rows_table(columns, [[row[name] for name in columns] for row in shown]))
 
 
 @keys_app.command("revoke")

@@ -20,16 +20,19 @@ class Table:
 
 
 class Catalog:
-    """Lists what ``role`` may read. It asks on an engine of its own, so that it answers while people's queries hold theirs."""
+    """Lists what ``role`` may read in a schema. It asks on an engine of its own, so that it answers while people's queries hold
+    theirs."""
 
-    def __init__(self, engine: Engine, role: str) -> None:
+    def __init__(self, engine: Engine, role: str, schema: str = "warehouse") -> None:
         self._engine = engine
         self._role = role
+        self._schema = schema
 
     def tables(self) -> list[Table]:
         """By name; none if the database does not know the role."""
         with self._engine.connect() as connection:
-            rows = connection.execute(text(load("queries/reader_tables")), {"role": self._role}).all()
+            asked = {"role": self._role, "schema": self._schema}
+            rows = connection.execute(text(load("queries/reader_tables")), asked).all()
         return [
             Table(name, tuple(Column(row.column_name, row.type) for row in columns))
             for name, columns in groupby(rows, key=lambda row: str(row.name))

@@ -3,6 +3,7 @@
 Each query gets a connection of its own, as the login role that may only read the schema ``warehouse``, a read-only
 transaction, PostgreSQL's own time limit, and a watchdog outside that ends it at its deadline even if it lifted that
 limit. Rows come through a server-side cursor, so a billion of them cost no more memory than the page that is kept.
+Whoever may see some datasets only has a console of a role that may read just those (pipeline/granted.py).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from types import TracebackType
 from typing import Any
 
@@ -31,6 +33,11 @@ ROW_BYTES_MAX = 256 << 10
 ANSWER_BYTES_MAX = 16 << 20
 GRACE_SECONDS = 0.25
 """PostgreSQL's own limit comes first; the watchdog bites this much later."""
+
+PLACE_SECONDS = 30.0
+"""As long as the pool of an engine has people wait."""
+
+_NONE_FREE = "No connection for queries is free. Try again in a moment."
 
 
 class Stopped(NotUsable):
@@ -65,8 +72,19 @@ class Console:
     As many run at once as the engine has connections; who comes later waits for a while.
     """
 
-    def __init__(self, engine: Engine, *, seconds: float, rows_max: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        seconds: float,
+        rows_max: int,
+        granted: bool = False,
+        places: BoundedSemaphore | None = None,
+    ) -> None:
+        """``granted``: the role is that of some datasets. ``places``: shared by all consoles that run on the same server."""
         self._engine = engine
+        self._granted = granted
+        self._places = places
         self.seconds = seconds
         self.rows_max = rows_max
 
@@ -75,7 +93,7 @@ class Console:
 
         Raises Refused (not a SELECT, or wrong), Stopped (too slow), TooMuch (too large), Unreachable (no connection).
         """
-        query = guarded(sql)
+        query = guarded(sql, granted=self._granted)
         rows_max = min(limit or self.rows_max, self.rows_max)
         began = time.monotonic()
         with self._limited_connection() as connection:
@@ -84,8 +102,11 @@ class Console:
 
     def plan(self, sql: str) -> list[str]:
         """How PostgreSQL would answer ``sql``, line by line; nothing is run. Raises as ``run`` does."""
-        explain = SQL(load("queries/console_plan")).format(query=SQL(guarded(sql)))
+        query = SQL(guarded(sql, granted=self._granted))
+        explain = SQL(load("queries/console_plan")).format(query=query)
         with self._limited_connection() as connection:
+            if self._granted:
+                _refuse_to_estimate_others(connection, query)
             rows = connection.execute(explain, prepare=True).fetchall()  # what is prepared is one statement, whatever it says
         return [str(line) for (line,) in rows]
 
@@ -100,18 +121,31 @@ class Console:
     @contextmanager
     def _fresh_connection(self) -> Iterator[psycopg.Connection[Any]]:
         """A connection that nobody used before and nobody will after: whatever a query set ends with it."""
+        with self._a_place():
+            try:
+                pooled = self._engine.connect()
+            except (OperationalError, PoolTimeoutError) as error:
+                raise Unreachable(_NONE_FREE) from error
+            try:
+                raw: Any = pooled.connection.driver_connection
+                raw.rollback()
+                raw.read_only = True
+                yield raw
+            finally:
+                pooled.invalidate()
+                pooled.close()
+
+    @contextmanager
+    def _a_place(self) -> Iterator[None]:
+        if self._places is None:
+            yield
+            return
+        if not self._places.acquire(timeout=PLACE_SECONDS):
+            raise Unreachable(_NONE_FREE)
         try:
-            pooled = self._engine.connect()
-        except (OperationalError, PoolTimeoutError) as error:
-            raise Unreachable("No connection for queries is free. Try again in a moment.") from error
-        try:
-            raw: Any = pooled.connection.driver_connection
-            raw.rollback()
-            raw.read_only = True
-            yield raw
+            yield
         finally:
-            pooled.invalidate()
-            pooled.close()
+            self._places.release()
 
     @contextmanager
     def _complaints(self) -> Iterator[None]:
@@ -155,6 +189,26 @@ def _fetch(
                     return columns, rows, True
                 rows.append(tuple(values))
     return columns, rows, False
+
+
+def _refuse_to_estimate_others(connection: psycopg.Connection[Any], query: SQL) -> None:
+    """What the planner expects of a table tells of all its rows. Of tables that hold other datasets' too, nothing is told.
+
+    Raises Refused.
+    """
+    row = connection.execute(SQL(load("queries/console_plan_json")).format(query=query), prepare=True).fetchone()
+    if row is None or not _schemas_in(row[0]) <= {"warehouse"}:
+        raise Refused("A plan can be shown of queries over the tables of datasets and their marts alone. Run this one instead.")
+
+
+def _schemas_in(plan: Any) -> set[str]:
+    """The schemas of all tables in a plan, as EXPLAIN (VERBOSE, FORMAT JSON) has it."""
+    if isinstance(plan, list):
+        return set().union(*map(_schemas_in, plan))
+    if not isinstance(plan, dict):
+        return set()
+    own = {plan["Schema"]} if "Relation Name" in plan else set()
+    return own | _schemas_in(list(plan.values()))
 
 
 def _measured(query: str) -> Composed:

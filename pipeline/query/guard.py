@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 import sqlglot
 from sqlglot import Token, TokenType, exp
@@ -22,6 +23,10 @@ NESTING_MAX = 100
 """What a person writes stays far below these; the parser's own time does not stay linear far above them."""
 
 SCHEMAS = ("warehouse", "information_schema")
+
+_DESCRIBES = frozenset(("columns", "schemata", "tables", "views"))
+"""What a role of some datasets may read in information_schema. Of the other views one names every table there is
+(udt_privileges), and none is of use to it."""
 
 _SYSTEM_NAME = re.compile(r"(?i)pg_.*|lo_.*|dblink.*")
 
@@ -78,19 +83,21 @@ class Refused(NotUsable):
     """Only one SELECT over the warehouse can be run here."""
 
 
-def guarded(sql: str) -> str:
+def guarded(sql: str, *, granted: bool = False) -> str:
     """The query to run for ``sql``: itself, without its semicolon, and with parentId found however it is written.
 
-    Raises Refused saying what is not allowed.
+    ``granted``: for a role of some datasets, which knows their tables by their bare names. Raises Refused saying what is not
+    allowed.
     """
     if len(sql) > SQL_CHARACTERS_MAX:
         raise Refused(f"The query is longer than {SQL_CHARACTERS_MAX:,} characters.")
     if "\0" in sql:
         raise Refused("The query contains a NUL character, which PostgreSQL does not know.")
-    tokens = _tokens(sql)
-    query = _rewritten(sql, tokens)
+    if granted:
+        sql = _bare(sql)
+    query = _rewritten(sql, _tokens(sql))
     tree = _single(query)
-    for complaint in _complaints(tree):
+    for complaint in _complaints(tree, granted=granted):
         raise Refused(complaint)
     return query
 
@@ -129,6 +136,19 @@ def _rewritten(sql: str, tokens: list[Token]) -> str:
     return "".join([*pieces, sql[at : tokens[-1].end + 1]])
 
 
+def _bare(sql: str) -> str:
+    """``warehouse.`` left out wherever it stands before a name."""
+    tokens, pieces, at = _tokens(sql), [], 0
+    for schema, dot in pairwise(tokens):
+        if dot.token_type is TokenType.DOT and schema.text.lower() == "warehouse" and schema.token_type in _NAMES:
+            pieces.append(sql[at : schema.start])
+            at = dot.end + 1
+    return "".join([*pieces, sql[at:]])
+
+
+_NAMES = (TokenType.VAR, TokenType.IDENTIFIER)
+
+
 def _single(query: str) -> exp.Query:
     try:
         trees = sqlglot.parse(query, read="postgres")
@@ -142,13 +162,15 @@ def _single(query: str) -> exp.Query:
     return tree
 
 
-def _complaints(tree: exp.Query) -> Iterator[str]:
+def _complaints(tree: exp.Query, *, granted: bool) -> Iterator[str]:
     known = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     for node in tree.walk():
         if isinstance(node, _ACTS):
             yield f"{node.key.upper()} cannot be used here: a query may only read."
         elif isinstance(node, exp.Table):
             yield from _table_complaints(node, known)
+            if granted and node.db.lower() == "information_schema" and node.name.lower() not in _DESCRIBES:
+                yield f"Of information_schema only {', '.join(sorted(_DESCRIBES))} can be read here."
         elif isinstance(node, exp.Func):
             yield from _function_complaints(node)
 

@@ -1,8 +1,9 @@
--- import_page: the ids of a page of imports, newest first, after the one named by :before.
+-- import_page: the ids of a page of imports, newest first, after the one named by :before; only of datasets :among, unless null.
 select import.id::text as id
 from ledger.import
 where
-    (cast(:dataset as text) is null or import.dataset = :dataset)
+    (cast(:among as text[]) is null or import.dataset = any(:among))
+    and (cast(:dataset as text) is null or import.dataset = :dataset)
     and (cast(:state as text) is null or import.state = :state)
     and (
         cast(:before as uuid) is null

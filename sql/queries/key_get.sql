@@ -3,6 +3,7 @@ select
     api_key.id::text as id,
     api_key.name,
     api_key.role,
+    api_key.datasets,
     api_key.secret_hash,
     api_key.created_at,
     api_key.last_used_at,

@@ -1,4 +1,4 @@
--- reader_tables: the columns of all that a role may read in the schema warehouse, in their order.
+-- reader_tables: the columns of all that a role may read in a schema, in their order.
 select
     pg_class.relname as name,
     pg_attribute.attname as column_name,
@@ -7,7 +7,7 @@ from pg_catalog.pg_class
 inner join pg_catalog.pg_namespace on pg_class.relnamespace = pg_namespace.oid
 inner join pg_catalog.pg_attribute on pg_class.oid = pg_attribute.attrelid
 where
-    pg_namespace.nspname = 'warehouse'
+    pg_namespace.nspname = :schema
     and pg_class.relkind in ('r', 'p', 'v', 'm')
     and pg_attribute.attnum > 0
     and not pg_attribute.attisdropped

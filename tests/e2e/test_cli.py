@@ -392,6 +392,19 @@ def test_keys(house: House) -> None:
     house.run("key", "revoke", "01920000-0000-7000-8000-000000000000", code=1)
 
 
+def test_a_key_for_one_dataset(house: House) -> None:
+    text = house.run("key", "create", "the places", "--dataset", "places").stdout.strip()
+    [key] = [key for key in house.json("key", "list", "--json") if key["name"] == "the places"]
+    assert key["datasets"] == ["places"]
+    assert "places" in house.run("key", "list").stdout
+    said = house.run("sql", "select count(*) from records", code=1, BULKHEAD_API_KEY=text).stderr
+    assert 'relation "records" does not exist' in said.lower()
+    house.run("sql", "select count(*) from places", BULKHEAD_API_KEY=text)
+    said = house.run("upload", ROOT / "pyproject.toml", "-d", "records", code=1, BULKHEAD_API_KEY=text).stderr
+    assert "There is no dataset 'records'. Datasets here: places." in said
+    assert "sees every dataset" in house.run("key", "create", "x", "--role", "admin", "-d", "places", code=1).stderr
+
+
 def test_reconcile(house: House) -> None:
     assert house.json("reconcile", "--json")["seen"] >= 0
 

@@ -96,6 +96,7 @@ class Server:
     url: str
     key: str
     pid: int
+    log: Path
 
     @property
     def address(self) -> tuple[str, int]:
@@ -110,10 +111,10 @@ class Server:
 
 
 @pytest.fixture
-def serve(edges: Edges) -> Iterator[Callable[[Settings], Server]]:
+def serve(edges: Edges, tmp_path: Path) -> Iterator[Callable[[Settings], Server]]:
     """Starts the app behind gunicorn with these settings, with an uploader's key."""
     with ExitStack() as running:
-        yield lambda settings: running.enter_context(_served(settings, edges))
+        yield lambda settings: running.enter_context(_served(settings, edges, tmp_path / "server.log"))
 
 
 @pytest.fixture
@@ -123,27 +124,30 @@ def server(settings: Settings, serve: Callable[[Settings], Server]) -> Server:
 
 
 @contextmanager
-def _served(settings: Settings, edges: Edges) -> Iterator[Server]:
+def _served(settings: Settings, edges: Edges, log: Path) -> Iterator[Server]:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "-c", "python:web.gunicorn", "web:create_app()"],
-        env={
-            "PATH": os.defpath,
-            "LC_ALL": "C.UTF-8",
-            **_environment(settings),
-            "BULKHEAD_PORT": str(port),
-            "BULKHEAD_URL": url,
-        },
-        cwd=ROOT,
-    )
+    with log.open("ab") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "-c", "python:web.gunicorn", "web:create_app()"],
+            env={
+                "PATH": os.defpath,
+                "LC_ALL": "C.UTF-8",
+                **_environment(settings),
+                "BULKHEAD_PORT": str(port),
+                "BULKHEAD_URL": url,
+            },
+            cwd=ROOT,
+            stderr=stderr,
+        )
     try:
         _wait_for(url, process)
-        yield Server(url, edges.keys.create("a test", Role.UPLOADER)[0], process.pid)
+        yield Server(url, edges.keys.create("a test", Role.UPLOADER)[0], process.pid, log)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
+        print(log.read_text(), file=sys.stderr)
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -169,7 +169,7 @@ def test_too_slow(hasty: Console) -> None:
 def test_a_limit_that_was_lifted_from_inside_holds_from_outside(
     hasty: Console, sql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(console_module, "guarded", lambda sql: sql)  # as if the guard had been fooled
+    monkeypatch.setattr(console_module, "guarded", lambda sql, **_: sql)  # as if the guard had been fooled
     began = time.monotonic()
     with pytest.raises(Stopped):
         hasty.run(sql)
@@ -177,7 +177,7 @@ def test_a_limit_that_was_lifted_from_inside_holds_from_outside(
 
 
 def test_what_one_query_sets_the_next_does_not_see(hasty: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console_module, "guarded", lambda sql: sql)
+    monkeypatch.setattr(console_module, "guarded", lambda sql, **_: sql)
     hasty.run("select set_config('search_path', 'pg_temp', false), set_config('statement_timeout', '0', false)")
     monkeypatch.undo()
     assert hasty.run("select count(*) from records").rows == [(0,)]
@@ -227,7 +227,7 @@ DENIED = [
 
 @pytest.mark.parametrize("sql", DENIED)
 def test_denied_by_the_database(hasty: Console, settings: Settings, sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console_module, "guarded", lambda sql: sql)
+    monkeypatch.setattr(console_module, "guarded", lambda sql, **_: sql)
     with pytest.raises(Refused):
         hasty.run(sql)
     with psycopg.connect(settings.database_url) as connection:

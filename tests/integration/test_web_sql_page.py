@@ -147,7 +147,7 @@ def test_a_plan_runs_nothing(hasty: Console) -> None:
 
 @pytest.mark.parametrize("sql", [*DENIED[:4], "select 1; drop table warehouse.records", "select 1; select pg_sleep(1)"])
 def test_a_plan_is_denied_by_the_database_too(hasty: Console, sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console_module, "guarded", lambda sql: sql)  # as if the guard had been fooled
+    monkeypatch.setattr(console_module, "guarded", lambda sql, **_: sql)  # as if the guard had been fooled
     with pytest.raises(Refused):
         hasty.plan(sql)
 
@@ -164,7 +164,7 @@ def test_a_plan_that_is_made_to_run_is_held_by_the_limits(
     hasty: Console, settings: Settings, sql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(settings, *TREE)
-    monkeypatch.setattr(console_module, "guarded", lambda sql: sql)
+    monkeypatch.setattr(console_module, "guarded", lambda sql, **_: sql)
     with pytest.raises((Refused, Stopped)):
         hasty.plan(sql)
     with psycopg.connect(settings.database_url) as connection:

@@ -18,7 +18,7 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "workbook groups results direct preview",
     "read sandbox attempt docs expect cycles check quarantine batch load report notify"
     " store warehouse ledger keys query orchestrator wire",
-    "stage tree tables template",
+    "stage tree tables granted template",
     "orphans bounds",
     "workspace",
     "datasets",

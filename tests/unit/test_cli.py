@@ -215,6 +215,13 @@ def test_no_database_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "DATABASE_URL" in result.stderr
 
 
+def test_a_key_for_a_dataset_that_is_not_there_is_refused(run: Run) -> None:
+    result = run("key", "create", "me", "--dataset", "places", "--dataset", "plaices")
+    assert result.exit_code == 1
+    assert "There is no dataset 'plaices'. Datasets here: places, records." in result.stderr
+    assert result.stdout == ""
+
+
 def test_a_database_that_is_away(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
     for args in (["migrate"], ["key", "list"]):

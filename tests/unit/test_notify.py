@@ -19,7 +19,7 @@ from werkzeug import Request, Response
 
 from pipeline.attempt import told_apart
 from pipeline.errors import NotUsable, Unreachable
-from pipeline.notify import compose_email, payload, send_email, send_webhook
+from pipeline.notify import compose_email, is_public, payload, send_email, send_webhook
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SHOWN: dict[str, Any] = {
@@ -111,11 +111,60 @@ def test_a_receiver_says_when_to_come_again(httpserver: HTTPServer, said: str, s
         "gopher://127.0.0.1/",
         "http://user@example.org/",
         "http:///nothing",
+        "http://[64:ff9b::a00:1]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://[2002:a00:1::]/",
+        "http://[::10.0.0.1]/",
+        "http://[fec0::1]/",
+        "http://[fe80::1]/",
+        "http://[ff02::1]/",
+        "http://[::]/",
+        "http://224.0.0.1/",
+        "http://240.0.0.1/",
+        "http://198.18.0.1/",
+        "http://0x7f.1/",
+        "http://127.1/",
+        "https://1.1.1.1:22/",
+        "http://1.1.1.1:25/",
+        "http://1.1.1.1:5432/",
+        "http://1.1.1.1:7233/",
+        "ftp://example.org/",
+        "http://user:password@1.1.1.1/",
+        "//1.1.1.1/",
     ],
 )
 def test_no_webhook_reaches_into_our_own_network(url: str) -> None:
     with pytest.raises(NotUsable):
         send_webhook(url, {}, message_id="m", secret=SECRET)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"])
+def test_what_is_public(address: str) -> None:
+    assert is_public(address)
+
+
+def test_a_name_that_is_another_when_it_is_called_gets_nothing(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: a public address when it is checked, our own when it is connected to."""
+    real, asked = socket.getaddrinfo, []
+
+    def rebound(host: str, port: int, *args: Any, **options: Any) -> Any:
+        if host != "rebinding.example":
+            return real(host, port, *args, **options)
+        asked.append(port)
+        return real("1.1.1.1" if len(asked) == 1 else httpserver.host, port, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebound)
+    httpserver.expect_request("/").respond_with_data("")
+    with pytest.raises(NotUsable, match="become a private one"):
+        send_webhook(f"http://rebinding.example:{httpserver.port}/", {}, message_id="m", secret=SECRET)
+    assert len(asked) == 2 and httpserver.log == []
+
+
+def test_a_redirect_into_our_own_network_is_not_followed(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/hook").respond_with_data("", status=302, headers={"Location": httpserver.url_for("/inner")})
+    with pytest.raises(Unreachable):
+        send_webhook(httpserver.url_for("/hook"), {}, message_id="m", secret=SECRET, allow_private=True)
+    assert [request.path for request, _ in httpserver.log] == ["/hook"]
 
 
 def test_a_receiver_that_is_away_is_tried_again_later() -> None:

@@ -14,7 +14,7 @@ from pipeline.sqlfiles import SQL, in_order, load, opening_comment
 FILES = sorted(SQL.glob("**/*.sql"))
 DUCKDB = {"staging", "checks"}
 ONE_STATEMENT = {"staging", "checks", "marts", "queries"}
-SCRIPTS = {"queries/reader_role.sql"}  # rights are granted one by one
+SCRIPTS = {f"queries/{name}.sql" for name in ("reader_role", "granted_role", "granted_schema")}  # rights are granted one by one
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 FILLED = {"table": "warehouse.places", "columns": "a, b", "values": "a, b", "sets": "b = excluded.b", "old": "b", "new": "b"}
 

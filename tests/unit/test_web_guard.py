@@ -170,6 +170,36 @@ def test_parent_id_in_any_case(sql: str, query: str) -> None:
     assert guarded(sql) == query
 
 
+@pytest.mark.parametrize(
+    ("sql", "query"),
+    [
+        ("select * from warehouse.records", "select * from records"),
+        ('select warehouse.records.id from "warehouse" . "records"', 'select records.id from  "records"'),
+        ("select 'warehouse.records', $$warehouse.x$$ -- warehouse.y", "select 'warehouse.records', $$warehouse.x$$"),
+        ("select warehouse from warehouse", "select warehouse from warehouse"),
+        ("select null::WAREHOUSE.records", "select null::records"),
+        ("select parentId from warehouse.records;", 'select "parentId" from records'),
+        ("select * from information_schema.tables", "select * from information_schema.tables"),
+    ],
+)
+def test_a_role_of_some_datasets_knows_them_by_bare_names(sql: str, query: str) -> None:
+    assert guarded(sql, granted=True) == query
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from bulkhead.warehouse.records",
+        "select * from ledger.import",
+        "delete from warehouse.x",
+        "select * from information_schema.udt_privileges",
+    ],
+)
+def test_what_is_denied_stays_so(sql: str) -> None:
+    with pytest.raises(Refused):
+        guarded(sql, granted=True)
+
+
 @given(st.text(max_size=200))
 def test_whatever_is_typed_is_answered_in_words(sql: str) -> None:
     try:
