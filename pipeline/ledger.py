@@ -381,12 +381,16 @@ class Ledger:
         state: str | None = None,
         before: str | None = None,
         limit: int = 50,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        named: str | None = None,
     ) -> list[Import]:
-        """A page of imports, newest first; ``before`` is the id of the last one seen."""
+        """A page of imports, newest first; ``before`` is the id of the last one seen, ``named`` a part of the file's name."""
         with self._engine.connect() as connection:
             ids = connection.execute(
                 text(load("queries/import_page")),
-                {"dataset": dataset, "state": state, "before": before, "limit": limit},
+                {"dataset": dataset, "state": state, "before": before, "limit": limit}
+                | {"since": since, "until": until, "named": named},
             ).scalars()
             return self._read(list(ids))
 
@@ -403,6 +407,25 @@ class Ledger:
     def moves(self, import_id: str) -> list[Move]:
         """An import's changes of state, oldest first."""
         return [Move(**row) for row in self._rows("move_list", import_id=import_id)]
+
+    def findings(
+        self, import_id: str, *, wanted: str | None = None, codes: Sequence[str] = (), after: int = 0, limit: int = 50
+    ) -> list[dict[str, Any]]:
+        """A page of what validation found, by number; ``codes``: only these. ``wanted`` is an id, a value or a row, whole.
+
+        Each with the fields of a finding, finding_no and cells. Looking for something takes the codes that there are.
+        """
+        asked: dict[str, Any] = {"import_id": import_id, "after": after, "limit": limit}
+        if wanted is not None:
+            spelled = wanted.replace("\0", "\\u0000")  # as warehouse.keep_findings spells it
+            row = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) <= 18 else None
+            rows = self._rows("finding_search", wanted=spelled, row=row, codes=list(codes), **asked)
+        elif codes:
+            (code,) = codes
+            rows = self._rows("finding_page_of_code", code=code, **asked)
+        else:
+            rows = self._rows("finding_page", **asked)
+        return [dict(row) for row in rows]
 
     def failures(self, import_id: str, *, after_row: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
         """A page of the records that were held back or that the warehouse refused, by row number."""
