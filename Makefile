@@ -39,7 +39,7 @@ test: $(VENV)/.dev $(VENV)/.npm ## Set up and run the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
 
 BENCH ?= peers
-bench: $(VENV)/.runtime $(if $(filter peers,$(BENCH)),$(VENV)/.peers) ## Set up and measure BENCH=peers|validation|loading|scale|reads|fairness|latency|uploads (ARGS="--keep FILE")
+bench: $(VENV)/.runtime $(if $(filter peers,$(BENCH)),$(VENV)/.peers) ## Set up and measure BENCH=peers|validation|loading|scale|reads|fairness|latency|uploads|pages (ARGS="--keep FILE")
 	@$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
 check: $(VENV)/.dev ## Formatting, lint, types, SQL

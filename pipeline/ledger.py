@@ -409,23 +409,35 @@ class Ledger:
         return [Move(**row) for row in self._rows("move_list", import_id=import_id)]
 
     def findings(
-        self, import_id: str, *, wanted: str | None = None, codes: Sequence[str] = (), after: int = 0, limit: int = 50
+        self,
+        import_id: str,
+        *,
+        codes: Sequence[str] | None = None,
+        severity: str | None = None,
+        wanted: str | None = None,
+        after: int = 0,
+        limit: int = 50,
     ) -> list[dict[str, Any]]:
-        """A page of what validation found, by number; ``codes``: only these. ``wanted`` is an id, a value or a row, whole.
+        """A page of what validation found, by number: of some codes, of a severity, or what has ``wanted`` as id, value or row.
 
-        Each with the fields of a finding, finding_no and cells. Looking for something takes the codes that there are.
+        Each with the fields of a finding, finding_no and cells. To look for something, or for a severity, takes the codes.
         """
         asked: dict[str, Any] = {"import_id": import_id, "after": after, "limit": limit}
         if wanted is not None:
             spelled = wanted.replace("\0", "\\u0000")  # as warehouse.keep_findings spells it
             row = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) <= 18 else None
-            rows = self._rows("finding_search", wanted=spelled, row=row, codes=list(codes), **asked)
-        elif codes:
-            (code,) = codes
-            rows = self._rows("finding_page_of_code", code=code, **asked)
+            rows = self._rows("finding_search", wanted=spelled, row=row, codes=list(codes or ()), **asked)
+        elif codes is not None:
+            severities = ["error", "warning"] if severity is None else [severity]
+            rows = self._rows("finding_page_of_codes", codes=list(codes), severities=severities, **asked)
         else:
             rows = self._rows("finding_page", **asked)
         return [dict(row) for row in rows]
+
+    def count_findings(self, import_id: str, code: str, severity: str) -> int:
+        """How many findings there are of both."""
+        (row,) = self._rows("finding_count", import_id=import_id, code=code, severity=severity)
+        return int(row["count"])
 
     def failures(self, import_id: str, *, after_row: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
         """A page of the records that were held back or that the warehouse refused, by row number."""

@@ -56,7 +56,7 @@ def findings_page(import_id: str) -> ResponseReturnValue:
     code = request.args.get("code") or _code_named(one, wanted)
     if code == _code_named(one, wanted):
         wanted = None if code else wanted
-    codes = [code] if code else [*one.findings_by_code] if wanted else []
+    codes = [code] if code else [*one.findings_by_code] if wanted else None
     found = _found(one, wanted, codes) if not one.report_removed_at else []
     items = found[:FINDINGS_SHOWN]
     return render_template(
@@ -80,7 +80,7 @@ def _code_named(one: Import, wanted: str | None) -> str | None:
     return name if name in one.findings_by_code else None
 
 
-def _found(one: Import, wanted: str | None, codes: list[str]) -> list[dict[str, Any]]:
+def _found(one: Import, wanted: str | None, codes: list[str] | None) -> list[dict[str, Any]]:
     if codes and not {*codes} <= {*one.findings_by_code}:
         raise Problem("bad_request", f"This import has no findings of the code {codes[0]!r}.")
     after = row_in(request.args.get("after"))

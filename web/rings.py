@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 BOXES_MAX = 8
 WIDTH, BOX_WIDTH, BOX_HEIGHT = 460, 120, 30
-_ALONE_HEIGHT, _LEAST_HEIGHT, _HEIGHT_A_BOX = 90, 110, 30
+_ALONE_HEIGHT, _LEAST_HEIGHT, _HEIGHT_A_BOX = 90, 120, 42
 _HEAD_LENGTH, _HEAD_WIDTH = 9, 4
 _APART = 9
 """How far the two arrows between the same two boxes keep from the straight line."""
