@@ -178,7 +178,7 @@ def import_page(import_id: str) -> ResponseReturnValue:
         verdict=show.verdict(one),
         reason=show.reason(one),
         asked=show.asked(one.options),
-        phases=show.phases(one, reached),
+        phases=show.phases(one, reached, moves),
         pace=show.pace(one, moves),
         workflow_page=_workflow_page(one),
         moves=moves,

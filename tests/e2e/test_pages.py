@@ -230,7 +230,7 @@ def test_findings(sign_in: Open, server: Any, edges: Edges, store: Store) -> Non
     browser.get(f"{server.url}/imports/{import_id}")
     assert text(browser, "h1") == EVIL
     assert "Nothing was written: 21 findings are errors." in text(browser, ".verdict")
-    assert text(browser, ".hull .stopped") == "Validation"
+    assert text(browser, ".hull .stopped").split()[0] == "Validation"
     assert [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".kind h3")] == [
         "Missing parent 20",
         "Circular reference 1",
