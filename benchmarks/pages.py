@@ -35,6 +35,7 @@ from pipeline.settings import ROOT
 LIMIT_MS = 300
 """What no page may take, at the 95th percentile."""
 
+PART_RECORDS = 2000
 FINDINGS_A_RECORD = 2
 """Of data.make_file's bad records."""
 
@@ -85,7 +86,7 @@ class Asker:
         return re.findall(r'name="csrf_token" value="([^"]+)"', page)[0]
 
 
-def questions(table: Table, import_id: str, findings: int, token: str) -> dict[str, Question]:
+def questions(table: Table, loaded: str, import_id: str, findings: int, token: str) -> dict[str, Question]:
     """Every page and every read there is, by the name that it has in the results."""
 
     def wide() -> str:
@@ -108,6 +109,7 @@ def questions(table: Table, import_id: str, findings: int, token: str) -> dict[s
         "imports": fixed("/imports"),
         "imports, by text": fixed("/imports?text=bench&state=rejected"),
         "import, rejected": fixed(one),
+        "import, loaded": fixed(f"/imports/{loaded}"),
         "findings": fixed(f"{one}/findings"),
         "findings, further on": Question(lambda: f"{one}/findings?after={place()}"),
         "findings, a frequent code": Question(lambda: f"{one}/findings?code=expectation_failed&after={place()}"),
@@ -135,6 +137,7 @@ def questions(table: Table, import_id: str, findings: int, token: str) -> dict[s
         "sign in": fixed("/sign-in"),
         "API imports": fixed("/v1/imports"),
         "API import": fixed(api),
+        "API import, loaded": fixed(f"/v1/imports/{loaded}"),
         "API errors": fixed(f"{api}/errors"),
         "API errors, further on": Question(lambda: f"{api}/errors?cursor={place()}"),
         "API errors, a rare code": fixed(f"{api}/errors?code=missing_parent"),
@@ -168,9 +171,9 @@ def measured(records: int, findings: int, rounds: int) -> dict[str, Any]:
             rejected = _reject(stack, folder, findings)
             table = Table(stack.environment["DATABASE_URL"], load_dataset(data.DATASET, folder / "root"), records)
             fill_seconds = table.fill()
-            _end_loads(table)
+            loaded = _end_load(table)
             asker = Asker.of(stack)
-            asked = questions(table, rejected["id"], rejected["findings"]["errors"], asker.token())
+            asked = questions(table, loaded, rejected["id"], rejected["findings"]["errors"], asker.token())
             first = {name: asker.milliseconds(question) for name, question in asked.items()}
             seen: dict[str, list[float]] = {name: [] for name in asked}
             for _ in range(rounds):
@@ -199,15 +202,20 @@ def _reject(stack: Stack, folder: Path, findings: int) -> dict[str, Any]:
     return ended
 
 
-def _end_loads(table: Table) -> None:
-    """The import that filled the table, as one that is over."""
+def _end_load(table: Table) -> str:
+    """The import that filled the table, as one that is over, with a part for each PART_RECORDS; its id."""
+    counts = {"records": table.records, "dataset": table.dataset.name, "size": PART_RECORDS}
     with psycopg.connect(table.url) as connection:
-        counts = {"records": table.records, "dataset": table.dataset.name}
-        connection.execute(
+        row = connection.execute(
             "update ledger.import set state = 'succeeded', filename = 'filled.csv', started_at = now(), finished_at = now(),"
-            " records_total = %(records)s, records_valid = %(records)s where state = 'loading' and dataset = %(dataset)s",
+            " records_total = %(records)s, records_valid = %(records)s, parts_total = ceil(%(records)s / %(size)s::float)"
+            " where state = 'loading' and dataset = %(dataset)s returning id::text, parts_total",
             counts,
-        )
+        ).fetchone()
+        assert row is not None, "Table.fill opens an import"
+        parts = "insert into ledger.part select %s, n, %s, %s, 0, 0, 0 from generate_series(1, %s) as n"
+        connection.execute(parts, (row[0], PART_RECORDS, PART_RECORDS, row[1]))
+    return str(row[0])
 
 
 def _told(times: list[float]) -> dict[str, float]:
