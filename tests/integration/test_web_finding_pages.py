@@ -37,7 +37,7 @@ def imports(edges: Edges, settings: Settings) -> list[str]:
     made = []
     for _ in range(2):
         import_id = str(uuid.uuid4())
-        edges.ledger.open(import_id, dataset="places", filename="many.csv", bucket="b", key=import_id)
+        edges.ledger.open(import_id, dataset="places", filename="many.csv", bucket="b", key=import_id, state=State.QUEUED)
         for state in (State.VALIDATING, State.REJECTED):
             edges.ledger.move(import_id, state)
         by_code = {"invalid_type": FINDINGS - 1, "missing_parent": 1}
@@ -118,6 +118,8 @@ ASKED: dict[str, Any] = {
     "limit": 51,
     "codes": ["missing_parent", "invalid_type"],
     "severities": ["error", "warning"],
+    "wanted": "same",
+    "row": None,
 }
 
 
