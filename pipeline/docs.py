@@ -168,8 +168,10 @@ def _rendered(result: ExpectationSuiteValidationResult) -> RenderedDocumentConte
     content = ValidationResultsPageRenderer().render(shown)
     content.sections = [one for one in content.sections if one.section_name != "Overview"]
     for section in content.sections:
+        heading = section.content_blocks[0].header.string_template
+        heading["tag"] = "h2"  # theirs is h5, below an h1
         if section.section_name == _THE_FILE:
-            section.content_blocks[0].header.string_template["template"] = "The file as a whole"
+            heading["template"] = "The file as a whole"
     return content
 
 

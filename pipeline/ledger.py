@@ -384,18 +384,18 @@ class Ledger:
         before: str | None = None,
         limit: int = 50,
         among: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        named: str | None = None,
     ) -> list[Import]:
-        """A page of imports, newest first; ``before`` is the id of the last one seen, ``among`` the datasets that there are."""
+        """A page of imports, newest first; ``before`` is the id of the last one seen, ``named`` a part of the file's name,
+        ``among`` the datasets that there are."""
         with self._engine.connect() as connection:
             ids = connection.execute(
                 text(load("queries/import_page")),
-                {
-                    "among": None if among is None else list(among),
-                    "dataset": dataset,
-                    "state": state,
-                    "before": before,
-                    "limit": limit,
-                },
+                {"dataset": dataset, "state": state, "before": before, "limit": limit}
+                | {"since": since, "until": until, "named": named}
+                | {"among": None if among is None else list(among)},
             ).scalars()
             return self._read(list(ids))
 
@@ -412,6 +412,37 @@ class Ledger:
     def moves(self, import_id: str) -> list[Move]:
         """An import's changes of state, oldest first."""
         return [Move(**row) for row in self._rows("move_list", import_id=import_id)]
+
+    def findings(
+        self,
+        import_id: str,
+        *,
+        codes: Sequence[str] | None = None,
+        severity: str | None = None,
+        wanted: str | None = None,
+        after: int = 0,
+        limit: int = 50,
+    ) -> list[dict[str, Any]]:
+        """A page of what validation found, by number: of some codes, of a severity, or what has ``wanted`` as id, value or row.
+
+        Each with the fields of a finding, finding_no and cells. To look for something, or for a severity, takes the codes.
+        """
+        asked: dict[str, Any] = {"import_id": import_id, "after": after, "limit": limit}
+        if wanted is not None:
+            spelled = wanted.replace("\0", "\\u0000")  # as warehouse.keep_findings spells it
+            row = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) <= 18 else None
+            rows = self._rows("finding_search", wanted=spelled, row=row, codes=list(codes or ()), **asked)
+        elif codes is not None:
+            severities = ["error", "warning"] if severity is None else [severity]
+            rows = self._rows("finding_page_of_codes", codes=list(codes), severities=severities, **asked)
+        else:
+            rows = self._rows("finding_page", **asked)
+        return [dict(row) for row in rows]
+
+    def count_findings(self, import_id: str, code: str, severity: str) -> int:
+        """How many findings there are of both."""
+        (row,) = self._rows("finding_count", import_id=import_id, code=code, severity=severity)
+        return int(row["count"])
 
     def failures(self, import_id: str, *, after_row: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
         """A page of the records that were held back or that the warehouse refused, by row number."""

@@ -22,6 +22,9 @@ FIELDS = ("code", "severity", "message", "row", "line", "column", "value", "hint
 TABLE_FIELDS = ("row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle")
 """The columns of findings.csv, before those of the file itself."""
 
+CELL_CHARACTERS, CELLS_SHOWN = 200, 40
+"""Of an offending row, what a page has room for goes with each finding; findings.csv has the row whole."""
+
 _FORMULA = "regexp_matches({v}, '^[\\s\\x{{a0}}]*[=+\\-@＝＋－＠\\t\\r\\n]')"
 _NUMBER = "regexp_full_match({v}, '[+-]?[0-9]+([.,][0-9]+)?')"
 
@@ -52,7 +55,8 @@ def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
     folder.mkdir(parents=True, exist_ok=True)
     with connect(database) as connection:
         several = _has_members(connection)
-        connection.execute(_ORDERED.format(key=quoted(dataset.key), **(_OF_MEMBERS if several else _OF_ONE)))
+        shape = {"key": quoted(dataset.key), "cells": _cells(connection)}
+        connection.execute(_ORDERED.format(**shape, **(_OF_MEMBERS if several else _OF_ONE)))
         fields = [*FIELDS, "id", *(["file"] if several else [])]
         shown = f"select {', '.join(map(quoted, fields))} from ordered order by number"
         files = {
@@ -74,7 +78,7 @@ create or replace table ordered as
 select row_number() over (order by f.row nulls first, f.code, f."column") as number, raw.{key} as id,
     f.code, f.severity, f.message, f.row,
     coalesce(f.line, lines.first_line + f.row - lines.first_row) as line,
-    f."column", f.value, f.hint, f.related, f.cycle{file}
+    f."column", f.value, f.hint, f.related, f.cycle, {cells} as cells{file}
 from findings f
 left join raw on f.row = raw._row
 asof left join lines on f.row >= lines.first_row
@@ -88,6 +92,16 @@ _OF_MEMBERS = {"file": ", members.name as file", "members": "asof left join memb
 def _has_members(connection: duckdb.DuckDBPyConnection) -> bool:
     """The findings are of several files, which lay in one archive: then each says of which."""
     return bool(connection.execute("from duckdb_tables() where table_name = 'members'").fetchall())
+
+
+def _cells(connection: duckdb.DuckDBPyConnection) -> str:
+    """SQL for the row as it was in the file, cell by cell, cut to what a page shows of it; null where there is none."""
+    names = [*original_names(connection)][:CELLS_SHOWN]
+    cells = ", ".join(
+        f"case when length({cell}) > {CELL_CHARACTERS} then left({cell}, {CELL_CHARACTERS}) || '…' else {cell} end"
+        for cell in (f"raw.{quoted(name)}::varchar" for name in names)
+    )
+    return f"case when raw._row is not null then [{cells}]::varchar[] end"
 
 
 def _table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> str:

@@ -277,13 +277,27 @@ def keep_findings(engine: Engine, import_id: str, findings: Path, *, beat: Calla
     """
     import pyarrow.parquet as pq
 
-    fields = ("number", "code", "severity", "message", "row", "line", "column", "value", "hint", "related", "cycle", "id")
+    fields = [
+        "number",
+        "code",
+        "severity",
+        "message",
+        "row",
+        "line",
+        "column",
+        "value",
+        "hint",
+        "related",
+        "cycle",
+        "id",
+        "cells",
+    ]
     count = 0
     with engine.begin() as connection:
         connection.execute(text(load("queries/finding_discard")), {"import_id": import_id})
         raw: Any = connection.connection.driver_connection
         with raw.cursor() as cursor, cursor.copy(load("queries/finding_copy")) as copy:
-            for batch in pq.ParquetFile(findings).iter_batches(batch_size=2000, columns=list(fields)):
+            for batch in pq.ParquetFile(findings).iter_batches(batch_size=2000, columns=fields):
                 columns = (_storable(batch.column(name)) for name in fields)
                 for row in zip(*columns, strict=True):
                     copy.write_row((import_id, *row))

@@ -1,7 +1,8 @@
-"""Reading the findings file of an import: pages, filters, groups; never more of it than is needed.
+"""Reading the findings file of an import: what is wanted of it, as a file again; and its groups.
 
 The file (Parquet, in S3) holds every finding. It is read by ranges and batch by batch, so neither its size nor the
-number of findings matters to memory. Arrow is loaded when the first page is asked for: most processes never show one.
+number of findings matters to memory. Arrow is loaded when the first file is asked for: most processes never give one.
+Pages of findings come from the ledger, which has them by index.
 """
 
 from __future__ import annotations
@@ -86,35 +87,12 @@ class FindingsFile:
             raise NotThere(f"The import {import_id} has no findings file.")
         self._file: pq.ParquetFile = pq.ParquetFile(io.BufferedReader(_Ranges(store, stored), RANGE_BYTES))
 
-    @property
-    def total(self) -> int:
-        """Number of all findings."""
-        return int(self._file.metadata.num_rows)
-
-    def count(self, wanted: Wanted) -> int:
-        """Number of wanted findings."""
-        if wanted.everything:
-            return self.total
-        batches = self._file.iter_batches(batch_size=BATCH_ROWS, columns=["code", "severity"])
-        return sum(len(wanted.rows_of(batch)) for batch in batches)
-
-    def page(self, wanted: Wanted, *, after: int, limit: int) -> tuple[list[Finding], int | None]:
-        """Wanted findings behind the first ``after`` of the file, and where the next page begins, if there is one."""
-        items: list[Finding] = []
-        last = after
-        for at, finding in self._wanted(wanted, after):
-            if len(items) == limit:
-                return items, last
-            items.append(finding)
-            last = at
-        return items, None
-
     def as_csv(self, wanted: Wanted) -> Iterator[bytes]:
         """Wanted findings as CSV, in the order of the stored file's columns."""
         line = io.StringIO()
         writer = csv.writer(line, lineterminator="\n")
         writer.writerow(_CSV_FIELDS)
-        for _, finding in self._wanted(wanted):
+        for finding in self._wanted(wanted):
             writer.writerow([_csv_cell(name, finding[name]) for name in _CSV_FIELDS])
             if line.tell() > 64 << 10:
                 yield _taken(line)
@@ -124,7 +102,7 @@ class FindingsFile:
         """Wanted findings as one JSON array."""
         yield b"["
         separator = b"\n"
-        for _, finding in self._wanted(wanted):
+        for finding in self._wanted(wanted):
             yield separator + orjson.dumps(finding)
             separator = b",\n"
         yield b"\n]\n"
@@ -140,23 +118,10 @@ class FindingsFile:
                 yield sink.taken()
         yield sink.taken()
 
-    def _wanted(self, wanted: Wanted, after: int = 0) -> Iterator[tuple[int, Finding]]:
-        """Wanted findings behind the first ``after``, each with its number in the file; row groups are skipped unread."""
-        groups, start = self._groups_behind(after)
-        for batch in self._file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups):
-            rows = [row for row in wanted.rows_of(batch) if start + row >= after]
-            yield from ((start + row + 1, finding) for row, finding in zip(rows, _findings(batch, rows), strict=True))
-            start += batch.num_rows
-
-    def _groups_behind(self, after: int) -> tuple[list[int], int]:
-        """The row groups that reach beyond ``after``, and the number of rows before the first of them."""
-        start = 0
-        for group in range(self._file.num_row_groups):
-            rows = self._file.metadata.row_group(group).num_rows
-            if start + rows > after:
-                return [*range(group, self._file.num_row_groups)], start
-            start += rows
-        return [], start
+    def _wanted(self, wanted: Wanted) -> Iterator[Finding]:
+        """Wanted findings, one by one."""
+        for batch in self._file.iter_batches(batch_size=BATCH_ROWS):
+            yield from _findings(batch, wanted.rows_of(batch))
 
 
 def _findings(batch: pa.RecordBatch, rows: list[int]) -> list[Finding]:

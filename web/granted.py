@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 
 from pipeline.datasets import Dataset, dataset_names, load_dataset
 from pipeline.ledger import Import
@@ -36,9 +37,27 @@ def import_of(import_id: str) -> Import | None:
     return found if found is not None and key_in_use().sees(found.dataset) else None
 
 
-def imports(*, dataset: str | None = None, state: str | None = None, before: str | None = None, limit: int) -> Sequence[Import]:
-    """A page of imports, newest first; ``before`` is the id of the last one seen."""
-    return edges().ledger.page(dataset=dataset, state=state, before=before, limit=limit, among=key_in_use().datasets)
+def imports(
+    *,
+    dataset: str | None = None,
+    state: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    named: str | None = None,
+    before: str | None = None,
+    limit: int,
+) -> Sequence[Import]:
+    """A page of imports, newest first; ``before`` is the id of the last one seen, ``named`` a part of the file's name."""
+    return edges().ledger.page(
+        dataset=dataset,
+        state=state,
+        since=since,
+        until=until,
+        named=named,
+        before=before,
+        limit=limit,
+        among=key_in_use().datasets,
+    )
 
 
 def reader() -> Reader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -14,13 +15,13 @@ from pydantic import ValidationError
 from pipeline.contracts import ACTIVE, Kept, Options, State, import_workflow_id, report_prefix
 from pipeline.keys import Role
 from pipeline.ledger import Import
-from web import admin_pages, granted, record_pages, show, sql_pages, trend
+from web import admin_pages, finding_pages, granted, record_pages, show, sql_pages, trend
 from web.access import CSRF_FIELD, check_csrf, checks_csrf_itself, for_anyone, for_role, key_in_use, sign_in
 from web.body import Form
 from web.control import cancel, default_kind, needed_for, pause, promote, retry
 from web.edges import edges
 from web.findings import stored_groups
-from web.imports import find, removal
+from web.imports import find, must_be_kept, removal
 from web.models import UploadQuery
 from web.problems import KINDS, Problem, refuse_parameters
 from web.uploads import Upload, a_place, body_chunks, dataset_for, receive
@@ -39,7 +40,7 @@ def install(app: Flask) -> None:
     """Add the pages to the app."""
     show.install(app)
     app.register_blueprint(pages)
-    for more in (record_pages.pages, sql_pages.pages, admin_pages.pages):
+    for more in (finding_pages.pages, record_pages.pages, sql_pages.pages, admin_pages.pages):
         app.register_blueprint(more)
 
 
@@ -130,21 +131,37 @@ def _options(fields: dict[str, str]) -> Options:
 @pages.get("/imports")
 @for_role(Role.READER)
 def imports_page() -> ResponseReturnValue:
-    """All imports, newest first."""
-    before, state, dataset = (request.args.get(name) or None for name in ("before", "state", "dataset"))
-    if state is not None and state not in list(State):
-        raise Problem("bad_request", f"There is no state {state!r}. States are: {', '.join(State)}.")
-    found = granted.imports(before=find(before).id if before else None, state=state, dataset=dataset, limit=IMPORTS_SHOWN + 1)
+    """All imports, newest first; those of a dataset, a state, some days (UTC) or a file's name."""
+    asked = {name: request.args.get(name, "").strip() or None for name in ("dataset", "state", "since", "until", "text")}
+    if asked["state"] is not None and asked["state"] not in list(State):
+        raise Problem("bad_request", f"There is no state {asked['state']!r}. States are: {', '.join(State)}.")
+    before = request.args.get("before")
+    found = granted.imports(
+        dataset=asked["dataset"],
+        state=asked["state"],
+        since=_day(asked["since"]),
+        until=_day(asked["until"], days=1),
+        named=asked["text"],
+        before=find(before).id if before else None,
+        limit=IMPORTS_SHOWN + 1,
+    )
     return render_template(
         "imports.html",
         imports=found[:IMPORTS_SHOWN],
         more=len(found) > IMPORTS_SHOWN,
         datasets=granted.datasets(),
         states=list(State),
-        state=state,
-        dataset=dataset,
+        asked=asked,
         is_first=before is None,
     )
+
+
+def _day(text: str | None, *, days: int = 0) -> datetime | None:
+    """The beginning of a day, or of so many days later, as a form has it; None for none."""
+    try:
+        return datetime.combine(date.fromisoformat(text) + timedelta(days=days), time.min, UTC) if text else None
+    except (ValueError, OverflowError) as error:
+        raise Problem("bad_request", f"{text!r} is no day. Days are written like 2026-01-31.") from error
 
 
 @pages.get("/imports/<name:import_id>")
@@ -160,7 +177,7 @@ def import_page(import_id: str) -> ResponseReturnValue:
         verdict=show.verdict(one),
         reason=show.reason(one),
         asked=show.asked(one.options),
-        phases=show.phases(one, reached),
+        phases=show.phases(one, reached, moves),
         pace=show.pace(one, moves),
         workflow_page=_workflow_page(one),
         moves=moves,
@@ -172,6 +189,17 @@ def import_page(import_id: str) -> ResponseReturnValue:
         retries=edges().ledger.retries(one.id),
         removed=[said for what in Kept if what is not Kept.BATCHES and (said := removal(one, what))],
     )
+
+
+@pages.get("/imports/<name:import_id>/report")
+@for_role(Role.READER)
+def report_page(import_id: str) -> ResponseReturnValue:
+    """Great Expectations' Data Docs of one import, within the app."""
+    one = find(import_id)
+    must_be_kept(one, Kept.REPORT)
+    if edges().store.head(f"{report_prefix(one.id)}docs/index.html") is None:
+        raise Problem("no_report", f"There is no report of this import; it is {one.state}.")
+    return render_template("report.html", one=one)
 
 
 @pages.post("/imports/<name:import_id>/cancel")

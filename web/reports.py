@@ -16,7 +16,7 @@ from pipeline.store import NotThere
 from web.access import for_role
 from web.answers import CONTENT_TYPES, as_download, as_json
 from web.edges import edges
-from web.findings import FindingsFile, Wanted, findings_key, stored_groups
+from web.findings import FIELDS, FindingsFile, Wanted, findings_key, stored_groups
 from web.imports import find, must_be_kept
 from web.models import (
     FindingGroups,
@@ -55,9 +55,12 @@ def errors(path: ImportPath, query: FindingsQuery) -> Response:
     if not _has_findings(one):
         return as_json({"items": [], "next_cursor": None, "total": 0})
     must_be_kept(one, Kept.REPORT)
-    file = FindingsFile(edges().store, one.id)
-    items, last = file.page(wanted, after=after, limit=query.limit)
-    return as_json({"items": items, "next_cursor": None if last is None else str(last), "total": _total(one, file, wanted)})
+    found = edges().ledger.findings(
+        one.id, codes=_codes(one, wanted), severity=wanted.severity, after=after, limit=query.limit + 1
+    )
+    items = [{name: finding[name] for name in FIELDS} for finding in found[: query.limit]]
+    last = str(found[query.limit - 1]["finding_no"]) if len(found) > query.limit else None
+    return as_json({"items": items, "next_cursor": last, "total": _total(one, wanted)})
 
 
 @api.get("/errors/groups", summary="What validation found, in groups", responses={200: FindingGroups})
@@ -77,15 +80,22 @@ def _has_findings(one: Import) -> bool:
     return one.findings_errors + one.findings_warnings > 0
 
 
-def _total(one: Import, file: FindingsFile, wanted: Wanted) -> int:
+def _codes(one: Import, wanted: Wanted) -> list[str] | None:
+    """The codes among which to look; None if any finding will do."""
+    if wanted.code is not None:
+        return [wanted.code]
+    return None if wanted.everything else [*one.findings_by_code]
+
+
+def _total(one: Import, wanted: Wanted) -> int:
     """The ledger knows the common sums; only an unusual one is counted."""
     if wanted.everything:
-        return file.total
+        return one.findings_errors + one.findings_warnings
     if wanted.severity is None:
         return one.findings_by_code.get(wanted.code or "", 0)
     if wanted.code is None:
         return one.findings_errors if wanted.severity == "error" else one.findings_warnings
-    return file.count(wanted)
+    return edges().ledger.count_findings(one.id, wanted.code, wanted.severity)
 
 
 def _findings_file(one: Import, file_format: str, wanted: Wanted) -> Response:

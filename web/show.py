@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -94,7 +95,11 @@ def duration(one: Import) -> str:
     """How long an import took from the first step to the last, or has taken so far."""
     if one.started_at is None:
         return "–"
-    seconds = ((one.finished_at or datetime.now(UTC)) - one.started_at).total_seconds()
+    return lasted(((one.finished_at or datetime.now(UTC)) - one.started_at).total_seconds())
+
+
+def lasted(seconds: float) -> str:
+    """A time that has passed."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(int(seconds), 60)
@@ -243,12 +248,13 @@ def asked(options: Options) -> str:
     return ", ".join(told)
 
 
-def phases(one: Import, reached: set[str]) -> list[dict[str, str]]:
+def phases(one: Import, reached: set[str], moves: Sequence[Move] = ()) -> list[dict[str, str]]:
     """Where the import stands, as a list of phases that are ``done``, ``now``, ``stopped`` or ``ahead``.
 
-    ``reached``: every state that the import has been in.
+    ``reached``: every state that the import has been in. What was left says how long it ``took``.
     """
     shown = []
+    spent = _spent(moves)
     been = reached if one.state.is_final else {one.state}  # a promoted or restarted import goes the way again
     at = max((i for i, (_, states) in enumerate(PHASES) if been.intersection(states)), default=0)
     whole = one.state in (State.SUCCEEDED, State.PARTIALLY_SUCCEEDED)
@@ -259,8 +265,17 @@ def phases(one: Import, reached: set[str]) -> list[dict[str, str]]:
             status = "now" if not one.state.is_final else "done" if one.state is State.VALIDATED else "stopped"
         else:
             status = "ahead"
-        shown.append({"name": name, "status": status})
+        seconds = sum(spent.get(state, 0) for state in PHASES[i][1]) if status in ("done", "stopped") else 0
+        shown.append({"name": name, "status": status, "took": lasted(seconds) if seconds >= 0.05 else ""})
     return shown
+
+
+def _spent(moves: Sequence[Move]) -> dict[str, float]:
+    """Seconds in each state that was left, over all times that the import was in it."""
+    spent: dict[str, float] = {}
+    for move, after in pairwise(moves):
+        spent[move.to_state] = spent.get(move.to_state, 0) + (after.at - move.at).total_seconds()
+    return spent
 
 
 def verdict(one: Import) -> str:

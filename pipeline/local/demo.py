@@ -48,7 +48,7 @@ def main() -> int:
     began = time.monotonic()
     try:
         with _home() as home, tempfile.TemporaryDirectory(prefix="bulkhead-demo-") as files:
-            _run(home, Path(files))
+            page = _run(home, Path(files))
     except KeyboardInterrupt:
         terminal.say("Interrupted; everything is stopped.")
         return 130
@@ -56,10 +56,13 @@ def main() -> int:
         terminal.say(f"\nThe demo failed: {error}", "bold red")
         return 1
     _say(f"\nDone in {terminal.since(began)}. Nothing is left running.", "bold green")
+    stays = "with this BULKHEAD_HOME" if environment().get("BULKHEAD_HOME") else "where imports stay"
+    _say(f"The page of the import that it made; `make up` starts a stack {stays}:\n  {page}")
     return 0
 
 
-def _run(home: Path, files: Path) -> None:
+def _run(home: Path, files: Path) -> str:
+    """All the steps; where the page of the import that loaded the file is."""
     title = "A file of hierarchical records becomes rows in a warehouse,\nor a list of exactly what is wrong with it."
     terminal.out().print(Panel(title, title="Bulkhead", border_style="blue", expand=False, padding=(0, 2)))
     stack = local_stack(home, say=lambda line: _say(f"  {line}", "dim"))
@@ -68,20 +71,23 @@ def _run(home: Path, files: Path) -> None:
         stack.start()
         client = Client(stack.environment["BULKHEAD_URL"], stack.environment["BULKHEAD_API_KEY"])
         fresh = _count(client) == 0
-        count = _load(client, files / "places.csv", fresh=fresh)
+        loaded = _load(client, files / "places.csv", fresh=fresh)
+        count = int(loaded["counts"]["total"])
         _ask(client)
         _load_again(client, files / "places.csv", count)
         _reject(client, files / "broken.csv", count)
-        _where(stack)
+        page = f"{stack.environment['BULKHEAD_URL']}/imports/{loaded['id']}"
+        _where(stack, page)
     finally:
         _step("Stopping everything")
         stack.stop()
+    return page
 
 
 # --- the steps ---
 
 
-def _load(client: Client, file: Path, *, fresh: bool) -> int:
+def _load(client: Client, file: Path, *, fresh: bool) -> Import:
     """The real file's way into the warehouse."""
     count = places_csv(file)
     _step(f"Uploading {count:,} countries and subdivisions of ISO 3166, each below the place it lies in")
@@ -89,7 +95,7 @@ def _load(client: Client, file: Path, *, fresh: bool) -> int:
     _expect("state", ended["state"], "succeeded")
     _expect_counts(ended, total=count, valid=count, **({"inserted": count} if fresh else {}))
     _expect("number of places in the warehouse", _count(client), count)
-    return count
+    return ended
 
 
 def _ask(client: Client) -> None:
@@ -135,10 +141,11 @@ def _reject(client: Client, file: Path, count: int) -> None:
     _expect("number of places in the warehouse", _count(client), count)
 
 
-def _where(stack: Stack) -> None:
+def _where(stack: Stack, page: str) -> None:
     """The door, for those who read while it is open; and how to open it for longer."""
     _step("The same in a browser")
-    _say(f"  {sign_in_url(stack)}")
+    _say(f"  {sign_in_url(stack)}  signs you in")
+    _say(f"  {page}  is the page of the first import")
     _say("  This stack stops now; `make up` starts one that stays, and prints such a link.", "dim")
 
 

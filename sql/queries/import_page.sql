@@ -5,6 +5,9 @@ where
     (cast(:among as text[]) is null or import.dataset = any(:among))
     and (cast(:dataset as text) is null or import.dataset = :dataset)
     and (cast(:state as text) is null or import.state = :state)
+    and (cast(:since as timestamptz) is null or import.created_at >= :since)
+    and (cast(:until as timestamptz) is null or import.created_at < :until)
+    and (cast(:named as text) is null or strpos(lower(import.filename), lower(:named)) > 0)
     and (
         cast(:before as uuid) is null
         or (import.created_at, import.id) < (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,8 @@ def test_the_demo_shows_what_it_promises_and_leaves_nothing(tmp_path: Path) -> N
         "XC-1 → ",
     ):
         assert shown in done.stdout, done.stdout
+    last = done.stdout.rstrip().splitlines()[-1].strip()
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/imports/[0-9a-f-]{36}", last), last
     assert list(tmp_path.iterdir()) == []
     assert [line for p in psutil.process_iter() if str(tmp_path) in (line := command_of(p))] == []
 

@@ -19,7 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Press
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from pipeline import sandbox, validation
+from pipeline import sandbox, validation, warehouse
 from pipeline.contracts import OnError, Options, State
 from pipeline.datasets import load_dataset
 from pipeline.keys import Keys, Role
@@ -122,7 +122,9 @@ def judged(edges: Edges, store: Store, folder: Path, text: str, filename: str = 
         findings_errors=found.errors,
         findings_warnings=found.warnings,
         findings_by_code=found.by_code,
+        reading=found.reading,
     )
+    warehouse.keep_findings(edges.engine, import_id, folder / "report" / "findings.parquet", beat=lambda: None)
     return import_id
 
 
@@ -227,7 +229,7 @@ def test_findings(sign_in: Open, server: Any, edges: Edges, store: Store) -> Non
     browser.get(f"{server.url}/imports/{import_id}")
     assert text(browser, "h1") == EVIL
     assert "Nothing was written: 21 findings are errors." in text(browser, ".verdict")
-    assert text(browser, ".hull .stopped") == "Validation"
+    assert text(browser, ".hull .stopped").split()[0] == "Validation"
     assert [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".kind h3")] == [
         "Missing parent 20",
         "Circular reference 1",
@@ -255,6 +257,8 @@ def test_a_report_has_its_looks_and_runs_nothing(sign_in: Open, server: Any, edg
     store.put_bytes(f"{docs}/static/looks.css", b"p { color: rgb(1, 2, 3) }")
     browser.get(f"{server.url}/imports/{import_id}")
     browser.find_element(By.LINK_TEXT, "Open the validation report").click()
+    wait_for(browser, "h1", "Validation report")
+    browser.find_element(By.LINK_TEXT, "On a page of its own").click()
     browser.switch_to.window(browser.window_handles[-1])
     WebDriverWait(browser, SECONDS).until(lambda b: b.current_url.endswith("/report/"))
     words = browser.find_element(By.TAG_NAME, "p")
@@ -289,6 +293,8 @@ def test_the_report_looks_right_and_needs_nothing_else(
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     shoot(browser, shots / f"rejected-{width}{'-dark' if dark else ''}.png")
     browser.find_element(By.LINK_TEXT, "Open the validation report").click()
+    wait_for(browser, "h1", "Validation report")
+    browser.find_element(By.LINK_TEXT, "On a page of its own").click()
     browser.switch_to.window(browser.window_handles[-1])
     wait_for(browser, "h1", "Rejected")
     emulate(browser, width, dark)

@@ -70,6 +70,15 @@ def test_a_small_version_of_the_benchmark_of_latency_runs(tmp_path: Path) -> Non
     assert stages["upload to succeeded"]["max_ms"] >= max(stages[name]["median_ms"] for name in steps)
 
 
+def test_a_small_version_of_the_benchmark_of_pages_runs(tmp_path: Path) -> None:
+    found = run("pages", tmp_path, "--records", "20000", "--findings", "3000", "--rounds", "2")
+    assert found["findings"]["errors"] >= 3000
+    assert {"circular_reference", "missing_parent"} < set(found["findings"]["by_code"])
+    times = found["milliseconds"]
+    assert {"upload", "findings, a rare code", "record, a leaf", "SQL, run", "API children"} < set(times)
+    assert all(0 < one["p50"] <= one["p95"] <= one["max"] for one in times.values())
+
+
 def test_memory_is_that_of_a_process_and_all_it_started() -> None:
     most = 100 << 20
     hold = f"import sys, time; held = b'x' * {most}; print(len(held), flush=True); time.sleep(60)"

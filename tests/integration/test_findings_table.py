@@ -19,7 +19,7 @@ from pipeline.settings import Settings
 
 TYPES = {"number": pa.int64(), "row": pa.int64(), "line": pa.int64()}
 TYPES |= dict.fromkeys(("id", "code", "severity", "message", "column", "value", "hint"), pa.string())
-TYPES |= dict.fromkeys(("related", "cycle"), pa.list_(pa.string()))
+TYPES |= dict.fromkeys(("related", "cycle", "cells"), pa.list_(pa.string()))
 EVIL = '\0 \\N \\. {"a",NULL} \' " \t\r\n \u202e 🚢 =1+1'
 
 

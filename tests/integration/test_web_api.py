@@ -7,6 +7,7 @@ import io
 import json
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline import warehouse
 from pipeline.contracts import State
 from pipeline.settings import Settings
 from pipeline.store import Store
@@ -23,9 +25,9 @@ WAY = (State.VALIDATING, State.PREPARING, State.LOADING)
 FINDINGS = pa.schema(
     [
         *[(name, pa.string()) for name in ("code", "severity", "message")],
-        *[(name, pa.int64()) for name in ("row", "line")],
+        *[(name, pa.int64()) for name in ("number", "row", "line")],
         *[(name, pa.string()) for name in ("id", "column", "value", "hint")],
-        *[(name, pa.list_(pa.string())) for name in ("related", "cycle")],
+        *[(name, pa.list_(pa.string())) for name in ("related", "cycle", "cells")],
     ]
 )
 
@@ -50,7 +52,7 @@ def make_import(edges: Edges) -> MakeImport:
 
 
 @pytest.fixture
-def rejected(make_import: MakeImport, store: Store) -> str:
+def rejected(make_import: MakeImport, edges: Edges, store: Store, tmp_path: Path) -> str:
     """An import with 5,000 missing parents, and one cycle at the very end."""
     findings: list[dict[str, Any]] = [
         {
@@ -80,9 +82,11 @@ def rejected(make_import: MakeImport, store: Store) -> str:
     import_id = make_import(
         State.VALIDATING, State.REJECTED, findings_errors=5000, findings_warnings=1, findings_by_code=by_code
     )
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(findings, FINDINGS), sink, row_group_size=1500)
-    store.put_bytes(f"reports/{import_id}/findings.parquet", sink.getvalue())
+    numbered = [{**finding, "number": number} for number, finding in enumerate(findings, 1)]
+    file = tmp_path / "findings.parquet"
+    pq.write_table(pa.Table.from_pylist(numbered, FINDINGS), file, row_group_size=1500)
+    store.put_file(f"reports/{import_id}/findings.parquet", file)
+    warehouse.keep_findings(edges.engine, import_id, file, beat=lambda: None)
     store.put_bytes(f"reports/{import_id}/findings.csv", b"code,row\r\n...")
     store.put_bytes(f"reports/{import_id}/findings.json", b"[]")
     store.put_bytes(f"reports/{import_id}/findings.xlsx", b"PK")

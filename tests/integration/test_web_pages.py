@@ -83,7 +83,13 @@ def evil_import(edges: Edges, store: Store, settings: Settings) -> str:
     store.put_bytes(f"reports/{import_id}/docs/index.html", b"<p>")
     counts = {"records_total": 2, "records_valid": 2, "findings_errors": 9, "findings_by_code": {EVIL: 9}}
     edges.ledger.move(import_id, State.FAILED, EVIL, **counts)
+    edges.ledger.update(import_id, reading={"columns": ["id", EVIL], "original_columns": ["id", EVIL]})
     with psycopg.connect(settings.database_url) as connection:
+        connection.execute(
+            'insert into ledger.finding (import_id, finding_no, code, severity, message, row, "column", hint, cycle, cells)'
+            " values (%s, 1, %s, 'error', %s, 1, %s, %s, %s, %s)",
+            (import_id, EVIL, EVIL, EVIL, EVIL, [EVIL, "b", EVIL], [EVIL, EVIL]),
+        )
         connection.execute("insert into ledger.part values (%s, 1, 2, 1, 0, 0, 1)", (import_id,))
         connection.execute(
             "insert into ledger.failure (import_id, _row, part_no, batch_no, id, code, message)"
@@ -108,6 +114,9 @@ def test_no_text_of_a_user_becomes_markup(browser: Any, keys: Any, evil_import: 
         browser.get("/", **html),
         browser.get("/imports", **html),
         browser.get(f"/imports/{evil_import}", **html),
+        browser.get(f"/imports/{evil_import}/findings", **html),
+        browser.get(f"/imports/{evil_import}/findings", query_string={"q": EVIL + "!"}, **html),
+        browser.get("/imports", query_string={"text": EVIL}, **html),
         browser.get("/datasets/places/validations", **html),
         browser.get("/admin/webhooks", **html),
         browser.get("/admin/keys", **html),
@@ -136,7 +145,7 @@ def test_one_import_says_it_all(browser: Any, evil_import: str) -> None:
     assert {f"{api}/errors?format={kind}" for kind in ("csv", "json", "parquet", "xlsx")} <= links
     assert f"and 8 more: {EVIL}" in page.text
     assert "/datasets/places/validations" in links
-    assert {f"{api}/report/", f"{api}/results/failed?format=csv"} <= links
+    assert {f"/imports/{evil_import}/report", f"/imports/{evil_import}/findings", f"{api}/results/failed?format=csv"} <= links
     assert not page.all("meta")[-1].get("http-equiv")  # it has ended: there is nothing to wait for
     assert "Cancel this import" not in page.text
 
@@ -239,7 +248,7 @@ def test_pages_of_imports(browser: Any, edges: Edges) -> None:
     both = re.findall(r'href="/imports/([0-9a-f-]{36})"', first + second)
     assert both == made[::-1]
     assert "before=" not in second
-    assert "There are none like that yet" in browser.get("/imports?state=rejected").text
+    assert "There are none like that." in browser.get("/imports?state=rejected").text
 
 
 def test_sql(browser: Any) -> None:

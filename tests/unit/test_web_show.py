@@ -72,6 +72,23 @@ def test_phases_end_where_the_import_did() -> None:
     assert [phase["status"] for phase in rejected] == ["done", "done", "stopped", "ahead", "ahead", "ahead"]
 
 
+def test_each_phase_that_was_left_says_how_long_it_took() -> None:
+    way = [
+        ("queued", 0),
+        ("validating", 2),
+        ("preparing", 65),
+        ("loading", 66),
+        ("paused", 70),
+        ("loading", 80),
+        ("succeeded", 90),
+    ]
+    moves = [Move(NOW + timedelta(seconds=at), None, state, "") for state, at in way]
+    done = show.phases(replace(ONE, state=State.SUCCEEDED), {state for state, _ in way}, moves)
+    assert [phase["took"] for phase in done] == ["", "2.0 s", "1 min 3 s", "1.0 s", "24.0 s", ""]
+    under_way = show.phases(replace(ONE, state=State.LOADING), {"queued"}, moves[:6])
+    assert [phase["took"] for phase in under_way] == ["", "2.0 s", "1 min 3 s", "1.0 s", "", ""]
+
+
 def test_a_dry_run_is_done_where_it_ends_and_begins_anew_when_it_is_promoted() -> None:
     been = {"queued", "validating", "validated"}
     ended = show.phases(replace(ONE, state=State.VALIDATED), been)

@@ -1,0 +1,139 @@
+"""`make pictures`: a picture of each page for the documentation, of a stack of its own into which files were really uploaded.
+
+python -m tests.e2e.pictures [FOLDER]
+"""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+from pipeline.client import Client
+from pipeline.contracts import OnError, Options
+from pipeline.local.places import places_csv
+from pipeline.local.stack import Stack
+from pipeline.local.up import local_stack, sign_in_url
+from pipeline.settings import ROOT
+from tests.e2e.conftest import FLAGS
+
+WIDTH, HEIGHT_MAX = 1100, 1600
+PHONE = 390
+IMPORT_SECONDS = 300
+
+_HEAD = "id,parentId,name,kind,alpha_3\n"
+_BAD = (
+    "XA,,Atlantis,Country,\nXA,,Atlantis Nova,Country,\n,XA,Nameless,Province,\nXA-1,XB,Lost Valley,Province,\n"
+    "XC,XC-2,Penrose,Country,\nXC-1,XC,Ascending,Region,\nXC-2,XC-1,Descending,Region,\n"
+    "XE,XE-1,Castor,Country,\nXE-1,XE,Pollux,Country,\nDE-99,DE,Nowhere,,DEUT\n"
+)
+PAGES = {
+    "upload": "/",
+    "imports": "/imports",
+    "import": "/imports/{loaded}",
+    "rejected": "/imports/{broken}",
+    "findings": "/imports/{broken}/findings",
+    "data-docs": "/imports/{broken}/report",
+    "quarantined": "/imports/{partial}",
+    "validations": "/datasets/places/validations",
+    "tree": "/datasets/places/records",
+    "record": "/datasets/places/records/FR-ARA",
+    "sql": "/sql?q={sql}",
+    "keys": "/admin/keys",
+    "webhooks": "/admin/webhooks",
+    "settings": "/admin/settings",
+    "sign-in": "/sign-in",
+}
+ON_A_PHONE = ("findings", "import")
+IN_THE_DARK = ("findings", "tree")
+SQL = """select kind, count(*) as places\nfrom places\ngroup by kind\norder by places desc\nlimit 10"""
+
+
+def main(folder: Path) -> None:
+    """Start a stack, fill it, take the pictures, stop it."""
+    with tempfile.TemporaryDirectory(prefix="bulkhead-pictures-") as scratch:
+        stack = local_stack(Path(scratch) / "home", say=lambda line: print(line, file=sys.stderr))
+        try:
+            stack.start()
+            paths = _fill(stack, Path(scratch))
+            for width, dark, names in (
+                (WIDTH, False, [*PAGES]),
+                (PHONE, False, [*ON_A_PHONE]),
+                (WIDTH, True, [*IN_THE_DARK]),
+            ):
+                with _browser(width, dark=dark) as browser:
+                    browser.get(sign_in_url(stack))
+                    _shoot_all(browser, stack, folder, {name: paths[name] for name in names}, width, dark)
+        finally:
+            stack.stop()
+
+
+def _fill(stack: Stack, scratch: Path) -> dict[str, str]:
+    """Upload files until there is something on each page; the pages' paths."""
+    client = Client(stack.environment["BULKHEAD_URL"], stack.environment["BULKHEAD_API_KEY"])
+    whole = scratch / "places.csv"
+    places_csv(whole)
+    loaded = _import(client, whole)
+    broken = ""
+    for day, rows in enumerate((_BAD[:120], _BAD, _BAD.replace("XE", "XF"), _BAD), 1):
+        file = scratch / f"corrections-{day}.csv"
+        file.write_text(_HEAD + rows[: rows.rindex("\n") + 1], encoding="utf-8")
+        broken = _import(client, file)
+    partial = scratch / "additions.csv"
+    partial.write_text(_HEAD + "FR-XX1,FR,A new region,Region,\nFR-XX2,nobody,Adrift,Region,\n", encoding="utf-8")
+    ids = {"loaded": loaded, "broken": broken, "partial": _import(client, partial, Options(on_error=OnError.QUARANTINE))}
+    dry = scratch / "next-month.csv"
+    dry.write_text(_HEAD + "FR-XX3,FR,To be foreseen,Region,\n", encoding="utf-8")
+    _import(client, dry, Options(dry_run=True))
+    return {name: path.format(sql=quote(SQL), **ids) for name, path in PAGES.items()}
+
+
+def _import(client: Client, file: Path, options: Options | None = None) -> str:
+    made = client.upload(file, "places", options=options)
+    return str(client.wait(made["id"], timeout=IMPORT_SECONDS)["id"])
+
+
+@contextmanager
+def _browser(width: int, *, dark: bool) -> Iterator[webdriver.Chrome]:
+    """Chromium with a window of that width, and the system's wish for light or dark."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(shutil.which("chromium"))
+    for flag in (*FLAGS, f"--window-size={width},900", "--hide-scrollbars"):
+        options.add_argument(flag)
+    browser = webdriver.Chrome(options=options, service=Service(str(shutil.which("chromedriver"))))
+    try:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        wish = {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wish)
+        yield browser
+    finally:
+        browser.quit()
+
+
+def _shoot_all(browser: webdriver.Chrome, stack: Stack, folder: Path, paths: dict[str, str], width: int, dark: bool) -> None:
+    for name, path in paths.items():
+        if name == "sign-in":
+            browser.delete_all_cookies()
+        browser.get(stack.environment["BULKHEAD_URL"] + path)
+        if name == "sql":
+            browser.find_element("css selector", "button[value=run]").click()
+        height = min(browser.execute_script("return document.documentElement.scrollHeight"), HEIGHT_MAX)
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        shot = {"captureBeyondViewport": True, "clip": clip}
+        picture = base64.b64decode(browser.execute_cdp_cmd("Page.captureScreenshot", shot)["data"])
+        file = folder / f"{name}{'-phone' if width == PHONE else ''}{'-dark' if dark else ''}.png"
+        file.write_bytes(picture)
+        print(file, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
