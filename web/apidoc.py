@@ -45,6 +45,7 @@ _FILE = ("not_finished", "no_results", "no_longer_kept")
 PROBLEMS: dict[str, tuple[str, ...]] = {
     "imports.upload": _UPLOAD,
     "imports.list_imports": ("unknown_import",),
+    "previews.preview": ("unreadable_file", "busy", "broken_upload", "empty_file"),
     "multipart.open_upload": ("unknown_dataset",),
     "multipart.list_parts": _PART,
     "multipart.abort": _PART,
@@ -72,6 +73,7 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
 _ROWS = ("csv", "json", "parquet", "xlsx", "tsv", "ndjson")
 FILES: dict[str, tuple[str, ...]] = {
     "reports.errors": ("csv", "json", "parquet", "xlsx"),
+    "previews.get_template": ("csv", "xlsx"),
     "results.failed": _ROWS,
     "results.succeeded": _ROWS,
     "results.unprocessed": _ROWS,

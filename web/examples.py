@@ -59,6 +59,9 @@ REQUESTS: dict[str, Asked] = {
     "results.failed": _asked(query={"limit": 100}, import_id=IMPORT_ID),
     "results.succeeded": _asked(query={"format": "csv"}, import_id=IMPORT_ID),
     "results.unprocessed": _asked(query={"format": "native"}, import_id=IMPORT_ID),
+    "previews.get_template": _asked(query={"format": "csv"}, dataset="places"),
+    "previews.preview": _asked(CSV, {"whole": True}, dataset="places"),
+    "previews.remember": _asked({"columns": ["Code", "parentId", "name"], "mapping": {"Code": "id"}}, dataset="places"),
     "records.list_datasets": _asked(),
     "records.get_dataset": _asked(dataset="places"),
     "records.validations": _asked(dataset="places"),
@@ -86,6 +89,7 @@ _OPTIONS = {
     "delimiter": None,
     "force": False,
     "without": [],
+    "mapping": {},
 }
 _SOURCE = {
     "filename": "places.csv",
@@ -189,6 +193,7 @@ _RECORD = {
     "_loaded_at": "2026-03-01T08:00:04.312000+00:00",
 }
 _COLUMN = {"name": "id", "type": "text", "required": True}
+_PREVIEWED = {"name": "Code", "becomes": None, "suggested": "id", "why": "similar"}
 _DATASET = {
     "name": "places",
     "title": "Countries and their subdivisions",
@@ -204,6 +209,7 @@ _KEY = {
     "created_at": "2026-03-01T08:00:00+00:00",
     "last_used_at": None,
     "revoked_at": None,
+    "datasets": None,
 }
 _RECEIVER = {"id": RECEIVER_ID, "channel": "webhook", "target": "https://receiver.example/imports"}
 _DELIVERY = {
@@ -244,6 +250,17 @@ SCHEMAS: dict[str, Any] = {
     "OptionsModel": _OPTIONS,
     "Parts": {"total": 1, "done": 1},
     "PreviewModel": {"inserted": 2, "updated": 1, "unchanged": 0, "moved": 1, "failed": 0},
+    "PreviewAnswer": {
+        **{"format": "csv", "compression": "", "encoding": "utf-8", "delimiter": ",", "sheet": "", "members": 1},
+        "remembered": False,
+        "columns": [_PREVIEWED],
+        "rows": [["FR", None, "France"]],
+        "takes": ["id", "parentId", "name", "kind"],
+        "needs": ["id", "name"],
+        "takes_others": False,
+    },
+    "PreviewColumn": _PREVIEWED,
+    "MappingBody": REQUESTS["previews.remember"].body,
     "Removed": _KEPT,
     "Source": _SOURCE,
     "State": "partially_succeeded",

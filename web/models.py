@@ -441,6 +441,7 @@ class KeyModel(BaseModel):
     created_at: str
     last_used_at: str | None
     revoked_at: str | None
+    datasets: list[str] | None = Field(description="The only datasets that there are for this key; null: all")
 
 
 class MadeKey(KeyModel):

@@ -81,7 +81,7 @@ def preview(path: DatasetPath, query: PreviewQuery) -> Response:
     return as_json({**shown, "remembered": remembered is not None, "columns": columns})
 
 
-@api.put("/mappings", summary="Remember what the columns of a file are")
+@api.put("/mappings", summary="Remember what the columns of a file are", responses={204: None})
 @for_role(Role.UPLOADER)
 def remember(path: DatasetPath, body: MappingBody) -> Response:
     """For the next file of the dataset with the same header, whoever uploads it: previews suggest it, uploads ask for it."""

@@ -206,7 +206,7 @@ def test_a_public_view_is_one_of_these(app: Any) -> None:
     public = {
         rule.rule for rule in app.url_map.iter_rules() if getattr(app.view_functions[rule.endpoint], "bulkhead_public", False)
     }
-    assert public == {"/healthz", "/readyz", "/openapi.json", "/problems", "/sign-in", "/static/<path:filename>"}
+    assert public == {"/healthz", "/readyz", "/openapi.json", "/docs", "/problems", "/sign-in", "/static/<path:filename>"}
     assert for_anyone(lambda: None).bulkhead_public  # type: ignore[attr-defined]
 
 

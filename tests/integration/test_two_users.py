@@ -295,8 +295,8 @@ class Users:
     def as_if_it_never_was(self, text: str) -> str:
         """The same text about something that looks like theirs, and is nobody's."""
         for secret, other in self.secrets.items():
-            text = text.replace(secret, other)
-        return text.replace(THEIRS, NOBODYS)
+            text = text.replace(secret, other).replace(secret.upper(), other.upper())
+        return text.replace(THEIRS, NOBODYS).replace(THEIRS.upper(), NOBODYS.upper())
 
     def marks_in(self, text: str, sent: list[str]) -> set[str]:
         """What of theirs a text holds beside what was sent."""
@@ -325,6 +325,7 @@ def _like(text: str) -> str:
 def _echoes(sent: list[str], marks: Iterable[str]) -> set[str]:
     """What was sent, whole and word by word, as a page, a header or a document may write it."""
     words = {word for text in sent for word in (text, *re.findall(r"[\w.-]+", text), *re.findall(r"[\w-]+", text))}
+    words |= {word.lower() for word in words}  # as PostgreSQL reads names
     marked = {word for word in words if any(mark in word for mark in marks)}
     ways = (str, html.escape, quote, lambda word: html.escape(quote(word, safe="")), lambda word: json.dumps(word)[1:-1])
     return {way(word) for word in marked for way in ways}
@@ -349,7 +350,7 @@ _OF_THE_MOMENT = [
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d[0-9:.Z+]*|\d+ [A-Z][a-z]{2}( \d{4})?, \d\d:\d\d(:\d\d)?", "<time>"),
     (r'"seconds": ?[0-9.e-]+|in \d+\.\d+ s', "<seconds>"),
     (r"id: \d+-", "<time>"),
-    (r"(?m)^(ETag|Content-Length): .*$", ""),
+    (r"(?m)^(ETag|Content-Length|RateLimit): .*$", ""),
     (r"X-Amz-\w+=[^&\"]*", "<signed>"),
     (r'"(policy|x-amz-\w+)": ?"[^"]*"', "<signed>"),
 ]

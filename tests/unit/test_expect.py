@@ -14,8 +14,7 @@ import duckdb
 import networkx as nx
 import pytest
 
-from pipeline import expect
-from pipeline.check import check
+from pipeline import check, expect
 from pipeline.contracts import Verdict
 from pipeline.datasets import Dataset, load_dataset
 from pipeline.docs import OffendingRows
@@ -51,7 +50,8 @@ def checked(tmp_path: Path) -> Check:
         source.write_text(text, encoding="utf-8")
         read(source, dataset, database=database)
         stage(database, dataset)
-        verdict = check(database, dataset, edges=_edges(tmp_path, edges), docs=docs, run_name=run_name)
+        seen = check.look(database, dataset, edges=_edges(tmp_path, edges))
+        verdict = check.judge(database, dataset, seen, docs=docs, run_name=run_name)
         with duckdb.connect(str(database)) as connection:
             cursor = connection.execute("select * from findings order by row, code")
             names = [column[0] for column in cursor.description or []]
@@ -273,7 +273,7 @@ def test_the_page_needs_only_the_stylesheet_beside_it(checked: Check, tmp_path: 
 def test_the_page_of_an_import_leads_back_to_it(checked: Check) -> None:
     import_id = "01990b3c-0000-7000-8000-000000000001"
     page = checked("id,parentId\n1,1\n", load_dataset("records"), run_name=import_id).page
-    assert re.findall(r'<a href="([^"]+)"', page) == [f"/imports/{import_id}", "/datasets/records/validations"]
+    assert re.findall(r'<a target="_top" href="([^"]+)"', page) == [f"/imports/{import_id}", "/datasets/records/validations"]
 
 
 def test_all_verdicts_are_on_the_one_page(checked: Check) -> None:
