@@ -567,7 +567,10 @@ def test_nobody_sees_a_byte_of_anothers(users: Users, pytestconfig: pytest.Confi
     assert sorted(shut - FOR_ADMINS) == [], "of every other route, something of our own was seen"
 
 
-FOR_ADMINS = {"/v1/keys", "/admin/keys", "/admin/webhooks", "/admin/settings"}
+FOR_ADMINS = {
+    *("/v1/keys", "/admin/keys", "/admin/webhooks", "/admin/settings"),
+    *("/v1/webhooks", "/v1/webhooks/{webhook_id}/deliveries", "/v1/imports/{import_id}/deliveries"),
+}
 
 
 # --- and it can fail ---
