@@ -59,6 +59,7 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
     "control.resume_import": ("already_finished",),
     "control.promote_import": ("wrong_state",),
     "control.retry_import": (*_UPLOAD, "not_finished", "nothing_to_retry", "no_results", "no_longer_kept"),
+    "keys.create_key": ("unknown_dataset",),
     "reports.errors": ("no_report", "no_longer_kept"),
     "reports.groups": ("no_longer_kept",),
     "reports.report_page": ("no_report", "no_longer_kept"),
