@@ -161,6 +161,8 @@ def environment_without_secrets() -> Iterator[None]:
     """While it lasts, processes that are started inherit no credentials; what they need comes as arguments."""
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_SECRET)}
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    # Arrow's allocator (mimalloc) takes a GiB of addresses at its first use, which would count as memory of the child; in KiB.
+    os.environ["MIMALLOC_ARENA_RESERVE"] = str(64 << 10)
     try:
         yield
     finally:

@@ -88,7 +88,9 @@ def test_a_preview_is_bounded(api: Any, edges: Edges, monkeypatch: pytest.Monkey
 
 def test_a_mapping_is_remembered_for_the_dataset_and_the_header(api: Any, caller_for: Callable[[str], Any]) -> None:
     assert api("PUT", "/v1/datasets/places/mappings", json={"columns": NAMES, "mapping": MAPPING}).status_code == 204
-    seen = look(caller_for("uploader")).json
+    answer = look(caller_for("uploader"))
+    assert answer.status_code == 200, answer.text
+    seen = answer.json
     assert seen["remembered"] is True
     assert {one["name"]: one["suggested"] for one in seen["columns"]} == {**MAPPING, "kind": "kind"}
     assert [one["why"] for one in seen["columns"]] == ["remembered", "remembered", "remembered", "", "remembered"]

@@ -22,6 +22,7 @@ from pipeline.errors import NotUsable, Unreachable
 from pipeline.notify import compose_email, is_public, payload, send_email, send_webhook
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+IN_AN_HOUR = "in an hour"
 SHOWN: dict[str, Any] = {
     "id": "0192f0c1-2a3b-7c4d-8e5f-0123456789ab",
     "dataset": "places",
@@ -68,7 +69,7 @@ def test_only_a_2xx_answer_counts_as_told(httpserver: HTTPServer, status: int, e
     [
         ("7", (7, 7)),
         ("999999", (86_400, 86_400)),
-        (format_datetime(datetime.now(tz=UTC) + timedelta(hours=1)), (3000, 3600)),
+        (IN_AN_HOUR, (3000, 3600)),
         ("Wed, 21 Oct 2015 07:28:00 GMT", None),
         ("0", None),
         ("soon", None),
@@ -76,6 +77,8 @@ def test_only_a_2xx_answer_counts_as_told(httpserver: HTTPServer, status: int, e
     ],
 )
 def test_a_receiver_says_when_to_come_again(httpserver: HTTPServer, said: str, seconds: tuple[int, int] | None) -> None:
+    # The hour begins now: between the collection of a long suite and this test there may be most of one.
+    said = format_datetime(datetime.now(tz=UTC) + timedelta(hours=1)) if said == IN_AN_HOUR else said
     httpserver.expect_request("/hook").respond_with_data("", status=429, headers={"Retry-After": said})
     with pytest.raises(Unreachable) as raised:
         send_webhook(httpserver.url_for("/hook"), {}, message_id="m", secret=SECRET, allow_private=True)

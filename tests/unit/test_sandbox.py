@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import psutil
+import pyarrow as pa
 import pytest
 
 from pipeline import sandbox
@@ -63,6 +64,13 @@ def spill(path: str) -> None:
 
 def environment() -> dict[str, str]:
     return dict(os.environ)
+
+
+def addresses_for_a_table() -> int:
+    """How many more bytes of addresses a small Arrow table takes than its process had."""
+    before = psutil.Process().memory_info().vms
+    pa.table({"number": [1, 2, 3], "text": ["a", "b", "c"]})
+    return psutil.Process().memory_info().vms - before
 
 
 def limits() -> tuple[int, int]:
@@ -134,6 +142,10 @@ def test_the_child_inherits_no_credentials(monkeypatch: pytest.MonkeyPatch) -> N
     seen = sandbox.run(environment, memory_bytes=512 * MIB, seconds=20.0)
     assert "hidden" not in seen.values()
     assert os.environ["DATABASE_URL"] == "hidden", "ours is as it was"
+
+
+def test_a_small_table_does_not_reserve_what_the_child_may_need() -> None:
+    assert sandbox.run(addresses_for_a_table, memory_bytes=512 * MIB, seconds=20.0) < 100 * MIB
 
 
 def test_the_child_leaves_no_core_and_has_so_much_processor_time() -> None:
