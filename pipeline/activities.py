@@ -409,13 +409,14 @@ class Activities:
             state, reason = self._closing(known, ending)
             if fault := self._clerk.write_at_once(replace(known, reason=reason), beat=beat):
                 state, reason = State.FAILED, fault
-            if known.inserted or known.updated:
-                dataset = load_dataset(ref.dataset, self._settings.datasets_root)
-                warehouse.analyze(self._engine, dataset)
-                warehouse.refresh_marts(self._engine, dataset)
+            changed = self._dataset(ref) if known.inserted or known.updated else None
+            if changed:
+                warehouse.refresh_marts(self._engine, changed)
             self._store_summary(known, state, reason)
-        unprocessed = known.records_total - known.processed
-        self._ledger.move(ref.import_id, state, reason, unprocessed=unprocessed)
+            unprocessed = known.records_total - known.processed
+            self._ledger.move(ref.import_id, state, reason, unprocessed=unprocessed)
+            if changed:  # nobody has to wait for that: all that was promised is there
+                warehouse.analyze(self._engine, changed)
         shutil.rmtree(self._folder(ref), ignore_errors=True)
         log.info("finished", import_id=ref.import_id, state=state, **known.counts)
         return Outcome(ref.import_id, state, reason)

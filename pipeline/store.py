@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections import deque
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, cast
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from pipeline.errors import FileReplaced, Unreachable
 from pipeline.settings import MIB, Settings
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef
 
@@ -36,8 +37,9 @@ CHUNKS_HELD = 4
 RANGE_BYTES = 16 * MIB
 """Downloads go by ranges: one GET of a whole gigabyte makes SeaweedFS hold it in memory, and cannot be resumed."""
 
-RANGES_AHEAD = 2
-"""Ranges that are fetched while the one before is written."""
+RANGES_AT_ONCE = 2
+PIECE_BYTES = MIB // 4
+"""What of a range is in memory at once. Larger blocks would be fresh memory each time, which costs as much as the copying."""
 
 
 class NotThere(LookupError):
@@ -240,39 +242,42 @@ class Store:
         if there is None:
             raise NotThere(f"There is no object {key!r} in the bucket {self.bucket!r}.")
         digest, done = hashlib.sha256(), 0
-        with path.open("wb") as file:
-            for body in self._ranges(key, there.size_bytes, etag or there.etag):
-                file.write(body)
-                digest.update(body)
-                done += len(body)
+        with path.open("w+b") as file, ThreadPoolExecutor(RANGES_AT_ONCE) as pool:
+            firsts = range(0, there.size_bytes, RANGE_BYTES)
+            ends = [min(first + RANGE_BYTES, there.size_bytes) for first in firsts]
+            fetch = partial(self._fetch_range, key, etag or there.etag, file.fileno())
+            for end in pool.map(fetch, firsts, ends):
+                while piece := os.pread(file.fileno(), min(PIECE_BYTES, end - done), done):  # from memory: it was just written
+                    digest.update(piece)
+                    done += len(piece)
                 if beat:
                     beat(done)
         if etag and there.etag != etag:
             raise FileReplaced
         return Stored(key, done, there.etag, there.modified, there.content_type, digest.hexdigest())
 
-    def _ranges(self, key: str, size_bytes: int, etag: str) -> Iterator[bytes]:
-        """An object's bytes, a range at a time."""
-        with ThreadPoolExecutor(RANGES_AHEAD) as pool:
-            fetched: deque[Future[bytes]] = deque()
-            for first in range(0, size_bytes, RANGE_BYTES):
-                last = min(first + RANGE_BYTES, size_bytes) - 1
-                fetched.append(pool.submit(self.get_range, key, first, last, etag))
-                if len(fetched) > RANGES_AHEAD:
-                    yield fetched.popleft().result()
-            while fetched:
-                yield fetched.popleft().result()
+    def _fetch_range(self, key: str, etag: str, file: int, first: int, end: int) -> int:
+        """Write a range of an object to where it belongs in a file, piece by piece."""
+        at = first
+        with _unreachable():
+            for piece in self._range(key, etag, first, end - 1).iter_chunks(PIECE_BYTES):
+                at += os.pwrite(file, piece, at)
+        return end
 
     def get_range(self, key: str, first: int, last: int, etag: str) -> bytes:
         """Bytes ``first`` to ``last`` (both included) of an object. Raises FileReplaced if its ETag is not ``etag``."""
         with _unreachable():
-            try:
-                got = self._s3.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={first}-{last}", IfMatch=f'"{etag}"')
-                return got["Body"].read()
-            except ClientError as error:
-                if _status(error) == 412:
-                    raise FileReplaced from error
-                raise
+            data: bytes = self._range(key, etag, first, last).read()
+            return data
+
+    def _range(self, key: str, etag: str, first: int, last: int) -> StreamingBody:
+        try:
+            got = self._s3.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={first}-{last}", IfMatch=f'"{etag}"')
+        except ClientError as error:
+            if _status(error) == 412:
+                raise FileReplaced from error
+            raise
+        return got["Body"]
 
     def get_bytes(self, key: str) -> bytes:
         """A small object, whole. Raises NotThere."""

@@ -319,9 +319,12 @@ def _without_nul(value: Any) -> Any:
 
 
 def refresh_marts(engine: Engine, dataset: Dataset) -> None:
-    """Bring the materialized marts that read this dataset's table up to date."""
+    """Bring the materialized marts that read this dataset's table up to date, once the planner knows of what was loaded."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for name in connection.execute(text(load("queries/marts_of")), {"dataset": dataset.name}).scalars():
+        names = connection.execute(text(load("queries/marts_of")), {"dataset": dataset.name}).scalars().all()
+        if names:
+            analyze(engine, dataset)
+        for name in names:
             connection.exec_driver_sql(f'refresh materialized view warehouse."{name}"')
 
 
