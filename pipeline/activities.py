@@ -23,7 +23,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from pipeline import batch, load, report, sandbox, takeover, validation, warehouse
 from pipeline.attempt import BEAT_SECONDS, beat, beating, told_apart
-from pipeline.caretaker import Caretaker, ids_of, import_id_of
+from pipeline.caretaker import Caretaker
 from pipeline.clerk import Clerk
 from pipeline.contracts import (
     CLEAN,
@@ -69,8 +69,10 @@ from pipeline.contracts import (
 )
 from pipeline.datasets import Dataset, blank_dataset, load_dataset
 from pipeline.errors import Crashed, DamagedPart, FileIsWrong, FileReplaced, NotUsable, UnknownDataset
+from pipeline.incoming import ids_of, import_id_of
 from pipeline.ledger import Import, Ledger
 from pipeline.orchestrator import Orchestrator
+from pipeline.reconcile import Reconciler
 from pipeline.settings import Settings
 from pipeline.store import NotThere, Store
 
@@ -94,7 +96,8 @@ class Activities:
         self._store = store
         self._engine = engine
         self._ledger = Ledger(engine)
-        self._caretaker = Caretaker(settings, store, self._ledger, orchestrator)
+        self._reconciler = Reconciler(settings, store, self._ledger, orchestrator)
+        self._caretaker = Caretaker(settings, store, self._ledger)
         self._clerk = Clerk(settings, store, self._ledger)
 
     @property
@@ -446,7 +449,7 @@ class Activities:
     def reconcile(self) -> Reconciled:
         """Announce what no event announced."""
         with beating():
-            return self._caretaker.reconcile(beat=beat)
+            return self._reconciler.reconcile(beat=beat)
 
     @activity.defn(name=CLEAN.name, no_thread_cancel_exception=True)
     @told_apart

@@ -1,4 +1,4 @@
-"""What is done though nobody asks for it: announcing what no event announced, and removing what is not kept any longer.
+"""Removing what is not kept any longer.
 
 Each thing is looked for a page at a time, and a page costs the ledger one query, however large bucket and ledger are.
 
@@ -12,8 +12,8 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,27 +22,22 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline.contracts import (
     INCOMING,
-    Arrival,
     Cleaned,
     Kept,
-    Reconciled,
-    State,
     batches_prefix,
     dataset_of,
-    import_id_for,
     import_id_in,
     report_prefix,
     results_prefix,
 )
-from pipeline.errors import BulkheadError, IllegalMove
-from pipeline.ledger import Import, Ledger, Trace
-from pipeline.orchestrator import Orchestrator
+from pipeline.errors import BulkheadError
+from pipeline.incoming import import_id_of
+from pipeline.ledger import Ledger, Trace
 from pipeline.settings import Settings
 from pipeline.store import OpenUpload, Store, Stored
 
 log = structlog.get_logger()
 
-KEYS_TOLD = 100
 ERRORS_TOLD = 20
 PAGE = 1_000
 GONE = ".gone"
@@ -59,56 +54,10 @@ PREFIXES: Mapping[Kept, Callable[[str], str]] = {
 class Caretaker:
     """One worker's, on its edges."""
 
-    def __init__(self, settings: Settings, store: Store, ledger: Ledger, orchestrator: Orchestrator) -> None:
+    def __init__(self, settings: Settings, store: Store, ledger: Ledger) -> None:
         self._settings = settings
         self._store = store
         self._ledger = ledger
-        self._orchestrator = orchestrator
-
-    # --- what no event announced ---
-
-    def reconcile(self, *, beat: Callable[[int], None], now: datetime | None = None) -> Reconciled:
-        """Announce imports whose queue is gone, then objects that the ledger does not know; give up uploads begun long ago."""
-        stranded = [Arrival(one.bucket, one.key, one.id) for one in self._stranded()]
-        seen, started, keys = 0, self._announce(stranded), [arrival.key for arrival in stranded[:KEYS_TOLD]]
-        for page in self._store.pages(f"{INCOMING}/"):
-            files = [stored for stored in page if dataset_of(stored.key) is not None]
-            missed = [Arrival(self._store.bucket, stored.key) for stored in self._unknown(files)]
-            seen, started = seen + len(files), started + self._announce(missed)
-            keys += [arrival.key for arrival in missed[: KEYS_TOLD - len(keys)]]
-            beat(seen)
-        return Reconciled(seen=seen, started=started, expired=self._expire(now or datetime.now(UTC)), keys=tuple(keys))
-
-    def _expire(self, now: datetime) -> int:
-        """Give up the uploads that began long ago, never became whole, and have not grown for as long."""
-        limit, expired = self._settings.keep_uploads, 0
-        if limit is None:
-            return 0
-        since = now - limit
-        for import_id, key in self._ledger.stale_uploads(since):
-            if any(self._store.last_heard(upload) > since for page in self._store.uploads(key) for upload in page):
-                continue
-            with suppress(IllegalMove):  # it became whole in this very moment
-                expired += self._ledger.move(import_id, State.EXPIRED)
-        return expired
-
-    def _stranded(self) -> list[Import]:
-        """Imports under way in the ledger though no queue is at work for their dataset, oldest first."""
-        active = self._ledger.active()
-        running = {dataset: self._orchestrator.queue_is_running(dataset) for dataset in {one.dataset for one in active}}
-        return [one for one in active if not running[one.dataset]]
-
-    def _unknown(self, files: Sequence[Stored]) -> Iterator[Stored]:
-        bucket = self._store.bucket
-        known = self._ledger.traces({one for stored in files for one in ids_of(bucket, stored)})
-        return (stored for stored in files if import_id_of(bucket, stored, known) not in known)
-
-    def _announce(self, arrivals: Sequence[Arrival]) -> int:
-        for arrival in arrivals:
-            self._orchestrator.announce(arrival)
-        return len(arrivals)
-
-    # --- what is not kept any longer ---
 
     def clean(self, *, dry_run: bool = False, beat: Callable[[str], None], now: datetime | None = None) -> Cleaned:
         """Remove it, or with ``dry_run`` only count it. What cannot be removed is told, and stops nothing else."""
@@ -120,24 +69,6 @@ class Caretaker:
         run.scratch()
         log.info("cleaned up", dry_run=dry_run, **run.counts)
         return run.cleaned
-
-
-def ids_of(bucket: str, stored: Stored) -> tuple[str, ...]:
-    """The ids that an incoming file's import may have: as a dropped file, and the one in its key, if there is one."""
-    modified = stored.modified.isoformat() if stored.modified else ""
-    dropped, own = import_id_for(bucket, stored.key, stored.etag, modified), import_id_in(stored.key)
-    return (dropped, own) if own else (dropped,)
-
-
-def import_id_of(bucket: str, stored: Stored, known: Mapping[str, Trace]) -> str:
-    """The id in an uploaded file's key, unless another file was put over it; a dropped file has one of its own.
-
-    ``known``: what the ledger knows of ``ids_of`` the file.
-    """
-    dropped, *own = ids_of(bucket, stored)
-    trace = known.get(own[0]) if own else None
-    is_own = trace is not None and trace.key == stored.key and trace.etag in ("", stored.etag)
-    return own[0] if is_own else dropped
 
 
 class _CleanUp:

@@ -236,7 +236,7 @@ class Client:
     def results(self, import_id: str, fate: str = "failed", *, file_format: str = "native") -> Download:
         """The rows that succeeded, failed or are unprocessed, with row, code and reason, as one file.
 
-        Native (the format that was uploaded), parquet, csv or json. Waits while it is being written.
+        Native (the format that was uploaded), parquet, arrow, csv or json. Waits while it is being written.
         """
         pause = FIRST_POLL_SECONDS
         while True:
@@ -271,8 +271,13 @@ class Client:
         return self._json("POST", "/v1/query", json=_given(sql=sql, limit=limit))
 
     def query_file(self, sql: str, file_format: str, *, limit: int | None = None) -> Download:
-        """The rows that a SELECT gives, as one file: csv or parquet."""
+        """The rows that a SELECT gives, as one file: csv, parquet or arrow."""
         return self._wire.download("POST", "/v1/query", params={"format": file_format}, json=_given(sql=sql, limit=limit))
+
+    def export(self, dataset: str, file_format: str, *, children_of: str | None = None, roots: bool = False) -> Download:
+        """Every record of a dataset, or the children of one, or the roots, as one file: csv, json, ndjson, parquet or arrow."""
+        asked = _given(format=file_format, parentId=children_of, root="true" if roots else None)
+        return self._wire.download("GET", f"/v1/datasets/{quote(dataset, safe='')}/records", params=asked)
 
     def datasets(self) -> dict[str, Any]:
         """The datasets that the server knows."""
@@ -323,6 +328,8 @@ def _parameters(options: Options) -> dict[str, str]:
     asked = options.to_json()
     if "mapping" in asked:
         asked["mapping"] = json.dumps(asked["mapping"])
+    if "notify" in asked:
+        asked["notify"] = ",".join(options.notify)
     return {name: "true" if value is True else str(value) for name, value in asked.items()}
 
 

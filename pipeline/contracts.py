@@ -287,16 +287,21 @@ class Options:
     force: bool = False  # load it even if this very content was loaded before
     without: tuple[str, ...] = ()  # columns of the file to leave out: those that a results file adds
     mapping: Mapping[str, str] = field(default_factory=dict)  # a column of the file -> the dataset's; empty: left out
+    notify: tuple[str, ...] = ()  # addresses to tell of the end, beside those that are told of every one's
 
     def to_json(self) -> dict[str, object]:
         """What was asked for, without what was left open."""
-        return {name: value for name, value in vars(self).items() if not (value is None or value is False or value in ((), {}))}
+        asked = {
+            name: value for name, value in vars(self).items() if not (value is None or value is False or value in ((), {}))
+        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
 
     @classmethod
     def from_json(cls, asked: Mapping[str, Any]) -> Options:
         """Read what to_json gave."""
-        on_error, without = asked.get("on_error"), tuple(asked.get("without", ()))
-        return cls(**{**asked, "on_error": OnError(on_error) if on_error else None, "without": without})
+        on_error = asked.get("on_error")
+        lists = {name: tuple(asked.get(name, ())) for name in ("without", "notify")}
+        return cls(**{**asked, **lists, "on_error": OnError(on_error) if on_error else None})
 
 
 DELIMITER_NAMES: Mapping[str, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}

@@ -6,6 +6,7 @@
     │   └── FileReplaced     another file lies under the key by now
     ├── NotUsable            a request or a setting makes no sense; a retry cannot help
     │   ├── UnknownDataset
+    │   ├── Gone             a receiver of messages wants none any more
     │   └── IllegalMove      the import is in a state that does not allow it
     ├── DamagedPart          what we stored ourselves is not what it was; a retry cannot help
     ├── Superseded           somebody else does this by now; what was begun here must come to nothing
@@ -55,6 +56,10 @@ class NotUsable(BulkheadError):
 
 class UnknownDataset(NotUsable):
     """There is no such dataset."""
+
+
+class Gone(NotUsable):
+    """The webhook's receiver says that it is gone (410)."""
 
 
 class IllegalMove(NotUsable):

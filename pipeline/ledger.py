@@ -18,6 +18,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping, text
 
+from pipeline.addresses import masked
 from pipeline.contracts import MOVES, Arrival, ImportRef, Kept, Options, State
 from pipeline.errors import IllegalMove, NotUsable
 from pipeline.sqlfiles import load
@@ -126,6 +127,11 @@ class Import:
             **read,
         }
 
+    def _options_shown(self) -> dict[str, Any]:
+        """What was asked for; of addresses, nothing that may be a secret."""
+        asked = {name: value for name, value in vars(self.options).items() if name != "dry_run"}
+        return {**asked, "notify": [masked(address) for address in self.options.notify]}
+
     def to_json(self, base_url: str) -> dict[str, Any]:
         """The import as the API shows it; times in RFC 3339, links absolute."""
         self_link = f"{base_url.rstrip('/')}/v1/imports/{self.id}"
@@ -135,7 +141,7 @@ class Import:
             "state": str(self.state),
             "reason": self.reason,
             "dry_run": self.options.dry_run,
-            "options": {name: value for name, value in vars(self.options).items() if name != "dry_run"},
+            "options": self._options_shown(),
             "retry_of": self.retry_of,
             "duplicate_of": self.duplicate_of,
             "pause_requested": self.pause_wanted,

@@ -7,7 +7,6 @@ an .eml file that every mail program opens.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import smtplib
 import socket
@@ -25,7 +24,8 @@ from standardwebhooks.webhooks import Webhook
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from pipeline.errors import NotUsable, Unreachable
+from pipeline.addresses import check, is_public, private, web_parts
+from pipeline.errors import Gone, NotUsable, Unreachable
 
 TIMEOUT_SECONDS = (5.0, 20.0)
 """To connect, and to answer: Standard Webhooks asks receivers to answer within 15 to 30 seconds."""
@@ -34,11 +34,6 @@ ANSWER_BYTES = 64 * 1024
 
 WAIT_SECONDS_MAX = 86_400.0
 """No receiver puts us off for longer than that: a message is tried for three days."""
-
-_OTHER_SERVICES = frozenset((1433, 1521, 2379, 3306, 5432, 5672, 6379, 7233, 9042, 11211, 27017))
-"""Ports above 1023 where databases and queues listen: what is meant for a webhook must not be said to them."""
-
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 _STATE_WORDS = {
     "succeeded": "succeeded",
@@ -76,10 +71,10 @@ def test_payload(*, page: str) -> dict[str, Any]:
 def send_webhook(url: str, body: Mapping[str, Any], *, message_id: str, secret: str, allow_private: bool = False) -> None:
     """POST a signed webhook.
 
-    Raises NotUsable if the URL may not be called or the receiver said 410 (gone), Unreachable if it should be tried again:
+    Raises NotUsable if the URL may not be called, Gone if the receiver said so (410), Unreachable if it should be tried again:
     no answer, or one that is not 2xx (a redirect is not followed, and counts as such).
     """
-    _check_target(url, allow_private=allow_private)
+    check_target(url, allow_private=allow_private)
     text, now = json.dumps(body, separators=(",", ":")), datetime.now(tz=UTC)
     headers = {
         "content-type": "application/json",
@@ -101,7 +96,7 @@ def send_webhook(url: str, body: Mapping[str, Any], *, message_id: str, secret: 
     except requests.RequestException as error:
         raise Unreachable(f"The webhook's receiver did not answer: {error}") from error
     if status == requests.codes.gone:
-        raise NotUsable("The webhook's receiver says that it is gone (410).")
+        raise Gone()
     if not 200 <= status < 300:
         refusal = Unreachable(f"The webhook's receiver answered {status}.")
         refusal.wait_seconds = wait
@@ -117,37 +112,22 @@ def _wait_seconds(text: str) -> float | None:
     return min(max(when, 0.0), WAIT_SECONDS_MAX) or None
 
 
-def _check_target(url: str, *, allow_private: bool) -> None:
-    """No webhook may reach into our own network: every address the name has must be public."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-        raise NotUsable(f"{url!r} is not a plain http or https address.")
+def check_target(url: str, *, allow_private: bool) -> None:
+    """No webhook may reach into our own network: every address the name has must be public.
+
+    Raises NotUsable, or Unreachable for a name that has no address now.
+    """
+    check(url, allow_private=allow_private)
     if allow_private:
         return
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    if (port < 1024 and port not in (80, 443)) or port in _OTHER_SERVICES:
-        raise NotUsable(f"{url!r} names a port that is not for the web.")
+    _, host, port = web_parts(url)
     try:
-        found = socket.getaddrinfo(parts.hostname.rstrip("."), port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host.rstrip("."), port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise Unreachable(f"{parts.hostname} has no address: {error}") from error
+        raise Unreachable(f"{host} has no address: {error}") from error
     for *_, address in found:
         if not is_public(str(address[0])):
-            raise NotUsable(f"{parts.hostname} is a private address; BULKHEAD_WEBHOOK_ALLOW_PRIVATE=true would allow it.")
-
-
-def is_public(text: str) -> bool:
-    """An address out in the internet, also once the IPv4 address that may be wrapped in it is taken out."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-        if address.is_site_local:
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
+            raise private(host)
 
 
 class _Checked:

@@ -105,6 +105,7 @@ class Settings(BaseSettings):
     sql_rows: int = Field(default=10_000, ge=1, validation_alias=_named("BULKHEAD_SQL_ROWS"))
 
     webhook_urls: Annotated[tuple[str, ...], NoDecode] = Field(default=(), validation_alias=_named("BULKHEAD_WEBHOOK_URLS"))
+    notify_domains: Annotated[tuple[str, ...], NoDecode] = Field(default=(), validation_alias=_named("BULKHEAD_NOTIFY_DOMAINS"))
     webhook_secret: str = Field(default="", validation_alias=_named("BULKHEAD_WEBHOOK_SECRET"))
     webhook_allow_private: bool = Field(default=False, validation_alias=_named("BULKHEAD_WEBHOOK_ALLOW_PRIVATE"))
     email_to: Annotated[tuple[str, ...], NoDecode] = Field(default=(), validation_alias=_named("BULKHEAD_EMAIL_TO"))
@@ -114,7 +115,7 @@ class Settings(BaseSettings):
 
     datasets_root: Path = Field(default=ROOT, validation_alias=_named("BULKHEAD_DATASETS_ROOT"))
 
-    @field_validator("webhook_urls", "email_to", mode="before")
+    @field_validator("webhook_urls", "email_to", "notify_domains", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """Lists are written with commas in the environment."""

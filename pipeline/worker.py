@@ -20,6 +20,7 @@ from pipeline.contracts import Lane, task_queue_of
 from pipeline.ledger import Ledger
 from pipeline.orchestrator import Orchestrator
 from pipeline.postman import Postman
+from pipeline.receivers import Receivers
 from pipeline.settings import Settings, load_settings
 from pipeline.store import Store
 from pipeline.workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, SendOne, TellUser, WriteResults
@@ -51,7 +52,7 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
     orchestrator = Orchestrator.of(settings)
     store, ledger = Store.of(settings), Ledger(engine)
     steps = Activities(settings, store, engine, orchestrator).by_lane
-    steps[Lane.SHORT] += Postman(settings, store, ledger).all
+    steps[Lane.SHORT] += Postman(settings, store, ledger, Receivers(engine, settings)).all
     try:
         async with AsyncExitStack() as lanes:
             for lane in Lane:

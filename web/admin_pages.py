@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -10,16 +11,15 @@ from pydantic import AliasChoices, ValidationError
 
 from pipeline.errors import NotUsable
 from pipeline.keys import Role
+from pipeline.receivers import Receiver, receiver_id
 from web import granted, show
 from web.access import for_role, key_in_use
 from web.admin import make_key, revoke
 from web.edges import edges
 from web.imports import find
-from web.models import KeyBody
-from web.webhooks import receiver_of, receivers, send_again, try_out
-
-IMPORTS_TOLD = 50
-"""The log is of the deliveries of so many imports."""
+from web.models import KeyBody, ReceiverBody
+from web.problems import KINDS, Problem
+from web.webhooks import IMPORTS_TOLD, add, receiver_of, remove, send_again, switch_on, try_out
 
 pages = Blueprint("admin", __name__, url_prefix="/admin")
 
@@ -79,11 +79,41 @@ def webhooks_page() -> ResponseReturnValue:
     return _webhooks_page()
 
 
+@pages.post("/webhooks")
+@for_role(Role.ADMIN)
+def add_receiver() -> ResponseReturnValue:
+    """Somebody more who is told; the secret of a webhook is shown here and never again."""
+    given = {"target": request.form.get("target", "").strip(), "datasets": request.form.getlist("dataset") or None}
+    try:
+        made = add(ReceiverBody.model_validate(given))
+    except ValidationError:
+        return _webhooks_page(said="An address is needed: https://..., or me@example.org."), 422
+    except Problem as problem:
+        return _webhooks_page(said=problem.detail), KINDS[problem.code].status
+    return _webhooks_page(made=made), 201
+
+
+@pages.post("/webhooks/remove")
+@for_role(Role.ADMIN)
+def remove_receiver() -> ResponseReturnValue:
+    """It is told nothing any more."""
+    remove(_receiver_of_form())
+    return redirect(url_for("admin.webhooks_page"), 303)
+
+
+@pages.post("/webhooks/enable")
+@for_role(Role.ADMIN)
+def enable_receiver() -> ResponseReturnValue:
+    """Tell one again that had said that it was gone."""
+    switch_on(_receiver_of_form())
+    return redirect(url_for("admin.webhooks_page"), 303)
+
+
 @pages.post("/webhooks/test")
 @for_role(Role.ADMIN)
 def test_receiver() -> ResponseReturnValue:
     """One message that is about nothing, now."""
-    receiver = receiver_of(request.form.get("receiver", ""))
+    receiver = _receiver_of_form()
     error = try_out(receiver)
     return _webhooks_page(tried=receiver, error=error)
 
@@ -92,24 +122,28 @@ def test_receiver() -> ResponseReturnValue:
 @for_role(Role.ADMIN)
 def resend() -> ResponseReturnValue:
     """The message of one import to one receiver, once more, under the id that it always had."""
-    receiver = receiver_of(request.form.get("receiver", ""))
-    error = send_again(receiver, find(request.form.get("import_id", "")))
+    receiver, error = send_again(request.form.get("receiver", ""), find(request.form.get("import_id", "")))
     return _webhooks_page(tried=receiver, error=error)
 
 
+def _receiver_of_form() -> Receiver:
+    return receiver_of(request.form.get("receiver", ""))
+
+
+def _called(row: Mapping[str, Any], receivers: Sequence[Receiver]) -> str:
+    """The id of whom a message was for; nothing if nobody names them any more, who then is not called again."""
+    is_named = row["target"] in (row["named"] or ()) or (row["channel"], row["target"]) in {one.place for one in receivers}
+    return receiver_id(row["channel"], row["target"]) if is_named else ""
+
+
 def _webhooks_page(**more: Any) -> str:
-    settings = edges().settings
-    known = receivers()
-    ids = {(one.channel, one.target): one.id for one in known}
-    told = [
-        {**row, "receiver": ids.get((row["channel"], row["target"]))} for row in edges().ledger.recent_deliveries(IMPORTS_TOLD)
-    ]
+    receivers = edges().receivers.all()
     return render_template(
         "admin_webhooks.html",
-        receivers=known,
-        told=told,
-        is_signed=bool(settings.webhook_secret),
-        smtp=settings.smtp_url,
+        receivers=receivers,
+        datasets=granted.datasets(),
+        told=[{**row, "receiver": _called(row, receivers)} for row in edges().ledger.recent_deliveries(IMPORTS_TOLD)],
+        smtp=edges().settings.smtp_url,
         **more,
     )
 

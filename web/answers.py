@@ -17,6 +17,9 @@ from flask import Response, request
 _FORMULA = re.compile(r"(?s)[\s\xa0]*[=+\-@＝＋－＠].*|[\t\r\n].*")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
 
+STALL_SECONDS = 60.0
+"""A client that sends, or takes, nothing for so long is taken for gone."""
+
 CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "json": "application/json",
@@ -33,14 +36,18 @@ def as_json(value: Any, status: int = 200, **headers: str) -> Response:
 
     What the API gives to be read has its ETag, and a page the way to the next one.
     """
-    body = orjson.dumps(_plain(value), default=_json_value, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
-    response = Response(body, status, headers, content_type="application/json")
+    response = Response(json_bytes(value), status, headers, content_type="application/json")
     if status != HTTPStatus.OK or request.method != "GET" or not request.path.startswith("/v1/"):
         return response
     if isinstance(value, dict) and (cursor := value.get("next_cursor")):
         following = urlencode({**request.args.to_dict(flat=True), "cursor": cursor})
         response.headers["Link"] = f'<{request.base_url}?{following}>; rel="next"'
     return with_etag(response)
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON of any value the warehouse holds."""
+    return orjson.dumps(_plain(value), default=_json_value, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
 
 
 def with_etag(response: Response) -> Response:
@@ -52,7 +59,9 @@ def with_etag(response: Response) -> Response:
 
 
 def as_download(chunks: Iterable[bytes], filename: str, content_type: str, size_bytes: int | None = None) -> Response:
-    """A file to be saved, never shown: what is in it came from a user."""
+    """A file to be saved, never shown: what is in it came from a user. Whoever takes nothing for a minute is taken for gone."""
+    if socket := request.environ.get("gunicorn.socket"):
+        socket.settimeout(STALL_SECONDS)
     response = Response(chunks, content_type=content_type)
     name = re.sub(r"[^A-Za-z0-9._-]", "_", filename)
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'

@@ -60,6 +60,7 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
     "control.promote_import": ("wrong_state",),
     "control.retry_import": (*_UPLOAD, "not_finished", "nothing_to_retry", "no_results", "no_longer_kept"),
     "keys.create_key": ("unknown_dataset",),
+    "records.list_records": ("busy",),
     "reports.errors": ("no_report", "no_longer_kept"),
     "reports.groups": ("no_longer_kept",),
     "reports.report_page": ("no_report", "no_longer_kept"),
@@ -67,13 +68,16 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
     "results.succeeded": _FILE,
     "results.unprocessed": _FILE,
     "sql.query": ("query_refused", "query_too_slow", "query_too_large"),
+    "webhooks.add_receiver": ("invalid_receiver", "unknown_dataset"),
+    "webhooks.remove_receiver": ("named_by_settings",),
     "webhooks.resend_delivery": ("unknown_delivery",),
 }
 """Beside those that any route with such parameters has."""
 
-_ROWS = ("csv", "json", "parquet", "xlsx", "tsv", "ndjson")
+_ROWS = ("csv", "json", "parquet", "arrow", "xlsx", "tsv", "ndjson")
 FILES: dict[str, tuple[str, ...]] = {
-    "reports.errors": ("csv", "json", "parquet", "xlsx"),
+    "records.list_records": ("csv", "json", "ndjson", "parquet", "arrow"),
+    "reports.errors": ("csv", "json", "parquet", "arrow", "xlsx"),
     "previews.get_template": ("csv", "xlsx"),
     "results.failed": _ROWS,
     "results.succeeded": _ROWS,
@@ -190,6 +194,7 @@ def _complete(operation: Json, endpoint: str, app: Flask) -> None:
         operation["parameters"] += _UPLOAD_HEADERS
     _add_request_examples(operation, endpoint)
     answers = {status: said for status, said in operation["responses"].items() if status not in ("default", "422")}
+    is_read = "200" in answers and "get" in _methods(app, endpoint)
     if endpoint in FILES:
         _add_files(answers, FILES[endpoint])
     if endpoint == "reports.report_page":
@@ -203,12 +208,7 @@ def _complete(operation: Json, endpoint: str, app: Flask) -> None:
     for status, said in answers.items():
         _add_answer_examples(said)
         said["headers"] = _headers(endpoint, status)
-    if (
-        "get" in _methods(app, endpoint)
-        and "200" in answers
-        and endpoint not in FILES
-        and operation["tags"] != ["direct uploads"]
-    ):
+    if is_read and operation["tags"] != ["direct uploads"]:
         answers["304"] = {"description": "It is still what If-None-Match says", "headers": _headers(endpoint, "304")}
     operation["responses"] = {**answers, **_problems(operation, endpoint)}
 

@@ -186,6 +186,7 @@ def again(one: Import) -> Options:
         force=True,
         without=(*one.options.without, *added),
         mapping=one.options.mapping,
+        notify=one.options.notify,
     )
 
 

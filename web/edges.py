@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from pipeline.keys import Keys
 from pipeline.ledger import Ledger
 from pipeline.query import Console, Records
+from pipeline.receivers import Receivers
 from pipeline.settings import Settings
 from pipeline.store import Store
 from pipeline.warehouse import connect
@@ -29,6 +30,9 @@ STREAMS_AT_ONCE = 4
 PREVIEWS_AT_ONCE = 2
 """Each is a process of its own for a moment, and may take a gigabyte of memory."""
 
+EXPORTS_AT_ONCE = 2
+"""Each keeps a thread for as long as somebody takes to read a whole table."""
+
 READ_SECONDS = 15.0
 
 
@@ -41,12 +45,14 @@ class Edges:
     store: Store
     ledger: Ledger
     keys: Keys
+    receivers: Receivers
     records: Records
     readers: Readers
     orchestrator: Orchestrator
     uploads: BoundedSemaphore
     streams: BoundedSemaphore
     previews: BoundedSemaphore
+    exports: BoundedSemaphore
     engines: tuple[Engine, ...] = ()
 
     @classmethod
@@ -62,12 +68,14 @@ class Edges:
             store=Store.of(settings),
             ledger=Ledger(engine),
             keys=Keys(engine),
+            receivers=Receivers(engine, settings),
             records=Records(reads),
             readers=Readers(settings, engine, reads),
             orchestrator=Orchestrator.of(settings),
             uploads=BoundedSemaphore(UPLOADS_AT_ONCE),
             streams=BoundedSemaphore(STREAMS_AT_ONCE),
             previews=BoundedSemaphore(PREVIEWS_AT_ONCE),
+            exports=BoundedSemaphore(EXPORTS_AT_ONCE),
             engines=(engine, reads),
         )
 

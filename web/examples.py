@@ -12,6 +12,7 @@ IMPORT_ID = "0192f0c1-2a3b-7c4d-8e5f-0123456789ab"
 KEY_ID = "5f0c9a52-3c1e-4a7e-9f0e-2b1d6c7a8e90"
 UPLOAD_KEY = f"incoming/places/{IMPORT_ID}/places.csv"
 RECEIVER_ID = "c7eea930f0db3377f0bbf6cc"
+ADDED_ID = "8719a0aad6538c97f7cc8be6"
 BASE = f"https://bulkhead.example/v1/imports/{IMPORT_ID}"
 CSV = "id,parentId,name,kind\nFR,,France,Country\nFR-75C,FR,Paris,Metropolitan collectivity with special status\n"
 
@@ -76,6 +77,9 @@ REQUESTS: dict[str, Asked] = {
     "keys.create_key": _asked({"name": "The nightly export", "role": "reader"}),
     "keys.revoke_key": _asked(key_id=KEY_ID),
     "webhooks.list_receivers": _asked(),
+    "webhooks.add_receiver": _asked({"target": "https://receiver.example/places", "datasets": ["places"]}),
+    "webhooks.remove_receiver": _asked(webhook_id=ADDED_ID),
+    "webhooks.enable_receiver": _asked(webhook_id=RECEIVER_ID),
     "webhooks.test_receiver": _asked(webhook_id=RECEIVER_ID),
     "webhooks.list_deliveries": _asked(webhook_id=RECEIVER_ID),
     "webhooks.resend_delivery": _asked(webhook_id=RECEIVER_ID, import_id=IMPORT_ID),
@@ -90,6 +94,7 @@ _OPTIONS = {
     "force": False,
     "without": [],
     "mapping": {},
+    "notify": ["me@example.org"],
 }
 _SOURCE = {
     "filename": "places.csv",
@@ -211,11 +216,12 @@ _KEY = {
     "revoked_at": None,
     "datasets": None,
 }
-_RECEIVER = {"id": RECEIVER_ID, "channel": "webhook", "target": "https://receiver.example/imports"}
+_ADDRESSEE = {"id": RECEIVER_ID, "channel": "webhook", "target": "https://receiver.example/imports"}
+_RECEIVER = {**_ADDRESSEE, "named_by": "settings", "datasets": None, "is_signed": True, "off_at": None, "off_because": ""}
 _DELIVERY = {
     "import_id": IMPORT_ID,
     "message_id": "msg_2f1d6c7a8e905f0c9a523c1e4a7e9f0e",
-    "receiver": _RECEIVER,
+    "receiver": _ADDRESSEE,
     "attempts": 1,
     "last_error": "",
     "created_at": "2026-03-01T08:00:04.600000+00:00",
@@ -324,7 +330,17 @@ SCHEMAS: dict[str, Any] = {
     "ResultsFile": _RESULT_FILE,
     "ResultsRows": _ROWS,
     "BeingWritten": {"state": "being_written", "detail": "The failed rows are being written. Ask again in a moment."},
+    "Addressee": _ADDRESSEE,
+    "NamedBy": "settings",
     "ReceiverModel": _RECEIVER,
+    "MadeReceiver": {
+        **_RECEIVER,
+        "id": ADDED_ID,
+        "target": "https://receiver.example/places",
+        "named_by": "admin",
+        "datasets": ["places"],
+        "secret": "whsec_...",
+    },
     "Receivers": _page(_RECEIVER),
     "Sent": {"delivered": True, "error": ""},
     "DeliveryModel": _DELIVERY,

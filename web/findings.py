@@ -16,17 +16,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pipeline.contracts import report_prefix
-from pipeline.store import NotThere, Store, Stored
+from pipeline.store import NotThere, Store
 from web.answers import safe_cell
+from web.arrow import BATCH_ROWS, Sink, arrow_stream, opened
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
 Finding = dict[str, Any]
 
-BATCH_ROWS = 2000
-RANGE_BYTES = 4 << 20
 
 FINDINGS_FORMS = ("csv", "json", "parquet", "xlsx")
 """What the findings of an import are stored as."""
@@ -80,12 +78,7 @@ class FindingsFile:
     """The findings of one import. Raises NotThere if there is no file of them."""
 
     def __init__(self, store: Store, import_id: str) -> None:
-        import pyarrow.parquet as pq
-
-        stored = store.head(findings_key(import_id, "parquet"))
-        if stored is None:
-            raise NotThere(f"The import {import_id} has no findings file.")
-        self._file: pq.ParquetFile = pq.ParquetFile(io.BufferedReader(_Ranges(store, stored), RANGE_BYTES))
+        self._file = opened(store, findings_key(import_id, "parquet"))
 
     def as_csv(self, wanted: Wanted) -> Iterator[bytes]:
         """Wanted findings as CSV, in the order of the stored file's columns."""
@@ -111,12 +104,17 @@ class FindingsFile:
         """Wanted findings as Parquet."""
         import pyarrow.parquet as pq
 
-        sink = _Sink()
+        sink = Sink()
         with pq.ParquetWriter(sink, self._file.schema_arrow) as writer:
             for batch in self._file.iter_batches(batch_size=BATCH_ROWS):
                 writer.write_batch(_taken_rows(batch, wanted.rows_of(batch)))
                 yield sink.taken()
         yield sink.taken()
+
+    def as_arrow(self, wanted: Wanted) -> Iterator[bytes]:
+        """Wanted findings as Arrow's IPC stream."""
+        batches = self._file.iter_batches(batch_size=BATCH_ROWS)
+        return arrow_stream(self._file.schema_arrow, (_taken_rows(batch, wanted.rows_of(batch)) for batch in batches))
 
     def _wanted(self, wanted: Wanted) -> Iterator[Finding]:
         """Wanted findings, one by one."""
@@ -134,65 +132,6 @@ def _taken_rows(batch: pa.RecordBatch, rows: list[int]) -> pa.RecordBatch:
     import pyarrow as pa
 
     return batch.take(pa.array(rows, pa.int64()))
-
-
-class _Ranges(io.RawIOBase):
-    """An object in S3 as a file that can be read from anywhere in it, by ranges."""
-
-    def __init__(self, store: Store, stored: Stored) -> None:
-        super().__init__()
-        self._store = store
-        self._stored = stored
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._stored.size_bytes}[whence]
-        self._at = base + offset
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        size = min(len(buffer), self._stored.size_bytes - self._at)
-        if size <= 0:
-            return 0
-        data = self._store.get_range(self._stored.key, self._at, self._at + size - 1, self._stored.etag)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-
-class _Sink(io.RawIOBase):
-    """A file that is handed on while it is being written; it knows how long it is without keeping it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pieces: list[bytes] = []
-        self._at = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def write(self, data: Any, /) -> int:
-        piece = bytes(data)
-        self._pieces.append(piece)
-        self._at += len(piece)
-        return len(piece)
-
-    def taken(self) -> bytes:
-        """What was written since the last time."""
-        pieces, self._pieces = self._pieces, []
-        return b"".join(pieces)
 
 
 def _csv_cell(name: str, value: Any) -> Any:

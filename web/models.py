@@ -8,8 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, TypeAdapter, ValidationError
 
+from pipeline import addresses
 from pipeline.contracts import DELIMITER_NAMES, OnError, Options, State
+from pipeline.errors import NotUsable
 from pipeline.keys import Role
+from pipeline.receivers import NamedBy
 
 
 class Given(BaseModel):
@@ -58,6 +61,14 @@ def _is_mapping(text: str) -> str:
     return text
 
 
+def _are_addresses(text: str) -> str:
+    try:
+        addresses.listed(text)
+    except NotUsable as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
 class UploadQuery(Given):
     filename: str | None = Field(None, description="What the file is called")
     dry_run: bool = Field(False, description="Only validate, and foresee what a load would do; promote loads it")
@@ -77,13 +88,18 @@ class UploadQuery(Given):
         None,
         description="A JSON object: columns of the file -> the dataset's, or an empty text for one that is to be left out",
     )
+    notify: Annotated[str, AfterValidator(_are_addresses)] | None = Field(
+        None,
+        description="Whom to tell of the end, beside those that are told anyway: e-mail and https addresses, with commas",
+    )
 
     @property
     def options(self) -> Options:
         """What the upload asks for."""
-        asked = self.model_dump(exclude={"filename", "delimiter", "mapping"})
+        asked = self.model_dump(exclude={"filename", "delimiter", "mapping", "notify"})
         delimiter = self.delimiter and DELIMITER_NAMES.get(self.delimiter, self.delimiter)
-        return Options(**asked, delimiter=delimiter, mapping=json.loads(self.mapping or "{}"))
+        mapping, notify = json.loads(self.mapping or "{}"), addresses.listed(self.notify or "")
+        return Options(**asked, delimiter=delimiter, mapping=mapping, notify=notify)
 
 
 class TemplateQuery(Given):
@@ -119,7 +135,7 @@ class ImportsQuery(PageQuery):
 
 
 class FindingsQuery(PageQuery):
-    format: Literal["csv", "json", "parquet", "xlsx"] | None = Field(
+    format: Literal["csv", "json", "parquet", "arrow", "xlsx"] | None = Field(
         None,
         description="All findings as one file, instead of a page; xlsx has the file's own rows, marked, and takes no filter",
     )
@@ -132,7 +148,7 @@ class GroupsQuery(Given):
 
 
 class FailuresQuery(PageQuery):
-    format: Literal["native", "parquet", "csv", "json"] | None = Field(
+    format: Literal["native", "parquet", "arrow", "csv", "json"] | None = Field(
         None, description="All failures as one file, instead of a page; native is the format that was uploaded"
     )
 
@@ -140,7 +156,9 @@ class FailuresQuery(PageQuery):
 class RowsQuery(BaseModel):
     """Which file of rows."""
 
-    format: Literal["native", "parquet", "csv", "json"] = Field("native", description="native is the format that was uploaded")
+    format: Literal["native", "parquet", "arrow", "csv", "json"] = Field(
+        "native", description="native is the format that was uploaded"
+    )
 
 
 class KinQuery(PageQuery):
@@ -154,6 +172,9 @@ class RecordsQuery(KinQuery):
     parentId: str | None = Field(None, description="Only the children of this record")  # noqa: N815 - as the files say
     root: bool = Field(False, description="Only records without a parent")
     id: str | None = Field(None, description="Only this record, for ids that no path can hold, such as '..'")
+    format: Literal["csv", "json", "ndjson", "parquet", "arrow"] | None = Field(
+        None, description="All of them as one file with the dataset's columns, instead of a page"
+    )
 
 
 class DescendantsQuery(KinQuery):
@@ -205,6 +226,7 @@ class OptionsModel(BaseModel):
     force: bool
     without: list[str]
     mapping: dict[str, str]
+    notify: list[str] = Field(description="Of addresses, nothing that may be a secret")
 
 
 class PreviewColumn(BaseModel):
@@ -492,6 +514,32 @@ class ReceiverModel(BaseModel):
     id: str
     channel: Literal["webhook", "email"]
     target: str
+    named_by: NamedBy = Field(description="The settings, an admin (by POST /v1/webhooks), or one upload")
+    datasets: list[str] | None = Field(description="Of whose imports it is told; null: of all")
+    is_signed: bool
+    off_at: str | None = Field(description="Since when it is told nothing; null: it is told")
+    off_because: str
+
+
+class Addressee(BaseModel):
+    """Whom a message was for; of an address, nothing that may be a secret."""
+
+    id: str
+    channel: Literal["webhook", "email"]
+    target: str
+
+
+class MadeReceiver(ReceiverModel):
+    """With what its messages are signed with, which no other answer shows. Empty for mail, which is not signed."""
+
+    secret: str
+
+
+class ReceiverBody(Given):
+    target: str = Field(
+        min_length=3, max_length=addresses.CHARACTERS_MAX, description="An https or http address, or one of mail"
+    )
+    datasets: list[str] | None = Field(None, min_length=1, description="Of whose imports; else of all")
 
 
 class Receivers(BaseModel):
@@ -507,7 +555,7 @@ class Sent(BaseModel):
 class DeliveryModel(BaseModel):
     import_id: str
     message_id: str = Field(description="The webhook-id, the same however often it is sent")
-    receiver: ReceiverModel
+    receiver: Addressee
     attempts: int
     last_error: str
     created_at: str
@@ -528,7 +576,7 @@ class UploadAsked(BaseModel):
     filename: str = Field(description="What the file is called")
     type: str | None = Field(None, description="Its media type; not looked at")
     metadata: dict[str, Any] = Field(
-        description="dataset; dry_run, on_error, max_errors, max_error_ratio, delimiter, force, mapping; size, if it is known"
+        description="dataset; dry_run, on_error, max_errors, max_error_ratio, delimiter, force, mapping, notify; size if known"
     )
 
     @property
@@ -639,4 +687,6 @@ def _options_among(given: Mapping[str, Any]) -> Options:
     asked = {name: value for name, value in given.items() if name in set(UploadQuery.model_fields) - {"filename"}}
     if isinstance(mapping := asked.get("mapping"), dict):
         asked["mapping"] = json.dumps(mapping)
+    if isinstance(notify := asked.get("notify"), list):
+        asked["notify"] = ",".join(map(str, notify))
     return UploadQuery.model_validate(asked).options

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Response
@@ -15,6 +17,7 @@ from web import granted
 from web.access import for_role
 from web.answers import as_json
 from web.edges import edges
+from web.exports import export
 from web.models import (
     ChildrenCount,
     DatasetList,
@@ -65,16 +68,20 @@ def validations(path: DatasetPath) -> Response:
 @api.get("/<name:dataset>/records", summary="Records by id", responses={200: RecordPage})
 @for_role(Role.READER)
 def list_records(path: DatasetPath, query: RecordsQuery) -> Response:
-    """All of them, the children of ``parentId``, or the roots."""
+    """All of them, the children of ``parentId``, or the roots; a page of them, or with ``format`` every one, as a file."""
     dataset, records = _dataset(path), edges().records
     if sum((query.parentId is not None, query.root, query.id is not None)) > 1:
         raise Problem("bad_request", "parentId, root and id exclude each other. Send one of them.")
+    if query.format is not None and (query.id is not None or query.cursor is not None):
+        raise Problem("bad_request", "A file holds all records: id and cursor are for pages. Leave them out, or format.")
     if query.id is not None:
         found = records.one(dataset, query.id)
         return _shown(dataset, Page([found] if found else [], None), query)
+    pages: Callable[..., Page] = records.roots if query.root else records.page
     if query.parentId is not None:
-        return _shown(dataset, records.children(dataset, query.parentId, cursor=query.cursor, limit=query.limit), query)
-    pages = records.roots if query.root else records.page
+        pages = partial(records.children, parent=query.parentId)
+    if query.format is not None:
+        return export(dataset, query.format, lambda cursor, limit: pages(dataset, cursor=cursor, limit=limit))
     return _shown(dataset, pages(dataset, cursor=query.cursor, limit=query.limit), query)
 
 

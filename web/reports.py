@@ -102,7 +102,7 @@ def _findings_file(one: Import, file_format: str, wanted: Wanted) -> Response:
     """The stored file as it is; a selection is made on the way."""
     must_be_kept(one, Kept.REPORT)
     name = f"findings-{one.id}.{file_format}"
-    if wanted.everything:
+    if wanted.everything and file_format != "arrow":
         return _stored_file(findings_key(one.id, file_format), name, file_format)
     if file_format == "xlsx":
         detail = (
@@ -110,7 +110,7 @@ def _findings_file(one: Import, file_format: str, wanted: Wanted) -> Response:
         )
         raise Problem("bad_request", detail)
     file = FindingsFile(edges().store, one.id)
-    chunks = {"csv": file.as_csv, "json": file.as_json, "parquet": file.as_parquet}[file_format](wanted)
+    chunks = {"csv": file.as_csv, "json": file.as_json, "parquet": file.as_parquet, "arrow": file.as_arrow}[file_format](wanted)
     return as_download(chunks, name, CONTENT_TYPES[file_format])
 
 

@@ -26,6 +26,7 @@ from pipeline.ledger import Import
 from pipeline.store import NotThere
 from web.access import for_role
 from web.answers import CONTENT_TYPES, as_download, as_json
+from web.arrow import as_arrow, opened
 from web.edges import edges
 from web.findings import FINDINGS_FORMS, findings_key
 from web.imports import find, must_be_kept
@@ -125,11 +126,14 @@ def _file(one: Import, fate: Fate, form: str) -> Response:
         raise Problem("not_finished", f"The import is {one.state}: what became of its rows is known at its end.")
     must_be_kept(one, Kept.RESULTS)
     kind = native_format(one.reading) if form == "native" else form
+    stored_form = "parquet" if form == "arrow" else form
+    key, name = results_key(one.id, fate, stored_form, one.reading), f"{fate}-{one.id}.{kind}"
     try:
-        chunks, stored = edges().store.stream(results_key(one.id, fate, form, one.reading))
+        if form == "arrow":
+            return as_download(as_arrow(opened(edges().store, key)), name, CONTENT_TYPES[kind])
+        chunks, stored = edges().store.stream(key)
     except NotThere:
-        return _have_written(one, fate, form)
-    name = f"{fate}-{one.id}.{kind}"
+        return _have_written(one, fate, stored_form)
     return as_download(chunks, name, CONTENT_TYPES[kind], stored.size_bytes)
 
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask
 
+from pipeline.addresses import masked
 from pipeline.contracts import DELIMITER_NAMES, OnError, Options, State
 from pipeline.ledger import Import, Move
 from pipeline.terminal import visible
@@ -34,7 +34,6 @@ PHASES = (
 """The compartments a file passes, each with the states in which it is there."""
 
 _SECRET = ("key", "secret", "token", "password")
-_PIECE_CHARACTERS = 16
 
 _ONLY_A_COUNT = re.compile("[0-9,]+ errors?")
 
@@ -66,7 +65,7 @@ def install(app: Flask) -> None:
         duration=duration,
         path=path,
         dialect=dialect,
-        target=target,
+        target=masked,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
@@ -186,21 +185,6 @@ def dialect(source: dict[str, Any]) -> str:
     return ", ".join(word for word in told if word not in ("", "none"))
 
 
-def target(text: str) -> str:
-    """Where a message goes, without what may be a secret: passwords, queries, and long pieces of the path."""
-    try:
-        parts = urlsplit(text)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "…" if "@" in text or "?" in text else text
-    if not parts.scheme or not parts.netloc:
-        return text
-    user = f"{parts.username}:…@" if parts.password else "…@" if parts.username else ""
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    path = "/".join(piece if len(piece) <= _PIECE_CHARACTERS else "…" for piece in parts.path.split("/"))
-    return f"{parts.scheme}://{user}{host}{port}{path}{'?…' if parts.query or parts.fragment else ''}"
-
-
 def setting(name: str, value: Any) -> str:
     """A setting's value for people to read; of a secret only whether it is set."""
     if value is None:
@@ -214,10 +198,10 @@ def setting(name: str, value: Any) -> str:
     if isinstance(value, timedelta):
         return _lasting(value)
     if isinstance(value, tuple):
-        return ", ".join(target(str(one)) for one in value)
+        return ", ".join(masked(str(one)) for one in value)
     text = str(value)
     is_bare = name.endswith("_url") and "://" not in text  # a connection in another form than a URL's
-    return "set, not shown" if is_bare else target(text)
+    return "set, not shown" if is_bare else masked(text)
 
 
 def _lasting(time: timedelta) -> str:
@@ -244,6 +228,8 @@ def asked(options: Options) -> str:
         told.append("to be loaded even if it was before")
     if options.delimiter is not None:
         told.append(f"values separated by {_DELIMITERS[options.delimiter]}")
+    if options.notify:
+        told.append(f"to tell {', '.join(map(masked, options.notify))}")
     told += [f"{name} as {column}" if column else f"without {name}" for name, column in options.mapping.items()]
     return ", ".join(told)
 

@@ -15,13 +15,12 @@ from pipeline.query import Answer
 from web import granted
 from web.access import for_role
 from web.answers import CONTENT_TYPES, as_download, as_json, as_text, safe_cell
+from web.arrow import BATCH_ROWS, arrow_stream
 from web.models import QueryAnswer, QueryBody, QueryQuery
 from web.problems import ProblemModel
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_CHUNK_ROWS = 2_000
 
 api = APIBlueprint(
     "sql",
@@ -80,13 +79,8 @@ def _parquet(answer: Answer) -> bytes:
 
 
 def _arrow_stream(answer: Answer) -> bytes:
-    """Arrow's IPC stream, as ``pyarrow.ipc.open_stream`` and its likes read it."""
-    import pyarrow as pa
-
-    table, sink = _table(answer), io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table, max_chunksize=_CHUNK_ROWS)
-    return sink.getvalue()
+    table = _table(answer)
+    return b"".join(arrow_stream(table.schema, table.to_batches(max_chunksize=BATCH_ROWS)))
 
 
 def _table(answer: Answer) -> pa.Table:

@@ -24,20 +24,19 @@ from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError
 from werkzeug.http import parse_options_header
 
+from pipeline import addresses
 from pipeline.contracts import Options, State, incoming_key
 from pipeline.errors import NotUsable, WorldIsWrong
 from pipeline.keys import Key
 from pipeline.ledger import Import
 from pipeline.sqlfiles import load
 from web import granted
+from web.answers import STALL_SECONDS
 from web.body import ChunkStream, Form, chunks_of, content_digest, too_large
-from web.edges import Edges
+from web.edges import Edges, edges
 from web.problems import Problem
 
 log = structlog.get_logger(__name__)
-
-STALL_SECONDS = 60.0
-"""A client that sends nothing for so long is taken for gone."""
 
 NAME_CHARACTERS_MAX = 255
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
@@ -130,7 +129,18 @@ def dataset_for(name: str, options: Options) -> str:
         dataset.check_mapping(options.mapping)
     except NotUsable as error:
         raise Problem("invalid_parameter", f"mapping: {error}") from error
+    _check_notify(options)
     return dataset.name
+
+
+def _check_notify(options: Options) -> None:
+    """What shows without asking for the host; where a name leads to is looked at when a message is sent. Raises Problem."""
+    settings = edges().settings
+    for address in options.notify:
+        try:
+            addresses.check(address, allow_private=settings.webhook_allow_private, domains=settings.notify_domains)
+        except NotUsable as error:
+            raise Problem("invalid_parameter", f"notify: {error}") from error
 
 
 # --- into S3 and the ledger ---

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
+from pipeline import addresses
 from pipeline.contracts import Delivery
+from pipeline.errors import NotUsable, Unreachable
 from pipeline.keys import Role
 from pipeline.ledger import Import
-from web import show
-from web.access import for_role
+from pipeline.notify import check_target
+from pipeline.receivers import Receiver, receiver_id
+from web import granted
+from web.access import for_role, key_in_use
 from web.answers import as_json
 from web.edges import edges
 from web.imports import find
-from web.models import DeliveryLog, DeliveryPath, ImportPath, Receivers, Sent, WebhookPath
+from web.models import DeliveryLog, DeliveryPath, ImportPath, MadeReceiver, ReceiverBody, Receivers, Sent, WebhookPath
 from web.problems import Problem, ProblemModel
+
+log = structlog.get_logger(__name__)
 
 IMPORTS_TOLD = 50
 """The log of a receiver is of the deliveries of so many imports; that of an import has them all."""
@@ -35,35 +40,46 @@ api = APIBlueprint(
 )
 
 
-@dataclass(frozen=True)
-class Receiver:
-    """Somebody who is told of every import's end. ``id`` stands for the target where the target itself must not be shown."""
+def receiver_of(wanted: str, *also: str) -> Receiver:
+    """The receiver of that id, of those that are told of imports; ``also`` of those addresses.
 
-    channel: str
-    target: str
-
-    @property
-    def id(self) -> str:
-        return hashlib.sha256(f"{self.channel}\n{self.target}".encode()).hexdigest()[:24]
-
-    def to_json(self) -> dict[str, str]:
-        """The receiver as the API shows it: of an address, nothing that may be a secret."""
-        return {"id": self.id, "channel": self.channel, "target": show.target(self.target)}
-
-
-def receivers() -> list[Receiver]:
-    """Those that the settings name."""
-    settings = edges().settings
-    webhooks = [Receiver("webhook", url) for url in settings.webhook_urls]
-    return webhooks + [Receiver("email", to) for to in settings.email_to]
-
-
-def receiver_of(wanted: str) -> Receiver:
-    """The receiver of that id. Only those in the settings are ever called: raises Problem for any other."""
-    for receiver in receivers():
+    Only they are ever called: raises Problem for any other.
+    """
+    for receiver in edges().receivers.all(also):
         if receiver.id == wanted:
             return receiver
-    raise Problem("unknown_webhook", "The settings do not name this receiver. GET /v1/webhooks lists those they do.")
+    raise Problem("unknown_webhook", "GET /v1/webhooks lists those there are.")
+
+
+def add(wanted: ReceiverBody) -> Receiver:
+    """Somebody more who is told. Raises Problem for an address that may not be called, UnknownDataset for one of no dataset."""
+    for name in wanted.datasets or ():
+        granted.dataset(name)
+    settings = edges().settings
+    try:
+        addresses.check(wanted.target, domains=settings.notify_domains, allow_private=settings.webhook_allow_private)
+        if addresses.channel_of(wanted.target) == addresses.WEBHOOK:
+            check_target(wanted.target, allow_private=settings.webhook_allow_private)
+        made = edges().receivers.add(wanted.target, wanted.datasets)
+    except (NotUsable, Unreachable) as error:
+        raise Problem("invalid_receiver", str(error)) from error
+    log.info("receiver added", receiver=made.id, datasets=wanted.datasets, key_id=key_in_use().id)
+    return made
+
+
+def remove(receiver: Receiver) -> None:
+    """It is told nothing any more. Raises Problem if the settings name it."""
+    try:
+        edges().receivers.remove(receiver)
+    except NotUsable as error:
+        raise Problem("named_by_settings", str(error)) from error
+    log.info("receiver removed", receiver=receiver.id, key_id=key_in_use().id)
+
+
+def switch_on(receiver: Receiver) -> None:
+    """It is told again, from the next import's end on."""
+    edges().receivers.switch_on(receiver)
+    log.info("receiver switched on", receiver=receiver.id, key_id=key_in_use().id)
 
 
 def try_out(receiver: Receiver) -> str:
@@ -71,19 +87,43 @@ def try_out(receiver: Receiver) -> str:
     return edges().orchestrator.send(Delivery("", receiver.channel, receiver.target))
 
 
-def send_again(receiver: Receiver, one: Import) -> str:
-    """Send the message of an import once more, under the id that it always had; what stood against it, or nothing."""
-    known = {(row["channel"], row["target"]) for row in edges().ledger.deliveries(one.id)}
-    if (receiver.channel, receiver.target) not in known:
+def send_again(receiver_id: str, one: Import) -> tuple[Receiver, str]:
+    """Send the message of an import once more, under the id it always had; to whom, and what stood against it, if anything."""
+    receiver = receiver_of(receiver_id, *one.options.notify)
+    if receiver.place not in {(row["channel"], row["target"]) for row in edges().ledger.deliveries(one.id)}:
         raise Problem("unknown_delivery", "No message of this import was ever for this receiver.")
-    return edges().orchestrator.send(Delivery(one.id, receiver.channel, receiver.target))
+    return receiver, edges().orchestrator.send(Delivery(one.id, receiver.channel, receiver.target))
 
 
 @api.get("/webhooks", summary="Who is told", responses={200: Receivers})
 @for_role(Role.ADMIN)
 def list_receivers() -> Response:
-    """Those that the settings name, by webhook and by e-mail."""
-    return as_json({"items": [receiver.to_json() for receiver in receivers()], "next_cursor": None})
+    """Those that the settings name, and those that were added, by webhook and by e-mail."""
+    return as_json({"items": [receiver.to_json() for receiver in edges().receivers.all()], "next_cursor": None})
+
+
+@api.post("/webhooks", summary="Add a receiver", responses={201: MadeReceiver})
+@for_role(Role.ADMIN)
+def add_receiver(body: ReceiverBody) -> Response:
+    """Told of the imports of all datasets, or of some. The answer is the only place where its secret is ever shown."""
+    made = add(body)
+    return as_json({**made.to_json(), "secret": made.secret}, 201)
+
+
+@api.delete("/webhooks/<name:webhook_id>", summary="Remove a receiver", responses={204: None})
+@for_role(Role.ADMIN)
+def remove_receiver(path: WebhookPath) -> Response:
+    """One that was added. What it was told stays in the log."""
+    remove(receiver_of(path.webhook_id))
+    return Response(status=204)
+
+
+@api.post("/webhooks/<name:webhook_id>/enable", summary="Tell a receiver again", responses={204: None})
+@for_role(Role.ADMIN)
+def enable_receiver(path: WebhookPath) -> Response:
+    """One that has said that it is gone (410) is told nothing until then."""
+    switch_on(receiver_of(path.webhook_id))
+    return Response(status=204)
 
 
 @api.post("/webhooks/<name:webhook_id>/test", summary="Send a test", responses={200: Sent})
@@ -99,7 +139,7 @@ def list_deliveries(path: WebhookPath) -> Response:
     """Those of the last fifty imports, newest first."""
     receiver = receiver_of(path.webhook_id)
     rows = edges().ledger.recent_deliveries(IMPORTS_TOLD)
-    own = [row for row in rows if (row["channel"], row["target"]) == (receiver.channel, receiver.target)]
+    own = [row for row in rows if (row["channel"], row["target"]) == receiver.place]
     return as_json({"items": [_shown(row) for row in own], "next_cursor": None})
 
 
@@ -109,7 +149,8 @@ def list_deliveries(path: WebhookPath) -> Response:
 @for_role(Role.ADMIN)
 def resend_delivery(path: DeliveryPath) -> Response:
     """What a receiver was told of an import, now and once, under the ``webhook-id`` that it always had."""
-    return _sent(send_again(receiver_of(path.webhook_id), find(path.import_id)))
+    _, error = send_again(path.webhook_id, find(path.import_id))
+    return _sent(error)
 
 
 @api.get("/imports/<name:import_id>/deliveries", summary="Who was told of an import's end", responses={200: DeliveryLog})
@@ -127,6 +168,10 @@ def _sent(error: str) -> Response:
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
     at = {name: row[name].isoformat() if row[name] else None for name in ("created_at", "delivered_at")}
-    receiver = Receiver(row["channel"], row["target"])
+    receiver = {
+        "id": receiver_id(row["channel"], row["target"]),
+        "channel": row["channel"],
+        "target": addresses.masked(row["target"]),
+    }
     kept = {name: row[name] for name in ("import_id", "message_id", "attempts", "last_error")}
-    return {**kept, **at, "receiver": receiver.to_json()}
+    return {**kept, **at, "receiver": receiver}

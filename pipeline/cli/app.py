@@ -149,6 +149,7 @@ class TableFormat(StrEnum):
     CSV = "csv"
     JSON = "json"
     PARQUET = "parquet"
+    ARROW = "arrow"
     XLSX = "xlsx"
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn
 
 import typer
 
+from pipeline import addresses
 from pipeline.cli.app import (
     OF_STATE,
     Delimiter,
@@ -64,6 +65,12 @@ def upload(
     delimiter: Delimiter = None,
     columns: Map = None,
     force: Annotated[bool, typer.Option("--force", help="Load it even if this very content was loaded before.")] = False,
+    notify: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--notify", help="Whom to tell of its end, by mail or webhook: me@example.org, https://...; may be repeated."
+        ),
+    ] = None,
     direct: Annotated[
         bool | None,
         typer.Option("--direct/--no-direct", help="Straight to S3, in parts, or through the server; else by size (64 MiB)."),
@@ -81,7 +88,9 @@ def upload(
     _check_timeout(timeout, wait)
     _check_way(file, direct, resume)
     server = client()
-    options = Options(dry_run, on_error, max_errors, max_error_ratio, delimiter, force, mapping=mapping_of(columns))
+    options = Options(
+        dry_run, on_error, max_errors, max_error_ratio, delimiter, force, mapping=mapping_of(columns), notify=_addresses(notify)
+    )
     send = partial(server.upload, dataset=dataset, options=options, direct=direct, resume=resume, tell=say)
     with _how_to_go_on(server.url, dataset, file, resume=resume):
         made = _send(file, filename, send)
@@ -119,6 +128,13 @@ def promote(
     _check_timeout(timeout, wait)
     server = client()
     _begun(server, server.promote(import_id), wait=wait, timeout=timeout, as_json=as_json)
+
+
+def _addresses(given: list[str] | None) -> tuple[str, ...]:
+    try:
+        return addresses.listed(",".join(given or ()))
+    except NotUsable as error:
+        raise typer.BadParameter(str(error), param_hint="--notify") from error
 
 
 def _check_timeout(timeout: float | None, wait: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.app import ImportId, TableFormat, app, client, deliver
+from pipeline.cli.app import ImportId, TableFormat, app, client, dataset_names, deliver
 from pipeline.errors import NotUsable
 
 if TYPE_CHECKING:
@@ -22,10 +22,11 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to th
 
 
 class ResultsFormat(StrEnum):
-    """How rows of a file are printed: exactly, in the format that was uploaded or in Parquet; or for people."""
+    """How rows of a file are printed: exactly, in the format that was uploaded, in Parquet or Arrow; or for people."""
 
     NATIVE = "native"
     PARQUET = "parquet"
+    ARROW = "arrow"
     CSV = "csv"
     JSON = "json"
 
@@ -45,6 +46,17 @@ class RowsFormat(StrEnum):
     CSV = "csv"
     JSON = "json"
     PARQUET = "parquet"
+    ARROW = "arrow"
+
+
+class ExportFormat(StrEnum):
+    """How the records of a dataset are printed."""
+
+    CSV = "csv"
+    NDJSON = "ndjson"
+    JSON = "json"
+    PARQUET = "parquet"
+    ARROW = "arrow"
 
 
 @app.command(rich_help_panel="Imports")
@@ -61,8 +73,7 @@ def errors(
     Examples: `bulkhead errors 01990b3c-... --format csv > findings.csv`, or `--format xlsx -o findings.xlsx`
     """
     server = client()
-    if form in (TableFormat.PARQUET, TableFormat.XLSX) and output is None and sys.stdout.isatty():
-        raise typer.BadParameter(f"{form} is not for the screen; add --output FILE", param_hint="--format")
+    _check_screen(form, output)
     if form is TableFormat.XLSX and code is not None:
         raise typer.BadParameter("the workbook holds every code; filter in its sheet Findings", param_hint="--code")
     if form is not TableFormat.TABLE:
@@ -143,8 +154,7 @@ def results(
 
     Example: `bulkhead results 01990b3c-... --output failed.csv`
     """
-    if form is ResultsFormat.PARQUET and output is None and sys.stdout.isatty():
-        raise typer.BadParameter("Parquet is not for the screen; add --output FILE", param_hint="--format")
+    _check_screen(form, output)
     with client().results(import_id, kind, file_format=form) as file:
         deliver(file, output)
 
@@ -163,9 +173,8 @@ def sql(
     from pipeline.terminal import say
 
     server = client()
-    if form is RowsFormat.PARQUET and output is None and sys.stdout.isatty():
-        raise typer.BadParameter("Parquet is not for the screen; add --output FILE", param_hint="--format")
-    if form in (RowsFormat.CSV, RowsFormat.PARQUET):
+    _check_screen(form, output)
+    if form in (RowsFormat.CSV, RowsFormat.PARQUET, RowsFormat.ARROW):
         with server.query_file(query, form, limit=limit) as file:
             deliver(file, output)
         if file.is_truncated:
@@ -174,6 +183,32 @@ def sql(
     if form is RowsFormat.TABLE and output is not None:
         raise typer.BadParameter("a table is for the screen; choose another --format", param_hint="--output")
     _print_rows(server.query(query, limit=limit), form, output)
+
+
+@app.command(rich_help_panel="Records")
+def export(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Its name.", autocompletion=dataset_names)],
+    form: Annotated[ExportFormat, typer.Option("--format", help="How to print the records.")] = ExportFormat.CSV,
+    children_of: Annotated[
+        str | None, typer.Option("--children-of", metavar="ID", help="Only the children of this record.")
+    ] = None,
+    roots: Annotated[bool, typer.Option("--roots", help="Only the records without a parent.")] = False,
+    output: Output = None,
+) -> None:
+    """Print the records of a dataset, every one, with its columns as a file of it would have them.
+
+    Example: `bulkhead export places --format parquet --output places.parquet`
+    """
+    if children_of is not None and roots:
+        raise typer.BadParameter("exclude each other", param_hint="--children-of and --roots")
+    _check_screen(form, output)
+    with client().export(dataset, form, children_of=children_of, roots=roots) as file:
+        deliver(file, output)
+
+
+def _check_screen(form: StrEnum, output: Path | None) -> None:
+    if form in ("parquet", "arrow", "xlsx") and output is None and sys.stdout.isatty():
+        raise typer.BadParameter(f"{form} is not for the screen; add --output FILE", param_hint="--format")
 
 
 def _print_rows(answer: dict[str, Any], form: RowsFormat, output: Path | None) -> None:

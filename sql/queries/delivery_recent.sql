@@ -5,6 +5,7 @@ with recent as (
         import.filename,
         import.dataset,
         import.state,
+        import.options -> 'notify' as named,
         import.created_at
     from ledger.import
     order by import.created_at desc, import.id desc
@@ -16,6 +17,7 @@ select
     recent.filename,
     recent.dataset,
     recent.state,
+    recent.named,
     delivery.channel,
     delivery.target,
     delivery.message_id,

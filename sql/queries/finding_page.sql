@@ -1,18 +1,5 @@
 -- finding_page: a page of an import's findings, in the order of the rows.
-select
-    finding.finding_no,
-    finding.code,
-    finding.severity,
-    finding.message,
-    finding.row,
-    finding.line,
-    finding."column",
-    finding.value,
-    finding.hint,
-    finding.related,
-    finding.cycle,
-    finding.id,
-    finding.cells
+select finding.* -- noqa: AM04
 from ledger.finding
 where
     finding.import_id = :import_id

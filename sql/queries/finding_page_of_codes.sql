@@ -17,20 +17,7 @@ with found as (
     ) as places
 )
 
-select
-    finding.finding_no,
-    finding.code,
-    finding.severity,
-    finding.message,
-    finding.row,
-    finding.line,
-    finding."column",
-    finding.value,
-    finding.hint,
-    finding.related,
-    finding.cycle,
-    finding.id,
-    finding.cells
+select finding.* -- noqa: AM04
 from ledger.finding
 where
     finding.import_id = :import_id

@@ -30,6 +30,7 @@ from pipeline.caretaker import Caretaker
 from pipeline.contracts import MOVES, Cleaned, Kept, Options, State, batches_prefix, report_prefix, results_prefix
 from pipeline.ledger import Ledger
 from pipeline.orchestrator import Orchestrator
+from pipeline.reconcile import Reconciler
 from pipeline.settings import Settings
 from pipeline.store import Store
 from tests.integration.test_import import Bulkhead, running_worker, tree
@@ -53,7 +54,7 @@ class House:
 
     def clean(self, *, dry_run: bool = False, now: datetime | None = None, **kept: timedelta | None) -> Cleaned:
         settings = self.settings.model_copy(update={**FOREVER, **kept})
-        caretaker = Caretaker(settings, self.store, self.ledger, self.orchestrator)
+        caretaker = Caretaker(settings, self.store, self.ledger)
         return caretaker.clean(dry_run=dry_run, beat=lambda _: None, now=now)
 
     def an_import(self, state: State, *, ended: datetime | None = None, dropped: bool = False) -> str:
@@ -261,9 +262,9 @@ def test_an_upload_that_never_became_whole_expires_and_then_its_parts_go(house: 
     now = datetime.now(UTC) + 30 * DAY
     assert house.clean(now=now, keep_uploads=DAY).uploads == 0, "it is waited for"
     house.run("update ledger.import set created_at = now() - interval '25 hours' where id = :id", id=awaited)
-    caretaker = Caretaker(house.settings, house.store, house.ledger, house.orchestrator)
-    assert caretaker.reconcile(beat=lambda _: None).expired == 0, "it grew a moment ago"
-    assert caretaker.reconcile(beat=lambda _: None, now=now).expired == 1
+    reconciler = Reconciler(house.settings, house.store, house.ledger, house.orchestrator)
+    assert reconciler.reconcile(beat=lambda _: None).expired == 0, "it grew a moment ago"
+    assert reconciler.reconcile(beat=lambda _: None, now=now).expired == 1
     assert house.clean(now=now, keep_uploads=DAY).uploads == 2
     assert house.open_uploads() == set()
 
@@ -315,11 +316,10 @@ from datetime import timedelta
 from pipeline import warehouse
 from pipeline.caretaker import Caretaker
 from pipeline.ledger import Ledger
-from pipeline.orchestrator import Orchestrator
 from pipeline.settings import load_settings
 from pipeline.store import Store
 settings = load_settings()
-edges = Store.of(settings), Ledger(warehouse.connect(settings.database_url)), Orchestrator.of(settings)
+edges = Store.of(settings), Ledger(warehouse.connect(settings.database_url))
 print("ready", flush=True)
 Caretaker(settings, *edges).clean(beat=lambda _: None)
 """
@@ -370,7 +370,7 @@ def test_a_clean_up_without_end_beside_imports_changes_nothing_of_what_becomes_o
     def go_on() -> None:
         while not stop.wait(0.1):  # it shares its processor with the worker
             runs.append(house.clean(**AT_ONCE))
-            Caretaker(settings, store, house.ledger, house.orchestrator).reconcile(beat=lambda _: None)
+            Reconciler(settings, store, house.ledger, house.orchestrator).reconcile(beat=lambda _: None)
 
     bulkhead = Bulkhead(settings, store)
     thread = threading.Thread(target=go_on)

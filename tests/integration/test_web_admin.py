@@ -23,7 +23,10 @@ from web import create_app
 from web.edges import Edges
 
 PAGES = ("/admin/keys", "/admin/webhooks", "/admin/settings")
-CHANGES = ("/admin/keys", "/admin/keys/x/revoke", "/admin/webhooks/test", "/admin/webhooks/resend")
+CHANGES = (
+    *("/admin/keys", "/admin/keys/x/revoke", "/admin/webhooks", "/admin/webhooks/remove", "/admin/webhooks/enable"),
+    *("/admin/webhooks/test", "/admin/webhooks/resend"),
+)
 
 
 def signed_in(app: Any, edges: Edges, role: Role) -> Any:
@@ -42,7 +45,7 @@ def test_they_are_for_admins(app: Any, edges: Edges) -> None:
         assert [answer.status_code for answer in answers] == [403] * len(answers)
     stranger = app.test_client()
     assert [stranger.get(path).location for path in PAGES] == ["/sign-in"] * 3
-    assert [stranger.post(path).status_code for path in CHANGES] == [401] * 4
+    assert [stranger.post(path).status_code for path in CHANGES] == [401] * len(CHANGES)
 
 
 def test_every_change_needs_the_token_of_its_form(browser: Any, edges: Edges) -> None:

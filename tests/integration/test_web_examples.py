@@ -38,7 +38,7 @@ NEEDS_A_WORKER = ("webhooks.test_receiver", "webhooks.resend_delivery")
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """With the receiver that the examples speak of."""
-    return settings.model_copy(update={"webhook_urls": ("https://receiver.example/imports",)})
+    return settings.model_copy(update={"webhook_urls": ("https://receiver.example/imports",), "webhook_allow_private": True})
 
 
 @pytest.fixture
@@ -124,16 +124,23 @@ def world(edges: Edges, settings: Settings) -> Callable[[str, str], dict[str, st
     """Makes what the example of an operation speaks of; gives what S3 calls it, where S3 chooses the name."""
 
     def make(endpoint: str, key_id: str) -> dict[str, str]:
-        _records(settings)
-        _a_key(settings)
         if endpoint.startswith("multipart."):
             return _an_upload(edges, key_id, endpoint)
-        _an_import(edges, WAYS.get(endpoint, DONE), dry_run=endpoint == "control.promote_import")
-        _its_files(edges)
+        populate(edges, settings, WAYS.get(endpoint, DONE), dry_run=endpoint == "control.promote_import")
+        if endpoint == "webhooks.remove_receiver":
+            edges.receivers.add("https://receiver.example/places", ["places"])
         edges.ledger.open_delivery(IMPORT_ID, "webhook", settings.webhook_urls[0], "msg_1")
         return {}
 
     return make
+
+
+def populate(edges: Edges, settings: Settings, way: tuple[State, ...] = DONE, *, dry_run: bool = False) -> None:
+    """What the examples speak of: records, a key, an import that has gone ``way``, and its files."""
+    _records(settings)
+    _a_key(settings)
+    _an_import(edges, way, dry_run=dry_run)
+    _its_files(edges)
 
 
 def _records(settings: Settings) -> None:

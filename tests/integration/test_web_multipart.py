@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import requests
 
-from pipeline.caretaker import Caretaker
 from pipeline.contracts import Arrival, State
 from pipeline.keys import Role
+from pipeline.reconcile import Reconciler
 from pipeline.settings import Settings
 from tests.integration.test_import import _until, running_worker
 from web.edges import Edges
@@ -200,9 +200,9 @@ def test_an_upload_that_still_grows_does_not_expire(api: Any, edges: Edges, sett
     with edges.engine.begin() as connection:
         connection.exec_driver_sql("update ledger.import set created_at = created_at - interval '3 hours'")
     patient = settings.model_copy(update={"keep_uploads": timedelta(hours=2)})
-    caretaker = Caretaker(patient, edges.store, edges.ledger, edges.orchestrator)
+    reconciler = Reconciler(patient, edges.store, edges.ledger, edges.orchestrator)
     edges.store.abort(dead["key"], dead["uploadId"])
-    assert caretaker.reconcile(beat=lambda _: None).expired == 1
+    assert reconciler.reconcile(beat=lambda _: None).expired == 1
     assert edges.ledger.known(living["id"]).state is State.AWAITING_UPLOAD
     assert edges.ledger.known(dead["id"]).state is State.EXPIRED
     assert api.get(at(dead)).json["code"] == "upload_over"

@@ -54,7 +54,7 @@ def over(edges: Edges) -> str:
 def clean(edges: Edges, *what: Kept) -> None:
     keep = {KEEPS[one]: timedelta(0) for one in what}
     settings = edges.settings.model_copy(update={"keep_batches": None, "keep_uploads": None, **keep})
-    caretaker = Caretaker(settings, edges.store, edges.ledger, edges.orchestrator)
+    caretaker = Caretaker(settings, edges.store, edges.ledger)
     assert caretaker.clean(beat=lambda _: None, now=datetime.now(UTC) + timedelta(hours=1)).failed == 0
 
 

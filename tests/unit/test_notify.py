@@ -17,9 +17,10 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from temporalio.exceptions import ApplicationError
 from werkzeug import Request, Response
 
+from pipeline.addresses import is_public
 from pipeline.attempt import told_apart
 from pipeline.errors import NotUsable, Unreachable
-from pipeline.notify import compose_email, is_public, payload, send_email, send_webhook
+from pipeline.notify import compose_email, payload, send_email, send_webhook
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 IN_AN_HOUR = "in an hour"

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from pipeline.addresses import masked
 from pipeline.contracts import OnError, Options, State
 from pipeline.ledger import Import, Move
 from pipeline.settings import Settings
@@ -152,7 +153,7 @@ def test_how_fast_a_load_is() -> None:
     ],
 )
 def test_where_a_message_goes_without_its_secrets(written: str, shown: str) -> None:
-    assert show.target(written) == shown
+    assert masked(written) == shown
 
 
 def test_a_setting_as_people_read_it() -> None:

@@ -282,7 +282,7 @@ class Page {
   get wishes() {
     const wishes = {};
     for (const name of ["dry_run", "force"]) if (form.elements[name].checked) wishes[name] = "true";
-    for (const name of ["on_error", "delimiter"]) if (form.elements[name].value) wishes[name] = form.elements[name].value;
+    for (const name of ["on_error", "delimiter", "notify"]) if (form.elements[name].value) wishes[name] = form.elements[name].value;
     return wishes;
   }
 

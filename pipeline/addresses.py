@@ -1,0 +1,131 @@
+"""Where a message may go: what of a text is an address, what of it may be shown, and which lead into our own network."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from email.errors import MessageError
+from email.headerregistry import Address
+from urllib.parse import urlsplit
+
+from pipeline.errors import NotUsable
+
+WEBHOOK, EMAIL = "webhook", "email"
+CHARACTERS_MAX = 2000
+NAMED_MAX = 5
+"""One upload may name so many."""
+
+_PIECE_CHARACTERS = 16
+"""A longer piece of a path may be the secret of whoever made the address."""
+
+_OTHER_SERVICES = frozenset((1433, 1521, 2379, 3306, 5432, 5672, 6379, 7233, 9042, 11211, 27017))
+"""Ports above 1023 where databases and queues listen: what is meant for a webhook must not be said to them."""
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def channel_of(address: str) -> str:
+    """How whoever is there is told: WEBHOOK or EMAIL. Raises NotUsable if it is no address at all."""
+    if len(address) > CHARACTERS_MAX or not address.isprintable() or not address.isascii() or " " in address:
+        raise NotUsable(f"{address[:100]!r} is no address: it may hold no blank and no character beyond ASCII.")
+    if "://" in address:
+        web_parts(address)
+        return WEBHOOK
+    try:
+        parsed = Address(addr_spec=address)
+    except (ValueError, IndexError, MessageError):
+        parsed = Address()
+    if not parsed.username or not parsed.domain:
+        raise NotUsable(f"{address[:100]!r} is neither an http or https address nor a mail address such as me@example.org.")
+    return EMAIL
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The addresses in a text, with commas between them, each once. Raises NotUsable for one that is none, and for too many."""
+    found = tuple(dict.fromkeys(piece.strip() for piece in text.split(",") if piece.strip()))
+    if len(found) > NAMED_MAX:
+        raise NotUsable(f"At most {NAMED_MAX} addresses may be named.")
+    for address in found:
+        channel_of(address)
+    return found
+
+
+def web_parts(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port. Raises NotUsable for what is not a plain http or https address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise NotUsable(f"{url[:100]!r} is not a plain http or https address.") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        raise NotUsable(f"{url[:100]!r} is not a plain http or https address.")
+    return parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80)
+
+
+def check(address: str, *, allow_private: bool = False, domains: Collection[str] = ()) -> None:
+    """Raises NotUsable for an address that no message may go to, as far as it shows without asking for its host.
+
+    ``domains``: only there and below, if there are any. ``allow_private``: also into our own network.
+    """
+    if channel_of(address) == EMAIL:
+        host = address.rpartition("@")[2]
+    else:
+        _, host, port = web_parts(address)
+        if not allow_private:
+            _check_port(address, port)
+            _check_literal(host)
+    host = host.rstrip(".").lower()
+    if domains and not any(host == domain or host.endswith(f".{domain}") for domain in domains):
+        raise NotUsable(f"Messages may go to {', '.join(sorted(domains))} alone, not to {host}.")
+
+
+def _check_port(url: str, port: int) -> None:
+    if (port < 1024 and port not in (80, 443)) or port in _OTHER_SERVICES:
+        raise NotUsable(f"{url[:100]!r} names a port that is not for the web.")
+
+
+def _check_literal(host: str) -> None:
+    """A host may be written as an address; what its name means is looked up when a message is sent."""
+    try:
+        is_private = not is_public(host)
+    except ValueError:
+        is_private = host.rstrip(".").lower() == "localhost"
+    if is_private:
+        raise private(host)
+
+
+def private(host: str) -> NotUsable:
+    """What stands against an address in our own network."""
+    return NotUsable(f"{host} is a private address; BULKHEAD_WEBHOOK_ALLOW_PRIVATE=true would allow it.")
+
+
+def is_public(text: str) -> bool:
+    """An address out in the internet, also once the IPv4 address that may be wrapped in it is taken out.
+
+    Raises ValueError if it is no IP address.
+    """
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+        if address.is_site_local:
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def masked(text: str) -> str:
+    """An address without what may be a secret: passwords, queries, and long pieces of the path."""
+    try:
+        parts = urlsplit(text)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "…" if "@" in text or "?" in text else text
+    if not parts.scheme or not parts.netloc:
+        return text
+    user = f"{parts.username}:…@" if parts.password else "…@" if parts.username else ""
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    path = "/".join(piece if len(piece) <= _PIECE_CHARACTERS else "…" for piece in parts.path.split("/"))
+    return f"{parts.scheme}://{user}{host}{port}{path}{'?…' if parts.query or parts.fragment else ''}"

@@ -1,0 +1,167 @@
+"""Records as a file: each form holds what the table holds, exactly, however many pages it takes and whoever stops reading."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import uuid
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import requests
+
+from pipeline.datasets import load_dataset
+from pipeline.query import Page
+from pipeline.settings import Settings
+from tests.integration.conftest import Server
+from tests.integration.test_web_records import BASE, put
+from web import exports
+from web.edges import EXPORTS_AT_ONCE, Edges
+
+FORMS = ("csv", "json", "ndjson", "parquet", "arrow")
+MIB = 1 << 20
+
+
+def read(form: str, data: bytes) -> list[dict[str, Any]]:
+    """The rows of a file, as texts where the form has nothing else."""
+    if form == "csv":
+        return [{name: value or None for name, value in row.items()} for row in csv.DictReader(io.StringIO(data.decode()))]
+    if form == "json":
+        found: list[dict[str, Any]] = json.loads(data)
+        return found
+    if form == "ndjson":
+        return [json.loads(line) for line in data.splitlines()]
+    table = pq.read_table(io.BytesIO(data)) if form == "parquet" else pa.ipc.open_stream(data).read_all()
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+@pytest.fixture
+def some(settings: Settings) -> list[str]:
+    """The ids of records that are in the table, in their order; more than a page of an export holds."""
+    ids = sorted(["", "=1+1", "a,b", 'a"b', "a\nb", "ü", "日本", *(f"r{n:05}" for n in range(5000))])[1:]
+    put(settings, *((one, "r00000" if one > "r00000" else None) for one in ids))
+    return sorted(ids, key=lambda one: one.encode())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_holds_every_record_once(api: Any, some: list[str], form: str) -> None:
+    answer = api.get(f"{BASE}?format={form}")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="records.{form}"'
+    rows = read(form, answer.data)
+    assert sorted((row["id"] for row in rows), key=lambda one: one.encode()) == some
+    assert list(rows[0]) == ["id", "parentId", "name", "attributes"], "as a file of it would have them"
+    whole = {row["id"]: row for row in rows}
+    assert {whole["a,b"]["name"], whole["日本"]["name"]} == {"the a,b", "the 日本"}
+    told = whole["r00001"]["attributes"]
+    assert (told if form in ("json", "ndjson") else json.loads(told)) == {"n": 1}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_is_a_file_too(api: Any, form: str) -> None:
+    assert read(form, api.get(f"{BASE}?format={form}").data) == []
+
+
+def test_the_children_of_one_and_the_roots(api: Any, some: list[str]) -> None:
+    below = read("csv", api.get(f"{BASE}?format=csv&parentId=r00000").data)
+    assert {row["parentId"] for row in below} == {"r00000"}
+    roots = read("csv", api.get(f"{BASE}?format=csv&root=true").data)
+    assert {row["parentId"] for row in roots} == {None}
+    assert len(below) + len(roots) == len(some)
+
+
+def test_what_excludes_each_other(api: Any) -> None:
+    for query in ("id=x", "cursor=x"):
+        assert api.get(f"{BASE}?format=csv&{query}").json["code"] == "bad_request"
+    assert api.get(f"{BASE}?format=xml").json["code"] == "invalid_parameter"
+    assert api.get("/v1/datasets/nonsense/records?format=csv").json["code"] == "unknown_dataset"
+
+
+def test_a_file_of_records_can_be_uploaded_again(api: Any, settings: Settings) -> None:
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute(
+            'insert into warehouse.places (id, "parentId", name, kind, numeric_code, _import_id, _row)'
+            " values ('FR', null, 'France', 'Country', 250, %(i)s, 1), ('=x', 'FR', 'a\"b', 'City', null, %(i)s, 2)",
+            {"i": uuid.uuid4()},
+        )
+    text = api.get("/v1/datasets/places/records?format=csv").text
+    assert text.splitlines()[0] == "id,parentId,name,kind,alpha_3,numeric_code,flag"
+    assert api.upload(text.encode()).status_code == 202
+
+
+def test_columns_have_the_types_of_the_table() -> None:
+    columns = load_dataset("places").columns
+    kinds = {"numeric(12, 2)": Decimal("1.50"), "date": date(2026, 1, 2), "boolean": True, "bigint": 1 << 40, "text": "x"}
+    kinds |= {
+        "timestamptz": datetime(2026, 1, 2, tzinfo=UTC),
+        "double precision": 0.1,
+        "jsonb": {"a": [1]},
+        "numeric(60, 2)": 1,
+    }
+    typed = tuple(type(columns[0])(name=f"c{at}", type=kind, required=False) for at, kind in enumerate(kinds))
+    page = [{f"c{at}": value for at, value in enumerate(kinds.values())}, {f"c{at}": None for at in range(len(kinds))}]
+    table = pa.ipc.open_stream(b"".join(exports.WRITERS["arrow"](typed, iter([page])))).read_all()
+    assert [str(kind) for kind in table.schema.types] == [
+        *("decimal128(12, 2)", "date32[day]", "bool", "int64", "string"),
+        *("timestamp[us, tz=UTC]", "double", "string", "string"),
+    ]
+    rows = table.to_pylist()
+    assert list(rows[0].values()) == [*list(kinds.values())[:7], '{"a":[1]}', "1"]
+    assert set(rows[1].values()) == {None}
+
+
+def test_few_are_made_at_once_and_a_place_is_given_back(api: Any, edges: Edges, some: list[str], monkeypatch: Any) -> None:
+    answers = [api.get(f"{BASE}?format=csv", buffered=False) for _ in range(EXPORTS_AT_ONCE)]
+    busy = api.get(f"{BASE}?format=csv")
+    assert (busy.status_code, busy.json["code"], busy.headers["Retry-After"]) == (503, "busy", "2")
+    for answer in answers:
+        answer.close()  # who reads no further
+
+    def fail(*_: Any, **__: Any) -> Page:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(edges.records, "page", fail)
+    for _ in range(EXPORTS_AT_ONCE + 1):
+        assert api.get(f"{BASE}?format=csv").status_code == 500, "said before a byte of the file"
+    monkeypatch.undo()
+    for _ in range(EXPORTS_AT_ONCE + 1):
+        assert len(read("csv", api.get(f"{BASE}?format=csv").data)) == len(some)
+
+
+def _memory_bytes(pid: int) -> int:
+    """Of a server and its processes, each page counted once."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return sum(process.memory_full_info().pss for process in family)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_memory_does_not_grow_with_the_file(
+    settings: Settings, serve: Callable[[Settings], Server], tmp_path: Path, form: str
+) -> None:
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute(
+            "insert into warehouse.records (id, name, _import_id, _row)"
+            " select 'r' || n, repeat(md5(n::text), 16), %s, n from generate_series(1, 200000) n",
+            (uuid.uuid4(),),
+        )
+    server = serve(settings)
+    where = f"{server.url}{BASE}?format={form}"
+    requests.get(f"{where}&parentId=none", headers=server.headers, timeout=60).raise_for_status()  # what is loaded once
+    before, most, size = _memory_bytes(server.pid), 0, 0
+    with requests.get(where, headers=server.headers, stream=True, timeout=60) as answer:
+        for at, chunk in enumerate(answer.iter_content(MIB)):
+            size += len(chunk)
+            if at % 16 == 0:
+                most = max(most, _memory_bytes(server.pid))
+    assert size > (60 if form == "csv" else 2) * MIB
+    assert most - before < 60 * MIB
