@@ -86,8 +86,9 @@ class Receivers:
         for one in (*self._of_settings(), *map(_added, self._rows("receiver_list")), *map(self._of_upload, named)):
             found.setdefault(one.place, one)
         for row in self._rows("receiver_off_list"):
-            if one := found.get((row["channel"], row["target"])):
-                found[one.place] = replace(one, off_at=row["off_at"], off_because=row["because"])
+            off = found.get((row["channel"], row["target"]))
+            if off is not None:
+                found[off.place] = replace(off, off_at=row["off_at"], off_because=row["because"])
         return list(found.values())
 
     def to_tell(self, dataset: str, named: Iterable[str] = ()) -> list[Receiver]:

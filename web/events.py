@@ -66,7 +66,7 @@ STREAM: dict[Any, Any] = {
     200: {
         "description": "Each event's data is the import as JSON, with a member progress: phase, records, parts,"
         " records_per_second and seconds_left (null where they are not known)",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": {}}},
     },
     204: {"description": "The import has ended, and Last-Event-ID says that the reader knows: EventSource stops asking"},
     503: {"description": "As many streams as there may be are open: ask for the import itself meanwhile"},

@@ -330,6 +330,7 @@ SCHEMAS: dict[str, Any] = {
     "ResultsFile": _RESULT_FILE,
     "ResultsRows": _ROWS,
     "BeingWritten": {"state": "being_written", "detail": "The failed rows are being written. Ask again in a moment."},
+    "ReceiverBody": {"target": "https://receiver.example/places", "datasets": ["places"]},
     "Addressee": _ADDRESSEE,
     "NamedBy": "settings",
     "ReceiverModel": _RECEIVER,

@@ -135,7 +135,8 @@ def test_few_are_made_at_once_and_a_place_is_given_back(api: Any, edges: Edges, 
         assert api.get(f"{BASE}?format=csv").status_code == 500, "said before a byte of the file"
     monkeypatch.undo()
     for _ in range(EXPORTS_AT_ONCE + 1):
-        assert len(read("csv", api.get(f"{BASE}?format=csv").data)) == len(some)
+        with api.get(f"{BASE}?format=csv") as answer:
+            assert len(read("csv", answer.data)) == len(some)
 
 
 def _memory_bytes(pid: int) -> int:

@@ -32,7 +32,7 @@ IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 EVIL = "a\x1b[31mred\x1b]0;title\x07\u202ecba\x9b2J [bold]x[/bold] :smile: \ud800"
 COMMANDS = [
     *("upload", "promote", "status", "watch", "list", "cancel", "validate", "errors", "report", "results", "sql"),
-    *("pause", "resume", "retry", "template"),
+    *("pause", "resume", "retry", "template", "export"),
     *("up", "doctor", "reconcile", "clean", "worker", "web", "migrate", "key"),
 ]
 
@@ -363,6 +363,16 @@ def test_what_is_no_dry_run_cannot_be_promoted(httpserver: HTTPServer, run: Run)
     assert "The import is rejected." in result.stderr
 
 
+def test_upload_names_whom_to_tell(httpserver: HTTPServer, run: Run, file: Path) -> None:
+    answers(httpserver)
+    assert run("upload", file, "--notify", "me@example.org", "--notify", "https://example.org/hook").exit_code == 0
+    [(request, _)] = httpserver.log
+    assert request.args["notify"] == "me@example.org,https://example.org/hook"
+    refused = run("upload", file, "--notify", "nobody")
+    assert refused.exit_code == 2
+    assert "'nobody' is neither" in " ".join(refused.stderr.split())
+
+
 def test_upload_from_stdin(httpserver: HTTPServer, run: Run) -> None:
     answers(httpserver)
     assert run("upload", "-", "--filename", "some.json", input=b"[]").exit_code == 0
@@ -517,6 +527,18 @@ def test_sql(run: Run, rows: None, surroundings: Path) -> None:
     assert run("sql", "select 1", "--format", "parquet").stdout_bytes == b"PAR1\xff"
     assert run("sql", "select 1", "--format", "json", "-o", "rows.json").exit_code == 0
     assert json.loads((surroundings / "rows.json").read_text())[0]["id"] == "FR"
+
+
+def test_export(httpserver: HTTPServer, run: Run, surroundings: Path) -> None:
+    path = "/v1/datasets/places/records"
+    httpserver.expect_request(path, query_string={"format": "csv"}).respond_with_data("id\r\nFR\r\n")
+    httpserver.expect_request(path, query_string={"format": "csv", "parentId": "FR"}).respond_with_data("id\r\nFR-75\r\n")
+    httpserver.expect_request(path, query_string={"format": "parquet", "root": "true"}).respond_with_data(b"PAR1\xff")
+    assert run("export", "places").stdout_bytes == b"id\r\nFR\r\n"
+    assert run("export", "places", "--children-of", "FR").stdout_bytes == b"id\r\nFR-75\r\n"
+    assert run("export", "places", "--roots", "--format", "parquet", "-o", "p.parquet").exit_code == 0
+    assert (surroundings / "p.parquet").read_bytes() == b"PAR1\xff"
+    assert run("export", "places", "--roots", "--children-of", "FR").exit_code == 2
 
 
 # --- no file plays tricks ---

@@ -88,6 +88,8 @@ def test_the_same_object_always_gives_the_same_id_and_another_one_another() -> N
 def test_options_come_back_as_they_were_and_what_was_left_open_is_not_written() -> None:
     asked = Options(dry_run=True, on_error=OnError.QUARANTINE, max_errors=0, max_error_ratio=0.0, delimiter="\t")
     assert Options.from_json(json.loads(json.dumps(asked.to_json()))) == asked
+    named = Options(notify=("me@example.org", "https://example.org/x"), without=("row",))
+    assert Options.from_json(json.loads(json.dumps(named.to_json()))) == named
     assert Options().to_json() == {}
     assert Options.from_json({}) == Options()
 

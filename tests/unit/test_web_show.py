@@ -195,7 +195,8 @@ def test_json_of_any_value(client: Any) -> None:
 
 
 def test_a_download_cannot_break_out_of_its_header() -> None:
-    header = as_download([], 'a"; filename=evil.exe\r\nX: y', "text/csv").headers["Content-Disposition"]
+    with Flask("app").test_request_context():
+        header = as_download([], 'a"; filename=evil.exe\r\nX: y', "text/csv").headers["Content-Disposition"]
     assert header == 'attachment; filename="a___filename_evil.exe__X__y"'
 
 
