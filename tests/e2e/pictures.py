@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+import requests
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
 
 from pipeline.client import Client
 from pipeline.contracts import OnError, Options
@@ -52,7 +54,7 @@ PAGES = {
     "settings": "/admin/settings",
     "sign-in": "/sign-in",
 }
-ON_A_PHONE = ("findings", "import")
+ON_A_PHONE = ("findings", "import", "upload")
 IN_THE_DARK = ("findings", "tree")
 SQL = """select kind, count(*) as places\nfrom places\ngroup by kind\norder by places desc\nlimit 10"""
 
@@ -71,7 +73,7 @@ def main(folder: Path) -> None:
             ):
                 with _browser(width, dark=dark) as browser:
                     browser.get(sign_in_url(stack))
-                    _shoot_all(browser, stack, folder, {name: paths[name] for name in names}, width, dark)
+                    _shoot_all(browser, stack, folder, {name: paths[name] for name in names}, width, dark, Path(scratch))
         finally:
             stack.stop()
 
@@ -81,6 +83,7 @@ def _fill(stack: Stack, scratch: Path) -> dict[str, str]:
     client = Client(stack.environment["BULKHEAD_URL"], stack.environment["BULKHEAD_API_KEY"])
     whole = scratch / "places.csv"
     places_csv(whole)
+    _add_receivers(stack)
     loaded = _import(client, whole)
     broken = ""
     for day, rows in enumerate((_BAD[:120], _BAD, _BAD.replace("XE", "XF"), _BAD), 1):
@@ -92,8 +95,26 @@ def _fill(stack: Stack, scratch: Path) -> dict[str, str]:
     ids = {"loaded": loaded, "broken": broken, "partial": _import(client, partial, Options(on_error=OnError.QUARANTINE))}
     dry = scratch / "next-month.csv"
     dry.write_text(_HEAD + "FR-XX3,FR,To be foreseen,Region,\n", encoding="utf-8")
-    _import(client, dry, Options(dry_run=True))
+    _import(client, dry, Options(dry_run=True, notify=("you@example.org",)))
     return {name: path.format(sql=quote(SQL), **ids) for name, path in PAGES.items()}
+
+
+def _add_receivers(stack: Stack) -> None:
+    headers = {"Authorization": f"Bearer {stack.environment['BULKHEAD_API_KEY']}"}
+    for wanted in ({"target": "operations@example.org"}, {"target": "geography@example.org", "datasets": ["places"]}):
+        made = requests.post(f"{stack.environment['BULKHEAD_URL']}/v1/webhooks", json=wanted, headers=headers, timeout=30)
+        made.raise_for_status()
+
+
+def _choose(browser: webdriver.Chrome, scratch: Path) -> None:
+    """Two files, one of which calls its columns by names of its own."""
+    odd = scratch / "departments.csv"
+    odd.write_text(
+        "Code;parent_id;Name;Type\nFR-75;FR;Paris;Department\nFR-77;FR;Seine-et-Marne;Department\n", encoding="utf-8"
+    )
+    browser.find_element("css selector", "input[value=places]").click()
+    browser.find_element("id", "file").send_keys(f"{scratch / 'places.csv'}\n{odd}")
+    WebDriverWait(browser, 30).until(lambda page: len(page.find_elements("css selector", "#files table")) == 2)
 
 
 def _import(client: Client, file: Path, options: Options | None = None) -> str:
@@ -119,11 +140,15 @@ def _browser(width: int, *, dark: bool) -> Iterator[webdriver.Chrome]:
         browser.quit()
 
 
-def _shoot_all(browser: webdriver.Chrome, stack: Stack, folder: Path, paths: dict[str, str], width: int, dark: bool) -> None:
+def _shoot_all(
+    browser: webdriver.Chrome, stack: Stack, folder: Path, paths: dict[str, str], width: int, dark: bool, scratch: Path
+) -> None:
     for name, path in paths.items():
         if name == "sign-in":
             browser.delete_all_cookies()
         browser.get(stack.environment["BULKHEAD_URL"] + path)
+        if name == "upload":
+            _choose(browser, scratch)
         if name == "sql":
             browser.find_element("css selector", "button[value=run]").click()
         height = min(browser.execute_script("return document.documentElement.scrollHeight"), HEIGHT_MAX)
