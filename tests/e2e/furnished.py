@@ -51,6 +51,10 @@ def furnish(edges: Edges, store: Store, settings: Settings, folder: Path) -> dic
             )
     edges.ledger.open_delivery(broken, "webhook", "https://hooks.example/services/T0123", "msg_1")
     edges.ledger.delivery_tried(broken, "webhook", "https://hooks.example/services/T0123", "It answered 500.")
+    edges.receivers.add("https://hooks.example/places", ["places"])
+    edges.receivers.switch_off(
+        edges.receivers.add("https://hooks.example/gone"), "The webhook's receiver says that it is gone (410)."
+    )
     edges.keys.create("nightly export", "uploader")
     return _paths(imports)
 

@@ -33,6 +33,7 @@ axe.run(document, {iframes: false, resultTypes: ["violations"], runOnly: {type: 
   (error) => done(String(error)),
 );
 """
+SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -57,6 +58,13 @@ def shown(browser: webdriver.Chrome, server: Any, paths: dict[str, str]) -> Iter
     for name, path in paths.items():
         browser.get(frozen(url + path, server.headers) if name == "data docs" else url + path)
         yield name
+    browser.get(f"{url}/")
+    browser.find_element(By.ID, "file").send_keys("\n".join(str(SAMPLES / name) for name in ("places.csv", "places.xlsx")))
+    wait_for(browser, "#files li:nth-child(2) table", "")
+    yield "upload, files chosen"
+    browser.get(url + paths["webhooks"])
+    browser.find_element(By.CSS_SELECTOR, ".receivers summary").click()
+    yield "a receiver to be removed"
     for act in ("run", "plan"):
         browser.get(f"{url}/sql")
         browser.find_element(By.ID, "sql").send_keys(SQL)
