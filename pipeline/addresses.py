@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Collection
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -17,6 +18,9 @@ NAMED_MAX = 5
 
 _PIECE_CHARACTERS = 16
 """A longer piece of a path may be the secret of whoever made the address."""
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
+"""A name, or an address of IPv6."""
 
 _OTHER_SERVICES = frozenset((1433, 1521, 2379, 3306, 5432, 5672, 6379, 7233, 9042, 11211, 27017))
 """Ports above 1023 where databases and queues listen: what is meant for a webhook must not be said to them."""
@@ -56,10 +60,11 @@ def web_parts(url: str) -> tuple[str, str, int]:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise NotUsable(f"{url[:100]!r} is not a plain http or https address.") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-        raise NotUsable(f"{url[:100]!r} is not a plain http or https address.")
-    return parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80)
+        raise NotUsable(f"{masked(url)!r} is not a plain http or https address.") from None
+    is_host = _HOST.fullmatch(parts.hostname or "") is not None  # whoever connects must read it as we do
+    if parts.scheme not in ("http", "https") or not is_host or parts.username or parts.password:
+        raise NotUsable(f"{masked(url)!r} is not a plain http or https address.")
+    return parts.scheme, parts.hostname or "", port or (443 if parts.scheme == "https" else 80)
 
 
 def check(address: str, *, allow_private: bool = False, domains: Collection[str] = ()) -> None:
@@ -81,7 +86,7 @@ def check(address: str, *, allow_private: bool = False, domains: Collection[str]
 
 def _check_port(url: str, port: int) -> None:
     if (port < 1024 and port not in (80, 443)) or port in _OTHER_SERVICES:
-        raise NotUsable(f"{url[:100]!r} names a port that is not for the web.")
+        raise NotUsable(f"{masked(url)!r} names a port that is not for the web.")
 
 
 def _check_literal(host: str) -> None:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import smtplib
 import socket
-from collections.abc import Mapping, Sequence
+import ssl
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid, parsedate_to_datetime
@@ -30,7 +33,8 @@ from pipeline.errors import Gone, NotUsable, Unreachable
 TIMEOUT_SECONDS = (5.0, 20.0)
 """To connect, and to answer: Standard Webhooks asks receivers to answer within 15 to 30 seconds."""
 
-ANSWER_BYTES = 64 * 1024
+DEADLINE_SECONDS = 30.0
+"""For all of it: the times above begin anew with each byte of a receiver that drips."""
 
 WAIT_SECONDS_MAX = 86_400.0
 """No receiver puts us off for longer than that: a message is tried for three days."""
@@ -86,15 +90,15 @@ def send_webhook(url: str, body: Mapping[str, Any], *, message_id: str, secret: 
         headers["webhook-signature"] = Webhook(secret).sign(message_id, now, text)
     try:
         with (
-            _session(allow_private=allow_private) as session,
+            _deadline(allow_private=allow_private),
+            _session() as session,
             session.post(
                 url, data=text, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
             ) as answer,
         ):
-            next(answer.iter_content(ANSWER_BYTES), b"")
             status, wait = answer.status_code, _wait_seconds(answer.headers.get("Retry-After", ""))
     except requests.RequestException as error:
-        raise Unreachable(f"The webhook's receiver did not answer: {error}") from error
+        raise Unreachable(f"The webhook's receiver did not answer: {_reason(error)}.") from error
     if status == requests.codes.gone:
         raise Gone()
     if not 200 <= status < 300:
@@ -130,23 +134,59 @@ def check_target(url: str, *, allow_private: bool) -> None:
             raise private(host)
 
 
-class _Checked:
+def _reason(error: BaseException) -> str:
+    """The kind of the innermost error. Its words would hold the address, which may be a secret."""
+    while (inner := getattr(error, "reason", None) or error.__cause__ or error.__context__) is not None:
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    return type(error).__name__
+
+
+_here = threading.local()
+"""What this thread's message may reach, and the connections that were made for it."""
+
+
+@contextmanager
+def _deadline(*, allow_private: bool) -> Iterator[None]:
+    """Whatever connection is made within is cut from outside when the time is over."""
+    opened: list[socket.socket] = []
+    _here.opened, _here.allow_private = opened, allow_private
+
+    def cut() -> None:
+        for one in opened:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(DEADLINE_SECONDS, cut)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        for one in opened:
+            one.close()
+
+
+class _Watched:
     """A connection that is given up before a byte is sent if it leads where it must not: a name may have another address
-    by now than when it was checked."""
+    by now than when it was checked. And one that can be cut."""
 
     def _new_conn(self) -> socket.socket:
         made: socket.socket = super()._new_conn()  # type: ignore[misc]
-        if not is_public(made.getpeername()[0]):
+        if not _here.allow_private and not is_public(made.getpeername()[0]):
             made.close()
             raise NotUsable("The webhook's address has become a private one; nothing was sent.")
+        _here.opened.append(made.dup())  # a TLS connection takes the first one over
         return made
 
 
-class _Http(_Checked, HTTPConnection):
+class _Http(_Watched, HTTPConnection):
     pass
 
 
-class _Https(_Checked, HTTPSConnection):
+class _Https(_Watched, HTTPSConnection):
     pass
 
 
@@ -158,17 +198,18 @@ class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https
 
 
-class _ToThePublic(HTTPAdapter):
+class _Straight(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
 
-def _session(*, allow_private: bool) -> requests.Session:
+def _session() -> requests.Session:
+    """Straight to the receiver: through a proxy, or with what ~/.netrc has, a check of the address would say nothing."""
     session = requests.Session()
-    if not allow_private:
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, _ToThePublic())
+    session.trust_env = False
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Straight())
     return session
 
 
@@ -247,6 +288,9 @@ def send_email(message: EmailMessage, *, smtp_url: str, outbox: Path) -> None:
     try:
         with kind(parts.hostname or "localhost", parts.port or (465 if secure else 25), timeout=20) as server:
             if parts.username:
+                server.ehlo_or_helo_if_needed()
+                if not secure and server.has_extn("starttls"):
+                    server.starttls(context=ssl.create_default_context())
                 server.login(unquote(parts.username), unquote(parts.password or ""))
             server.send_message(message)
     except smtplib.SMTPRecipientsRefused as error:

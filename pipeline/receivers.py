@@ -81,14 +81,13 @@ class Receivers:
         self._settings = settings
 
     def all(self, named: Iterable[str] = ()) -> list[Receiver]:
-        """Those of the settings, those that were added, newest first, and whoever an upload has ``named``; each once."""
+        """Those of the settings, those that were added, whoever an upload has ``named``, and who is off; each once."""
         found: dict[tuple[str, str], Receiver] = {}
         for one in (*self._of_settings(), *map(_added, self._rows("receiver_list")), *map(self._of_upload, named)):
             found.setdefault(one.place, one)
         for row in self._rows("receiver_off_list"):
-            off = found.get((row["channel"], row["target"]))
-            if off is not None:
-                found[off.place] = replace(off, off_at=row["off_at"], off_because=row["because"])
+            off = found.get((row["channel"], row["target"])) or self._of_upload(row["target"])
+            found[off.place] = replace(off, off_at=row["off_at"], off_because=row["because"])
         return list(found.values())
 
     def to_tell(self, dataset: str, named: Iterable[str] = ()) -> list[Receiver]:
@@ -112,8 +111,10 @@ class Receivers:
         secret = _new_secret() if channel == WEBHOOK else ""
         made = Receiver(channel, target, NamedBy.ADMIN, wanted, secret)
         given = {"datasets": None if wanted is None else list(wanted), "secret": secret}
-        if self.find(channel, target) or not self._done("receiver_add", made, **given):
+        known = self.find(channel, target)
+        if (known and known.named_by is not NamedBy.UPLOAD) or not self._done("receiver_add", made, **given):
             raise NotUsable(f"{masked(target)} is a receiver already.")
+        self.switch_on(made)
         return made
 
     def remove(self, receiver: Receiver) -> None:

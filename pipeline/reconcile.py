@@ -50,6 +50,8 @@ class Reconciler:
         for import_id, key in self._ledger.stale_uploads(since):
             if any(self._store.last_heard(upload) > since for page in self._store.uploads(key) for upload in page):
                 continue
+            if self._store.head(key) is not None:  # it is whole; its event was announced a moment ago
+                continue
             with suppress(IllegalMove):  # it became whole in this very moment
                 expired += self._ledger.move(import_id, State.EXPIRED)
         return expired
@@ -63,7 +65,10 @@ class Reconciler:
     def _unknown(self, files: Sequence[Stored]) -> Iterator[Stored]:
         bucket = self._store.bucket
         known = self._ledger.traces({one for stored in files for one in ids_of(bucket, stored)})
-        return (stored for stored in files if import_id_of(bucket, stored, known) not in known)
+        for stored in files:
+            trace = known.get(import_id_of(bucket, stored, known))
+            if trace is None or trace.state is State.AWAITING_UPLOAD:  # it is whole, and nobody has said so
+                yield stored
 
     def _announce(self, arrivals: Sequence[Arrival]) -> int:
         for arrival in arrivals:

@@ -261,7 +261,12 @@ class Store:
         at = first
         with _unreachable():
             for piece in self._range(key, etag, first, end - 1).iter_chunks(PIECE_BYTES):
-                at += os.pwrite(file, piece, at)
+                left = memoryview(piece)
+                while left:  # a disk that is nearly full takes a part of it, and then says so
+                    written = os.pwrite(file, left, at)
+                    left, at = left[written:], at + written
+        if at != end:
+            raise Unreachable(f"S3 gave {at - first:,} bytes of {key} where it has {end - first:,}.")
         return end
 
     def get_range(self, key: str, first: int, last: int, etag: str) -> bytes:

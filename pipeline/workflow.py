@@ -372,10 +372,10 @@ class TellUser:
                 start_to_close_timeout=timedelta(minutes=1),
                 schedule_to_close_timeout=timedelta(days=3),
                 retry_policy=POSTMAN_BACKOFF,
-                summary=f"{delivery.channel} to {delivery.target}",
+                summary=delivery.channel,  # the address may be a secret
             )
         except ActivityError as error:
-            workflow.logger.warning("%s %s was not reached: %s", delivery.channel, delivery.target, error.__cause__)
+            workflow.logger.warning("a %s of %s did not arrive: %s", delivery.channel, delivery.import_id, error.__cause__)
 
 
 @workflow.defn(name=SEND_WORKFLOW)

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from pipeline.orchestrator import Orchestrator
 
 UPLOADS_AT_ONCE = 6
-"""Of a process's twelve threads, so many may wait for slow uploaders."""
+"""Of a process's fourteen threads, so many may wait for slow uploaders."""
 
 STREAMS_AT_ONCE = 4
-"""And so many may show an import live. The two that are left answer everybody else, however slow the others are."""
+"""And so many may show an import live."""
 
 PREVIEWS_AT_ONCE = 2
 """Each is a process of its own for a moment, and may take a gigabyte of memory."""
 
 EXPORTS_AT_ONCE = 2
-"""Each keeps a thread for as long as somebody takes to read a whole table."""
+"""Each keeps a thread for as long as somebody takes to read a whole table. The two that are left answer everybody else."""
 
 READ_SECONDS = 15.0
 

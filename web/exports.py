@@ -25,7 +25,11 @@ from web.problems import Problem
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PAGE_RECORDS = 2_000
+FIRST_RECORDS, MOST_RECORDS = 100, 2_000
+PAGE_BYTES = 4 << 20
+"""About so much is read at once: records may be of 4 MiB each, or of forty bytes."""
+
+SAMPLED = 20
 
 Pages = Callable[[str | None, int], Page]
 """The page of so many records after a cursor; None: the first."""
@@ -42,7 +46,7 @@ def export(dataset: Dataset, form: str, pages: Pages) -> Response:
     if not places.acquire(blocking=False):
         raise Problem("busy", "As many exports as this server makes at once are being made. Try again in a moment.")
     try:
-        first = pages(None, PAGE_RECORDS)  # what stands against it is said before a byte is sent
+        first = pages(None, FIRST_RECORDS)  # what stands against it is said before a byte is sent
         chunks = WRITERS[form](dataset.columns, _all(first, pages))
         answer = as_download(chunks, f"{dataset.name}.{form}", CONTENT_TYPES[form])
     except BaseException:
@@ -55,8 +59,15 @@ def export(dataset: Dataset, form: str, pages: Pages) -> Response:
 def _all(page: Page, pages: Pages) -> Records:
     yield page.items
     while page.next_cursor is not None:
-        page = pages(page.next_cursor, PAGE_RECORDS)
+        page = pages(page.next_cursor, _how_many(page.items))
         yield page.items
+
+
+def _how_many(seen: list[dict[str, Any]]) -> int:
+    """As many records as may come next, if they are like those that were seen."""
+    sample = seen[::SAMPLED]
+    each = len(json_bytes(sample)) // len(sample)
+    return min(max(PAGE_BYTES // max(each, 1), 1), MOST_RECORDS)
 
 
 def _csv(columns: tuple[Column, ...], records: Records) -> Iterator[bytes]:

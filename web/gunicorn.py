@@ -1,6 +1,6 @@
 """How gunicorn serves the app: ``gunicorn -c python:web.gunicorn "web:create_app()"``.
 
-Two processes of twelve threads (web/edges.py says what for). A thread may be busy with one upload for hours; the
+Two processes of fourteen threads (web/edges.py says what for). A thread may be busy with one upload for hours; the
 worker's own heartbeat comes from another thread, so the time-out below is for a process that hangs, not for a request
 that takes long.
 
@@ -26,7 +26,7 @@ bind = f"{_settings.bind}:{_settings.port or _address.port or 8765}"
 preload_app = True
 worker_class = "gthread"
 workers = 2
-threads = 12
+threads = 14
 worker_connections = 200
 timeout = 60
 graceful_timeout = 30

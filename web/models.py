@@ -620,7 +620,7 @@ class UploadKey(Given):
 
 
 class PartsQuery(UploadKey):
-    partNumbers: str = Field(pattern=r"^[0-9]+(,[0-9]+)*$", max_length=5_000, description="Several, with commas")  # noqa: N815
+    partNumbers: str = Field(pattern=r"^[0-9]{1,5}(,[0-9]{1,5})*$", max_length=5_000, description="Several, with commas")  # noqa: N815
 
     @property
     def numbers(self) -> list[int]:

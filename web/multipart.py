@@ -191,7 +191,11 @@ def _make_whole(one: Import, upload_id: str, wanted: list[tuple[int, str]]) -> N
         stored = edges().store.head(one.key)
     if stored is None:  # it was removed in this very moment
         raise Problem("unknown_upload")
-    edges().ledger.uploaded(one.id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+    try:
+        edges().ledger.uploaded(one.id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+    except LookupError as error:  # it was given up in this very moment: what S3 made all the same is nobody's
+        edges().store.delete(one.key)
+        raise Problem("unknown_upload") from error
     log.info("uploaded", import_id=one.id, dataset=one.dataset, size_bytes=stored.size_bytes, key_id=key_in_use().id)
 
 
@@ -229,6 +233,7 @@ def _check_size(size: int) -> None:
 def _forget(one: Import, upload_id: str) -> None:
     edges().store.abort(one.key, upload_id)
     edges().ledger.discard(one.id)
+    edges().store.delete(one.key)  # of an upload that was made whole beside us
 
 
 def _links(one: Import) -> dict[str, Any]:

@@ -149,6 +149,19 @@ def test_one_of_the_settings_that_is_gone_is_told_nothing_either(settings: Setti
     assert len(receivers.to_tell("places")) == 3
 
 
+def test_one_that_only_an_upload_named_can_be_wanted_again(caller_for: Any, edges: Edges) -> None:
+    admin, place = caller_for("admin"), "https://receiver.example/x"
+    (named,) = edges.receivers.all([place])
+    edges.receivers.switch_off(named, "gone")
+    (off,) = admin.get("/v1/webhooks").json["items"]
+    assert (off["named_by"], off["off_because"]) == ("upload", "gone")
+    assert admin.post(f"/v1/webhooks/{off['id']}/enable").status_code == 204
+    assert admin.get("/v1/webhooks").json["items"] == []
+    edges.receivers.switch_off(named, "gone")
+    added = edges.receivers.add(place)
+    assert [one.place for one in edges.receivers.to_tell("places")] == [added.place], "whoever adds it wants it"
+
+
 def test_an_upload_names_whom_to_tell(world: World) -> None:
     hook = world.hook("/mine/0123456789abcdef0123456789abcdef")
     import_id = world.ingest(query=f"&notify=me@example.org,{hook}?token=s3cret")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import email
 import email.policy
 import socket
+import threading
+import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -17,7 +20,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from temporalio.exceptions import ApplicationError
 from werkzeug import Request, Response
 
-from pipeline.addresses import is_public
+from pipeline import notify
+from pipeline.addresses import check, is_public
 from pipeline.attempt import told_apart
 from pipeline.errors import NotUsable, Unreachable
 from pipeline.notify import compose_email, payload, send_email, send_webhook
@@ -147,6 +151,12 @@ def test_what_is_public(address: str) -> None:
     assert is_public(address)
 
 
+@pytest.mark.parametrize("odd", ["https://evil.test\\x.example.org/", "https://evil.test x.example.org/", "https://[::1/"])
+def test_a_host_is_read_as_whoever_connects_reads_it(odd: str) -> None:
+    with pytest.raises(NotUsable):
+        check(odd, allow_private=True, domains=["example.org"])
+
+
 def test_a_name_that_is_another_when_it_is_called_gets_nothing(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """DNS rebinding: a public address when it is checked, our own when it is connected to."""
     real, asked = socket.getaddrinfo, []
@@ -174,6 +184,72 @@ def test_a_redirect_into_our_own_network_is_not_followed(httpserver: HTTPServer)
 def test_a_receiver_that_is_away_is_tried_again_later() -> None:
     with pytest.raises(Unreachable):
         send_webhook("http://127.0.0.1:1/", {}, message_id="m", secret=SECRET, allow_private=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "nowhere.invalid"])
+def test_no_error_tells_the_address(host: str) -> None:
+    with pytest.raises(Unreachable) as raised:
+        send_webhook(f"http://{host}/services/s3cret?token=s3cret", {}, message_id="m", secret=SECRET, allow_private=True)
+    assert "s3cret" not in str(raised.value)
+    for wrong in ("ftp://example.org/s3cret-0123456789abcdef?s3cret", "http://1.1.1.1:22/?s3cret", "http://me:s3cret@example.org/"):
+        with pytest.raises(NotUsable) as refused:
+            send_webhook(wrong, {}, message_id="m", secret=SECRET)
+        assert "s3cret" not in str(refused.value)
+
+
+def test_a_receiver_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notify, "DEADLINE_SECONDS", 0.5)
+    done = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 2")
+            while not done.wait(0.1):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        began = time.monotonic()
+        try:
+            with pytest.raises(Unreachable):
+                send_webhook(
+                    f"http://127.0.0.1:{listener.getsockname()[1]}/", {}, message_id="m", secret=SECRET, allow_private=True
+                )
+            assert time.monotonic() - began < 10, "not as long as it likes"
+        finally:
+            done.set()
+            thread.join()
+
+
+def test_nobody_waits_for_what_a_receiver_has_to_say(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/hook").respond_with_response(Response(iter([b"x"] * 1000), 204))
+    send_webhook(httpserver.url_for("/hook"), {}, message_id="m", secret=SECRET, allow_private=True)
+
+
+def test_a_mail_servers_password_goes_under_tls_if_it_has_that(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Server:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def __enter__(self) -> Server:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def has_extn(self, name: str) -> bool:
+            return name == "starttls"
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_, **__: said.append(name)
+
+    monkeypatch.setattr(notify.smtplib, "SMTP", Server)
+    message = compose_email(SHOWN, page="http://x/imports/1", sender="a@b.example", to="c@d.example", message_id="msg_1")
+    send_email(message, smtp_url="smtp://me:pw@mail.example:587", outbox=tmp_path)
+    assert said == ["ehlo_or_helo_if_needed", "starttls", "login", "send_message"]
 
 
 def test_without_a_mail_server_the_mail_lies_in_the_outbox(tmp_path: Path) -> None:

@@ -335,13 +335,16 @@ const safeJson = (text) => {
 
 const at = (note, rest) => `/s3/multipart/${encodeURIComponent(note.uploadId)}${rest}?${new URLSearchParams({ key: note.key })}`;
 
+/** What says that there is nothing to go on with. */
+const OVER = ["unknown_upload", "upload_over", "canceled_meanwhile"];
+
 /** How many bytes of an upload that was noted S3 has; null if it is over. */
 export const storedBytes = async (note, token) => {
   try {
     const parts = await ask(at(note, ""), token);
     return parts.reduce((sum, part) => sum + part.Size, 0);
   } catch (error) {
-    if (!(error instanceof Refused) || error.status >= 500) throw error;
+    if (!OVER.includes(error.code)) throw error;
     forget(note);
     return null;
   }

@@ -150,7 +150,8 @@ class Row {
 
   async lookAtIt() {
     if (!this.page.rows.has(this)) return;
-    const { dataset, delimiter, token } = this.page;
+    const { token } = this.page;
+    const { dataset, delimiter } = this.asked || this.page;
     this.looking?.abort();
     this.looking = new AbortController();
     this.columns = null;
@@ -171,7 +172,7 @@ class Row {
   }
 
   get wishes() {
-    const wishes = { ...this.page.wishes };
+    const wishes = { ...this.asked.wishes };
     const mapping = this.columns?.mapping || {};
     if (Object.keys(mapping).length) {
       wishes.mapping = mapping;
@@ -185,13 +186,13 @@ class Row {
   async send() {
     this.bar.hidden = this.rate.hidden = false;
     this.speed = new Speed();
-    const { dataset, token } = this.page;
+    const { token } = this.page;
     this.become("sending", "Looking at it first …");
     await Promise.race([this.looked, new Promise((resolve) => setTimeout(resolve, LOOK_MS))]); // what is remembered of its columns counts
     if (this.canceled) return;
     this.look.hidden = this.seen.hidden = true;
     const { note } = this;
-    const asked = note ? { dataset: note.dataset, options: note.options, note } : { dataset, options: this.wishes };
+    const asked = note ? { dataset: note.dataset, options: note.options, note } : { dataset: this.asked.dataset, options: this.wishes };
     this.transfer ||= new Transfer(this.file, { ...asked, token, by: this.page.by, tell: (news) => this.tell(news) });
     this.become("sending");
     try {
@@ -208,7 +209,7 @@ class Row {
   async remember() {
     if (!this.columns?.isToBeRemembered || this.note) return;
     const body = JSON.stringify({ columns: this.columns.names, mapping: this.columns.mapping });
-    const path = `/v1/datasets/${encodeURIComponent(this.page.dataset)}/mappings`;
+    const path = `/v1/datasets/${encodeURIComponent(this.asked.dataset)}/mappings`;
     await ask(path, this.page.token, { method: "PUT", body }).catch(() => {}); // the upload does not hang on it
   }
 
@@ -356,7 +357,11 @@ class Page {
       this.input.focus();
       return;
     }
-    for (const row of chosen) row.become("queued", "Waits for its turn.");
+    const asked = { dataset: this.dataset, delimiter: this.delimiter, wishes: this.wishes }; // the form may say otherwise before their turn
+    for (const row of chosen) {
+      row.asked = asked;
+      row.become("queued", "Waits for its turn.");
+    }
     this.next();
   }
 
