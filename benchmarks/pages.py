@@ -209,7 +209,7 @@ def _end_load(table: Table) -> str:
         row = connection.execute(
             "update ledger.import set state = 'succeeded', filename = 'filled.csv', started_at = now(), finished_at = now(),"
             " records_total = %(records)s, records_valid = %(records)s, parts_total = ceil(%(records)s / %(size)s::float)"
-            " where state = 'loading' and dataset = %(dataset)s returning id::text, parts_total",
+            " where filename = '' and dataset = %(dataset)s returning id::text, parts_total",
             counts,
         ).fetchone()
         assert row is not None, "Table.fill opens an import"

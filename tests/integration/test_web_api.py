@@ -444,6 +444,7 @@ def test_the_description_names_every_route(app: Any) -> None:
     assert {parameter["name"] for parameter in upload["parameters"]} == {
         *("Idempotency-Key", "Content-Digest"),
         *("dataset", "filename", "dry_run", "on_error", "max_errors", "max_error_ratio", "delimiter", "force", "mapping"),
+        "notify",
     }
     assert spec["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     text = json.dumps(spec)

@@ -42,11 +42,11 @@ def test_every_option_reaches_the_ledger_and_is_shown(api: Any, edges: Edges) ->
     assert options_of(edges, made.json["id"]) == ASKED
     assert made.json["dry_run"] is True
     shown = {"on_error": "quarantine", "max_errors": 5, "max_error_ratio": 0.1, "delimiter": ";", "force": True, "without": []}
-    shown["mapping"] = {"Nom": "name", "x": ""}
+    shown |= {"mapping": {"Nom": "name", "x": ""}, "notify": []}
     assert (made.json["options"], made.json["preview"], made.json["counts"]["quarantined"]) == (shown, None, 0)
     plain = api.post("/v1/datasets/places/imports", data=CSV)
     assert options_of(edges, plain.json["id"]) == Options()
-    unset = {"force": False, "without": [], "mapping": {}}
+    unset = {"force": False, "without": [], "mapping": {}, "notify": []}
     assert {name: value for name, value in plain.json["options"].items() if value is not None} == unset
 
 
