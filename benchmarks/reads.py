@@ -179,10 +179,10 @@ def in_short(plan: dict[str, Any]) -> str:
 
 
 def new_import(url: str) -> str:
-    """An import that parts can be entered for, and that reconciliation leaves alone: it is over."""
+    """An import that is being loaded."""
     import_id = str(uuid.uuid4())
     with psycopg.connect(url) as connection:
-        connection.execute("insert into ledger.import (id, dataset, state) values (%s, 'bench', 'succeeded')", (import_id,))
+        connection.execute("insert into ledger.import (id, dataset, state) values (%s, 'bench', 'loading')", (import_id,))
     return import_id
 
 

@@ -191,7 +191,11 @@ def test_no_error_tells_the_address(host: str) -> None:
     with pytest.raises(Unreachable) as raised:
         send_webhook(f"http://{host}/services/s3cret?token=s3cret", {}, message_id="m", secret=SECRET, allow_private=True)
     assert "s3cret" not in str(raised.value)
-    for wrong in ("ftp://example.org/s3cret-0123456789abcdef?s3cret", "http://1.1.1.1:22/?s3cret", "http://me:s3cret@example.org/"):
+    for wrong in (
+        "ftp://example.org/s3cret-0123456789abcdef?s3cret",
+        "http://1.1.1.1:22/?s3cret",
+        "http://me:s3cret@example.org/",
+    ):
         with pytest.raises(NotUsable) as refused:
             send_webhook(wrong, {}, message_id="m", secret=SECRET)
         assert "s3cret" not in str(refused.value)
