@@ -21,9 +21,8 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
-from pipeline import batch, load, report, sandbox, takeover, validation, warehouse
+from pipeline import batch, caretaker, load, report, sandbox, takeover, validation, warehouse
 from pipeline.attempt import BEAT_SECONDS, beat, beating, told_apart
-from pipeline.caretaker import Caretaker
 from pipeline.clerk import Clerk
 from pipeline.contracts import (
     CLEAN,
@@ -97,7 +96,6 @@ class Activities:
         self._engine = engine
         self._ledger = Ledger(engine)
         self._reconciler = Reconciler(settings, store, self._ledger, orchestrator)
-        self._caretaker = Caretaker(settings, store, self._ledger)
         self._clerk = Clerk(settings, store, self._ledger)
 
     @property
@@ -413,12 +411,11 @@ class Activities:
             if fault := self._clerk.write_at_once(replace(known, reason=reason), beat=beat):
                 state, reason = State.FAILED, fault
             changed = self._dataset(ref) if known.inserted or known.updated else None
-            if changed:
-                warehouse.refresh_marts(self._engine, changed)
+            is_analyzed = changed and warehouse.refresh_marts(self._engine, changed)
             self._store_summary(known, state, reason)
             unprocessed = known.records_total - known.processed
             self._ledger.move(ref.import_id, state, reason, unprocessed=unprocessed)
-            if changed:  # nobody has to wait for that: all that was promised is there
+            if changed and not is_analyzed:  # nobody has to wait for that: all that was promised is there
                 warehouse.analyze(self._engine, changed)
         shutil.rmtree(self._folder(ref), ignore_errors=True)
         log.info("finished", import_id=ref.import_id, state=state, **known.counts)
@@ -456,7 +453,7 @@ class Activities:
     def clean(self, run: CleanRun) -> Cleaned:
         """Remove what is not kept any longer."""
         with beating():
-            return self._caretaker.clean(dry_run=run.dry_run, beat=beat)
+            return caretaker.clean(self._settings, self._store, self._ledger, dry_run=run.dry_run, beat=beat)
 
     # --- what several steps need ---
 

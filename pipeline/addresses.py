@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Collection
 from email.errors import MessageError
 from email.headerregistry import Address
 from urllib.parse import urlsplit
 
-from pipeline.errors import NotUsable
+from pipeline.errors import NotUsable, Unreachable
 
 WEBHOOK, EMAIL = "webhook", "email"
 CHARACTERS_MAX = 2000
@@ -79,7 +80,7 @@ def check(address: str, *, allow_private: bool = False, domains: Collection[str]
         if not allow_private:
             _check_port(address, port)
             _check_literal(host)
-    host = host.rstrip(".").lower()
+    host, domains = host.rstrip(".").lower(), [domain.lower() for domain in domains]
     if domains and not any(host == domain or host.endswith(f".{domain}") for domain in domains):
         raise NotUsable(f"Messages may go to {', '.join(sorted(domains))} alone, not to {host}.")
 
@@ -96,12 +97,29 @@ def _check_literal(host: str) -> None:
     except ValueError:
         is_private = host.rstrip(".").lower() == "localhost"
     if is_private:
-        raise private(host)
+        raise _private(host)
 
 
-def private(host: str) -> NotUsable:
-    """What stands against an address in our own network."""
+def _private(host: str) -> NotUsable:
     return NotUsable(f"{host} is a private address; BULKHEAD_WEBHOOK_ALLOW_PRIVATE=true would allow it.")
+
+
+def check_target(url: str, *, allow_private: bool) -> None:
+    """No webhook may reach into our own network: every address that its name has now must be public.
+
+    Raises NotUsable, or Unreachable for a name that has no address.
+    """
+    check(url, allow_private=allow_private)
+    if allow_private:
+        return
+    _, host, port = web_parts(url)
+    try:
+        found = socket.getaddrinfo(host.rstrip("."), port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise Unreachable(f"{host} has no address: {error}") from error
+    for *_, address in found:
+        if not is_public(str(address[0])):
+            raise _private(host)
 
 
 def is_public(text: str) -> bool:

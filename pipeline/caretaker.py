@@ -51,24 +51,24 @@ PREFIXES: Mapping[Kept, Callable[[str], str]] = {
 """What has a prefix in the bucket for each import."""
 
 
-class Caretaker:
-    """One worker's, on its edges."""
-
-    def __init__(self, settings: Settings, store: Store, ledger: Ledger) -> None:
-        self._settings = settings
-        self._store = store
-        self._ledger = ledger
-
-    def clean(self, *, dry_run: bool = False, beat: Callable[[str], None], now: datetime | None = None) -> Cleaned:
-        """Remove it, or with ``dry_run`` only count it. What cannot be removed is told, and stops nothing else."""
-        run = _CleanUp(self._settings, self._store, self._ledger, now or datetime.now(UTC), dry_run, beat)
-        for what in PREFIXES:
-            run.prefixes(what)
-        run.sources()
-        run.uploads()
-        run.scratch()
-        log.info("cleaned up", dry_run=dry_run, **run.counts)
-        return run.cleaned
+def clean(
+    settings: Settings,
+    store: Store,
+    ledger: Ledger,
+    *,
+    dry_run: bool = False,
+    beat: Callable[[str], None],
+    now: datetime | None = None,
+) -> Cleaned:
+    """Remove it, or with ``dry_run`` only count it. What cannot be removed is told, and stops nothing else."""
+    run = _CleanUp(settings, store, ledger, now or datetime.now(UTC), dry_run, beat)
+    for what in PREFIXES:
+        run.prefixes(what)
+    run.sources()
+    run.uploads()
+    run.scratch()
+    log.info("cleaned up", dry_run=dry_run, **run.counts)
+    return run.cleaned
 
 
 class _CleanUp:

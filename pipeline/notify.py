@@ -12,6 +12,7 @@ import smtplib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from standardwebhooks.webhooks import Webhook
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from pipeline.addresses import check, is_public, private, web_parts
+from pipeline.addresses import check_target, is_public
 from pipeline.errors import Gone, NotUsable, Unreachable
 
 TIMEOUT_SECONDS = (5.0, 20.0)
@@ -116,24 +117,6 @@ def _wait_seconds(text: str) -> float | None:
     return min(max(when, 0.0), WAIT_SECONDS_MAX) or None
 
 
-def check_target(url: str, *, allow_private: bool) -> None:
-    """No webhook may reach into our own network: every address the name has must be public.
-
-    Raises NotUsable, or Unreachable for a name that has no address now.
-    """
-    check(url, allow_private=allow_private)
-    if allow_private:
-        return
-    _, host, port = web_parts(url)
-    try:
-        found = socket.getaddrinfo(host.rstrip("."), port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise Unreachable(f"{host} has no address: {error}") from error
-    for *_, address in found:
-        if not is_public(str(address[0])):
-            raise private(host)
-
-
 def _reason(error: BaseException) -> str:
     """The kind of the innermost error. Its words would hold the address, which may be a secret."""
     while (inner := getattr(error, "reason", None) or error.__cause__ or error.__context__) is not None:
@@ -151,7 +134,7 @@ _here = threading.local()
 def _deadline(*, allow_private: bool) -> Iterator[None]:
     """Whatever connection is made within is cut from outside when the time is over."""
     opened: list[socket.socket] = []
-    _here.opened, _here.allow_private = opened, allow_private
+    _here.opened, _here.allow_private, _here.until = opened, allow_private, time.monotonic() + DEADLINE_SECONDS
 
     def cut() -> None:
         for one in opened:
@@ -179,6 +162,9 @@ class _Watched:
             made.close()
             raise NotUsable("The webhook's address has become a private one; nothing was sent.")
         _here.opened.append(made.dup())  # a TLS connection takes the first one over
+        if time.monotonic() > _here.until:  # whoever cuts has been here already
+            made.close()
+            raise TimeoutError
         return made
 
 

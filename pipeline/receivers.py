@@ -118,9 +118,13 @@ class Receivers:
         return made
 
     def remove(self, receiver: Receiver) -> None:
-        """It is told nothing any more. Raises NotUsable if the settings name it."""
+        """It is told nothing any more. Raises NotUsable if no admin added it."""
         if receiver.named_by is not NamedBy.ADMIN:
-            raise NotUsable("The settings name this receiver (BULKHEAD_WEBHOOK_URLS, BULKHEAD_EMAIL_TO): take it out there.")
+            where = {
+                NamedBy.SETTINGS: "The settings name it (BULKHEAD_WEBHOOK_URLS, BULKHEAD_EMAIL_TO): take it out there.",
+                NamedBy.UPLOAD: "Only uploads named it: it is told of them alone, and of none while it is off.",
+            }
+            raise NotUsable(where[receiver.named_by])
         self._done("receiver_remove", receiver)
         self._done("receiver_on", receiver)
 

@@ -318,14 +318,18 @@ def _without_nul(value: Any) -> Any:
     return value.replace("\0", "\\u0000") if isinstance(value, str) and "\0" in value else value
 
 
-def refresh_marts(engine: Engine, dataset: Dataset) -> None:
-    """Bring the materialized marts that read this dataset's table up to date, once the planner knows of what was loaded."""
+def refresh_marts(engine: Engine, dataset: Dataset) -> bool:
+    """Bring the materialized marts that read this dataset's table up to date, once the planner knows of what was loaded.
+
+    Whether there are any: if not, nobody has told the planner.
+    """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         names = connection.execute(text(load("queries/marts_of")), {"dataset": dataset.name}).scalars().all()
         if names:
             analyze(engine, dataset)
         for name in names:
             connection.exec_driver_sql(f'refresh materialized view warehouse."{name}"')
+    return bool(names)
 
 
 def analyze(engine: Engine, dataset: Dataset) -> None:

@@ -69,7 +69,7 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
     "results.unprocessed": _FILE,
     "sql.query": ("query_refused", "query_too_slow", "query_too_large"),
     "webhooks.add_receiver": ("invalid_receiver", "unknown_dataset"),
-    "webhooks.remove_receiver": ("named_by_settings",),
+    "webhooks.remove_receiver": ("named_elsewhere",),
     "webhooks.resend_delivery": ("unknown_delivery",),
 }
 """Beside those that any route with such parameters has."""

@@ -75,9 +75,7 @@ KINDS: Mapping[str, Kind] = {
     "invalid_receiver": Kind(
         422, "Nobody can be told there", "Give an http or https address out in the internet, or one of mail."
     ),
-    "named_by_settings": Kind(
-        409, "The settings name this receiver", "Take it out of BULKHEAD_WEBHOOK_URLS or BULKHEAD_EMAIL_TO."
-    ),
+    "named_elsewhere": Kind(409, "No admin added this receiver", "Take it out of where the detail says that it is named."),
     "conflict": Kind(409, "That is not possible now", "See the state of the import."),
     "too_large": Kind(413, "The body is too large", "Split the file, or raise BULKHEAD_MAX_UPLOAD_BYTES."),
     "unsupported_media_type": Kind(415, "The content type is not for this address", "Send what /openapi.json describes."),

@@ -15,7 +15,6 @@ from pipeline.contracts import Delivery
 from pipeline.errors import NotUsable, Unreachable
 from pipeline.keys import Role
 from pipeline.ledger import Import
-from pipeline.notify import check_target
 from pipeline.receivers import Receiver, receiver_id
 from web import granted
 from web.access import for_role, key_in_use
@@ -59,7 +58,7 @@ def add(wanted: ReceiverBody) -> Receiver:
     try:
         addresses.check(wanted.target, domains=settings.notify_domains, allow_private=settings.webhook_allow_private)
         if addresses.channel_of(wanted.target) == addresses.WEBHOOK:
-            check_target(wanted.target, allow_private=settings.webhook_allow_private)
+            addresses.check_target(wanted.target, allow_private=settings.webhook_allow_private)
         made = edges().receivers.add(wanted.target, wanted.datasets)
     except (NotUsable, Unreachable) as error:
         raise Problem("invalid_receiver", str(error)) from error
@@ -68,11 +67,11 @@ def add(wanted: ReceiverBody) -> Receiver:
 
 
 def remove(receiver: Receiver) -> None:
-    """It is told nothing any more. Raises Problem if the settings name it."""
+    """It is told nothing any more. Raises Problem if no admin added it."""
     try:
         edges().receivers.remove(receiver)
     except NotUsable as error:
-        raise Problem("named_by_settings", str(error)) from error
+        raise Problem("named_elsewhere", str(error)) from error
     log.info("receiver removed", receiver=receiver.id, key_id=key_in_use().id)
 
 
@@ -87,9 +86,9 @@ def try_out(receiver: Receiver) -> str:
     return edges().orchestrator.send(Delivery("", receiver.channel, receiver.target))
 
 
-def send_again(receiver_id: str, one: Import) -> tuple[Receiver, str]:
+def send_again(wanted: str, one: Import) -> tuple[Receiver, str]:
     """Send the message of an import once more, under the id it always had; to whom, and what stood against it, if anything."""
-    receiver = receiver_of(receiver_id, *one.options.notify)
+    receiver = receiver_of(wanted, *one.options.notify)
     if receiver.place not in {(row["channel"], row["target"]) for row in edges().ledger.deliveries(one.id)}:
         raise Problem("unknown_delivery", "No message of this import was ever for this receiver.")
     return receiver, edges().orchestrator.send(Delivery(one.id, receiver.channel, receiver.target))

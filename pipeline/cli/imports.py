@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn
 
 import typer
 
-from pipeline import addresses
 from pipeline.cli.app import (
     OF_STATE,
     Delimiter,
@@ -131,6 +130,8 @@ def promote(
 
 
 def _addresses(given: list[str] | None) -> tuple[str, ...]:
+    from pipeline import addresses
+
     try:
         return addresses.listed(",".join(given or ()))
     except NotUsable as error:

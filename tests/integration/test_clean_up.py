@@ -25,8 +25,7 @@ import pytest
 from sqlalchemy import Engine, text
 from temporalio.client import Client
 
-from pipeline import warehouse
-from pipeline.caretaker import Caretaker
+from pipeline import caretaker, warehouse
 from pipeline.contracts import MOVES, Cleaned, Kept, Options, State, batches_prefix, report_prefix, results_prefix
 from pipeline.ledger import Ledger
 from pipeline.orchestrator import Orchestrator
@@ -54,8 +53,7 @@ class House:
 
     def clean(self, *, dry_run: bool = False, now: datetime | None = None, **kept: timedelta | None) -> Cleaned:
         settings = self.settings.model_copy(update={**FOREVER, **kept})
-        caretaker = Caretaker(settings, self.store, self.ledger)
-        return caretaker.clean(dry_run=dry_run, beat=lambda _: None, now=now)
+        return caretaker.clean(settings, self.store, self.ledger, dry_run=dry_run, beat=lambda _: None, now=now)
 
     def an_import(self, state: State, *, ended: datetime | None = None, dropped: bool = False) -> str:
         """One in that state, which it reached by legal moves, with all that an import can leave anywhere."""
@@ -314,14 +312,14 @@ CLEAN = """
 import sys
 from datetime import timedelta
 from pipeline import warehouse
-from pipeline.caretaker import Caretaker
+from pipeline import caretaker
 from pipeline.ledger import Ledger
 from pipeline.settings import load_settings
 from pipeline.store import Store
 settings = load_settings()
 edges = Store.of(settings), Ledger(warehouse.connect(settings.database_url))
 print("ready", flush=True)
-Caretaker(settings, *edges).clean(beat=lambda _: None)
+caretaker.clean(settings, *edges, beat=lambda _: None)
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -192,6 +192,43 @@ def test_a_small_file_goes_by_a_form(api: Any, edges: Edges) -> None:
     assert requests.post(signed["url"], data=signed["fields"], files=files, timeout=10).status_code in (200, 201, 204)
     stored = edges.store.head(edges.ledger.known(signed["id"]).key)
     assert stored is not None and stored.size_bytes == 15
+
+
+def test_a_whole_file_of_which_nobody_has_heard_is_announced_and_never_given_up(
+    api: Any, edges: Edges, settings: Settings
+) -> None:
+    """S3 has taken the form, and its event was lost."""
+    signed = api.get("/s3/params?filename=a.csv&type=text/csv&metadata[dataset]=records").json
+    requests.post(signed["url"], data=signed["fields"], files={"file": ("a.csv", b"id,parentId\n1,\n")}, timeout=10)
+    key = edges.ledger.known(signed["id"]).key
+    reconciler = Reconciler(settings, edges.store, edges.ledger, edges.orchestrator)
+    found = reconciler.reconcile(beat=lambda _: None, now=datetime.now(UTC) + timedelta(days=30))
+    assert (found.started, found.keys, found.expired) == (1, (key,), 0)
+    assert edges.ledger.known(signed["id"]).state is State.AWAITING_UPLOAD
+    with running_worker(settings):
+        _until(lambda: edges.ledger.known(signed["id"]).state is State.SUCCEEDED)
+
+
+def test_an_upload_that_is_given_up_while_it_is_made_whole_leaves_nothing(
+    api: Any, edges: Edges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_upload(api)
+    part = send(api, opened, 1, b"id,parentId\n1,\n")
+    complete = edges.store.complete
+
+    def beside_us(*given: Any) -> None:
+        complete(*given)
+        edges.ledger.discard(opened["id"])
+
+    monkeypatch.setattr(edges.store, "complete", beside_us)
+    answer = api.post(at(opened, "/complete"), json={"parts": [part]})
+    assert (answer.status_code, answer.json["code"]) == (404, "unknown_upload")
+    nothing_is_left(edges, opened)
+
+
+def test_a_number_of_a_part_that_is_none_is_refused(api: Any) -> None:
+    answer = api.get(at(open_upload(api), "/batch", partNumbers="9" * 4500))
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid_parameter")
 
 
 def test_an_upload_that_still_grows_does_not_expire(api: Any, edges: Edges, settings: Settings) -> None:

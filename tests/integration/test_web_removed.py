@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from pipeline.caretaker import Caretaker
+from pipeline import caretaker
 from pipeline.contracts import Kept, State, incoming_key, report_prefix, results_prefix
 from web.edges import Edges
 
@@ -54,8 +54,8 @@ def over(edges: Edges) -> str:
 def clean(edges: Edges, *what: Kept) -> None:
     keep = {KEEPS[one]: timedelta(0) for one in what}
     settings = edges.settings.model_copy(update={"keep_batches": None, "keep_uploads": None, **keep})
-    caretaker = Caretaker(settings, edges.store, edges.ledger)
-    assert caretaker.clean(beat=lambda _: None, now=datetime.now(UTC) + timedelta(hours=1)).failed == 0
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert caretaker.clean(settings, edges.store, edges.ledger, beat=lambda _: None, now=later).failed == 0
 
 
 @pytest.mark.parametrize(

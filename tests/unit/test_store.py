@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,24 @@ def test_a_stream_comes_back_byte_for_byte(store: Store, tmp_path: Path, size: i
     assert (tmp_path / "f").read_bytes() == data
     assert (got.sha256, got.etag) == (stored.sha256, stored.etag)
     assert beats[-1:] == ([size] if size else [])
+
+
+def test_a_disk_that_takes_a_little_at_a_time_gets_it_all(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, write = bytes(range(256)) * 4000, os.pwrite
+    store.put_bytes("k", data)
+    monkeypatch.setattr(os, "pwrite", lambda file, piece, at: write(file, piece[:1000], at))
+    assert store.get_file("k", tmp_path / "f").sha256 == hashlib.sha256(data).hexdigest()
+    assert (tmp_path / "f").read_bytes() == data
+
+
+def test_a_range_that_comes_short_is_no_file(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put_bytes("k", b"x" * 1000)
+    whole = store._range
+    monkeypatch.setattr(store, "_range", lambda key, etag, first, last: whole(key, etag, first, last - 1))
+    with pytest.raises(Unreachable, match="gave 999 bytes of k where it has 1,000"):
+        store.get_file("k", tmp_path / "f")
 
 
 def test_a_stream_that_breaks_leaves_no_object_and_no_open_upload(store: Store) -> None:
