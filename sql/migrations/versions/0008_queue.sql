@@ -1,0 +1,1 @@
+-- One import of a dataset at work, and requests to cancel that are kept.

@@ -1,0 +1,1 @@
+-- Failures by ids of any length that a dataset accepts.

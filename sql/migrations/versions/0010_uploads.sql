@@ -1,0 +1,1 @@
+-- Retention of what had none: dry runs, idempotency keys, sign-ins.

@@ -1,0 +1,1 @@
+-- Materialized views that could not be refreshed, and why.
