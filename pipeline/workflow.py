@@ -53,6 +53,7 @@ with workflow.unsafe.imports_passed_through():
         TRY_RECEIVER,
         VALIDATE,
         WATCH,
+        WRITE_FAILED,
         WRITE_RESULTS,
         Arrival,
         Arrivals,
@@ -85,10 +86,8 @@ BACKOFF = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient
 """Exponential, and without a number of attempts: what ends it is the step's own limit of time. Which errors are worth a
 retry is decided where they are raised (activities.py): the file's faults never are."""
 
-POSTMAN_BACKOFF = RetryPolicy(
-    initial_interval=timedelta(seconds=5), backoff_coefficient=4.0, maximum_interval=timedelta(hours=10)
-)
-"""The rhythm of Standard Webhooks, roughly: seconds, minutes, then hours, for three days."""
+APART = "results-apart"
+"""Name of a patch: files of results that are written before an import ends are a step of their own, which has its own lane."""
 
 GIVE_UP = timedelta(days=1)
 REGISTERED_AT_ONCE = 100
@@ -254,18 +253,23 @@ class ImportFile:
     @workflow.run
     async def run(self, run: ImportRun) -> Outcome:
         """Fails, as a workflow, if the file is rejected or the system gives up; both are written down before."""
-        outcome = await _step(FINISH, await self._ending(run), limit=timedelta(hours=1), beats=True)
+        outcome = await self._finish(await self._ending(run))
         self._progress = Progress(outcome.state)
-        await workflow.start_child_workflow(
-            NOTIFY_WORKFLOW,
-            outcome,
-            id=notify_workflow_id(outcome.import_id, outcome.state),
-            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-        )
+        await _have_told(outcome)
         if outcome.state in (State.REJECTED, State.FAILED):
             raise ApplicationError(outcome.reason, type=outcome.state, non_retryable=True)
         if outcome.state is State.CANCELED:
             raise CancelledError(outcome.reason)
+        return outcome
+
+    async def _finish(self, ending: Ending) -> Outcome:
+        """Close the books. What takes as long as the file is large does not hold up the short steps of others."""
+        ending = replace(ending, apart=workflow.patched(APART))
+        outcome = await _step(FINISH, ending, limit=timedelta(hours=1), beats=True)
+        if not outcome.is_final:
+            written = await _step(WRITE_FAILED, ending, limit=timedelta(hours=6), beats=True)
+            ending = replace(ending, fault=written.fault)
+            outcome = await _step(FINISH, ending, limit=timedelta(hours=1), beats=True)
         return outcome
 
     async def _ending(self, run: ImportRun) -> Ending:
@@ -354,13 +358,26 @@ class ImportFile:
         self._progress = Progress(state, plan.parts, self._parts_done, len(plan.waves), wave)
 
 
+async def _have_told(outcome: Outcome) -> None:
+    """Have the user told; reconciliation may have begun with that already."""
+    try:
+        await workflow.start_child_workflow(
+            NOTIFY_WORKFLOW,
+            outcome,
+            id=notify_workflow_id(outcome.import_id, outcome.state),
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+        )
+    except WorkflowAlreadyStartedError:
+        workflow.logger.info("import %s is being told of already", outcome.import_id)
+
+
 @workflow.defn(name=NOTIFY_WORKFLOW)
 class TellUser:
     """Tell everybody who wants to know; apart from the import, so that a dead receiver holds up nothing."""
 
     @workflow.run
     async def run(self, outcome: Outcome) -> None:
-        """Each receiver is tried on its own, for three days."""
+        """Each receiver is tried on its own, for three days. The step itself says when the next attempt is due."""
         told: Told = await _step(ADDRESSEES, outcome, limit=timedelta(minutes=1))
         await asyncio.gather(*(self._deliver(delivery) for delivery in told.deliveries))
 
@@ -369,9 +386,10 @@ class TellUser:
             await workflow.execute_activity(
                 DELIVER.name,
                 delivery,
+                task_queue=task_queue_of(workflow.info().task_queue, DELIVER.lane),
                 start_to_close_timeout=timedelta(minutes=1),
                 schedule_to_close_timeout=timedelta(days=3),
-                retry_policy=POSTMAN_BACKOFF,
+                retry_policy=BACKOFF,
                 summary=delivery.channel,  # the address may be a secret
             )
         except ActivityError as error:
@@ -385,10 +403,12 @@ class SendOne:
     @workflow.run
     async def run(self, delivery: Delivery) -> str:
         """What stood against it; nothing if it arrived."""
+        step = DELIVER if delivery.import_id else TRY_RECEIVER
         try:
             await workflow.execute_activity(
-                DELIVER.name if delivery.import_id else TRY_RECEIVER.name,
-                delivery,
+                step.name,
+                replace(delivery, asked=True),
+                task_queue=task_queue_of(workflow.info().task_queue, step.lane),
                 start_to_close_timeout=timedelta(minutes=1),
                 schedule_to_close_timeout=timedelta(minutes=2),
                 retry_policy=RetryPolicy(maximum_attempts=1),
@@ -421,6 +441,7 @@ class Reconcile:
         """Return what was found."""
         found: Reconciled = await workflow.execute_activity(
             RECONCILE.name,
+            task_queue=task_queue_of(workflow.info().task_queue, RECONCILE.lane),
             result_type=Reconciled,
             start_to_close_timeout=timedelta(minutes=30),
             heartbeat_timeout=HEARTBEAT,
@@ -439,6 +460,7 @@ class CleanUp:
         removed: Cleaned = await workflow.execute_activity(
             CLEAN.name,
             run,
+            task_queue=task_queue_of(workflow.info().task_queue, CLEAN.lane),
             result_type=Cleaned,
             start_to_close_timeout=timedelta(hours=6),
             heartbeat_timeout=HEARTBEAT,
