@@ -234,15 +234,14 @@ class _CleanUp:
 
     def old_files(self) -> None:
         """Mail in the worker's outbox, and dead letters of an event relay that shares the worker's disk."""
-        settings = self._settings
-        for counted, folder, kept in (
-            ("mails", settings.outbox_dir, settings.keep_outbox),
-            ("dead_letters", settings.dead_letters_dir, settings.keep_dead_letters),
-        ):
-            since = self._since(kept)
-            if since is not None:
-                with self._trying(f"files in {folder}"):
-                    self.counts[counted] += oldfiles.remove(folder, since.timestamp(), dry_run=self._dry_run)
+        self._remove_old_files("mails", self._settings.outbox_dir, self._settings.keep_outbox)
+        self._remove_old_files("dead_letters", self._settings.dead_letters_dir, self._settings.keep_dead_letters)
+
+    def _remove_old_files(self, counted: str, folder: Path, kept: timedelta | None) -> None:
+        since = self._since(kept)
+        if since is not None:
+            with self._trying(f"files in {folder}"):
+                self.counts[counted] += oldfiles.remove(folder, since.timestamp(), dry_run=self._dry_run)
 
     def _remove_folder(self, folder: Path) -> None:
         """Put it aside first, while nobody can have the import run again: a dry run that is promoted uses it anew."""
