@@ -93,6 +93,8 @@ def reconcile(as_json: AsJson = False) -> None:
         print_json(asdict(found))
     else:
         print_line(f"{found.seen} objects looked at, {found.started} imports started, {found.expired} expired")
+    if not found.is_whole:
+        say("The bucket is too large for one run: the next one goes on where this one stopped.")
     if found.unknown:
         say(
             f"{found.unknown:,} uploaded files are of imports that the ledger does not know; they are left alone"
