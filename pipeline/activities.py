@@ -25,7 +25,9 @@ from pipeline import batch, caretaker, load, report, sandbox, takeover, validati
 from pipeline.attempt import BEAT_SECONDS, beat, beating, told_apart
 from pipeline.clerk import Clerk
 from pipeline.contracts import (
+    CANCELED_BY_USER,
     CLEAN,
+    CLOSE,
     FINISH,
     GIVE_UP_PART,
     GO_ON,
@@ -67,7 +69,7 @@ from pipeline.contracts import (
     results_prefix,
 )
 from pipeline.datasets import Dataset, blank_dataset, load_dataset
-from pipeline.errors import Crashed, DamagedPart, FileIsWrong, FileReplaced, NotUsable, UnknownDataset
+from pipeline.errors import Canceled, Crashed, DamagedPart, FileIsWrong, FileReplaced, NotUsable, UnknownDataset
 from pipeline.incoming import ids_of, import_id_of
 from pipeline.ledger import Import, Ledger
 from pipeline.orchestrator import Orchestrator
@@ -102,7 +104,9 @@ class Activities:
     def by_lane(self) -> dict[Lane, list[Callable[..., Any]]]:
         """What a worker registers, and with which task queue."""
         return {
-            Lane.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.reconcile, self.clean],
+            Lane.SHORT: [
+                *(self.register, self.next, self.hold, self.go_on, self.finish, self.close, self.reconcile, self.clean)
+            ],
             Lane.FILE: [self.validate, self.prepare, self.preview, self.give_up_part, self.write_results],
             Lane.PART: [self.load_part],
             Lane.WAIT: [self.watch],
@@ -114,11 +118,12 @@ class Activities:
     @told_apart
     def register(self, arrivals: Arrivals) -> None:
         """Write newly arrived objects into the ledger, which may know them already. What cannot be is logged, and left."""
-        for arrival in arrivals.items:
-            try:
-                self._register(arrival)
-            except NotUsable as error:
-                log.warning("not registered", key=arrival.key, why=str(error))
+        with beating():
+            for arrival in arrivals.items:
+                try:
+                    self._register(arrival)
+                except NotUsable as error:
+                    log.warning("not registered", key=arrival.key, why=str(error))
 
     def _register(self, arrival: Arrival) -> None:
         """An arrival that names its import is of one that is in the ledger, whatever lies there now."""
@@ -144,8 +149,9 @@ class Activities:
     @activity.defn(name=NEXT.name)
     @told_apart
     def next(self, asked: Asked) -> Next:
-        """The dataset's import that has waited longest, or one that was under way when whoever was at it was lost."""
-        found = self._ledger.next(asked.dataset, asked.but)
+        """The dataset's import that was at work when its run was lost, or else the one that has waited longest."""
+        with beating():
+            found = self._ledger.next(asked.dataset, asked.but)
         return Next(found.ref if found else None)
 
     @activity.defn(name=WATCH.name)
@@ -164,7 +170,7 @@ class Activities:
     @told_apart
     def validate(self, ref: ImportRef) -> Verdict:
         """Download, read strictly, check everything against file and warehouse; store the findings and their pages."""
-        self._ledger.move(ref.import_id, State.VALIDATING)
+        self._ledger.take_up(ref.import_id, activity.info().current_attempt_scheduled_time)
         folder = self._fresh_folder(ref)
         try:
             dataset = self._dataset(ref)
@@ -270,13 +276,21 @@ class Activities:
     @told_apart
     def prepare(self, ref: ImportRef) -> Plan:
         """Store the parts, which hold the records in parents-first batches, the manifest last."""
+        self._ledger.check_canceled(ref.import_id)
+        if self._ledger.known(ref.import_id).state is State.LOADING:  # this very step was cut off after its last write
+            manifest = self._stored_manifest(ref.import_id)
+        else:
+            manifest = self._prepared(ref)
+        pause_wanted = self._ledger.known(ref.import_id).pause_wanted
+        return replace(manifest.plan, parallel=self._settings.max_parallel_parts + AHEAD, pause_wanted=pause_wanted)
+
+    def _prepared(self, ref: ImportRef) -> batch.Manifest:
         self._ledger.move(ref.import_id, State.PREPARING)
         manifest = self._copy_parts(ref) or self._store_parts(ref)
         self._store.put_bytes(manifest_key(ref.import_id), manifest.to_json().encode(), content_type="application/json")
         self._ledger.update(ref.import_id, parts_total=len(manifest.parts))
         self._ledger.move(ref.import_id, State.LOADING)
-        pause_wanted = self._ledger.known(ref.import_id).pause_wanted
-        return replace(manifest.plan, parallel=self._settings.max_parallel_parts + AHEAD, pause_wanted=pause_wanted)
+        return manifest
 
     def _store_parts(self, ref: ImportRef) -> batch.Manifest:
         manifest, folder = self._cut(ref)
@@ -318,6 +332,7 @@ class Activities:
     @told_apart
     def preview(self, ref: ImportRef) -> Preview:
         """Compare the parts with the warehouse as the load would; nothing is written there, and no part is stored."""
+        self._ledger.check_canceled(ref.import_id)
         manifest, folder = self._cut(ref)
         dataset = load_dataset(ref.dataset, self._settings.datasets_root)
         parts = [(folder / part.filename, part.sha256) for part in manifest.parts]
@@ -332,6 +347,7 @@ class Activities:
     def load_part(self, part: PartRef) -> PartResult:
         """Fetch one part and upsert it, in one transaction with its row in the ledger."""
         ref, part_no = part.ref, part.part_no
+        self._ledger.check_canceled(ref.import_id)
         path = self._folder(ref) / f"load-{part_no:06d}-{uuid.uuid4().hex[:8]}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         with beating():
@@ -348,6 +364,7 @@ class Activities:
     def give_up_part(self, part: PartRef) -> PartResult:
         """Enter the records of a part that is damaged as failures. Which they are tells the file itself, cut once more."""
         ref, part_no = part.ref, part.part_no
+        self._ledger.check_canceled(ref.import_id)
         log.warning("part given up", import_id=ref.import_id, part_no=part_no, why=part.reason)
         reason = f"The stored part {part_no} is damaged: {part.reason}. The file is not at fault: retry the failed records."
         with beating():
@@ -373,16 +390,19 @@ class Activities:
     @told_apart
     def hold(self, ref: ImportRef) -> Held:
         """Enter that the import stands still, if that is still wanted."""
-        wanted = self._ledger.known(ref.import_id).pause_wanted
-        if wanted:
-            self._ledger.move(ref.import_id, State.PAUSED)
+        with beating():
+            self._ledger.check_canceled(ref.import_id)
+            wanted = self._ledger.known(ref.import_id).pause_wanted
+            if wanted:
+                self._ledger.move(ref.import_id, State.PAUSED)
         return Held(wanted)
 
     @activity.defn(name=GO_ON.name)
     @told_apart
     def go_on(self, ref: ImportRef) -> Held:
         """Enter that the import goes on, if it stood still."""
-        self._ledger.move(ref.import_id, State.LOADING)
+        with beating():
+            self._ledger.move(ref.import_id, State.LOADING)
         return Held(False)
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - one Activities lives as long as its worker
@@ -409,12 +429,15 @@ class Activities:
             known = self._ledger.close(ref.import_id)
             state, reason = self._closing(known, ending)
             if fault := self._clerk.write_at_once(replace(known, reason=reason), beat=beat):
-                state, reason = State.FAILED, fault
+                state, reason = (state, f"{reason}; {fault}") if state is State.CANCELED else (State.FAILED, fault)
             changed = self._dataset(ref) if known.inserted or known.updated else None
             is_analyzed = changed and warehouse.refresh_marts(self._engine, changed)
             self._store_summary(known, state, reason)
             unprocessed = known.records_total - known.processed
-            self._ledger.move(ref.import_id, state, reason, unprocessed=unprocessed)
+            try:
+                self._ledger.move(ref.import_id, state, reason, unprocessed=unprocessed)
+            except Canceled:  # asked for while the books were being closed
+                return self.finish(Ending(ref, State.CANCELED, CANCELED_BY_USER))
             if changed and not is_analyzed:  # nobody has to wait for that: all that was promised is there
                 warehouse.analyze(self._engine, changed)
         shutil.rmtree(self._folder(ref), ignore_errors=True)
@@ -423,7 +446,9 @@ class Activities:
 
     @staticmethod
     def _closing(known: Import, ending: Ending) -> tuple[State, str]:
-        """The final state. Only if every record is accounted for may it be a success."""
+        """The final state. Only if every record is accounted for may it be a success; a request to cancel goes before all."""
+        if known.cancel_requested:
+            return State.CANCELED, CANCELED_BY_USER
         if ending.state is not None:
             return ending.state, ending.reason
         processed = known.processed
@@ -438,6 +463,23 @@ class Activities:
         said = [f"{held:,} of {total} {'is' if held == 1 else 'are'} in quarantine."] if held else []
         said += [f"The warehouse refused {refused:,} of {total} for good."] if refused else []
         return State.PARTIALLY_SUCCEEDED, " ".join(said)
+
+    @activity.defn(name=CLOSE.name)
+    @told_apart
+    def close(self, ending: Ending) -> Outcome:
+        """Close the books of an import whose runs end without doing so: by the ledger alone, so that nothing else can fail."""
+        known = self._ledger.known(ending.ref.import_id)
+        if known.state.is_final:
+            return Outcome(known.id, known.state, known.reason)
+        with beating():
+            known = self._ledger.close(known.id)
+            state, reason = self._closing(known, ending)
+            try:
+                self._ledger.move(known.id, state, reason, unprocessed=known.records_total - known.processed)
+            except Canceled:  # asked for in this very moment
+                return self.close(ending)
+        log.warning("closed", import_id=known.id, state=state, reason=reason)
+        return Outcome(known.id, state, reason)
 
     # --- what no event announced ---
 

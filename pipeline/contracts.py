@@ -118,13 +118,20 @@ MOVES: Mapping[State, Mapping[State, str]] = {
 }
 """Every legal move, each with its reason. Nothing else may know the rules."""
 
-ACTIVE = (State.QUEUED, State.VALIDATING, State.PREPARING, State.LOADING, State.PAUSED)
+AT_WORK = (State.VALIDATING, State.PREPARING, State.LOADING, State.PAUSED)
+"""The states of an import that is at work: of a dataset there is never more than one (the index import_at_work sees to it)."""
+
+ACTIVE = (State.QUEUED, *AT_WORK)
 """The states of an import that stands in its dataset's queue."""
 
 
 def states_before(after: State) -> tuple[State, ...]:
     """The states from which ``after`` may be reached."""
     return tuple(before for before, moves in MOVES.items() if after in moves)
+
+
+CANCELED_BY_USER = "canceled by the user"
+"""Why an import ended, if its cancellation was asked for."""
 
 
 # --- Ids and keys ---
@@ -351,7 +358,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Next:
-    """The oldest import of a dataset that is not at its end; None if all are."""
+    """The import of a dataset that is at work, or else the one that has waited longest; None if there is none."""
 
     ref: ImportRef | None = None
 
@@ -509,6 +516,8 @@ class QueueRun:
     dataset: str
     running: ImportRef | None = None  # the import that the run before began
     arrived: tuple[Arrival, ...] = ()  # what has not been looked at
+    last: ImportRef | None = None  # the import that was over last
+    begun: int = 0  # how often in a row the one that is running, or else the last one, was begun
 
 
 @dataclass(frozen=True)
@@ -529,6 +538,7 @@ class Reconciled:
     seen: int = 0
     started: int = 0
     expired: int = 0
+    terminated: int = 0  # runs of imports that the ledger does not know
     keys: tuple[str, ...] = field(default=())
 
 
@@ -594,6 +604,7 @@ GIVE_UP_PART = Step("give_up_part", PartRef, PartResult, Lane.FILE)
 HOLD = Step("hold", ImportRef, Held)
 GO_ON = Step("go_on", ImportRef, Held)
 FINISH = Step("finish", Ending, Outcome)
+CLOSE = Step("close", Ending, Outcome)
 WRITE_RESULTS = Step("write_results", ResultsWanted, type(None), Lane.FILE)
 ADDRESSEES = Step("addressees", Outcome, Told)
 DELIVER = Step("deliver", Delivery, type(None))

@@ -10,6 +10,8 @@
     │   └── IllegalMove      the import is in a state that does not allow it
     ├── DamagedPart          what we stored ourselves is not what it was; a retry cannot help
     ├── Superseded           somebody else does this by now; what was begun here must come to nothing
+    ├── Canceled             the import's cancellation was asked for; the step does not do its work
+    ├── DatasetBusy          another import of the dataset is at work; the queue asks again who is next
     └── WorldIsWrong         something around us is away or overloaded; Temporal's backoff tries again
         ├── Unreachable      a server does not answer
         └── Crashed          a child process died or ran over its limits
@@ -72,6 +74,14 @@ class DamagedPart(BulkheadError):
 
 class Superseded(BulkheadError):
     """Another attempt has taken this over, or it is not to be done any more."""
+
+
+class Canceled(BulkheadError):
+    """The user canceled the import."""
+
+
+class DatasetBusy(BulkheadError):
+    """Another import of the dataset is at work."""
 
 
 class WorldIsWrong(BulkheadError):

@@ -16,18 +16,23 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy.exc import IntegrityError
 
 from pipeline.addresses import masked
-from pipeline.contracts import MOVES, Arrival, ImportRef, Kept, Options, State
-from pipeline.errors import IllegalMove, NotUsable
+from pipeline.contracts import ACTIVE, AT_WORK, MOVES, Arrival, ImportRef, Kept, Options, State
+from pipeline.errors import Canceled, DatasetBusy, IllegalMove, NotUsable, WorldIsWrong
 from pipeline.sqlfiles import load
 
 _SETTABLE = {
     *("filename", "size_bytes", "sha256", "bucket", "key", "etag", "reason", "parts_total", "unprocessed"),
     *("records_total", "records_valid", "records_invalid", "findings_errors", "findings_warnings", "findings_by_code"),
-    *("options", "reading", "preview", "quarantined", "duplicate_of", "pause_wanted"),
+    *("options", "reading", "preview", "quarantined", "duplicate_of", "pause_wanted", "taken_up_at"),
 }
+
+ONE_AT_WORK = "import_at_work"
+"""The unique index by which PostgreSQL itself refuses that two imports of a dataset are at work."""
 
 _ROWS = {Kept.REPORT: "finding_discard", Kept.RESULTS: "failure_discard"}
 """Findings are the report once more, for people's SQL; failed records are results, whoever refused them."""
@@ -72,10 +77,16 @@ class Import:
     retry_of: str | None = None  # the import whose failed records this one tries again
     duplicate_of: str | None = None  # the earlier import that had loaded this very content
     pause_wanted: bool = False  # no further part is begun until somebody resumes it
+    cancel_requested_at: datetime | None = None  # from then on no step does anything but close the books
     batches_removed_at: datetime | None = None  # when the clean-up removed what; what is left may go on for a moment
     results_removed_at: datetime | None = None
     report_removed_at: datetime | None = None
     source_removed_at: datetime | None = None
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Its cancellation was asked for while it was at work."""
+        return self.cancel_requested_at is not None
 
     @property
     def processed(self) -> int:
@@ -145,6 +156,7 @@ class Import:
             "retry_of": self.retry_of,
             "duplicate_of": self.duplicate_of,
             "pause_requested": self.pause_wanted,
+            "cancel_requested": self.cancel_requested,
             "source": self.source,
             "counts": self.counts,
             "preview": self.preview,
@@ -276,20 +288,45 @@ class Ledger:
     def move(self, import_id: str, to: State, reason: str = "", **columns: Any) -> bool:
         """Take an import to another state and set ``columns`` with it; False if it is there already.
 
-        Raises IllegalMove if the map in contracts.py has no such move, LookupError if there is no such import.
+        Raises IllegalMove if the map in contracts.py has no such move, Canceled if the import's cancellation was asked for and
+        ``to`` is anything else, DatasetBusy if it is to be at work while another one of its dataset is, LookupError if there
+        is no such import.
+        """
+        with self._engine.begin() as connection:
+            return _moved(connection, import_id, to, reason, columns)
+
+    def take_up(self, import_id: str, attempt: datetime) -> None:
+        """Begin to validate an import, for the first time or because its run was lost; ``attempt`` is when this was scheduled.
+
+        Raises what ``move`` raises, and WorldIsWrong if a later attempt has taken it up already: this one has slept.
+        """
+        with self._engine.begin() as connection:
+            row = _locked(connection, import_id)
+            if row["taken_up_at"] is not None and row["taken_up_at"] > attempt:
+                raise WorldIsWrong("A later attempt has taken up the import.")
+            _moved(connection, import_id, State.VALIDATING, "", {"taken_up_at": attempt})
+
+    def cancel(self, import_id: str) -> bool:
+        """Have an import canceled: True if it waited, and is canceled; False if it is at work, and its next step will see it.
+
+        The request is kept: whatever the import does from now on, it ends as canceled. Asking again changes nothing. Raises
+        IllegalMove if the import has come to its end, LookupError if there is no such import.
         """
         with self._engine.begin() as connection:
             state = _locked_state(connection, import_id)
-            if state is to:
-                _set(connection, import_id, columns)
+            if state.is_final:
+                raise IllegalMove(f"The import is {state}; it cannot be canceled any more.")
+            if state in AT_WORK:
+                connection.execute(text(load("queries/import_cancel")), {"id": import_id})
                 return False
-            if to not in MOVES[state]:
-                raise IllegalMove(f"The import is {state}; it cannot become {to}.")
-            _set(connection, import_id, {"state": to, **columns} | ({"reason": reason} if reason else {}))
-            _note_move(connection, import_id, state, to, reason or MOVES[state][to])
-            if to is State.VALIDATING:  # if a run before this one was lost, its loaders may still be at it
-                connection.execute(text(load("queries/claims_discard")), {"import_id": import_id})
-        return True
+            left = connection.execute(text(load("queries/import_left")), {"id": import_id}).scalar_one()
+            _moved(connection, import_id, State.CANCELED, "", {"unprocessed": int(left)})
+            return True
+
+    def check_canceled(self, import_id: str) -> None:
+        """Raise Canceled if the import's cancellation was asked for."""
+        if any(row["canceling"] for row in self._rows("import_canceling", id=import_id)):
+            raise Canceled
 
     def close(self, import_id: str) -> Import:
         """No part is written from here on, not even by a loader that sleeps; the import as it then is, with its last counts."""
@@ -302,11 +339,15 @@ class Ledger:
         return self.known(import_id)
 
     def pause(self, import_id: str, *, wanted: bool) -> None:
-        """Note that the import is to stand still, or to go on. Raises IllegalMove if it has come to its end."""
+        """Note that the import is to stand still, or to go on.
+
+        Raises IllegalMove if it has come to its end, or is being canceled.
+        """
         with self._engine.begin() as connection:
             if connection.execute(text(load("queries/import_pause")), {"id": import_id, "wanted": wanted}).first() is None:
                 state = _locked_state(connection, import_id)
-                raise IllegalMove(f"The import is {state}; it cannot be {'paused' if wanted else 'resumed'}.")
+                is_now = "being canceled" if state in ACTIVE else str(state)
+                raise IllegalMove(f"The import is {is_now}; it cannot be {'paused' if wanted else 'resumed'}.")
 
     def retries(self, import_id: str) -> list[str]:
         """The ids of the imports that try this one's failed records again, oldest first."""
@@ -506,7 +547,7 @@ class Ledger:
         return sorted(self._read(ids), key=lambda one: one.created_at)
 
     def next(self, dataset: str, but: Sequence[str] = ()) -> Import | None:
-        """The import that stands first in a dataset's queue, leaving out those that are named."""
+        """The import of a dataset that is at work, or else the first in its queue, leaving out those that are named."""
         rows = self._rows("import_next", dataset=dataset, but=[UUID(one) for one in but])
         return self.get(rows[0]["id"]) if rows else None
 
@@ -573,11 +614,38 @@ class Ledger:
             connection.execute(text(load(f"queries/{query}")), values)
 
 
-def _locked_state(connection: Connection, import_id: str) -> State:
-    state = connection.execute(text(load("queries/import_lock")), {"id": import_id}).scalar()
-    if state is None:
+def _locked(connection: Connection, import_id: str) -> RowMapping:
+    row = connection.execute(text(load("queries/import_lock")), {"id": import_id}).mappings().first()
+    if row is None:
         raise LookupError(f"There is no import {import_id}.")
-    return State(state)
+    return row
+
+
+def _locked_state(connection: Connection, import_id: str) -> State:
+    return State(_locked(connection, import_id)["state"])
+
+
+def _moved(connection: Connection, import_id: str, to: State, reason: str, columns: dict[str, Any]) -> bool:
+    """Ledger.move, in a transaction that is under way; it must end if this raises."""
+    row = _locked(connection, import_id)
+    state = State(row["state"])
+    if row["cancel_requested_at"] is not None and not state.is_final and to is not State.CANCELED:
+        raise Canceled
+    if state is to:
+        _set(connection, import_id, columns)
+        return False
+    if to not in MOVES[state]:
+        raise IllegalMove(f"The import is {state}; it cannot become {to}.")
+    try:
+        _set(connection, import_id, {"state": to, **columns} | ({"reason": reason} if reason else {}))
+    except IntegrityError as error:
+        if not (isinstance(error.orig, psycopg.Error) and error.orig.diag.constraint_name == ONE_AT_WORK):
+            raise
+        raise DatasetBusy(f"Another import of the dataset {row['dataset']} is at work; this one waits for its end.") from error
+    _note_move(connection, import_id, state, to, reason or MOVES[state][to])
+    if to is State.VALIDATING:  # if a run before this one was lost, its loaders may still be at it
+        connection.execute(text(load("queries/claims_discard")), {"import_id": import_id})
+    return True
 
 
 def _set(connection: Connection, import_id: str, columns: dict[str, Any]) -> None:

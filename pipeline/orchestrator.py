@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Coroutine, Sequence
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
@@ -25,12 +26,13 @@ from temporalio.client import (
     WorkflowFailureError,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from pipeline.contracts import (
     CLEAN_WORKFLOW,
     ENQUEUE_SIGNAL,
+    IMPORT_WORKFLOW,
     PAUSE_SIGNAL,
     PROGRESS_QUERY,
     QUEUE_WORKFLOW,
@@ -58,6 +60,8 @@ T = TypeVar("T")
 
 _ANSWER_SECONDS = 30.0
 _SENT_SECONDS = 10.0
+_TOLD_SECONDS = 5.0
+"""For what stands in the ledger already, and is carried out by reconciliation if Temporal is away now."""
 
 
 class Orchestrator:
@@ -109,7 +113,7 @@ class Orchestrator:
 
     def cancel(self, import_id: str) -> bool:
         """Ask an import to stop; False if its workflow is not running (it waits for its turn, or is over)."""
-        return self._run(self._cancel(import_id))
+        return self._run(self._cancel(import_id), seconds=_TOLD_SECONDS)
 
     async def _cancel(self, import_id: str) -> bool:
         handle = (await self._connected()).get_workflow_handle(import_workflow_id(import_id))
@@ -120,7 +124,8 @@ class Orchestrator:
 
     def pause(self, import_id: str, *, wanted: bool) -> bool:
         """Tell an import to stand still, or to go on; False if its workflow is not running (it waits for its turn)."""
-        return self._run(self._signal(import_workflow_id(import_id), PAUSE_SIGNAL if wanted else RESUME_SIGNAL))
+        name = PAUSE_SIGNAL if wanted else RESUME_SIGNAL
+        return self._run(self._signal(import_workflow_id(import_id), name), seconds=_TOLD_SECONDS)
 
     async def _signal(self, workflow_id: str, name: str) -> bool:
         try:
@@ -203,6 +208,35 @@ class Orchestrator:
         """Whether the dataset's queue is at work."""
         return self._run(self._is_running(queue_workflow_id(dataset)))
 
+    def import_is_running(self, import_id: str) -> bool:
+        """Whether there is a run of the import."""
+        return self._run(self._is_running(import_workflow_id(import_id)))
+
+    def running_imports(self, *, begun_before: datetime) -> list[str]:
+        """The ids of the imports that have had a run since before then, on this task queue."""
+        return self._run(self._running_imports(begun_before))
+
+    async def _running_imports(self, begun_before: datetime) -> list[str]:
+        query = f"WorkflowType = '{IMPORT_WORKFLOW}' and ExecutionStatus = 'Running' and TaskQueue = '{self._task_queue}'"
+        prefix, ids = import_workflow_id(""), []
+        async for one in (await self._connected()).list_workflows(query):
+            name = one.id.removeprefix(prefix)
+            with suppress(ValueError):  # it is none of ours
+                if one.id.startswith(prefix) and one.start_time < begun_before:
+                    ids.append(str(uuid.UUID(name)))
+        return ids
+
+    def terminate(self, import_id: str, reason: str) -> None:
+        """End the run of an import at once, if there is one: none of its steps is asked."""
+        self._run(self._terminate(import_id, reason))
+
+    async def _terminate(self, import_id: str, reason: str) -> None:
+        try:
+            await (await self._connected()).get_workflow_handle(import_workflow_id(import_id)).terminate(reason=reason)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
     async def _is_running(self, workflow_id: str) -> bool:
         try:
             description = await (await self._connected()).get_workflow_handle(workflow_id).describe()
@@ -213,14 +247,13 @@ class Orchestrator:
         return description.status is WorkflowExecutionStatus.RUNNING
 
     def reconcile(self, *, seconds: float = 600.0) -> Reconciled:
-        """Run a reconciliation now, and wait for what it finds."""
-        return self._run(self._reconcile(), seconds=seconds)
+        """Run a reconciliation now, and wait for what it finds. Raises NotUsable if it fails."""
+        return self._run(_unless_failed(self._reconcile(), "The reconciliation"), seconds=seconds)
 
     async def _reconcile(self) -> Reconciled:
         client = await self._connected()
         result: Reconciled = await client.execute_workflow(
             RECONCILE_WORKFLOW,
-            RESULTS_WORKFLOW,
             id=f"reconcile/{uuid.uuid4()}",
             task_queue=self._task_queue,
             result_type=Reconciled,
@@ -232,8 +265,11 @@ class Orchestrator:
         self._run(self._schedule("reconcile", RECONCILE_WORKFLOW, [], timedelta(seconds=every_seconds)))
 
     def clean(self, *, dry_run: bool = False, seconds: float = 3600.0) -> Cleaned:
-        """Run a clean-up now, and wait for what it removes. It goes on if that takes longer than ``seconds``."""
-        return self._run(self._clean(CleanRun(dry_run)), seconds=seconds)
+        """Run a clean-up now, and wait for what it removes. It goes on if that takes longer than ``seconds``.
+
+        Raises NotUsable if it fails.
+        """
+        return self._run(_unless_failed(self._clean(CleanRun(dry_run)), "The clean-up"), seconds=seconds)
 
     async def _clean(self, run: CleanRun) -> Cleaned:
         client = await self._connected()
@@ -289,3 +325,14 @@ class Orchestrator:
                 self._thread = Thread(target=self._loop.run_forever, name="temporal client", daemon=True)
                 self._thread.start()
             return self._loop
+
+
+async def _unless_failed(run: Coroutine[Any, Any, T], what: str) -> T:
+    """What a workflow returns. Raises NotUsable with the reason for which it failed."""
+    try:
+        return await run
+    except WorkflowFailureError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None and not isinstance(cause, ApplicationError):
+            cause = cause.__cause__
+        raise NotUsable(f"{what} failed: {cause}") from error

@@ -1,4 +1,5 @@
-"""Announcing what no event announced (events are sometimes lost, and so are runs); giving up uploads that never became whole.
+"""Announcing what no event announced (events are sometimes lost, and so are runs); giving up uploads that never became whole;
+having each run do what the ledger says.
 
 Objects are looked for a page at a time, and a page costs the ledger one query, however large bucket and ledger are.
 """
@@ -7,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from pipeline.contracts import INCOMING, Arrival, Reconciled, State, dataset_of
+import structlog
+
+from pipeline.contracts import AT_WORK, INCOMING, Arrival, Reconciled, State, dataset_of
 from pipeline.errors import IllegalMove
 from pipeline.incoming import ids_of, import_id_of
 from pipeline.ledger import Import, Ledger
@@ -17,7 +20,12 @@ from pipeline.orchestrator import Orchestrator
 from pipeline.settings import Settings
 from pipeline.store import Store, Stored
 
+log = structlog.get_logger()
+
 KEYS_TOLD = 100
+
+UNKNOWN_FOR = timedelta(minutes=5)
+"""A run is older than its import's row in the ledger by nothing. Whose import is not there after so long has lost it."""
 
 
 class Reconciler:
@@ -30,8 +38,12 @@ class Reconciler:
         self._orchestrator = orchestrator
 
     def reconcile(self, *, beat: Callable[[int], None], now: datetime | None = None) -> Reconciled:
-        """Announce imports whose queue is gone, then objects that the ledger does not know; give up uploads begun long ago."""
+        """Announce imports whose run or queue is gone, then objects that the ledger does not know; give up uploads begun long
+        ago. Tell runs again what is wanted of them, and end those of imports that the ledger does not know."""
+        now = now or datetime.now(UTC)
+        terminated = self._end_unknown(now)
         stranded = [Arrival(one.bucket, one.key, one.id) for one in self._stranded()]
+        beat(0)
         seen, started, keys = 0, self._announce(stranded), [arrival.key for arrival in stranded[:KEYS_TOLD]]
         for page in self._store.pages(f"{INCOMING}/"):
             files = [stored for stored in page if dataset_of(stored.key) is not None]
@@ -39,7 +51,7 @@ class Reconciler:
             seen, started = seen + len(files), started + self._announce(missed)
             keys += [arrival.key for arrival in missed[: KEYS_TOLD - len(keys)]]
             beat(seen)
-        return Reconciled(seen=seen, started=started, expired=self._expire(now or datetime.now(UTC)), keys=tuple(keys))
+        return Reconciled(seen=seen, started=started, expired=self._expire(now), terminated=terminated, keys=tuple(keys))
 
     def _expire(self, now: datetime) -> int:
         """Give up the uploads that began long ago, never became whole, and have not grown for as long."""
@@ -57,10 +69,42 @@ class Reconciler:
         return expired
 
     def _stranded(self) -> list[Import]:
-        """Imports under way in the ledger though no queue is at work for their dataset, oldest first."""
-        active = self._ledger.active()
-        running = {dataset: self._orchestrator.queue_is_running(dataset) for dataset in {one.dataset for one in active}}
-        return [one for one in active if not running[one.dataset]]
+        """One import of each dataset that has some under way, but no queue, or no run of the one that is at work.
+
+        One wakes the queue, which asks the ledger for all.
+        """
+        of_dataset: dict[str, list[Import]] = {}
+        for one in self._ledger.active():
+            of_dataset.setdefault(one.dataset, []).append(one)
+        stranded = []
+        for dataset, active in of_dataset.items():
+            lost = [one for one in active if one.state in AT_WORK and not self._told(one)]
+            if lost or not self._orchestrator.queue_is_running(dataset):
+                stranded.append((lost or active)[0])
+        return stranded
+
+    def _told(self, one: Import) -> bool:
+        """Tell an import's run what is wanted of it, if it does not do so: Temporal may have been away. False without a run."""
+        if not self._orchestrator.import_is_running(one.id):
+            return False
+        if one.cancel_requested:
+            self._orchestrator.cancel(one.id)
+        stands_still = one.pause_wanted and not one.cancel_requested
+        if (one.state, stands_still) in ((State.PAUSED, False), (State.LOADING, True)):
+            self._orchestrator.pause(one.id, wanted=stands_still)
+        return True
+
+    def _end_unknown(self, now: datetime) -> int:
+        """End the runs of imports that the ledger does not know, as after it was restored from an older copy.
+
+        They would hold their datasets for ever, and nothing could be asked of them. Their files are found as any others are.
+        """
+        running = self._orchestrator.running_imports(begun_before=now - UNKNOWN_FOR)
+        unknown = sorted(set(running) - set(self._ledger.traces(running)))
+        for import_id in unknown:
+            log.warning("run of an unknown import terminated", import_id=import_id)
+            self._orchestrator.terminate(import_id, "The ledger does not know this import.")
+        return len(unknown)
 
     def _unknown(self, files: Sequence[Stored]) -> Iterator[Stored]:
         bucket = self._store.bucket

@@ -42,28 +42,25 @@ api = APIBlueprint(
 @api.post("/cancel", summary="Cancel an import", responses={202: ImportModel})
 @for_role(Role.UPLOADER)
 def cancel_import(path: ImportPath) -> Response:
-    """An import that still waits is canceled at once; one at work comes to a clean stop soon."""
+    """An import that still waits is canceled at once; one at work comes to a clean stop soon. The request is kept."""
     return as_json(shown(cancel(find(path.import_id))), 202)
 
 
 def cancel(one: Import) -> Import:
     """Have an import canceled. Raises Problem if it has come to its end."""
-    if not _cancel_waiting(one) and not edges().orchestrator.cancel(one.id):
-        _cancel_waiting(find(one.id))  # it was between two places when we looked
-    return find(one.id)
-
-
-def _cancel_waiting(one: Import) -> bool:
-    """Cancel what nothing works on yet; False if something does."""
-    if one.state.is_final:
-        raise Problem("already_finished", f"The import is {one.state}; it cannot be canceled any more.")
-    if one.state not in (State.AWAITING_UPLOAD, State.QUEUED):
-        return False
     try:
-        edges().ledger.move(one.id, State.CANCELED)
-    except IllegalMove:
-        return False
-    return True
+        edges().ledger.cancel(one.id)  # first: whatever happens to its run, each step looks here
+    except IllegalMove as error:
+        raise Problem("already_finished", str(error)) from error
+    try:
+        is_running = edges().orchestrator.cancel(one.id)
+    except Unreachable as error:
+        log.warning("not told of the cancel", import_id=one.id, error=str(error))  # reconciliation will
+        return find(one.id)
+    one = find(one.id)
+    if not is_running and not one.state.is_final:  # its run was lost: the queue takes it up, and that closes the books
+        _announce(one)
+    return one
 
 
 # --- pause and resume ---
@@ -86,10 +83,13 @@ def resume_import(path: ImportPath) -> Response:
 def pause(one: Import, *, wanted: bool) -> Import:
     """Have an import stand still, or go on. Raises Problem if it has come to its end."""
     try:
-        edges().ledger.pause(one.id, wanted=wanted)  # first: whoever begins to load it looks here
+        edges().ledger.pause(one.id, wanted=wanted)  # first: what begins to load it looks here
     except IllegalMove as error:
-        raise Problem("already_finished", str(error)) from error
-    edges().orchestrator.pause(one.id, wanted=wanted)
+        raise Problem("already_finished" if find(one.id).state.is_final else "conflict", str(error)) from error
+    try:
+        edges().orchestrator.pause(one.id, wanted=wanted)
+    except Unreachable as error:
+        log.warning("not told of the pause", import_id=one.id, error=str(error))  # reconciliation will
     return find(one.id)
 
 

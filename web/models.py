@@ -313,6 +313,7 @@ class ImportModel(BaseModel):
     retry_of: str | None = Field(description="The import whose failed records this one tries again")
     duplicate_of: str | None = Field(description="The earlier import that had loaded this very content")
     pause_requested: bool = Field(description="No further part is begun until it is resumed")
+    cancel_requested: bool = Field(description="It was at work when it was canceled, and ends as canceled, or has")
     source: Source
     counts: Counts
     preview: PreviewModel | None

@@ -251,10 +251,11 @@ def _workflow_page(one: Import) -> str:
 def _may(one: Import) -> dict[str, bool]:
     """What may be asked of an import as it stands, by whoever looks at it."""
     asks, over = key_in_use().role.covers(Role.UPLOADER), one.state.is_final
+    goes_on = asks and one.state in ACTIVE and not one.cancel_requested
     return {
-        "cancel": asks and not over,
-        "pause": asks and one.state in ACTIVE and not one.pause_wanted,
-        "resume": asks and one.state in ACTIVE and one.pause_wanted,
+        "cancel": asks and not over and not one.cancel_requested,
+        "pause": goes_on and not one.pause_wanted,
+        "resume": goes_on and one.pause_wanted,
         "promote": asks and one.state is State.VALIDATED,
         "retry": asks
         and over
