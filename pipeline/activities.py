@@ -40,6 +40,7 @@ from pipeline.contracts import (
     REGISTER,
     VALIDATE,
     WATCH,
+    WRITE_FAILED,
     WRITE_RESULTS,
     Arrival,
     Arrivals,
@@ -61,6 +62,7 @@ from pipeline.contracts import (
     ResultsWanted,
     State,
     Verdict,
+    Written,
     dataset_of,
     import_workflow_id,
     manifest_key,
@@ -104,12 +106,13 @@ class Activities:
     def by_lane(self) -> dict[Lane, list[Callable[..., Any]]]:
         """What a worker registers, and with which task queue."""
         return {
-            Lane.SHORT: [
-                *(self.register, self.next, self.hold, self.go_on, self.finish, self.close, self.reconcile, self.clean)
-            ],
-            Lane.FILE: [self.validate, self.prepare, self.preview, self.give_up_part, self.write_results],
+            Lane.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.close],
+            Lane.FILE: [self.validate, self.prepare, self.preview, self.give_up_part, self.write_failed],
             Lane.PART: [self.load_part],
             Lane.WAIT: [self.watch],
+            Lane.RESULTS: [self.write_results],
+            Lane.RECONCILE: [self.reconcile],
+            Lane.CLEAN: [self.clean],
         }
 
     # --- the journey ---
@@ -428,7 +431,12 @@ class Activities:
         with beating():
             known = self._ledger.close(ref.import_id)
             state, reason = self._closing(known, ending)
-            if fault := self._clerk.write_at_once(replace(known, reason=reason), beat=beat):
+            fault = ending.fault
+            if fault is None and self._clerk.has_to_write(known):
+                if ending.apart:
+                    return Outcome(known.id, known.state, is_final=False)
+                fault = self._clerk.write_at_once(replace(known, reason=reason), beat=beat)
+            if fault:
                 state, reason = (state, f"{reason}; {fault}") if state is State.CANCELED else (State.FAILED, fault)
             changed = self._dataset(ref) if known.inserted or known.updated else None
             is_analyzed = changed and warehouse.refresh_marts(self._engine, changed)
@@ -552,6 +560,17 @@ class Activities:
                 beat()
 
     # --- what became of the rows ---
+
+    @activity.defn(name=WRITE_FAILED.name, no_thread_cancel_exception=True)
+    @told_apart
+    def write_failed(self, ending: Ending) -> Written:
+        """Write the files of results that an import has at its end: of what failed, and of what was left over."""
+        known = self._ledger.known(ending.ref.import_id)
+        if known.state.is_final:
+            return Written()
+        with beating():
+            _, reason = self._closing(known, ending)
+            return Written(self._clerk.write_at_once(replace(known, reason=reason), beat=beat))
 
     @activity.defn(name=WRITE_RESULTS.name, no_thread_cancel_exception=True)
     @told_apart

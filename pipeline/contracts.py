@@ -469,6 +469,8 @@ class Ending:
     ref: ImportRef
     state: State | None = None  # None: let the counts decide between the two kinds of success
     reason: str = ""
+    apart: bool = False  # files of results that have to be written are a step of their own
+    fault: str | None = None  # what was wrong with them; empty: nothing; None: they are not written
 
 
 @dataclass(frozen=True)
@@ -478,22 +480,36 @@ class Outcome:
     import_id: str
     state: State
     reason: str = ""
+    is_final: bool = True  # False: nothing has ended yet; files of results have to be written first
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was wrong with the files of results that are written before an import ends; empty: nothing."""
+
+    fault: str = ""
 
 
 @dataclass(frozen=True)
 class Told:
-    """To whom an outcome is told: (channel, target) pairs."""
+    """To whom an outcome is told, apart from those that were told of it before."""
 
     deliveries: tuple[Delivery, ...] = ()
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message to one receiver; ``channel`` is ``webhook`` or ``email``. Without an import it is a test."""
+    """One message to one receiver; ``channel`` is ``webhook`` or ``email``. Without an import it is a test.
+
+    An address may be a secret, which Temporal's history must not hold: ``receiver`` is the receiver's id. Messages that were
+    under way before there were such ids have the address itself, as ``target``.
+    """
 
     import_id: str
     channel: str
-    target: str
+    target: str = ""
+    receiver: str = ""
+    asked: bool = False  # a person waits for the answer: it is sent even if it was before, and to a host that hangs
 
 
 @dataclass(frozen=True)
@@ -539,6 +555,8 @@ class Reconciled:
     started: int = 0
     expired: int = 0
     terminated: int = 0  # runs of imports that the ledger does not know
+    told: int = 0  # imports whose messages were started, since nothing was sending them
+    is_whole: bool = True  # False: the bucket is large, and the next run goes on with the listing
     keys: tuple[str, ...] = field(default=())
 
 
@@ -576,6 +594,17 @@ class Lane(StrEnum):
     FILE = "files"  # a whole file: minutes, and gigabytes of memory
     PART = "parts"  # a part's transaction: a second or so, and a connection
     WAIT = "waits"  # for the end of another workflow: as long as that takes, but no thread
+    MESSAGE = "messages"  # as long as a receiver takes to answer, up to half a minute each
+    RESULTS = "results"  # a whole file, for a person who waits for it
+    RECONCILE = "reconciliation"  # minutes, every minute
+    CLEAN = "clean-up"  # up to hours
+
+
+MOVED_FROM: Mapping[Lane, tuple[Lane, ...]] = {
+    Lane.SHORT: (Lane.MESSAGE, Lane.RECONCILE, Lane.CLEAN),
+    Lane.FILE: (Lane.RESULTS,),
+}
+"""Lanes whose steps belonged to another one: workflows that began then may still ask for them there."""
 
 
 def task_queue_of(task_queue: str, lane: Lane) -> str:
@@ -605,9 +634,10 @@ HOLD = Step("hold", ImportRef, Held)
 GO_ON = Step("go_on", ImportRef, Held)
 FINISH = Step("finish", Ending, Outcome)
 CLOSE = Step("close", Ending, Outcome)
-WRITE_RESULTS = Step("write_results", ResultsWanted, type(None), Lane.FILE)
-ADDRESSEES = Step("addressees", Outcome, Told)
-DELIVER = Step("deliver", Delivery, type(None))
-TRY_RECEIVER = Step("try_receiver", Delivery, type(None))
-RECONCILE = Step("reconcile", type(None), Reconciled)
-CLEAN = Step("clean", CleanRun, Cleaned)
+WRITE_FAILED = Step("write_failed", Ending, Written, Lane.FILE)
+WRITE_RESULTS = Step("write_results", ResultsWanted, type(None), Lane.RESULTS)
+ADDRESSEES = Step("addressees", Outcome, Told, Lane.MESSAGE)
+DELIVER = Step("deliver", Delivery, type(None), Lane.MESSAGE)
+TRY_RECEIVER = Step("try_receiver", Delivery, type(None), Lane.MESSAGE)
+RECONCILE = Step("reconcile", type(None), Reconciled, Lane.RECONCILE)
+CLEAN = Step("clean", CleanRun, Cleaned, Lane.CLEAN)

@@ -14,6 +14,7 @@
     ├── DatasetBusy          another import of the dataset is at work; the queue asks again who is next
     └── WorldIsWrong         something around us is away or overloaded; Temporal's backoff tries again
         ├── Unreachable      a server does not answer
+        ├── Busy             as much of this is under way as may be
         └── Crashed          a child process died or ran over its limits
 
 The docstring of a class is its message when none is given.
@@ -95,6 +96,10 @@ class WorldIsWrong(BulkheadError):
 
 class Unreachable(WorldIsWrong):
     """A server does not answer."""
+
+
+class Busy(WorldIsWrong):
+    """Other messages to this host, or of this dataset, are under way; this one is sent later."""
 
 
 class Crashed(WorldIsWrong):

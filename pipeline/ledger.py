@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.addresses import masked
-from pipeline.contracts import ACTIVE, AT_WORK, MOVES, Arrival, ImportRef, Kept, Options, State
+from pipeline.contracts import ACTIVE, AT_WORK, MOVES, Arrival, ImportRef, Kept, Options, Outcome, State
 from pipeline.errors import Canceled, DatasetBusy, IllegalMove, NotUsable, WorldIsWrong
 from pipeline.sqlfiles import load
 
@@ -601,9 +601,55 @@ class Ledger:
         """Note that somebody is to be told; no effect the second time."""
         self._run("delivery_open", import_id=import_id, channel=channel, target=target, message_id=message_id)
 
-    def delivery_tried(self, import_id: str, channel: str, target: str, error: str = "") -> None:
-        """Note one try; no error means that it arrived."""
-        self._run("delivery_tried", import_id=import_id, channel=channel, target=target, error=error)
+    def deliveries_noted(self, import_id: str, state: State) -> None:
+        """Note that all who are to be told of this end are entered; no effect if the import has come to another since."""
+        self._run("delivery_noted", import_id=import_id, state=state)
+
+    def is_noted(self, import_id: str, state: State) -> bool:
+        """Whether that was noted."""
+        return bool(self._rows("delivery_is_noted", import_id=import_id, state=state))
+
+    def delivery_tried(
+        self, import_id: str, channel: str, target: str, error: str = "", *, wait_seconds: float = 0.0, is_last: bool = False
+    ) -> None:
+        """Note one try; no error means that it arrived. Otherwise the next is in so many seconds, unless this was the last."""
+        given = {"error": error, "wait_seconds": wait_seconds, "is_last": is_last}
+        self._run("delivery_tried", import_id=import_id, channel=channel, target=target, **given)
+
+    def delivery_put_off(self, import_id: str, channel: str, target: str, wait_seconds: float) -> None:
+        """Note that a message is tried in so many seconds; it was not tried now."""
+        self._run("delivery_put_off", import_id=import_id, channel=channel, target=target, wait_seconds=wait_seconds)
+
+    def untold(self, *, within: timedelta, ended: timedelta, overdue: timedelta, limit: int) -> list[Outcome]:
+        """Ends of imports of which nothing tells any more, among those ``within`` that time.
+
+        Either it was never noted who is to be told, though the import ``ended`` so long ago, or a message is ``overdue`` by so
+        much. Those that ended first come first.
+        """
+        rows = self._rows(
+            "delivery_untold",
+            final=[state for state in State if state.is_final],
+            within=within.total_seconds(),
+            ended=ended.total_seconds(),
+            overdue=overdue.total_seconds(),
+            imports=limit,
+        )
+        return [Outcome(row["id"], State(row["state"]), row["reason"]) for row in rows]
+
+    def told_again(self, import_id: str, wait: timedelta) -> None:
+        """Note that a message of the import that is overdue is not to be called so for this time: it is being seen to."""
+        self._run("delivery_told_again", import_id=import_id, wait_seconds=wait.total_seconds())
+
+    # --- how far a bucket was listed ---
+
+    def listed_up_to(self, bucket: str) -> str:
+        """The key after which the listing of a bucket goes on; empty: from its beginning."""
+        rows = self._rows("listing_get", bucket=bucket)
+        return str(rows[0]["after_key"]) if rows else ""
+
+    def keep_listed(self, bucket: str, after_key: str) -> None:
+        """Note that key."""
+        self._run("listing_keep", bucket=bucket, after_key=after_key)
 
     def _rows(self, query: str, **values: Any) -> Sequence[RowMapping]:
         with self._engine.connect() as connection:

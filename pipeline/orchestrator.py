@@ -9,7 +9,9 @@ import asyncio
 import uuid
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
@@ -22,6 +24,8 @@ from temporalio.client import (
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
     WorkflowExecutionStatus,
     WorkflowFailureError,
 )
@@ -33,6 +37,7 @@ from pipeline.contracts import (
     CLEAN_WORKFLOW,
     ENQUEUE_SIGNAL,
     IMPORT_WORKFLOW,
+    NOTIFY_WORKFLOW,
     PAUSE_SIGNAL,
     PROGRESS_QUERY,
     QUEUE_WORKFLOW,
@@ -44,12 +49,14 @@ from pipeline.contracts import (
     Cleaned,
     CleanRun,
     Delivery,
+    Outcome,
     Progress,
     QueueRun,
     Reconciled,
     ResultsWanted,
     dataset_of,
     import_workflow_id,
+    notify_workflow_id,
     queue_workflow_id,
     results_workflow_id,
 )
@@ -204,6 +211,19 @@ class Orchestrator:
         except WorkflowFailureError as error:
             return str(error.cause)
 
+    def tell(self, outcome: Outcome) -> None:
+        """Have a user told of an import's end, if that is not under way."""
+        self._run(self._tell(outcome))
+
+    async def _tell(self, outcome: Outcome) -> None:
+        await (await self._connected()).start_workflow(
+            NOTIFY_WORKFLOW,
+            outcome,
+            id=notify_workflow_id(outcome.import_id, outcome.state),
+            task_queue=self._task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+
     def queue_is_running(self, dataset: str) -> bool:
         """Whether the dataset's queue is at work."""
         return self._run(self._is_running(queue_workflow_id(dataset)))
@@ -261,8 +281,8 @@ class Orchestrator:
         return result
 
     def schedule_reconciliation(self, every_seconds: int) -> None:
-        """Have Temporal reconcile again and again; no effect if it does already."""
-        self._run(self._schedule("reconcile", RECONCILE_WORKFLOW, [], timedelta(seconds=every_seconds)))
+        """Have Temporal reconcile again and again, as often as this and on this task queue; also at once, if it did not."""
+        self._run(self._schedule("reconcile", RECONCILE_WORKFLOW, [], timedelta(seconds=every_seconds), at_once=True))
 
     def clean(self, *, dry_run: bool = False, seconds: float = 3600.0) -> Cleaned:
         """Run a clean-up now, and wait for what it removes. It goes on if that takes longer than ``seconds``.
@@ -279,10 +299,13 @@ class Orchestrator:
         return result
 
     def schedule_clean_up(self, every_seconds: int) -> None:
-        """Have Temporal clean up again and again; no effect if it does already."""
+        """Have Temporal clean up again and again, as often as this and on this task queue."""
         self._run(self._schedule("clean", CLEAN_WORKFLOW, [CleanRun()], timedelta(seconds=every_seconds)))
 
-    async def _schedule(self, name: str, workflow: str, given: Sequence[object], every: timedelta) -> None:
+    async def _schedule(
+        self, name: str, workflow: str, given: Sequence[object], every: timedelta, *, at_once: bool = False
+    ) -> None:
+        """Make the schedule, or make it what it ought to be; that an operator has paused it stays."""
         client = await self._connected()
         schedule = Schedule(
             action=ScheduleActionStartWorkflow(workflow, args=given, id=name, task_queue=self._task_queue),
@@ -290,9 +313,11 @@ class Orchestrator:
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
         )
         try:
-            await client.create_schedule(name, schedule)
+            await client.create_schedule(name, schedule, trigger_immediately=at_once)
         except ScheduleAlreadyRunningError:
-            return
+            handle = client.get_schedule_handle(name)
+            if _essence((await handle.describe()).schedule) != _essence(schedule):
+                await handle.update(partial(_updated, schedule))
 
     def is_up(self) -> bool:
         """Temporal answers."""
@@ -336,3 +361,14 @@ async def _unless_failed(run: Coroutine[Any, Any, T], what: str) -> T:
         while cause.__cause__ is not None and not isinstance(cause, ApplicationError):
             cause = cause.__cause__
         raise NotUsable(f"{what} failed: {cause}") from error
+
+
+def _essence(schedule: Schedule) -> tuple[object, ...]:
+    """What of a schedule is ours to say."""
+    action = schedule.action
+    what = (action.workflow, action.task_queue) if isinstance(action, ScheduleActionStartWorkflow) else ()
+    return [one.every for one in schedule.spec.intervals], what, schedule.policy.overlap
+
+
+def _updated(wanted: Schedule, there: ScheduleUpdateInput) -> ScheduleUpdate:
+    return ScheduleUpdate(replace(wanted, state=there.description.schedule.state))

@@ -1,11 +1,13 @@
 """Announcing what no event announced (events are sometimes lost, and so are runs); giving up uploads that never became whole;
-having each run do what the ledger says.
+having each run do what the ledger says, and having users told where what did so was lost.
 
-Objects are looked for a page at a time, and a page costs the ledger one query, however large bucket and ledger are.
+What the ledger has comes first, and is whole in every run. Then objects are looked for, a page at a time, and a page costs the
+ledger one query. A bucket that is too large for one run is listed over several: each goes on where the one before it stopped.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -26,6 +28,19 @@ KEYS_TOLD = 100
 
 UNKNOWN_FOR = timedelta(minutes=5)
 """A run is older than its import's row in the ledger by nothing. Whose import is not there after so long has lost it."""
+LISTING_SECONDS = 15.0
+"""How long one run lists objects; half of the time between two runs, if that is less."""
+
+TOLD_WITHIN = timedelta(days=3)
+"""A message is tried for so long; what is older is not told any more."""
+
+ENDED = timedelta(seconds=30)
+OVERDUE = timedelta(minutes=1)
+"""So long after an import's end, or after a message should have been tried, whatever was to see to it may be lost."""
+
+TOLD_AGAIN = timedelta(minutes=5)
+TOLD_AT_ONCE = 500
+"""Imports in one run whose messages are started again, and for how long that is not asked again of one of them."""
 
 
 class Reconciler:
@@ -38,20 +53,41 @@ class Reconciler:
         self._orchestrator = orchestrator
 
     def reconcile(self, *, beat: Callable[[int], None], now: datetime | None = None) -> Reconciled:
-        """Announce imports whose run or queue is gone, then objects that the ledger does not know; give up uploads begun long
-        ago. Tell runs again what is wanted of them, and end those of imports that the ledger does not know."""
+        """Announce imports whose run or queue is gone; give up uploads begun long ago; tell runs again what is wanted of them,
+        and end those of imports that the ledger does not know; have users told; then look for objects that the ledger does not
+        know, for a while."""
         now = now or datetime.now(UTC)
         terminated = self._end_unknown(now)
         stranded = [Arrival(one.bucket, one.key, one.id) for one in self._stranded()]
         beat(0)
         seen, started, keys = 0, self._announce(stranded), [arrival.key for arrival in stranded[:KEYS_TOLD]]
-        for page in self._store.pages(f"{INCOMING}/"):
+        expired, told = self._expire(now), self._tell(beat)
+        bucket, until = self._store.bucket, time.monotonic() + min(LISTING_SECONDS, self._settings.reconcile_seconds / 2)
+        after = begun_after = self._ledger.listed_up_to(bucket)
+        for page in self._store.pages(f"{INCOMING}/", after=after):
             files = [stored for stored in page if dataset_of(stored.key) is not None]
-            missed = [Arrival(self._store.bucket, stored.key) for stored in self._unknown(files)]
+            missed = [Arrival(bucket, stored.key) for stored in self._unknown(files)]
             seen, started = seen + len(files), started + self._announce(missed)
             keys += [arrival.key for arrival in missed[: KEYS_TOLD - len(keys)]]
             beat(seen)
-        return Reconciled(seen=seen, started=started, expired=self._expire(now), terminated=terminated, keys=tuple(keys))
+            after = page[-1].key
+            if time.monotonic() > until:
+                break
+        else:
+            after = ""
+        if after != begun_after:
+            self._ledger.keep_listed(bucket, after)
+        is_whole = not (after or begun_after)
+        return Reconciled(seen, started, expired, terminated, told, is_whole=is_whole, keys=tuple(keys))
+
+    def _tell(self, beat: Callable[[int], None]) -> int:
+        """Have users told of ends of which nothing tells any more. Where it is being done, that has no effect."""
+        untold = self._ledger.untold(within=TOLD_WITHIN, ended=ENDED, overdue=OVERDUE, limit=TOLD_AT_ONCE)
+        for told, outcome in enumerate(untold):
+            self._orchestrator.tell(outcome)
+            self._ledger.told_again(outcome.import_id, TOLD_AGAIN)
+            beat(told)
+        return len(untold)
 
     def _expire(self, now: datetime) -> int:
         """Give up the uploads that began long ago, never became whole, and have not grown for as long."""

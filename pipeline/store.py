@@ -317,10 +317,11 @@ class Store:
         for page in self.pages(prefix):
             yield from page
 
-    def pages(self, prefix: str) -> Iterator[Sequence[Stored]]:
-        """The objects under ``prefix``, in the order of their keys, at most 1,000 at once."""
+    def pages(self, prefix: str, *, after: str = "") -> Iterator[Sequence[Stored]]:
+        """The objects under ``prefix``, in the order of their keys, at most 1,000 at once; only those ``after`` that key."""
+        listing = self._s3.get_paginator("list_objects_v2")
         with _unreachable():
-            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+            for page in listing.paginate(Bucket=self.bucket, Prefix=prefix, StartAfter=after):
                 items = page.get("Contents", [])
                 if items:
                     yield [Stored(i["Key"], i["Size"], i["ETag"].strip('"'), i["LastModified"]) for i in items]

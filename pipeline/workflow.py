@@ -57,6 +57,7 @@ with workflow.unsafe.imports_passed_through():
         TRY_RECEIVER,
         VALIDATE,
         WATCH,
+        WRITE_FAILED,
         WRITE_RESULTS,
         Arrival,
         Arrivals,
@@ -89,10 +90,8 @@ BACKOFF = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient
 """Exponential, and without a number of attempts: what ends it is the step's own limit of time. Which errors are worth a
 retry is decided where they are raised (activities.py): the file's faults never are."""
 
-POSTMAN_BACKOFF = RetryPolicy(
-    initial_interval=timedelta(seconds=5), backoff_coefficient=4.0, maximum_interval=timedelta(hours=10)
-)
-"""The rhythm of Standard Webhooks, roughly: seconds, minutes, then hours, for three days."""
+APART = "results-apart"
+"""Name of a patch: files of results that are written before an import ends are a step of their own, which has its own lane."""
 
 GIVE_UP = timedelta(days=1)
 REGISTERED_AT_ONCE = 100
@@ -350,7 +349,13 @@ class ImportFile:
         return outcome
 
     async def _finish(self, ending: Ending) -> Outcome:
+        """Close the books and have the user told. What takes as long as the file is large holds up no short step of others."""
+        ending = replace(ending, apart=workflow.patched(APART))
         outcome = await _step(FINISH, ending, limit=timedelta(hours=1), beats=True)
+        if not outcome.is_final:
+            written = await _step(WRITE_FAILED, ending, limit=timedelta(hours=6), beats=True)
+            ending = replace(ending, fault=written.fault)
+            outcome = await _step(FINISH, ending, limit=timedelta(hours=1), beats=True)
         self._progress = Progress(outcome.state)
         await _have_told(outcome)
         return outcome
@@ -447,7 +452,7 @@ class TellUser:
 
     @workflow.run
     async def run(self, outcome: Outcome) -> None:
-        """Each receiver is tried on its own, for three days."""
+        """Each receiver is tried on its own, for three days. The step itself says when the next attempt is due."""
         told: Told = await _step(ADDRESSEES, outcome, limit=timedelta(minutes=1))
         await asyncio.gather(*(self._deliver(delivery) for delivery in told.deliveries))
 
@@ -456,9 +461,10 @@ class TellUser:
             await workflow.execute_activity(
                 DELIVER.name,
                 delivery,
+                task_queue=task_queue_of(workflow.info().task_queue, DELIVER.lane),
                 start_to_close_timeout=timedelta(minutes=1),
                 schedule_to_close_timeout=timedelta(days=3),
-                retry_policy=POSTMAN_BACKOFF,
+                retry_policy=BACKOFF,
                 summary=delivery.channel,  # the address may be a secret
             )
         except ActivityError as error:
@@ -472,10 +478,12 @@ class SendOne:
     @workflow.run
     async def run(self, delivery: Delivery) -> str:
         """What stood against it; nothing if it arrived."""
+        step = DELIVER if delivery.import_id else TRY_RECEIVER
         try:
             await workflow.execute_activity(
-                DELIVER.name if delivery.import_id else TRY_RECEIVER.name,
-                delivery,
+                step.name,
+                replace(delivery, asked=True),
+                task_queue=task_queue_of(workflow.info().task_queue, step.lane),
                 start_to_close_timeout=timedelta(minutes=1),
                 schedule_to_close_timeout=timedelta(minutes=2),
                 retry_policy=RetryPolicy(maximum_attempts=1),
@@ -508,6 +516,7 @@ class Reconcile:
         """Return what was found."""
         found: Reconciled = await workflow.execute_activity(
             RECONCILE.name,
+            task_queue=task_queue_of(workflow.info().task_queue, RECONCILE.lane),
             result_type=Reconciled,
             start_to_close_timeout=timedelta(minutes=30),
             heartbeat_timeout=HEARTBEAT,
@@ -526,6 +535,7 @@ class CleanUp:
         removed: Cleaned = await workflow.execute_activity(
             CLEAN.name,
             run,
+            task_queue=task_queue_of(workflow.info().task_queue, CLEAN.lane),
             result_type=Cleaned,
             start_to_close_timeout=timedelta(hours=6),
             heartbeat_timeout=HEARTBEAT,

@@ -44,6 +44,7 @@ from pipeline.contracts import (
     State,
     Told,
     Verdict,
+    Written,
     dataset_of,
     import_workflow_id,
     notify_workflow_id,
@@ -72,6 +73,7 @@ class Steps:
         self.busy = 0
         self.busiest = 0
         self.pause_wanted = False
+        self.has_failures = False
         self.given_up: list[tuple[int, str]] = []
         self.registered = 0
         self.known: dict[tuple[str, bool], ImportRef] = {}
@@ -151,10 +153,17 @@ class Steps:
     @activity.defn
     def finish(self, ending: Ending) -> Outcome:
         self.log.append(f"finish {ending.ref.import_id}")
+        if self.has_failures and ending.fault is None:
+            return Outcome(ending.ref.import_id, State.LOADING, is_final=False)
         self.endings[ending.ref.import_id] = ending
         self.over.add(ending.ref)
         self.before_closing(ending)
         return Outcome(ending.ref.import_id, ending.state or State.SUCCEEDED, ending.reason)
+
+    @activity.defn
+    def write_failed(self, ending: Ending) -> Written:
+        self.log.append(f"write {ending.ref.import_id}")
+        return Written()
 
     @activity.defn
     def addressees(self, outcome: Outcome) -> Told:
@@ -168,9 +177,13 @@ class Steps:
 
     @property
     def by_lane(self) -> dict[Lane, list[Callable[..., Any]]]:
-        short = [self.register, self.next, self.hold, self.go_on, self.finish, self.addressees, self.deliver]
-        files = [self.validate, self.preview, self.prepare, self.give_up_part]
-        return {Lane.SHORT: short, Lane.FILE: files, Lane.PART: [self.load_part], Lane.WAIT: [self.watch]}
+        return {
+            Lane.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish],
+            Lane.FILE: [self.validate, self.preview, self.prepare, self.give_up_part, self.write_failed],
+            Lane.PART: [self.load_part],
+            Lane.WAIT: [self.watch],
+            Lane.MESSAGE: [self.addressees, self.deliver],
+        }
 
 
 class Orchestra:
@@ -386,7 +399,8 @@ def test_a_file_that_is_too_bad_for_a_quarantine_says_so(play: Any) -> None:
         o.steps.verdict = Verdict(records=400, errors=3, warnings=0, refusal="too many")
         with pytest.raises(WorkflowFailureError):
             await o.import_file("one")
-        assert o.steps.endings["one"] == Ending(o.steps.endings["one"].ref, State.REJECTED, "too many")
+        ending = o.steps.endings["one"]
+        assert (ending.state, ending.reason) == (State.REJECTED, "too many")
 
     play(story)
 
@@ -454,7 +468,8 @@ def test_a_lasting_fault_of_the_system_fails_the_import_and_says_why(play: Any, 
         o.steps.before_part = fail
         with pytest.raises(WorkflowFailureError):
             await o.import_file("one")
-        assert o.steps.endings["one"] == Ending(o.steps.endings["one"].ref, State.FAILED, "there is no table")
+        ending = o.steps.endings["one"]
+        assert (ending.state, ending.reason) == (State.FAILED, "there is no table")
         assert len(o.steps.loaded) < 5
         await record(o.import_run("one"), "import_failed")
 
@@ -479,6 +494,17 @@ def test_a_damaged_part_is_given_up_at_once_and_the_others_are_loaded(play: Any,
         at = o.steps.log.index("give up one 2")
         assert at < min(o.steps.log.index(f"load one {later}") for later in (4, 5)), "those below it must know of it"
         await record(o.import_run("one"), "import_with_a_damaged_part")
+
+    play(story)
+
+
+def test_files_of_failures_are_written_in_a_step_of_their_own_before_the_end(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.has_failures = True
+        assert (await o.import_file("one")).state is State.SUCCEEDED
+        assert o.steps.log[2:6] == ["load one 1", "finish one", "write one", "finish one"]
+        assert o.steps.endings["one"].fault == ""
+        await record(o.import_run("one"), "import_with_failures")
 
     play(story)
 
