@@ -64,6 +64,7 @@ from pipeline.contracts import (
     Verdict,
     Written,
     dataset_of,
+    import_id_in,
     import_workflow_id,
     manifest_key,
     part_key,
@@ -72,7 +73,7 @@ from pipeline.contracts import (
 )
 from pipeline.datasets import Dataset, blank_dataset, load_dataset
 from pipeline.errors import Canceled, Crashed, DamagedPart, FileIsWrong, FileReplaced, NotUsable, UnknownDataset
-from pipeline.incoming import ids_of, import_id_of
+from pipeline.incoming import FORCE, Incoming
 from pipeline.ledger import Import, Ledger
 from pipeline.orchestrator import Orchestrator
 from pipeline.reconcile import Reconciler
@@ -80,9 +81,6 @@ from pipeline.settings import Settings
 from pipeline.store import NotThere, Store
 
 log = structlog.get_logger()
-
-FORCE = "force"
-"""Metadata of a dropped file (``x-amz-meta-force: true``) that wants it loaded even if its content is known."""
 
 AHEAD = 1
 """Parts of a file that wait at the worker's door while it loads as many as it may: it never waits for the workflow."""
@@ -99,6 +97,7 @@ class Activities:
         self._store = store
         self._engine = engine
         self._ledger = Ledger(engine)
+        self._incoming = Incoming(store, self._ledger)
         self._reconciler = Reconciler(settings, store, self._ledger, orchestrator)
         self._clerk = Clerk(settings, store, self._ledger)
 
@@ -133,17 +132,25 @@ class Activities:
         stored = None if arrival.import_id else self._store.head(arrival.key)
         if stored is None:
             return
-        import_id = import_id_of(arrival.bucket, stored, self._ledger.traces(ids_of(arrival.bucket, stored)))
+        found = self._incoming.find(stored)
+        if found.why:
+            log.warning("unknown upload left alone", key=arrival.key, why=found.why)
+            return
+        import_id, asked = found.import_id, found.asked
+        if asked is not None:
+            log.warning("import restored from its object", import_id=import_id, key=arrival.key)
         self._ledger.open(
             import_id,
             dataset=dataset_of(arrival.key) or "",
-            filename=Path(arrival.key).name,
+            filename=(asked and asked.filename) or Path(arrival.key).name,
             bucket=arrival.bucket,
             key=arrival.key,
+            created_by=asked.created_by if asked else None,
             state=State.QUEUED,
             size_bytes=stored.size_bytes,
             etag=stored.etag,
-            options=Options(force=stored.metadata.get(FORCE) == "true"),
+            options=asked.options if asked else Options(force=stored.metadata.get(FORCE) == "true"),
+            retry_of=asked.retry_of if asked else None,
         )
         known = self._ledger.known(import_id)
         if known.state is State.AWAITING_UPLOAD:  # its event was faster than the upload's own answer
@@ -179,7 +186,7 @@ class Activities:
             dataset = self._dataset(ref)
             known = self._fetch(ref, folder)
             earlier = self._loaded_before(known, dataset)
-            if earlier and not known.options.force:
+            if earlier and not known.options.force and not self._ledger.changed_since(earlier):
                 return self._duplicate(known, earlier)
             judged = (earlier and self._taken_over(known, earlier, dataset)) or self._judge(known, dataset, folder)
         except FileIsWrong as error:
@@ -217,7 +224,10 @@ class Activities:
 
     def _duplicate(self, known: Import, earlier: Import) -> Verdict:
         self._ledger.update(known.id, duplicate_of=earlier.id)
-        said = f"Import {earlier.id} ({earlier.filename}) has loaded this very content. To load it again, upload it with force."
+        said = (
+            f"Import {earlier.id} ({earlier.filename}) has loaded this very content, and no import has changed"
+            f" {known.dataset} since. To load it again, upload it with force."
+        )
         return Verdict(0, 0, 0, known=said)
 
     def _taken_over(self, known: Import, earlier: Import, dataset: Dataset) -> report.Counted | None:
@@ -445,7 +455,7 @@ class Activities:
             try:
                 self._ledger.move(ref.import_id, state, reason, unprocessed=unprocessed)
             except Canceled:  # asked for while the books were being closed
-                return self.finish(Ending(ref, State.CANCELED, CANCELED_BY_USER))
+                return self.finish(replace(ending, state=State.CANCELED, reason=CANCELED_BY_USER))
             if changed and not is_analyzed:  # nobody has to wait for that: all that was promised is there
                 warehouse.analyze(self._engine, changed)
         shutil.rmtree(self._folder(ref), ignore_errors=True)
@@ -518,6 +528,8 @@ class Activities:
     def _fetch(self, ref: ImportRef, folder: Path) -> Import:
         """Download the import's object, and enter what it is. Raises FileReplaced, also if it was removed."""
         hint = "The newer file has an import of its own. Give every file a name of its own."
+        if import_id_in(ref.key) == ref.import_id:
+            hint = "The newer file is not imported: upload it."
         try:
             stored = self._store.get_file(ref.key, folder / validation.SOURCE, etag=ref.etag, beat=beat)
         except FileReplaced as error:

@@ -86,6 +86,7 @@ MOVES: Mapping[State, Mapping[State, str]] = {
     },
     State.VALIDATED: {
         State.QUEUED: "the user promoted it: the very bytes that were validated are loaded",
+        State.EXPIRED: "the dry run was not promoted within the time that BULKHEAD_KEEP_DRY_RUNS sets",
     },
     State.PREPARING: {
         State.VALIDATING: "its run was lost with the orchestrator; it begins again",
@@ -554,10 +555,13 @@ class Reconciled:
     seen: int = 0
     started: int = 0
     expired: int = 0
-    terminated: int = 0  # runs of imports that the ledger does not know
     told: int = 0  # imports whose messages were started, since nothing was sending them
     is_whole: bool = True  # False: the bucket is large, and the next run goes on with the listing
+    terminated: int = 0  # runs of imports that the ledger does not know
     keys: tuple[str, ...] = field(default=())
+    unknown: int = 0  # uploaded files whose import the ledger does not know and that cannot be restored: left alone
+    unknown_keys: tuple[str, ...] = field(default=())  # the first of these
+    replaced: int = 0  # objects that have changed since they were uploaded: not imported again
 
 
 @dataclass(frozen=True)
@@ -581,6 +585,11 @@ class Cleaned:
     unknown: int = 0  # prefixes of imports that the ledger does not know; they are left alone
     failed: int = 0  # what could not be removed; the next clean-up tries again
     errors: tuple[str, ...] = field(default=())  # the first of these
+    dry_runs: int = 0  # that were not promoted in time, and have expired
+    idempotency_keys: int = 0
+    sign_ins: int = 0  # links that were used or are past their time
+    mails: int = 0  # in the worker's outbox folder
+    dead_letters: int = 0  # of the event relay, where it shares the worker's disk
 
 
 Takes = TypeVar("Takes")

@@ -99,7 +99,7 @@ class Unreachable(WorldIsWrong):
 
 
 class Busy(WorldIsWrong):
-    """Other messages to this host, or of this dataset, are under way; this one is sent later."""
+    """As many messages as may be are under way to this host or about this dataset. Try again in a minute."""
 
 
 class Crashed(WorldIsWrong):

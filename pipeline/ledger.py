@@ -249,8 +249,12 @@ class Ledger:
         etag: str = "",
         options: Options | None = None,
         retry_of: str | None = None,
+        upload_seconds: float | None = None,
     ) -> bool:
-        """Begin an import; False if there is one of that id already."""
+        """Begin an import; False if there is one of that id already.
+
+        An upload that is awaited is given up after ``upload_seconds`` unless it is renewed; None: after BULKHEAD_KEEP_UPLOADS.
+        """
         with self._engine.begin() as connection:
             opened = connection.execute(
                 text(load("queries/import_open")),
@@ -266,11 +270,21 @@ class Ledger:
                     "created_by": created_by,
                     "options": json.dumps((options or Options()).to_json()),
                     "retry_of": retry_of,
+                    "upload_seconds": upload_seconds,
                 },
             ).first()
             if opened is not None:
                 _note_move(connection, import_id, None, state, "")
         return opened is not None
+
+    def renew_upload(self, import_id: str, seconds: float) -> None:
+        """The process that receives the import's file is alive: do not give the upload up for ``seconds`` from now."""
+        self._run("import_renew", id=import_id, seconds=seconds)
+
+    def lapsed_upload(self, import_id: str) -> str | None:
+        """The key of an awaited upload whose process has stopped renewing its lease; None if there is no such upload."""
+        rows = self._rows("import_lapsed", id=import_id)
+        return rows[0]["key"] if rows else None
 
     def uploaded(self, import_id: str, *, size_bytes: int, sha256: str, etag: str) -> None:
         """The file is whole in S3. Its event may have come first, so an import that is further already stays there.
@@ -366,6 +380,10 @@ class Ledger:
             mapping=json.dumps(one.options.mapping),
         )
         return self.get(rows[0]["id"]) if rows else None
+
+    def changed_since(self, earlier: Import) -> bool:
+        """Another import has inserted or updated records of the dataset since ``earlier`` began to load."""
+        return bool(self._rows("import_changed_since", id=earlier.id, dataset=earlier.dataset))
 
     def update(self, import_id: str, **columns: Any) -> None:
         """Set columns of an import without moving it."""
@@ -556,9 +574,12 @@ class Ledger:
         rows = self._rows("import_traces", ids=[UUID(one) for one in ids])
         return {row["id"]: Trace(**{**row, "state": State(row["state"])}) for row in rows}
 
-    def stale_uploads(self, since: datetime) -> list[tuple[str, str]]:
-        """The (id, key) of imports that have awaited their upload since before then."""
-        return [(row["id"], row["key"]) for row in self._rows("import_stale", since=since)]
+    def stale_uploads(self, since: datetime | None) -> list[tuple[str, str, bool]]:
+        """The (id, key, whether it has a lease) of imports whose upload may be over.
+
+        Those whose lease has lapsed, and without a lease, those that have awaited their upload since before ``since``.
+        """
+        return [(row["id"], row["key"], row["was_leased"]) for row in self._rows("import_stale", since=since)]
 
     # --- what is not kept any longer ---
 
@@ -580,6 +601,18 @@ class Ledger:
             if marked and what in _ROWS:
                 connection.execute(text(load(f"queries/{_ROWS[what]}")), {"import_id": import_id})
         return marked is not None
+
+    def unpromoted(self, ended_by: datetime) -> list[str]:
+        """The ids of dry runs that ended by then and were not promoted, oldest first."""
+        return [row["id"] for row in self._rows("import_unpromoted", since=ended_by)]
+
+    def expire(self, query: str, *, dry_run: bool, **values: datetime) -> int:
+        """Delete the rows that ``query`` names (idempotency_expire, sign_in_expire), or with ``dry_run`` only count them."""
+        with self._engine.connect() as connection, connection.begin() as transaction:
+            count = connection.execute(text(load(f"queries/{query}")), values).rowcount
+            if dry_run:
+                transaction.rollback()
+        return count
 
     @contextmanager
     def held(self, import_id: str) -> Iterator[State]:

@@ -352,17 +352,6 @@ class Orchestrator:
             return self._loop
 
 
-async def _unless_failed(run: Coroutine[Any, Any, T], what: str) -> T:
-    """What a workflow returns. Raises NotUsable with the reason for which it failed."""
-    try:
-        return await run
-    except WorkflowFailureError as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None and not isinstance(cause, ApplicationError):
-            cause = cause.__cause__
-        raise NotUsable(f"{what} failed: {cause}") from error
-
-
 def _essence(schedule: Schedule) -> tuple[object, ...]:
     """What of a schedule is ours to say."""
     action = schedule.action
@@ -372,3 +361,14 @@ def _essence(schedule: Schedule) -> tuple[object, ...]:
 
 def _updated(wanted: Schedule, there: ScheduleUpdateInput) -> ScheduleUpdate:
     return ScheduleUpdate(replace(wanted, state=there.description.schedule.state))
+
+
+async def _unless_failed(run: Coroutine[Any, Any, T], what: str) -> T:
+    """What a workflow returns. Raises NotUsable with the reason for which it failed."""
+    try:
+        return await run
+    except WorkflowFailureError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None and not isinstance(cause, ApplicationError):
+            cause = cause.__cause__
+        raise NotUsable(f"{what} failed: {cause}") from error

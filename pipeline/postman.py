@@ -15,7 +15,7 @@ from pipeline import groups, notify
 from pipeline.addresses import EMAIL, WEBHOOK, web_parts
 from pipeline.attempt import told_apart
 from pipeline.contracts import ADDRESSEES, DELIVER, TRY_RECEIVER, Delivery, Outcome, Told, report_prefix
-from pipeline.errors import BulkheadError, Busy, Gone, NotUsable, WorldIsWrong
+from pipeline.errors import Busy, Gone, NotUsable, WorldIsWrong
 from pipeline.ledger import Import, Ledger
 from pipeline.limits import Key, Limits
 from pipeline.receivers import NamedBy, Receiver, Receivers, receiver_id
@@ -94,7 +94,7 @@ class Postman:
                 error.wait_seconds = min(RETRY_SECONDS * RETRY_FACTOR ** row["attempts"], RETRY_SECONDS_MAX)
             self._ledger.delivery_tried(*place, str(error), wait_seconds=error.wait_seconds)
             raise
-        except BulkheadError as error:
+        except NotUsable as error:
             self._ledger.delivery_tried(*place, str(error), is_last=True)
             raise
         self._ledger.delivery_tried(*place)

@@ -206,20 +206,24 @@ class Store:
         with _unreachable():
             self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type, Metadata=metadata or {})
 
-    def copy(self, key: str, to: str) -> Stored:
-        """Put a copy of an object at ``to``, inside S3. Raises NotThere."""
+    def copy(self, key: str, to: str, *, metadata: Mapping[str, str] | None = None) -> Stored:
+        """Put a copy of an object at ``to``, inside S3, with ``metadata`` in place of its own. Raises NotThere."""
         there = self.head(key)
         if there is None:
             raise NotThere(f"There is no object {key!r} in the bucket {self.bucket!r}.")
         with _unreachable():
             try:
-                kind = {"ContentType": there.content_type}
-                self._s3.copy({"Bucket": self.bucket, "Key": key}, self.bucket, to, ExtraArgs=kind)
+                own = {
+                    "ContentType": there.content_type,
+                    "Metadata": dict(metadata or {}),
+                    "MetadataDirective": "REPLACE",
+                }
+                self._s3.copy({"Bucket": self.bucket, "Key": key}, self.bucket, to, ExtraArgs=own)
             except ClientError as error:
                 if _status(error) == 404:  # it went meanwhile
                     raise NotThere(f"There is no object {key!r} in the bucket {self.bucket!r}.") from error
                 raise
-        return replace(there, key=to, etag=getattr(self.head(to), "etag", ""))
+        return replace(there, key=to, etag=getattr(self.head(to), "etag", ""), metadata=dict(metadata or {}))
 
     def copy_whole(self, key: str, to: str) -> None:
         """The same by one request, which S3 takes for up to 5 GB. Raises NotThere."""
@@ -422,10 +426,16 @@ class Store:
             return ""
         return f"{signed.scheme}://{signed.netloc}"
 
-    def sign_form(self, key: str, *, bytes_max: int, seconds: int) -> tuple[str, dict[str, str]]:
-        """The address and the fields of a form with which one file can be POSTed to ``key``; S3 itself refuses a larger one."""
-        limits = [["content-length-range", 1, bytes_max]]
-        form = self._signer.generate_presigned_post(self.bucket, key, Conditions=limits, ExpiresIn=seconds)
+    def sign_form(
+        self, key: str, *, bytes_max: int, seconds: int, metadata: Mapping[str, str] | None = None
+    ) -> tuple[str, dict[str, str]]:
+        """The address and the fields of a form with which one file can be POSTed to ``key``; S3 itself refuses a larger one.
+
+        ``metadata`` is among the fields, and signed with them: S3 refuses the form without it, or with another.
+        """
+        fields = {f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()}
+        conditions = [["content-length-range", 1, bytes_max], *({name: value} for name, value in fields.items())]
+        form = self._signer.generate_presigned_post(self.bucket, key, Fields=fields, Conditions=conditions, ExpiresIn=seconds)
         return form["url"], dict(form["fields"])
 
     def parts(self, key: str, upload_id: str) -> Sequence[Part]:

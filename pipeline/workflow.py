@@ -349,7 +349,7 @@ class ImportFile:
         return outcome
 
     async def _finish(self, ending: Ending) -> Outcome:
-        """Close the books and have the user told. What takes as long as the file is large holds up no short step of others."""
+        """Close the books. What takes as long as the file is large does not hold up the short steps of others."""
         ending = replace(ending, apart=workflow.patched(APART))
         outcome = await _step(FINISH, ending, limit=timedelta(hours=1), beats=True)
         if not outcome.is_final:

@@ -13,6 +13,7 @@ from flask_openapi3.models.tag import Tag
 
 from pipeline.contracts import DELIMITERS, Arrival, Fate, Kept, Options, State, added_names, incoming_key, results_key
 from pipeline.errors import IllegalMove, Unreachable
+from pipeline.incoming import Asked, metadata_of
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from pipeline.store import NotThere
@@ -22,7 +23,7 @@ from web.edges import edges
 from web.imports import BODIES, find, must_be_kept, shown
 from web.models import ImportModel, ImportPath, RetryQuery
 from web.problems import Problem, ProblemModel
-from web.uploads import Once, Receipt, Upload, a_place, receive, safe_name, upload_in
+from web.uploads import LEASE_SECONDS, Once, Receipt, Upload, a_place, receive, received, safe_name, upload_in
 
 log = structlog.get_logger(__name__)
 
@@ -207,23 +208,25 @@ def _retry_stored(one: Import, kind: str, once: Once | None) -> Receipt:
         return Receipt(earlier, replayed=True)
     label = f"{name.stem.split('.')[0]}-{kind}{PurePosixPath(source).suffix}"
     key = incoming_key(one.dataset, import_id, safe_name(label))
-    edges().ledger.open(
-        import_id,
-        dataset=one.dataset,
-        filename=label,
-        bucket=one.bucket,
-        key=key,
-        created_by=key_in_use().id,
-        options=options,
-        retry_of=one.id,
-    )
-    try:
-        stored = edges().store.copy(source, key)
-    except NotThere as error:
-        edges().ledger.discard(import_id)
-        must_be_kept(find(one.id), needed_for(one, kind))  # it went meanwhile
-        raise Problem("no_results", f"The {kind} records of this import are not kept any more.") from error
-    edges().ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+    by = key_in_use()
+    with received(edges(), import_id, key, by, once):
+        edges().ledger.open(
+            import_id,
+            dataset=one.dataset,
+            filename=label,
+            bucket=one.bucket,
+            key=key,
+            created_by=by.id,
+            options=options,
+            retry_of=one.id,
+            upload_seconds=LEASE_SECONDS,
+        )
+        try:
+            stored = edges().store.copy(source, key, metadata=metadata_of(import_id, Asked(options, label, by.id, one.id)))
+        except NotThere as error:
+            must_be_kept(find(one.id), needed_for(one, kind))  # it went meanwhile
+            raise Problem("no_results", f"The {kind} records of this import are not kept any more.") from error
+        edges().ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
     made = find(import_id)
     _announce(made)
     return Receipt(made)

@@ -302,7 +302,7 @@ def verdict(one: Import) -> str:
         case State.CANCELED:
             return "It was canceled. The counts say what was loaded."
         case State.EXPIRED:
-            return "The upload was never finished."
+            return "The dry run was not promoted in time." if one.preview is not None else "The upload was never finished."
         case State.VALIDATED:
             if not one.quarantined:
                 return f"Nothing was written. All {counts['total']} records can be loaded."

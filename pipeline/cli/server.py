@@ -85,7 +85,7 @@ def reconcile(as_json: AsJson = False) -> None:
     """
     from pipeline.orchestrator import Orchestrator
     from pipeline.settings import load_settings
-    from pipeline.terminal import print_json, print_line, working
+    from pipeline.terminal import print_json, print_line, say, working
 
     with closing(Orchestrator.of(load_settings())) as orchestrator, working("Looking through incoming/ ..."):
         found = orchestrator.reconcile()
@@ -93,6 +93,13 @@ def reconcile(as_json: AsJson = False) -> None:
         print_json(asdict(found))
     else:
         print_line(f"{found.seen} objects looked at, {found.started} imports started, {found.expired} expired")
+    if not found.is_whole:
+        say("The bucket is too large for one run: the next one goes on where this one stopped.")
+    if found.unknown:
+        say(
+            f"{found.unknown:,} uploaded files are of imports that the ledger does not know; they are left alone"
+            f" (docs/operations.md): {', '.join(found.unknown_keys[:10])}"
+        )
 
 
 @app.command(rich_help_panel="Operation")
@@ -116,6 +123,10 @@ def clean(
         for name in ("batches", "results", "reports", "sources"):
             print_line(f"{name} of {getattr(done, name):,} imports {'would be ' if dry_run else ''}removed")
         print_line(f"{done.uploads:,} abandoned uploads, {done.folders:,} folders of the worker")
+        print_line(
+            f"{done.dry_runs:,} dry runs expired, {done.idempotency_keys:,} idempotency keys, {done.sign_ins:,} sign-ins"
+        )
+        print_line(f"{done.mails:,} mails in the outbox, {done.dead_letters:,} dead letters of the relay")
     if done.unknown:
         say(f"{done.unknown:,} prefixes in S3 are of imports that the ledger does not know; they are left alone.")
     for error in done.errors:

@@ -6,6 +6,7 @@ with untold as (
         import.started_at is not null
         and import.notified <> import.state
         and import.finished_at < clock_timestamp() - make_interval(secs => :ended)
+        and import.finished_at > clock_timestamp() - make_interval(secs => :within)
 
     union
 
@@ -15,6 +16,7 @@ with untold as (
         delivery.delivered_at is null
         and delivery.given_up_at is null
         and delivery.due_at < clock_timestamp() - make_interval(secs => :overdue)
+        and delivery.due_at > clock_timestamp() - make_interval(secs => 2 * :within)
 )
 
 select
