@@ -30,7 +30,7 @@ from temporalio.client import (
     WorkflowFailureError,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from pipeline.contracts import (
@@ -371,4 +371,5 @@ async def _unless_failed(run: Coroutine[Any, Any, T], what: str) -> T:
         cause: BaseException = error
         while cause.__cause__ is not None and not isinstance(cause, ApplicationError):
             cause = cause.__cause__
-        raise NotUsable(f"{what} failed: {cause}") from error
+        why = cause.message if isinstance(cause, FailureError) else str(cause)
+        raise NotUsable(f"{what} failed: {why}") from error

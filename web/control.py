@@ -53,6 +53,8 @@ def cancel(one: Import) -> Import:
         edges().ledger.cancel(one.id)  # first: whatever happens to its run, each step looks here
     except IllegalMove as error:
         raise Problem("already_finished", str(error)) from error
+    if one.state is State.AWAITING_UPLOAD:
+        return find(one.id)
     try:
         is_running = edges().orchestrator.cancel(one.id)
     except Unreachable as error:
