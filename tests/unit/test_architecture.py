@@ -23,7 +23,7 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "workspace",
     "datasets",
     "meta",
-    "settings sqlfiles logs terminal unfinished pulse",
+    "settings sqlfiles logs terminal unfinished pulse display",
     "errors",
     "contracts",
 ]
