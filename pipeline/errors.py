@@ -43,6 +43,7 @@ class FileIsWrong(BulkheadError):
         self.code = code
         self.hint = hint
         self.line = line
+        self.form = ""  # the file's format, once that is known
 
 
 class Unreadable(FileIsWrong):

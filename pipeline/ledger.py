@@ -131,7 +131,7 @@ class Import:
     @property
     def source(self) -> dict[str, Any]:
         """What the file is; once it was read, also how: its format, compression, encoding, delimiter, ..."""
-        inner = ("records", "columns", "original_columns", "asked", "rules")
+        inner = ("records", "columns", "original_columns", "letters", "lines", "sheets", "asked", "rules")
         read = {name: value for name, value in self.reading.items() if name not in inner}
         return {
             **{"filename": self.filename, "size_bytes": self.size_bytes, "sha256": self.sha256, "key": self.key},

@@ -14,8 +14,9 @@ import duckdb
 
 from pipeline.contracts import OnError
 from pipeline.datasets import Dataset
+from pipeline.display import place_sql
 from pipeline.meta import Tolerance
-from pipeline.workspace import climb, connect, number, quoted
+from pipeline.workspace import climb, connect, number, quoted, reading_of
 
 MESSAGE_LENGTH = 1000
 
@@ -198,8 +199,9 @@ create or replace temp table below_bad as
 select
     e._row,
     'parent_quarantined' as code,
-    'It hangs below the record ' || ancestor.id || ' (row ' || ancestor._row || '), which is in quarantine.' as message
+    'It hangs below the record ' || ancestor.id || ' (' || {place} || '), which is in quarantine.' as message
 from up join edges e using (number) join edges ancestor on up.met = ancestor.number
+asof left join lines on ancestor._row >= lines.first_row
 where e._row is not null and not exists (from bad where bad._row = e._row)
 """
 
@@ -211,7 +213,8 @@ def _gather_below(connection: duckdb.DuckDBPyConnection) -> None:
     """
     connection.execute(_UP)
     climb(connection, _STRIDE, _CLIMBING)
-    connection.execute(_BELOW_BAD)
+    line = "lines.first_line + ancestor._row - lines.first_row"
+    connection.execute(_BELOW_BAD.format(place=place_sql(reading_of(connection), row="ancestor._row", line=line)))
 
 
 def _storable(expression: str) -> str:

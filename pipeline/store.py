@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError
 
 from pipeline.errors import FileReplaced, Unreachable
+from pipeline.pulse import Pulse
 from pipeline.settings import MIB, Settings
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ RANGE_BYTES = 16 * MIB
 """Downloads go by ranges: one GET of a whole gigabyte makes SeaweedFS hold it in memory, and cannot be resumed."""
 
 RANGES_AT_ONCE = 2
+READ_SECONDS = 60
+"""For so long S3 may say nothing while it takes a file in, or gives one out."""
+
 PIECE_BYTES = MIB // 4
 """What of a range is in memory at once. Larger blocks would be fresh memory each time, which costs as much as the copying."""
 
@@ -106,10 +110,18 @@ class _Counted:
         return self._digest.hexdigest()
 
 
+class _SilentError(BotoCoreError):
+    """S3 answers nothing, so that nothing is sent; not retried."""
+
+    fmt = "S3 does not answer"
+
+
 class Store:
     """One bucket. Safe to share between threads.
 
-    Every method raises Unreachable when S3 does not answer or is overloaded (boto3 has by then retried by itself).
+    Every method raises Unreachable when S3 does not answer or is overloaded (boto3 has by then retried by itself). With
+    ``answer_seconds``, for people who wait, it does so after that time without a second attempt where S3 is silent, and at
+    once while S3 is known to be; only what moves the bytes of files may take longer (READ_SECONDS without a byte).
     """
 
     def __init__(
@@ -122,10 +134,13 @@ class Store:
         access_key: str | None = None,
         secret_key: str | None = None,
         session_token: str | None = None,
+        answer_seconds: float | None = None,
     ) -> None:
         self.bucket = bucket
 
-        def client(address: str | None, style: Literal["auto", "virtual"] = "auto") -> S3Client:
+        def client(
+            address: str | None, style: Literal["auto", "virtual"] = "auto", *, seconds: float | None = None
+        ) -> S3Client:
             return boto3.client(
                 "s3",
                 endpoint_url=address,
@@ -136,20 +151,64 @@ class Store:
                 config=Config(
                     signature_version="s3v4",
                     s3={"addressing_style": "path" if address else style},
-                    connect_timeout=5,
-                    read_timeout=60,
-                    retries={"mode": "standard", "max_attempts": 4},
+                    connect_timeout=seconds or 5,
+                    read_timeout=seconds or READ_SECONDS,
+                    retries={"mode": "standard", "max_attempts": 2 if seconds else 4},
                     max_pool_connections=20,
                 ),
             )
 
-        self._s3 = client(endpoint)
+        self._s3 = self._quick = client(endpoint)
+        self._prober: Callable[[], S3Client] = lambda: client(endpoint, seconds=1.0)
+        self.pulse = Pulse(self._answers)
+        if answer_seconds is not None:
+            self._quick = client(endpoint, seconds=answer_seconds)
+            self._give_up_when_silent(answer_seconds)
         # The signer speaks to nobody. In AWS it names the bucket's region: no browser follows S3 there from another address.
         is_same = endpoint and not public_endpoint
         self._signer = self._s3 if is_same else client(public_endpoint, "auto" if "." in bucket else "virtual")
 
+    @cached_property
+    def _probing(self) -> S3Client:
+        return self._prober()
+
+    def _answers(self) -> bool:
+        """Whether all is well with S3. Raises TimeoutError where it says nothing."""
+        try:
+            self._probing.head_object(Bucket=self.bucket, Key="readyz")
+        except (ReadTimeoutError, ConnectTimeoutError) as error:
+            raise TimeoutError from error
+        except ClientError as error:
+            return _status(error) == 404
+        return True
+
+    def _give_up_when_silent(self, answer_seconds: float) -> None:
+        """Have both clients tell of time-outs, and send nothing to an S3 that is silent."""
+
+        def refuse(**_: Any) -> None:
+            if self.pulse.silent:
+                raise _SilentError
+
+        def note(caught_exception: Exception | None = None, **_: Any) -> None:
+            if isinstance(caught_exception, ReadTimeoutError | ConnectTimeoutError):
+                self.pulse.suspect()
+
+        def give_up(caught_exception: Exception | None = None, **_: Any) -> None:
+            if isinstance(caught_exception, ReadTimeoutError | ConnectTimeoutError):
+                self.pulse.suspect(waited=answer_seconds)
+                raise caught_exception
+
+        for s3, after in ((self._s3, note), (self._quick, give_up)):
+            events: Any = s3.meta.events
+            events.register("before-send.s3", refuse)
+            events.register_first("needs-retry.s3", after)
+
+    def must_answer(self) -> None:
+        """Raises Unreachable unless S3 answers; asked before somebody sends a file for nothing."""
+        self.head("readyz")
+
     @classmethod
-    def of(cls, settings: Settings) -> Store:
+    def of(cls, settings: Settings, *, answer_seconds: float | None = None) -> Store:
         """The store that the settings name."""
         return cls(
             settings.bucket,
@@ -159,6 +218,7 @@ class Store:
             access_key=settings.s3_access_key,
             secret_key=settings.s3_secret_key,
             session_token=settings.s3_session_token,
+            answer_seconds=answer_seconds,
         )
 
     # --- in ---
@@ -297,11 +357,13 @@ class Store:
         """An object's bytes in chunks, and what it is. Raises NotThere."""
         with _unreachable():
             try:
-                got = self._s3.get_object(Bucket=self.bucket, Key=key)
+                got = self._quick.get_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
                 if _status(error) == 404:
                     raise NotThere(f"There is no object {key!r} in the bucket {self.bucket!r}.") from error
                 raise
+        if got["ContentLength"] > MIB and self._quick is not self._s3:
+            got["Body"].set_socket_timeout(READ_SECONDS)
         return got["Body"].iter_chunks(1 * MIB), _stored(key, got)
 
     # --- about ---
@@ -310,7 +372,7 @@ class Store:
         """What lies at ``key``, or None."""
         with _unreachable():
             try:
-                return _stored(key, self._s3.head_object(Bucket=self.bucket, Key=key))
+                return _stored(key, self._quick.head_object(Bucket=self.bucket, Key=key))
             except ClientError as error:
                 if _status(error) == 404:
                     return None
@@ -340,7 +402,7 @@ class Store:
     def delete(self, key: str) -> None:
         """Remove an object; no error if it is not there."""
         with _unreachable():
-            self._s3.delete_object(Bucket=self.bucket, Key=key)
+            self._quick.delete_object(Bucket=self.bucket, Key=key)
 
     def delete_if(self, stored: Stored) -> bool:
         """Remove an object if it is still the one that was listed; False if it is another by now, or gone."""
@@ -400,7 +462,7 @@ class Store:
         """Give up a multipart upload, and what it brought; no error if it has come to its end."""
         with _unreachable():
             try:
-                self._s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
+                self._quick.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
             except ClientError as error:
                 if _status(error) != 404:
                     raise
@@ -410,7 +472,7 @@ class Store:
     def begin_upload(self, key: str, *, metadata: Mapping[str, str] | None = None) -> str:
         """Open a multipart upload; its id."""
         with _unreachable():
-            return self._s3.create_multipart_upload(Bucket=self.bucket, Key=key, Metadata=metadata or {})["UploadId"]
+            return self._quick.create_multipart_upload(Bucket=self.bucket, Key=key, Metadata=metadata or {})["UploadId"]
 
     def sign_part(self, key: str, upload_id: str, number: int, *, seconds: int) -> str:
         """The address to which a part can be PUT for so long. Asks nobody: whether the upload exists, the PUT will show."""
@@ -440,7 +502,7 @@ class Store:
 
     def parts(self, key: str, upload_id: str) -> Sequence[Part]:
         """The parts that S3 has, in their order. Raises NotThere if the upload has come to its end."""
-        asked = self._s3.get_paginator("list_parts")
+        asked = self._quick.get_paginator("list_parts")
         with _unreachable(), _not_there(f"There is no upload {upload_id!r} to {key!r}."):
             pages = asked.paginate(Bucket=self.bucket, Key=key, UploadId=upload_id)
             found = [part for page in pages for part in page.get("Parts", [])]

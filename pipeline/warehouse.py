@@ -17,14 +17,15 @@ from alembic import command
 from alembic.config import Config
 from psycopg import errors as pg
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from pipeline import granted, tables
+from pipeline import granted, pulse, tables
 from pipeline.datasets import Dataset, dataset_names, load_dataset
 from pipeline.errors import NotUsable, Unreachable
 from pipeline.granted import Granted
+from pipeline.pulse import Pulse
 from pipeline.settings import ROOT, Settings
 from pipeline.sqlfiles import in_order, load, opening_comment
 
@@ -45,22 +46,52 @@ def connect(
     name: str = "bulkhead",
     statement_seconds: float | None = None,
     idle_seconds: float | None = None,
+    pool_seconds: float = 30.0,
+    server: Pulse | None = None,
 ) -> Engine:
     """An engine on ``url`` with at most ``pool_size`` connections; a dead connection is noticed and replaced.
 
     PostgreSQL ends a statement after ``statement_seconds``, and a session that has said nothing in a transaction for
-    ``idle_seconds``.
+    ``idle_seconds``. A thread waits at most ``pool_seconds`` for a connection. With ``server``, whoever waits for an answer
+    gives up once that finds the server silent (pipeline/pulse.py).
     """
     limits = {"statement_timeout": statement_seconds, "idle_in_transaction_session_timeout": idle_seconds}
     options = " ".join(f"-c {limit}={int(seconds * 1000)}" for limit, seconds in limits.items() if seconds)
-    return create_engine(
+    engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=30,
+        pool_timeout=pool_seconds,
         pool_pre_ping=True,
         connect_args={"application_name": name, "connect_timeout": 5, "options": options},
     )
+    if server is not None:
+        _give_up_when_silent(engine, server, statement_seconds)
+    return engine
+
+
+_CONNECT_SECONDS = 2
+"""The shortest time that psycopg gives a connection to be made."""
+
+
+def _give_up_when_silent(engine: Engine, server: Pulse, statement_seconds: float | None) -> None:
+    """Have the engine's connections watch the server. Its own time limit comes first, where it can still keep it."""
+    kind = pulse.watched(server, statement_seconds + _CONNECT_SECONDS if statement_seconds else None)
+
+    @event.listens_for(engine, "do_connect")
+    def make(dialect: Any, record: Any, args: Any, options: dict[str, Any]) -> Any:
+        if server.silent:
+            raise pulse.SilentError("the server does not answer")
+        try:
+            return kind.connect(*args, **(options | {"connect_timeout": _CONNECT_SECONDS}))
+        except pg.ConnectionTimeout:
+            server.suspect(waited=_CONNECT_SECONDS)
+            raise
+
+
+def pulse_of(url: str) -> Pulse:
+    """The pulse of the PostgreSQL server at ``url``."""
+    return pulse.of_postgresql(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False))
 
 
 # --- migrations ---

@@ -6,11 +6,12 @@ steps above. A chain of a million records takes twenty rounds; level by level it
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -96,6 +97,13 @@ def number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     """The one number that a query gives."""
     ((found,),) = connection.execute(query).fetchall()
     return int(found)
+
+
+def reading_of(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """How the file was read: the one row of the table ``reading``."""
+    ((text,),) = connection.execute("select to_json(reading)::varchar from reading").fetchall()
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def climb(connection: duckdb.DuckDBPyConnection, stride: str, left: str) -> int:

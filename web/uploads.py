@@ -157,6 +157,7 @@ def receive(
     edges: Edges, upload: Upload, *, dataset: str, key: Key, once: Once | None = None, retry_of: str | None = None
 ) -> Receipt:
     """Stream an upload into S3 and the ledger. Raises Problem or WorldIsWrong, and then nothing is left."""
+    edges.store.must_answer()
     chunks = _not_empty(upload.chunks)
     import_id = str(uuid_utils.uuid7())
     if once is not None:
