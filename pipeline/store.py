@@ -122,6 +122,7 @@ class Store:
         access_key: str | None = None,
         secret_key: str | None = None,
         session_token: str | None = None,
+        attempts: int = 5,
     ) -> None:
         self.bucket = bucket
 
@@ -138,7 +139,7 @@ class Store:
                     s3={"addressing_style": "path" if address else style},
                     connect_timeout=5,
                     read_timeout=60,
-                    retries={"mode": "standard", "max_attempts": 4},
+                    retries={"mode": "standard", "total_max_attempts": attempts},
                     max_pool_connections=20,
                 ),
             )

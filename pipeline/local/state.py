@@ -23,6 +23,7 @@ class Home:
         self._file = self.path / "stack.json"
         self._known: dict[str, Any] = json.loads(self._file.read_text()) if self._file.exists() else {}
         self._lock: int | None = None
+        self._claims: dict[int, int] = {}
 
     def folder(self, name: str) -> Path:
         """A folder in the home, made if it is not there."""
@@ -48,7 +49,11 @@ class Home:
         return self._lock is not None
 
     def unlock(self) -> None:
-        """Let another stack use this home."""
+        """Let another stack use this home and its ports."""
+        while self._claims:
+            _, claim = self._claims.popitem()
+            if claim >= 0:
+                os.close(claim)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -65,9 +70,15 @@ class Home:
         """A free port: last time's if it still is."""
         chosen = self._known.setdefault("ports", {})
         taken = {port + step for other, port in chosen.items() if other != name for step in (0, twin)}
-        chosen[name] = ports.choose(chosen.get(name, default), taken, twin=twin)
+        chosen[name] = ports.choose(chosen.get(name, default), taken, twin=twin, claim=self.claim)
         self._save()
         return int(chosen[name])
+
+    def claim(self, port: int) -> bool:
+        """Keep a port for this stack until it is unlocked; return whether it is ours now."""
+        if port not in self._claims and (claim := ports.claim(port)) is not None:
+            self._claims[port] = claim
+        return port in self._claims
 
     def port_of(self, name: str) -> int:
         """The port that was chosen for ``name``."""
