@@ -26,7 +26,7 @@ from pipeline.local import postgres, seaweedfs
 from pipeline.local.component import Component
 from pipeline.local.relay import Deliveries, make_server
 from pipeline.local.stack import SERVERS, Stack
-from pipeline.local.state import Home
+from pipeline.local.state import PATH_BYTES_MAX, Home
 from pipeline.local.supervisor import ComponentFailedError, Supervisor
 
 
@@ -88,7 +88,9 @@ def test_nobody_else_may_read_the_secrets(stack: Stack) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
+    """A home whose path is as long as may be."""
+    left = PATH_BYTES_MAX - len(os.fsencode(tmp_path)) - 2
+    return tmp_path / ("h" * (left // 2)) / ("o" * (left - left // 2))
 
 
 def test_data_survive_a_stop_and_a_kill_and_nothing_outlives_the_stack(home: Path) -> None:
