@@ -60,6 +60,10 @@ class House:
             self.said = log.read()
         log.close()
 
+    def log(self) -> str:
+        """All that `bulkhead up` has said so far."""
+        return (self.home.parent / "up.log").read_text()
+
     def kill_components(self) -> set[int]:
         """Kill all that `bulkhead up` has started, at once; the pids that it had."""
         assert self._up is not None
@@ -443,10 +447,10 @@ def test_everything_killed_at_once_twice_comes_back(house: House, tmp_path: Path
         assert len(killed) == 6
         deadline = time.monotonic() + START_SECONDS
         while len(house.components() - killed) < 6:
-            assert time.monotonic() < deadline
+            assert time.monotonic() < deadline, house.log()
             time.sleep(0.2)
     while house.run("list", code=None).returncode != 0:
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, house.log()
     made = house.json("upload", records_csv(tmp_path / "back.csv", 300, "back-"), "--wait", "--json")
     assert made["counts"]["inserted"] == 300
 
