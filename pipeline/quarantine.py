@@ -16,7 +16,7 @@ from pipeline.contracts import OnError
 from pipeline.datasets import Dataset
 from pipeline.display import place_sql
 from pipeline.meta import Tolerance
-from pipeline.workspace import climb, connect, number, quoted, reading_of
+from pipeline.workspace import climb, connect, literal, number, quoted, reading_of
 
 MESSAGE_LENGTH = 1000
 
@@ -68,7 +68,7 @@ def write_rows(database: Path, dataset: Dataset, import_id: str, to: Path) -> No
                 select '{import_id}', q._row, 0, 0, {_storable("q.id")}, q.code, {_storable("q.message")},
                     case when raw._row is null then {text} else to_json(struct_pack({members})) end
                 from quarantined q left join raw on q._row = raw._row {malformed}
-            ) to '{to}' (format csv, header false, force_quote *)"""
+            ) to {literal(str(to))} (format csv, header false, force_quote *)"""
         )
 
 

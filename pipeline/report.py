@@ -15,7 +15,7 @@ from pipeline.contracts import Verdict
 from pipeline.datasets import Dataset
 from pipeline.display import place_sql
 from pipeline.stage import original_names
-from pipeline.workspace import THREADS, connect, number, quoted, reading_of
+from pipeline.workspace import THREADS, connect, literal, number, quoted, reading_of
 
 FIELDS = ("code", "severity", "message", "place", "row", "line", "column", "value", "hint", "related", "cycle")
 """A finding's fields, as everywhere; the files add the record's id."""
@@ -65,7 +65,7 @@ def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
             "findings.json": (f"({shown})", "format json, array true"),
             "findings.csv": (f"({_table(connection, dataset)})", "format csv, header true"),
         }
-        copies = [f"copy {what} to '{folder / name}' ({form})" for name, (what, form) in files.items()]
+        copies = [f"copy {what} to {literal(str(folder / name))} ({form})" for name, (what, form) in files.items()]
         with ThreadPoolExecutor(max_workers=THREADS) as beside:  # each is written by one thread
             written = list(beside.map(lambda copy: number(connection.cursor(), copy), copies))
         counted = _count(connection)

@@ -135,6 +135,7 @@ class Store:
         secret_key: str | None = None,
         session_token: str | None = None,
         answer_seconds: float | None = None,
+        attempts: int = 5,
     ) -> None:
         self.bucket = bucket
 
@@ -153,7 +154,7 @@ class Store:
                     s3={"addressing_style": "path" if address else style},
                     connect_timeout=seconds or 5,
                     read_timeout=seconds or READ_SECONDS,
-                    retries={"mode": "standard", "max_attempts": 2 if seconds else 4},
+                    retries={"mode": "standard", "total_max_attempts": 3 if seconds else attempts},
                     max_pool_connections=20,
                 ),
             )

@@ -171,7 +171,7 @@ def _raw(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
 
 def _migrate_ledger(engine: Engine, seconds: float) -> list[Migrated]:
     config = Config()
-    config.set_main_option("script_location", str(ROOT / "sql" / "migrations"))
+    config.set_main_option("script_location", str(ROOT / "sql" / "migrations").replace("%", "%%"))  # ConfigParser's own sign
     with engine.begin() as connection:
         connection.exec_driver_sql(tables.wait_at_most(seconds))
         config.attributes["connection"] = connection

@@ -23,7 +23,7 @@ from pipeline.ledger import Ledger
 from pipeline.orchestrator import Orchestrator
 from pipeline.postman import Postman
 from pipeline.receivers import Receivers
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings, settings_for
 from pipeline.store import Store
 from pipeline.workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, SendOne, TellUser, WriteResults
 
@@ -159,9 +159,8 @@ async def _keep_schedules(orchestrator: Orchestrator, settings: Settings) -> Non
 
 def main() -> None:
     """Entry point of ``python -m pipeline.worker``."""
-    settings = load_settings()
+    settings = settings_for("worker", "DATABASE_URL", folder="work")
     logs.configure(settings.log_format)
-    settings.work_dir.mkdir(parents=True, exist_ok=True)
     threading.Thread(target=sandbox.warm, name="warm up", daemon=True).start()  # the first file may come sooner
     with suppress(KeyboardInterrupt):
         asyncio.run(run(settings))

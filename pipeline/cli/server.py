@@ -165,12 +165,13 @@ def migrate(as_json: AsJson = False) -> None:
 
     Example: `bulkhead migrate`
     """
-    from pipeline.settings import load_settings
+    from pipeline.settings import check_secrets, load_settings
     from pipeline.store import Store
     from pipeline.terminal import print_json, print_line, say
     from pipeline.warehouse import Migrated, migrate
 
     settings = load_settings()
+    check_secrets(settings)
     done = migrate(_needed(settings.database_url), root=settings.datasets_root, say=say)
     if settings.s3_endpoint:  # in AWS the bucket is made with its notification, not by us
         Store.of(settings).ensure_bucket()
