@@ -21,7 +21,7 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
-from pipeline import batch, caretaker, load, report, sandbox, takeover, validation, warehouse
+from pipeline import batch, caretaker, foreign, load, report, sandbox, takeover, validation, warehouse
 from pipeline.attempt import BEAT_SECONDS, beat, beating, told_apart
 from pipeline.clerk import Clerk
 from pipeline.contracts import (
@@ -448,6 +448,8 @@ class Activities:
                 fault = self._clerk.write_at_once(replace(known, reason=reason), beat=beat)
             if fault:
                 state, reason = (state, f"{reason}; {fault}") if state is State.CANCELED else (State.FAILED, fault)
+            if state in (State.SUCCEEDED, State.PARTIALLY_SUCCEEDED) and (damage := self._damage(known)):
+                state, reason = State.FAILED, damage
             changed = self._dataset(ref) if known.inserted or known.updated else None
             is_analyzed = changed and warehouse.refresh_marts(self._engine, changed)
             self._store_summary(known, state, reason)
@@ -461,6 +463,14 @@ class Activities:
         shutil.rmtree(self._folder(ref), ignore_errors=True)
         log.info("finished", import_id=ref.import_id, state=state, **known.counts)
         return Outcome(ref.import_id, state, reason)
+
+    def _damage(self, known: Import) -> str:
+        """What another client's writes to the warehouse did to the import; empty if nothing."""
+        if not (known.inserted or known.updated):
+            return ""
+        with self._engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            return foreign.damage(raw, self._dataset(known.ref), known.id, known.inserted + known.updated)
 
     @staticmethod
     def _closing(known: Import, ending: Ending) -> tuple[State, str]:

@@ -736,7 +736,7 @@ def _set(connection: Connection, import_id: str, columns: dict[str, Any]) -> Non
     values = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in columns.items()}
     sets = [f"{name} = :{name}" for name in values]
     if state is State.VALIDATING:
-        sets += ["started_at = clock_timestamp()", "closing = false"]
+        sets += ["started_at = clock_timestamp()", "closing = false", "warehouse_seen = pg_current_snapshot()"]
     if isinstance(state, State) and state.is_final:
         sets.append("finished_at = clock_timestamp()")
     if sets:

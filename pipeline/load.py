@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from psycopg.sql import SQL, Composable, Composed, Identifier
 from psycopg.types.json import Jsonb
 
+from pipeline import foreign
 from pipeline.contracts import PartResult, Preview
 from pipeline.datasets import Column, Dataset
 from pipeline.errors import DamagedPart, NotUsable, Superseded, Unreachable
@@ -158,6 +159,7 @@ class _Part:
     counts: _Counts = field(default_factory=_Counts)
     failed: int = 0
     arrived: bool = False  # there is an ``arriving``
+    changed_meanwhile: bool = False  # another client has written to the table since the file was validated
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -197,7 +199,8 @@ class _Part:
 
     def load(self, claim: int) -> PartResult:
         """All at once if nothing stands against it, else batch by batch."""
-        if self._has_failures() or not self._load_at_once():
+        self.changed_meanwhile = foreign.was_changed(self.connection, self.import_id)
+        if self.changed_meanwhile or self._has_failures() or not self._load_at_once():
             self._load_by_batches()
         return self._enter(claim)
 
@@ -284,7 +287,8 @@ class _Part:
         second is begun, so that what hangs below a refused record is known by then; and where the first half held nothing bad,
         the second half need not be tried as a whole. So a batch of 200 with one bad record takes at most 15 statements.
         """
-        if not self._set_aside_descendants(first, last) and refused and last - first > 1:
+        set_aside = self._set_aside_orphans(first, last) + self._set_aside_descendants(first, last)
+        if not set_aside and refused and last - first > 1:
             return self._halve(first, last)
         try:
             with self.connection.transaction():
@@ -340,6 +344,19 @@ class _Part:
             [
                 (place, "parent_failed", "", f"It hangs below the record {ancestor!r}, which could not be loaded.")
                 for place, ancestor in found
+            ]
+        )
+        return len(found)
+
+    def _set_aside_orphans(self, first: int, last: int) -> int:
+        """Refuse records whose parent another client has removed since the file was validated; return how many."""
+        if not self.changed_meanwhile:
+            return 0
+        found = foreign.orphans(self.connection, self.dataset, first, last)
+        self._fail(
+            [
+                (place, "missing_parent", "", f"Its parent {parent!r} is not in the warehouse any more. {foreign.WHAT}.")
+                for place, parent in found
             ]
         )
         return len(found)

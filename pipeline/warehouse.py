@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from pipeline import granted, pulse, tables
+from pipeline import foreign, granted, pulse, tables
 from pipeline.datasets import Dataset, dataset_names, load_dataset
 from pipeline.errors import NotUsable, Unreachable
 from pipeline.granted import Granted
@@ -126,6 +126,7 @@ def migrate(url: str, *, root: Path = ROOT, password: str | None = None, say: ta
             done = tables.patiently(lambda seconds: _migrate_ledger(engine, seconds), "The ledger")
             for plan in plans:
                 done.append(Migrated(f"table {plan.called}", tuple(tables.apply(raw, plan, say=say))))
+                _note_foreign_writes(raw, plan)
             secret = password or make_url(url).password or ""
             done += tables.patiently(lambda seconds: _make_views(engine, root, secret, seconds), "A mart")
         return done
@@ -167,6 +168,18 @@ def _raw(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         raw: Any = connection.connection.driver_connection
         yield raw
+
+
+def _note_foreign_writes(connection: psycopg.Connection[Any], plan: tables.Plan) -> None:
+    """Have writes of other clients to a dataset's table noted, beside reads and loads."""
+
+    def install(seconds: float) -> None:
+        with connection.transaction():
+            connection.execute(tables.wait_at_most(seconds))
+            foreign.note(connection, plan.dataset)
+
+    if not foreign.is_noted(connection, plan.dataset):
+        tables.patiently(install, plan.called)
 
 
 def _migrate_ledger(engine: Engine, seconds: float) -> list[Migrated]:

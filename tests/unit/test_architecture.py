@@ -18,7 +18,7 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "workbook groups results direct preview incoming",
     "read sandbox attempt docs expect cycles check quarantine batch load report notify"
     " store warehouse ledger keys receivers query orchestrator wire",
-    "stage tree tables granted template addresses limits",
+    "stage tree tables foreign granted template addresses limits",
     "orphans bounds",
     "workspace",
     "datasets",
