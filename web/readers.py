@@ -57,7 +57,13 @@ class Readers:
     def _reader(self, role: str, schema: str) -> Reader:
         engine = connect(sql_url(self._settings, role), pool_size=SQL_AT_ONCE, name="bulkhead sql", server=self._server)
         settings = self._settings
+        catalog = Catalog(self._reads, engine.url.username or "", schema)
         console = Console(
-            engine, seconds=settings.sql_seconds, rows_max=settings.sql_rows, granted=bool(role), places=self._places
+            engine,
+            seconds=settings.sql_seconds,
+            rows_max=settings.sql_rows,
+            granted=bool(role),
+            places=self._places,
+            relations=catalog.names,
         )
-        return Reader(engine, console, Catalog(self._reads, engine.url.username or "", schema))
+        return Reader(engine, console, catalog)
