@@ -23,7 +23,7 @@ from pipeline.postman import Postman
 from pipeline.receivers import Receivers
 from pipeline.settings import Settings, load_settings
 from pipeline.store import Store
-from pipeline.workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, SendOne, TellUser, WriteResults
+from pipeline.workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, RefreshMarts, SendOne, TellUser, WriteResults
 
 SHUTDOWN = timedelta(seconds=20)
 """A part takes a second or two; what is still running then is done again by another worker."""
@@ -33,6 +33,9 @@ IDLE_SECONDS = 60.0
 
 SHORT_STEPS = 8
 """Short steps at once, over all imports: each is a moment's."""
+
+MARTS_AT_ONCE = 2
+"""Datasets whose marts are refreshed at once."""
 
 WAITS = 100
 """Imports at once whose ends are waited for: those that were begun by a run of their queue that is over."""
@@ -45,7 +48,12 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
     Each lane has its own threads, as many as what may run at once in it: a file that takes long holds up no short step and no
     other file's parts, and however many imports there are, memory and connections are bounded.
     """
-    threads = {Lane.SHORT: SHORT_STEPS, Lane.FILE: settings.max_parallel_files, Lane.PART: settings.max_parallel_parts}
+    threads = {
+        Lane.SHORT: SHORT_STEPS,
+        Lane.FILE: settings.max_parallel_files,
+        Lane.PART: settings.max_parallel_parts,
+        Lane.MART: MARTS_AT_ONCE,
+    }
     engine = warehouse.connect(
         settings.database_url, pool_size=sum(threads.values()), name="bulkhead worker", idle_seconds=IDLE_SECONDS
     )
@@ -72,7 +80,7 @@ def _at_work(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[] if lane else [DatasetQueue, ImportFile, TellUser, Reconcile, CleanUp, WriteResults, SendOne],
+        workflows=[] if lane else [DatasetQueue, ImportFile, RefreshMarts, TellUser, Reconcile, CleanUp, WriteResults, SendOne],
         activities=steps,
         activity_executor=pool,
         max_concurrent_activities=at_once,
