@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     batches_per_part: int = Field(default=250, ge=1, validation_alias=_named("BULKHEAD_BATCHES_PER_PART"))
     validation_memory_bytes: int = Field(default=4 * GIB, validation_alias=_named("BULKHEAD_VALIDATION_MEMORY_BYTES"))
     validation_seconds: int = Field(default=3600, validation_alias=_named("BULKHEAD_VALIDATION_SECONDS"))
+    mart_seconds: float = Field(default=600.0, gt=0, validation_alias=_named("BULKHEAD_MART_SECONDS"))
     reconcile_seconds: int = Field(default=60, ge=1, validation_alias=_named("BULKHEAD_RECONCILE_SECONDS"))
     clean_seconds: int = Field(default=3600, ge=1, validation_alias=_named("BULKHEAD_CLEAN_SECONDS"))
     keep_batches: Keep = Field(default=timedelta(days=1), validation_alias=_named("BULKHEAD_KEEP_BATCHES"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,11 +17,20 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 import boto3
+from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ReadTimeoutError,
+)
 
-from pipeline.errors import FileReplaced, Unreachable
+from pipeline.errors import FileReplaced, SystemFault, Unreachable
 from pipeline.pulse import Pulse
 from pipeline.settings import MIB, Settings
 
@@ -44,6 +54,29 @@ READ_SECONDS = 60
 
 PIECE_BYTES = MIB // 4
 """What of a range is in memory at once. Larger blocks would be fresh memory each time, which costs as much as the copying."""
+
+
+READ_SECONDS = 30
+"""S3 may say nothing for so long before the request is tried again."""
+
+FILES_AT_ONCE = 4
+"""Of a folder that is stored."""
+
+WAIT_SECONDS = 1.0
+"""How often a step that waits for S3 looks whether it is to stop."""
+
+TRANSIENT_STATUS = (408, 409, 423, 425, 429)
+"""Beside those from 500: too slow, in conflict with another request, locked, too early, too many."""
+
+TRANSIENT_CODES = (
+    *("RequestTimeout", "RequestTimeoutException", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException"),
+    *("RequestLimitExceeded", "RequestThrottled", "BandwidthLimitExceeded", "ServiceUnavailable", "InternalError"),
+    *("OperationAborted", "ExpiredToken", "PriorRequestNotComplete"),
+)
+"""S3's names for what passes by itself, whatever the status."""
+
+_SETUP_ERRORS = (NoCredentialsError, PartialCredentialsError, ParamValidationError)
+"""What boto3 raises before it asks S3 at all."""
 
 
 class NotThere(LookupError):
@@ -119,7 +152,8 @@ class _SilentError(BotoCoreError):
 class Store:
     """One bucket. Safe to share between threads.
 
-    Every method raises Unreachable when S3 does not answer or is overloaded (boto3 has by then retried by itself). With
+    Every method raises Unreachable when S3 does not answer or is overloaded (boto3 has by then retried by itself), SystemFault
+    when it refuses the request (a right, a bucket or credentials are missing). With
     ``answer_seconds``, for people who wait, it does so after that time without a second attempt where S3 is silent, and at
     once while S3 is known to be; only what moves the bytes of files may take longer (READ_SECONDS without a byte).
     """
@@ -249,11 +283,22 @@ class Store:
         etag = there.etag if there else ""
         return Stored(key, counted.size_bytes, etag, there.modified if there else None, sha256=counted.sha256)
 
-    def put_file(self, key: str, path: Path, *, content_type: str | None = None) -> None:
-        """Store a file."""
+    def put_file(
+        self, key: str, path: Path, *, content_type: str | None = None, beat: Callable[[int], None] | None = None
+    ) -> None:
+        """Store a file. ``beat`` hears of each piece's bytes, in threads of boto3's; if it raises, nothing is stored."""
         kind = content_type or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         with _unreachable():
-            self._s3.upload_file(str(path), self.bucket, key, ExtraArgs={"ContentType": kind})
+            self._s3.upload_file(str(path), self.bucket, key, ExtraArgs={"ContentType": kind}, Callback=beat)
+
+    def put_files(self, files: Sequence[tuple[str, Path]], *, beat: Callable[[], None]) -> None:
+        """Store files, given as (key, path), several at once. If ``beat`` raises, no further file is begun."""
+        with _stoppable(FILES_AT_ONCE) as (pool, stop):
+
+            def put(key: str, path: Path) -> None:
+                self.put_file(key, path, beat=lambda _: _raise_if(stop))
+
+            _all_of({pool.submit(put, key, path) for key, path in files}, beat)
 
     def put_bytes(
         self,
@@ -307,11 +352,13 @@ class Store:
         if there is None:
             raise NotThere(f"There is no object {key!r} in the bucket {self.bucket!r}.")
         digest, done = hashlib.sha256(), 0
-        with path.open("w+b") as file, ThreadPoolExecutor(RANGES_AT_ONCE) as pool:
+        with path.open("w+b") as file, _stoppable(RANGES_AT_ONCE) as (pool, stop):
             firsts = range(0, there.size_bytes, RANGE_BYTES)
             ends = [min(first + RANGE_BYTES, there.size_bytes) for first in firsts]
-            fetch = partial(self._fetch_range, key, etag or there.etag, file.fileno())
-            for end in pool.map(fetch, firsts, ends):
+            fetch = partial(self._fetch_range, key, etag or there.etag, path, stop)
+            fetched = [pool.submit(fetch, first, end) for first, end in zip(firsts, ends, strict=True)]
+            for one, end in zip(fetched, ends, strict=True):
+                _all_of({one}, partial(beat, done) if beat else lambda: None)
                 while piece := os.pread(file.fileno(), min(PIECE_BYTES, end - done), done):  # from memory: it was just written
                     digest.update(piece)
                     done += len(piece)
@@ -321,14 +368,15 @@ class Store:
             raise FileReplaced
         return Stored(key, done, there.etag, there.modified, there.content_type, digest.hexdigest())
 
-    def _fetch_range(self, key: str, etag: str, file: int, first: int, end: int) -> int:
+    def _fetch_range(self, key: str, etag: str, path: Path, stop: threading.Event, first: int, end: int) -> int:
         """Write a range of an object to where it belongs in a file, piece by piece."""
         at = first
-        with _unreachable():
+        with _unreachable(), path.open("r+b") as file:  # of its own: a thread that is not waited for may go on for a moment
             for piece in self._range(key, etag, first, end - 1).iter_chunks(PIECE_BYTES):
+                _raise_if(stop)
                 left = memoryview(piece)
                 while left:  # a disk that is nearly full takes a part of it, and then says so
-                    written = os.pwrite(file, left, at)
+                    written = os.pwrite(file.fileno(), left, at)
                     left, at = left[written:], at + written
         if at != end:
             raise Unreachable(f"S3 gave {at - first:,} bytes of {key} where it has {end - first:,}.")
@@ -365,7 +413,7 @@ class Store:
                 raise
         if got["ContentLength"] > MIB and self._quick is not self._s3:
             got["Body"].set_socket_timeout(READ_SECONDS)
-        return got["Body"].iter_chunks(1 * MIB), _stored(key, got)
+        return _chunks(got["Body"]), _stored(key, got)
 
     # --- about ---
 
@@ -556,14 +604,61 @@ def _not_there(message: str) -> Iterator[None]:
         raise
 
 
+class _Stopped(Exception):
+    """Ends what is under way in other threads, since its result is not wanted any more."""
+
+
+def _raise_if(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise _Stopped
+
+
+@contextmanager
+def _stoppable(threads: int) -> Iterator[tuple[ThreadPoolExecutor, threading.Event]]:
+    """Threads, and what tells those under way to end early: it is set if the block raises."""
+    stop, pool = threading.Event(), ThreadPoolExecutor(threads)
+    try:
+        yield pool, stop
+    except BaseException:
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+def _all_of(under_way: set[Future[Any]], beat: Callable[[], None]) -> None:
+    """Wait for all of them, calling ``beat`` meanwhile. Raises what one of them, or ``beat``, raised."""
+    while under_way:
+        over, under_way = wait(under_way, timeout=WAIT_SECONDS, return_when=FIRST_COMPLETED)
+        for one in over:
+            one.result()
+        beat()
+
+
+def _chunks(body: StreamingBody) -> Iterator[bytes]:
+    with _unreachable():
+        yield from body.iter_chunks(1 * MIB)
+
+
+def _is_transient(error: ClientError) -> bool:
+    status, code = _status(error), str(error.response.get("Error", {}).get("Code", ""))
+    return status >= 500 or status in TRANSIENT_STATUS or code in TRANSIENT_CODES
+
+
 class _unreachable:  # noqa: N801 - reads as a statement: with _unreachable(): ...
-    """Turns what boto3 raises when S3 is away or overloaded into Unreachable; a clear answer goes on as it is."""
+    """Turns what boto3 raises when S3 is away or overloaded into Unreachable, and a refusal into SystemFault."""
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ClientError) and not (_status(error) >= 500 or _status(error) == 429):
+        if not isinstance(error, BotoCoreError | ClientError | Boto3Error):
             return
-        if isinstance(error, BotoCoreError | HTTPClientError | ClientError):
-            raise Unreachable(f"S3 does not answer as it should: {error}") from error
+        answer = error
+        if isinstance(error, Boto3Error) and isinstance(error.__context__, ClientError | BotoCoreError):
+            answer = error.__context__  # S3UploadFailedError, around what S3 answered
+        if isinstance(answer, _SETUP_ERRORS) or (isinstance(answer, ClientError) and not _is_transient(answer)):
+            raise SystemFault(
+                f"S3 refuses the request: {answer}. Check AWS_*, BULKHEAD_BUCKET and the bucket's rights."
+            ) from error
+        raise Unreachable(f"S3 does not answer as it should: {answer}") from error

@@ -18,12 +18,12 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "workbook groups results direct preview incoming",
     "read sandbox attempt docs expect cycles check quarantine batch load report notify"
     " store warehouse ledger keys receivers query orchestrator wire",
-    "stage tree tables foreign granted template addresses limits",
+    "stage tree tables foreign granted template addresses limits marts",
     "orphans bounds",
     "workspace",
     "datasets",
     "meta",
-    "settings sqlfiles logs terminal unfinished oldfiles pulse display",
+    "settings sqlfiles logs terminal unfinished oldfiles pulse display database_errors sessions",
     "errors",
     "contracts",
 ]
