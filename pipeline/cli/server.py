@@ -83,6 +83,7 @@ def reconcile(as_json: AsJson = False) -> None:
 
     Example: `bulkhead reconcile`
     """
+    from pipeline.display import counted
     from pipeline.orchestrator import Orchestrator
     from pipeline.settings import load_settings
     from pipeline.terminal import print_json, print_line, working
@@ -92,7 +93,8 @@ def reconcile(as_json: AsJson = False) -> None:
     if as_json:
         print_json(asdict(found))
     else:
-        print_line(f"{found.seen} objects looked at, {found.started} imports started, {found.expired} expired")
+        seen, started = counted(found.seen, "object"), counted(found.started, "import")
+        print_line(f"{seen} looked at, {started} started, {found.expired:,} expired")
 
 
 @app.command(rich_help_panel="Operation")
@@ -104,6 +106,7 @@ def clean(
 
     Example: `bulkhead clean --dry-run`
     """
+    from pipeline.display import counted
     from pipeline.orchestrator import Orchestrator
     from pipeline.settings import load_settings
     from pipeline.terminal import print_json, print_line, say, working
@@ -114,10 +117,12 @@ def clean(
         print_json({"dry_run": dry_run, **asdict(done)})
     else:
         for name in ("batches", "results", "reports", "sources"):
-            print_line(f"{name} of {getattr(done, name):,} imports {'would be ' if dry_run else ''}removed")
-        print_line(f"{done.uploads:,} abandoned uploads, {done.folders:,} folders of the worker")
+            print_line(f"{name} of {counted(getattr(done, name), 'import')} {'would be ' if dry_run else ''}removed")
+        uploads, folders = counted(done.uploads, "abandoned upload"), counted(done.folders, "folder")
+        print_line(f"{uploads}, {folders} of the worker")
     if done.unknown:
-        say(f"{done.unknown:,} prefixes in S3 are of imports that the ledger does not know; they are left alone.")
+        are = "prefix in S3 is" if done.unknown == 1 else "prefixes in S3 are"
+        say(f"{done.unknown:,} {are} of imports that the ledger does not know, and left alone.")
     for error in done.errors:
         say(f"Not removed: {error}")
     if done.failed:
