@@ -73,6 +73,7 @@ from pipeline.contracts import (
 )
 from pipeline.database_errors import DATABASE_ERRORS, Kind, kind_of
 from pipeline.datasets import Dataset, blank_dataset, load_dataset
+from pipeline.display import counted
 from pipeline.errors import (
     Canceled,
     Crashed,
@@ -531,12 +532,12 @@ class Activities:
         processed = known.processed
         if processed != known.records_total:
             return State.FAILED, (
-                f"The counts do not balance: {known.records_total:,} records in the file, {processed:,} accounted for."
+                f"The counts do not balance: {counted(known.records_total, 'record')} in the file, {processed:,} accounted for."
                 " This is a fault of the system, not of the file; please report it."
             )
         if not known.failed:
             return State.SUCCEEDED, ""
-        held, refused, total = known.quarantined, known.failed - known.quarantined, f"{processed:,} records"
+        held, refused, total = known.quarantined, known.failed - known.quarantined, counted(processed, "record")
         said = [f"{held:,} of {total} {'is' if held == 1 else 'are'} in quarantine."] if held else []
         said += [f"The warehouse refused {refused:,} of {total} for good."] if refused else []
         return State.PARTIALLY_SUCCEEDED, " ".join(said)

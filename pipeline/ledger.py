@@ -82,6 +82,7 @@ class Import:
     results_removed_at: datetime | None = None
     report_removed_at: datetime | None = None
     source_removed_at: datetime | None = None
+    created_by_name: str | None = None  # what the key is called that it came with
 
     @property
     def cancel_requested(self) -> bool:
@@ -169,6 +170,7 @@ class Import:
             "queue_position": self.queue_position,
             "removed": self.removed,
             "created_at": _rfc3339(self.created_at),
+            "created_by": {"id": self.created_by, "name": self.created_by_name} if self.created_by else None,
             "started_at": _rfc3339(self.started_at),
             "finished_at": _rfc3339(self.finished_at),
             "links": {
@@ -522,7 +524,7 @@ class Ledger:
     def failures_of(self, dataset: str, record_id: str, *, imports: int, limit: int) -> list[dict[str, Any]]:
         """Where among the dataset's last ``imports`` a record of this id was held back or refused, newest first.
 
-        Each with import_id, filename, created_at, row, code and message.
+        Each with import_id, filename, created_at, row, code and message, and how its file was read.
         """
         rows = self._rows("failures_of_record", dataset=dataset, id=record_id, imports=imports, limit=limit)
         return [dict(row) for row in rows]

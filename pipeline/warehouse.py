@@ -6,7 +6,7 @@ This is the only module that makes an engine. Everything that it creates is writ
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -418,6 +418,12 @@ def has_table(engine: Engine, dataset: Dataset) -> bool:
             return bool(found.scalar())
     except DBAPIError:
         return False
+
+
+def with_tables(engine: Engine, names: Sequence[str]) -> set[str]:
+    """Those of the datasets whose tables are there."""
+    with engine.connect() as connection:
+        return {*connection.execute(text(load("queries/tables_there")), {"names": list(names)}).scalars()}
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,7 @@ def _fill_records(connection: duckdb.DuckDBPyConnection, page: _Page, counted: C
 def _numbered(connection: duckdb.DuckDBPyConnection) -> str:
     """What the number before a row counts: rows of the sheet, lines of the text, or records where there is neither."""
     reading = reading_of(connection)
-    if not reading.get("lines") or reading.get("members", 1) != 1:
+    if reading.get("members", 1) != 1 or not connection.execute("from lines limit 1").fetchall():
         return "record"
     return "row" if reading.get("format") == "xlsx" else "line"
 
@@ -264,16 +264,23 @@ def _explained(
     yield "A cell in this colour is warned of; it alone does not keep the file out.", "warning"
     yield "What is wrong with a row as a whole is said of its number, in the first column.", ""
     if records.marked > records.comments:
-        yield f"{records.marked:,} cells are coloured, the first {records.comments:,} have comments; Findings says more.", ""
+        yield (
+            f"{in_words(records.marked, 'cell is', 'cells are')} coloured, the first {records.comments:,} with comments; Findings says more.",
+            "",
+        )
     yield "", ""
     yield "Findings", "heading"
     if findings.rows < total:
-        yield f"The first {findings.rows:,} of {total:,} findings. The files in CSV, JSON and Parquet hold every one.", ""
+        yield (
+            f"The first {findings.rows:,} of {in_words(total, 'finding')}. The files in CSV, JSON and Parquet hold every one.",
+            "",
+        )
     else:
-        yield f"All {total:,} findings, in the order of the rows.", ""
+        yield f"{'The' if total == 1 else 'All'} {in_words(total, 'finding')}, in the order of the rows.", ""
     if records.cut + findings.cut:
-        words = f"{records.cut + findings.cut:,} values are longer than the {CELL_LENGTH:,} characters that a cell can hold"
-        yield f"{words}; they end in an ellipsis (…).", ""
+        long = in_words(records.cut + findings.cut, "value is", "values are")
+        words = f"{long} longer than the {CELL_LENGTH:,} characters that a cell can hold"
+        yield f"{words}; what is cut ends in an ellipsis (…).", ""
     yield "Every value is text, as it was in the file; nothing was converted, and nothing is calculated.", ""
 
 
@@ -281,8 +288,6 @@ def _about_records(total: int, records: _Page, is_whole: bool) -> str:
     if not total:
         return "Nothing was found, so the records are not repeated here."
     if is_whole:
-        return f"The whole file: {records.rows:,} rows, each with its number."
+        return f"The whole file: {in_words(records.rows, 'row')}, each with its number."
     first = "The first " if records.is_full else ""
-    return (
-        f"{first}{records.rows:,} rows of the file that findings speak of, each with its number; the file is too large for all."
-    )
+    return f"{first}{in_words(records.rows, 'row')} of the file that findings speak of, each with its number; the file is too large for all."

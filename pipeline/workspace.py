@@ -110,7 +110,9 @@ def number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
 
 
 def reading_of(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """How the file was read: the one row of the table ``reading``."""
+    """How the file was read: the one row of the table ``reading``; empty before there is one."""
+    if not connection.execute("from duckdb_tables() where table_name = 'reading'").fetchall():
+        return {}
     ((text,),) = connection.execute("select to_json(reading)::varchar from reading").fetchall()
     found: dict[str, Any] = json.loads(text)
     return found

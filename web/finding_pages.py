@@ -13,6 +13,7 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from pipeline.contracts import Kept
+from pipeline.display import place_and_record, place_of
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from web import rings
@@ -40,9 +41,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Circle:
-    """A circular reference, drawn if it can be; ``row`` is where it is told of."""
+    """A circular reference, drawn if it can be; ``place`` is where it is told of."""
 
-    row: int | None
+    place: str
     path: list[str]
     ring: rings.Ring | None
 
@@ -92,7 +93,11 @@ def _circles(one: Import) -> list[Circle]:
     if CIRCULAR not in one.findings_by_code or one.report_removed_at:
         return []
     found = edges().ledger.findings(one.id, codes=[CIRCULAR], limit=CIRCLES_SHOWN)
-    return [Circle(each["row"], each["cycle"], rings.ring(each["cycle"])) for each in found if each["cycle"]]
+    return [
+        Circle(place_and_record(place_of(each, one.reading), each["row"]), each["cycle"], rings.ring(each["cycle"]))
+        for each in found
+        if each["cycle"]
+    ]
 
 
 def cells_of(finding: dict[str, Any], reading: dict[str, Any]) -> list[Cell]:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import structlog
 from flask import Flask, Response, g, json, make_response, render_template, request
+from psycopg.errors import UndefinedTable
 from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -76,6 +77,7 @@ KINDS: Mapping[str, Kind] = {
         422, "Nobody can be told there", "Give an http or https address out in the internet, or one of mail."
     ),
     "named_elsewhere": Kind(409, "No admin added this receiver", "Take it out of where the detail says that it is named."),
+    "no_table": Kind(409, "The dataset has no table yet", "Whoever runs Bulkhead makes it: bulkhead migrate."),
     "conflict": Kind(409, "That is not possible now", "See the state of the import."),
     "too_large": Kind(413, "The body is too large", "Split the file, or raise BULKHEAD_MAX_UPLOAD_BYTES."),
     "unsupported_media_type": Kind(415, "The content type is not for this address", "Send what /openapi.json describes."),
@@ -104,6 +106,7 @@ _BY_STATUS = {
     503: "busy",
 }
 RETRY_SECONDS = 2
+_TABLE = re.compile(r'relation "warehouse\.([a-z][a-z0-9_]*)" does not exist')
 
 
 class Problem(Exception):
@@ -129,6 +132,11 @@ class ProblemModel(BaseModel):
     detail: str = Field(description="What was wrong, where, and how to mend it")
     instance: str
     request_id: str
+
+
+def no_table(dataset: str) -> Problem:
+    """That nothing can be done with a dataset yet."""
+    return Problem("no_table", f"{dataset} has no table yet; run `bulkhead migrate`.")
 
 
 def install(app: Flask) -> None:
@@ -214,6 +222,8 @@ def _of_house(error: BulkheadError) -> Problem:
 
 
 def _of_database(error: DBAPIError) -> Problem:
+    if isinstance(error.orig, UndefinedTable) and (named := _TABLE.search(str(error.orig))):
+        return no_table(named[1])
     if isinstance(error, DataError):
         return Problem("bad_request", "A value in the request is none that the database can hold, such as a NUL character.")
     log.warning("database", request_id=g.get("request_id"), error=str(error.orig))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
-from pipeline.display import cell_name, column_letters
+from pipeline.display import cell_name, column_letters, counted
 from pipeline.errors import Unreadable
 from pipeline.read import archive, columns
 from pipeline.read.arrived import Arrived
@@ -155,7 +155,7 @@ class _Body:
         return {place: what for place, what in found.items() if 0 <= place < len(self._names)}
 
     def _refuse(self, line: int, place: int, texts: list[str]) -> None:
-        message = f"The cell {self._at(line, place)} stands beyond the header, which has {len(self._names)} columns."
+        message = f"The cell {self._at(line, place)} stands beyond the header, which has {counted(len(self._names), 'column')}."
         hint = "Name the column in the header, or delete the cell."
         self._staging.find("malformed_row", message, row=self.rows, line=line, value=texts[place], hint=hint)
         self._staging.set_aside(self.rows, line, "\t".join(texts))

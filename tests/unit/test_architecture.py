@@ -23,8 +23,8 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "workspace",
     "datasets",
     "meta",
-    "settings sqlfiles logs terminal unfinished oldfiles pulse display database_errors sessions",
-    "errors",
+    "settings sqlfiles logs terminal unfinished oldfiles pulse database_errors sessions",
+    "errors display",
     "contracts",
 ]
 LEVEL = {name: level for level, line in enumerate(reversed(MAP)) for name in line.split()}
