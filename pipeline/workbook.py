@@ -264,10 +264,8 @@ def _explained(
     yield "A cell in this colour is warned of; it alone does not keep the file out.", "warning"
     yield "What is wrong with a row as a whole is said of its number, in the first column.", ""
     if records.marked > records.comments:
-        yield (
-            f"{in_words(records.marked, 'cell is', 'cells are')} coloured, the first {records.comments:,} with comments; Findings says more.",
-            "",
-        )
+        cells = in_words(records.marked, "cell is", "cells are")
+        yield f"{cells} coloured, the first {records.comments:,} with comments; Findings says more.", ""
     yield "", ""
     yield "Findings", "heading"
     if findings.rows < total:
@@ -289,5 +287,5 @@ def _about_records(total: int, records: _Page, is_whole: bool) -> str:
         return "Nothing was found, so the records are not repeated here."
     if is_whole:
         return f"The whole file: {in_words(records.rows, 'row')}, each with its number."
-    first = "The first " if records.is_full else ""
-    return f"{first}{in_words(records.rows, 'row')} of the file that findings speak of, each with its number; the file is too large for all."
+    rows = f"{'The first ' if records.is_full else ''}{in_words(records.rows, 'row')}"
+    return f"{rows} of the file that findings speak of, each with its number; the file is too large for all."
