@@ -264,17 +264,13 @@ def _explained(
     yield "A cell in this colour is warned of; it alone does not keep the file out.", "warning"
     yield "What is wrong with a row as a whole is said of its number, in the first column.", ""
     if records.marked > records.comments:
-        yield (
-            f"{in_words(records.marked, 'cell is', 'cells are')} coloured, the first {records.comments:,} with comments; Findings says more.",
-            "",
-        )
+        coloured = in_words(records.marked, "cell is", "cells are")
+        yield f"{coloured} coloured, the first {records.comments:,} have comments; Findings says more.", ""
     yield "", ""
     yield "Findings", "heading"
     if findings.rows < total:
-        yield (
-            f"The first {findings.rows:,} of {in_words(total, 'finding')}. The files in CSV, JSON and Parquet hold every one.",
-            "",
-        )
+        found = in_words(total, "finding")
+        yield f"The first {findings.rows:,} of {found}. The files in CSV, JSON and Parquet hold every one.", ""
     else:
         yield f"{'The' if total == 1 else 'All'} {in_words(total, 'finding')}, in the order of the rows.", ""
     if records.cut + findings.cut:
@@ -290,4 +286,5 @@ def _about_records(total: int, records: _Page, is_whole: bool) -> str:
     if is_whole:
         return f"The whole file: {in_words(records.rows, 'row')}, each with its number."
     first = "The first " if records.is_full else ""
-    return f"{first}{in_words(records.rows, 'row')} of the file that findings speak of, each with its number; the file is too large for all."
+    rows = in_words(records.rows, "row")
+    return f"{first}{rows} of the file that findings speak of, each with its number; the file is too large for all."
