@@ -21,7 +21,7 @@ from pipeline.datasets import Dataset
 from pipeline.display import counted as in_words
 from pipeline.report import TABLE_FIELDS, Counted
 from pipeline.stage import original_names
-from pipeline.workspace import connect, literal, quoted, reading_of
+from pipeline.workspace import connect, quoted, reading_of
 
 FILE = "findings.xlsx"
 
@@ -63,7 +63,7 @@ def write_workbook(database: Path, dataset: Dataset, folder: Path, counted: Coun
     options = {"constant_memory": True, "tmpdir": str(folder.parent)}
     options |= dict.fromkeys(("strings_to_formulas", "strings_to_urls", "strings_to_numbers"), False)
     with connect(database) as connection, xlsxwriter.Workbook(folder / FILE, options) as book:
-        connection.execute(f"create temp view listed as from {literal(str(folder / 'findings.parquet'))}")
+        connection.execute(f"create temp view listed as from '{folder / 'findings.parquet'}'")
         records, about, findings = (_Page(book, name) for name in ("Records", "About", "Findings"))
         is_whole = _fill_records(connection, records, counted)
         _fill_findings(connection, findings)
@@ -264,15 +264,13 @@ def _explained(
     yield "A cell in this colour is warned of; it alone does not keep the file out.", "warning"
     yield "What is wrong with a row as a whole is said of its number, in the first column.", ""
     if records.marked > records.comments:
-        cells = in_words(records.marked, "cell is", "cells are")
-        yield f"{cells} coloured, the first {records.comments:,} with comments; Findings says more.", ""
+        coloured = in_words(records.marked, "cell is", "cells are")
+        yield f"{coloured} coloured, the first {records.comments:,} have comments; Findings says more.", ""
     yield "", ""
     yield "Findings", "heading"
     if findings.rows < total:
-        yield (
-            f"The first {findings.rows:,} of {in_words(total, 'finding')}. The files in CSV, JSON and Parquet hold every one.",
-            "",
-        )
+        found = in_words(total, "finding")
+        yield f"The first {findings.rows:,} of {found}. The files in CSV, JSON and Parquet hold every one.", ""
     else:
         yield f"{'The' if total == 1 else 'All'} {in_words(total, 'finding')}, in the order of the rows.", ""
     if records.cut + findings.cut:
@@ -287,5 +285,6 @@ def _about_records(total: int, records: _Page, is_whole: bool) -> str:
         return "Nothing was found, so the records are not repeated here."
     if is_whole:
         return f"The whole file: {in_words(records.rows, 'row')}, each with its number."
-    rows = f"{'The first ' if records.is_full else ''}{in_words(records.rows, 'row')}"
-    return f"{rows} of the file that findings speak of, each with its number; the file is too large for all."
+    first = "The first " if records.is_full else ""
+    rows = in_words(records.rows, "row")
+    return f"{first}{rows} of the file that findings speak of, each with its number; the file is too large for all."

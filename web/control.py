@@ -206,7 +206,8 @@ def _stored_records(one: Import, kind: str) -> tuple[str, Options]:
 
 
 def retry_name(one: Import, kind: str, source: str) -> str:
-    """Name a retry: ``products (retry of failed records).csv``, the next ``products (retry 2 of failed records).csv``;
+    """What a retry is called: ``products (retry of failed records).csv``, and another one ``retry 2``.
+
     ``products (retry).csv`` where the file is tried again as a whole.
     """
     again = _RETRY.search(one.filename)

@@ -154,7 +154,7 @@ class FailuresQuery(PageQuery):
     )
 
 
-class RowsQuery(BaseModel):
+class RowsQuery(Given):
     """Which file of rows."""
 
     format: Literal["native", "parquet", "arrow", "csv", "json"] = Field(

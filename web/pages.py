@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
 from pipeline.contracts import ACTIVE, Kept, Options, State, import_workflow_id, report_prefix
+from pipeline.display import meant
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from pipeline.warehouse import with_tables
@@ -138,7 +139,10 @@ def imports_page() -> ResponseReturnValue:
     """All imports, newest first; those of a dataset, a state, some days (UTC) or a file's name."""
     asked = {name: request.args.get(name, "").strip() or None for name in ("dataset", "state", "since", "until", "text")}
     if asked["state"] is not None and asked["state"] not in list(State):
-        raise Problem("bad_request", f"There is no state {asked['state']!r}. States are: {', '.join(State)}.")
+        raise Problem(
+            "bad_request",
+            f"There is no state {asked['state']!r}.{meant(asked['state'], State)} States are: {', '.join(State)}.",
+        )
     before = request.args.get("before")
     found = granted.imports(
         dataset=asked["dataset"],

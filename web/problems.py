@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any, NoReturn
 
 import structlog
-from flask import Flask, Response, g, json, make_response, render_template, request
+from flask import Flask, Response, current_app, g, json, make_response, render_template, request
 from psycopg.errors import UndefinedTable
 from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy.exc import DataError, DBAPIError
@@ -23,6 +23,7 @@ from werkzeug.exceptions import HTTPException
 from pipeline.errors import BulkheadError, IllegalMove, NotUsable, UnknownDataset, WorldIsWrong
 from pipeline.query import Refused, Stopped, TooMuch
 from pipeline.store import NotThere
+from web import wording
 
 log = structlog.get_logger(__name__)
 
@@ -152,9 +153,10 @@ def install(app: Flask) -> None:
 
 def refuse_parameters(error: ValidationError) -> NoReturn:
     """What flask-openapi3 calls when a parameter does not fit its model."""
-    wrong = [{"pointer": "/".join(map(str, e["loc"])), "detail": e["msg"], "code": e["type"]} for e in error.errors()]
-    said = "; ".join(f"{w['pointer'] or 'body'}: {w['detail']}" for w in wrong)
-    raise Problem("invalid_parameter", f"{said}. {KINDS['invalid_parameter'].mend}", errors=wrong)
+    from web import models  # which imports nothing of this module, but is made of what it answers
+
+    wrong = wording.explained(error, [one for one in vars(models).values() if isinstance(one, type)])
+    raise Problem("invalid_parameter", " ".join(one["detail"] for one in wrong), errors=wrong)
 
 
 def answer(problem: Problem) -> Response:
@@ -195,7 +197,9 @@ def _of_http(error: HTTPException) -> Problem:
         code = "bad_request" if 400 <= (error.code or 500) < 500 else "internal"
     headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     if code == "not_found":
-        return Problem(code, f"Nothing is at {request.path}. {KINDS[code].mend}")
+        below = ("/v1/", "/s3/") if request.path.startswith(("/v1", "/s3")) else ("/",)
+        near = wording.near_address(request.path, current_app.url_map, below=below)
+        return Problem(code, f"Nothing is at {request.path}.{near} {KINDS[code].mend}")
     if code == "method_not_allowed":
         allowed = headers.get("Allow", "")
         return Problem(code, f"{request.method} is not for {request.path}. Use {allowed or 'another method'}.", headers=headers)
