@@ -21,7 +21,7 @@ from pipeline.datasets import Dataset
 from pipeline.display import counted as in_words
 from pipeline.report import TABLE_FIELDS, Counted
 from pipeline.stage import original_names
-from pipeline.workspace import connect, quoted, reading_of
+from pipeline.workspace import connect, literal, quoted, reading_of
 
 FILE = "findings.xlsx"
 
@@ -63,7 +63,7 @@ def write_workbook(database: Path, dataset: Dataset, folder: Path, counted: Coun
     options = {"constant_memory": True, "tmpdir": str(folder.parent)}
     options |= dict.fromkeys(("strings_to_formulas", "strings_to_urls", "strings_to_numbers"), False)
     with connect(database) as connection, xlsxwriter.Workbook(folder / FILE, options) as book:
-        connection.execute(f"create temp view listed as from '{folder / 'findings.parquet'}'")
+        connection.execute(f"create temp view listed as from {literal(str(folder / 'findings.parquet'))}")
         records, about, findings = (_Page(book, name) for name in ("Records", "About", "Findings"))
         is_whole = _fill_records(connection, records, counted)
         _fill_findings(connection, findings)
