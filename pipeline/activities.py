@@ -10,7 +10,6 @@ import functools
 import shutil
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
-from pipeline import batch, caretaker, load, report, sandbox, takeover, validation, warehouse
-from pipeline.attempt import BEAT_SECONDS, beat, beating, told_apart
+from pipeline import batch, caretaker, foreign, load, report, sandbox, takeover, validation, warehouse
+from pipeline.attempt import BEAT_SECONDS, beat, beating, to_its_end, told_apart
 from pipeline.clerk import Clerk
 from pipeline.contracts import (
     CANCELED_BY_USER,
@@ -37,6 +36,7 @@ from pipeline.contracts import (
     PREPARE,
     PREVIEW,
     RECONCILE,
+    REFRESH_MARTS,
     REGISTER,
     VALIDATE,
     WATCH,
@@ -71,10 +71,25 @@ from pipeline.contracts import (
     report_prefix,
     results_prefix,
 )
+from pipeline.database_errors import DATABASE_ERRORS, Kind, kind_of
 from pipeline.datasets import Dataset, blank_dataset, load_dataset
-from pipeline.errors import Canceled, Crashed, DamagedPart, FileIsWrong, FileReplaced, NotUsable, UnknownDataset
+from pipeline.display import counted
+from pipeline.errors import (
+    Canceled,
+    Crashed,
+    DamagedPart,
+    FileIsWrong,
+    FileReplaced,
+    NotUsable,
+    PartsLost,
+    Rewound,
+    SystemFault,
+    UnknownDataset,
+    WorldIsWrong,
+)
 from pipeline.incoming import FORCE, Incoming
 from pipeline.ledger import Import, Ledger
+from pipeline.marts import Marts
 from pipeline.orchestrator import Orchestrator
 from pipeline.reconcile import Reconciler
 from pipeline.settings import Settings
@@ -98,6 +113,8 @@ class Activities:
         self._engine = engine
         self._ledger = Ledger(engine)
         self._incoming = Incoming(store, self._ledger)
+        self._orchestrator = orchestrator
+        self._marts = Marts(engine)
         self._reconciler = Reconciler(settings, store, self._ledger, orchestrator)
         self._clerk = Clerk(settings, store, self._ledger)
 
@@ -112,11 +129,12 @@ class Activities:
             Lane.RESULTS: [self.write_results],
             Lane.RECONCILE: [self.reconcile],
             Lane.CLEAN: [self.clean],
+            Lane.MART: [self.refresh_marts],
         }
 
     # --- the journey ---
 
-    @activity.defn(name=REGISTER.name)
+    @activity.defn(name=REGISTER.name, no_thread_cancel_exception=True)
     @told_apart
     def register(self, arrivals: Arrivals) -> None:
         """Write newly arrived objects into the ledger, which may know them already. What cannot be is logged, and left."""
@@ -124,7 +142,9 @@ class Activities:
             for arrival in arrivals.items:
                 try:
                     self._register(arrival)
-                except NotUsable as error:
+                except (NotUsable, *DATABASE_ERRORS) as error:
+                    if isinstance(error, DATABASE_ERRORS) and kind_of(error) is not Kind.DATA:
+                        raise
                     log.warning("not registered", key=arrival.key, why=str(error))
 
     def _register(self, arrival: Arrival) -> None:
@@ -365,7 +385,7 @@ class Activities:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beating():
             try:
-                self._store.get_file(part_key(ref.import_id, part_no), path)
+                self._store.get_file(part_key(ref.import_id, part_no), path, beat=beat)
                 return self._with_part(load.load_part, part, path)
             except NotThere as error:
                 raise DamagedPart("it is not where it was stored") from error
@@ -392,10 +412,11 @@ class Activities:
         """Load the part in ``path``, or give it up, on a connection of the pool."""
         ref, part_no = part.ref, part.part_no
         dataset = load_dataset(ref.dataset, self._settings.datasets_root)
-        sha256 = self._manifest(ref.import_id).part(part_no).sha256
+        known = self._manifest(ref.import_id).part(part_no)
+        given = {"sha256": known.sha256, "needed": known.needs, "beat": beat, **options}
         with self._engine.connect() as connection:
             raw = connection.connection.driver_connection
-            return do(raw, dataset, path, import_id=ref.import_id, part_no=part_no, sha256=sha256, **options)
+            return do(raw, dataset, path, import_id=ref.import_id, part_no=part_no, **given)
 
     # --- a pause ---
 
@@ -429,9 +450,12 @@ class Activities:
             raise NotUsable(f"The manifest of the stored parts is gone or damaged: {error}. Upload the file again.") from error
 
     @activity.defn(name=FINISH.name, no_thread_cancel_exception=True)
-    @told_apart
+    @to_its_end
     def finish(self, ending: Ending) -> Outcome:
-        """Close the books: the counts must balance; failures are stored; marts are brought up to date."""
+        """Close the books: the counts must balance; failures are stored. Marts are brought up to date elsewhere, afterwards.
+
+        Raises PartsLost or Rewound if the ledger does not know any more what was done.
+        """
         ref = ending.ref
         known = self._ledger.known(ref.import_id)
         if known.state.is_final:  # this very step was cut off after its last write
@@ -439,6 +463,8 @@ class Activities:
         if known.promoted and not ref.promoted:  # the same, and its dry run was promoted before we came back
             return Outcome(known.id, State.VALIDATED)
         with beating():
+            if ending.state is None:
+                self._demand_all_parts(known)
             known = self._ledger.close(ref.import_id)
             state, reason = self._closing(known, ending)
             fault = ending.fault
@@ -448,19 +474,53 @@ class Activities:
                 fault = self._clerk.write_at_once(replace(known, reason=reason), beat=beat)
             if fault:
                 state, reason = (state, f"{reason}; {fault}") if state is State.CANCELED else (State.FAILED, fault)
-            changed = self._dataset(ref) if known.inserted or known.updated else None
-            is_analyzed = changed and warehouse.refresh_marts(self._engine, changed)
+            if state in (State.SUCCEEDED, State.PARTIALLY_SUCCEEDED) and (damage := self._damage(known)):
+                state, reason = State.FAILED, damage
             self._store_summary(known, state, reason)
+            is_changed = bool(known.inserted or known.updated)
+            has_marts = is_changed and self._marts.want(ref.dataset)
             unprocessed = known.records_total - known.processed
             try:
                 self._ledger.move(ref.import_id, state, reason, unprocessed=unprocessed)
             except Canceled:  # asked for while the books were being closed
                 return self.finish(replace(ending, state=State.CANCELED, reason=CANCELED_BY_USER))
-            if changed and not is_analyzed:  # nobody has to wait for that: all that was promised is there
-                warehouse.analyze(self._engine, changed)
+            if is_changed:
+                self._have_readers_served(ref, has_marts=has_marts)
         shutil.rmtree(self._folder(ref), ignore_errors=True)
         log.info("finished", import_id=ref.import_id, state=state, **known.counts)
         return Outcome(ref.import_id, state, reason)
+
+    def _damage(self, known: Import) -> str:
+        """What another client's writes to the warehouse did to the import; empty if nothing."""
+        if not (known.inserted or known.updated):
+            return ""
+        with self._engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            return foreign.damage(raw, self._dataset(known.ref), known.id, known.inserted + known.updated)
+
+    def _demand_all_parts(self, known: Import) -> None:
+        """Raises PartsLost or Rewound if the ledger has forgotten what the workflow has seen done, as after a failover."""
+        if known.state in load.NOT_YET:
+            raise Rewound
+        if len(self._ledger.part_numbers(known.id)) < len(self._manifest(known.id).parts):
+            raise PartsLost
+
+    def _have_readers_served(self, ref: ImportRef, *, has_marts: bool) -> None:
+        """What makes reading new or fast again, but holds up nothing: the import is over."""
+        try:
+            if has_marts:
+                self._orchestrator.refresh_marts(ref.dataset)
+            else:
+                warehouse.analyze(self._engine, ref.dataset)
+        except (WorldIsWrong, SystemFault, *DATABASE_ERRORS) as error:  # reconciliation will, and autovacuum
+            log.warning("not refreshed yet", dataset=ref.dataset, why=str(error))
+
+    @activity.defn(name=REFRESH_MARTS.name, no_thread_cancel_exception=True)
+    @told_apart
+    def refresh_marts(self, dataset: str) -> None:
+        """Bring a dataset's marts up to date, once the planner knows of what was loaded."""
+        warehouse.analyze(self._engine, dataset)
+        self._marts.refresh(dataset, seconds=self._settings.mart_seconds, beat=beat)
 
     @staticmethod
     def _closing(known: Import, ending: Ending) -> tuple[State, str]:
@@ -472,12 +532,12 @@ class Activities:
         processed = known.processed
         if processed != known.records_total:
             return State.FAILED, (
-                f"The counts do not balance: {known.records_total:,} records in the file, {processed:,} accounted for."
+                f"The counts do not balance: {counted(known.records_total, 'record')} in the file, {processed:,} accounted for."
                 " This is a fault of the system, not of the file; please report it."
             )
         if not known.failed:
             return State.SUCCEEDED, ""
-        held, refused, total = known.quarantined, known.failed - known.quarantined, f"{processed:,} records"
+        held, refused, total = known.quarantined, known.failed - known.quarantined, counted(processed, "record")
         said = [f"{held:,} of {total} {'is' if held == 1 else 'are'} in quarantine."] if held else []
         said += [f"The warehouse refused {refused:,} of {total} for good."] if refused else []
         return State.PARTIALLY_SUCCEEDED, " ".join(said)
@@ -504,8 +564,10 @@ class Activities:
     @activity.defn(name=RECONCILE.name)
     @told_apart
     def reconcile(self) -> Reconciled:
-        """Announce what no event announced."""
+        """Announce what no event announced, and have marts refreshed that were forgotten."""
         with beating():
+            for dataset in self._marts.due():
+                self._orchestrator.refresh_marts(dataset)
             return self._reconciler.reconcile(beat=beat)
 
     @activity.defn(name=CLEAN.name, no_thread_cancel_exception=True)
@@ -567,9 +629,7 @@ class Activities:
         self._store_files([(prefix + path.relative_to(folder).as_posix(), path) for path in files])
 
     def _store_files(self, files: list[tuple[str, Path]]) -> None:
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            for _ in pool.map(lambda item: self._store.put_file(*item), files):
-                beat()
+        self._store.put_files(files, beat=beat)
 
     # --- what became of the rows ---
 

@@ -22,12 +22,17 @@ RECONCILE_WORKFLOW = "Reconcile"
 CLEAN_WORKFLOW = "CleanUp"
 RESULTS_WORKFLOW = "WriteResults"
 SEND_WORKFLOW = "SendOne"
+MARTS_WORKFLOW = "RefreshMarts"
+REFRESH_SIGNAL = "refresh"
 ENQUEUE_SIGNAL = "enqueue"
 PAUSE_SIGNAL = "pause"
 RESUME_SIGNAL = "resume"
 PROGRESS_QUERY = "progress"
 DATASET_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """A dataset is also a table, a suite and a piece of a path: one strict spelling serves them all."""
+
+HEARTBEAT_SECONDS = 10.0
+"""A step that has said nothing for so long has died with its worker."""
 
 _IMPORT_IDS = uuid.UUID("5f1d4c52-7f0e-5d0b-9c39-3f8b6c0c7a11")
 
@@ -154,6 +159,11 @@ def notify_workflow_id(import_id: str, state: State | None = None) -> str:
     A dry run's outcome has one of its own: it may still be told while the import, promoted, has come to its end.
     """
     return f"notify/{import_id}/dry-run" if state is State.VALIDATED else f"notify/{import_id}"
+
+
+def marts_workflow_id(dataset: str) -> str:
+    """The workflow that brings a dataset's marts up to date; apart from imports, so that a mart delays none."""
+    return f"marts/{dataset}"
 
 
 def results_workflow_id(import_id: str, fate: Fate, form: str) -> str:
@@ -607,6 +617,7 @@ class Lane(StrEnum):
     RESULTS = "results"  # a whole file, for a person who waits for it
     RECONCILE = "reconciliation"  # minutes, every minute
     CLEAN = "clean-up"  # up to hours
+    MART = "marts"  # a dataset's materialized views: as long as their limit lets them
 
 
 MOVED_FROM: Mapping[Lane, tuple[Lane, ...]] = {
@@ -643,6 +654,7 @@ HOLD = Step("hold", ImportRef, Held)
 GO_ON = Step("go_on", ImportRef, Held)
 FINISH = Step("finish", Ending, Outcome)
 CLOSE = Step("close", Ending, Outcome)
+REFRESH_MARTS = Step("refresh_marts", str, type(None), Lane.MART)
 WRITE_FAILED = Step("write_failed", Ending, Written, Lane.FILE)
 WRITE_RESULTS = Step("write_results", ResultsWanted, type(None), Lane.RESULTS)
 ADDRESSEES = Step("addressees", Outcome, Told, Lane.MESSAGE)

@@ -82,6 +82,7 @@ class Import:
     results_removed_at: datetime | None = None
     report_removed_at: datetime | None = None
     source_removed_at: datetime | None = None
+    created_by_name: str | None = None  # what the key is called that it came with
 
     @property
     def cancel_requested(self) -> bool:
@@ -131,7 +132,7 @@ class Import:
     @property
     def source(self) -> dict[str, Any]:
         """What the file is; once it was read, also how: its format, compression, encoding, delimiter, ..."""
-        inner = ("records", "columns", "original_columns", "asked", "rules")
+        inner = ("records", "columns", "original_columns", "letters", "lines", "sheets", "asked", "rules")
         read = {name: value for name, value in self.reading.items() if name not in inner}
         return {
             **{"filename": self.filename, "size_bytes": self.size_bytes, "sha256": self.sha256, "key": self.key},
@@ -169,6 +170,7 @@ class Import:
             "queue_position": self.queue_position,
             "removed": self.removed,
             "created_at": _rfc3339(self.created_at),
+            "created_by": {"id": self.created_by, "name": self.created_by_name} if self.created_by else None,
             "started_at": _rfc3339(self.started_at),
             "finished_at": _rfc3339(self.finished_at),
             "links": {
@@ -522,7 +524,7 @@ class Ledger:
     def failures_of(self, dataset: str, record_id: str, *, imports: int, limit: int) -> list[dict[str, Any]]:
         """Where among the dataset's last ``imports`` a record of this id was held back or refused, newest first.
 
-        Each with import_id, filename, created_at, row, code and message.
+        Each with import_id, filename, created_at, row, code and message, and how its file was read.
         """
         rows = self._rows("failures_of_record", dataset=dataset, id=record_id, imports=imports, limit=limit)
         return [dict(row) for row in rows]
@@ -736,7 +738,7 @@ def _set(connection: Connection, import_id: str, columns: dict[str, Any]) -> Non
     values = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in columns.items()}
     sets = [f"{name} = :{name}" for name in values]
     if state is State.VALIDATING:
-        sets += ["started_at = clock_timestamp()", "closing = false"]
+        sets += ["started_at = clock_timestamp()", "closing = false", "warehouse_seen = pg_current_snapshot()"]
     if isinstance(state, State) and state.is_final:
         sets.append("finished_at = clock_timestamp()")
     if sets:

@@ -30,18 +30,20 @@ from temporalio.client import (
     WorkflowFailureError,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from pipeline.contracts import (
     CLEAN_WORKFLOW,
     ENQUEUE_SIGNAL,
     IMPORT_WORKFLOW,
+    MARTS_WORKFLOW,
     NOTIFY_WORKFLOW,
     PAUSE_SIGNAL,
     PROGRESS_QUERY,
     QUEUE_WORKFLOW,
     RECONCILE_WORKFLOW,
+    REFRESH_SIGNAL,
     RESULTS_WORKFLOW,
     RESUME_SIGNAL,
     SEND_WORKFLOW,
@@ -56,6 +58,7 @@ from pipeline.contracts import (
     ResultsWanted,
     dataset_of,
     import_workflow_id,
+    marts_workflow_id,
     notify_workflow_id,
     queue_workflow_id,
     results_workflow_id,
@@ -116,6 +119,20 @@ class Orchestrator:
             task_queue=self._task_queue,
             start_signal=ENQUEUE_SIGNAL,
             start_signal_args=[arrival],
+        )
+
+    def refresh_marts(self, dataset: str) -> None:
+        """Have a dataset's marts brought up to date; what runs already does so once more when it is done."""
+        self._run(self._refresh_marts(dataset))
+
+    async def _refresh_marts(self, dataset: str) -> None:
+        client = await self._connected()
+        await client.start_workflow(
+            MARTS_WORKFLOW,
+            dataset,
+            id=marts_workflow_id(dataset),
+            task_queue=self._task_queue,
+            start_signal=REFRESH_SIGNAL,
         )
 
     def cancel(self, import_id: str) -> bool:
@@ -371,4 +388,5 @@ async def _unless_failed(run: Coroutine[Any, Any, T], what: str) -> T:
         cause: BaseException = error
         while cause.__cause__ is not None and not isinstance(cause, ApplicationError):
             cause = cause.__cause__
-        raise NotUsable(f"{what} failed: {cause}") from error
+        why = cause.message if isinstance(cause, FailureError) else str(cause)
+        raise NotUsable(f"{what} failed: {why}") from error

@@ -23,9 +23,9 @@ from pipeline.ledger import Ledger
 from pipeline.orchestrator import Orchestrator
 from pipeline.postman import Postman
 from pipeline.receivers import Receivers
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings, settings_for
 from pipeline.store import Store
-from pipeline.workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, SendOne, TellUser, WriteResults
+from pipeline.workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, RefreshMarts, SendOne, TellUser, WriteResults
 
 log = structlog.get_logger()
 
@@ -37,6 +37,9 @@ IDLE_SECONDS = 60.0
 
 SHORT_STEPS = 8
 """Short steps at once, over all imports: each is a moment's."""
+
+MARTS_AT_ONCE = 2
+"""Datasets whose marts are refreshed at once."""
 
 WAITS = 100
 """Imports at once whose ends are waited for: those that were begun by a run of their queue that is over."""
@@ -93,6 +96,7 @@ def threads_of(settings: Settings) -> dict[Lane, int]:
         Lane.RESULTS: RESULTS,
         Lane.RECONCILE: UPKEEP,
         Lane.CLEAN: UPKEEP,
+        Lane.MART: MARTS_AT_ONCE,
     }
 
 
@@ -121,7 +125,7 @@ def _at_work(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[] if lane else [DatasetQueue, ImportFile, TellUser, Reconcile, CleanUp, WriteResults, SendOne],
+        workflows=[] if lane else [DatasetQueue, ImportFile, RefreshMarts, TellUser, Reconcile, CleanUp, WriteResults, SendOne],
         activities=steps,
         activity_executor=pool,
         max_concurrent_activities=at_once,
@@ -159,9 +163,8 @@ async def _keep_schedules(orchestrator: Orchestrator, settings: Settings) -> Non
 
 def main() -> None:
     """Entry point of ``python -m pipeline.worker``."""
-    settings = load_settings()
+    settings = settings_for("worker", "DATABASE_URL", folder="work")
     logs.configure(settings.log_format)
-    settings.work_dir.mkdir(parents=True, exist_ok=True)
     threading.Thread(target=sandbox.warm, name="warm up", daemon=True).start()  # the first file may come sooner
     with suppress(KeyboardInterrupt):
         asyncio.run(run(settings))

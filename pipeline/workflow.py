@@ -38,9 +38,11 @@ with workflow.unsafe.imports_passed_through():
         FINISH,
         GIVE_UP_PART,
         GO_ON,
+        HEARTBEAT_SECONDS,
         HOLD,
         IMPORT_WORKFLOW,
         LOAD_PART,
+        MARTS_WORKFLOW,
         NEXT,
         NOTIFY_WORKFLOW,
         PAUSE_SIGNAL,
@@ -50,6 +52,8 @@ with workflow.unsafe.imports_passed_through():
         QUEUE_WORKFLOW,
         RECONCILE,
         RECONCILE_WORKFLOW,
+        REFRESH_MARTS,
+        REFRESH_SIGNAL,
         REGISTER,
         RESULTS_WORKFLOW,
         RESUME_SIGNAL,
@@ -86,9 +90,10 @@ with workflow.unsafe.imports_passed_through():
 Takes = TypeVar("Takes")
 Gives = TypeVar("Gives")
 
-BACKOFF = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=1))
+BACKOFF = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=10))
 """Exponential, and without a number of attempts: what ends it is the step's own limit of time. Which errors are worth a
-retry is decided where they are raised (activities.py): the file's faults never are."""
+retry is decided where they are raised (activities.py): the file's faults never are. An attempt costs little, so the longest
+interval is short: what has passed is not waited for much longer."""
 
 APART = "results-apart"
 """Name of a patch: files of results that are written before an import ends are a step of their own, which has its own lane."""
@@ -109,8 +114,8 @@ BEGUN_AGAIN, WATCHED_AGAIN = "begun-again", "watched-again"
 CANCEL_IS_KEPT, FINISHED_ANYWAY = "cancel-is-kept", "finished-anyway"
 """Patches: histories that were recorded before these ways of a workflow are replayed without them."""
 
-HEARTBEAT = timedelta(seconds=10)
-"""A step that says nothing for so long has died with its worker; activities.py speaks five times as often."""
+HEARTBEAT = timedelta(seconds=HEARTBEAT_SECONDS)
+"""A step that says nothing for so long has died with its worker; attempt.py speaks five times as often."""
 
 
 async def _step(
@@ -321,6 +326,7 @@ class ImportFile:
         plan = run.plan
         self._progress = Progress(State.LOADING if plan else State.VALIDATING)
         self._parts_done = run.parts_done
+        self._plan = plan
         self._pause_wanted: bool | None = run.pause_wanted if plan else None  # None: nobody has said anything so far
 
     @workflow.query(name=PROGRESS_QUERY)
@@ -341,7 +347,7 @@ class ImportFile:
     @workflow.run
     async def run(self, run: ImportRun) -> Outcome:
         """Fails, as a workflow, if the file is rejected or the system gives up; both are written down before."""
-        outcome = await _to_its_end(self._finish(await self._ending(run)))
+        outcome = await self._outcome(run)
         if outcome.state is State.CANCELED and workflow.cancellation_reason() is not None:
             raise CancelledError(outcome.reason)
         if outcome.state in (State.REJECTED, State.FAILED, State.CANCELED):
@@ -360,6 +366,17 @@ class ImportFile:
         await _have_told(outcome)
         return outcome
 
+    async def _outcome(self, run: ImportRun) -> Outcome:
+        """Go the whole way, and write down how it ended; what the database has lost meanwhile is done again."""
+        while True:
+            try:
+                return await _to_its_end(self._finish(await self._ending(run)))
+            except ActivityError as error:
+                if not _is_lost(error):
+                    raise
+                run = ImportRun(run.ref, self._plan if _is_type(error, "PartsLost") else None)
+                self._parts_done = 0
+
     async def _ending(self, run: ImportRun) -> Ending:
         """Go the whole way, and say how it ended; the counts decide between full and partial success."""
         ref = run.ref
@@ -376,11 +393,14 @@ class ImportFile:
                     return Ending(ref, State.VALIDATED)
                 self._progress = Progress(State.PREPARING)
                 plan = await _step_unless_canceled(PREPARE, ref, limit=timedelta(hours=6), beats=True)
+            self._plan = plan
             await self._load(ref, plan)
         except (FailureError, asyncio.CancelledError) as error:
             if is_cancelled_exception(error) or _is_type(error, "Canceled"):
                 return Ending(ref, State.CANCELED, CANCELED_BY_USER)
             if _is_not_its_turn(error):
+                raise
+            if _is_lost(error):
                 raise
             if _is_type(error, "FileIsWrong"):
                 return Ending(ref, State.REJECTED, _cause(error))
@@ -507,6 +527,29 @@ class WriteResults:
             raise ApplicationError(_cause(error), non_retryable=True) from error
 
 
+@workflow.defn(name=MARTS_WORKFLOW)
+class RefreshMarts:
+    """Bring a dataset's materialized views up to date, after imports and apart from them. There is one at most a dataset."""
+
+    @workflow.init
+    def __init__(self, dataset: str) -> None:
+        self._is_wanted = True
+
+    @workflow.signal(name=REFRESH_SIGNAL)
+    def refresh(self) -> None:
+        """Do so once more; requests that come while one refresh runs are all met by the next."""
+        self._is_wanted = True
+
+    @workflow.run
+    async def run(self, dataset: str) -> None:
+        """A view that cannot be refreshed is in the ledger with the reason; what passes by itself is tried again."""
+        while self._is_wanted:
+            self._is_wanted = False
+            await _step(REFRESH_MARTS, dataset, limit=timedelta(hours=6), beats=True)
+            if _is_long():
+                workflow.continue_as_new(dataset)
+
+
 @workflow.defn(name=RECONCILE_WORKFLOW)
 class Reconcile:
     """Find what no event announced: events are sometimes lost, and so are runs."""
@@ -595,6 +638,11 @@ def _count(number: int, noun: str) -> str:
 def _is_type(error: BaseException, name: str) -> bool:
     cause = error.__cause__
     return isinstance(cause, ApplicationError) and cause.type == name
+
+
+def _is_lost(error: BaseException) -> bool:
+    """The database has lost what this import had done, as a failover may: parts, or all since it was taken up."""
+    return _is_type(error, "PartsLost") or _is_type(error, "Rewound")
 
 
 def _cause(error: BaseException) -> str:

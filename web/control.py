@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 import structlog
 import uuid_utils
@@ -26,6 +26,9 @@ from web.problems import Problem, ProblemModel
 from web.uploads import LEASE_SECONDS, Once, Receipt, Upload, a_place, receive, received, safe_name, upload_in
 
 log = structlog.get_logger(__name__)
+
+_RETRY = re.compile(r" \(retry(?: ([0-9]{1,6}))?(?: of (?:failed|unprocessed) records)?\)")
+_SUFFIXES = re.compile(r"(?i)(\.(csv|tsv|txt|json|ndjson|jsonl|parquet|xlsx|gz|zst|zip))+$")
 
 api = APIBlueprint(
     "control",
@@ -53,6 +56,8 @@ def cancel(one: Import) -> Import:
         edges().ledger.cancel(one.id)  # first: whatever happens to its run, each step looks here
     except IllegalMove as error:
         raise Problem("already_finished", str(error)) from error
+    if one.state is State.AWAITING_UPLOAD:
+        return find(one.id)
     try:
         is_running = edges().orchestrator.cancel(one.id)
     except Unreachable as error:
@@ -200,13 +205,26 @@ def _stored_records(one: Import, kind: str) -> tuple[str, Options]:
     return results_key(one.id, Fate(kind), "native", one.reading), options
 
 
+def retry_name(one: Import, kind: str, source: str) -> str:
+    """What a retry is called: ``products (retry of failed records).csv``, and another one ``retry 2``.
+
+    ``products (retry).csv`` where the file is tried again as a whole.
+    """
+    again = _RETRY.search(one.filename)
+    stem = _SUFFIXES.sub("", _RETRY.sub("", one.filename)) or "upload"
+    times = f" {int(again[1] or 1) + 1}" if again else ""
+    of = f" of {kind} records" if needed_for(one, kind) is Kept.RESULTS else ""
+    ending = _SUFFIXES.search(source)
+    return f"{stem} (retry{times}{of}){ending[0] if ending else ''}"
+
+
 def _retry_stored(one: Import, kind: str, once: Once | None) -> Receipt:
     """Have the records of that kind imported as they were."""
     source, options = _stored_records(one, kind)
-    import_id, name = str(uuid_utils.uuid7()), PurePosixPath(one.filename)
+    import_id = str(uuid_utils.uuid7())
     if once is not None and (earlier := once.begin(edges(), key_in_use(), import_id)):
         return Receipt(earlier, replayed=True)
-    label = f"{name.stem.split('.')[0]}-{kind}{PurePosixPath(source).suffix}"
+    label = retry_name(one, kind, source)
     key = incoming_key(one.dataset, import_id, safe_name(label))
     by = key_in_use()
     with received(edges(), import_id, key, by, once):

@@ -32,6 +32,7 @@ select
     import.findings_by_code,
     import.reason,
     import.created_by::text as created_by,
+    api_key.name as created_by_name,
     import.created_at,
     import.started_at,
     import.finished_at,
@@ -68,5 +69,6 @@ select
     end as queue_position
 from ledger.import
 left join live on import.id = live.import_id
+left join access.api_key on import.created_by = api_key.id
 where import.id = any(:ids)
 order by import.created_at desc, import.id desc

@@ -9,11 +9,13 @@ from typing import Any
 
 import psycopg
 import pytest
+import uuid_utils
 
 from pipeline.contracts import Arrival, OnError, Options, State, part_key
 from pipeline.ledger import Import
 from tests.integration.test_import import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
-from tests.integration.test_options import ended, known, promote, upload
+from tests.integration.test_options import QUARANTINE, ended, known, promote, upload
+from web.edges import Edges
 
 __all__ = ["bulkhead", "settings"]
 
@@ -77,6 +79,62 @@ def test_the_same_content_ten_times_at_once_is_loaded_once(bulkhead: Bulkhead) -
     states = [ended(bulkhead, import_id).state for import_id in ids]
     assert sorted(states) == [*[State.DUPLICATE] * 9, State.SUCCEEDED]
     assert bulkhead.rows("select sum(inserted), sum(unchanged) from ledger.part") == [(400, 0)]
+
+
+def test_content_is_known_only_while_no_other_import_has_changed_anything(bulkhead: Bulkhead) -> None:
+    """A, B, A: the third is loaded, for it is not what the warehouse holds."""
+    before, after = tree(300), tree(300).replace("n7\n", "changed\n")
+    first = upload(bulkhead, before, Options())
+    assert upload(bulkhead, before + "\n", Options()).unchanged == 300, "this changes nothing"
+    assert upload(bulkhead, before, Options(dry_run=True)).state is State.VALIDATED
+    assert upload(bulkhead, before.replace("n7\n", "other\n"), Options(dry_run=True)).state is State.VALIDATED
+    known_still = upload(bulkhead, before, Options())
+    assert (known_still.state, known_still.duplicate_of) == (State.DUPLICATE, first.id)
+    assert first.id in known_still.reason
+    assert "no import has changed records since" in known_still.reason
+    assert upload(bulkhead, after, Options()).updated == 1
+    third = upload(bulkhead, before, Options())
+    assert (third.state, third.updated, third.unchanged) == (State.SUCCEEDED, 1, 299)
+    assert third.source["taken_over_from"] == first.id, "it need not be validated again"
+    assert bulkhead.rows("select name from warehouse.records where id = 'r7'") == [("n7",)]
+    again = upload(bulkhead, before, Options())
+    assert (again.state, again.duplicate_of) == (State.DUPLICATE, third.id)
+    partly = upload(bulkhead, HEADER + "r7,,changed by a file of which a record is held back\n1,9,x\n", QUARANTINE)
+    assert partly.state is State.PARTIALLY_SUCCEEDED
+    fourth = upload(bulkhead, before, Options())
+    assert (fourth.state, fourth.updated) == (State.SUCCEEDED, 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "inserted", "updated", "changed"),
+    [
+        *((state, 1, 0, True) for state in ("failed", "canceled", "loading", "paused", "partially_succeeded")),
+        *(("succeeded", 0, 1, True), ("succeeded", 0, 0, False), ("canceled", 0, 0, False)),
+    ],
+)
+def test_whatever_else_was_loaded_counts_however_it_ended(
+    edges: Edges, state: str, inserted: int, updated: int, changed: bool
+) -> None:
+    ids = [str(uuid_utils.uuid7()) for _ in range(3)]
+    for one, dataset in zip(ids, ("records", "records", "places"), strict=True):
+        edges.ledger.open(one, dataset=dataset, filename="a.csv", bucket="b", key=one, state=State.QUEUED)
+    part = (
+        "insert into ledger.part (import_id, part_no, records, inserted, updated, unchanged, failed)"
+        " values (%s, %s, 9, %s, %s, 0, 0)"
+    )
+    with edges.engine.begin() as connection:
+        connection.exec_driver_sql(part, (ids[1], 1, 9, 0))  # before it, and so in it
+        connection.exec_driver_sql(part, (ids[0], 1, 9, 0))
+        connection.exec_driver_sql(part, (ids[2], 1, 9, 0))  # another dataset
+        connection.exec_driver_sql("update ledger.import set state = 'succeeded', finished_at = clock_timestamp()")
+    assert not edges.ledger.changed_since(edges.ledger.known(ids[0]))
+    with edges.engine.begin() as connection:
+        connection.exec_driver_sql(part, (ids[1], 2, inserted, updated))
+        finished = "null" if state in ("loading", "paused") else "clock_timestamp()"
+        connection.exec_driver_sql(
+            f"update ledger.import set state = '{state}', finished_at = {finished} where id = %s", (ids[1],)
+        )
+    assert edges.ledger.changed_since(edges.ledger.known(ids[0])) is changed
 
 
 # --- Pause and resume ---

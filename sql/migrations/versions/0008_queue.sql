@@ -38,8 +38,8 @@ insert into ledger.move (import_id, from_state, to_state, reason)
 select
     put_back.import_id,
     put_back.was,
-    'queued',
-    'another import of the dataset was at work too; it waits for its turn'
+    'queued' as to_state,
+    'another import of the dataset was at work too; it waits for its turn' as reason
 from put_back;
 
 create unique index import_at_work on ledger.import (dataset)
