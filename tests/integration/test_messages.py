@@ -168,9 +168,8 @@ def _nothing(lane: Lane) -> Callable[..., Any]:
     return nothing
 
 
-def test_hanging_receivers_leave_a_queue_its_pace(
-    settings: Settings, ledger: Ledger, store: Store, orchestrator: Orchestrator
-) -> None:
+def test_hanging_receivers_leave_a_queue_its_pace(settings: Settings, ledger: Ledger, store: Store) -> None:
+    orchestrator = Orchestrator.of(settings.model_copy(update={"task_queue": QUEUE}))
     postman = Postman(settings, store, ledger, Receivers(ledger._engine, settings))
 
     def some(number: int, urls: Sequence[str] = ()) -> list[str]:
@@ -195,7 +194,8 @@ def test_hanging_receivers_leave_a_queue_its_pace(
         print(f"{before:.3f} s an import, {beside:.3f} s beside hanging receivers, then {after:.3f} s; {sum(tried)} attempts")
         return statistics.mean((before, after)), beside
 
-    alone, beside = asyncio.run(story())
+    with closing(orchestrator):
+        alone, beside = asyncio.run(story())
     assert beside <= 1.5 * alone
 
 
