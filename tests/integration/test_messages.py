@@ -62,7 +62,7 @@ from tests.integration.test_workflow import QUEUE, Orchestra, Steps
 
 DATASETS = ("places", "records", "third", "fourth")
 UPLOADS = 100
-PACED = 20
+PACED = 16
 HOSTS = 50
 
 
@@ -263,7 +263,7 @@ def test_messages_to_other_hosts_arrive_while_some_hang_and_waiting_is_no_try(
     seen: list[Request] = []
     httpserver.expect_request("/good").respond_with_handler(lambda request: seen.append(request) or Response())  # type: ignore[func-returns-value]
     good = f"http://127.0.0.1:{httpserver.port}/good"
-    with hanging(1) as (dead,), running_worker(settings):
+    with running_worker(settings), hanging(1) as (dead,):
         late = [over(ledger, store, [f"{dead}/{number}-{n}" for n in range(5)]) for number in range(20)]
         for import_id in late:
             orchestrator.tell(outcome_of(ledger, import_id))
