@@ -129,7 +129,7 @@ def clean(
         keys, sign_ins = counted(done.idempotency_keys, "idempotency key"), counted(done.sign_ins, "sign-in")
         print_line(f"{counted(done.dry_runs, 'dry run')} expired, {keys}, {sign_ins}")
         mails, letters = counted(done.mails, "mail"), counted(done.dead_letters, "dead letter")
-        print_line(f"{mails} in the outbox, {letters} of the relay")
+        print_line(f"{mails} in the outbox, {letters} of the relay, {counted(done.foreign_writes, 'note')} of foreign writes")
     if done.unknown:
         are = "prefix in S3 is" if done.unknown == 1 else "prefixes in S3 are"
         say(f"{done.unknown:,} {are} of imports that the ledger does not know, and left alone.")
