@@ -471,7 +471,7 @@ class Activities:
             if fault is None and self._clerk.has_to_write(known):
                 if ending.apart:
                     return Outcome(known.id, known.state, is_final=False)
-                fault = self._clerk.write_at_once(replace(known, reason=reason), beat=beat)
+                fault = self._clerk.write_at_once(replace(known, reason=reason), beat=activity.heartbeat)
             if fault:
                 state, reason = (state, f"{reason}; {fault}") if state is State.CANCELED else (State.FAILED, fault)
             if state in (State.SUCCEEDED, State.PARTIALLY_SUCCEEDED) and (damage := self._damage(known)):
@@ -634,15 +634,14 @@ class Activities:
     # --- what became of the rows ---
 
     @activity.defn(name=WRITE_FAILED.name, no_thread_cancel_exception=True)
-    @told_apart
+    @to_its_end
     def write_failed(self, ending: Ending) -> Written:
         """Write the files of results that an import has at its end: of what failed, and of what was left over."""
         known = self._ledger.known(ending.ref.import_id)
         if known.state.is_final:
             return Written()
-        with beating():
-            _, reason = self._closing(known, ending)
-            return Written(self._clerk.write_at_once(replace(known, reason=reason), beat=beat))
+        _, reason = self._closing(known, ending)
+        return Written(self._clerk.write_at_once(replace(known, reason=reason), beat=activity.heartbeat))
 
     @activity.defn(name=WRITE_RESULTS.name, no_thread_cancel_exception=True)
     @told_apart

@@ -28,6 +28,9 @@ PER_HOST = 3
 PER_DATASET = 8
 """Attempts at once about one dataset's imports to receivers that uploads name, and as many to all other receivers."""
 
+PER_KIND = 12
+"""Attempts at once to receivers that uploads name, and as many to all others: neither can use all threads (worker.py)."""
+
 PER_OLD_QUEUE = 2
 """Attempts at once in a lane that is not the messages' own: of workflows that began before they had one."""
 
@@ -83,7 +86,8 @@ class Postman:
         place = (known.id, row["channel"], row["target"])
         try:
             receiver = self._receiver(delivery, known.options.notify)
-            others: dict[Key, int] = {("dataset", known.dataset, receiver.named_by is NamedBy.UPLOAD): PER_DATASET}
+            by_upload = receiver.named_by is NamedBy.UPLOAD
+            others: dict[Key, int] = {("kind", by_upload): PER_KIND, ("dataset", known.dataset, by_upload): PER_DATASET}
             with self._place(receiver, others, delivery):
                 self._send(receiver, known, row["message_id"])
         except Busy as error:

@@ -44,8 +44,8 @@ MARTS_AT_ONCE = 2
 WAITS = 100
 """Imports at once whose ends are waited for: those that were begun by a run of their queue that is over."""
 
-MESSAGES = 24
-"""Messages at once; of how many to one host and about one dataset, see postman.py."""
+MESSAGES = 32
+"""Messages at once. How many may hang is bounded in postman.py, by less: the others are for what is quick."""
 
 RESULTS = 1
 """Files of results at once that a person has asked for: each takes a child, and memory as a validation does."""
@@ -56,7 +56,7 @@ UPKEEP = 2
 MESSAGE_CONNECTIONS = 4
 """Connections to PostgreSQL for all messages: none is held while a receiver is waited for."""
 
-SCHEDULES_SECONDS = 15.0
+SCHEDULES_SECONDS = 10.0
 """How often it is seen to that Temporal has the schedules, as the settings want them: a namespace may be lost and made anew."""
 
 
