@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -94,6 +97,7 @@ class Settings(BaseSettings):
     batches_per_part: int = Field(default=250, ge=1, validation_alias=_named("BULKHEAD_BATCHES_PER_PART"))
     validation_memory_bytes: int = Field(default=4 * GIB, validation_alias=_named("BULKHEAD_VALIDATION_MEMORY_BYTES"))
     validation_seconds: int = Field(default=3600, validation_alias=_named("BULKHEAD_VALIDATION_SECONDS"))
+    mart_seconds: float = Field(default=600.0, gt=0, validation_alias=_named("BULKHEAD_MART_SECONDS"))
     reconcile_seconds: int = Field(default=60, ge=1, validation_alias=_named("BULKHEAD_RECONCILE_SECONDS"))
     clean_seconds: int = Field(default=3600, ge=1, validation_alias=_named("BULKHEAD_CLEAN_SECONDS"))
     keep_batches: Keep = Field(default=timedelta(days=1), validation_alias=_named("BULKHEAD_KEEP_BATCHES"))
@@ -165,6 +169,92 @@ def load_settings(home: Path | None = None) -> Settings:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise NotUsable(f"These settings cannot be used: {wrong}. See .env.example for what each one takes.") from error
+
+
+# --- secrets ---
+
+KNOWN_SECRETS = frozenset(
+    {"change-me", "changeme", "bulkhead", "bulkhead-secret", "bulkhead-relay", "password", "postgres", "secret"}
+)
+"""Values that documentation and examples have as secrets, ours or others': they protect nothing."""
+
+NEW_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+
+
+def is_local(settings: Settings) -> bool:
+    """Whether all that the settings name is on this machine: where we listen, and what we connect to."""
+    addresses = (settings.url, settings.database_url, settings.database_read_url, settings.database_sql_url)
+    hosts = [settings.bind, *(_host(address) for address in addresses if address), _host(f"//{settings.temporal_address}")]
+    hosts.append(_host(settings.s3_endpoint) if settings.s3_endpoint else "s3.amazonaws.com")
+    return all(map(_is_loopback, hosts))
+
+
+def _host(address: str) -> str:
+    """The host of an address; a database without one is reached through a socket of this machine."""
+    try:
+        return urlsplit(address).hostname or "localhost"
+    except ValueError:
+        return address
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_secrets(settings: Settings, *needed: str) -> None:
+    """Refuse to run with secrets that protect nothing, unless all is on this machine.
+
+    ``needed`` names the settings that the process cannot do without; DATABASE_URL and BULKHEAD_RELAY_TOKEN not even on one
+    machine. Raises NotUsable naming every setting at once, with a command that makes a good secret.
+    """
+    values = {
+        "BULKHEAD_SECRET_KEY": settings.secret_key,
+        "BULKHEAD_RELAY_TOKEN": settings.relay_token,
+        "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key or "",
+        **{f"the password in {name}": _password(url) for name, url in _database_urls(settings).items()},
+    }
+    local = is_local(settings)
+    required = [name for name in needed if not local or name in ("DATABASE_URL", "BULKHEAD_RELAY_TOKEN")]
+    wrong = [f"{name} is not set" for name in required if not (values | _database_urls(settings)).get(name)]
+    if not local:
+        known = [(name, value) for name, value in values.items() if value.strip().lower() in KNOWN_SECRETS]
+        wrong += [f"{name} is {value!r}, which is a known default" for name, value in known]
+        if settings.s3_access_key and not settings.s3_secret_key:
+            wrong.append("AWS_SECRET_ACCESS_KEY is not set beside AWS_ACCESS_KEY_ID")
+    if wrong:
+        raise NotUsable(f"{'; '.join(wrong)}. Set a value of your own; this prints a good secret: {NEW_SECRET}")
+
+
+def _database_urls(settings: Settings) -> dict[str, str]:
+    urls = (settings.database_url, settings.database_read_url, settings.database_sql_url)
+    return {name: url for name, url in zip(("DATABASE_URL", "DATABASE_READ_URL", "BULKHEAD_SQL_URL"), urls, strict=True) if url}
+
+
+def _password(url: str) -> str:
+    try:
+        return unquote(urlsplit(url).password or "")
+    except ValueError:
+        return ""
+
+
+def settings_for(process: str, *needed: str, folder: str | None = None) -> Settings:
+    """The settings of a process of the stack that starts now; ``folder`` is one in the home that it will write to.
+
+    Ends the process with one sentence and exit code 1 if they cannot be used.
+    """
+    try:
+        settings = load_settings()
+        check_secrets(settings, *needed)
+        if folder is not None:
+            (settings.home / folder).mkdir(parents=True, exist_ok=True)
+    except NotUsable as error:
+        sys.exit(f"bulkhead {process}: {error}")
+    except OSError as error:
+        sys.exit(f"bulkhead {process}: {error.filename}: {error.strerror}. Set BULKHEAD_HOME to a folder that it may write to.")
+    return settings
 
 
 def environment() -> dict[str, str]:

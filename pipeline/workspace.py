@@ -6,11 +6,13 @@ steps above. A chain of a million records takes twenty rounds; level by level it
 
 from __future__ import annotations
 
+import json
+import resource
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -20,7 +22,7 @@ MEMORY_BYTES = 512 << 20
 """DuckDB's share of memory, enough for a million records; what does not fit spills into a folder beside the database."""
 
 MOST_MEMORY_BYTES = 2 << 30
-"""Its share where that was not enough."""
+"""Its share where that was not enough; more if the process may have more (BULKHEAD_VALIDATION_MEMORY_BYTES): half of that."""
 
 THREADS = 2
 """Of DuckDB, for one file: the others have theirs."""
@@ -83,8 +85,17 @@ def in_enough_memory(folder: Path, work: Callable[[Path], R]) -> R:
     except (duckdb.OutOfMemoryException, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-    with in_memory(folder, MOST_MEMORY_BYTES) as database:
+    with in_memory(folder, _most_memory_bytes()) as database:
         return work(database)
+
+
+def _most_memory_bytes() -> int:
+    """Half of what this process may have, as the sandbox has limited it; without a limit, MOST_MEMORY_BYTES."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return MOST_MEMORY_BYTES
+    mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    return max(MOST_MEMORY_BYTES, (limit - mapped) // 2)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -96,6 +107,15 @@ def number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     """The one number that a query gives."""
     ((found,),) = connection.execute(query).fetchall()
     return int(found)
+
+
+def reading_of(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """How the file was read: the one row of the table ``reading``; empty before there is one."""
+    if not connection.execute("from duckdb_tables() where table_name = 'reading'").fetchall():
+        return {}
+    ((text,),) = connection.execute("select to_json(reading)::varchar from reading").fetchall()
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def climb(connection: duckdb.DuckDBPyConnection, stride: str, left: str) -> int:

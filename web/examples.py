@@ -130,6 +130,7 @@ _IMPORT = {
     "retry_of": None,
     "duplicate_of": None,
     "pause_requested": False,
+    "cancel_requested": False,
     "source": _SOURCE,
     "counts": _COUNTS,
     "preview": None,

@@ -34,11 +34,12 @@ from pipeline.incoming import Asked, metadata_of
 from pipeline.keys import Key
 from pipeline.ledger import Import
 from pipeline.sqlfiles import load
+from pipeline.warehouse import with_tables
 from web import granted
 from web.answers import STALL_SECONDS
 from web.body import ChunkStream, Form, chunks_of, content_digest, too_large
 from web.edges import Edges, edges
-from web.problems import Problem
+from web.problems import Problem, no_table
 
 log = structlog.get_logger(__name__)
 
@@ -137,6 +138,8 @@ def dataset_for(name: str, options: Options) -> str:
     except NotUsable as error:
         raise Problem("invalid_parameter", f"mapping: {error}") from error
     _check_notify(options)
+    if dataset.name not in with_tables(edges().engine, [dataset.name]):
+        raise no_table(dataset.name)
     return dataset.name
 
 
@@ -157,6 +160,7 @@ def receive(
     edges: Edges, upload: Upload, *, dataset: str, key: Key, once: Once | None = None, retry_of: str | None = None
 ) -> Receipt:
     """Stream an upload into S3 and the ledger. Raises Problem or WorldIsWrong, and then nothing is left."""
+    edges.store.must_answer()
     chunks = _not_empty(upload.chunks)
     import_id = str(uuid_utils.uuid7())
     if once is not None:

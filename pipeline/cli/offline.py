@@ -216,26 +216,23 @@ def _keep(report: Path, output: Path) -> None:
 
 
 def _tell(verdict: dict[str, Any], groups: list[dict[str, Any]], name: str, output: Path | None) -> None:
+    from pipeline.display import counted
     from pipeline.terminal import groups_view, out, preview_line
 
     if groups:
         out().print(groups_view(groups[:ON_SCREEN_ROWS]))
     if len(verdict["findings"]) > sum(len(group["first"]) for group in groups[:ON_SCREEN_ROWS]):
-        _say(f"{len(verdict['findings']):,} findings; all of them: --json, or --output FOLDER")
-    counts = ", ".join(_counted(verdict[f"{thing}s"], thing) for thing in ("record", "error", "warning"))
+        _say(f"{counted(len(verdict['findings']), 'finding')}; all of them: --json, or --output FOLDER")
+    counts = ", ".join(counted(verdict[f"{thing}s"], thing) for thing in ("record", "error", "warning"))
     _say(f"{name}: {counts}. " + ("It would be accepted." if verdict["accepted"] else "It would be rejected."))
     if verdict["reason"]:
         _say(verdict["reason"])
     if verdict["quarantined"]:
-        _say(f"{_counted(verdict['quarantined'], 'record')} would go into quarantine.")
+        _say(f"{counted(verdict['quarantined'], 'record')} would go into quarantine.")
     if verdict["preview"]:
         _say(f"A load would {preview_line(verdict['preview'])}.")
     if output is not None:
         _say(f"The report: {output / 'docs' / 'index.html'}")
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 def _say(text: str) -> None:

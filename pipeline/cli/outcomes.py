@@ -86,6 +86,7 @@ def errors(
 
 
 def _show_findings(server: Client, import_id: str, code: str | None) -> None:
+    from pipeline.display import counted
     from pipeline.terminal import groups_view, out, say
 
     found = server.error_groups(import_id, code=code)
@@ -96,10 +97,11 @@ def _show_findings(server: Client, import_id: str, code: str | None) -> None:
         return
     out().print(groups_view(groups))
     if total > sum(len(group["first"]) for group in groups):
-        say(f"{total:,} findings. All of them: bulkhead errors {import_id} --format csv (or xlsx, json, parquet)")
+        say(f"{counted(total, 'finding')}. All of them: bulkhead errors {import_id} --format csv (or xlsx, json, parquet)")
 
 
 def _list_findings(server: Client, import_id: str, code: str | None) -> None:
+    from pipeline.display import counted
     from pipeline.terminal import findings_view, out, say
 
     first = next(server.error_pages(import_id, code=code))
@@ -109,7 +111,7 @@ def _list_findings(server: Client, import_id: str, code: str | None) -> None:
         return
     out().print(findings_view(items))
     if first["total"] > len(items):
-        say(f"{len(items):,} of {first['total']:,} findings. All of them: bulkhead errors {import_id} --format csv")
+        say(f"{len(items):,} of {counted(first['total'], 'finding')}. All of them: bulkhead errors {import_id} --format csv")
 
 
 @app.command(rich_help_panel="Imports")

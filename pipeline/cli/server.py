@@ -83,6 +83,7 @@ def reconcile(as_json: AsJson = False) -> None:
 
     Example: `bulkhead reconcile`
     """
+    from pipeline.display import counted
     from pipeline.orchestrator import Orchestrator
     from pipeline.settings import load_settings
     from pipeline.terminal import print_json, print_line, say, working
@@ -92,12 +93,14 @@ def reconcile(as_json: AsJson = False) -> None:
     if as_json:
         print_json(asdict(found))
     else:
-        print_line(f"{found.seen} objects looked at, {found.started} imports started, {found.expired} expired")
+        seen, started = counted(found.seen, "object"), counted(found.started, "import")
+        print_line(f"{seen} looked at, {started} started, {found.expired:,} expired")
+    if not found.is_whole:
+        say("The bucket is too large for one run: the next one goes on where this one stopped.")
     if found.unknown:
-        say(
-            f"{found.unknown:,} uploaded files are of imports that the ledger does not know; they are left alone"
-            f" (docs/operations.md): {', '.join(found.unknown_keys[:10])}"
-        )
+        are = "uploaded file is of an import" if found.unknown == 1 else "uploaded files are of imports"
+        keys = ", ".join(found.unknown_keys[:10])
+        say(f"{found.unknown:,} {are} that the ledger does not know, and left alone (docs/operations.md): {keys}")
 
 
 @app.command(rich_help_panel="Operation")
@@ -109,6 +112,7 @@ def clean(
 
     Example: `bulkhead clean --dry-run`
     """
+    from pipeline.display import counted
     from pipeline.orchestrator import Orchestrator
     from pipeline.settings import load_settings
     from pipeline.terminal import print_json, print_line, say, working
@@ -119,14 +123,16 @@ def clean(
         print_json({"dry_run": dry_run, **asdict(done)})
     else:
         for name in ("batches", "results", "reports", "sources"):
-            print_line(f"{name} of {getattr(done, name):,} imports {'would be ' if dry_run else ''}removed")
-        print_line(f"{done.uploads:,} abandoned uploads, {done.folders:,} folders of the worker")
-        print_line(
-            f"{done.dry_runs:,} dry runs expired, {done.idempotency_keys:,} idempotency keys, {done.sign_ins:,} sign-ins"
-        )
-        print_line(f"{done.mails:,} mails in the outbox, {done.dead_letters:,} dead letters of the relay")
+            print_line(f"{name} of {counted(getattr(done, name), 'import')} {'would be ' if dry_run else ''}removed")
+        uploads, folders = counted(done.uploads, "abandoned upload"), counted(done.folders, "folder")
+        print_line(f"{uploads}, {folders} of the worker")
+        keys, sign_ins = counted(done.idempotency_keys, "idempotency key"), counted(done.sign_ins, "sign-in")
+        print_line(f"{counted(done.dry_runs, 'dry run')} expired, {keys}, {sign_ins}")
+        mails, letters = counted(done.mails, "mail"), counted(done.dead_letters, "dead letter")
+        print_line(f"{mails} in the outbox, {letters} of the relay")
     if done.unknown:
-        say(f"{done.unknown:,} prefixes in S3 are of imports that the ledger does not know; they are left alone.")
+        are = "prefix in S3 is" if done.unknown == 1 else "prefixes in S3 are"
+        say(f"{done.unknown:,} {are} of imports that the ledger does not know, and left alone.")
     for error in done.errors:
         say(f"Not removed: {error}")
     if done.failed:
@@ -163,12 +169,13 @@ def migrate(as_json: AsJson = False) -> None:
 
     Example: `bulkhead migrate`
     """
-    from pipeline.settings import load_settings
+    from pipeline.settings import check_secrets, load_settings
     from pipeline.store import Store
     from pipeline.terminal import print_json, print_line, say
     from pipeline.warehouse import Migrated, migrate
 
     settings = load_settings()
+    check_secrets(settings)
     done = migrate(_needed(settings.database_url), root=settings.datasets_root, say=say)
     if settings.s3_endpoint:  # in AWS the bucket is made with its notification, not by us
         Store.of(settings).ensure_bucket()

@@ -15,7 +15,7 @@ from pipeline import warehouse
 from pipeline.keys import Key, Keys, Role
 from pipeline.local.stack import Stack
 from pipeline.local.state import write_private
-from pipeline.settings import environment
+from pipeline.settings import environment, load_settings
 
 KEY_FILE = "local-key"
 KEY_NAME = "local administrator"
@@ -29,8 +29,8 @@ def run(home: Path, *, port: int | None, say: Say) -> None:
 
     Raises what Stack raises.
     """
-    stop_on_signals()
     stack = local_stack(home, port=port, say=say)
+    stop_on_signals()
     try:
         stack.start()
         say(
@@ -50,7 +50,7 @@ def local_stack(home: Path, *, port: int | None = None, say: Say) -> Stack:
     """A stack whose database is migrated and holds a key for this machine; not started yet."""
 
     def prepare(given: Mapping[str, str]) -> Mapping[str, str]:
-        warehouse.migrate(given["DATABASE_URL"])
+        warehouse.migrate(given["DATABASE_URL"], root=load_settings(home).datasets_root)
         return {"BULKHEAD_API_KEY": local_key(home, given["DATABASE_URL"])[0]}
 
     return Stack(home, port=port, environ=environment(), prepare=prepare, say=say)

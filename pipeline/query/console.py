@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import BoundedSemaphore
@@ -80,11 +80,14 @@ class Console:
         rows_max: int,
         granted: bool = False,
         places: BoundedSemaphore | None = None,
+        relations: Callable[[], Collection[str]] | None = None,
     ) -> None:
-        """``granted``: the role is that of some datasets. ``places``: shared by all consoles that run on the same server."""
+        """``granted``: the role is that of some datasets. ``places``: shared by all consoles that run on the same server.
+        ``relations``: names the tables and views that the role may read; without it, PostgreSQL says which there are."""
         self._engine = engine
         self._granted = granted
         self._places = places
+        self._relations = relations
         self.seconds = seconds
         self.rows_max = rows_max
 
@@ -93,7 +96,7 @@ class Console:
 
         Raises Refused (not a SELECT, or wrong), Stopped (too slow), TooMuch (too large), Unreachable (no connection).
         """
-        query = guarded(sql, granted=self._granted)
+        query = self._guarded(sql)
         rows_max = min(limit or self.rows_max, self.rows_max)
         began = time.monotonic()
         with self._limited_connection() as connection:
@@ -102,13 +105,16 @@ class Console:
 
     def plan(self, sql: str) -> list[str]:
         """How PostgreSQL would answer ``sql``, line by line; nothing is run. Raises as ``run`` does."""
-        query = SQL(guarded(sql, granted=self._granted))
+        query = SQL(self._guarded(sql))
         explain = SQL(load("queries/console_plan")).format(query=query)
         with self._limited_connection() as connection:
             if self._granted:
                 _refuse_to_estimate_others(connection, query)
             rows = connection.execute(explain, prepare=True).fetchall()  # what is prepared is one statement, whatever it says
         return [str(line) for (line,) in rows]
+
+    def _guarded(self, sql: str) -> str:
+        return guarded(sql, granted=self._granted, relations=self._relations() if self._relations else None)
 
     @contextmanager
     def _limited_connection(self) -> Iterator[psycopg.Connection[Any]]:

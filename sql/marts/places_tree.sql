@@ -1,5 +1,6 @@
 -- places_tree: every place with its depth (a root has 0), its path of ids from the root, and the number of its children.
 -- materialized: true
+-- unique: id
 with recursive tree as (
     select
         places.id,

@@ -230,6 +230,33 @@ def test_a_database_that_is_away(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
         assert "PostgreSQL does not answer" in result.stderr
 
 
+# --- homes ---
+
+
+@pytest.mark.parametrize(
+    ("home", "said"),
+    [
+        ("some.csv", "Not a directory"),
+        ("some.csv/home", "Not a directory"),
+        ("/proc/home", "/proc/home: No such file"),
+        ("/proc", "/proc"),  # cannot be written, also not by root
+        ("x/" * 300, "bytes long"),
+        ("damaged", "stack.json is damaged"),
+    ],
+)
+def test_a_home_that_cannot_be_used_is_said(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch, home: str, said: str
+) -> None:
+    Path("damaged").mkdir()
+    Path("damaged/stack.json").write_text("{")
+    monkeypatch.setenv("BULKHEAD_HOME", home)
+    result = run("up")
+    assert result.exit_code == 1, result.exception
+    assert said in result.stderr
+    assert "Set BULKHEAD_HOME" in " ".join(result.stderr.split()) or "set BULKHEAD_HOME" in " ".join(result.stderr.split())
+    assert result.stdout == ""
+
+
 # --- streams ---
 
 
