@@ -17,11 +17,12 @@ from temporalio.worker import Worker
 from pipeline import logs, sandbox, warehouse
 from pipeline.activities import Activities
 from pipeline.contracts import Lane, task_queue_of
+from pipeline.errors import Unreachable
 from pipeline.ledger import Ledger
 from pipeline.orchestrator import Orchestrator
 from pipeline.postman import Postman
 from pipeline.receivers import Receivers
-from pipeline.settings import Settings, settings_for
+from pipeline.settings import Settings, as_process, settings_for
 from pipeline.store import Store
 from pipeline.workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, SendOne, TellUser, WriteResults
 
@@ -85,7 +86,10 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(one, stop.set)
-    client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
+    try:
+        client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
+    except RuntimeError as error:
+        raise Unreachable(f"Temporal does not answer at {settings.temporal_address}: {error}") from error
     orchestrator = Orchestrator.of(settings)
     await asyncio.to_thread(orchestrator.schedule_reconciliation, settings.reconcile_seconds)
     await asyncio.to_thread(orchestrator.schedule_clean_up, settings.clean_seconds)
@@ -99,7 +103,7 @@ async def run(settings: Settings) -> None:
 
 def main() -> None:
     """Entry point of ``python -m pipeline.worker``."""
-    settings = settings_for("worker", "DATABASE_URL", folder="work")
+    settings = settings_for("DATABASE_URL", folder="work")
     logs.configure(settings.log_format)
     threading.Thread(target=sandbox.warm, name="warm up", daemon=True).start()  # the first file may come sooner
     with suppress(KeyboardInterrupt):
@@ -107,4 +111,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with as_process("worker"):
+        main()
