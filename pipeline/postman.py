@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from temporalio import activity
 
 from pipeline import groups, notify
 from pipeline.addresses import WEBHOOK
-from pipeline.attempt import told_apart
+from pipeline.attempt import beating, told_apart
 from pipeline.contracts import ADDRESSEES, DELIVER, TRY_RECEIVER, Delivery, Outcome, Told, report_prefix
 from pipeline.errors import BulkheadError, Gone, NotUsable
 from pipeline.ledger import Import, Ledger
 from pipeline.receivers import Receiver, Receivers
 from pipeline.settings import Settings
 from pipeline.store import NotThere, Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _heartbeating(step: Callable[P, R]) -> Callable[P, R]:
+    """Have a step heartbeat while it runs, so that one whose worker died is noticed soon."""
+
+    @functools.wraps(step)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with beating():
+            return step(*args, **kwargs)
+
+    return run
 
 
 class Postman:
@@ -36,6 +51,7 @@ class Postman:
 
     @activity.defn(name=ADDRESSEES.name)
     @told_apart
+    @_heartbeating
     def addressees(self, outcome: Outcome) -> Told:
         """Who is to be told; each message gets its lasting id now."""
         known = self._ledger.known(outcome.import_id)
@@ -49,6 +65,7 @@ class Postman:
 
     @activity.defn(name=DELIVER.name)
     @told_apart
+    @_heartbeating
     def deliver(self, delivery: Delivery) -> None:
         """Send one message; the ledger keeps how often it was tried and how it ended.
 

@@ -448,7 +448,7 @@ class TellUser:
     @workflow.run
     async def run(self, outcome: Outcome) -> None:
         """Each receiver is tried on its own, for three days."""
-        told: Told = await _step(ADDRESSEES, outcome, limit=timedelta(minutes=1))
+        told: Told = await _step(ADDRESSEES, outcome, limit=timedelta(minutes=1), beats=True)
         await asyncio.gather(*(self._deliver(delivery) for delivery in told.deliveries))
 
     async def _deliver(self, delivery: Delivery) -> None:
@@ -458,6 +458,7 @@ class TellUser:
                 delivery,
                 start_to_close_timeout=timedelta(minutes=1),
                 schedule_to_close_timeout=timedelta(days=3),
+                heartbeat_timeout=HEARTBEAT,
                 retry_policy=POSTMAN_BACKOFF,
                 summary=delivery.channel,  # the address may be a secret
             )
