@@ -218,7 +218,7 @@ def test_no_database_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_key_for_a_dataset_that_is_not_there_is_refused(run: Run) -> None:
     result = run("key", "create", "me", "--dataset", "places", "--dataset", "plaices")
     assert result.exit_code == 1
-    assert "There is no dataset 'plaices'. Datasets here: places, records." in result.stderr
+    assert "There is no dataset 'plaices'. Did you mean places? Datasets here: places, records." in result.stderr
     assert result.stdout == ""
 
 
@@ -732,7 +732,9 @@ def test_a_template_is_printed_or_written(run: Run, tmp_path: Path) -> None:
 def test_a_mapping_that_makes_no_sense_is_refused_before_anything_is_read(run: Run, file: Path) -> None:
     result = run("validate", file, "--map", "a=nonsense")
     assert result.exit_code == 1
-    assert "'a' cannot be mapped to 'nonsense'; records has: id, parentId, name." in " ".join(result.stderr.split())
+    assert "'a' cannot be mapped to 'nonsense', which records does not have. Its columns: id, parentId, name." in " ".join(
+        result.stderr.split()
+    )
 
 
 def test_there_are_no_other_commands() -> None:
