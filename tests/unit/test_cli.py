@@ -423,7 +423,9 @@ def test_errors_in_groups(httpserver: HTTPServer, run: Run) -> None:
     httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/errors/groups").respond_with_json(found)
     result = run("errors", IMPORT_ID)
     assert result.exit_code == 0
-    assert re.search(r"1000000 +1, 2, 3, 4, 5, … +missing_parent +XX +No such parent\.", result.stdout)
+    assert re.search(
+        r"1000000 +record 1, record 2, record 3, record 4, record 5, … +missing_parent +XX +No such parent\.", result.stdout
+    )
     assert re.search(r"1 +1 +circular_reference .* a → b → a", result.stdout)
     assert "missing_parent: Add it." in result.stdout
     assert "1,000,001 findings. All of them: bulkhead errors" in result.stderr
