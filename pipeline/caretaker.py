@@ -46,6 +46,9 @@ _NOT_PROMOTED = (
     "The dry run was not promoted within the time that BULKHEAD_KEEP_DRY_RUNS sets. Upload the file again to load it."
 )
 
+FOREIGN_WRITES_KEPT = timedelta(days=7)
+"""For an operator who looks who wrote to a table; an import that is under way keeps what it has to know for longer."""
+
 GONE = ".gone"
 """Ends the name of a folder of the scratch space that is being removed."""
 
@@ -120,7 +123,8 @@ class _CleanUp:
                 self.counts["dry_runs"] += self._dry_run or self._ledger.move(id_, State.EXPIRED, _NOT_PROMOTED)
 
     def requests(self) -> None:
-        """Idempotency-Keys of requests that will not be repeated any more, and sign-in links that open nothing."""
+        """Idempotency-Keys of requests that will not be repeated any more, sign-in links that open nothing, and writes of other
+        clients that no import under way has to know of."""
         since = self._since(self._settings.keep_idempotency_keys)
         if since is not None:
             with self._trying("idempotency keys"):
@@ -128,6 +132,9 @@ class _CleanUp:
                 self.counts["idempotency_keys"] += count
         with self._trying("sign-in links"):
             self.counts["sign_ins"] += self._ledger.expire("sign_in_expire", dry_run=self._dry_run, now=self._now)
+        with self._trying("writes of other clients"):
+            before = self._now - FOREIGN_WRITES_KEPT
+            self.counts["foreign_writes"] += self._ledger.expire("foreign_forget", dry_run=self._dry_run, before=before)
 
     def prefixes(self, what: Kept) -> None:
         """What lies under a prefix for each import. That of an import that the ledger does not know may be another ledger's."""

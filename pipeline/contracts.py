@@ -598,6 +598,7 @@ class Cleaned:
     dry_runs: int = 0  # that were not promoted in time, and have expired
     idempotency_keys: int = 0
     sign_ins: int = 0  # links that were used or are past their time
+    foreign_writes: int = 0  # notes of writes of other clients that no import under way has to know of
     mails: int = 0  # in the worker's outbox folder
     dead_letters: int = 0  # of the event relay, where it shares the worker's disk
 

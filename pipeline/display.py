@@ -14,6 +14,7 @@ from typing import Any
 LINES_KEPT = 100
 """How many changes of the distance between records and lines are kept with an import (``lines`` in its reading)."""
 
+_WRITTEN = re.compile(r"(?i)(?:.*!)?(?P<what>line |row |record |[a-z]{1,3}(?=[0-9]))(?P<number>[0-9][0-9,]{0,17})")
 _PLAIN_SHEET = re.compile(r"[^\W\d]\w*")
 
 
@@ -65,6 +66,21 @@ def line_of(row: int | None, reading: Mapping[str, Any]) -> int | None:
         return None
     first_row, first_line = lines[found[-1]]
     return first_line + row - first_row
+
+
+def record_at(place: str, reading: Mapping[str, Any]) -> int | None:
+    """The number of the record at ``line 7``, ``row 7``, ``C7`` or ``record 6``, as somebody writes it; None if it is none."""
+    found = _WRITTEN.fullmatch(place.strip())
+    if found is None:
+        return None
+    number = int(found["number"].replace(",", ""))
+    if found["what"].lower() == "record ":
+        return number
+    for first_row, first_line in reversed(reading.get("lines") or ()):
+        if first_line <= number:
+            row = int(first_row) + number - int(first_line)
+            return row if line_of(row, reading) == number else None
+    return None
 
 
 def record_name(row: int | None) -> str:

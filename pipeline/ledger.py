@@ -609,7 +609,8 @@ class Ledger:
         return [row["id"] for row in self._rows("import_unpromoted", since=ended_by)]
 
     def expire(self, query: str, *, dry_run: bool, **values: datetime) -> int:
-        """Delete the rows that ``query`` names (idempotency_expire, sign_in_expire), or with ``dry_run`` only count them."""
+        """Delete the rows that ``query`` names (idempotency_expire, sign_in_expire, foreign_forget); with ``dry_run`` only
+        count them."""
         with self._engine.connect() as connection, connection.begin() as transaction:
             count = connection.execute(text(load(f"queries/{query}")), values).rowcount
             if dry_run:

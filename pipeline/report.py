@@ -57,13 +57,14 @@ def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
     with connect(database) as connection:
         several = _has_members(connection)
         shape = {"key": quoted(dataset.key), "cells": _cells(connection), "place": finding_place(connection)}
-        connection.execute(_ORDERED.format(line=_LINE, **shape, **(_OF_MEMBERS if several else _OF_ONE)))
+        ordered = _ORDERED.format(line=_LINE, **shape, **(_OF_MEMBERS if several else _OF_ONE))
+        connection.execute(_only_rows_told(connection, ordered))
         fields = [*FIELDS, "id", *(["file"] if several else [])]
         shown = f"select {', '.join(map(quoted, fields))} from ordered order by number"
         files = {
             "findings.parquet": ("ordered", "format parquet, row_group_size 10000"),
             "findings.json": (f"({shown})", "format json, array true"),
-            "findings.csv": (f"({_table(connection, dataset)})", "format csv, header true"),
+            "findings.csv": (f"({_only_rows_told(connection, _table(connection, dataset))})", "format csv, header true"),
         }
         copies = [f"copy {what} to {literal(str(folder / name))} ({form})" for name, (what, form) in files.items()]
         with ThreadPoolExecutor(max_workers=THREADS) as beside:  # each is written by one thread
@@ -108,6 +109,13 @@ def _cells(connection: duckdb.DuckDBPyConnection) -> str:
         for cell in (f"raw.{quoted(name)}::varchar" for name in names)
     )
     return f"case when raw._row is not null then [{cells}]::varchar[] end"
+
+
+def _only_rows_told(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """The query without ``raw`` where no finding speaks of a row: the join might read all that the file holds into memory."""
+    if number(connection, "select count(*) from findings where row is not null"):
+        return query
+    return query.replace("left join raw on", "left join (from raw limit 0) as raw on")
 
 
 def _table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> str:

@@ -20,12 +20,18 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from pipeline.errors import NotUsable
+from pipeline.errors import BulkheadError, NotUsable
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout (or the image's copy of it): where sql/ and expectations/ are."""
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+_DATABASE = re.compile(
+    r"postgres(?:ql)?(?:\+\w+)?://(?:[^:/]*(?::(?P<password>[^@]*))?@)?(?:\[(?P<v6>[^/?]+)\]|(?P<host>[^/:?]*))(?::[0-9]*)?(?:[/?].*)?"
+)
+"""The address of a database, as SQLAlchemy reads it: a password may hold anything but an @."""
 
 
 def _named(*names: str) -> AliasChoices:
@@ -132,6 +138,14 @@ class Settings(BaseSettings):
             return tuple(piece.strip() for piece in value.split(",") if piece.strip())
         return value
 
+    @field_validator("database_url", "database_read_url", "database_sql_url")
+    @classmethod
+    def _of_postgresql(cls, value: str) -> str:
+        """The message does not repeat the value, which holds a password."""
+        if value and not _DATABASE.fullmatch(value):
+            raise ValueError("it is not of the form postgresql://user:password@host:5432/database")
+        return value
+
     @property
     def work_dir(self) -> Path:
         """Scratch space of the worker, one folder an import; anything in it can be made again."""
@@ -169,6 +183,8 @@ def load_settings(home: Path | None = None) -> Settings:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise NotUsable(f"These settings cannot be used: {wrong}. See .env.example for what each one takes.") from error
+    except UnicodeDecodeError as error:
+        raise NotUsable(f"The file .env, or stack.env in {home}, is not UTF-8 text: {error}. Save it as UTF-8.") from error
 
 
 # --- secrets ---
@@ -183,23 +199,28 @@ NEW_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 def is_local(settings: Settings) -> bool:
     """Whether all that the settings name is on this machine: where we listen, and what we connect to."""
-    addresses = (settings.url, settings.database_url, settings.database_read_url, settings.database_sql_url)
-    hosts = [settings.bind, *(_host(address) for address in addresses if address), _host(f"//{settings.temporal_address}")]
-    hosts.append(_host(settings.s3_endpoint) if settings.s3_endpoint else "s3.amazonaws.com")
-    return all(map(_is_loopback, hosts))
+    s3 = settings.s3_endpoint or "https://s3.amazonaws.com"
+    hosts = [settings.bind, *(_host(address) for address in (settings.url, f"//{settings.temporal_address}", s3))]
+    return all(map(_is_loopback, [*hosts, *(_database_part(url, "host", "v6") for url in _database_urls(settings).values())]))
 
 
 def _host(address: str) -> str:
-    """The host of an address; a database without one is reached through a socket of this machine."""
     try:
-        return urlsplit(address).hostname or "localhost"
+        return urlsplit(address).hostname or address
     except ValueError:
         return address
 
 
+def _database_part(url: str, *names: str) -> str:
+    """The first of these parts of a database's address that it has, else nothing."""
+    found = _DATABASE.fullmatch(url)
+    return next((unquote(found[name]) for name in names if found[name]), "") if found else ""
+
+
 def _is_loopback(host: str) -> bool:
+    """A database without a host is reached through a socket of this machine."""
     try:
-        return host == "localhost" or ip_address(host).is_loopback
+        return host in ("", "localhost") or ip_address(host).is_loopback
     except ValueError:
         return False
 
@@ -214,11 +235,14 @@ def check_secrets(settings: Settings, *needed: str) -> None:
         "BULKHEAD_SECRET_KEY": settings.secret_key,
         "BULKHEAD_RELAY_TOKEN": settings.relay_token,
         "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key or "",
-        **{f"the password in {name}": _password(url) for name, url in _database_urls(settings).items()},
+        **{f"the password in {name}": _database_part(url, "password") for name, url in _database_urls(settings).items()},
     }
     local = is_local(settings)
-    required = [name for name in needed if not local or name in ("DATABASE_URL", "BULKHEAD_RELAY_TOKEN")]
-    wrong = [f"{name} is not set" for name in required if not (values | _database_urls(settings)).get(name)]
+    if "DATABASE_URL" in needed and not settings.database_url:
+        raise NotUsable(
+            "DATABASE_URL is not set: postgresql://user:password@host:5432/database. `bulkhead up` runs one of its own."
+        )
+    wrong = [f"{name} is not set" for name in needed if not values.get(name, "-") and (not local or "RELAY" in name)]
     if not local:
         known = [(name, value) for name, value in values.items() if value.strip().lower() in KNOWN_SECRETS]
         wrong += [f"{name} is {value!r}, which is a known default" for name, value in known]
@@ -233,28 +257,29 @@ def _database_urls(settings: Settings) -> dict[str, str]:
     return {name: url for name, url in zip(("DATABASE_URL", "DATABASE_READ_URL", "BULKHEAD_SQL_URL"), urls, strict=True) if url}
 
 
-def _password(url: str) -> str:
-    try:
-        return unquote(urlsplit(url).password or "")
-    except ValueError:
-        return ""
-
-
-def settings_for(process: str, *needed: str, folder: str | None = None) -> Settings:
+def settings_for(*needed: str, folder: str | None = None) -> Settings:
     """The settings of a process of the stack that starts now; ``folder`` is one in the home that it will write to.
 
-    Ends the process with one sentence and exit code 1 if they cannot be used.
+    Raises NotUsable if they cannot be used.
     """
-    try:
-        settings = load_settings()
-        check_secrets(settings, *needed)
-        if folder is not None:
+    settings = load_settings()
+    check_secrets(settings, *needed)
+    if folder is not None:
+        try:
             (settings.home / folder).mkdir(parents=True, exist_ok=True)
-    except NotUsable as error:
-        sys.exit(f"bulkhead {process}: {error}")
-    except OSError as error:
-        sys.exit(f"bulkhead {process}: {error.filename}: {error.strerror}. Set BULKHEAD_HOME to a folder that it may write to.")
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}"
+            raise NotUsable(f"{what}. Set BULKHEAD_HOME to a folder that this process may write to.") from error
     return settings
+
+
+@contextmanager
+def as_process(name: str) -> Iterator[None]:
+    """Ends the process with one sentence and exit code 1 if what it begins with cannot be."""
+    try:
+        yield
+    except BulkheadError as error:
+        sys.exit(f"bulkhead {name}: {error}")
 
 
 def environment() -> dict[str, str]:

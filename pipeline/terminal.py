@@ -210,11 +210,12 @@ FINDING_COLUMNS = ("place", "row", "code", "column", "value")
 
 
 def findings_view(findings: Sequence[Mapping[str, Any]]) -> Group:
-    """Findings, one a line, a cycle with its path; below them what to do, once for each code."""
+    """Findings, one a line, a cycle with its path; below them what to do about each code."""
     rows = [[*(finding.get(name) for name in FINDING_COLUMNS), _words(finding)] for finding in findings]
     return Group(rows_table(("where", "record", *FINDING_COLUMNS[2:], "message"), rows), *_hints(findings))
 
 
+HINT_ROWS = 5
 GROUP_COLUMNS = ("count", "where", "code", "column", "value", "message")
 
 
@@ -239,9 +240,30 @@ def _listed(words: Sequence[str], is_more: bool) -> str:
 
 
 def _hints(said: Sequence[Mapping[str, Any]]) -> list[Text]:
-    hints = {str(one["code"]): str(one["hint"]) for one in said if one.get("hint")}
-    told = [Text.assemble(cell(f"{code}: ", "bold"), cell(hint)) for code, hint in hints.items()]
+    """What to do about each code; where the hints of one code differ, each with the rows that it is for."""
+    rows: dict[str, dict[str, list[str]]] = {}
+    for one in said:
+        if one.get("hint"):
+            hints = rows.setdefault(str(one["code"]), {})
+            hints.setdefault(str(one["hint"]), []).extend(_rows_of(one))
+    told = [
+        Text.assemble(cell(f"{code}{_in_rows(at) if len(hints) > 1 else ''}: ", "bold"), cell(hint))
+        for code, hints in rows.items()
+        for hint, at in hints.items()
+    ]
     return [Text(), *told] if told else []
+
+
+def _rows_of(said: Mapping[str, Any]) -> list[str]:
+    """The rows that a finding, or the first findings of a group, are about."""
+    return [str(one["row"]) for one in said.get("first", [said]) if one.get("row") is not None]
+
+
+def _in_rows(rows: Sequence[str]) -> str:
+    if not rows:
+        return ""
+    shown = _listed(rows[:HINT_ROWS], len(rows) > HINT_ROWS)
+    return f" ({'row' if len(rows) == 1 else 'rows'} {shown})"
 
 
 def _words(finding: Mapping[str, Any]) -> str:

@@ -201,6 +201,8 @@ select distinct row from ({all} select row from listed where row is not null) or
 
 def _records(connection: duckdb.DuckDBPyConnection, names: list[str], *, by_record: bool) -> Iterator[tuple[Any, ...]]:
     """(number, its text if it is no record, its marks, its values) of what is shown, in the order of the file."""
+    if not connection.execute("from shown limit 1").fetchall():
+        return  # a join might read all that the file holds into memory
     tables = [str(row[0]) for row in connection.execute("show tables").fetchall()]
     malformed = "malformed" if "malformed" in tables else "(select null::bigint as _row, null::varchar as text)"
     values = [f"left(raw.{quoted(name)}::varchar, {CELL_LENGTH + 1})" for name in names]

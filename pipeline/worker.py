@@ -23,7 +23,7 @@ from pipeline.ledger import Ledger
 from pipeline.orchestrator import Orchestrator
 from pipeline.postman import Postman
 from pipeline.receivers import Receivers
-from pipeline.settings import Settings, settings_for
+from pipeline.settings import Settings, as_process, settings_for
 from pipeline.store import Store
 from pipeline.workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, RefreshMarts, SendOne, TellUser, WriteResults
 
@@ -138,7 +138,10 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(one, stop.set)
-    client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
+    try:
+        client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
+    except RuntimeError as error:
+        raise Unreachable(f"Temporal does not answer at {settings.temporal_address}: {error}") from error
     orchestrator = Orchestrator.of(settings)
     ready = settings.home / "worker.ready"
     async with working(client, settings):
@@ -163,7 +166,7 @@ async def _keep_schedules(orchestrator: Orchestrator, settings: Settings) -> Non
 
 def main() -> None:
     """Entry point of ``python -m pipeline.worker``."""
-    settings = settings_for("worker", "DATABASE_URL", folder="work")
+    settings = settings_for("DATABASE_URL", folder="work")
     logs.configure(settings.log_format)
     threading.Thread(target=sandbox.warm, name="warm up", daemon=True).start()  # the first file may come sooner
     with suppress(KeyboardInterrupt):
@@ -171,4 +174,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with as_process("worker"):
+        main()

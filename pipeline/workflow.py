@@ -473,7 +473,7 @@ class TellUser:
     @workflow.run
     async def run(self, outcome: Outcome) -> None:
         """Each receiver is tried on its own, for three days. The step itself says when the next attempt is due."""
-        told: Told = await _step(ADDRESSEES, outcome, limit=timedelta(minutes=1))
+        told: Told = await _step(ADDRESSEES, outcome, limit=timedelta(minutes=1), beats=True)
         await asyncio.gather(*(self._deliver(delivery) for delivery in told.deliveries))
 
     async def _deliver(self, delivery: Delivery) -> None:
@@ -484,6 +484,7 @@ class TellUser:
                 task_queue=task_queue_of(workflow.info().task_queue, DELIVER.lane),
                 start_to_close_timeout=timedelta(minutes=1),
                 schedule_to_close_timeout=timedelta(days=3),
+                heartbeat_timeout=HEARTBEAT,
                 retry_policy=BACKOFF,
                 summary=delivery.channel,  # the address may be a secret
             )

@@ -103,6 +103,46 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory Error" in str(error)
 
 
+MOST_ROWS = 1 << 17
+"""Rows that ``by_rows`` takes at once, at most."""
+
+
+def longest_row(connection: duckdb.DuckDBPyConnection) -> int:
+    """An upper bound of the bytes of text in one row of the file, from DuckDB's statistics of its tables."""
+    found = connection.execute(
+        """select table_name, list(column_name) from duckdb_columns()
+        where data_type = 'VARCHAR' and table_name in ('text_rows', 'raw', 'incoming')
+            and table_name in (select table_name from duckdb_tables() where not internal)
+        group by table_name"""
+    ).fetchall()
+    longest = 0
+    for table, names in found:
+        stats = ", ".join(f"stats({quoted(name)})" for name in names)
+        for row in connection.execute(f"select {stats} from {quoted(table)} where rowid = 0").fetchall():
+            longest = max(longest, sum(int(one.get("max_string_length") or 0) for one in row))
+    return longest
+
+
+def by_rows(connection: duckdb.DuckDBPyConnection, statement: str, rows: int) -> None:
+    """Run ``statement`` for one range of the file's rows after the other, from ``$first`` to ``$last``; ``rows`` at first.
+
+    DuckDB keeps in memory the values of 2,048 rows at once of each column that it reads, whatever their length. So where it
+    has not enough memory for a range, a smaller one is tried. Raises duckdb.OutOfMemoryException if one row is too much.
+    """
+    ((first, end),) = connection.execute("select coalesce(min(_row), 0), coalesce(max(_row), -1) from incoming").fetchall()
+    most = MOST_ROWS
+    while first <= end:
+        last = min(first + rows - 1, end)
+        try:
+            connection.execute(statement, {"first": first, "last": last})
+        except duckdb.OutOfMemoryException:
+            if rows == 1:
+                raise
+            rows = most = max(rows // 4, 1)
+            continue
+        first, rows = last + 1, min(rows * 2, most)
+
+
 def number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     """The one number that a query gives."""
     ((found,),) = connection.execute(query).fetchall()

@@ -49,6 +49,12 @@ def checks_csrf_itself(view: View) -> View:
     return view
 
 
+def changes_state(view: View) -> View:
+    """The view changes something although it is a GET, as its protocol wants it: a cookie alone does not open it."""
+    view.bulkhead_changes_state = True  # type: ignore[attr-defined]
+    return view
+
+
 def install(app: Flask) -> None:
     """Guard every view of the app."""
     app.before_request(_guard)
@@ -104,9 +110,21 @@ def _guard() -> ResponseReturnValue | None:
     role = getattr(view, "bulkhead_role", None)
     if role is None or not g.key.role.covers(role):
         raise Problem("forbidden", f"This needs a key with the role {role or 'nobody'}; {g.key.name!r} is a {g.key.role}.")
-    if g.by_cookie and request.method not in SAFE_METHODS and not getattr(view, "bulkhead_own_csrf", False):
+    if g.by_cookie and _needs_csrf(view):
         check_csrf(request.headers.get(CSRF_HEADER) or _csrf_in_form())
     return None
+
+
+def _needs_csrf(view: Any) -> bool:
+    """Whether the request has to show that it comes from one of our pages.
+
+    For a GET that changes something the browser's own word is enough: no page of another site can send this header.
+    """
+    if getattr(view, "bulkhead_own_csrf", False):
+        return False
+    if getattr(view, "bulkhead_changes_state", False):
+        return request.headers.get("Sec-Fetch-Site") != "same-origin"
+    return request.method not in SAFE_METHODS
 
 
 def _asking() -> Key | None:

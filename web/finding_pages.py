@@ -13,7 +13,7 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from pipeline.contracts import Kept
-from pipeline.display import meant, place_and_record, place_of
+from pipeline.display import meant, place_and_record, place_of, record_at
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from web import rings
@@ -87,6 +87,9 @@ def _found(one: Import, wanted: str | None, codes: list[str] | None) -> list[dic
         said = f"This import has no findings of the code {codes[0]!r}.{meant(codes[0], known)}"
         raise Problem("bad_request", f"{said} Codes of its findings: {', '.join(known) or 'none'}.")
     after = row_in(request.args.get("after"))
+    row = record_at(wanted, one.reading) if wanted else None
+    if row is not None and not edges().ledger.findings(one.id, wanted=wanted, codes=codes, limit=1):
+        wanted = str(row)  # a place in the file, unless an id or a value is written like that
     return edges().ledger.findings(one.id, wanted=wanted, codes=codes, after=after, limit=FINDINGS_SHOWN + 1)
 
 

@@ -23,7 +23,7 @@ from pipeline.keys import Role
 from pipeline.ledger import Import
 from pipeline.store import NotThere, NotWhole, Part
 from web import granted
-from web.access import for_role, key_in_use
+from web.access import changes_state, for_role, key_in_use
 from web.answers import as_json
 from web.edges import edges
 from web.imports import shown
@@ -127,8 +127,12 @@ def abort(path: UploadPath, query: UploadKey) -> Response:
 
 @api.get("/params", summary="Sign a form for a small file", responses={200: FormUpload})
 @for_role(Role.UPLOADER)
+@changes_state
 def sign_form(query: FormQuery) -> Response:
-    """A form that S3 takes with one file of at most 5 GB; S3 itself sees to its size. The import begins by S3's own event."""
+    """A form that S3 takes with one file of at most 5 GB; S3 itself sees to its size. The import begins by S3's own event.
+
+    Uppy asks with a GET. With a session's cookie it takes the CSRF token in ``X-CSRF-Token``, or a browser that says that the
+    request comes from the same origin."""
     try:
         options = options_of_form(request.args)
     except ValidationError as error:

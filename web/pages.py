@@ -52,27 +52,26 @@ def install(app: Flask) -> None:
 @pages.get("/sign-in")
 @for_anyone
 def sign_in_page() -> ResponseReturnValue:
-    """The link with a one-time token, or a form for a key."""
-    token = request.args.get("token")
-    if token is None:
-        return render_template("sign_in.html")
-    key = edges().keys.redeem(token)
-    if key is None:
-        return render_template(
-            "sign_in.html", said="This sign-in link was used before or is too old. Use a key, or a fresh link."
-        ), 401
-    sign_in(key)
-    return redirect(url_for("pages.upload_page"))
+    """A form for a key; with the token of a sign-in link, a button that uses it.
+
+    Opening the link changes nothing: programs that look at the links in a mail or a chat open them too.
+    """
+    return render_template("sign_in.html", token=request.args.get("token"))
 
 
 @pages.post("/sign-in")
 @for_anyone
 def sign_in_with_key() -> ResponseReturnValue:
-    """The form's way in."""
+    """Open a session for the key, or for the one-time token, that the form holds."""
     check_csrf(request.form.get(CSRF_FIELD))
-    key = edges().keys.check(request.form.get("key", "").strip())
+    if "token" in request.form:
+        key = edges().keys.redeem(request.form["token"])
+        said = "This sign-in link was used before or is too old. Use a key, or a fresh link."
+    else:
+        key = edges().keys.check(request.form.get("key", "").strip())
+        said = "This key is wrong or was revoked."
     if key is None:
-        return render_template("sign_in.html", said="This key is wrong or was revoked."), 401
+        return render_template("sign_in.html", said=said), 401
     sign_in(key)
     return redirect(url_for("pages.upload_page"), 303)
 

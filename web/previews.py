@@ -100,19 +100,14 @@ def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:
 
     try:
         with a_place(edges()), tempfile.TemporaryDirectory(prefix="bulkhead-preview-") as folder:
+            delimiter = query.delimiter and DELIMITER_NAMES.get(query.delimiter, query.delimiter)
             source, label = Path(folder) / "source", label_of(query.filename) if query.filename else ""
             with source.open("wb") as file:
                 file.writelines(body_chunks(request, BYTES_MAX))
             with _its_turn():
                 return sandbox.run(
                     look,
-                    *(
-                        source,
-                        dataset,
-                        query.delimiter and DELIMITER_NAMES.get(query.delimiter, query.delimiter),
-                        query.whole,
-                        label,
-                    ),
+                    *(source, dataset, delimiter, query.whole, label),
                     memory_bytes=MEMORY_BYTES,
                     seconds=SECONDS,
                     file_bytes=WRITTEN_BYTES,

@@ -75,7 +75,8 @@ def _has_to_be(kind: str, context: Mapping[str, Any], fault: ErrorDetails) -> st
     bounds = {"greater_than_equal": "ge", "less_than_equal": "le", "greater_than": "gt", "less_than": "lt"}
     if kind in bounds:
         words = {"ge": "at least", "le": "at most", "gt": "more than", "lt": "less than"}[bounds[kind]]
-        return f"has to be {words} {context[bounds[kind]]:,}"
+        limit = context[bounds[kind]]
+        return f"has to be {words} {limit:,g}" if isinstance(limit, float) else f"has to be {words} {limit:,}"
     if kind == "string_pattern_mismatch":
         return f"has to look like {context['pattern']}"
     if kind in ("string_too_short", "string_too_long"):

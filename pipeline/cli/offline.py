@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.app import (
+    AsJson,
     Delimiter,
     Exit,
     InputFile,
@@ -29,9 +30,11 @@ from pipeline.cli.app import (
     app,
     dataset_names,
     deliver,
+    in_words,
     mapping_of,
 )
 from pipeline.contracts import Options
+from pipeline.display import counted
 from pipeline.errors import NotUsable
 
 if TYPE_CHECKING:
@@ -66,7 +69,7 @@ def validate(
     max_error_ratio: MaxErrorRatio = None,
     delimiter: Delimiter = None,
     columns: Map = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check a file by its dataset's rules without a server; exit 3 if an import would be rejected.
 
@@ -104,6 +107,7 @@ def template(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset that the file will be for.")],
     form: Annotated[TemplateForm, typer.Option("--format", help="Text, or an Excel workbook.")] = TemplateForm.CSV,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.", dir_okay=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the columns as one JSON document instead.")] = False,
 ) -> None:
     """Print a file to fill in: the dataset's columns, and one row that shows what their types look like.
 
@@ -112,8 +116,11 @@ def template(
     from pipeline.datasets import load_dataset
     from pipeline.settings import load_settings
     from pipeline.template import FORMS
+    from pipeline.terminal import as_json as spelled
 
-    deliver([FORMS[form](load_dataset(dataset, load_settings().datasets_root))], output)
+    rules = load_dataset(dataset, load_settings().datasets_root)
+    columns = [{"name": one.name, "type": one.type, "required": not one.may_be_absent} for one in rules.columns]
+    deliver([spelled({"dataset": rules.name, "columns": columns}).encode() if as_json else FORMS[form](rules)], output)
 
 
 @contextmanager
@@ -174,7 +181,7 @@ def _judge(
         options,
         memory_bytes=settings.validation_memory_bytes,
         seconds=settings.validation_seconds,
-        answer=edges,
+        answer=lambda _: edges(folder / validation.WANTED),  # where the question lies we know, and need not be told
     )
     foreseen = _foresee(folder, rules, engine) if engine is not None and found.verdict().accepted else None
     return _verdict(folder, rules, name, found, foreseen)
@@ -212,11 +219,10 @@ def _keep(report: Path, output: Path) -> None:
     try:
         shutil.copytree(report, output, dirs_exist_ok=True)
     except OSError as error:
-        raise NotUsable(f"Cannot write into {output}: {error}.") from error
+        raise NotUsable(f"Cannot write into {output}: {in_words(error)}") from error
 
 
 def _tell(verdict: dict[str, Any], groups: list[dict[str, Any]], name: str, output: Path | None) -> None:
-    from pipeline.display import counted
     from pipeline.terminal import groups_view, out, preview_line
 
     if groups:

@@ -30,7 +30,7 @@ import structlog
 from pipeline import logs, oldfiles
 from pipeline.contracts import dataset_of
 from pipeline.local.ports import HOST
-from pipeline.settings import settings_for
+from pipeline.settings import as_process, settings_for
 
 BUCKETS = "/buckets/"
 PAUSES_SECONDS = (1.0, 4.0)
@@ -282,7 +282,7 @@ def make_server(port: int, token: str, deliveries: Deliveries, *, bind: str = HO
 
 def main() -> None:
     """Entry point of ``python -m pipeline.local.relay``."""
-    settings = settings_for("relay", "BULKHEAD_RELAY_TOKEN", folder="relay")
+    settings = settings_for("BULKHEAD_RELAY_TOKEN", folder="relay")
     logs.configure(settings.log_format)
     handle: Handle = importlib.import_module("lambda.handler").handle
     deliveries = Deliveries(settings.relay_dir, handle, keep=settings.keep_dead_letters)
@@ -292,4 +292,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with as_process("relay"):
+        main()

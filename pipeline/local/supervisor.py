@@ -15,7 +15,7 @@ from pipeline.local.component import Component, Process
 WATCH_SECONDS = 0.2
 HEALTH_SECONDS = 0.1
 CHECKS_AT_ONCE = 8
-RESTARTS, RESTART_WINDOW_SECONDS = 5, 60.0
+RESTARTS, RESTART_WINDOW_SECONDS = 8, 60.0
 """A component that dies more often than this is not going to get well by itself."""
 
 PAUSES_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 10.0)

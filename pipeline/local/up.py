@@ -24,19 +24,22 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Say = Callable[[str], None]
 
 
-def run(home: Path, *, port: int | None, say: Say) -> None:
+def run(home: Path, *, port: int | None, say: Say, tell: Callable[[dict[str, str]], None] | None = None) -> None:
     """Start the stack, say where it is, and keep it up until Ctrl-C or SIGTERM; then stop it.
 
-    Raises what Stack raises.
+    ``tell`` is told the same once it is up: ``url``, ``sign_in``, ``home``. Raises what Stack raises.
     """
     stack = local_stack(home, port=port, say=say)
     stop_on_signals()
     try:
         stack.start()
+        up = {"url": stack.environment["BULKHEAD_URL"], "sign_in": sign_in_url(stack), "home": str(stack.home.path)}
+        if tell:
+            tell(up)
         say(
-            f"\n  Bulkhead is at  {stack.environment['BULKHEAD_URL']}"
-            f"\n  sign in         {sign_in_url(stack)}  (works once)"
-            f"\n  its state is in {stack.home.path}; Ctrl-C stops it\n"
+            f"\n  Bulkhead is at  {up['url']}"
+            f"\n  sign in         {up['sign_in']}  (works once)"
+            f"\n  its state is in {up['home']}; Ctrl-C stops it\n"
         )
         stack.wait()
     except KeyboardInterrupt:

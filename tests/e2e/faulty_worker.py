@@ -18,17 +18,21 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from temporalio import activity
-from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, UnsandboxedWorkflowRunner, Worker
 
-from pipeline import sandbox, worker
+from pipeline import sandbox, worker, workflow
 
 stopping = False
+
+HEARTBEAT = timedelta(seconds=4)
+"""Less than in earnest, and nothing is kept by a worker that Temporal would wait for: a kill costs half the time."""
 
 
 class Faults:
@@ -56,7 +60,9 @@ class Faults:
 
         psycopg.Connection.commit = commit_or_die  # type: ignore[method-assign]
         psycopg.Transaction.__exit__ = leave_or_die  # type: ignore[method-assign]
-        worker.Worker = partial(Worker, interceptors=[Around(self)])  # type: ignore[misc, assignment]
+        quick = {"workflow_runner": UnsandboxedWorkflowRunner(), "max_cached_workflows": 0}
+        worker.Worker = partial(Worker, interceptors=[Around(self)], **quick)  # type: ignore[misc, assignment]
+        workflow.HEARTBEAT = HEARTBEAT
 
     def point(self, name: str) -> None:
         """Die here, unless this is not the step's first attempt: its backoff would make later points slow to come to."""

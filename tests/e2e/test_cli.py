@@ -41,7 +41,7 @@ class House:
         began = log.seek(0, os.SEEK_END)
         before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_background else None
         self._up = subprocess.Popen(
-            [*BULKHEAD, "up"],
+            [*BULKHEAD, "up", "--json"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -119,7 +119,7 @@ class House:
     def _ours(self, process: psutil.Process) -> list[str]:
         try:
             line = process.cmdline()
-            is_ours = process.environ().get("BULKHEAD_HOME") == str(self.home) or str(self.home) in " ".join(line)
+            is_ours = str(self.home) in " ".join(line) or process.environ().get("BULKHEAD_HOME") == str(self.home)
         except psutil.Error:
             return []
         return line if is_ours and process.status() != psutil.STATUS_ZOMBIE else []
@@ -164,7 +164,10 @@ BROKEN = {("conflicting_duplicate", 1), ("conflicting_duplicate", 2), ("missing_
 def test_up_says_where_it_is(house: House) -> None:
     for component in ("PostgreSQL", "SeaweedFS", "Temporal", "relay", "worker", "web"):
         assert re.search(rf"^{component} +ready after", house.said, re.MULTILINE), house.said
-    assert re.search(r"http://127\.0\.0\.1:\d+/sign-in\?token=\S+", house.said)
+    assert re.search(r"http://127\.0\.0\.1:\d+/sign-in\?token=\S+  ", house.said)
+    told = json.loads(house.said[house.said.index("{\n") : house.said.index("\n}") + 2])
+    assert told["home"] == str(house.home)
+    assert f"Bulkhead is at  {told['url']}" in house.said and f"sign in         {told['sign_in']} " in house.said
 
 
 def test_the_key_is_for_its_owner_s_eyes_only(house: House) -> None:

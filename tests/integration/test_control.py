@@ -292,13 +292,14 @@ def test_whoever_reads_while_files_are_loaded_never_sees_an_orphan(bulkhead: Bul
 
 
 def test_a_large_file_and_a_long_queue_hold_up_no_other_dataset(bulkhead: Bulkhead) -> None:
-    slow(bulkhead, 0.5)
-    large = bulkhead.drop(tree(12_000), name="large.csv")  # 30 parts, at most two at once
-    _until(lambda: bool(bulkhead.rows("select 1 from ledger.part")))
-    others = [bulkhead.drop(HEADER + f"x{number},,n\n", name=f"{number}.csv") for number in range(20)]
-    for letter in "ABC":
-        small = bulkhead.ingest(f"id,parentId,name,kind\nX{letter},,n,Country\n", dataset="places", name=f"{letter}.csv")
-        assert (small.state, small.inserted) == (State.SUCCEEDED, 1), small.reason
-    assert not bulkhead.ledger.imports_of(Arrival(bulkhead.store.bucket, large))[0][1].is_final, "it was not waited for"
+    with psycopg.connect(bulkhead.settings.database_url) as holder:
+        holder.execute("lock table warehouse.records in share mode")  # none of its parts gets on
+        large = bulkhead.drop(tree(12_000), name="large.csv")  # 30 parts, at most two at once
+        _until(lambda: bulkhead.rows("select state from ledger.import") == [("loading",)])
+        others = [bulkhead.drop(HEADER + f"x{number},,n\n", name=f"{number}.csv") for number in range(20)]
+        for letter in "ABC":
+            small = bulkhead.ingest(f"id,parentId,name,kind\nX{letter},,n,Country\n", dataset="places", name=f"{letter}.csv")
+            assert (small.state, small.inserted) == (State.SUCCEEDED, 1), small.reason
+        assert not bulkhead.ledger.imports_of(Arrival(bulkhead.store.bucket, large))[0][1].is_final, "it was not waited for"
     assert bulkhead.import_of(large, seconds=180.0).inserted == 12_000
     assert bulkhead.import_of(others[-1], seconds=180.0).state is State.SUCCEEDED

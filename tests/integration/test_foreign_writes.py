@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -91,3 +92,15 @@ def test_migrate_has_writes_noted_on_a_table_that_was_there_before(database: str
         connection.execute("drop trigger bulkhead_foreign_write on warehouse.records")
         warehouse.migrate(database)
         assert count() == before
+
+
+def test_notes_are_kept_for_a_week_and_for_as_long_as_an_import_has_to_know(bulkhead: Bulkhead) -> None:
+    by_hand(bulkhead, "insert into warehouse.records (id, _import_id, _row) values ('x', gen_random_uuid(), 1)")
+    one = held_before_loading(bulkhead, tree(300))
+    by_hand(bulkhead, "update warehouse.records set name = 'other' where id = 'x'")
+    later = datetime.now(UTC) + timedelta(days=8)
+    assert bulkhead.ledger.expire("foreign_forget", dry_run=False, before=later - timedelta(days=30)) == 0
+    assert bulkhead.ledger.expire("foreign_forget", dry_run=True, before=later) == 1
+    assert bulkhead.ledger.expire("foreign_forget", dry_run=False, before=later) == 1, "the one before the import began"
+    resumed(bulkhead, one)
+    assert bulkhead.ledger.expire("foreign_forget", dry_run=False, before=later) == 1

@@ -319,9 +319,10 @@ def test_an_upload_whose_web_process_was_killed_is_given_up_soon(
 ) -> None:
     server = serve(settings)
     lines = ["POST /v1/datasets/places/imports?filename=a.csv HTTP/1.1", "Host: x", f"Authorization: Bearer {server.key}"]
-    lines += ["Content-Length: 100", "Idempotency-Key: k", "", ""]
+    body = CSV.ljust(1 << 20, b"\n")
+    lines += [f"Content-Length: {len(body)}", "Idempotency-Key: k", "", ""]
     with socket.create_connection(server.address, timeout=20) as connection:
-        connection.sendall("\r\n".join(lines).encode() + b"id,parentId,name,kind\n")
+        connection.sendall("\r\n".join(lines).encode() + body[: 1 << 19])
         _until(lambda: bool(edges.ledger.page()))
         (dead,) = edges.ledger.page()
         assert dead.state is State.AWAITING_UPLOAD
@@ -331,7 +332,6 @@ def test_an_upload_whose_web_process_was_killed_is_given_up_soon(
     again = serve(settings)
     headers = {**again.headers, "Authorization": f"Bearer {server.key}", "Idempotency-Key": "k"}
     url = f"{again.url}/v1/datasets/places/imports?filename=a.csv"
-    body = CSV.ljust(100, b"\n")
     answer = requests.post(url, data=body, headers=headers, timeout=20)
     assert (answer.status_code, answer.json()["code"]) == (409, "upload_in_flight")
     _lapse(edges, LEASE_SECONDS)

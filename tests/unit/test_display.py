@@ -21,6 +21,7 @@ from pipeline.display import (
     place_of,
     place_of_record,
     place_sql,
+    record_at,
 )
 from pipeline.validation import SOURCE, validate
 
@@ -75,6 +76,24 @@ def test_a_record_is_found_by_its_number() -> None:
     many = {**CSV, "lines": [[at, 2 * at] for at in range(1, LINES_KEPT + 1)]}
     assert place_of_record(LINES_KEPT - 1, many) == f"line {2 * LINES_KEPT - 2}"
     assert place_of_record(LINES_KEPT + 50, many) == f"record {LINES_KEPT + 50}"
+
+
+@pytest.mark.parametrize(
+    ("written", "reading", "row"),
+    [
+        ("C9", XLSX, 3),
+        ("Sheet1!c9", XLSX, 3),
+        ("row 9", XLSX, 3),
+        ("B7", XLSX, None),  # an empty row
+        ("line 12,000", CSV, 11999),
+        ("line 1", CSV, None),  # the header
+        ("record 6", {}, 6),
+        ("FR-75", CSV, None),
+        ("7", CSV, None),
+    ],
+)
+def test_a_place_that_somebody_writes_is_found(written: str, reading: dict[str, Any], row: int | None) -> None:
+    assert record_at(written, reading) == row
 
 
 def test_cells_are_named_as_excel_does() -> None:
