@@ -57,10 +57,6 @@ def test_what_is_above_and_below_a_file_is_walked_along_the_indexes(database: st
         "id": [*ids, "1"],
         "parent": [*[None] * strangers, "elsewhere"],
     }
-        "what": [*["above"] * strangers, "below"],
-        "id": [*ids, "1"],
-        "parent": [*[None] * strangers, "elsewhere"],
-    }
     schema = pa.schema([(name, pa.string()) for name in ("what", "id", "parent")])
     pq.write_table(pa.table(wanted, schema), tmp_path / "wanted.parquet")
     engine = warehouse.connect(database, statement_seconds=SECONDS)
