@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import warehouse
-from pipeline.datasets import load_dataset
 from pipeline.contracts import PartResult
+from pipeline.datasets import load_dataset
 from tests.integration.test_load import Loader, Record, loader
 
 __all__ = ["loader"]  # a fixture
