@@ -381,7 +381,12 @@ class _Part:
         if not self._has_failures():
             return 0
         query = self._sql("load_blocked")
-        found = self.connection.execute(query, {"import_id": self.import_id, "first": first, "last": last}).fetchall()
+        ways = self.connection.execute(query, {"import_id": self.import_id, "first": first, "last": last}).fetchall()
+        if not ways:
+            return 0
+        refused = _refused_above(ways)
+        parents = self.table.column(self.dataset.parent).slice(first, last - first).to_pylist()
+        found = [(place, refused[parent]) for place, parent in enumerate(parents, first) if refused.get(parent)]
         self._fail(
             [
                 (place, "parent_failed", "", f"It hangs below the record {ancestor!r}, which could not be loaded.")
@@ -520,6 +525,24 @@ class _Part:
 
     def _run(self, name: str, **values: Any) -> psycopg.Cursor[Any]:
         return self.connection.execute(query_text(f"queries/{name}"), values)
+
+
+def _refused_above(ways: Sequence[tuple[str, str | None, bool]]) -> dict[str, str | None]:
+    """For each record of ``ways`` (id, parent, whether it was refused) the refused one that it is or is below, or None.
+
+    Each record is visited once, however long the ways are.
+    """
+    above = {node: parent for node, parent, _ in ways}
+    found: dict[str, str | None] = {node: node for node, _, is_refused in ways if is_refused}
+    for start in above:
+        way: list[str] = []
+        node: str | None = start
+        while node is not None and node in above and node not in found:
+            way.append(node)
+            found[node] = None  # a way that comes back to itself ends here
+            node = above[node]
+        found |= dict.fromkeys(way, found.get(node) if node is not None else None)
+    return found
 
 
 def _ranges(batches: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -8,11 +8,13 @@ Whoever may see some datasets only has a console of a role that may read just th
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import BoundedSemaphore
 from types import TracebackType
 from typing import Any
@@ -36,6 +38,9 @@ GRACE_SECONDS = 0.25
 
 PLACE_SECONDS = 30.0
 """As long as the pool of an engine has people wait."""
+
+QUERY_BYTES = 1 << 30
+"""Of memory for a query, where PostgreSQL runs on this machine and we may say so; work_mem bounds no aggregate."""
 
 _NONE_FREE = "No connection for queries is free. Try again in a moment."
 
@@ -136,6 +141,7 @@ class Console:
                 raw: Any = pooled.connection.driver_connection
                 raw.rollback()
                 raw.read_only = True
+                _bound_memory(raw)
                 yield raw
             finally:
                 pooled.invalidate()
@@ -177,6 +183,23 @@ class Console:
             raise Unreachable("The connection to PostgreSQL broke off during the query.") from error
         except psycopg.Error as error:
             raise Refused(f"{_words(error)}.") from error
+
+
+def _bound_memory(connection: psycopg.Connection[Any]) -> None:
+    """Give PostgreSQL's process behind a connection QUERY_BYTES more than it has, if it runs here and is ours to limit.
+
+    Beyond them its query ends with "out of memory", instead of the whole server by the kernel's choice.
+    """
+    process = connection.info.backend_pid
+    try:
+        title = Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8", errors="replace")
+        if not title.startswith("postgres") or f" {connection.info.user} {connection.info.dbname} " not in title:
+            return  # PostgreSQL runs elsewhere, and here it is another process that has this number
+        pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[0])
+        most = pages * resource.getpagesize() + QUERY_BYTES
+        resource.prlimit(process, resource.RLIMIT_AS, (most, most))
+    except (OSError, ValueError):  # no such process here, or another user's
+        return
 
 
 def _fetch(

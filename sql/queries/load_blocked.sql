@@ -1,23 +1,25 @@
--- load_blocked: records that hang below a refused one in the tree that would result. The part's edges go over the warehouse's;
--- what is above a record of this import was loaded before it, so the ways up that are there now are those of the result. They
--- end at a record that this import has written: nothing above it was refused, or it would have been too. First all ways are
--- walked together, each record once; only if a refused one is met, each way is walked by itself.
-with recursive starts as (
+-- load_blocked: the ways up from the parents of some records in the tree that would result, each record of them once, with the
+-- next one above it and whether it was refused; nothing, if none was. The part's edges go over the warehouse's; what is above a
+-- record of this import was loaded before it, so the ways up that are there now are those of the result. A way ends at a record
+-- that was refused, or that this import has written: nothing above that was refused, or it would have been too.
+with recursive above as (
     select distinct arriving.{parent} as node
     from arriving
     where arriving._place >= %(first)s and arriving._place < %(last)s and arriving.{parent} is not null
-),
-
-above as (
-    select starts.node
-    from starts
 
     union
 
     select case when arriving.{key} is not null then arriving.{parent} else target.{parent} end as node
     from above
     left join arriving on above.node = arriving.{key}
-    left join {table} as target on above.node = target.{key}
+    left join lateral (
+        select
+            stepped.{parent},
+            stepped._import_id
+        from {table} as stepped
+        where stepped.{key} = above.node
+        offset 0 -- noqa: AM09
+    ) as target on true
     where
         target._import_id is distinct from %(import_id)s
         and not exists (
@@ -28,48 +30,18 @@ above as (
 ),
 
 refused as (
-    select above.node
+    select distinct failure.id
     from above
-    inner join ledger.failure on above.node = failure.id and failure.import_id = %(import_id)s and failure.part_no > 0
-),
-
-up as (
-    select
-        starts.node as start,
-        starts.node
-    from starts
-    where exists (select 1 from refused)
-
-    union
-
-    select
-        up.start,
-        case when arriving.{key} is not null then arriving.{parent} else target.{parent} end as node
-    from up
-    left join arriving on up.node = arriving.{key}
-    left join {table} as target on up.node = target.{key}
-    where
-        target._import_id is distinct from %(import_id)s
-        and not exists (
-            select 1
-            from ledger.failure
-            where failure.import_id = %(import_id)s and failure.part_no > 0 and failure.id = up.node
-        )
-),
-
-blocked as (
-    select
-        up.start,
-        min(up.node) as ancestor
-    from up
-    inner join ledger.failure on up.node = failure.id and failure.import_id = %(import_id)s and failure.part_no > 0
-    group by up.start
+    inner join ledger.failure on above.node = failure.id
+    where failure.import_id = %(import_id)s and failure.part_no > 0
 )
 
 select
-    arriving._place,
-    blocked.ancestor
-from arriving
-inner join blocked on arriving.{parent} = blocked.start
-where arriving._place >= %(first)s and arriving._place < %(last)s
-order by arriving._place
+    above.node,
+    case when arriving.{key} is not null then arriving.{parent} else target.{parent} end as next,
+    faults.id is not null as is_refused
+from above
+left join arriving on above.node = arriving.{key}
+left join {table} as target on above.node = target.{key}
+left join refused as faults on above.node = faults.id
+where above.node is not null and exists (select 1 from refused)
