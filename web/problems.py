@@ -199,7 +199,8 @@ def _of_http(error: HTTPException) -> Problem:
     if code == "not_found":
         below = ("/v1/", "/s3/") if request.path.startswith(("/v1", "/s3")) else ("/",)
         near = wording.near_address(request.path, current_app.url_map, below=below)
-        return Problem(code, f"Nothing is at {request.path}.{near} {KINDS[code].mend}")
+        mend = f" {KINDS[code].mend}" if below != ("/",) or not _wants_page() else ""
+        return Problem(code, f"Nothing is at {request.path}.{near}{mend}")
     if code == "method_not_allowed":
         allowed = headers.get("Allow", "")
         return Problem(code, f"{request.method} is not for {request.path}. Use {allowed or 'another method'}.", headers=headers)
