@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from psycopg import errors as pg
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
@@ -207,9 +208,57 @@ def _note_foreign_writes(connection: psycopg.Connection[Any], plan: tables.Plan)
         tables.patiently(install, plan.called)
 
 
-def _migrate_ledger(engine: Engine, seconds: float) -> list[Migrated]:
+def ledger_version(engine: Engine) -> str | None:
+    """The version of the ledger's tables; None if there are none."""
+    with engine.connect() as connection:
+        if connection.execute(text("select to_regclass('public.alembic_version')")).scalar() is None:
+            return None
+        version: str | None = connection.execute(text("select version_num from public.alembic_version")).scalar()
+        return version
+
+
+def newest_version() -> str:
+    """The version that a migration brings the ledger to."""
+    return str(ScriptDirectory.from_config(_migrations()).get_current_head())
+
+
+def differing_tables(engine: Engine, root: Path = ROOT) -> dict[str, str]:
+    """How each dataset's table differs from its file, in words; empty if it does not. Changes nothing."""
+    with _raw(engine) as raw:
+        return {name: _difference(raw, name, root) for name in dataset_names(root)}
+
+
+def other_writers(engine: Engine) -> list[str]:
+    """The roles beside our own that may write to a table of the warehouse."""
+    with engine.connect() as connection:
+        return list(connection.execute(text(load("queries/other_writers"))).scalars())
+
+
+def _difference(raw: psycopg.Connection[Any], name: str, root: Path) -> str:
+    try:
+        plan = tables.plan(raw, load_dataset(name, root))
+    except NotUsable as error:
+        return f"cannot be compared with its file: {error}"
+    if plan.is_new:
+        return "has no table yet"
+    if plan.refused:
+        return f"differs from its file in what no migration changes: {' '.join(plan.refused)}"
+    indexes = {"build": plan.build, "build anew": [*plan.replace, *plan.rename]}
+    todo = [*plan.altered, *(f"{verb} index {index.name}" for verb, many in indexes.items() for index in many)]
+    todo += [f"drop index {name}" for name in plan.drop]
+    todo += [] if foreign.is_noted(raw, plan.dataset) else ["note writes of other clients"]
+    return f"differs from its file; a migration would do this: {', '.join(todo)}" if todo else ""
+
+
+def _migrations() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(ROOT / "sql" / "migrations").replace("%", "%%"))  # ConfigParser's own sign
+    folder = str(ROOT / "sql" / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))  # ConfigParser's own sign
+    return config
+
+
+def _migrate_ledger(engine: Engine, seconds: float) -> list[Migrated]:
+    config = _migrations()
     with engine.begin() as connection:
         connection.exec_driver_sql(tables.wait_at_most(seconds))
         config.attributes["connection"] = connection

@@ -181,7 +181,7 @@ def test_two_stacks_do_not_share_a_home(house: House) -> None:
 
 def test_doctor_finds_everything_well(house: House) -> None:
     found = house.json("doctor", "--json")
-    assert len(found) == 11
+    assert len(found) == 12
     assert [result for result in found if not result["ok"]] == []
 
 

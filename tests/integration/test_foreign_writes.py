@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from pipeline import warehouse
 from pipeline.contracts import Options, State
 from pipeline.ledger import Import
+from pipeline.local import doctor
 from tests.integration.test_control import ORPHANS, balance, bulkhead, held_before_loading, known, pause, settings, slow
 from tests.integration.test_import import HEADER, Bulkhead, _until, tree
 from tests.integration.test_options import ended, upload
@@ -104,3 +106,16 @@ def test_notes_are_kept_for_a_week_and_for_as_long_as_an_import_has_to_know(bulk
     assert bulkhead.ledger.expire("foreign_forget", dry_run=False, before=later) == 1, "the one before the import began"
     resumed(bulkhead, one)
     assert bulkhead.ledger.expire("foreign_forget", dry_run=False, before=later) == 1
+
+
+def test_the_doctor_names_roles_that_may_write_to_the_warehouse(bulkhead: Bulkhead) -> None:
+    assert doctor._tables(bulkhead.settings).startswith("as their files declare them")
+    role = f"writer_{uuid.uuid4().hex[:8]}"  # roles belong to the whole server
+    by_hand(bulkhead, f"create role {role}", f"grant select, update on warehouse.places to {role}")
+    try:
+        with pytest.raises(doctor.Wrong, match=role) as wrong:
+            doctor._tables(bulkhead.settings)
+        by_hand(bulkhead, wrong.value.mend)
+        assert doctor._tables(bulkhead.settings).startswith("as their files declare them")
+    finally:
+        by_hand(bulkhead, f"drop owned by {role}", f"drop role {role}")

