@@ -12,6 +12,7 @@ import re
 from collections import abc
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -205,8 +206,9 @@ def load_dataset(name: str, root: Path = ROOT, among: Collection[str] | None = N
     suite_file = root / "expectations" / f"{name}.json"
     is_named = DATASET_NAME.fullmatch(name) and (among is None or name in among)
     if not is_named or not suite_file.is_file():
-        known = ", ".join(one for one in dataset_names(root) if among is None or one in among) or "none"
-        raise UnknownDataset(f"There is no dataset {name!r}. Datasets here: {known}.")
+        known = [one for one in dataset_names(root) if among is None or one in among]
+        meant = "".join(f" Did you mean {one!r}?" for one in get_close_matches(name.lower(), known, n=1))
+        raise UnknownDataset(f"There is no dataset {name!r}. Datasets here: {', '.join(known) or 'none'}.{meant}")
     suite = json.loads(suite_file.read_text(encoding="utf-8"))
     table_file = root / "sql" / "tables" / f"{name}.sql"
     if not table_file.is_file():

@@ -302,7 +302,8 @@ def test_no_database_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_key_for_a_dataset_that_is_not_there_is_refused(run: Run) -> None:
     result = run("key", "create", "me", "--dataset", "places", "--dataset", "plaices")
     assert result.exit_code == 1
-    assert "There is no dataset 'plaices'. Datasets here: places, records." in result.stderr
+    said = "There is no dataset 'plaices'. Datasets here: places, records. Did you mean 'places'?"
+    assert said in " ".join(result.stderr.split())
     assert result.stdout == ""
 
 
