@@ -26,7 +26,7 @@ LIST_LENGTH = 50
 
 FILE = "groups.json"
 
-_FIRSTS = ("code", "severity", "message", "row", "id", "line", "column", "value", "hint", "related", "cycle")
+_FIRSTS = ("code", "severity", "message", "place", "row", "id", "line", "column", "value", "hint", "related", "cycle")
 
 
 def write_groups(database: Path, folder: Path) -> None:

@@ -2,12 +2,17 @@
 
 The children are forked from a server process that has the heavy libraries loaded already (importing Great Expectations takes
 ten seconds, forking takes none). A child that crashes, runs over its limits or is killed costs its own work and nothing else.
+
+A child that a file has taken over can say what it likes, so what it says is data: JSON, checked against the type that the
+function says it returns. Nothing of it is unpickled here. Nor can it look into this process or into another child: they are not
+dumpable, so that the kernel keeps their environment and memory from processes of the same user.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import json
 import multiprocessing
 import os
 import resource
@@ -18,24 +23,39 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.forkserver import ensure_running
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar, get_type_hints
 
-from pipeline.errors import BulkheadError, Crashed
+from pydantic import TypeAdapter
+
+from pipeline import errors
+from pipeline.errors import BulkheadError, Crashed, FileIsWrong, NoSpace, is_no_space
 from pipeline.settings import environment_without_secrets
 
 PRELOAD = ["pipeline.validation", "pipeline.warmed"]
 """What every child finds loaded. Its imports are DuckDB, pyarrow and Great Expectations."""
 
 BEAT_SECONDS = 2.0
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _LIBC = ctypes.CDLL(None)
-_RESULT, _ERROR, _QUESTION = "result", "error", "question"
+_RESULT, _ERROR, _FAULT, _QUESTION = b"R", b"E", b"F", b"Q"
+"""A result, an error of ours, the traceback of any other, a question: the first byte of each message; the rest is JSON."""
+
+SAID_BYTES = 64 << 20
+"""A longer message of a child is not read."""
+
+_CAPABILITIES_KEPT = 1 << 1 | 1 << 2
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: where we are root, the child may work on files of any owner as we may."""
+
 FILE_BYTES = 400 << 30
 """How long a file may be that a child writes, if nobody says otherwise: four times the longest text that is read (100 GiB),
 since the staging database may spill each record as text, as typed columns, and once more while it sorts them."""
+
+_NO_ROOM_TO_SPILL = "max_temp_directory_size"
+"""DuckDB's error names this setting when the disk has no room for what memory does not hold; by default all of the disk."""
 
 _CPUS = 2  # seconds are of the clock, the kernel counts those of the processors
 
@@ -61,15 +81,18 @@ def run(
     answer: Callable[[Any], Any] | None = None,
     file_bytes: int = FILE_BYTES,
 ) -> R:
-    """Call ``function(*args)`` in a child and return what it returns; all of it must be picklable.
+    """Call ``function(*args)`` in a child and return what it returns. The arguments must be picklable; the result must be of
+    the type that the function is annotated with, and fit into JSON.
 
     With ``answer``, the function gets one argument more: a function that asks us, and returns what ``answer`` says to its
-    one argument; an error in ``answer`` ends the child. The time that an answer takes is not the child's.
+    one argument, which it gets as plain JSON; an error in ``answer`` ends the child. The time that an answer takes is not the
+    child's.
     ``heartbeat`` is called every ``beat_seconds``; if it raises, the child is killed and the error goes on. Our own errors
     (errors.py) come back as themselves. Raises Crashed if the child dies, needs more than ``memory_bytes`` on top of what it
     starts with, more than ``seconds``, or a file of more than ``file_bytes``; RuntimeError with the child's
     traceback for any other exception.
     """
+    _hide()
     ours, theirs = _context.Pipe()
     call = (function, args, answer is not None)
     process = _context.Process(target=_work, args=(theirs, call, _Limits(memory_bytes, seconds, file_bytes)), daemon=True)
@@ -81,12 +104,11 @@ def run(
             started = time.monotonic()
             _wait(process, ours, seconds, beats)
             kind, said = _message(process, ours)
-            if kind != _QUESTION:
+            if kind != _QUESTION or answer is None:
                 break
             seconds -= time.monotonic() - started
-            assert answer is not None
-            ours.send(answer(said))
-        result: R = _outcome(kind, said)
+            ours.send(answer(_data(said)))
+        result: R = _outcome(function, kind, said)
         process.join(1)  # it has something to put away yet
         return result
     finally:
@@ -142,22 +164,61 @@ def _wait(process: ForkServerProcess, ours: Connection, seconds: float, beats: _
             raise _died(process)
 
 
-def _message(process: ForkServerProcess, ours: Connection) -> tuple[str, Any]:
-    """What the child says, and of which kind that is."""
+def _message(process: ForkServerProcess, ours: Connection) -> tuple[bytes, bytes]:
+    """Of which kind the child's message is, and what it says."""
     try:
-        kind, said = ours.recv()
+        said = ours.recv_bytes(SAID_BYTES)
     except (EOFError, ConnectionResetError):
         process.join(5)
         raise _died(process) from None
-    return str(kind), said
+    except OSError as error:
+        raise Crashed(_UNCLEAR) from error
+    return said[:1], said[1:]
 
 
-def _outcome(kind: str, said: Any) -> Any:
+_UNCLEAR = "The process that worked on the file gave an answer that cannot be understood."
+
+
+def _outcome(function: Callable[..., Any], kind: bytes, said: bytes) -> Any:
     if kind == _RESULT:
-        return said
-    if isinstance(said, BulkheadError):
-        raise said
-    raise RuntimeError(said)
+        try:
+            return _returns(function).validate_json(said)
+        except ValueError as error:
+            raise Crashed(_UNCLEAR) from error
+    told = _data(said)
+    if kind == _ERROR:
+        raise _error_of(told)
+    if kind == _FAULT and isinstance(told, str):
+        raise RuntimeError(told)
+    raise Crashed(_UNCLEAR)
+
+
+def _data(said: bytes) -> Any:
+    try:
+        return json.loads(said)
+    except (ValueError, RecursionError) as error:
+        raise Crashed(_UNCLEAR) from error
+
+
+@lru_cache(maxsize=32)
+def _returns(function: Callable[..., Any]) -> TypeAdapter[Any]:
+    """What a function says that it returns."""
+    return TypeAdapter(get_type_hints(function)["return"])
+
+
+def _error_of(told: Any) -> BulkheadError:
+    """An error of ours, from what _told made of it."""
+    if not isinstance(told, dict) or not isinstance(told.get("message"), str):
+        return Crashed(_UNCLEAR)
+    kind = getattr(errors, str(told.get("class")), None)
+    if not (isinstance(kind, type) and issubclass(kind, BulkheadError)):
+        kind = Crashed
+    if not issubclass(kind, FileIsWrong):
+        return kind(told["message"])
+    code, hint, line = told.get("code"), told.get("hint"), told.get("line")
+    if not (isinstance(code, str) and isinstance(hint, str) and isinstance(line, int | None)):
+        return Crashed(_UNCLEAR)
+    return kind(told["message"], code=code, hint=hint, line=line)
 
 
 def _died(process: ForkServerProcess) -> Crashed:
@@ -176,25 +237,45 @@ def _work(theirs: Connection, call: tuple[Callable[..., Any], tuple[object, ...]
     _shut_in(limits)
     function, args, may_ask = call
 
+    def say(kind: bytes, data: bytes) -> None:
+        theirs.send_bytes(kind + data)
+
     def ask(question: Any) -> Any:
-        theirs.send((_QUESTION, question))
+        say(_QUESTION, json.dumps(question, default=str).encode())
         return theirs.recv()
 
     try:
-        theirs.send((_RESULT, function(*args, ask) if may_ask else function(*args)))
+        result = function(*args, ask) if may_ask else function(*args)
+        say(_RESULT, _returns(function).dump_json(result))
     except BulkheadError as error:
-        theirs.send((_ERROR, error))
+        say(_ERROR, _told(error))
     except MemoryError:
-        theirs.send((_ERROR, Crashed(f"The file needs more than {limits.memory_bytes:,} bytes of memory.")))
+        say(_ERROR, _told(_needs_more_memory(limits)))
     except Exception as error:
         if _is_too_large(error):
-            theirs.send((_ERROR, Crashed(f"The file needs a file of more than {limits.file_bytes:,} bytes to be worked on.")))
-        elif type(error).__name__ == "OutOfMemoryException":  # DuckDB's; it means memory or room to spill
-            theirs.send((_ERROR, Crashed(f"The file needs more memory or disk than there is: {error}")))
+            longest = f"The file needs a file of more than {limits.file_bytes:,} bytes to be worked on."
+            say(_ERROR, _told(Crashed(longest)))
+        elif is_no_space(error) or _NO_ROOM_TO_SPILL in str(error):
+            full = NoSpace("No space is left on the disk of BULKHEAD_HOME. The work goes on when there is some.")
+            say(_ERROR, _told(full))
+        elif "Out of Memory Error" in str(error):  # DuckDB's, or what a library made of it
+            say(_ERROR, _told(_needs_more_memory(limits)))
         else:
-            theirs.send((_ERROR, traceback.format_exc()))
+            say(_FAULT, json.dumps(traceback.format_exc()).encode())
     finally:
         theirs.close()
+
+
+def _needs_more_memory(limits: _Limits) -> Crashed:
+    size = f"{limits.memory_bytes:,} bytes"
+    return Crashed(
+        f"The file needs more memory than the {size} of BULKHEAD_VALIDATION_MEMORY_BYTES. Raise that, or split the file."
+    )
+
+
+def _told(error: BulkheadError) -> bytes:
+    fields = {name: getattr(error, name) for name in ("code", "hint", "line")} if isinstance(error, FileIsWrong) else {}
+    return json.dumps({"class": type(error).__name__, "message": str(error), **fields}).encode()
 
 
 def _is_too_large(error: Exception) -> bool:
@@ -206,7 +287,9 @@ def _shut_in(limits: _Limits) -> None:
     """Limits, a session of its own, and nothing printed: what libraries say is not for our log."""
     with suppress(OSError):
         os.setsid()
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody would wait for the result
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # the result would be waited for in vain
+    _drop_privileges()
+    _hide()
     mapped = int(_first_number("/proc/self/statm")) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + limits.memory_bytes, mapped + limits.memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
@@ -218,6 +301,23 @@ def _shut_in(limits: _Limits) -> None:
     for stream in (1, 2):
         os.dup2(silence, stream)
     os.close(silence)
+
+
+def _hide() -> None:
+    """Keep this process's environment and memory from other processes of its user."""
+    _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _drop_privileges() -> None:
+    """Without the capabilities of root, if we are root: it could look into any process with them."""
+    _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if os.geteuid() != 0:
+        return
+    version_3, itself = 0x20080522, 0
+    low = (_CAPABILITIES_KEPT, _CAPABILITIES_KEPT, 0)  # effective, permitted, inheritable
+    header, data = (ctypes.c_uint32 * 2)(version_3, itself), (ctypes.c_uint32 * 6)(*low, 0, 0, 0)
+    if _LIBC.capset(header, data) != 0:
+        raise OSError(ctypes.get_errno(), "the capabilities of root could not be dropped")
 
 
 def _first_number(path: str) -> str:

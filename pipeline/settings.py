@@ -103,6 +103,7 @@ class Settings(BaseSettings):
     batches_per_part: int = Field(default=250, ge=1, validation_alias=_named("BULKHEAD_BATCHES_PER_PART"))
     validation_memory_bytes: int = Field(default=4 * GIB, validation_alias=_named("BULKHEAD_VALIDATION_MEMORY_BYTES"))
     validation_seconds: int = Field(default=3600, validation_alias=_named("BULKHEAD_VALIDATION_SECONDS"))
+    mart_seconds: float = Field(default=600.0, gt=0, validation_alias=_named("BULKHEAD_MART_SECONDS"))
     reconcile_seconds: int = Field(default=60, ge=1, validation_alias=_named("BULKHEAD_RECONCILE_SECONDS"))
     clean_seconds: int = Field(default=3600, ge=1, validation_alias=_named("BULKHEAD_CLEAN_SECONDS"))
     keep_batches: Keep = Field(default=timedelta(days=1), validation_alias=_named("BULKHEAD_KEEP_BATCHES"))
@@ -110,6 +111,11 @@ class Settings(BaseSettings):
     keep_sources: Keep = Field(default=None, validation_alias=_named("BULKHEAD_KEEP_SOURCES"))
     keep_results: Keep = Field(default=None, validation_alias=_named("BULKHEAD_KEEP_RESULTS"))
     keep_reports: Keep = Field(default=None, validation_alias=_named("BULKHEAD_KEEP_REPORTS"))
+    keep_dry_runs: Keep = Field(default=timedelta(days=7), validation_alias=_named("BULKHEAD_KEEP_DRY_RUNS"))
+    keep_idempotency_keys: Keep = Field(default=timedelta(days=7), validation_alias=_named("BULKHEAD_KEEP_IDEMPOTENCY_KEYS"))
+    keep_outbox: Keep = Field(default=timedelta(days=30), validation_alias=_named("BULKHEAD_KEEP_OUTBOX"))
+    keep_dead_letters: Keep = Field(default=timedelta(days=30), validation_alias=_named("BULKHEAD_KEEP_DEAD_LETTERS"))
+    keep_work: Keep = Field(default=timedelta(days=1), validation_alias=_named("BULKHEAD_KEEP_WORK"))
     sql_seconds: float = Field(default=10.0, gt=0, validation_alias=_named("BULKHEAD_SQL_SECONDS"))
     sql_rows: int = Field(default=10_000, ge=1, validation_alias=_named("BULKHEAD_SQL_ROWS"))
 
@@ -149,6 +155,16 @@ class Settings(BaseSettings):
     def outbox_dir(self) -> Path:
         """Where e-mail goes when no SMTP server is set."""
         return self.home / "outbox"
+
+    @property
+    def relay_dir(self) -> Path:
+        """Where an event relay on this machine keeps events until the Lambda has taken them."""
+        return self.home / "relay"
+
+    @property
+    def dead_letters_dir(self) -> Path:
+        """Events that the Lambda did not take, or that could not be read."""
+        return self.relay_dir / "dead-letters"
 
     @property
     def read_url(self) -> str:

@@ -30,6 +30,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.display import counted, place_and_record, record_name
+
 UNBOUNDED_WIDTH = 1 << 20
 """Nobody folds a table that goes into a pipe."""
 
@@ -171,7 +173,7 @@ def _facts(shown: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
     state, source, counts = str(shown["state"]), shown.get("source", {}), shown.get("counts", {})
     yield "import", cell(shown["id"])
     yield "dataset", cell(shown["dataset"])
-    yield "file", cell(f"{source.get('filename', '')} ({source.get('size_bytes', 0):,} bytes)")
+    yield "file", cell(f"{source.get('filename', '')} ({counted(source.get('size_bytes', 0), 'byte')})")
     yield "state", cell(state, COLOURS.get(state, "cyan"))
     if shown.get("reason"):
         yield "reason", cell(shown["reason"])
@@ -204,17 +206,17 @@ def preview_line(preview: Mapping[str, int]) -> str:
     return told + (f", fail with {preview['failed']:,}" if preview.get("failed") else "")
 
 
-FINDING_COLUMNS = ("row", "code", "column", "value")
+FINDING_COLUMNS = ("place", "row", "code", "column", "value")
 
 
 def findings_view(findings: Sequence[Mapping[str, Any]]) -> Group:
     """Findings, one a line, a cycle with its path; below them what to do about each code."""
     rows = [[*(finding.get(name) for name in FINDING_COLUMNS), _words(finding)] for finding in findings]
-    return Group(rows_table((*FINDING_COLUMNS, "message"), rows), *_hints(findings))
+    return Group(rows_table(("where", "record", *FINDING_COLUMNS[2:], "message"), rows), *_hints(findings))
 
 
 HINT_ROWS = 5
-GROUP_COLUMNS = ("count", "rows", "code", "column", "value", "message")
+GROUP_COLUMNS = ("count", "where", "code", "column", "value", "message")
 
 
 def groups_view(groups: Sequence[Mapping[str, Any]]) -> Group:
@@ -225,9 +227,11 @@ def groups_view(groups: Sequence[Mapping[str, Any]]) -> Group:
 def _group_row(group: Mapping[str, Any]) -> list[object]:
     first = group["first"]
     is_more = group["count"] > len(first)
-    rows = [str(finding["row"]) for finding in first if finding["row"] is not None]
+    places = [place for finding in first if (place := finding.get("place") or record_name(finding["row"]))]
+    if len(places) == group["count"] == 1:
+        places = [place_and_record(places[0], first[0]["row"])]
     values = list(dict.fromkeys(str(finding["value"]) for finding in first if finding["value"] is not None))
-    shown = [_listed(rows, is_more), group["code"], group["column"], _listed(values, is_more and len(values) > 1)]
+    shown = [_listed(places, is_more), group["code"], group["column"], _listed(values, is_more and len(values) > 1)]
     return [group["count"], *shown, _words(first[0]) if group["count"] == 1 else group["message"]]
 
 
@@ -328,10 +332,10 @@ def standing(shown: Mapping[str, Any]) -> tuple[str, int, int | None, str]:
     if state == "loading":
         done = sum(counts.get(name, 0) for name in ("inserted", "updated", "unchanged", "failed"))
         total = counts.get("total") or 0
-        return state, done, total or None, f"{done:,} of {total:,} records"
+        return state, done, total or None, f"{done:,} of {counted(total, 'record')}"
     if state in COLOURS:
         return state, 1, 1, counts_line(counts)
-    return state, 0, None, f"{counts['total']:,} records" if counts.get("total") else ""
+    return state, 0, None, counted(counts["total"], "record") if counts.get("total") else ""
 
 
 class _Speed(TransferSpeedColumn):

@@ -64,7 +64,8 @@ def add_edges(database: Path, edges: Path | None) -> None:
 
 def lay_over_warehouse(connection: duckdb.DuckDBPyConnection) -> None:
     """Make ``duplicates`` and ``edges``, the tree."""
-    connection.execute(_DUPLICATES)
+    is_without = not number(connection, "select count(*) from twice")
+    connection.execute(f"{_DUPLICATES} limit 0" if is_without else _DUPLICATES)  # or else it reads every value of the file
     connection.execute(_OWN)
     tree = "own"
     if number(connection, "select count(*) from warehouse_edges"):

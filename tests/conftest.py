@@ -116,6 +116,7 @@ def database(stack: Stack, template_database: str) -> Iterator[str]:
 _ROLE_SETTINGS = (  # these hang on the database's name, so a copy does not bring them along
     "alter role {role} in database {database} set search_path = warehouse",
     "alter role {role} in database {database} set default_transaction_read_only = on",
+    "alter role {role} in database {database} set track_activities = off",
     "revoke temporary on database {database} from public",
 )
 

@@ -130,6 +130,7 @@ _IMPORT = {
     "retry_of": None,
     "duplicate_of": None,
     "pause_requested": False,
+    "cancel_requested": False,
     "source": _SOURCE,
     "counts": _COUNTS,
     "preview": None,
@@ -138,6 +139,7 @@ _IMPORT = {
     "queue_position": None,
     "removed": _KEPT,
     "created_at": "2026-03-01T08:00:00.000000Z",
+    "created_by": {"id": "5f0c9a62-7a1e-4d8b-9a51-2f6a54c0d9e3", "name": "nightly export"},
     "started_at": "2026-03-01T08:00:01.250000Z",
     "finished_at": "2026-03-01T08:00:04.500000Z",
     "links": _LINKS,
@@ -146,6 +148,7 @@ _FINDING = {
     "code": "missing_parent",
     "severity": "error",
     "message": "The parent XX is neither in the file nor in the warehouse.",
+    "place": "line 4",
     "row": 3,
     "id": "XX-1",
     "line": 4,
@@ -166,6 +169,7 @@ _GROUP = {
     "first": [_FINDING],
 }
 _FAILURE = {
+    "place": "line 4",
     "row": 3,
     "id": "XX-1",
     "code": "missing_parent",

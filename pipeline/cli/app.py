@@ -262,11 +262,6 @@ def client() -> Client:
     return Client()
 
 
-def counted(number: int, thing: str) -> str:
-    """``1 record``, ``2,000 records``."""
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
-
-
 def deliver(chunks: Iterable[bytes], output: Path | None) -> None:
     """Put a file where it is wanted: at ``output``, or on stdout."""
     from pipeline.terminal import print_chunks, say, write_file

@@ -28,13 +28,13 @@ from pipeline.cli.app import (
     MaxErrors,
     OnErrorOption,
     app,
-    counted,
     dataset_names,
     deliver,
     in_words,
     mapping_of,
 )
 from pipeline.contracts import Options
+from pipeline.display import counted
 from pipeline.errors import NotUsable
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _judge(
         options,
         memory_bytes=settings.validation_memory_bytes,
         seconds=settings.validation_seconds,
-        answer=edges,
+        answer=lambda _: edges(folder / validation.WANTED),  # where the question lies we know, and need not be told
     )
     foreseen = _foresee(folder, rules, engine) if engine is not None and found.verdict().accepted else None
     return _verdict(folder, rules, name, found, foreseen)
@@ -228,7 +228,7 @@ def _tell(verdict: dict[str, Any], groups: list[dict[str, Any]], name: str, outp
     if groups:
         out().print(groups_view(groups[:ON_SCREEN_ROWS]))
     if len(verdict["findings"]) > sum(len(group["first"]) for group in groups[:ON_SCREEN_ROWS]):
-        _say(f"{len(verdict['findings']):,} findings; all of them: --json, or --output FOLDER")
+        _say(f"{counted(len(verdict['findings']), 'finding')}; all of them: --json, or --output FOLDER")
     counts = ", ".join(counted(verdict[f"{thing}s"], thing) for thing in ("record", "error", "warning"))
     _say(f"{name}: {counts}. " + ("It would be accepted." if verdict["accepted"] else "It would be rejected."))
     if verdict["reason"]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from pipeline.cli.app import AsJson, Exit, ImportId, TableFormat, app, client, counted, dataset_names, deliver, in_words
+from pipeline.cli.app import AsJson, Exit, ImportId, TableFormat, app, client, dataset_names, deliver, in_words
 from pipeline.contracts import State
+from pipeline.display import counted
 from pipeline.errors import NotUsable
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from uuid import UUID
 
 import typer
 
-from pipeline.cli.app import AsJson, Commands, Exit, app, counted
+from pipeline.cli.app import AsJson, Commands, Exit, app
+from pipeline.display import counted
 from pipeline.errors import NotUsable, Unreachable
 
 if TYPE_CHECKING:
@@ -89,15 +90,21 @@ def reconcile(as_json: AsJson = False) -> None:
     """
     from pipeline.orchestrator import Orchestrator
     from pipeline.settings import load_settings
-    from pipeline.terminal import print_json, print_line, working
+    from pipeline.terminal import print_json, print_line, say, working
 
     with closing(Orchestrator.of(load_settings())) as orchestrator, working("Looking through incoming/ ..."):
         found = orchestrator.reconcile()
     if as_json:
         print_json(asdict(found))
     else:
-        started = f"{counted(found.started, 'import')} started"
-        print_line(f"{counted(found.seen, 'object')} looked at, {started}, {found.expired:,} expired")
+        seen, started = counted(found.seen, "object"), counted(found.started, "import")
+        print_line(f"{seen} looked at, {started} started, {found.expired:,} expired")
+    if not found.is_whole:
+        say("The bucket is too large for one run: the next one goes on where this one stopped.")
+    if found.unknown:
+        are = "uploaded file is of an import" if found.unknown == 1 else "uploaded files are of imports"
+        keys = ", ".join(found.unknown_keys[:10])
+        say(f"{found.unknown:,} {are} that the ledger does not know, and left alone (docs/operations.md): {keys}")
 
 
 @app.command(rich_help_panel="Operation")
@@ -120,9 +127,15 @@ def clean(
     else:
         for name in ("batches", "results", "reports", "sources"):
             print_line(f"{name} of {counted(getattr(done, name), 'import')} {'would be ' if dry_run else ''}removed")
-        print_line(f"{counted(done.uploads, 'abandoned upload')}, {counted(done.folders, 'folder')} of the worker")
+        uploads, folders = counted(done.uploads, "abandoned upload"), counted(done.folders, "folder")
+        print_line(f"{uploads}, {folders} of the worker")
+        keys, sign_ins = counted(done.idempotency_keys, "idempotency key"), counted(done.sign_ins, "sign-in")
+        print_line(f"{counted(done.dry_runs, 'dry run')} expired, {keys}, {sign_ins}")
+        mails, letters = counted(done.mails, "mail"), counted(done.dead_letters, "dead letter")
+        print_line(f"{mails} in the outbox, {letters} of the relay, {counted(done.foreign_writes, 'note')} of foreign writes")
     if done.unknown:
-        say(f"What S3 has of {counted(done.unknown, 'import')} that the ledger does not know is left alone.")
+        are = "prefix in S3 is" if done.unknown == 1 else "prefixes in S3 are"
+        say(f"{done.unknown:,} {are} of imports that the ledger does not know, and left alone.")
     for error in done.errors:
         say(f"Not removed: {error}")
     if done.failed:

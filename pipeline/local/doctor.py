@@ -163,7 +163,7 @@ def _database(settings: Settings) -> str:
 
 
 def _tables(settings: Settings) -> str:
-    """Every dataset's table is there, and is what its file declares."""
+    """Every dataset's table is there, is what its file declares, and is written by Bulkhead's role alone."""
     from pipeline import warehouse
 
     if not settings.database_url:
@@ -173,10 +173,14 @@ def _tables(settings: Settings) -> str:
         if not warehouse.is_up(engine):
             raise Wrong("PostgreSQL does not answer", "bulkhead up, or see whether DATABASE_URL is right.")
         differing = warehouse.differing_tables(engine, settings.datasets_root)
+        writers = ", ".join(warehouse.other_writers(engine))
     finally:
         engine.dispose()
     if wrong := [f"{name} {difference}" for name, difference in differing.items() if difference]:
         raise Wrong("; ".join(wrong), "bulkhead migrate")
+    if writers:
+        mend = f"revoke insert, update, delete, truncate on all tables in schema warehouse from {writers};"
+        raise Wrong(f"not only Bulkhead may write to the warehouse: {writers}", mend)
     return f"as their files declare them: {', '.join(differing)}"
 
 

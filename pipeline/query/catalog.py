@@ -37,3 +37,7 @@ class Catalog:
             Table(name, tuple(Column(row.column_name, row.type) for row in columns))
             for name, columns in groupby(rows, key=lambda row: str(row.name))
         ]
+
+    def names(self) -> frozenset[str]:
+        """The names of these tables and views."""
+        return frozenset(table.name for table in self.tables())

@@ -8,11 +8,13 @@ Whoever may see some datasets only has a console of a role that may read just th
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import BoundedSemaphore
 from types import TracebackType
 from typing import Any
@@ -36,6 +38,9 @@ GRACE_SECONDS = 0.25
 
 PLACE_SECONDS = 30.0
 """As long as the pool of an engine has people wait."""
+
+QUERY_BYTES = 1 << 30
+"""Of memory for a query, where PostgreSQL runs on this machine and we may say so; work_mem bounds no aggregate."""
 
 _NONE_FREE = "No connection for queries is free. Try again in a moment."
 
@@ -80,11 +85,14 @@ class Console:
         rows_max: int,
         granted: bool = False,
         places: BoundedSemaphore | None = None,
+        relations: Callable[[], Collection[str]] | None = None,
     ) -> None:
-        """``granted``: the role is that of some datasets. ``places``: shared by all consoles that run on the same server."""
+        """``granted``: the role is that of some datasets. ``places``: shared by all consoles that run on the same server.
+        ``relations``: names the tables and views that the role may read; without it, PostgreSQL says which there are."""
         self._engine = engine
         self._granted = granted
         self._places = places
+        self._relations = relations
         self.seconds = seconds
         self.rows_max = rows_max
 
@@ -93,7 +101,7 @@ class Console:
 
         Raises Refused (not a SELECT, or wrong), Stopped (too slow), TooMuch (too large), Unreachable (no connection).
         """
-        query = guarded(sql, granted=self._granted)
+        query = self._guarded(sql)
         rows_max = min(limit or self.rows_max, self.rows_max)
         began = time.monotonic()
         with self._limited_connection() as connection:
@@ -102,13 +110,16 @@ class Console:
 
     def plan(self, sql: str) -> list[str]:
         """How PostgreSQL would answer ``sql``, line by line; nothing is run. Raises as ``run`` does."""
-        query = SQL(guarded(sql, granted=self._granted))
+        query = SQL(self._guarded(sql))
         explain = SQL(load("queries/console_plan")).format(query=query)
         with self._limited_connection() as connection:
             if self._granted:
                 _refuse_to_estimate_others(connection, query)
             rows = connection.execute(explain, prepare=True).fetchall()  # what is prepared is one statement, whatever it says
         return [str(line) for (line,) in rows]
+
+    def _guarded(self, sql: str) -> str:
+        return guarded(sql, granted=self._granted, relations=self._relations() if self._relations else None)
 
     @contextmanager
     def _limited_connection(self) -> Iterator[psycopg.Connection[Any]]:
@@ -130,6 +141,7 @@ class Console:
                 raw: Any = pooled.connection.driver_connection
                 raw.rollback()
                 raw.read_only = True
+                _bound_memory(raw)
                 yield raw
             finally:
                 pooled.invalidate()
@@ -171,6 +183,23 @@ class Console:
             raise Unreachable("The connection to PostgreSQL broke off during the query.") from error
         except psycopg.Error as error:
             raise Refused(f"{_words(error)}.") from error
+
+
+def _bound_memory(connection: psycopg.Connection[Any]) -> None:
+    """Give PostgreSQL's process behind a connection QUERY_BYTES more than it has, if it runs here and is ours to limit.
+
+    Beyond them its query ends with "out of memory", instead of the whole server by the kernel's choice.
+    """
+    process = connection.info.backend_pid
+    try:
+        title = Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8", errors="replace")
+        if not title.startswith("postgres") or f" {connection.info.user} {connection.info.dbname} " not in title:
+            return  # PostgreSQL runs elsewhere, and here it is another process that has this number
+        pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[0])
+        most = pages * resource.getpagesize() + QUERY_BYTES
+        resource.prlimit(process, resource.RLIMIT_AS, (most, most))
+    except (OSError, ValueError):  # no such process here, or another user's
+        return
 
 
 def _fetch(

@@ -1,14 +1,20 @@
-"""What people's own SQL may say: one SELECT over the warehouse, and functions that only compute.
+"""What people's own SQL may say: one SELECT over the warehouse, of functions and types that only compute.
 
-This is the polite half of the lock, which says what is wrong before anything runs. The half that holds is PostgreSQL's:
-a login role with SELECT on the schema ``warehouse`` and nothing else, in a read-only transaction, with limits
-(console.py).
+Everything that a query names has to be allowed: each relation is a CTE that is visible where it is named, or one that was
+granted; each function and each type is on a list (allowed.py). A query is looked at twice: as the lexemes that PostgreSQL will
+read, and as the tree that sqlglot makes of them. What the two read differently is refused.
+
+This half of the lock says what is wrong before anything runs, and keeps shut what every role of PostgreSQL may read: its
+catalogs. The other half is PostgreSQL's: a login role with SELECT on the schema ``warehouse`` (or on the views of a set of
+datasets) and nothing else, in a read-only transaction, with limits (console.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
+from difflib import get_close_matches
 from itertools import pairwise
 
 import sqlglot
@@ -16,48 +22,21 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.errors import SqlglotError
 
 from pipeline.errors import NotUsable
+from pipeline.query.allowed import DESCRIBES, FUNCTIONS, KEYWORDS, SESSION, TYPES
+from pipeline.query.lexemes import Kind, Lexeme, lexemes
 
 SQL_CHARACTERS_MAX = 20_000
 TOKENS_MAX = 4000
 NESTING_MAX = 100
 """What a person writes stays far below these; the parser's own time does not stay linear far above them."""
 
-SCHEMAS = ("warehouse", "information_schema")
+NAMES_SHOWN = 20
+"""Of tables and views, where a query names one that is not there."""
 
-_DESCRIBES = frozenset(("columns", "schemata", "tables", "views"))
-"""What a role of some datasets may read in information_schema. Of the other views one names every table there is
-(udt_privileges), and none is of use to it."""
-
-_SYSTEM_NAME = re.compile(r"(?i)pg_.*|lo_.*|dblink.*")
-
-_COMPUTING = """
-    abs acos age any_value array_agg array_append array_cat array_dims array_length array_lower array_ndims
-    array_position array_positions array_prepend array_remove array_replace array_to_json array_to_string
-    array_upper ascii asin atan atan2 avg bit_and bit_length bit_or bit_xor bool_and bool_or btrim cardinality cbrt
-    ceil ceiling char_length character_length chr clock_timestamp coalesce concat concat_ws convert_from corr cos
-    cot count covar_pop covar_samp cume_dist date date_bin date_part date_trunc decode degrees dense_rank div
-    encode every exp extract factorial first_value floor format gcd generate_series generate_subscripts greatest
-    grouping initcap isfinite json_agg json_array_elements json_array_elements_text json_array_length
-    json_build_array json_build_object json_each json_each_text json_extract_path json_extract_path_text
-    json_object json_object_agg json_object_keys json_strip_nulls json_to_record json_to_recordset json_typeof
-    jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array
-    jsonb_build_object jsonb_each jsonb_each_text jsonb_exists jsonb_extract_path jsonb_extract_path_text jsonb_insert
-    jsonb_object jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_match jsonb_path_query
-    jsonb_path_query_array jsonb_path_query_first jsonb_pretty jsonb_set jsonb_strip_nulls jsonb_to_record
-    jsonb_to_recordset jsonb_typeof justify_days justify_hours justify_interval lag last_value lcm lead least left
-    length ln localtime localtimestamp log log10 lower lpad ltrim make_date make_interval make_time make_timestamp
-    make_timestamptz max md5 min mod mode normalize now nth_value ntile nullif num_nonnulls num_nulls octet_length
-    overlay percent_rank percentile_cont percentile_disc pi position power quote_ident quote_literal
-    quote_nullable radians random rank regexp_count regexp_instr regexp_like regexp_match regexp_matches
-    regexp_replace regexp_split_to_array regexp_split_to_table regexp_substr repeat replace reverse right round
-    row row_number row_to_json rpad rtrim scale sha224 sha256 sha384 sha512 sign sin split_part sqrt starts_with
-    statement_timestamp stddev stddev_pop stddev_samp string_agg string_to_array string_to_table strpos substr
-    substring sum tan timeofday to_char to_date to_hex to_json to_jsonb to_number to_timestamp translate trim
-    trim_array trunc unaccent unicode_assigned unnest upper var_pop var_samp variance width_bucket
-    """
-"""Functions that only compute, by PostgreSQL's names. One that is not here can be added; one that acts must not be."""
-
-_FUNCTIONS = frozenset(_COMPUTING.split())
+_SYSTEM_NAME = re.compile(
+    r"(?i)pg_.*|_?reg(class|collation|config|database|dictionary|namespace|oper|operator|proc|procedure|role|type)|tableoid"
+)
+"""Names that are PostgreSQL's own, wherever they stand. Each catalog and each view of sessions has one of them."""
 
 _ACTS = (
     exp.DML,
@@ -83,11 +62,11 @@ class Refused(NotUsable):
     """Only one SELECT over the warehouse can be run here."""
 
 
-def guarded(sql: str, *, granted: bool = False) -> str:
+def guarded(sql: str, *, granted: bool = False, relations: Collection[str] | None = None) -> str:
     """The query to run for ``sql``: itself, without its semicolon, and with parentId found however it is written.
 
-    ``granted``: for a role of some datasets, which knows their tables by their bare names. Raises Refused saying what is not
-    allowed.
+    ``granted``: for a role of some datasets, which knows their tables by their bare names. ``relations``: the tables and views
+    that may be read; None leaves it to PostgreSQL to say which there are. Raises Refused saying what is not allowed.
     """
     if len(sql) > SQL_CHARACTERS_MAX:
         raise Refused(f"The query is longer than {SQL_CHARACTERS_MAX:,} characters.")
@@ -96,8 +75,9 @@ def guarded(sql: str, *, granted: bool = False) -> str:
     if granted:
         sql = _bare(sql)
     query = _rewritten(sql, _tokens(sql))
+    pieces = _pieces(query)
     tree = _single(query)
-    for complaint in _complaints(tree, granted=granted):
+    for complaint in _complaints(tree, pieces, relations):
         raise Refused(complaint)
     return query
 
@@ -162,39 +142,207 @@ def _single(query: str) -> exp.Query:
     return tree
 
 
-def _complaints(tree: exp.Query, *, granted: bool) -> Iterator[str]:
-    known = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+def _pieces(query: str) -> list[Lexeme]:
+    """The query as PostgreSQL reads it. Raises Refused if sqlglot would read another one."""
+    try:
+        pieces = lexemes(query)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    tokens = _tokens(query)
+    starts, ends = {piece.start for piece in pieces}, {piece.end for piece in pieces}
+    for token in tokens:
+        if token.start not in starts or token.end + 1 not in ends:
+            raise Refused(_unclear(query, token.start))
+    at = 0
+    for piece in pieces:
+        while at < len(tokens) and tokens[at].end < piece.start:
+            at += 1
+        if at == len(tokens) or not _is_same(piece, tokens[at]):
+            raise Refused(_unclear(query, piece.start))
+    return pieces
+
+
+def _is_same(piece: Lexeme, token: Token) -> bool:
+    """Whether sqlglot's token is this piece; of GROUP BY or 12.5 it may be a part, of a text or a quoted name it may not."""
+    start, end = token.start, token.end + 1
+    if piece.kind in (Kind.TEXT, Kind.QUOTED):
+        return (piece.start, piece.end) == (start, end)
+    return start <= piece.start and piece.end <= end
+
+
+def _unclear(query: str, at: int) -> str:
+    return f"This can be read in two ways: {query[at : at + 20]!r}. Write it in another way, without comments in between."
+
+
+def _complaints(tree: exp.Query, pieces: list[Lexeme], relations: Collection[str] | None) -> Iterator[str]:
+    yield from _name_complaints(pieces)
     for node in tree.walk():
         if isinstance(node, _ACTS):
             yield f"{node.key.upper()} cannot be used here: a query may only read."
         elif isinstance(node, exp.Table):
-            yield from _table_complaints(node, known)
-            if granted and node.db.lower() == "information_schema" and node.name.lower() not in _DESCRIBES:
-                yield f"Of information_schema only {', '.join(sorted(_DESCRIBES))} can be read here."
+            yield from _relation_complaints(node, relations)
         elif isinstance(node, exp.Func):
             yield from _function_complaints(node)
+        elif isinstance(node, exp.DataType | exp.PseudoType | exp.ObjectIdentifier):
+            yield from _type_complaints(node)
+    yield from _call_complaints(pieces, _named_with_columns(tree))
 
 
-def _table_complaints(table: exp.Table, known: set[str]) -> Iterator[str]:
+# --- relations ---
+
+
+def _relation_complaints(table: exp.Table, relations: Collection[str] | None) -> Iterator[str]:
     if not isinstance(table.this, exp.Identifier):
         return  # a function in FROM, which is looked at as a function
-    schema = table.db.lower()
-    if table.catalog or (schema and schema not in SCHEMAS):
-        said = table.sql(dialect="postgres")
+    schema, name = _name_of(table.args.get("db")), _name_of(table.this)
+    if table.catalog or schema not in ("", "warehouse", "information_schema"):
+        said = ".".join(part.name for part in table.parts)
         yield f"{said} is not a table of the warehouse. GET /v1/datasets lists those there are."
-    elif not schema and table.name.lower() not in known and _SYSTEM_NAME.fullmatch(table.name):
-        yield f"{table.name} is a table of the system, which cannot be read here."
+    elif schema == "information_schema":
+        if name not in DESCRIBES:
+            yield f"Of information_schema only {', '.join(sorted(DESCRIBES))} can be read here."
+    elif relations and name not in relations and (schema or name not in _visible_ctes(table)):
+        shown = sorted(relations)[:NAMES_SHOWN]
+        there_are = f"There are: {', '.join(shown)}{' and more' if len(shown) < len(relations) else ''}."
+        yield f'Relation "{name}" does not exist.{_meant(name, relations)} {there_are}'
+
+
+def _name_of(identifier: exp.Expr | None) -> str:
+    """A name as PostgreSQL takes it."""
+    if not isinstance(identifier, exp.Identifier):
+        return ""
+    return str(identifier.this) if identifier.args.get("quoted") else str(identifier.this).lower()
+
+
+def _visible_ctes(table: exp.Table) -> set[str]:
+    """The names of the CTEs that a relation named here can be: those of each query around it. A CTE sees those before it in its
+    WITH; itself and those after it only in a recursive one."""
+    names: set[str] = set()
+    below: exp.Expr = table
+    inside: exp.CTE | None = None
+    while (above := below.parent) is not None:
+        if isinstance(above, exp.CTE):
+            inside = above
+        elif isinstance(above, exp.With):
+            names |= _seen_from(inside, above)
+            if above.parent is not None:
+                above = above.parent  # the WITH's own query: its CTEs were looked at from within
+        elif isinstance(with_ := above.args.get("with_") or above.args.get("with"), exp.With):
+            names |= {_name_of(cte.args["alias"].this) for cte in with_.expressions}
+        below = above
+    return names
+
+
+def _seen_from(inside: exp.CTE | None, with_: exp.With) -> set[str]:
+    ctes = list(with_.expressions)
+    if inside is not None and not with_.args.get("recursive"):
+        ctes = ctes[: next(at for at, cte in enumerate(ctes) if cte is inside)]
+    return {_name_of(cte.args["alias"].this) for cte in ctes}
+
+
+# --- functions and types ---
 
 
 def _function_complaints(function: exp.Func) -> Iterator[str]:
     """Operators are functions to sqlglot too; only what is written as a call has a name that counts."""
     parent = function.parent
     if isinstance(parent, exp.Dot) and parent.expression is function:
-        yield f"{parent.sql(dialect='postgres')}: a function is called by its bare name here."
+        yield f"{parent.sql(dialect='postgres', comments=False)}: a function is called by its bare name here."
     if isinstance(function, exp.Anonymous | exp.AnonymousAggFunc):
-        name = function.name.lower() if isinstance(function.this, str) else str(function.this)
-        if name.lower().strip('"') not in _FUNCTIONS:
-            yield f"The function {name}() cannot be used here: only functions that compute can."
+        name = (function.name if isinstance(function.this, str) else str(function.this)).lower().strip('"')
+        if not (name in FUNCTIONS or name in TYPES or name in KEYWORDS):
+            yield _no_function(name)
+
+
+def _no_function(name: str) -> str:
+    return (
+        f"The function {name}() cannot be used here.{_meant(name, FUNCTIONS)} Functions that only compute can: of numbers,"
+        " text, dates, JSON, arrays and ranges, aggregates and window functions (docs/reads.md)."
+    )
+
+
+def _type_complaints(type_: exp.DataType | exp.PseudoType | exp.ObjectIdentifier) -> Iterator[str]:
+    if isinstance(type_, exp.DataType):
+        if type_.this in _STRUCTURES or type_.this in _TYPES or isinstance(type_.this, exp.Interval):
+            return
+        if type_.this is exp.DataType.Type.USERDEFINED and str(type_.args.get("kind") or "").strip('"').lower() in TYPES:
+            return
+    yield _no_type(type_.sql(dialect="postgres", comments=False).lower())
+
+
+def _no_type(name: str) -> str:
+    return (
+        f"Nothing can be cast to {name} here.{_meant(name, TYPES)} Types of plain values can be used: text, bigint, numeric,"
+        " boolean, date, timestamptz, interval, uuid, jsonb and others (docs/reads.md)."
+    )
+
+
+_STRUCTURES = (exp.DataType.Type.ARRAY, exp.DataType.Type.LIST)
+"""What is between them is looked at by itself."""
+
+_TYPES = frozenset(built.this for name in TYPES if (built := exp.DataType.build(name, dialect="postgres", udt=True))) - {
+    exp.DataType.Type.USERDEFINED
+}
+
+
+# --- lexemes ---
+
+
+def _name_complaints(pieces: list[Lexeme]) -> Iterator[str]:
+    """Names that are never to be written, wherever they stand."""
+    for before, piece, after in _with_neighbours(pieces):
+        if not piece.is_name:
+            continue
+        if _SYSTEM_NAME.fullmatch(piece.name):
+            yield (
+                f"{piece.name} is a name of PostgreSQL's own, which cannot be used here. Give a CTE or an alias another name; a"
+                " column of such a name can be read as to_jsonb(t) ->> 'its name', where t is its table."
+            )
+        elif piece.name == "information_schema" and (after is None or not after.is_sign(".")):
+            yield f"Of information_schema only {', '.join(sorted(DESCRIBES))} can be read here."
+        elif piece.kind is Kind.WORD and piece.name in SESSION and not _is_label(before):
+            yield f"{piece.name} cannot be used here: it tells of the session, not of the warehouse."
+
+
+def _is_label(before: Lexeme | None) -> bool:
+    return before is not None and (before.is_sign(".") or (before.kind is Kind.WORD and before.name == "as"))
+
+
+def _call_complaints(pieces: list[Lexeme], named: Counter[str]) -> Iterator[str]:
+    """Whatever stands where a function, a type or a collation would; ``named`` says how often a name has columns behind it."""
+    for before, piece, after in _with_neighbours(pieces):
+        if piece.is_name and after is not None and after.is_sign("("):
+            if before is not None and before.is_sign("."):
+                yield f"{piece.name}(): a function is called by its bare name here."
+            elif not _is_known(piece, FUNCTIONS):
+                named[piece.name] -= 1
+                if named[piece.name] < 0:
+                    yield _no_function(piece.name)
+        elif piece.is_name and after is not None and after.kind is Kind.TEXT and not _is_known(piece):
+            yield _no_type(piece.name)
+    for first, second, third in zip(pieces, pieces[1:], pieces[2:], strict=False):
+        if first.is_sign(":") and second.is_sign(":") and third.name not in TYPES:
+            yield _no_type(third.name)
+        if first.kind is Kind.WORD and first.name == "collate" and second.is_name and third.is_sign("."):
+            yield "A collation is named without its schema here."
+
+
+def _is_known(piece: Lexeme, functions: Collection[str] = ()) -> bool:
+    return piece.name in functions or piece.name in TYPES or (piece.kind is Kind.WORD and piece.name in KEYWORDS)
+
+
+def _named_with_columns(tree: exp.Query) -> Counter[str]:
+    """How often the query itself gives a name with a list of columns: ``with n (a, b) as``, ``from f(x) as t (a, b)``."""
+    return Counter(_name_of(alias.this) for alias in tree.find_all(exp.TableAlias) if alias.args.get("columns"))
+
+
+def _with_neighbours(pieces: list[Lexeme]) -> Iterator[tuple[Lexeme | None, Lexeme, Lexeme | None]]:
+    return zip([None, *pieces[:-1]], pieces, [*pieces[1:], None], strict=True)
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    close = get_close_matches(name.lower(), known, n=1, cutoff=0.75)
+    return f" Did you mean {close[0]}?" if close else ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,12 +1,13 @@
 -- places_tree: every place with its depth (a root has 0), its path of ids from the root, and the number of its children.
 -- materialized: true
+-- unique: id
+-- Depth and path are told of 20 levels, as many as the dataset allows; of a place below these, which came into the warehouse
+-- in another way, they are null. A path without end would cost the square of the depth, a walk without end a step a level.
 with recursive tree as (
     select
         places.id,
-        places."parentId",
-        places.name,
         0 as depth,
-        array[places.id] as path
+        places.id as path
     from warehouse.places
     where places."parentId" is null
 
@@ -14,12 +15,11 @@ with recursive tree as (
 
     select
         places.id,
-        places."parentId",
-        places.name,
         tree.depth + 1 as depth,
-        tree.path || places.id as path
+        tree.path || ' > ' || places.id as path
     from warehouse.places
     inner join tree on places."parentId" = tree.id
+    where tree.depth < 19
 ),
 
 children as (
@@ -32,11 +32,12 @@ children as (
 )
 
 select
-    tree.id,
-    tree."parentId",
-    tree.name,
+    places.id,
+    places."parentId",
+    places.name,
     tree.depth,
-    array_to_string(tree.path, ' > ') as path,
+    tree.path,
     coalesce(children.children, 0) as children
-from tree
-left join children on tree.id = children.id
+from warehouse.places
+left join tree on places.id = tree.id
+left join children on places.id = children.id

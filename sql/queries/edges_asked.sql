@@ -1,4 +1,5 @@
--- edges_asked: the edges that a file wants to know, each once; UNION ends the ways up and down even on a cycle.
+-- edges_asked: the edges that a file wants to know, each once; UNION ends the ways up and down even on a cycle. A step is a
+-- look-up by an index (OFFSET keeps the planner from a join, which would read the whole table on each level).
 -- above: up to the roots; below: the file's own ids and, of those that move or are new, all that hangs below them.
 with recursive above as (
     select
@@ -14,7 +15,14 @@ with recursive above as (
         target.{key} as id,
         target.{parent} as parent
     from above
-    inner join {table} as target on above.parent = target.{key}
+    cross join lateral (
+        select
+            stepped.{key},
+            stepped.{parent}
+        from {table} as stepped
+        where stepped.{key} = above.parent
+        offset 0 -- noqa: AM09
+    ) as target
 ),
 
 below as (
@@ -27,7 +35,12 @@ below as (
 
     select target.{key} as id
     from below
-    inner join {table} as target on below.id = target.{parent}
+    cross join lateral (
+        select stepped.{key}
+        from {table} as stepped
+        where stepped.{parent} = below.id
+        offset 0 -- noqa: AM09
+    ) as target
 )
 
 select

@@ -32,6 +32,7 @@ select
     import.findings_by_code,
     import.reason,
     import.created_by::text as created_by,
+    api_key.name as created_by_name,
     import.created_at,
     import.started_at,
     import.finished_at,
@@ -42,6 +43,7 @@ select
     import.retry_of::text as retry_of,
     import.duplicate_of::text as duplicate_of,
     import.pause_wanted,
+    import.cancel_requested_at,
     import.batches_removed_at,
     import.results_removed_at,
     import.report_removed_at,
@@ -52,17 +54,21 @@ select
     coalesce(live.unchanged, 0)::bigint as unchanged,
     coalesce(live.failed, 0)::bigint as failed,
     case
-        when import.state in ('queued', 'validating', 'preparing', 'loading', 'paused')
+        when import.state in ('validating', 'preparing', 'loading', 'paused') then 0
+        when import.state = 'queued'
             then (
                 select count(*)
                 from ledger.import as ahead
                 where
                     ahead.dataset = import.dataset
-                    and ahead.state in ('queued', 'validating', 'preparing', 'loading', 'paused')
-                    and ahead.queue_seq < import.queue_seq
+                    and (
+                        ahead.state in ('validating', 'preparing', 'loading', 'paused')
+                        or (ahead.state = 'queued' and ahead.queue_seq < import.queue_seq)
+                    )
             )
     end as queue_position
 from ledger.import
 left join live on import.id = live.import_id
+left join access.api_key on import.created_by = api_key.id
 where import.id = any(:ids)
 order by import.created_at desc, import.id desc

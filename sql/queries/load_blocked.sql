@@ -1,40 +1,47 @@
--- load_blocked: records that hang below a refused one in the tree that would result. The part's edges go over the warehouse's;
--- what is above a record of this import was loaded before it, so the ways up that are there now are those of the result.
-with recursive up as (
-    select distinct
-        {parent} as start,
-        {parent} as node
+-- load_blocked: the ways up from the parents of some records in the tree that would result, each record of them once, with the
+-- next one above it and whether it was refused; nothing, if none was. The part's edges go over the warehouse's; what is above a
+-- record of this import was loaded before it, so the ways up that are there now are those of the result. A way ends at a record
+-- that was refused, or that this import has written: nothing above that was refused, or it would have been too.
+with recursive above as (
+    select distinct arriving.{parent} as node
     from arriving
-    where _place >= %(first)s and _place < %(last)s and {parent} is not null
+    where arriving._place >= %(first)s and arriving._place < %(last)s and arriving.{parent} is not null
 
     union
 
-    select
-        up.start,
-        case when arriving.{key} is not null then arriving.{parent} else target.{parent} end as node
-    from up
-    left join arriving on up.node = arriving.{key}
-    left join {table} as target on up.node = target.{key}
-    where not exists (
-        select 1
-        from ledger.failure
-        where failure.import_id = %(import_id)s and failure.part_no > 0 and failure.id = up.node
-    )
+    select case when arriving.{key} is not null then arriving.{parent} else target.{parent} end as node
+    from above
+    left join arriving on above.node = arriving.{key}
+    left join lateral (
+        select
+            stepped.{parent},
+            stepped._import_id
+        from {table} as stepped
+        where stepped.{key} = above.node
+        offset 0 -- noqa: AM09
+    ) as target on true
+    where
+        target._import_id is distinct from %(import_id)s
+        and not exists (
+            select 1
+            from ledger.failure
+            where failure.import_id = %(import_id)s and failure.part_no > 0 and failure.id = above.node
+        )
 ),
 
-blocked as (
-    select
-        up.start,
-        min(up.node) as ancestor
-    from up
-    inner join ledger.failure on up.node = failure.id and failure.import_id = %(import_id)s and failure.part_no > 0
-    group by up.start
+refused as (
+    select distinct failure.id
+    from above
+    inner join ledger.failure on above.node = failure.id
+    where failure.import_id = %(import_id)s and failure.part_no > 0
 )
 
 select
-    arriving._place,
-    blocked.ancestor
-from arriving
-inner join blocked on arriving.{parent} = blocked.start
-where arriving._place >= %(first)s and arriving._place < %(last)s
-order by arriving._place
+    above.node,
+    case when arriving.{key} is not null then arriving.{parent} else target.{parent} end as next,
+    faults.id is not null as is_refused
+from above
+left join arriving on above.node = arriving.{key}
+left join {table} as target on above.node = target.{key}
+left join refused as faults on above.node = faults.id
+where above.node is not null and exists (select 1 from refused)

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import requests
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from pipeline.client import Client
@@ -73,6 +74,7 @@ def main(folder: Path) -> None:
             ):
                 with _browser(width, dark=dark) as browser:
                     browser.get(sign_in_url(stack))
+                    browser.find_element(By.CSS_SELECTOR, ".door button").click()
                     _shoot_all(browser, stack, folder, {name: paths[name] for name in names}, width, dark, Path(scratch))
         finally:
             stack.stop()

@@ -119,7 +119,7 @@ class House:
     def _ours(self, process: psutil.Process) -> list[str]:
         try:
             line = process.cmdline()
-            is_ours = process.environ().get("BULKHEAD_HOME") == str(self.home) or str(self.home) in " ".join(line)
+            is_ours = str(self.home) in " ".join(line) or process.environ().get("BULKHEAD_HOME") == str(self.home)
         except psutil.Error:
             return []
         return line if is_ours and process.status() != psutil.STATUS_ZOMBIE else []

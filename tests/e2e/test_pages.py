@@ -38,12 +38,14 @@ Open = Callable[..., webdriver.Chrome]
 
 @pytest.fixture
 def sign_in(server: Any, keys: Keys, open_browser: Open) -> Open:
-    """Opens a browser that has followed a sign-in link."""
+    """Opens a browser that has followed a sign-in link and pressed its button."""
 
     def start(**wishes: Any) -> webdriver.Chrome:
         browser = open_browser(**wishes)
         _, key = keys.create("somebody", Role.ADMIN)
         browser.get(f"{server.url}/sign-in?token={keys.sign_in_token(key.id)}")
+        browser.find_element(By.CSS_SELECTOR, ".door button").click()
+        wait_for(browser, "h1", "Upload a file")
         assert text(browser, "h1") == "Upload a file"
         return browser
 

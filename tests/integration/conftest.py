@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -85,8 +86,15 @@ def browser(app: Flask, edges: Edges) -> FlaskClient:
     """Somebody who has signed in; not a real browser, which the e2e tests have."""
     client = app.test_client()
     _, key = edges.keys.create("somebody", Role.ADMIN)
-    assert client.get(f"/sign-in?token={edges.keys.sign_in_token(key.id)}").status_code == 302
+    assert follow_link(client, edges.keys.sign_in_token(key.id)).status_code == 303
     return client
+
+
+def follow_link(client: FlaskClient, token: str, **options: Any) -> TestResponse:
+    """Open the sign-in link with this token and press the button on its page."""
+    page = client.get(f"/sign-in?token={token}", **options)
+    fields = dict(re.findall(r'name="(csrf_token|token)" value="([^"]+)"', page.text))
+    return client.post("/sign-in", data=fields, **options)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pipeline.contracts import State
 from pipeline.keys import Keys, Role
 from pipeline.settings import Settings
 from pipeline.store import Store
-from tests.integration.conftest import Caller, Server
+from tests.integration.conftest import Caller, Server, follow_link
 from tests.integration.test_web_keys import csrf
 from tests.integration.test_web_pages import EVIL, evil_import
 from web import create_app
@@ -76,13 +76,20 @@ def test_what_somebody_brought_is_never_shown_as_a_page(
 # --- keys ---
 
 
+def _follow_link(session: requests.Session, url: str, token: str) -> None:
+    """Open a sign-in link and press its button."""
+    page = session.get(f"{url}/sign-in?token={token}", timeout=20)
+    fields = dict(re.findall(r'name="(csrf_token|token)" value="([^"]+)"', page.text))
+    assert session.post(f"{url}/sign-in", data=fields, timeout=20).ok
+
+
 def test_a_revoked_key_opens_nothing_a_second_later(server: Server, edges: Edges) -> None:
     """Not in either process of the server, not by a session, and not by a stream that is open already."""
     text, key = edges.keys.create("gone soon", Role.UPLOADER)
     import_id = str(uuid.uuid4())
     edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
     headers, session = {"Authorization": f"Bearer {text}"}, requests.Session()
-    assert session.get(f"{server.url}/sign-in?token={edges.keys.sign_in_token(key.id)}", timeout=20).ok
+    _follow_link(session, server.url, edges.keys.sign_in_token(key.id))
     stream = requests.get(f"{server.url}/v1/imports/{import_id}/events", headers=headers, stream=True, timeout=20)
     lines = stream.iter_lines()
     assert next(lines).startswith(b"retry")
@@ -102,7 +109,7 @@ def test_no_key_and_no_token_is_in_any_log(server: Server, edges: Edges) -> None
     wrong = f"bk_{uuid.uuid4().hex}_{'5ec4e7' * 8}"
     headers = {"Authorization": f"Bearer {text}"}
     session = requests.Session()
-    session.get(f"{server.url}/sign-in?token={token}", timeout=20)
+    _follow_link(session, server.url, token)
     page = session.get(f"{server.url}/sign-in", timeout=20).text
     found = re.search(r'name="csrf_token" value="([^"]+)"', page)
     assert found is not None
@@ -130,7 +137,7 @@ def test_a_dump_of_the_database_opens_no_door(keys: Keys, app: Any, settings: Se
         for given in (found, f"bk_{uuid.UUID(key.id).hex}_{found}"):
             headers = {"Authorization": f"Bearer {given}"}
             assert app.test_client().get("/v1/imports", headers=headers).status_code == 401
-            assert app.test_client().get(f"/sign-in?token={given}").status_code == 401
+            assert follow_link(app.test_client(), given).status_code == 401
 
 
 # --- the log as an audit trail ---

@@ -40,7 +40,7 @@ from pipeline.ledger import Import
 from pipeline.query import console
 from pipeline.settings import Settings
 from pipeline.warehouse import migrate
-from tests.integration.conftest import Caller
+from tests.integration.conftest import Caller, follow_link
 from tests.integration.test_import import running_worker
 from web import events, granted
 from web.edges import Edges
@@ -382,7 +382,7 @@ class Curious:
 
     def _signed_in(self) -> FlaskClient:
         client = self.users.app.test_client()
-        client.get(f"/sign-in?token={self.users.edges.keys.sign_in_token(self.users.ours.key.id)}")
+        follow_link(client, self.users.edges.keys.sign_in_token(self.users.ours.key.id))
         return client
 
     def _of_api(self, spec: dict[str, Any]) -> Iterator[tuple[str, str, list[Any], Any]]:

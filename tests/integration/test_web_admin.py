@@ -17,6 +17,7 @@ from werkzeug import Request, Response
 from pipeline.contracts import State
 from pipeline.keys import Role
 from pipeline.settings import Settings
+from tests.integration.conftest import follow_link
 from tests.integration.test_import import SECRET, running_worker
 from tests.integration.test_web_pages import EVIL, Page
 from web import create_app
@@ -32,7 +33,7 @@ CHANGES = (
 def signed_in(app: Any, edges: Edges, role: Role) -> Any:
     client = app.test_client()
     _, key = edges.keys.create("somebody", role)
-    client.get(f"/sign-in?token={edges.keys.sign_in_token(key.id)}")
+    follow_link(client, edges.keys.sign_in_token(key.id))
     return client
 
 

@@ -15,6 +15,7 @@ import pytest
 from pipeline.errors import NotUsable
 from pipeline.keys import Keys, Role
 from pipeline.settings import Settings
+from tests.integration.conftest import follow_link
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
 
@@ -216,15 +217,20 @@ def test_a_sign_in_link(app: Any, keys: Keys) -> None:
     token = keys.sign_in_token(key.id)
     client = app.test_client()
     assert client.get("/imports").location == "/sign-in"
-    answer = client.get(f"/sign-in?token={token}")
-    assert (answer.status_code, answer.location) == (302, "/")
+    for _ in range(3):  # as those do who look at the links of a mail
+        scanner = app.test_client()
+        assert scanner.get(f"/sign-in?token={token}").status_code == 200
+        assert scanner.get("/imports").location == "/sign-in"
+    assert app.test_client().post("/sign-in", data={"token": token}).status_code == 403, "no page of another site can use it"
+    answer = follow_link(client, token)
+    assert (answer.status_code, answer.location) == (303, "/")
     cookie = answer.headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert "Secure" not in cookie
     assert client.get("/imports").status_code == 200
     assert client.get("/v1/imports").status_code == 200  # for reading, the cookie will do
-    again = app.test_client().get(f"/sign-in?token={token}")
+    again = follow_link(app.test_client(), token)
     assert again.status_code == 401
     assert "used before" in again.text
     keys.revoke(key.id)
@@ -237,7 +243,9 @@ def test_cookies_are_for_https_where_the_address_is(settings: Settings, edges: A
 
     app = create_app(settings.model_copy(update={"url": "https://bulkhead.example"}), edges=edges)
     _, key = edges.keys.create("me", Role.READER)
-    answer = app.test_client().get(f"/sign-in?token={edges.keys.sign_in_token(key.id)}", base_url="https://bulkhead.example")
+    client, link = app.test_client(), edges.keys.sign_in_token(key.id)
+    headers = {"Referer": "https://bulkhead.example/sign-in"}
+    answer = follow_link(client, link, base_url="https://bulkhead.example", headers=headers)
     assert "Secure" in answer.headers["Set-Cookie"]
 
 
@@ -265,6 +273,19 @@ def test_a_cookie_alone_changes_nothing(browser: Any, app: Any) -> None:
     assert browser.post(path, data=CSV, headers={"X-CSRF-Token": token}).status_code == 202
     stranger = app.test_client()
     assert stranger.post(path, data=CSV, headers={"X-CSRF-Token": csrf(stranger, "/sign-in")}).status_code == 401
+
+
+def test_a_cookie_alone_opens_no_import_by_a_get(browser: Any, edges: Any) -> None:
+    """Uppy's protocol signs a form, and opens an import, with a GET, which any page can have a browser send."""
+    path = "/s3/params?filename=a.csv&metadata[dataset]=places"
+    for site in (None, "cross-site", "same-site", "none"):
+        answer = browser.get(path, headers={"Sec-Fetch-Site": site} if site else {})
+        assert (answer.status_code, answer.json["code"]) == (403, "csrf"), site
+        assert browser.head(path).status_code == 403
+    assert edges.ledger.page(limit=5) == []
+    assert browser.get(path, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
+    assert browser.get(path, headers={"X-CSRF-Token": csrf(browser, "/")}).status_code == 200
+    assert len(edges.ledger.page(limit=5)) == 2
 
 
 def test_a_wrong_key_is_not_made_good_by_a_cookie(browser: Any) -> None:

@@ -19,6 +19,7 @@ from pipeline.datasets import load_dataset
 from pipeline.keys import Role
 from pipeline.settings import Settings
 from pipeline.sqlfiles import load
+from tests.integration.conftest import follow_link
 from tests.integration.test_web_pages import EVIL, Page
 from tests.integration.test_web_records import ODD_IDS, TREE, large, put
 from web.edges import Edges
@@ -167,7 +168,7 @@ def test_a_record_says_all_of_itself(browser: Any, settings: Settings, edges: Ed
     crumbs = [one.get("href") for one in page.all("a")]
     assert crumbs.index(f"{TREE_PAGE}/r") < crumbs.index(f"{TREE_PAGE}/r1") < crumbs.index(f"{TREE_PAGE}/r110")
     assert f"/imports/{import_id}" in crumbs
-    for words in ("Eleven", "from row 42 of its file", '"deep": {\n    "a": "ü"\n  }', "1 child"):
+    for words in ("Eleven", "from record 42 of its file", '"deep": {\n    "a": "ü"\n  }', "1 child"):
         assert words in page.text, words
     assert "attributes" in page.text
     assert "_import_id" not in page.text.partition("Where it came from")[0]
@@ -268,7 +269,7 @@ def test_records_are_for_those_with_a_key(app: Any, edges: Edges, settings: Sett
         assert (answer.status_code, answer.location) == (302, "/sign-in"), path
     client = app.test_client()
     _, key = edges.keys.create("me", Role.READER)
-    client.get(f"/sign-in?token={edges.keys.sign_in_token(key.id)}")
+    follow_link(client, edges.keys.sign_in_token(key.id))
     for path in ("/datasets", TREE_PAGE, f"{TREE_PAGE}/a", "/sql?q=select+1"):
         assert client.get(path).status_code == 200, path
 

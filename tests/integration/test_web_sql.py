@@ -199,6 +199,18 @@ def test_too_much(hasty: Console) -> None:
         hasty.run("select count(*) from (select n, md5(n::text) from generate_series(1, 100000000) n order by 2) x")
 
 
+def test_what_a_query_may_take_of_memory_is_bounded(settings: Settings) -> None:
+    engine = connect(sql_url(settings), pool_size=1)
+    array = "select sum(length(t)) from (select unnest(array_agg(repeat('x', 1000000))) as t from generate_series(1, {})) x"
+    console = Console(engine, seconds=30.0, rows_max=10)
+    assert console.run(array.format(100)).rows == [(100_000_000,)]
+    with closing(psycopg.connect(settings.database_url, autocommit=True)) as other:
+        with pytest.raises(TooMuch, match="memory"):
+            console.run(array.format(3000))
+        assert other.execute("select 1").fetchone() == (1,), "the server did not restart"
+    engine.dispose()
+
+
 # --- what PostgreSQL itself denies, with the guard out of the way ---
 
 DENIED = [

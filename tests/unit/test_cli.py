@@ -302,8 +302,7 @@ def test_no_database_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_key_for_a_dataset_that_is_not_there_is_refused(run: Run) -> None:
     result = run("key", "create", "me", "--dataset", "places", "--dataset", "plaices")
     assert result.exit_code == 1
-    said = "There is no dataset 'plaices'. Datasets here: places, records. Did you mean 'places'?"
-    assert said in " ".join(result.stderr.split())
+    assert "There is no dataset 'plaices'. Did you mean places? Datasets here: places, records." in result.stderr
     assert result.stdout == ""
 
 
@@ -535,7 +534,9 @@ def test_errors_in_groups(httpserver: HTTPServer, run: Run) -> None:
     httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/errors/groups").respond_with_json(found)
     result = run("errors", IMPORT_ID)
     assert result.exit_code == 0
-    assert re.search(r"1000000 +1, 2, 3, 4, 5, … +missing_parent +XX +No such parent\.", result.stdout)
+    assert re.search(
+        r"1000000 +record 1, record 2, record 3, record 4, record 5, … +missing_parent +XX +No such parent\.", result.stdout
+    )
     assert re.search(r"1 +1 +circular_reference .* a → b → a", result.stdout)
     assert "missing_parent: Add it." in result.stdout
     assert "1,000,001 findings. All of them: bulkhead errors" in result.stderr
@@ -940,7 +941,9 @@ def test_a_template_is_printed_or_written(run: Run, tmp_path: Path) -> None:
 def test_a_mapping_that_makes_no_sense_is_refused_before_anything_is_read(run: Run, file: Path) -> None:
     result = run("validate", file, "--map", "a=nonsense")
     assert result.exit_code == 1
-    assert "'a' cannot be mapped to 'nonsense'; records has: id, parentId, name." in " ".join(result.stderr.split())
+    assert "'a' cannot be mapped to 'nonsense', which records does not have. Its columns: id, parentId, name." in " ".join(
+        result.stderr.split()
+    )
 
 
 def test_there_are_no_other_commands() -> None:

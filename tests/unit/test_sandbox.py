@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import pickle
 import resource
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import psutil
@@ -164,6 +169,115 @@ def test_several_threads_may_run_children_at_once() -> None:
     for thread in threads:
         thread.join()
     assert sorted(results) == [number * 2 for number in range(8)]
+
+
+class Malicious:
+    """Unpickled, it would leave a file behind."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return Path.touch, (Path(self.path),)
+
+
+def say_a_pickle(path: str) -> int:
+    """Write what a taken-over reader would to the pipe to the worker, instead of a result."""
+    frame: Any = sys._getframe(1)
+    theirs = frame.f_locals["theirs"]
+    theirs.send_bytes(pickle.dumps(("result", Malicious(path))))
+    time.sleep(20)
+    return 0
+
+
+def say_something_else(kind: bytes, text: str) -> int:
+    frame: Any = sys._getframe(1)
+    frame.f_locals["theirs"].send_bytes(kind + text.encode())
+    time.sleep(20)
+    return 0
+
+
+def look_into(pid: int) -> list[str]:
+    """What of another process can be read."""
+    found = []
+    for name in ("environ", "mem", "maps"):
+        try:
+            with open(f"/proc/{pid}/{name}", "rb") as file:  # noqa: PTH123 - a file of the kernel
+                found.append(name if name == "mem" or file.read(1) else "")
+        except OSError:
+            continue
+    return [name for name in found if name]
+
+
+def look_into_each_other(folder: str) -> list[str]:
+    (Path(folder) / str(os.getpid())).touch()
+    while len(others := [int(one.name) for one in Path(folder).iterdir() if one.name != str(os.getpid())]) < 1:
+        time.sleep(0.01)
+    time.sleep(0.2)  # the other one is still there, and looks
+    return look_into(others[0])
+
+
+def test_what_a_child_says_is_not_unpickled(tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    pickle.loads(pickle.dumps(Malicious(str(mark))))  # it works where it is unpickled
+    assert mark.exists()
+    mark.unlink()
+    with pytest.raises(Crashed, match="cannot be understood"):
+        sandbox.run(say_a_pickle, str(mark), memory_bytes=512 * MIB, seconds=20.0)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (b"R", '"not a number"'),
+        (b"R", "[" * 100_000),
+        (b"R", ""),
+        (b"E", '{"class": "NoSuch", "message": 1}'),
+        (b"E", '{"class": "Unreadable", "message": "m", "code": 1, "hint": "", "line": null}'),
+        (b"E", "[" * 100_000),
+        (b"F", "{}"),
+        (b"Q", "1"),
+        (b"?", "1"),
+        (b"", ""),
+    ],
+    ids=str,
+)
+def test_a_message_of_another_kind_is_refused(kind: bytes, text: str) -> None:
+    with pytest.raises(Crashed, match="cannot be understood"):
+        sandbox.run(say_something_else, kind, text[:200_000], memory_bytes=512 * MIB, seconds=20.0)
+
+
+def test_a_child_cannot_look_into_the_worker() -> None:
+    assert look_into(os.getpid()), "it could itself"
+    assert sandbox.run(look_into, os.getpid(), memory_bytes=512 * MIB, seconds=20.0) == []
+
+
+def test_a_child_cannot_look_into_another_child(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+
+        def look(_: int) -> list[str]:
+            return sandbox.run(look_into_each_other, str(tmp_path), memory_bytes=512 * MIB, seconds=20.0)
+
+        assert [*pool.map(look, range(2))] == [[], []]
+
+
+def test_values_come_back_with_their_types() -> None:
+    given = Value(3, {"a": [1, None, "x"]}, Path("/x"))
+    assert sandbox.run(same, given, memory_bytes=512 * MIB, seconds=20.0) == given
+
+
+@dataclass(frozen=True)
+class Value:
+    """A result with parts of several types."""
+
+    count: int
+    said: dict[str, list[int | str | None]]
+    path: Path
+
+
+def same(value: Value) -> Value:
+    return value
 
 
 def ask_twice(first: int, ask: Callable[[int], int]) -> int:
