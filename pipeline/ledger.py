@@ -21,13 +21,16 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 from pipeline.addresses import masked
 from pipeline.contracts import MOVES, Arrival, ImportRef, Kept, Options, State
 from pipeline.errors import IllegalMove, NotUsable
-from pipeline.sqlfiles import load
+from pipeline.sqlfiles import load, without_nul
 
 _SETTABLE = {
     *("filename", "size_bytes", "sha256", "bucket", "key", "etag", "reason", "parts_total", "unprocessed"),
     *("records_total", "records_valid", "records_invalid", "findings_errors", "findings_warnings", "findings_by_code"),
     *("options", "reading", "preview", "quarantined", "duplicate_of", "pause_wanted"),
 }
+
+_MAY_BE_LONG = "set local statement_timeout = '1h'"
+"""For a transaction that writes or removes a row for each of a file's."""
 
 _ROWS = {Kept.REPORT: "finding_discard", Kept.RESULTS: "failure_discard"}
 """Findings are the report once more, for people's SQL; failed records are results, whoever refused them."""
@@ -76,6 +79,7 @@ class Import:
     results_removed_at: datetime | None = None
     report_removed_at: datetime | None = None
     source_removed_at: datetime | None = None
+    warnings: Sequence[str] = ()  # what went wrong beside it: marts that its records are not in, and why
 
     @property
     def processed(self) -> int:
@@ -154,6 +158,7 @@ class Import:
                 "warnings": self.findings_warnings,
                 "by_code": self.findings_by_code,
             },
+            "warnings": list(self.warnings),
             "queue_position": self.queue_position,
             "removed": self.removed,
             "created_at": _rfc3339(self.created_at),
@@ -354,6 +359,7 @@ class Ledger:
         cut without: then the warehouse has been changed since, and the parts would not be those that they were.
         """
         with self._engine.begin() as connection:
+            connection.exec_driver_sql(_MAY_BE_LONG)
             _locked_state(connection, import_id)
             booked, loaded = connection.execute(text(load("queries/quarantine_known")), {"import_id": import_id}).one()
             if loaded:
@@ -529,6 +535,7 @@ class Ledger:
         column = f"{what}_removed_at"
         settled = [state for state in State if state.is_settled]
         with self._engine.begin() as connection:
+            connection.exec_driver_sql(_MAY_BE_LONG)
             marked = connection.execute(
                 text(
                     f"update ledger.import set {column} = coalesce({column}, clock_timestamp())"
@@ -583,6 +590,7 @@ def _locked_state(connection: Connection, import_id: str) -> State:
 def _set(connection: Connection, import_id: str, columns: dict[str, Any]) -> None:
     """Set columns; times follow from the state, so that no caller can forget them."""
     state = columns.get("state")
+    columns = {name: without_nul(value) for name, value in columns.items()}
     unknown = set(columns) - _SETTABLE - {"state"}
     if unknown:
         raise TypeError(f"The ledger has no settable column {', '.join(sorted(unknown))}.")
@@ -599,7 +607,7 @@ def _set(connection: Connection, import_id: str, columns: dict[str, Any]) -> Non
 def _note_move(connection: Connection, import_id: str, before: State | None, after: State, reason: str) -> None:
     connection.execute(
         text(load("queries/move_insert")),
-        {"import_id": import_id, "from_state": before, "to_state": after, "reason": reason},
+        {"import_id": import_id, "from_state": before, "to_state": after, "reason": without_nul(reason)},
     )
 
 
