@@ -71,7 +71,7 @@ from pipeline.contracts import (
     report_prefix,
     results_prefix,
 )
-from pipeline.database_errors import DATABASE_ERRORS, Kind, kind_of
+from pipeline.database_errors import DATABASE_ERRORS, is_passing
 from pipeline.datasets import Dataset, blank_dataset, load_dataset
 from pipeline.display import counted
 from pipeline.errors import (
@@ -137,15 +137,23 @@ class Activities:
     @activity.defn(name=REGISTER.name, no_thread_cancel_exception=True)
     @told_apart
     def register(self, arrivals: Arrivals) -> None:
-        """Write newly arrived objects into the ledger, which may know them already. What cannot be is logged, and left."""
+        """Write newly arrived objects into the ledger, which may know them already.
+
+        One that cannot be written is logged and left, and holds up no other. Raises what the last one raised if that is true of
+        all of them: then it is not theirs.
+        """
+        left = 0
         with beating():
             for arrival in arrivals.items:
                 try:
                     self._register(arrival)
-                except (NotUsable, *DATABASE_ERRORS) as error:
-                    if isinstance(error, DATABASE_ERRORS) and kind_of(error) is not Kind.DATA:
-                        raise
+                except NotUsable as error:
                     log.warning("not registered", key=arrival.key, why=str(error))
+                except Exception as error:
+                    left += 1
+                    if is_passing(error) or left == len(arrivals.items):
+                        raise
+                    log.warning("not registered", key=arrival.key, why=str(error), exc_info=True)
 
     def _register(self, arrival: Arrival) -> None:
         """An arrival that names its import is of one that is in the ledger, whatever lies there now."""

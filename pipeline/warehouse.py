@@ -29,7 +29,7 @@ from pipeline.granted import Granted
 from pipeline.pulse import Pulse
 from pipeline.sessions import KEEPALIVE, Session
 from pipeline.settings import ROOT, Settings
-from pipeline.sqlfiles import in_order, load, opening_comment
+from pipeline.sqlfiles import in_order, load, opening_comment, without_nul
 
 READER_ROLE = "bulkhead_reader"
 """The login role of people's own SQL: it may read the schema ``warehouse`` and nothing else."""
@@ -440,13 +440,7 @@ def keep_findings(engine: Engine, import_id: str, findings: Path, *, beat: Calla
 def _storable(column: Any) -> list[Any]:
     """A column's values, as PostgreSQL can hold them."""
     values: list[Any] = column.to_pylist()
-    return [_without_nul(value) for value in values]
-
-
-def _without_nul(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without_nul(one) for one in value]
-    return value.replace("\0", "\\u0000") if isinstance(value, str) and "\0" in value else value
+    return [without_nul(value) for value in values]
 
 
 def analyze(engine: Engine, dataset: str) -> None:
