@@ -51,6 +51,7 @@ from pipeline.contracts import (
     Held,
     ImportRef,
     Lane,
+    MartsRun,
     Next,
     Options,
     Outcome,
@@ -525,10 +526,10 @@ class Activities:
 
     @activity.defn(name=REFRESH_MARTS.name, no_thread_cancel_exception=True)
     @told_apart
-    def refresh_marts(self, dataset: str) -> None:
+    def refresh_marts(self, run: MartsRun) -> None:
         """Bring a dataset's marts up to date, once the planner knows of what was loaded."""
-        warehouse.analyze(self._engine, dataset)
-        self._marts.refresh(dataset, seconds=self._settings.mart_seconds, beat=beat)
+        warehouse.analyze(self._engine, run.dataset)
+        self._marts.refresh(run.dataset, seconds=self._settings.mart_seconds, beat=beat)
 
     @staticmethod
     def _closing(known: Import, ending: Ending) -> tuple[State, str]:

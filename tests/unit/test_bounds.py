@@ -83,6 +83,7 @@ def check(database: Path, tmp_path: Path) -> Check:
                 connection.execute(f"drop table if exists {table}")
             connection.execute('create or replace table raw (_row bigint, id varchar, "parentId" varchar)')
             connection.executemany("insert into raw values (?, ?, ?)", [(n, *row) for n, row in enumerate(rows, 1)])
+            connection.execute("create or replace table lines as select 1::bigint as first_row, 2::bigint as first_line")
             connection.execute("create or replace table incoming as from raw")
         ask_for(database, dataset, wanted)
         known = answer(warehouse or {}, pq.read_table(wanted).to_pylist())
