@@ -537,7 +537,7 @@ def test_errors_in_groups(httpserver: HTTPServer, run: Run) -> None:
     assert re.search(
         r"1000000 +record 1, record 2, record 3, record 4, record 5, … +missing_parent +XX +No such parent\.", result.stdout
     )
-    assert re.search(r"1 +1 +circular_reference .* a → b → a", result.stdout)
+    assert re.search(r"1 +record 1 +circular_reference .* a → b → a", result.stdout)
     assert "missing_parent: Add it." in result.stdout
     assert "1,000,001 findings. All of them: bulkhead errors" in result.stderr
 
