@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,7 @@ class Activities:
             findings_warnings=judged.warnings,
             findings_by_code=judged.by_code,
         )
+        self._publish(ref, folder)
         log.info("validated", import_id=ref.import_id, records=judged.records, errors=judged.errors)
         return judged.verdict(dry_run=self._ledger.known(ref.import_id).options.dry_run)
 
@@ -296,23 +298,20 @@ class Activities:
 
     def _cut(self, ref: ImportRef) -> tuple[batch.Manifest, Path]:
         """How the import was cut, and where its parts are on this machine."""
-        folder = self._folder(ref)
-        if not (folder / validation.PARTS / batch.MANIFEST).exists():
+        folder = self._folder(ref) / validation.PARTS
+        if not (folder / batch.MANIFEST).exists():
             folder = self._cut_again(ref)
-        folder = folder / validation.PARTS
         return batch.Manifest.from_json((folder / batch.MANIFEST).read_text(encoding="utf-8")), folder
 
     def _cut_again(self, ref: ImportRef) -> Path:
-        """Another worker validated it, or this one lost its disk. The folder, in which nobody else is at work."""
-        again = self._folder(ref) / "again"
-        shutil.rmtree(again, ignore_errors=True)
-        again.mkdir(parents=True)
+        """Cut the file once more: another worker validated it, or this one lost its disk. Return where the parts are."""
+        again = self._attempt_folder(ref)
         dataset = self._dataset(ref)
         judged = self._judge(self._fetch(ref, again), dataset, again)
         self._hold_back(ref, again, judged)
         if not judged.verdict().accepted:
             raise FileReplaced("The warehouse was changed after the file was validated.", code="file_replaced")
-        return again
+        return self._publish(ref, again)
 
     @activity.defn(name=PREVIEW.name, no_thread_cancel_exception=True)
     @told_apart
@@ -362,10 +361,22 @@ class Activities:
         """Load the part in ``path``, or give it up, on a connection of the pool."""
         ref, part_no = part.ref, part.part_no
         dataset = load_dataset(ref.dataset, self._settings.datasets_root)
-        sha256 = self._manifest(ref.import_id).part(part_no).sha256
         with self._engine.connect() as connection:
             raw = connection.connection.driver_connection
-            return do(raw, dataset, path, import_id=ref.import_id, part_no=part_no, sha256=sha256, **options)
+            with_part = partial(do, raw, dataset, path, import_id=ref.import_id, part_no=part_no, **options)
+            sha256 = self._checksum(ref, part_no)
+            try:
+                return with_part(sha256=sha256)
+            except DamagedPart:
+                self._manifest.cache_clear()  # the import may have been cut again since
+                if sha256 == (now := self._checksum(ref, part_no)):
+                    raise
+            return with_part(sha256=now)
+
+    def _checksum(self, ref: ImportRef, part_no: int) -> str:
+        """What the manifest says of a part; empty if it has no such part."""
+        manifest = self._manifest(ref.import_id)
+        return manifest.part(part_no).sha256 if part_no <= len(manifest.parts) else ""
 
     # --- a pause ---
 
@@ -489,10 +500,30 @@ class Activities:
         return self._settings.work_dir / ref.import_id
 
     def _fresh_folder(self, ref: ImportRef) -> Path:
-        folder = self._folder(ref)
-        shutil.rmtree(folder, ignore_errors=True)
+        """Remove what earlier attempts left, and make a folder for this one."""
+        shutil.rmtree(self._folder(ref), ignore_errors=True)
+        return self._attempt_folder(ref)
+
+    def _attempt_folder(self, ref: ImportRef) -> Path:
+        """Make a folder of this attempt's own: one that slept and wakes up finds none of its successor's files."""
+        folder = self._folder(ref) / f"attempt-{uuid.uuid4().hex[:8]}"
         folder.mkdir(parents=True)
         return folder
+
+    def _publish(self, ref: ImportRef, folder: Path) -> Path:
+        """Give the parts in an attempt's ``folder``, if there are any, to later steps, whole; return where they are then.
+
+        The rest of the folder is removed. Of attempts that publish at once, all of which have cut the same, one is enough.
+        """
+        parts, published = folder / validation.PARTS, self._folder(ref) / validation.PARTS
+        if (parts / batch.MANIFEST).exists():
+            try:
+                parts.rename(published)
+            except OSError:
+                if not (published / batch.MANIFEST).exists():
+                    raise
+        shutil.rmtree(folder, ignore_errors=True)
+        return published
 
     def _limits(self) -> dict[str, Any]:
         return {

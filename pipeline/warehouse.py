@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from pipeline import granted, tables
+from pipeline import granted, jsonvalues, tables
 from pipeline.datasets import Dataset, dataset_names, load_dataset
 from pipeline.errors import NotUsable, Unreachable
 from pipeline.granted import Granted
@@ -60,6 +60,7 @@ def connect(
         pool_timeout=30,
         pool_pre_ping=True,
         connect_args={"application_name": name, "connect_timeout": 5, "options": options},
+        json_deserializer=jsonvalues.loads,  # numbers of JSON come out with the digits they have
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from pipeline.addresses import masked
 from pipeline.contracts import DELIMITER_NAMES, OnError, Options, State
 from pipeline.ledger import Import, Move
 from pipeline.terminal import visible
-from web.answers import as_text
+from web.answers import as_text, json_bytes
 
 CELL_CHARACTERS_MAX = 2048
 
@@ -155,7 +154,7 @@ def pretty(value: Any) -> str:
     """A value for a page of its own: an object or a list over several lines."""
     if not isinstance(value, dict | list) or not value:
         return as_text(value)
-    return json.dumps(value, indent=2, ensure_ascii=False, default=as_text)
+    return json_bytes(value, indented=True).decode()
 
 
 def children(count: int) -> str:

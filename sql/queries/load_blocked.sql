@@ -18,7 +18,11 @@ with recursive up as (
     where not exists (
         select 1
         from ledger.failure
-        where failure.import_id = %(import_id)s and failure.part_no > 0 and failure.id = up.node
+        where
+            failure.import_id = %(import_id)s
+            and hashtextextended(failure.id, 0) = hashtextextended(up.node, 0)
+            and failure.id = up.node
+            and failure.part_no > 0
     )
 ),
 
@@ -27,7 +31,12 @@ blocked as (
         up.start,
         min(up.node) as ancestor
     from up
-    inner join ledger.failure on up.node = failure.id and failure.import_id = %(import_id)s and failure.part_no > 0
+    inner join ledger.failure
+        on
+            hashtextextended(up.node, 0) = hashtextextended(failure.id, 0)
+            and up.node = failure.id
+            and failure.import_id = %(import_id)s
+            and failure.part_no > 0
     group by up.start
 )
 

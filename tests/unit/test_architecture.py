@@ -23,7 +23,7 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "workspace",
     "datasets",
     "meta",
-    "settings sqlfiles logs terminal unfinished",
+    "settings sqlfiles logs terminal unfinished jsonvalues",
     "errors",
     "contracts",
 ]
