@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from pipeline import foreign, granted, pulse, sessions, tables
+from pipeline import foreign, granted, jsonvalues, pulse, sessions, tables
 from pipeline.datasets import Dataset, dataset_names, load_dataset
 from pipeline.errors import NotUsable, Unreachable
 from pipeline.granted import Granted
@@ -78,6 +78,7 @@ def connect(
         pool_timeout=pool_seconds,
         pool_pre_ping=True,
         connect_args={"application_name": name, "connect_timeout": 5, **KEEPALIVE},
+        json_deserializer=jsonvalues.loads,  # numbers of JSON come out with the digits they have
     )
     if server is None:
 

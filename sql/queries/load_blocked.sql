@@ -25,14 +25,21 @@ with recursive above as (
         and not exists (
             select 1
             from ledger.failure
-            where failure.import_id = %(import_id)s and failure.part_no > 0 and failure.id = above.node
+            where
+                failure.import_id = %(import_id)s
+                and hashtextextended(failure.id, 0) = hashtextextended(above.node, 0)
+                and failure.id = above.node
+                and failure.part_no > 0
         )
 ),
 
 refused as (
     select distinct failure.id
     from above
-    inner join ledger.failure on above.node = failure.id
+    inner join ledger.failure
+        on
+            hashtextextended(above.node, 0) = hashtextextended(failure.id, 0)
+            and above.node = failure.id
     where failure.import_id = %(import_id)s and failure.part_no > 0
 )
 
