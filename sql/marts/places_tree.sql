@@ -1,5 +1,6 @@
 -- places_tree: every place with its depth (a root has 0), its path of ids from the root, and the number of its children.
 -- materialized: true
+-- unique: id
 -- Depth and path are told of 20 levels, as many as the dataset allows; of a place below these, which came into the warehouse
 -- in another way, they are null. A path without end would cost the square of the depth, a walk without end a step a level.
 with recursive tree as (
