@@ -10,7 +10,6 @@ import functools
 import shutil
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,13 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
-from pipeline import batch, caretaker, load, report, sandbox, takeover, validation, warehouse
-from pipeline.attempt import BEAT_SECONDS, beat, beating, told_apart
+from pipeline import batch, caretaker, foreign, load, report, sandbox, takeover, validation, warehouse
+from pipeline.attempt import BEAT_SECONDS, beat, beating, to_its_end, told_apart
 from pipeline.clerk import Clerk
 from pipeline.contracts import (
+    CANCELED_BY_USER,
     CLEAN,
+    CLOSE,
     FINISH,
     GIVE_UP_PART,
     GO_ON,
@@ -35,9 +36,11 @@ from pipeline.contracts import (
     PREPARE,
     PREVIEW,
     RECONCILE,
+    REFRESH_MARTS,
     REGISTER,
     VALIDATE,
     WATCH,
+    WRITE_FAILED,
     WRITE_RESULTS,
     Arrival,
     Arrivals,
@@ -59,26 +62,40 @@ from pipeline.contracts import (
     ResultsWanted,
     State,
     Verdict,
+    Written,
     dataset_of,
+    import_id_in,
     import_workflow_id,
     manifest_key,
     part_key,
     report_prefix,
     results_prefix,
 )
+from pipeline.database_errors import DATABASE_ERRORS, is_passing
 from pipeline.datasets import Dataset, blank_dataset, load_dataset
-from pipeline.errors import Crashed, DamagedPart, FileIsWrong, FileReplaced, NotUsable, UnknownDataset
-from pipeline.incoming import ids_of, import_id_of
+from pipeline.display import counted
+from pipeline.errors import (
+    Canceled,
+    Crashed,
+    DamagedPart,
+    FileIsWrong,
+    FileReplaced,
+    NotUsable,
+    PartsLost,
+    Rewound,
+    SystemFault,
+    UnknownDataset,
+    WorldIsWrong,
+)
+from pipeline.incoming import FORCE, Incoming
 from pipeline.ledger import Import, Ledger
+from pipeline.marts import Marts
 from pipeline.orchestrator import Orchestrator
 from pipeline.reconcile import Reconciler
 from pipeline.settings import Settings
 from pipeline.store import NotThere, Store
 
 log = structlog.get_logger()
-
-FORCE = "force"
-"""Metadata of a dropped file (``x-amz-meta-force: true``) that wants it loaded even if its content is known."""
 
 AHEAD = 1
 """Parts of a file that wait at the worker's door while it loads as many as it may: it never waits for the workflow."""
@@ -95,6 +112,9 @@ class Activities:
         self._store = store
         self._engine = engine
         self._ledger = Ledger(engine)
+        self._incoming = Incoming(store, self._ledger)
+        self._orchestrator = orchestrator
+        self._marts = Marts(engine)
         self._reconciler = Reconciler(settings, store, self._ledger, orchestrator)
         self._clerk = Clerk(settings, store, self._ledger)
 
@@ -102,40 +122,63 @@ class Activities:
     def by_lane(self) -> dict[Lane, list[Callable[..., Any]]]:
         """What a worker registers, and with which task queue."""
         return {
-            Lane.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.reconcile, self.clean],
-            Lane.FILE: [self.validate, self.prepare, self.preview, self.give_up_part, self.write_results],
+            Lane.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.close],
+            Lane.FILE: [self.validate, self.prepare, self.preview, self.give_up_part, self.write_failed],
             Lane.PART: [self.load_part],
             Lane.WAIT: [self.watch],
+            Lane.RESULTS: [self.write_results],
+            Lane.RECONCILE: [self.reconcile],
+            Lane.CLEAN: [self.clean],
+            Lane.MART: [self.refresh_marts],
         }
 
     # --- the journey ---
 
-    @activity.defn(name=REGISTER.name)
+    @activity.defn(name=REGISTER.name, no_thread_cancel_exception=True)
     @told_apart
     def register(self, arrivals: Arrivals) -> None:
-        """Write newly arrived objects into the ledger, which may know them already. What cannot be is logged, and left."""
-        for arrival in arrivals.items:
-            try:
-                self._register(arrival)
-            except NotUsable as error:
-                log.warning("not registered", key=arrival.key, why=str(error))
+        """Write newly arrived objects into the ledger, which may know them already.
+
+        One that cannot be written is logged and left, and holds up no other. Raises what the last one raised if that is true of
+        all of them: then it is not theirs.
+        """
+        left = 0
+        with beating():
+            for arrival in arrivals.items:
+                try:
+                    self._register(arrival)
+                except NotUsable as error:
+                    log.warning("not registered", key=arrival.key, why=str(error))
+                except Exception as error:
+                    left += 1
+                    if is_passing(error) or left == len(arrivals.items):
+                        raise
+                    log.warning("not registered", key=arrival.key, why=str(error), exc_info=True)
 
     def _register(self, arrival: Arrival) -> None:
         """An arrival that names its import is of one that is in the ledger, whatever lies there now."""
         stored = None if arrival.import_id else self._store.head(arrival.key)
         if stored is None:
             return
-        import_id = import_id_of(arrival.bucket, stored, self._ledger.traces(ids_of(arrival.bucket, stored)))
+        found = self._incoming.find(stored)
+        if found.why:
+            log.warning("unknown upload left alone", key=arrival.key, why=found.why)
+            return
+        import_id, asked = found.import_id, found.asked
+        if asked is not None:
+            log.warning("import restored from its object", import_id=import_id, key=arrival.key)
         self._ledger.open(
             import_id,
             dataset=dataset_of(arrival.key) or "",
-            filename=Path(arrival.key).name,
+            filename=(asked and asked.filename) or Path(arrival.key).name,
             bucket=arrival.bucket,
             key=arrival.key,
+            created_by=asked.created_by if asked else None,
             state=State.QUEUED,
             size_bytes=stored.size_bytes,
             etag=stored.etag,
-            options=Options(force=stored.metadata.get(FORCE) == "true"),
+            options=asked.options if asked else Options(force=stored.metadata.get(FORCE) == "true"),
+            retry_of=asked.retry_of if asked else None,
         )
         known = self._ledger.known(import_id)
         if known.state is State.AWAITING_UPLOAD:  # its event was faster than the upload's own answer
@@ -144,8 +187,9 @@ class Activities:
     @activity.defn(name=NEXT.name)
     @told_apart
     def next(self, asked: Asked) -> Next:
-        """The dataset's import that has waited longest, or one that was under way when whoever was at it was lost."""
-        found = self._ledger.next(asked.dataset, asked.but)
+        """The dataset's import that was at work when its run was lost, or else the one that has waited longest."""
+        with beating():
+            found = self._ledger.next(asked.dataset, asked.but)
         return Next(found.ref if found else None)
 
     @activity.defn(name=WATCH.name)
@@ -164,13 +208,13 @@ class Activities:
     @told_apart
     def validate(self, ref: ImportRef) -> Verdict:
         """Download, read strictly, check everything against file and warehouse; store the findings and their pages."""
-        self._ledger.move(ref.import_id, State.VALIDATING)
+        self._ledger.take_up(ref.import_id, activity.info().current_attempt_scheduled_time)
         folder = self._fresh_folder(ref)
         try:
             dataset = self._dataset(ref)
             known = self._fetch(ref, folder)
             earlier = self._loaded_before(known, dataset)
-            if earlier and not known.options.force:
+            if earlier and not known.options.force and not self._ledger.changed_since(earlier):
                 return self._duplicate(known, earlier)
             judged = (earlier and self._taken_over(known, earlier, dataset)) or self._judge(known, dataset, folder)
         except FileIsWrong as error:
@@ -208,7 +252,10 @@ class Activities:
 
     def _duplicate(self, known: Import, earlier: Import) -> Verdict:
         self._ledger.update(known.id, duplicate_of=earlier.id)
-        said = f"Import {earlier.id} ({earlier.filename}) has loaded this very content. To load it again, upload it with force."
+        said = (
+            f"Import {earlier.id} ({earlier.filename}) has loaded this very content, and no import has changed"
+            f" {known.dataset} since. To load it again, upload it with force."
+        )
         return Verdict(0, 0, 0, known=said)
 
     def _taken_over(self, known: Import, earlier: Import, dataset: Dataset) -> report.Counted | None:
@@ -270,13 +317,21 @@ class Activities:
     @told_apart
     def prepare(self, ref: ImportRef) -> Plan:
         """Store the parts, which hold the records in parents-first batches, the manifest last."""
+        self._ledger.check_canceled(ref.import_id)
+        if self._ledger.known(ref.import_id).state is State.LOADING:  # this very step was cut off after its last write
+            manifest = self._stored_manifest(ref.import_id)
+        else:
+            manifest = self._prepared(ref)
+        pause_wanted = self._ledger.known(ref.import_id).pause_wanted
+        return replace(manifest.plan, parallel=self._settings.max_parallel_parts + AHEAD, pause_wanted=pause_wanted)
+
+    def _prepared(self, ref: ImportRef) -> batch.Manifest:
         self._ledger.move(ref.import_id, State.PREPARING)
         manifest = self._copy_parts(ref) or self._store_parts(ref)
         self._store.put_bytes(manifest_key(ref.import_id), manifest.to_json().encode(), content_type="application/json")
         self._ledger.update(ref.import_id, parts_total=len(manifest.parts))
         self._ledger.move(ref.import_id, State.LOADING)
-        pause_wanted = self._ledger.known(ref.import_id).pause_wanted
-        return replace(manifest.plan, parallel=self._settings.max_parallel_parts + AHEAD, pause_wanted=pause_wanted)
+        return manifest
 
     def _store_parts(self, ref: ImportRef) -> batch.Manifest:
         manifest, folder = self._cut(ref)
@@ -318,6 +373,7 @@ class Activities:
     @told_apart
     def preview(self, ref: ImportRef) -> Preview:
         """Compare the parts with the warehouse as the load would; nothing is written there, and no part is stored."""
+        self._ledger.check_canceled(ref.import_id)
         manifest, folder = self._cut(ref)
         dataset = load_dataset(ref.dataset, self._settings.datasets_root)
         parts = [(folder / part.filename, part.sha256) for part in manifest.parts]
@@ -332,11 +388,12 @@ class Activities:
     def load_part(self, part: PartRef) -> PartResult:
         """Fetch one part and upsert it, in one transaction with its row in the ledger."""
         ref, part_no = part.ref, part.part_no
+        self._ledger.check_canceled(ref.import_id)
         path = self._folder(ref) / f"load-{part_no:06d}-{uuid.uuid4().hex[:8]}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         with beating():
             try:
-                self._store.get_file(part_key(ref.import_id, part_no), path)
+                self._store.get_file(part_key(ref.import_id, part_no), path, beat=beat)
                 return self._with_part(load.load_part, part, path)
             except NotThere as error:
                 raise DamagedPart("it is not where it was stored") from error
@@ -348,6 +405,7 @@ class Activities:
     def give_up_part(self, part: PartRef) -> PartResult:
         """Enter the records of a part that is damaged as failures. Which they are tells the file itself, cut once more."""
         ref, part_no = part.ref, part.part_no
+        self._ledger.check_canceled(ref.import_id)
         log.warning("part given up", import_id=ref.import_id, part_no=part_no, why=part.reason)
         reason = f"The stored part {part_no} is damaged: {part.reason}. The file is not at fault: retry the failed records."
         with beating():
@@ -362,10 +420,11 @@ class Activities:
         """Load the part in ``path``, or give it up, on a connection of the pool."""
         ref, part_no = part.ref, part.part_no
         dataset = load_dataset(ref.dataset, self._settings.datasets_root)
-        sha256 = self._manifest(ref.import_id).part(part_no).sha256
+        known = self._manifest(ref.import_id).part(part_no)
+        given = {"sha256": known.sha256, "needed": known.needs, "beat": beat, **options}
         with self._engine.connect() as connection:
             raw = connection.connection.driver_connection
-            return do(raw, dataset, path, import_id=ref.import_id, part_no=part_no, sha256=sha256, **options)
+            return do(raw, dataset, path, import_id=ref.import_id, part_no=part_no, **given)
 
     # --- a pause ---
 
@@ -373,16 +432,19 @@ class Activities:
     @told_apart
     def hold(self, ref: ImportRef) -> Held:
         """Enter that the import stands still, if that is still wanted."""
-        wanted = self._ledger.known(ref.import_id).pause_wanted
-        if wanted:
-            self._ledger.move(ref.import_id, State.PAUSED)
+        with beating():
+            self._ledger.check_canceled(ref.import_id)
+            wanted = self._ledger.known(ref.import_id).pause_wanted
+            if wanted:
+                self._ledger.move(ref.import_id, State.PAUSED)
         return Held(wanted)
 
     @activity.defn(name=GO_ON.name)
     @told_apart
     def go_on(self, ref: ImportRef) -> Held:
         """Enter that the import goes on, if it stood still."""
-        self._ledger.move(ref.import_id, State.LOADING)
+        with beating():
+            self._ledger.move(ref.import_id, State.LOADING)
         return Held(False)
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - one Activities lives as long as its worker
@@ -396,9 +458,12 @@ class Activities:
             raise NotUsable(f"The manifest of the stored parts is gone or damaged: {error}. Upload the file again.") from error
 
     @activity.defn(name=FINISH.name, no_thread_cancel_exception=True)
-    @told_apart
+    @to_its_end
     def finish(self, ending: Ending) -> Outcome:
-        """Close the books: the counts must balance; failures are stored; marts are brought up to date."""
+        """Close the books: the counts must balance; failures are stored. Marts are brought up to date elsewhere, afterwards.
+
+        Raises PartsLost or Rewound if the ledger does not know any more what was done.
+        """
         ref = ending.ref
         known = self._ledger.known(ref.import_id)
         if known.state.is_final:  # this very step was cut off after its last write
@@ -406,46 +471,111 @@ class Activities:
         if known.promoted and not ref.promoted:  # the same, and its dry run was promoted before we came back
             return Outcome(known.id, State.VALIDATED)
         with beating():
+            if ending.state is None:
+                self._demand_all_parts(known)
             known = self._ledger.close(ref.import_id)
             state, reason = self._closing(known, ending)
-            if fault := self._clerk.write_at_once(replace(known, reason=reason), beat=beat):
-                state, reason = State.FAILED, fault
-            changed = self._dataset(ref) if known.inserted or known.updated else None
-            is_analyzed = changed and warehouse.refresh_marts(self._engine, changed)
+            fault = ending.fault
+            if fault is None and self._clerk.has_to_write(known):
+                if ending.apart:
+                    return Outcome(known.id, known.state, is_final=False)
+                fault = self._clerk.write_at_once(replace(known, reason=reason), beat=activity.heartbeat)
+            if fault:
+                state, reason = (state, f"{reason}; {fault}") if state is State.CANCELED else (State.FAILED, fault)
+            if state in (State.SUCCEEDED, State.PARTIALLY_SUCCEEDED) and (damage := self._damage(known)):
+                state, reason = State.FAILED, damage
             self._store_summary(known, state, reason)
+            is_changed = bool(known.inserted or known.updated)
+            has_marts = is_changed and self._marts.want(ref.dataset)
             unprocessed = known.records_total - known.processed
-            self._ledger.move(ref.import_id, state, reason, unprocessed=unprocessed)
-            if changed and not is_analyzed:  # nobody has to wait for that: all that was promised is there
-                warehouse.analyze(self._engine, changed)
+            try:
+                self._ledger.move(ref.import_id, state, reason, unprocessed=unprocessed)
+            except Canceled:  # asked for while the books were being closed
+                return self.finish(replace(ending, state=State.CANCELED, reason=CANCELED_BY_USER))
+            if is_changed:
+                self._have_readers_served(ref, has_marts=has_marts)
         shutil.rmtree(self._folder(ref), ignore_errors=True)
         log.info("finished", import_id=ref.import_id, state=state, **known.counts)
         return Outcome(ref.import_id, state, reason)
 
+    def _damage(self, known: Import) -> str:
+        """What another client's writes to the warehouse did to the import; empty if nothing."""
+        if not (known.inserted or known.updated):
+            return ""
+        with self._engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            return foreign.damage(raw, self._dataset(known.ref), known.id, known.inserted + known.updated)
+
+    def _demand_all_parts(self, known: Import) -> None:
+        """Raises PartsLost or Rewound if the ledger has forgotten what the workflow has seen done, as after a failover."""
+        if known.state in load.NOT_YET:
+            raise Rewound
+        if len(self._ledger.part_numbers(known.id)) < len(self._manifest(known.id).parts):
+            raise PartsLost
+
+    def _have_readers_served(self, ref: ImportRef, *, has_marts: bool) -> None:
+        """What makes reading new or fast again, but holds up nothing: the import is over."""
+        try:
+            if has_marts:
+                self._orchestrator.refresh_marts(ref.dataset)
+            else:
+                warehouse.analyze(self._engine, ref.dataset)
+        except (WorldIsWrong, SystemFault, *DATABASE_ERRORS) as error:  # reconciliation will, and autovacuum
+            log.warning("not refreshed yet", dataset=ref.dataset, why=str(error))
+
+    @activity.defn(name=REFRESH_MARTS.name, no_thread_cancel_exception=True)
+    @told_apart
+    def refresh_marts(self, dataset: str) -> None:
+        """Bring a dataset's marts up to date, once the planner knows of what was loaded."""
+        warehouse.analyze(self._engine, dataset)
+        self._marts.refresh(dataset, seconds=self._settings.mart_seconds, beat=beat)
+
     @staticmethod
     def _closing(known: Import, ending: Ending) -> tuple[State, str]:
-        """The final state. Only if every record is accounted for may it be a success."""
+        """The final state. Only if every record is accounted for may it be a success; a request to cancel goes before all."""
+        if known.cancel_requested:
+            return State.CANCELED, CANCELED_BY_USER
         if ending.state is not None:
             return ending.state, ending.reason
         processed = known.processed
         if processed != known.records_total:
             return State.FAILED, (
-                f"The counts do not balance: {known.records_total:,} records in the file, {processed:,} accounted for."
+                f"The counts do not balance: {counted(known.records_total, 'record')} in the file, {processed:,} accounted for."
                 " This is a fault of the system, not of the file; please report it."
             )
         if not known.failed:
             return State.SUCCEEDED, ""
-        held, refused, total = known.quarantined, known.failed - known.quarantined, f"{processed:,} records"
+        held, refused, total = known.quarantined, known.failed - known.quarantined, counted(processed, "record")
         said = [f"{held:,} of {total} {'is' if held == 1 else 'are'} in quarantine."] if held else []
         said += [f"The warehouse refused {refused:,} of {total} for good."] if refused else []
         return State.PARTIALLY_SUCCEEDED, " ".join(said)
+
+    @activity.defn(name=CLOSE.name)
+    @told_apart
+    def close(self, ending: Ending) -> Outcome:
+        """Close the books of an import whose runs end without doing so: by the ledger alone, so that nothing else can fail."""
+        known = self._ledger.known(ending.ref.import_id)
+        if known.state.is_final:
+            return Outcome(known.id, known.state, known.reason)
+        with beating():
+            known = self._ledger.close(known.id)
+            state, reason = self._closing(known, ending)
+            try:
+                self._ledger.move(known.id, state, reason, unprocessed=known.records_total - known.processed)
+            except Canceled:  # asked for in this very moment
+                return self.close(ending)
+        log.warning("closed", import_id=known.id, state=state, reason=reason)
+        return Outcome(known.id, state, reason)
 
     # --- what no event announced ---
 
     @activity.defn(name=RECONCILE.name)
     @told_apart
     def reconcile(self) -> Reconciled:
-        """Announce what no event announced."""
+        """Announce what no event announced, and have marts refreshed that were forgotten."""
         with beating():
+            for dataset in self._marts.due():
+                self._orchestrator.refresh_marts(dataset)
             return self._reconciler.reconcile(beat=beat)
 
     @activity.defn(name=CLEAN.name, no_thread_cancel_exception=True)
@@ -468,6 +598,8 @@ class Activities:
     def _fetch(self, ref: ImportRef, folder: Path) -> Import:
         """Download the import's object, and enter what it is. Raises FileReplaced, also if it was removed."""
         hint = "The newer file has an import of its own. Give every file a name of its own."
+        if import_id_in(ref.key) == ref.import_id:
+            hint = "The newer file is not imported: upload it."
         try:
             stored = self._store.get_file(ref.key, folder / validation.SOURCE, etag=ref.etag, beat=beat)
         except FileReplaced as error:
@@ -505,11 +637,19 @@ class Activities:
         self._store_files([(prefix + path.relative_to(folder).as_posix(), path) for path in files])
 
     def _store_files(self, files: list[tuple[str, Path]]) -> None:
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            for _ in pool.map(lambda item: self._store.put_file(*item), files):
-                beat()
+        self._store.put_files(files, beat=beat)
 
     # --- what became of the rows ---
+
+    @activity.defn(name=WRITE_FAILED.name, no_thread_cancel_exception=True)
+    @to_its_end
+    def write_failed(self, ending: Ending) -> Written:
+        """Write the files of results that an import has at its end: of what failed, and of what was left over."""
+        known = self._ledger.known(ending.ref.import_id)
+        if known.state.is_final:
+            return Written()
+        _, reason = self._closing(known, ending)
+        return Written(self._clerk.write_at_once(replace(known, reason=reason), beat=activity.heartbeat))
 
     @activity.defn(name=WRITE_RESULTS.name, no_thread_cancel_exception=True)
     @told_apart

@@ -13,25 +13,27 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from pipeline import oldfiles
 from pipeline.contracts import (
     INCOMING,
     Cleaned,
     Kept,
+    State,
     batches_prefix,
     dataset_of,
     import_id_in,
     report_prefix,
     results_prefix,
 )
-from pipeline.errors import BulkheadError
-from pipeline.incoming import import_id_of
+from pipeline.errors import BulkheadError, IllegalMove
+from pipeline.incoming import IMPORT_ID, is_unchanged
 from pipeline.ledger import Ledger, Trace
 from pipeline.settings import Settings
 from pipeline.store import OpenUpload, Store, Stored
@@ -40,6 +42,13 @@ log = structlog.get_logger()
 
 ERRORS_TOLD = 20
 PAGE = 1_000
+_NOT_PROMOTED = (
+    "The dry run was not promoted within the time that BULKHEAD_KEEP_DRY_RUNS sets. Upload the file again to load it."
+)
+
+FOREIGN_WRITES_KEPT = timedelta(days=7)
+"""For an operator who looks who wrote to a table; an import that is under way keeps what it has to know for longer."""
+
 GONE = ".gone"
 """Ends the name of a folder of the scratch space that is being removed."""
 
@@ -62,11 +71,14 @@ def clean(
 ) -> Cleaned:
     """Remove it, or with ``dry_run`` only count it. What cannot be removed is told, and stops nothing else."""
     run = _CleanUp(settings, store, ledger, now or datetime.now(UTC), dry_run, beat)
+    run.dry_runs()
+    run.requests()
     for what in PREFIXES:
         run.prefixes(what)
     run.sources()
     run.uploads()
     run.scratch()
+    run.old_files()
     log.info("cleaned up", dry_run=dry_run, **run.counts)
     return run.cleaned
 
@@ -100,6 +112,29 @@ class _CleanUp:
     def _since(self, kept: timedelta | None) -> datetime | None:
         """What ended before is not kept; None: everything is."""
         return None if kept is None else self._now - kept
+
+    def dry_runs(self) -> None:
+        """Dry runs that were not promoted in time expire; from then on, what is kept of them is kept as of any import."""
+        since = self._since(self._settings.keep_dry_runs)
+        if since is None:
+            return
+        for id_ in self._ledger.unpromoted(since):
+            with self._trying(f"dry run {id_}"), suppress(IllegalMove):  # it was promoted in this very moment
+                self.counts["dry_runs"] += self._dry_run or self._ledger.move(id_, State.EXPIRED, _NOT_PROMOTED)
+
+    def requests(self) -> None:
+        """Idempotency-Keys of requests that will not be repeated any more, sign-in links that open nothing, and writes of other
+        clients that no import under way has to know of."""
+        since = self._since(self._settings.keep_idempotency_keys)
+        if since is not None:
+            with self._trying("idempotency keys"):
+                count = self._ledger.expire("idempotency_expire", dry_run=self._dry_run, since=since)
+                self.counts["idempotency_keys"] += count
+        with self._trying("sign-in links"):
+            self.counts["sign_ins"] += self._ledger.expire("sign_in_expire", dry_run=self._dry_run, now=self._now)
+        with self._trying("writes of other clients"):
+            before = self._now - FOREIGN_WRITES_KEPT
+            self.counts["foreign_writes"] += self._ledger.expire("foreign_forget", dry_run=self._dry_run, before=before)
 
     def prefixes(self, what: Kept) -> None:
         """What lies under a prefix for each import. That of an import that the ledger does not know may be another ledger's."""
@@ -138,11 +173,15 @@ class _CleanUp:
             traces = self._ledger.traces(own.values())
             for stored in page:
                 trace = traces.get(own.get(stored.key, ""))
-                if trace and trace.ended_by(since) and import_id_of(self._store.bucket, stored, traces) == trace.id:
+                if trace and trace.ended_by(since) and trace.key == stored.key:
                     with self._trying(stored.key):
                         self._remove_source(stored, trace, since)
 
     def _remove_source(self, stored: Stored, trace: Trace, since: datetime) -> None:
+        if not is_unchanged(stored, trace):  # another file was put over it, unless it was encrypted anew or copied back
+            there = self._store.head(stored.key)
+            if there is None or there.etag != stored.etag or there.metadata.get(IMPORT_ID) != trace.id:
+                return
         marked = self._dry_run or self._ledger.mark_removed(trace.id, Kept.SOURCE, since)
         if marked and (self._dry_run or self._store.delete_if(stored)):
             if not self._dry_run:
@@ -181,11 +220,35 @@ class _CleanUp:
                 with self._trying(f"folder {name}"):
                     _remove_tree(work / name)
         for at in range(0, len(names), PAGE):
-            traces = self._ledger.traces(filter(None, map(_id_in, names[at : at + PAGE])))
+            ids = [id_ for id_ in map(_id_in, names[at : at + PAGE]) if id_]
+            traces = self._ledger.traces(ids)
             for trace in traces.values():
                 if trace.state.is_final:
                     with self._trying(f"folder {trace.id}"):
                         self._remove_folder(work / trace.id)
+            for id_ in (one for one in ids if one not in traces):
+                with self._trying(f"folder {id_}"):
+                    self._remove_orphan(work / id_)
+
+    def _remove_orphan(self, folder: Path) -> None:
+        """The folder of an import that the ledger does not know, if it has not been used for long."""
+        since = self._since(self._settings.keep_work)
+        if since is None or oldfiles.last_change(folder) > since.timestamp():
+            return
+        if not self._dry_run:
+            _remove_tree(folder)
+        self.counts["folders"] += 1
+
+    def old_files(self) -> None:
+        """Mail in the worker's outbox, and dead letters of an event relay that shares the worker's disk."""
+        self._remove_old_files("mails", self._settings.outbox_dir, self._settings.keep_outbox)
+        self._remove_old_files("dead_letters", self._settings.dead_letters_dir, self._settings.keep_dead_letters)
+
+    def _remove_old_files(self, counted: str, folder: Path, kept: timedelta | None) -> None:
+        since = self._since(kept)
+        if since is not None:
+            with self._trying(f"files in {folder}"):
+                self.counts[counted] += oldfiles.remove(folder, since.timestamp(), dry_run=self._dry_run)
 
     def _remove_folder(self, folder: Path) -> None:
         """Put it aside first, while nobody can have the import run again: a dry run that is promoted uses it anew."""

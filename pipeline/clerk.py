@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -37,13 +36,16 @@ Beat = Callable[..., None]
 
 
 class Clerk:
-    """On one worker's edges. Writes one import's results at a time: each takes a child, and memory as a validation does."""
+    """On one worker's edges. Each import's results take a child, and memory as a validation does; lanes bound how many."""
 
     def __init__(self, settings: Settings, store: Store, ledger: Ledger) -> None:
         self._settings = settings
         self._store = store
         self._ledger = ledger
-        self._at_work = threading.Lock()
+
+    def has_to_write(self, known: Import) -> bool:
+        """Whether write_at_once would write anything."""
+        return bool(_at_once(known))
 
     def write_at_once(self, known: Import, *, beat: Beat) -> str:
         """The files that are small or that a retry takes: of what failed, and of what was left over of a load.
@@ -51,11 +53,8 @@ class Clerk:
         What is wrong if they do not add up. That the file is not there any more, or ends whoever sorts it, costs the import
         nothing but these files.
         """
-        unprocessed = known.records_total - known.processed
-        at_once = {Fate.FAILED: known.failed > 0, Fate.UNPROCESSED: 0 < unprocessed < known.records_total}
-        wanted = {fate: RESULTS_FORMS for fate, there in at_once.items() if there}
         try:
-            if wanted:
+            if wanted := _at_once(known):
                 self.write(known, wanted, beat=beat)
         except (FileIsWrong, Crashed) as error:
             log.warning("no results", import_id=known.id, why=str(error))
@@ -70,14 +69,13 @@ class Clerk:
         """
         folder = self._settings.work_dir / known.id / f"results-{uuid.uuid4().hex[:8]}"
         try:
-            with self._at_work:
-                folder.mkdir(parents=True)
-                self._fetch(known.ref, folder / results.SOURCE, beat)
-                others = self._write_fates(known, folder / results.FATES, beat)
-                _demand_balance(self._sort(known, folder, others, wanted, beat), known)
-                for file in sorted((folder / results.RESULTS).iterdir()):
-                    self._store.put_file(results_prefix(known.id) + file.name, file)
-                    beat()
+            folder.mkdir(parents=True)
+            self._fetch(known.ref, folder / results.SOURCE, beat)
+            others = self._write_fates(known, folder / results.FATES, beat)
+            _demand_balance(self._sort(known, folder, others, wanted, beat), known)
+            for file in sorted((folder / results.RESULTS).iterdir()):
+                self._store.put_file(results_prefix(known.id) + file.name, file)
+                beat()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -139,6 +137,13 @@ class Clerk:
             raise FileReplaced(f"The stored part {part_no} is damaged: {error}", code="part_damaged") from error
         found: list[int] = table.column("_row").to_pylist()
         return found
+
+
+def _at_once(known: Import) -> Wanted:
+    """The files that an import has at its end."""
+    unprocessed = known.records_total - known.processed
+    there = {Fate.FAILED: known.failed > 0, Fate.UNPROCESSED: 0 < unprocessed < known.records_total}
+    return {fate: RESULTS_FORMS for fate, is_there in there.items() if is_there}
 
 
 def _failed(page: Sequence[Mapping[str, Any]]) -> pa.Table:

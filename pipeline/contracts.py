@@ -22,12 +22,17 @@ RECONCILE_WORKFLOW = "Reconcile"
 CLEAN_WORKFLOW = "CleanUp"
 RESULTS_WORKFLOW = "WriteResults"
 SEND_WORKFLOW = "SendOne"
+MARTS_WORKFLOW = "RefreshMarts"
+REFRESH_SIGNAL = "refresh"
 ENQUEUE_SIGNAL = "enqueue"
 PAUSE_SIGNAL = "pause"
 RESUME_SIGNAL = "resume"
 PROGRESS_QUERY = "progress"
 DATASET_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """A dataset is also a table, a suite and a piece of a path: one strict spelling serves them all."""
+
+HEARTBEAT_SECONDS = 10.0
+"""A step that has said nothing for so long has died with its worker."""
 
 _IMPORT_IDS = uuid.UUID("5f1d4c52-7f0e-5d0b-9c39-3f8b6c0c7a11")
 
@@ -86,6 +91,7 @@ MOVES: Mapping[State, Mapping[State, str]] = {
     },
     State.VALIDATED: {
         State.QUEUED: "the user promoted it: the very bytes that were validated are loaded",
+        State.EXPIRED: "the dry run was not promoted within the time that BULKHEAD_KEEP_DRY_RUNS sets",
     },
     State.PREPARING: {
         State.VALIDATING: "its run was lost with the orchestrator; it begins again",
@@ -118,13 +124,20 @@ MOVES: Mapping[State, Mapping[State, str]] = {
 }
 """Every legal move, each with its reason. Nothing else may know the rules."""
 
-ACTIVE = (State.QUEUED, State.VALIDATING, State.PREPARING, State.LOADING, State.PAUSED)
+AT_WORK = (State.VALIDATING, State.PREPARING, State.LOADING, State.PAUSED)
+"""The states of an import that is at work: of a dataset there is never more than one (the index import_at_work sees to it)."""
+
+ACTIVE = (State.QUEUED, *AT_WORK)
 """The states of an import that stands in its dataset's queue."""
 
 
 def states_before(after: State) -> tuple[State, ...]:
     """The states from which ``after`` may be reached."""
     return tuple(before for before, moves in MOVES.items() if after in moves)
+
+
+CANCELED_BY_USER = "canceled by the user"
+"""Why an import ended, if its cancellation was asked for."""
 
 
 # --- Ids and keys ---
@@ -146,6 +159,11 @@ def notify_workflow_id(import_id: str, state: State | None = None) -> str:
     A dry run's outcome has one of its own: it may still be told while the import, promoted, has come to its end.
     """
     return f"notify/{import_id}/dry-run" if state is State.VALIDATED else f"notify/{import_id}"
+
+
+def marts_workflow_id(dataset: str) -> str:
+    """The workflow that brings a dataset's marts up to date; apart from imports, so that a mart delays none."""
+    return f"marts/{dataset}"
 
 
 def results_workflow_id(import_id: str, fate: Fate, form: str) -> str:
@@ -351,7 +369,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Next:
-    """The oldest import of a dataset that is not at its end; None if all are."""
+    """The import of a dataset that is at work, or else the one that has waited longest; None if there is none."""
 
     ref: ImportRef | None = None
 
@@ -462,6 +480,8 @@ class Ending:
     ref: ImportRef
     state: State | None = None  # None: let the counts decide between the two kinds of success
     reason: str = ""
+    apart: bool = False  # files of results that have to be written are a step of their own
+    fault: str | None = None  # what was wrong with them; empty: nothing; None: they are not written
 
 
 @dataclass(frozen=True)
@@ -471,22 +491,36 @@ class Outcome:
     import_id: str
     state: State
     reason: str = ""
+    is_final: bool = True  # False: nothing has ended yet; files of results have to be written first
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was wrong with the files of results that are written before an import ends; empty: nothing."""
+
+    fault: str = ""
 
 
 @dataclass(frozen=True)
 class Told:
-    """To whom an outcome is told: (channel, target) pairs."""
+    """To whom an outcome is told, apart from those that were told of it before."""
 
     deliveries: tuple[Delivery, ...] = ()
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message to one receiver; ``channel`` is ``webhook`` or ``email``. Without an import it is a test."""
+    """One message to one receiver; ``channel`` is ``webhook`` or ``email``. Without an import it is a test.
+
+    An address may be a secret, which Temporal's history must not hold: ``receiver`` is the receiver's id. Messages that were
+    under way before there were such ids have the address itself, as ``target``.
+    """
 
     import_id: str
     channel: str
-    target: str
+    target: str = ""
+    receiver: str = ""
+    asked: bool = False  # a person waits for the answer: it is sent even if it was before, and to a host that hangs
 
 
 @dataclass(frozen=True)
@@ -509,6 +543,8 @@ class QueueRun:
     dataset: str
     running: ImportRef | None = None  # the import that the run before began
     arrived: tuple[Arrival, ...] = ()  # what has not been looked at
+    last: ImportRef | None = None  # the import that was over last
+    begun: int = 0  # how often in a row the one that is running, or else the last one, was begun
 
 
 @dataclass(frozen=True)
@@ -529,7 +565,13 @@ class Reconciled:
     seen: int = 0
     started: int = 0
     expired: int = 0
+    told: int = 0  # imports whose messages were started, since nothing was sending them
+    is_whole: bool = True  # False: the bucket is large, and the next run goes on with the listing
+    terminated: int = 0  # runs of imports that the ledger does not know
     keys: tuple[str, ...] = field(default=())
+    unknown: int = 0  # uploaded files whose import the ledger does not know and that cannot be restored: left alone
+    unknown_keys: tuple[str, ...] = field(default=())  # the first of these
+    replaced: int = 0  # objects that have changed since they were uploaded: not imported again
 
 
 @dataclass(frozen=True)
@@ -553,6 +595,12 @@ class Cleaned:
     unknown: int = 0  # prefixes of imports that the ledger does not know; they are left alone
     failed: int = 0  # what could not be removed; the next clean-up tries again
     errors: tuple[str, ...] = field(default=())  # the first of these
+    dry_runs: int = 0  # that were not promoted in time, and have expired
+    idempotency_keys: int = 0
+    sign_ins: int = 0  # links that were used or are past their time
+    foreign_writes: int = 0  # notes of writes of other clients that no import under way has to know of
+    mails: int = 0  # in the worker's outbox folder
+    dead_letters: int = 0  # of the event relay, where it shares the worker's disk
 
 
 Takes = TypeVar("Takes")
@@ -566,6 +614,18 @@ class Lane(StrEnum):
     FILE = "files"  # a whole file: minutes, and gigabytes of memory
     PART = "parts"  # a part's transaction: a second or so, and a connection
     WAIT = "waits"  # for the end of another workflow: as long as that takes, but no thread
+    MESSAGE = "messages"  # as long as a receiver takes to answer, up to half a minute each
+    RESULTS = "results"  # a whole file, for a person who waits for it
+    RECONCILE = "reconciliation"  # minutes, every minute
+    CLEAN = "clean-up"  # up to hours
+    MART = "marts"  # a dataset's materialized views: as long as their limit lets them
+
+
+MOVED_FROM: Mapping[Lane, tuple[Lane, ...]] = {
+    Lane.SHORT: (Lane.MESSAGE, Lane.RECONCILE, Lane.CLEAN),
+    Lane.FILE: (Lane.RESULTS,),
+}
+"""Lanes whose steps belonged to another one: workflows that began then may still ask for them there."""
 
 
 def task_queue_of(task_queue: str, lane: Lane) -> str:
@@ -594,9 +654,12 @@ GIVE_UP_PART = Step("give_up_part", PartRef, PartResult, Lane.FILE)
 HOLD = Step("hold", ImportRef, Held)
 GO_ON = Step("go_on", ImportRef, Held)
 FINISH = Step("finish", Ending, Outcome)
-WRITE_RESULTS = Step("write_results", ResultsWanted, type(None), Lane.FILE)
-ADDRESSEES = Step("addressees", Outcome, Told)
-DELIVER = Step("deliver", Delivery, type(None))
-TRY_RECEIVER = Step("try_receiver", Delivery, type(None))
-RECONCILE = Step("reconcile", type(None), Reconciled)
-CLEAN = Step("clean", CleanRun, Cleaned)
+CLOSE = Step("close", Ending, Outcome)
+REFRESH_MARTS = Step("refresh_marts", str, type(None), Lane.MART)
+WRITE_FAILED = Step("write_failed", Ending, Written, Lane.FILE)
+WRITE_RESULTS = Step("write_results", ResultsWanted, type(None), Lane.RESULTS)
+ADDRESSEES = Step("addressees", Outcome, Told, Lane.MESSAGE)
+DELIVER = Step("deliver", Delivery, type(None), Lane.MESSAGE)
+TRY_RECEIVER = Step("try_receiver", Delivery, type(None), Lane.MESSAGE)
+RECONCILE = Step("reconcile", type(None), Reconciled, Lane.RECONCILE)
+CLEAN = Step("clean", CleanRun, Cleaned, Lane.CLEAN)

@@ -21,6 +21,7 @@ import sqlglot
 from sqlglot import expressions as exp
 
 from pipeline.contracts import DATASET_NAME, OnError, Options
+from pipeline.display import meant
 from pipeline.errors import NotUsable, UnknownDataset
 from pipeline.meta import Bounds, Mapping, Shape, Tolerance
 from pipeline.settings import ROOT
@@ -81,7 +82,8 @@ class Dataset:
         sources: dict[str, str] = {}
         for name, column in mapping.items():
             if column and column not in may_be:
-                raise NotUsable(f"{name!r} cannot be mapped to {column!r}; {self.name} has: {', '.join(may_be)}.")
+                unknown = f"{name!r} cannot be mapped to {column!r}, which {self.name} does not have."
+                raise NotUsable(f"{unknown}{meant(column, may_be)} Its columns: {', '.join(may_be)}.")
             if column and (other := sources.setdefault(column, name)) != name:
                 raise NotUsable(f"{other!r} and {name!r} cannot both be mapped to {column!r}.")
 
@@ -205,8 +207,8 @@ def load_dataset(name: str, root: Path = ROOT, among: Collection[str] | None = N
     suite_file = root / "expectations" / f"{name}.json"
     is_named = DATASET_NAME.fullmatch(name) and (among is None or name in among)
     if not is_named or not suite_file.is_file():
-        known = ", ".join(one for one in dataset_names(root) if among is None or one in among) or "none"
-        raise UnknownDataset(f"There is no dataset {name!r}. Datasets here: {known}.")
+        known = [one for one in dataset_names(root) if among is None or one in among]
+        raise UnknownDataset(f"There is no dataset {name!r}.{meant(name, known)} Datasets here: {', '.join(known) or 'none'}.")
     suite = json.loads(suite_file.read_text(encoding="utf-8"))
     table_file = root / "sql" / "tables" / f"{name}.sql"
     if not table_file.is_file():

@@ -9,9 +9,18 @@
     │   ├── Gone             a receiver of messages wants none any more
     │   └── IllegalMove      the import is in a state that does not allow it
     ├── DamagedPart          what we stored ourselves is not what it was; a retry cannot help
-    ├── Superseded           somebody else does this by now; what was begun here must come to nothing
+    ├── NotLoading           the import is not being loaded (any more); what was begun here must come to nothing
+    ├── Canceled             the import's cancellation was asked for; the step does not do its work
+    ├── DatasetBusy          another import of the dataset is at work; the queue asks again who is next
+    ├── Rewound              the database has lost the import's last steps; the import begins again
+    ├── PartsLost            the database has lost parts that were loaded; they are loaded again
+    ├── SystemFault          something is not set up as it should be; a few attempts, then a person has to act
+    │   └── DataFault        the database cannot hold a value of ours
     └── WorldIsWrong         something around us is away or overloaded; Temporal's backoff tries again
         ├── Unreachable      a server does not answer
+        ├── Busy             as much of this is under way as may be
+        ├── NoSpace          a disk is full
+        ├── Superseded       another attempt has taken this over; the next one finds what it did
         └── Crashed          a child process died or ran over its limits
 
 The docstring of a class is its message when none is given.
@@ -19,7 +28,11 @@ The docstring of a class is its message when none is given.
 
 from __future__ import annotations
 
+import errno
 import inspect
+import os
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BulkheadError(Exception):
@@ -40,6 +53,7 @@ class FileIsWrong(BulkheadError):
         self.code = code
         self.hint = hint
         self.line = line
+        self.form = ""  # the file's format, once that is known
 
 
 class Unreadable(FileIsWrong):
@@ -70,8 +84,32 @@ class DamagedPart(BulkheadError):
     """A stored part is not what it was when it was written."""
 
 
-class Superseded(BulkheadError):
-    """Another attempt has taken this over, or it is not to be done any more."""
+class NotLoading(BulkheadError):
+    """The import is not being loaded."""
+
+
+class Rewound(BulkheadError):
+    """The database has lost the last steps of the import, as after a failover. The import begins again."""
+
+
+class PartsLost(BulkheadError):
+    """The database has lost parts that were loaded, as after a failover. They are loaded again."""
+
+
+class SystemFault(BulkheadError):
+    """Something in the system is not as it should be."""
+
+
+class DataFault(SystemFault):
+    """The database cannot hold a value."""
+
+
+class Canceled(BulkheadError):
+    """The user canceled the import."""
+
+
+class DatasetBusy(BulkheadError):
+    """Another import of the dataset is at work."""
 
 
 class WorldIsWrong(BulkheadError):
@@ -87,5 +125,22 @@ class Unreachable(WorldIsWrong):
     """A server does not answer."""
 
 
+class Busy(WorldIsWrong):
+    """As many messages as may be are under way to this host or about this dataset. Try again in a minute."""
+
+
 class Crashed(WorldIsWrong):
     """A child process died or ran over its limits."""
+
+
+class NoSpace(WorldIsWrong):
+    """No space is left on a disk. The import goes on by itself when there is some."""
+
+
+class Superseded(WorldIsWrong):
+    """Another attempt has taken this over."""
+
+
+def is_no_space(error: BaseException) -> bool:
+    """Whether an error says that a disk is full. Libraries such as DuckDB say so in words only."""
+    return getattr(error, "errno", None) in _NO_SPACE or any(os.strerror(code) in str(error) for code in _NO_SPACE)

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import orjson
 
-from pipeline.workspace import connect
+from pipeline.workspace import connect, literal
 
 GROUPS_MAX = 1_000
 FIRST_ROWS = 5
@@ -26,7 +26,7 @@ LIST_LENGTH = 50
 
 FILE = "groups.json"
 
-_FIRSTS = ("code", "severity", "message", "row", "id", "line", "column", "value", "hint", "related", "cycle")
+_FIRSTS = ("code", "severity", "message", "place", "row", "id", "line", "column", "value", "hint", "related", "cycle")
 
 
 def write_groups(database: Path, folder: Path) -> None:
@@ -36,7 +36,7 @@ def write_groups(database: Path, folder: Path) -> None:
     column, kind, message, hint, count, and ``first``, its first FIRST_ROWS findings in the order of the rows.
     """
     with connect(database) as connection:
-        connection.execute(f"create temp view listed as from '{folder / 'findings.parquet'}'")
+        connection.execute(f"create temp view listed as from {literal(str(folder / 'findings.parquet'))}")
         connection.execute(_GROUPED)
         counts = connection.execute("select coalesce(sum(count), 0)::bigint, count(*) from grouped").fetchall()
         items = _dicts(connection, "from grouped order by count desc, firsts[1] limit $most", {"most": GROUPS_MAX})

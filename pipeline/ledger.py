@@ -11,23 +11,31 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy.exc import IntegrityError
 
 from pipeline.addresses import masked
-from pipeline.contracts import MOVES, Arrival, ImportRef, Kept, Options, State
-from pipeline.errors import IllegalMove, NotUsable
-from pipeline.sqlfiles import load
+from pipeline.contracts import ACTIVE, AT_WORK, MOVES, Arrival, ImportRef, Kept, Options, Outcome, State
+from pipeline.errors import Canceled, DatasetBusy, IllegalMove, NotUsable, WorldIsWrong
+from pipeline.sqlfiles import load, without_nul
 
 _SETTABLE = {
     *("filename", "size_bytes", "sha256", "bucket", "key", "etag", "reason", "parts_total", "unprocessed"),
     *("records_total", "records_valid", "records_invalid", "findings_errors", "findings_warnings", "findings_by_code"),
-    *("options", "reading", "preview", "quarantined", "duplicate_of", "pause_wanted"),
+    *("options", "reading", "preview", "quarantined", "duplicate_of", "pause_wanted", "taken_up_at"),
 }
+
+ONE_AT_WORK = "import_at_work"
+"""The unique index by which PostgreSQL itself refuses that two imports of a dataset are at work."""
+
+_MAY_BE_LONG = "set local statement_timeout = '1h'"
+"""For a transaction that writes or removes a row for each of a file's."""
 
 _ROWS = {Kept.REPORT: "finding_discard", Kept.RESULTS: "failure_discard"}
 """Findings are the report once more, for people's SQL; failed records are results, whoever refused them."""
@@ -72,10 +80,18 @@ class Import:
     retry_of: str | None = None  # the import whose failed records this one tries again
     duplicate_of: str | None = None  # the earlier import that had loaded this very content
     pause_wanted: bool = False  # no further part is begun until somebody resumes it
+    cancel_requested_at: datetime | None = None  # from then on no step does anything but close the books
     batches_removed_at: datetime | None = None  # when the clean-up removed what; what is left may go on for a moment
     results_removed_at: datetime | None = None
     report_removed_at: datetime | None = None
     source_removed_at: datetime | None = None
+    created_by_name: str | None = None  # what the key is called that it came with
+    warnings: Sequence[str] = ()  # what went wrong beside it: marts that its records are not in, and why
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Its cancellation was asked for while it was at work."""
+        return self.cancel_requested_at is not None
 
     @property
     def processed(self) -> int:
@@ -120,7 +136,7 @@ class Import:
     @property
     def source(self) -> dict[str, Any]:
         """What the file is; once it was read, also how: its format, compression, encoding, delimiter, ..."""
-        inner = ("records", "columns", "original_columns", "asked", "rules")
+        inner = ("records", "columns", "original_columns", "letters", "lines", "sheets", "asked", "rules")
         read = {name: value for name, value in self.reading.items() if name not in inner}
         return {
             **{"filename": self.filename, "size_bytes": self.size_bytes, "sha256": self.sha256, "key": self.key},
@@ -145,6 +161,7 @@ class Import:
             "retry_of": self.retry_of,
             "duplicate_of": self.duplicate_of,
             "pause_requested": self.pause_wanted,
+            "cancel_requested": self.cancel_requested,
             "source": self.source,
             "counts": self.counts,
             "preview": self.preview,
@@ -154,9 +171,11 @@ class Import:
                 "warnings": self.findings_warnings,
                 "by_code": self.findings_by_code,
             },
+            "warnings": list(self.warnings),
             "queue_position": self.queue_position,
             "removed": self.removed,
             "created_at": _rfc3339(self.created_at),
+            "created_by": {"id": self.created_by, "name": self.created_by_name} if self.created_by else None,
             "started_at": _rfc3339(self.started_at),
             "finished_at": _rfc3339(self.finished_at),
             "links": {
@@ -237,8 +256,12 @@ class Ledger:
         etag: str = "",
         options: Options | None = None,
         retry_of: str | None = None,
+        upload_seconds: float | None = None,
     ) -> bool:
-        """Begin an import; False if there is one of that id already."""
+        """Begin an import; False if there is one of that id already.
+
+        An upload that is awaited is given up after ``upload_seconds`` unless it is renewed; None: after BULKHEAD_KEEP_UPLOADS.
+        """
         with self._engine.begin() as connection:
             opened = connection.execute(
                 text(load("queries/import_open")),
@@ -254,11 +277,21 @@ class Ledger:
                     "created_by": created_by,
                     "options": json.dumps((options or Options()).to_json()),
                     "retry_of": retry_of,
+                    "upload_seconds": upload_seconds,
                 },
             ).first()
             if opened is not None:
                 _note_move(connection, import_id, None, state, "")
         return opened is not None
+
+    def renew_upload(self, import_id: str, seconds: float) -> None:
+        """The process that receives the import's file is alive: do not give the upload up for ``seconds`` from now."""
+        self._run("import_renew", id=import_id, seconds=seconds)
+
+    def lapsed_upload(self, import_id: str) -> str | None:
+        """The key of an awaited upload whose process has stopped renewing its lease; None if there is no such upload."""
+        rows = self._rows("import_lapsed", id=import_id)
+        return rows[0]["key"] if rows else None
 
     def uploaded(self, import_id: str, *, size_bytes: int, sha256: str, etag: str) -> None:
         """The file is whole in S3. Its event may have come first, so an import that is further already stays there.
@@ -276,20 +309,45 @@ class Ledger:
     def move(self, import_id: str, to: State, reason: str = "", **columns: Any) -> bool:
         """Take an import to another state and set ``columns`` with it; False if it is there already.
 
-        Raises IllegalMove if the map in contracts.py has no such move, LookupError if there is no such import.
+        Raises IllegalMove if the map in contracts.py has no such move, Canceled if the import's cancellation was asked for and
+        ``to`` is anything else, DatasetBusy if it is to be at work while another one of its dataset is, LookupError if there
+        is no such import.
+        """
+        with self._engine.begin() as connection:
+            return _moved(connection, import_id, to, reason, columns)
+
+    def take_up(self, import_id: str, attempt: datetime) -> None:
+        """Begin to validate an import, for the first time or because its run was lost; ``attempt`` is when this was scheduled.
+
+        Raises what ``move`` raises, and WorldIsWrong if a later attempt has taken it up already: this one has slept.
+        """
+        with self._engine.begin() as connection:
+            row = _locked(connection, import_id)
+            if row["taken_up_at"] is not None and row["taken_up_at"] > attempt:
+                raise WorldIsWrong("A later attempt has taken up the import.")
+            _moved(connection, import_id, State.VALIDATING, "", {"taken_up_at": attempt})
+
+    def cancel(self, import_id: str) -> bool:
+        """Have an import canceled: True if it waited, and is canceled; False if it is at work, and its next step will see it.
+
+        The request is kept: whatever the import does from now on, it ends as canceled. Asking again changes nothing. Raises
+        IllegalMove if the import has come to its end, LookupError if there is no such import.
         """
         with self._engine.begin() as connection:
             state = _locked_state(connection, import_id)
-            if state is to:
-                _set(connection, import_id, columns)
+            if state.is_final:
+                raise IllegalMove(f"The import is {state}; it cannot be canceled any more.")
+            if state in AT_WORK:
+                connection.execute(text(load("queries/import_cancel")), {"id": import_id})
                 return False
-            if to not in MOVES[state]:
-                raise IllegalMove(f"The import is {state}; it cannot become {to}.")
-            _set(connection, import_id, {"state": to, **columns} | ({"reason": reason} if reason else {}))
-            _note_move(connection, import_id, state, to, reason or MOVES[state][to])
-            if to is State.VALIDATING:  # if a run before this one was lost, its loaders may still be at it
-                connection.execute(text(load("queries/claims_discard")), {"import_id": import_id})
-        return True
+            left = connection.execute(text(load("queries/import_left")), {"id": import_id}).scalar_one()
+            _moved(connection, import_id, State.CANCELED, "", {"unprocessed": int(left)})
+            return True
+
+    def check_canceled(self, import_id: str) -> None:
+        """Raise Canceled if the import's cancellation was asked for."""
+        if any(row["canceling"] for row in self._rows("import_canceling", id=import_id)):
+            raise Canceled
 
     def close(self, import_id: str) -> Import:
         """No part is written from here on, not even by a loader that sleeps; the import as it then is, with its last counts."""
@@ -302,11 +360,15 @@ class Ledger:
         return self.known(import_id)
 
     def pause(self, import_id: str, *, wanted: bool) -> None:
-        """Note that the import is to stand still, or to go on. Raises IllegalMove if it has come to its end."""
+        """Note that the import is to stand still, or to go on.
+
+        Raises IllegalMove if it has come to its end, or is being canceled.
+        """
         with self._engine.begin() as connection:
             if connection.execute(text(load("queries/import_pause")), {"id": import_id, "wanted": wanted}).first() is None:
                 state = _locked_state(connection, import_id)
-                raise IllegalMove(f"The import is {state}; it cannot be {'paused' if wanted else 'resumed'}.")
+                is_now = "being canceled" if state in ACTIVE else str(state)
+                raise IllegalMove(f"The import is {is_now}; it cannot be {'paused' if wanted else 'resumed'}.")
 
     def retries(self, import_id: str) -> list[str]:
         """The ids of the imports that try this one's failed records again, oldest first."""
@@ -325,6 +387,10 @@ class Ledger:
             mapping=json.dumps(one.options.mapping),
         )
         return self.get(rows[0]["id"]) if rows else None
+
+    def changed_since(self, earlier: Import) -> bool:
+        """Another import has inserted or updated records of the dataset since ``earlier`` began to load."""
+        return bool(self._rows("import_changed_since", id=earlier.id, dataset=earlier.dataset))
 
     def update(self, import_id: str, **columns: Any) -> None:
         """Set columns of an import without moving it."""
@@ -354,6 +420,7 @@ class Ledger:
         cut without: then the warehouse has been changed since, and the parts would not be those that they were.
         """
         with self._engine.begin() as connection:
+            connection.exec_driver_sql(_MAY_BE_LONG)
             _locked_state(connection, import_id)
             booked, loaded = connection.execute(text(load("queries/quarantine_known")), {"import_id": import_id}).one()
             if loaded:
@@ -463,7 +530,7 @@ class Ledger:
     def failures_of(self, dataset: str, record_id: str, *, imports: int, limit: int) -> list[dict[str, Any]]:
         """Where among the dataset's last ``imports`` a record of this id was held back or refused, newest first.
 
-        Each with import_id, filename, created_at, row, code and message.
+        Each with import_id, filename, created_at, row, code and message, and how its file was read.
         """
         rows = self._rows("failures_of_record", dataset=dataset, id=record_id, imports=imports, limit=limit)
         return [dict(row) for row in rows]
@@ -506,7 +573,7 @@ class Ledger:
         return sorted(self._read(ids), key=lambda one: one.created_at)
 
     def next(self, dataset: str, but: Sequence[str] = ()) -> Import | None:
-        """The import that stands first in a dataset's queue, leaving out those that are named."""
+        """The import of a dataset that is at work, or else the first in its queue, leaving out those that are named."""
         rows = self._rows("import_next", dataset=dataset, but=[UUID(one) for one in but])
         return self.get(rows[0]["id"]) if rows else None
 
@@ -515,9 +582,12 @@ class Ledger:
         rows = self._rows("import_traces", ids=[UUID(one) for one in ids])
         return {row["id"]: Trace(**{**row, "state": State(row["state"])}) for row in rows}
 
-    def stale_uploads(self, since: datetime) -> list[tuple[str, str]]:
-        """The (id, key) of imports that have awaited their upload since before then."""
-        return [(row["id"], row["key"]) for row in self._rows("import_stale", since=since)]
+    def stale_uploads(self, since: datetime | None) -> list[tuple[str, str, bool]]:
+        """The (id, key, whether it has a lease) of imports whose upload may be over.
+
+        Those whose lease has lapsed, and without a lease, those that have awaited their upload since before ``since``.
+        """
+        return [(row["id"], row["key"], row["was_leased"]) for row in self._rows("import_stale", since=since)]
 
     # --- what is not kept any longer ---
 
@@ -529,6 +599,7 @@ class Ledger:
         column = f"{what}_removed_at"
         settled = [state for state in State if state.is_settled]
         with self._engine.begin() as connection:
+            connection.exec_driver_sql(_MAY_BE_LONG)
             marked = connection.execute(
                 text(
                     f"update ledger.import set {column} = coalesce({column}, clock_timestamp())"
@@ -539,6 +610,19 @@ class Ledger:
             if marked and what in _ROWS:
                 connection.execute(text(load(f"queries/{_ROWS[what]}")), {"import_id": import_id})
         return marked is not None
+
+    def unpromoted(self, ended_by: datetime) -> list[str]:
+        """The ids of dry runs that ended by then and were not promoted, oldest first."""
+        return [row["id"] for row in self._rows("import_unpromoted", since=ended_by)]
+
+    def expire(self, query: str, *, dry_run: bool, **values: datetime) -> int:
+        """Delete the rows that ``query`` names (idempotency_expire, sign_in_expire, foreign_forget); with ``dry_run`` only
+        count them."""
+        with self._engine.connect() as connection, connection.begin() as transaction:
+            count = connection.execute(text(load(f"queries/{query}")), values).rowcount
+            if dry_run:
+                transaction.rollback()
+        return count
 
     @contextmanager
     def held(self, import_id: str) -> Iterator[State]:
@@ -560,9 +644,55 @@ class Ledger:
         """Note that somebody is to be told; no effect the second time."""
         self._run("delivery_open", import_id=import_id, channel=channel, target=target, message_id=message_id)
 
-    def delivery_tried(self, import_id: str, channel: str, target: str, error: str = "") -> None:
-        """Note one try; no error means that it arrived."""
-        self._run("delivery_tried", import_id=import_id, channel=channel, target=target, error=error)
+    def deliveries_noted(self, import_id: str, state: State) -> None:
+        """Note that all who are to be told of this end are entered; no effect if the import has come to another since."""
+        self._run("delivery_noted", import_id=import_id, state=state)
+
+    def is_noted(self, import_id: str, state: State) -> bool:
+        """Whether that was noted."""
+        return bool(self._rows("delivery_is_noted", import_id=import_id, state=state))
+
+    def delivery_tried(
+        self, import_id: str, channel: str, target: str, error: str = "", *, wait_seconds: float = 0.0, is_last: bool = False
+    ) -> None:
+        """Note one try; no error means that it arrived. Otherwise the next is in so many seconds, unless this was the last."""
+        given = {"error": error, "wait_seconds": wait_seconds, "is_last": is_last}
+        self._run("delivery_tried", import_id=import_id, channel=channel, target=target, **given)
+
+    def delivery_put_off(self, import_id: str, channel: str, target: str, wait_seconds: float) -> None:
+        """Note that a message is tried in so many seconds; it was not tried now."""
+        self._run("delivery_put_off", import_id=import_id, channel=channel, target=target, wait_seconds=wait_seconds)
+
+    def untold(self, *, within: timedelta, ended: timedelta, overdue: timedelta, limit: int) -> list[Outcome]:
+        """Ends of imports of which nothing tells any more, among those ``within`` that time.
+
+        Either it was never noted who is to be told, though the import ``ended`` so long ago, or a message is ``overdue`` by so
+        much. Those that ended first come first.
+        """
+        rows = self._rows(
+            "delivery_untold",
+            final=[state for state in State if state.is_final],
+            within=within.total_seconds(),
+            ended=ended.total_seconds(),
+            overdue=overdue.total_seconds(),
+            imports=limit,
+        )
+        return [Outcome(row["id"], State(row["state"]), row["reason"]) for row in rows]
+
+    def told_again(self, import_id: str, wait: timedelta) -> None:
+        """Note that a message of the import that is overdue is not to be called so for this time: it is being seen to."""
+        self._run("delivery_told_again", import_id=import_id, wait_seconds=wait.total_seconds())
+
+    # --- how far a bucket was listed ---
+
+    def listed_up_to(self, bucket: str) -> str:
+        """The key after which the listing of a bucket goes on; empty: from its beginning."""
+        rows = self._rows("listing_get", bucket=bucket)
+        return str(rows[0]["after_key"]) if rows else ""
+
+    def keep_listed(self, bucket: str, after_key: str) -> None:
+        """Note that key."""
+        self._run("listing_keep", bucket=bucket, after_key=after_key)
 
     def _rows(self, query: str, **values: Any) -> Sequence[RowMapping]:
         with self._engine.connect() as connection:
@@ -573,23 +703,51 @@ class Ledger:
             connection.execute(text(load(f"queries/{query}")), values)
 
 
-def _locked_state(connection: Connection, import_id: str) -> State:
-    state = connection.execute(text(load("queries/import_lock")), {"id": import_id}).scalar()
-    if state is None:
+def _locked(connection: Connection, import_id: str) -> RowMapping:
+    row = connection.execute(text(load("queries/import_lock")), {"id": import_id}).mappings().first()
+    if row is None:
         raise LookupError(f"There is no import {import_id}.")
-    return State(state)
+    return row
+
+
+def _locked_state(connection: Connection, import_id: str) -> State:
+    return State(_locked(connection, import_id)["state"])
+
+
+def _moved(connection: Connection, import_id: str, to: State, reason: str, columns: dict[str, Any]) -> bool:
+    """Ledger.move, in a transaction that is under way; it must end if this raises."""
+    row = _locked(connection, import_id)
+    state = State(row["state"])
+    if row["cancel_requested_at"] is not None and not state.is_final and to is not State.CANCELED:
+        raise Canceled
+    if state is to:
+        _set(connection, import_id, columns)
+        return False
+    if to not in MOVES[state]:
+        raise IllegalMove(f"The import is {state}; it cannot become {to}.")
+    try:
+        _set(connection, import_id, {"state": to, **columns} | ({"reason": reason} if reason else {}))
+    except IntegrityError as error:
+        if not (isinstance(error.orig, psycopg.Error) and error.orig.diag.constraint_name == ONE_AT_WORK):
+            raise
+        raise DatasetBusy(f"Another import of the dataset {row['dataset']} is at work; this one waits for its end.") from error
+    _note_move(connection, import_id, state, to, reason or MOVES[state][to])
+    if to is State.VALIDATING:  # if a run before this one was lost, its loaders may still be at it
+        connection.execute(text(load("queries/claims_discard")), {"import_id": import_id})
+    return True
 
 
 def _set(connection: Connection, import_id: str, columns: dict[str, Any]) -> None:
     """Set columns; times follow from the state, so that no caller can forget them."""
     state = columns.get("state")
+    columns = {name: without_nul(value) for name, value in columns.items()}
     unknown = set(columns) - _SETTABLE - {"state"}
     if unknown:
         raise TypeError(f"The ledger has no settable column {', '.join(sorted(unknown))}.")
     values = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in columns.items()}
     sets = [f"{name} = :{name}" for name in values]
     if state is State.VALIDATING:
-        sets += ["started_at = clock_timestamp()", "closing = false"]
+        sets += ["started_at = clock_timestamp()", "closing = false", "warehouse_seen = pg_current_snapshot()"]
     if isinstance(state, State) and state.is_final:
         sets.append("finished_at = clock_timestamp()")
     if sets:
@@ -599,7 +757,7 @@ def _set(connection: Connection, import_id: str, columns: dict[str, Any]) -> Non
 def _note_move(connection: Connection, import_id: str, before: State | None, after: State, reason: str) -> None:
     connection.execute(
         text(load("queries/move_insert")),
-        {"import_id": import_id, "from_state": before, "to_state": after, "reason": reason},
+        {"import_id": import_id, "from_state": before, "to_state": after, "reason": without_nul(reason)},
     )
 
 

@@ -25,16 +25,14 @@ import pyarrow.parquet as pq
 from psycopg.sql import SQL, Composable, Composed, Identifier
 from psycopg.types.json import Jsonb
 
-from pipeline.contracts import PartResult, Preview
+from pipeline import foreign
+from pipeline.contracts import PartResult, Preview, State
+from pipeline.database_errors import Kind, as_ours, in_words, kind_of, sqlstate_of
 from pipeline.datasets import Column, Dataset
-from pipeline.errors import DamagedPart, NotUsable, Superseded, Unreachable
+from pipeline.errors import DamagedPart, NotLoading, NotUsable, PartsLost, Rewound, Superseded, Unreachable
 from pipeline.sqlfiles import load as query_text
 
 Connection = psycopg.Connection[Any]
-
-TRANSIENT = ("08", "40", "53", "55", "57", "58")
-"""Classes of SQLSTATE that pass by themselves: connection, rollback, resources, not ready, operator, system
-(https://www.postgresql.org/docs/18/errcodes-appendix.html)."""
 
 CARRIED = ("_batch", "_row")
 """What a part holds beside the dataset's columns: the number of the batch, and of the row in the file."""
@@ -45,8 +43,11 @@ NO_SUCH_COLUMN = "42703"
 SAMPLE = 64
 """Of a part's records so many are looked up to see whether it seems to be new."""
 
-REFUSED = ("21", "22", "23", "44", "54", "P0")
-"""Classes that speak of the data: cardinality, value, constraint, view's check, limits, raised by a trigger."""
+STATEMENT_SECONDS = 1200
+"""For each statement of a part: what takes longer than this is stuck."""
+
+NOT_YET = (State.AWAITING_UPLOAD, State.QUEUED, State.VALIDATING, State.PREPARING)
+"""Where an import stands before any part of it may be loaded. If a part is being loaded, the ledger has forgotten something."""
 
 
 @dataclass
@@ -63,32 +64,55 @@ class _Counts:
         self.unchanged += of - inserted - updated
 
 
-def load_part(connection: Connection, dataset: Dataset, path: Path, *, import_id: str, part_no: int, sha256: str) -> PartResult:
+def load_part(
+    connection: Connection,
+    dataset: Dataset,
+    path: Path,
+    *,
+    import_id: str,
+    part_no: int,
+    sha256: str,
+    needed: int = 0,
+    beat: Callable[[], None] = lambda: None,
+) -> PartResult:
     """Upsert the part in ``path`` into the dataset's table, in one transaction of ``connection``, which must be in none.
 
-    Raises DamagedPart if the file is not what the manifest says, Unreachable for what may pass by itself, Superseded if another
-    attempt came after this one or the import is not being loaded (any more), NotUsable if the warehouse is not as it should be
-    (a table or a right is missing). In each case nothing is written.
+    Raises DamagedPart if the file is not what the manifest says; Unreachable for what may pass by itself; Superseded if another
+    attempt came after this one; NotLoading if the import is not being loaded (any more), Rewound if it is not yet; PartsLost if
+    not all parts up to ``needed`` are loaded; SystemFault if the warehouse is not as it should be (a table is missing, say).
+    Then nothing is written.
     """
     part = _Part(connection, dataset, _read(path, dataset, sha256), import_id, part_no, sha256)
+    beat()  # an attempt that slept until here is told so, before it takes the part away from the one that came after it
     with _told_apart():
         claim = part.claim()
-        with connection.transaction():
-            return part.known_result() or part.load(claim)
+        with part.transaction():
+            return part.known_result() or part.load(claim, needed)
 
 
 def give_up_part(
-    connection: Connection, dataset: Dataset, path: Path, *, import_id: str, part_no: int, sha256: str, code: str, reason: str
+    connection: Connection,
+    dataset: Dataset,
+    path: Path,
+    *,
+    import_id: str,
+    part_no: int,
+    sha256: str,
+    code: str,
+    reason: str,
+    needed: int = 0,
+    beat: Callable[[], None] = lambda: None,
 ) -> PartResult:
-    """Enter every record of the part in ``path`` as a failure, with ``code`` and ``reason``: what hangs below them fails too.
+    """Enter every record of the part in ``path`` as a failure, with ``code`` and ``reason``: its descendants fail too.
 
     For a part that cannot be loaded as it is stored; ``path`` is one made again. Raises as load_part does.
     """
     part = _Part(connection, dataset, _read(path, dataset, sha256), import_id, part_no, sha256)
+    beat()
     with _told_apart():
         claim = part.claim()
-        with connection.transaction():
-            return part.known_result() or part.give_up(claim, code, reason)
+        with part.transaction():
+            return part.known_result() or part.give_up(claim, code, reason, needed)
 
 
 def preview(
@@ -101,7 +125,7 @@ def preview(
     foreseen = Preview()
     for path, sha256 in parts:
         part = _Part(connection, dataset, _read(path, dataset, sha256), "", 0, sha256)
-        with _told_apart(), connection.transaction(force_rollback=True):
+        with _told_apart(), part.transaction(force_rollback=True):
             foreseen += part.preview()
         beat()
     return foreseen
@@ -133,16 +157,14 @@ def _fits(dataset: Dataset, names: set[str]) -> bool:
 
 @contextmanager
 def _told_apart() -> Iterator[None]:
-    """Errors of PostgreSQL as ours: what may pass, and what somebody has to see to."""
+    """Errors of PostgreSQL as ours (database_errors.py); a column that is still to come is waited for."""
     try:
         yield
     except psycopg.Error as error:
-        state = error.sqlstate or ""
-        if not state or state[:2] in TRANSIENT:
-            raise Unreachable(f"PostgreSQL could not load the part now: {error}") from error
-        if state == NO_SUCH_COLUMN:
-            raise Unreachable(f"The table is not yet as its file declares it; run bulkhead migrate: {error}") from error
-        raise NotUsable(f"The warehouse is not ready to be loaded ({state}): {error}") from error
+        if sqlstate_of(error) == NO_SUCH_COLUMN:
+            said = in_words(error)
+            raise Unreachable(f"The table is not yet as its file declares it; run bulkhead migrate: {said}.") from error
+        raise as_ours(error) from error
 
 
 @dataclass
@@ -158,6 +180,7 @@ class _Part:
     counts: _Counts = field(default_factory=_Counts)
     failed: int = 0
     arrived: bool = False  # there is an ``arriving``
+    changed_meanwhile: bool = False  # another client has written to the table since the file was validated
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -171,15 +194,25 @@ class _Part:
 
     # --- the way of a part ---
 
+    @contextmanager
+    def transaction(self, *, force_rollback: bool = False) -> Iterator[None]:
+        """One transaction of the part's connection, with the time that its statements may take."""
+        with self.connection.transaction(force_rollback=force_rollback):
+            self.connection.execute(f"set local statement_timeout = {STATEMENT_SECONDS * 1000}")
+            yield
+
     def claim(self) -> int:
-        """Take the part over from whoever had it, in a transaction of its own; returns the token that ``_enter`` asks for.
+        """Take the part over from another attempt, in a transaction of its own; returns the token that ``_enter`` asks for.
 
         An attempt that sleeps inside its transaction holds the part's lock: its session is ended.
         """
         with self.connection.transaction():
             row = self._run("load_claim", import_id=self.import_id, part_no=self.part_no).fetchone()
+            state = self._run("load_state", import_id=self.import_id).fetchone() if row is None else None
+        if state is not None and state[0] in NOT_YET:
+            raise Rewound
         if row is None:
-            raise Superseded(f"The import is not being loaded, so part {self.part_no} is not either.")
+            raise NotLoading(f"The import is not being loaded, so part {self.part_no} is not either.")
         self._run("load_end_sleeper", import_id=self.import_id, part_no=self.part_no)
         self.connection.commit()
         return int(row[0])
@@ -195,16 +228,28 @@ class _Part:
             raise NotUsable(f"Part {self.part_no} was cut differently when it was loaded. Upload the file again.")
         return PartResult(*counts)
 
-    def load(self, claim: int) -> PartResult:
+    def load(self, claim: int, needed: int) -> PartResult:
         """All at once if nothing stands against it, else batch by batch."""
-        if self._has_failures() or not self._load_at_once():
+        self._demand_earlier_parts(needed)
+        self.changed_meanwhile = foreign.was_changed(self.connection, self.import_id)
+        if self.changed_meanwhile or self._has_failures() or not self._load_at_once():
             self._load_by_batches()
         return self._enter(claim)
 
-    def give_up(self, claim: int, code: str, reason: str) -> PartResult:
+    def give_up(self, claim: int, code: str, reason: str, needed: int) -> PartResult:
         """None of the records is loaded."""
+        self._demand_earlier_parts(needed)
         self._fail([(place, code, "", reason) for place in range(self.table.num_rows)])
         return self._enter(claim)
+
+    def _demand_earlier_parts(self, needed: int) -> None:
+        """Raises PartsLost if one of the parts up to ``needed``, with the parents of these records, is not in the warehouse.
+
+        They were, or this one would not have been begun: a failover has lost the commits since.
+        """
+        row = self._run("load_earlier_parts", import_id=self.import_id, needed=needed).fetchone()
+        if needed and row is not None and row[0] != needed:
+            raise PartsLost
 
     def _enter(self, claim: int) -> PartResult:
         """The part's row in the ledger, and the claim given back: who cannot give it back has lost it, and must not commit."""
@@ -222,7 +267,7 @@ class _Part:
         )
         given_back = self._run("load_give_back", import_id=self.import_id, part_no=self.part_no, token=claim)
         if given_back.rowcount != 1:
-            raise Superseded(f"Another attempt has taken over part {self.part_no}, or the import is over.")
+            raise Superseded(f"Another attempt has taken over part {self.part_no}, or the import is over.")  # the next one sees
         return result
 
     def _load_at_once(self) -> bool:
@@ -284,7 +329,8 @@ class _Part:
         second is begun, so that what hangs below a refused record is known by then; and where the first half held nothing bad,
         the second half need not be tried as a whole. So a batch of 200 with one bad record takes at most 15 statements.
         """
-        if not self._set_aside_descendants(first, last) and refused and last - first > 1:
+        set_aside = self._set_aside_orphans(first, last) + self._set_aside_descendants(first, last)
+        if not set_aside and refused and last - first > 1:
             return self._halve(first, last)
         try:
             with self.connection.transaction():
@@ -345,6 +391,19 @@ class _Part:
             [
                 (place, "parent_failed", "", f"It hangs below the record {ancestor!r}, which could not be loaded.")
                 for place, ancestor in found
+            ]
+        )
+        return len(found)
+
+    def _set_aside_orphans(self, first: int, last: int) -> int:
+        """Refuse records whose parent another client has removed since the file was validated; return how many."""
+        if not self.changed_meanwhile:
+            return 0
+        found = foreign.orphans(self.connection, self.dataset, first, last)
+        self._fail(
+            [
+                (place, "missing_parent", "", f"Its parent {parent!r} is not in the warehouse any more. {foreign.WHAT}.")
+                for place, parent in found
             ]
         )
         return len(found)
@@ -496,7 +555,7 @@ def _ranges(batches: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _is_refusal(error: psycopg.Error) -> bool:
-    return (error.sqlstate or "")[:2] in REFUSED
+    return kind_of(error) is Kind.DATA
 
 
 def _is_plain(value: Any) -> bool:

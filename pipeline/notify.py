@@ -29,6 +29,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pipeline.addresses import check_target, is_public
+from pipeline.display import place_and_record
 from pipeline.errors import Gone, NotUsable, Unreachable
 
 TIMEOUT_SECONDS = (5.0, 20.0)
@@ -246,11 +247,19 @@ def _mail_lines(shown: Mapping[str, Any], name: str, words: str, page: str, grou
     if top:
         lines += ["", "Most frequent findings:"] + [f"  {code:<24} {number:>10,}" for code, number in top]
     if groups:
-        lines += ["", "What they say:"] + [f"  {one['count']:>10,} × {_one_line(one['message'])}" for one in groups[:5]]
+        lines += ["", "What they say:"] + [_group_line(one) for one in groups[:5]]
     lines += ["", f"The import:   {page}"]
     if top:
         lines += [f"All findings: {shown['links']['errors']}?format=csv"]
     return lines
+
+
+def _group_line(group: Mapping[str, Any]) -> str:
+    """How many, what is wrong, and where the first of them is."""
+    first: Mapping[str, Any] = next(iter(group.get("first") or ()), {})
+    place = place_and_record(first.get("place") or "", first.get("row")) if first.get("place") else ""
+    at = f" First at {place}." if place and group["count"] > 1 else f" {place}." if place else ""
+    return f"  {group['count']:>10,} × {_one_line(group['message'])}{at}"
 
 
 def _one_line(text: str) -> str:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Coroutine, Sequence
-from datetime import timedelta
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
@@ -21,20 +24,26 @@ from temporalio.client import (
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
     WorkflowExecutionStatus,
     WorkflowFailureError,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from pipeline.contracts import (
     CLEAN_WORKFLOW,
     ENQUEUE_SIGNAL,
+    IMPORT_WORKFLOW,
+    MARTS_WORKFLOW,
+    NOTIFY_WORKFLOW,
     PAUSE_SIGNAL,
     PROGRESS_QUERY,
     QUEUE_WORKFLOW,
     RECONCILE_WORKFLOW,
+    REFRESH_SIGNAL,
     RESULTS_WORKFLOW,
     RESUME_SIGNAL,
     SEND_WORKFLOW,
@@ -42,12 +51,15 @@ from pipeline.contracts import (
     Cleaned,
     CleanRun,
     Delivery,
+    Outcome,
     Progress,
     QueueRun,
     Reconciled,
     ResultsWanted,
     dataset_of,
     import_workflow_id,
+    marts_workflow_id,
+    notify_workflow_id,
     queue_workflow_id,
     results_workflow_id,
 )
@@ -58,6 +70,8 @@ T = TypeVar("T")
 
 _ANSWER_SECONDS = 30.0
 _SENT_SECONDS = 10.0
+_TOLD_SECONDS = 5.0
+"""For what stands in the ledger already, and is carried out by reconciliation if Temporal is away now."""
 
 
 class Orchestrator:
@@ -107,9 +121,23 @@ class Orchestrator:
             start_signal_args=[arrival],
         )
 
+    def refresh_marts(self, dataset: str) -> None:
+        """Have a dataset's marts brought up to date; what runs already does so once more when it is done."""
+        self._run(self._refresh_marts(dataset))
+
+    async def _refresh_marts(self, dataset: str) -> None:
+        client = await self._connected()
+        await client.start_workflow(
+            MARTS_WORKFLOW,
+            dataset,
+            id=marts_workflow_id(dataset),
+            task_queue=self._task_queue,
+            start_signal=REFRESH_SIGNAL,
+        )
+
     def cancel(self, import_id: str) -> bool:
         """Ask an import to stop; False if its workflow is not running (it waits for its turn, or is over)."""
-        return self._run(self._cancel(import_id))
+        return self._run(self._cancel(import_id), seconds=_TOLD_SECONDS)
 
     async def _cancel(self, import_id: str) -> bool:
         handle = (await self._connected()).get_workflow_handle(import_workflow_id(import_id))
@@ -120,7 +148,8 @@ class Orchestrator:
 
     def pause(self, import_id: str, *, wanted: bool) -> bool:
         """Tell an import to stand still, or to go on; False if its workflow is not running (it waits for its turn)."""
-        return self._run(self._signal(import_workflow_id(import_id), PAUSE_SIGNAL if wanted else RESUME_SIGNAL))
+        name = PAUSE_SIGNAL if wanted else RESUME_SIGNAL
+        return self._run(self._signal(import_workflow_id(import_id), name), seconds=_TOLD_SECONDS)
 
     async def _signal(self, workflow_id: str, name: str) -> bool:
         try:
@@ -199,9 +228,51 @@ class Orchestrator:
         except WorkflowFailureError as error:
             return str(error.cause)
 
+    def tell(self, outcome: Outcome) -> None:
+        """Have a user told of an import's end, if that is not under way."""
+        self._run(self._tell(outcome))
+
+    async def _tell(self, outcome: Outcome) -> None:
+        await (await self._connected()).start_workflow(
+            NOTIFY_WORKFLOW,
+            outcome,
+            id=notify_workflow_id(outcome.import_id, outcome.state),
+            task_queue=self._task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+
     def queue_is_running(self, dataset: str) -> bool:
         """Whether the dataset's queue is at work."""
         return self._run(self._is_running(queue_workflow_id(dataset)))
+
+    def import_is_running(self, import_id: str) -> bool:
+        """Whether there is a run of the import."""
+        return self._run(self._is_running(import_workflow_id(import_id)))
+
+    def running_imports(self, *, begun_before: datetime) -> list[str]:
+        """The ids of the imports that have had a run since before then, on this task queue."""
+        return self._run(self._running_imports(begun_before))
+
+    async def _running_imports(self, begun_before: datetime) -> list[str]:
+        query = f"WorkflowType = '{IMPORT_WORKFLOW}' and ExecutionStatus = 'Running' and TaskQueue = '{self._task_queue}'"
+        prefix, ids = import_workflow_id(""), []
+        async for one in (await self._connected()).list_workflows(query):
+            name = one.id.removeprefix(prefix)
+            with suppress(ValueError):  # it is none of ours
+                if one.id.startswith(prefix) and one.start_time < begun_before:
+                    ids.append(str(uuid.UUID(name)))
+        return ids
+
+    def terminate(self, import_id: str, reason: str) -> None:
+        """End the run of an import at once, if there is one: none of its steps is asked."""
+        self._run(self._terminate(import_id, reason))
+
+    async def _terminate(self, import_id: str, reason: str) -> None:
+        try:
+            await (await self._connected()).get_workflow_handle(import_workflow_id(import_id)).terminate(reason=reason)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
 
     async def _is_running(self, workflow_id: str) -> bool:
         try:
@@ -213,14 +284,13 @@ class Orchestrator:
         return description.status is WorkflowExecutionStatus.RUNNING
 
     def reconcile(self, *, seconds: float = 600.0) -> Reconciled:
-        """Run a reconciliation now, and wait for what it finds."""
-        return self._run(self._reconcile(), seconds=seconds)
+        """Run a reconciliation now, and wait for what it finds. Raises NotUsable if it fails."""
+        return self._run(_unless_failed(self._reconcile(), "The reconciliation"), seconds=seconds)
 
     async def _reconcile(self) -> Reconciled:
         client = await self._connected()
         result: Reconciled = await client.execute_workflow(
             RECONCILE_WORKFLOW,
-            RESULTS_WORKFLOW,
             id=f"reconcile/{uuid.uuid4()}",
             task_queue=self._task_queue,
             result_type=Reconciled,
@@ -228,12 +298,15 @@ class Orchestrator:
         return result
 
     def schedule_reconciliation(self, every_seconds: int) -> None:
-        """Have Temporal reconcile again and again; no effect if it does already."""
-        self._run(self._schedule("reconcile", RECONCILE_WORKFLOW, [], timedelta(seconds=every_seconds)))
+        """Have Temporal reconcile again and again, as often as this and on this task queue; also at once, if it did not."""
+        self._run(self._schedule("reconcile", RECONCILE_WORKFLOW, [], timedelta(seconds=every_seconds), at_once=True))
 
     def clean(self, *, dry_run: bool = False, seconds: float = 3600.0) -> Cleaned:
-        """Run a clean-up now, and wait for what it removes. It goes on if that takes longer than ``seconds``."""
-        return self._run(self._clean(CleanRun(dry_run)), seconds=seconds)
+        """Run a clean-up now, and wait for what it removes. It goes on if that takes longer than ``seconds``.
+
+        Raises NotUsable if it fails.
+        """
+        return self._run(_unless_failed(self._clean(CleanRun(dry_run)), "The clean-up"), seconds=seconds)
 
     async def _clean(self, run: CleanRun) -> Cleaned:
         client = await self._connected()
@@ -243,10 +316,13 @@ class Orchestrator:
         return result
 
     def schedule_clean_up(self, every_seconds: int) -> None:
-        """Have Temporal clean up again and again; no effect if it does already."""
+        """Have Temporal clean up again and again, as often as this and on this task queue."""
         self._run(self._schedule("clean", CLEAN_WORKFLOW, [CleanRun()], timedelta(seconds=every_seconds)))
 
-    async def _schedule(self, name: str, workflow: str, given: Sequence[object], every: timedelta) -> None:
+    async def _schedule(
+        self, name: str, workflow: str, given: Sequence[object], every: timedelta, *, at_once: bool = False
+    ) -> None:
+        """Make the schedule, or make it what it ought to be; that an operator has paused it stays."""
         client = await self._connected()
         schedule = Schedule(
             action=ScheduleActionStartWorkflow(workflow, args=given, id=name, task_queue=self._task_queue),
@@ -254,9 +330,11 @@ class Orchestrator:
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
         )
         try:
-            await client.create_schedule(name, schedule)
+            await client.create_schedule(name, schedule, trigger_immediately=at_once)
         except ScheduleAlreadyRunningError:
-            return
+            handle = client.get_schedule_handle(name)
+            if _essence((await handle.describe()).schedule) != _essence(schedule):
+                await handle.update(partial(_updated, schedule))
 
     def is_up(self) -> bool:
         """Temporal answers."""
@@ -289,3 +367,26 @@ class Orchestrator:
                 self._thread = Thread(target=self._loop.run_forever, name="temporal client", daemon=True)
                 self._thread.start()
             return self._loop
+
+
+def _essence(schedule: Schedule) -> tuple[object, ...]:
+    """What of a schedule is ours to say."""
+    action = schedule.action
+    what = (action.workflow, action.task_queue) if isinstance(action, ScheduleActionStartWorkflow) else ()
+    return [one.every for one in schedule.spec.intervals], what, schedule.policy.overlap
+
+
+def _updated(wanted: Schedule, there: ScheduleUpdateInput) -> ScheduleUpdate:
+    return ScheduleUpdate(replace(wanted, state=there.description.schedule.state))
+
+
+async def _unless_failed(run: Coroutine[Any, Any, T], what: str) -> T:
+    """What a workflow returns. Raises NotUsable with the reason for which it failed."""
+    try:
+        return await run
+    except WorkflowFailureError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None and not isinstance(cause, ApplicationError):
+            cause = cause.__cause__
+        why = cause.message if isinstance(cause, FailureError) else str(cause)
+        raise NotUsable(f"{what} failed: {why}") from error

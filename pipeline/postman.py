@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from temporalio import activity
 
 from pipeline import groups, notify
-from pipeline.addresses import WEBHOOK
+from pipeline.addresses import EMAIL, WEBHOOK, web_parts
 from pipeline.attempt import told_apart
 from pipeline.contracts import ADDRESSEES, DELIVER, TRY_RECEIVER, Delivery, Outcome, Told, report_prefix
-from pipeline.errors import BulkheadError, Gone, NotUsable
+from pipeline.errors import Busy, Gone, NotUsable, WorldIsWrong
 from pipeline.ledger import Import, Ledger
-from pipeline.receivers import Receiver, Receivers
+from pipeline.limits import Key, Limits
+from pipeline.receivers import NamedBy, Receiver, Receivers, receiver_id
 from pipeline.settings import Settings
 from pipeline.store import NotThere, Store
+
+PER_HOST = 3
+"""Attempts at once to one receiving host. All e-mail goes to one, the mail server."""
+
+PER_DATASET = 8
+"""Attempts at once about one dataset's imports to receivers that uploads name, and as many to all other receivers."""
+
+PER_KIND = 12
+"""Attempts at once to receivers that uploads name, and as many to all others: neither can use all threads (worker.py)."""
+
+PER_OLD_QUEUE = 2
+"""Attempts at once in a lane that is not the messages' own: of workflows that began before they had one."""
+
+RETRY_SECONDS, RETRY_FACTOR, RETRY_SECONDS_MAX = 5.0, 4.0, 36_000.0
+"""The rhythm of Standard Webhooks, roughly: seconds, minutes, then hours, for three days. Only real attempts count."""
 
 
 class Postman:
@@ -28,6 +46,7 @@ class Postman:
         self._store = store
         self._ledger = ledger
         self._receivers = receivers
+        self._limits = Limits()
 
     @property
     def all(self) -> list[Callable[..., Any]]:
@@ -37,36 +56,68 @@ class Postman:
     @activity.defn(name=ADDRESSEES.name)
     @told_apart
     def addressees(self, outcome: Outcome) -> Told:
-        """Who is to be told; each message gets its lasting id now."""
+        """Who is still to be told. The first time it is noted who that is, and each message gets its lasting id."""
+        if not self._ledger.is_noted(outcome.import_id, outcome.state):
+            self._note(outcome)
+        rows = self._ledger.deliveries(outcome.import_id)
+        still = [row for row in rows if row["delivered_at"] is None and row["given_up_at"] is None]
+        ids = [(row["channel"], receiver_id(row["channel"], row["target"])) for row in still]
+        return Told(tuple(Delivery(outcome.import_id, channel, receiver=receiver) for channel, receiver in ids))
+
+    def _note(self, outcome: Outcome) -> None:
         known = self._ledger.known(outcome.import_id)
-        told = self._receivers.to_tell(known.dataset, known.options.notify)
-        deliveries = [Delivery(outcome.import_id, one.channel, one.target) for one in told]
-        for one in deliveries:
+        for one in self._receivers.to_tell(known.dataset, known.options.notify):
             name = f"{one.channel}\n{one.target}\n{outcome.state}"
-            message_id = f"msg_{uuid.uuid5(uuid.UUID(one.import_id), name).hex}"
-            self._ledger.open_delivery(one.import_id, one.channel, one.target, message_id)
-        return Told(tuple(deliveries))
+            message_id = f"msg_{uuid.uuid5(uuid.UUID(outcome.import_id), name).hex}"
+            self._ledger.open_delivery(outcome.import_id, one.channel, one.target, message_id)
+        self._ledger.deliveries_noted(outcome.import_id, outcome.state)
 
     @activity.defn(name=DELIVER.name)
     @told_apart
     def deliver(self, delivery: Delivery) -> None:
         """Send one message; the ledger keeps how often it was tried and how it ended.
 
-        A receiver that says that it is gone is told nothing from then on. Raises NotUsable for one that nobody names any more.
+        A receiver that says that it is gone is told nothing from then on. Raises NotUsable for one that nobody names any more,
+        and Busy if there are too many at once: then it was not tried.
         """
-        known = self._ledger.known(delivery.import_id)
-        row = next(
-            row
-            for row in self._ledger.deliveries(delivery.import_id)
-            if (row["channel"], row["target"]) == (delivery.channel, delivery.target)
-        )
+        known, row = self._ledger.known(delivery.import_id), self._row(delivery)
+        if row["delivered_at"] is not None and not delivery.asked:
+            return
+        place = (known.id, row["channel"], row["target"])
         try:
             receiver = self._receiver(delivery, known.options.notify)
-            self._send(receiver, known, row["message_id"])
-        except BulkheadError as error:
-            self._ledger.delivery_tried(delivery.import_id, delivery.channel, delivery.target, str(error))
+            by_upload = receiver.named_by is NamedBy.UPLOAD
+            others: dict[Key, int] = {("kind", by_upload): PER_KIND, ("dataset", known.dataset, by_upload): PER_DATASET}
+            with self._place(receiver, others, delivery):
+                self._send(receiver, known, row["message_id"])
+        except Busy as error:
+            self._ledger.delivery_put_off(*place, error.wait_seconds or 0.0)
             raise
-        self._ledger.delivery_tried(delivery.import_id, delivery.channel, delivery.target)
+        except WorldIsWrong as error:
+            if error.wait_seconds is None:
+                error.wait_seconds = min(RETRY_SECONDS * RETRY_FACTOR ** row["attempts"], RETRY_SECONDS_MAX)
+            self._ledger.delivery_tried(*place, str(error), wait_seconds=error.wait_seconds)
+            raise
+        except NotUsable as error:
+            self._ledger.delivery_tried(*place, str(error), is_last=True)
+            raise
+        self._ledger.delivery_tried(*place)
+
+    def _row(self, delivery: Delivery) -> Mapping[str, Any]:
+        """What the ledger has of the message. Raises NotUsable if it has nothing."""
+        wanted = delivery.receiver or receiver_id(delivery.channel, delivery.target)
+        for row in self._ledger.deliveries(delivery.import_id):
+            if receiver_id(row["channel"], row["target"]) == wanted:
+                return row
+        raise NotUsable("No message of this import is for this receiver.")
+
+    def _place(self, receiver: Receiver, others: Mapping[Key, int], delivery: Delivery) -> AbstractContextManager[None]:
+        """A place among the messages that are sent at once. Raises Busy if there is none."""
+        queue = activity.info().task_queue
+        if not queue.endswith(f"/{DELIVER.lane}"):
+            others = {**others, ("queue", queue): PER_OLD_QUEUE}
+        host = EMAIL if receiver.channel == EMAIL else web_parts(receiver.target)[1].rstrip(".").lower()
+        return self._limits.place(("host", host), others, at_host=PER_HOST, asked=delivery.asked)
 
     @activity.defn(name=TRY_RECEIVER.name)
     @told_apart
@@ -74,14 +125,16 @@ class Postman:
         """Send a message that is about nothing, to somebody who is told of imports; the ledger keeps nothing of it."""
         settings, message_id = self._settings, f"msg_{uuid.uuid4().hex}"
         receiver = self._receiver(delivery)
-        if receiver.channel == WEBHOOK:
-            self._post(receiver, notify.test_payload(page=settings.url), message_id)
-            return
-        message = notify.test_email(page=settings.url, sender=settings.email_from, to=delivery.target, message_id=message_id)
-        notify.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
+        with self._place(receiver, {}, replace(delivery, asked=True)):
+            if receiver.channel == WEBHOOK:
+                self._post(receiver, notify.test_payload(page=settings.url), message_id)
+                return
+            to = receiver.target
+            message = notify.test_email(page=settings.url, sender=settings.email_from, to=to, message_id=message_id)
+            notify.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
 
     def _receiver(self, delivery: Delivery, named: Sequence[str] = ()) -> Receiver:
-        found = self._receivers.find(delivery.channel, delivery.target, named)
+        found = self._receivers.called(delivery.receiver or receiver_id(delivery.channel, delivery.target), named)
         if found is None:
             raise NotUsable("Nobody names this receiver any more: neither the settings, nor an admin, nor the upload.")
         return found

@@ -58,13 +58,15 @@ class Preview:
     takes_others: bool
 
 
-def preview(source: Path, dataset: Dataset, delimiter: str | None, is_whole: bool) -> Preview:
+def preview(source: Path, dataset: Dataset, delimiter: str | None, is_whole: bool, filename: str = "") -> Preview:
     """Look at ``source``, which holds a file or its beginning. Raises Unreadable if that shows nothing."""
     with unpack(source, _LIMITS) as upload:
         content = next(upload.contents)
         path, delimiter = _laid_out(content, source, dataset, delimiter, is_whole)
         with in_memory(source.parent) as database:
-            reading = read(path, _without_rules(dataset), database=database, delimiter=delimiter, limits=_LIMITS)
+            reading = read(
+                path, _without_rules(dataset), database=database, filename=filename, delimiter=delimiter, limits=_LIMITS
+            )
             shown = ", ".join(f"left({quoted(name)}, {VALUE_CHARACTERS})" for name in reading.columns)
             with connect(database) as connection:
                 rows = connection.execute(f"select {shown} from raw order by _row limit {ROWS}").fetchall()

@@ -14,8 +14,9 @@ import duckdb
 
 from pipeline.contracts import OnError
 from pipeline.datasets import Dataset
+from pipeline.display import counted, place_sql
 from pipeline.meta import Tolerance
-from pipeline.workspace import climb, connect, number, quoted
+from pipeline.workspace import climb, connect, literal, number, quoted, reading_of
 
 MESSAGE_LENGTH = 1000
 
@@ -67,7 +68,7 @@ def write_rows(database: Path, dataset: Dataset, import_id: str, to: Path) -> No
                 select '{import_id}', q._row, 0, 0, {_storable("q.id")}, q.code, {_storable("q.message")},
                     case when raw._row is null then {text} else to_json(struct_pack({members})) end
                 from quarantined q left join raw on q._row = raw._row {malformed}
-            ) to '{to}' (format csv, header false, force_quote *)"""
+            ) to {literal(str(to))} (format csv, header false, force_quote *)"""
         )
 
 
@@ -128,8 +129,7 @@ def _gather_bad(connection: duckdb.DuckDBPyConnection) -> int:
 
 def _too_much(bad: int, records: int, tolerance: Tolerance) -> str:
     """Why there are too many bad records; nothing if there are not."""
-    have = "record has" if bad == 1 else "records have"
-    said = f"{bad:,} of {records:,} {have} errors"
+    said = f"{bad:,} of {counted(records, 'record')} {'has' if bad == 1 else 'have'} errors"
     if tolerance.max_errors is not None and bad > tolerance.max_errors:
         return f"{said}; at most {tolerance.max_errors:,} may go into quarantine (max_errors)."
     if tolerance.max_error_ratio is not None and bad / records > tolerance.max_error_ratio:
@@ -169,7 +169,8 @@ def _out_of_bounds(connection: duckdb.DuckDBPyConnection) -> str:
     connection.execute(_STAYED)
     if children is not None:
         for parent, found in connection.execute(_CROWDED, {"limit": children}).fetchall():
-            return f"Without what is held back, {parent} would have {found:,} children; at most {children:,} are allowed."
+            would = counted(found, "child", "children")
+            return f"Without what is held back, {parent} would have {would}; at most {children:,} are allowed."
     if single_root:
         for (root,) in connection.execute(_ROOTS).fetchall():
             return f"Without what is held back, {root} would be a second root; there may be only one."
@@ -198,8 +199,9 @@ create or replace temp table below_bad as
 select
     e._row,
     'parent_quarantined' as code,
-    'It hangs below the record ' || ancestor.id || ' (row ' || ancestor._row || '), which is in quarantine.' as message
+    'It hangs below the record ' || ancestor.id || ' (' || {place} || '), which is in quarantine.' as message
 from up join edges e using (number) join edges ancestor on up.met = ancestor.number
+asof left join lines on ancestor._row >= lines.first_row
 where e._row is not null and not exists (from bad where bad._row = e._row)
 """
 
@@ -211,7 +213,8 @@ def _gather_below(connection: duckdb.DuckDBPyConnection) -> None:
     """
     connection.execute(_UP)
     climb(connection, _STRIDE, _CLIMBING)
-    connection.execute(_BELOW_BAD)
+    line = "lines.first_line + ancestor._row - lines.first_row"
+    connection.execute(_BELOW_BAD.format(place=place_sql(reading_of(connection), row="ancestor._row", line=line)))
 
 
 def _storable(expression: str) -> str:

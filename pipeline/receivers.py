@@ -99,6 +99,10 @@ class Receivers:
         """The one there; None if nobody names it."""
         return next((one for one in self.all(named) if one.place == (channel, target)), None)
 
+    def called(self, name: str, named: Iterable[str] = ()) -> Receiver | None:
+        """The receiver with that id; None if neither the settings, an admin nor the upload names it."""
+        return next((one for one in self.all(named) if one.id == name), None)
+
     def add(self, target: str, datasets: Iterable[str] | None = None) -> Receiver:
         """A new receiver, of all datasets or of some; a webhook gets a secret of its own.
 

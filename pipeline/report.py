@@ -13,13 +13,14 @@ import orjson
 
 from pipeline.contracts import Verdict
 from pipeline.datasets import Dataset
+from pipeline.display import place_sql
 from pipeline.stage import original_names
-from pipeline.workspace import THREADS, connect, number, quoted
+from pipeline.workspace import THREADS, connect, literal, number, quoted, reading_of
 
-FIELDS = ("code", "severity", "message", "row", "line", "column", "value", "hint", "related", "cycle")
+FIELDS = ("code", "severity", "message", "place", "row", "line", "column", "value", "hint", "related", "cycle")
 """A finding's fields, as everywhere; the files add the record's id."""
 
-TABLE_FIELDS = ("row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle")
+TABLE_FIELDS = ("place", "row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle")
 """The columns of findings.csv, before those of the file itself."""
 
 CELL_CHARACTERS, CELLS_SHOWN = 200, 40
@@ -55,16 +56,17 @@ def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
     folder.mkdir(parents=True, exist_ok=True)
     with connect(database) as connection:
         several = _has_members(connection)
-        shape = {"key": quoted(dataset.key), "cells": _cells(connection)}
-        connection.execute(_ORDERED.format(**shape, **(_OF_MEMBERS if several else _OF_ONE)))
+        shape = {"key": quoted(dataset.key), "cells": _cells(connection), "place": finding_place(connection)}
+        ordered = _ORDERED.format(line=_LINE, **shape, **(_OF_MEMBERS if several else _OF_ONE))
+        connection.execute(_only_rows_told(connection, ordered))
         fields = [*FIELDS, "id", *(["file"] if several else [])]
         shown = f"select {', '.join(map(quoted, fields))} from ordered order by number"
         files = {
             "findings.parquet": ("ordered", "format parquet, row_group_size 10000"),
             "findings.json": (f"({shown})", "format json, array true"),
-            "findings.csv": (f"({_table(connection, dataset)})", "format csv, header true"),
+            "findings.csv": (f"({_only_rows_told(connection, _table(connection, dataset))})", "format csv, header true"),
         }
-        copies = [f"copy {what} to '{folder / name}' ({form})" for name, (what, form) in files.items()]
+        copies = [f"copy {what} to {literal(str(folder / name))} ({form})" for name, (what, form) in files.items()]
         with ThreadPoolExecutor(max_workers=THREADS) as beside:  # each is written by one thread
             written = list(beside.map(lambda copy: number(connection.cursor(), copy), copies))
         counted = _count(connection)
@@ -76,8 +78,7 @@ def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
 _ORDERED = """
 create or replace table ordered as
 select row_number() over (order by f.row nulls first, f.code, f."column") as number, raw.{key} as id,
-    f.code, f.severity, f.message, f.row,
-    coalesce(f.line, lines.first_line + f.row - lines.first_row) as line,
+    f.code, f.severity, f.message, {place} as place, f.row, {line} as line,
     f."column", f.value, f.hint, f.related, f.cycle, {cells} as cells{file}
 from findings f
 left join raw on f.row = raw._row
@@ -85,8 +86,14 @@ asof left join lines on f.row >= lines.first_row
 {members}
 order by number
 """
+_LINE = "coalesce(f.line, lines.first_line + f.row - lines.first_row)"
 _OF_ONE = {"file": "", "members": ""}
 _OF_MEMBERS = {"file": ", members.name as file", "members": "asof left join members on f.row >= members.first_row"}
+
+
+def finding_place(connection: duckdb.DuckDBPyConnection) -> str:
+    """SQL for where a finding ``f`` is, beside the table ``lines``."""
+    return place_sql(reading_of(connection), row="f.row", line=_LINE, column='f."column"')
 
 
 def _has_members(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -102,6 +109,13 @@ def _cells(connection: duckdb.DuckDBPyConnection) -> str:
         for cell in (f"raw.{quoted(name)}::varchar" for name in names)
     )
     return f"case when raw._row is not null then [{cells}]::varchar[] end"
+
+
+def _only_rows_told(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """The query without ``raw`` where no finding speaks of a row: the join might read all that the file holds into memory."""
+    if number(connection, "select count(*) from findings where row is not null"):
+        return query
+    return query.replace("left join raw on", "left join (from raw limit 0) as raw on")
 
 
 def _table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> str:

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, get_type_hints
 from pydantic import TypeAdapter
 
 from pipeline import errors
-from pipeline.errors import BulkheadError, Crashed, FileIsWrong
+from pipeline.errors import BulkheadError, Crashed, FileIsWrong, NoSpace, is_no_space
 from pipeline.settings import environment_without_secrets
 
 PRELOAD = ["pipeline.validation", "pipeline.warmed"]
@@ -53,6 +53,9 @@ _CAPABILITIES_KEPT = 1 << 1 | 1 << 2
 FILE_BYTES = 400 << 30
 """How long a file may be that a child writes, if nobody says otherwise: four times the longest text that is read (100 GiB),
 since the staging database may spill each record as text, as typed columns, and once more while it sorts them."""
+
+_NO_ROOM_TO_SPILL = "max_temp_directory_size"
+"""DuckDB's error names this setting when the disk has no room for what memory does not hold; by default all of the disk."""
 
 _CPUS = 2  # seconds are of the clock, the kernel counts those of the processors
 
@@ -247,17 +250,27 @@ def _work(theirs: Connection, call: tuple[Callable[..., Any], tuple[object, ...]
     except BulkheadError as error:
         say(_ERROR, _told(error))
     except MemoryError:
-        say(_ERROR, _told(Crashed(f"The file needs more than {limits.memory_bytes:,} bytes of memory.")))
+        say(_ERROR, _told(_needs_more_memory(limits)))
     except Exception as error:
         if _is_too_large(error):
             longest = f"The file needs a file of more than {limits.file_bytes:,} bytes to be worked on."
             say(_ERROR, _told(Crashed(longest)))
-        elif type(error).__name__ == "OutOfMemoryException":  # DuckDB's; it means memory or room to spill
-            say(_ERROR, _told(Crashed(f"The file needs more memory or disk than there is: {error}")))
+        elif is_no_space(error) or _NO_ROOM_TO_SPILL in str(error):
+            full = NoSpace("No space is left on the disk of BULKHEAD_HOME. The work goes on when there is some.")
+            say(_ERROR, _told(full))
+        elif "Out of Memory Error" in str(error):  # DuckDB's, or what a library made of it
+            say(_ERROR, _told(_needs_more_memory(limits)))
         else:
             say(_FAULT, json.dumps(traceback.format_exc()).encode())
     finally:
         theirs.close()
+
+
+def _needs_more_memory(limits: _Limits) -> Crashed:
+    size = f"{limits.memory_bytes:,} bytes"
+    return Crashed(
+        f"The file needs more memory than the {size} of BULKHEAD_VALIDATION_MEMORY_BYTES. Raise that, or split the file."
+    )
 
 
 def _told(error: BulkheadError) -> bytes:

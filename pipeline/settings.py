@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from pipeline.errors import NotUsable
+from pipeline.errors import BulkheadError, NotUsable
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout (or the image's copy of it): where sql/ and expectations/ are."""
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+_DATABASE = re.compile(
+    r"postgres(?:ql)?(?:\+\w+)?://(?:[^:/]*(?::(?P<password>[^@]*))?@)?(?:\[(?P<v6>[^/?]+)\]|(?P<host>[^/:?]*))(?::[0-9]*)?(?:[/?].*)?"
+)
+"""The address of a database, as SQLAlchemy reads it: a password may hold anything but an @."""
 
 
 def _named(*names: str) -> AliasChoices:
@@ -94,6 +103,7 @@ class Settings(BaseSettings):
     batches_per_part: int = Field(default=250, ge=1, validation_alias=_named("BULKHEAD_BATCHES_PER_PART"))
     validation_memory_bytes: int = Field(default=4 * GIB, validation_alias=_named("BULKHEAD_VALIDATION_MEMORY_BYTES"))
     validation_seconds: int = Field(default=3600, validation_alias=_named("BULKHEAD_VALIDATION_SECONDS"))
+    mart_seconds: float = Field(default=600.0, gt=0, validation_alias=_named("BULKHEAD_MART_SECONDS"))
     reconcile_seconds: int = Field(default=60, ge=1, validation_alias=_named("BULKHEAD_RECONCILE_SECONDS"))
     clean_seconds: int = Field(default=3600, ge=1, validation_alias=_named("BULKHEAD_CLEAN_SECONDS"))
     keep_batches: Keep = Field(default=timedelta(days=1), validation_alias=_named("BULKHEAD_KEEP_BATCHES"))
@@ -101,6 +111,11 @@ class Settings(BaseSettings):
     keep_sources: Keep = Field(default=None, validation_alias=_named("BULKHEAD_KEEP_SOURCES"))
     keep_results: Keep = Field(default=None, validation_alias=_named("BULKHEAD_KEEP_RESULTS"))
     keep_reports: Keep = Field(default=None, validation_alias=_named("BULKHEAD_KEEP_REPORTS"))
+    keep_dry_runs: Keep = Field(default=timedelta(days=7), validation_alias=_named("BULKHEAD_KEEP_DRY_RUNS"))
+    keep_idempotency_keys: Keep = Field(default=timedelta(days=7), validation_alias=_named("BULKHEAD_KEEP_IDEMPOTENCY_KEYS"))
+    keep_outbox: Keep = Field(default=timedelta(days=30), validation_alias=_named("BULKHEAD_KEEP_OUTBOX"))
+    keep_dead_letters: Keep = Field(default=timedelta(days=30), validation_alias=_named("BULKHEAD_KEEP_DEAD_LETTERS"))
+    keep_work: Keep = Field(default=timedelta(days=1), validation_alias=_named("BULKHEAD_KEEP_WORK"))
     sql_seconds: float = Field(default=10.0, gt=0, validation_alias=_named("BULKHEAD_SQL_SECONDS"))
     sql_rows: int = Field(default=10_000, ge=1, validation_alias=_named("BULKHEAD_SQL_ROWS"))
 
@@ -123,6 +138,14 @@ class Settings(BaseSettings):
             return tuple(piece.strip() for piece in value.split(",") if piece.strip())
         return value
 
+    @field_validator("database_url", "database_read_url", "database_sql_url")
+    @classmethod
+    def _of_postgresql(cls, value: str) -> str:
+        """The message does not repeat the value, which holds a password."""
+        if value and not _DATABASE.fullmatch(value):
+            raise ValueError("it is not of the form postgresql://user:password@host:5432/database")
+        return value
+
     @property
     def work_dir(self) -> Path:
         """Scratch space of the worker, one folder an import; anything in it can be made again."""
@@ -132,6 +155,16 @@ class Settings(BaseSettings):
     def outbox_dir(self) -> Path:
         """Where e-mail goes when no SMTP server is set."""
         return self.home / "outbox"
+
+    @property
+    def relay_dir(self) -> Path:
+        """Where an event relay on this machine keeps events until the Lambda has taken them."""
+        return self.home / "relay"
+
+    @property
+    def dead_letters_dir(self) -> Path:
+        """Events that the Lambda did not take, or that could not be read."""
+        return self.relay_dir / "dead-letters"
 
     @property
     def read_url(self) -> str:
@@ -150,6 +183,103 @@ def load_settings(home: Path | None = None) -> Settings:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise NotUsable(f"These settings cannot be used: {wrong}. See .env.example for what each one takes.") from error
+    except UnicodeDecodeError as error:
+        raise NotUsable(f"The file .env, or stack.env in {home}, is not UTF-8 text: {error}. Save it as UTF-8.") from error
+
+
+# --- secrets ---
+
+KNOWN_SECRETS = frozenset(
+    {"change-me", "changeme", "bulkhead", "bulkhead-secret", "bulkhead-relay", "password", "postgres", "secret"}
+)
+"""Values that documentation and examples have as secrets, ours or others': they protect nothing."""
+
+NEW_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+
+
+def is_local(settings: Settings) -> bool:
+    """Whether all that the settings name is on this machine: where we listen, and what we connect to."""
+    s3 = settings.s3_endpoint or "https://s3.amazonaws.com"
+    hosts = [settings.bind, *(_host(address) for address in (settings.url, f"//{settings.temporal_address}", s3))]
+    return all(map(_is_loopback, [*hosts, *(_database_part(url, "host", "v6") for url in _database_urls(settings).values())]))
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or address
+    except ValueError:
+        return address
+
+
+def _database_part(url: str, *names: str) -> str:
+    """The first of these parts of a database's address that it has, else nothing."""
+    found = _DATABASE.fullmatch(url)
+    return next((unquote(found[name]) for name in names if found[name]), "") if found else ""
+
+
+def _is_loopback(host: str) -> bool:
+    """A database without a host is reached through a socket of this machine."""
+    try:
+        return host in ("", "localhost") or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_secrets(settings: Settings, *needed: str) -> None:
+    """Refuse to run with secrets that protect nothing, unless all is on this machine.
+
+    ``needed`` names the settings that the process cannot do without; DATABASE_URL and BULKHEAD_RELAY_TOKEN not even on one
+    machine. Raises NotUsable naming every setting at once, with a command that makes a good secret.
+    """
+    values = {
+        "BULKHEAD_SECRET_KEY": settings.secret_key,
+        "BULKHEAD_RELAY_TOKEN": settings.relay_token,
+        "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key or "",
+        **{f"the password in {name}": _database_part(url, "password") for name, url in _database_urls(settings).items()},
+    }
+    local = is_local(settings)
+    if "DATABASE_URL" in needed and not settings.database_url:
+        raise NotUsable(
+            "DATABASE_URL is not set: postgresql://user:password@host:5432/database. `bulkhead up` runs one of its own."
+        )
+    wrong = [f"{name} is not set" for name in needed if not values.get(name, "-") and (not local or "RELAY" in name)]
+    if not local:
+        known = [(name, value) for name, value in values.items() if value.strip().lower() in KNOWN_SECRETS]
+        wrong += [f"{name} is {value!r}, which is a known default" for name, value in known]
+        if settings.s3_access_key and not settings.s3_secret_key:
+            wrong.append("AWS_SECRET_ACCESS_KEY is not set beside AWS_ACCESS_KEY_ID")
+    if wrong:
+        raise NotUsable(f"{'; '.join(wrong)}. Set a value of your own; this prints a good secret: {NEW_SECRET}")
+
+
+def _database_urls(settings: Settings) -> dict[str, str]:
+    urls = (settings.database_url, settings.database_read_url, settings.database_sql_url)
+    return {name: url for name, url in zip(("DATABASE_URL", "DATABASE_READ_URL", "BULKHEAD_SQL_URL"), urls, strict=True) if url}
+
+
+def settings_for(*needed: str, folder: str | None = None) -> Settings:
+    """The settings of a process of the stack that starts now; ``folder`` is one in the home that it will write to.
+
+    Raises NotUsable if they cannot be used.
+    """
+    settings = load_settings()
+    check_secrets(settings, *needed)
+    if folder is not None:
+        try:
+            (settings.home / folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}"
+            raise NotUsable(f"{what}. Set BULKHEAD_HOME to a folder that this process may write to.") from error
+    return settings
+
+
+@contextmanager
+def as_process(name: str) -> Iterator[None]:
+    """Ends the process with one sentence and exit code 1 if what it begins with cannot be."""
+    try:
+        yield
+    except BulkheadError as error:
+        sys.exit(f"bulkhead {name}: {error}")
 
 
 def environment() -> dict[str, str]:

@@ -30,6 +30,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.display import counted, place_and_record, record_name
+
 UNBOUNDED_WIDTH = 1 << 20
 """Nobody folds a table that goes into a pipe."""
 
@@ -171,7 +173,7 @@ def _facts(shown: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
     state, source, counts = str(shown["state"]), shown.get("source", {}), shown.get("counts", {})
     yield "import", cell(shown["id"])
     yield "dataset", cell(shown["dataset"])
-    yield "file", cell(f"{source.get('filename', '')} ({source.get('size_bytes', 0):,} bytes)")
+    yield "file", cell(f"{source.get('filename', '')} ({counted(source.get('size_bytes', 0), 'byte')})")
     yield "state", cell(state, COLOURS.get(state, "cyan"))
     if shown.get("reason"):
         yield "reason", cell(shown["reason"])
@@ -204,16 +206,17 @@ def preview_line(preview: Mapping[str, int]) -> str:
     return told + (f", fail with {preview['failed']:,}" if preview.get("failed") else "")
 
 
-FINDING_COLUMNS = ("row", "code", "column", "value")
+FINDING_COLUMNS = ("place", "row", "code", "column", "value")
 
 
 def findings_view(findings: Sequence[Mapping[str, Any]]) -> Group:
-    """Findings, one a line, a cycle with its path; below them what to do, once for each code."""
+    """Findings, one a line, a cycle with its path; below them what to do about each code."""
     rows = [[*(finding.get(name) for name in FINDING_COLUMNS), _words(finding)] for finding in findings]
-    return Group(rows_table((*FINDING_COLUMNS, "message"), rows), *_hints(findings))
+    return Group(rows_table(("where", "record", *FINDING_COLUMNS[2:], "message"), rows), *_hints(findings))
 
 
-GROUP_COLUMNS = ("count", "rows", "code", "column", "value", "message")
+HINT_ROWS = 5
+GROUP_COLUMNS = ("count", "where", "code", "column", "value", "message")
 
 
 def groups_view(groups: Sequence[Mapping[str, Any]]) -> Group:
@@ -224,9 +227,11 @@ def groups_view(groups: Sequence[Mapping[str, Any]]) -> Group:
 def _group_row(group: Mapping[str, Any]) -> list[object]:
     first = group["first"]
     is_more = group["count"] > len(first)
-    rows = [str(finding["row"]) for finding in first if finding["row"] is not None]
+    places = [place for finding in first if (place := finding.get("place") or record_name(finding["row"]))]
+    if len(places) == group["count"] == 1:
+        places = [place_and_record(places[0], first[0]["row"])]
     values = list(dict.fromkeys(str(finding["value"]) for finding in first if finding["value"] is not None))
-    shown = [_listed(rows, is_more), group["code"], group["column"], _listed(values, is_more and len(values) > 1)]
+    shown = [_listed(places, is_more), group["code"], group["column"], _listed(values, is_more and len(values) > 1)]
     return [group["count"], *shown, _words(first[0]) if group["count"] == 1 else group["message"]]
 
 
@@ -235,9 +240,30 @@ def _listed(words: Sequence[str], is_more: bool) -> str:
 
 
 def _hints(said: Sequence[Mapping[str, Any]]) -> list[Text]:
-    hints = {str(one["code"]): str(one["hint"]) for one in said if one.get("hint")}
-    told = [Text.assemble(cell(f"{code}: ", "bold"), cell(hint)) for code, hint in hints.items()]
+    """What to do about each code; where the hints of one code differ, each with the rows that it is for."""
+    rows: dict[str, dict[str, list[str]]] = {}
+    for one in said:
+        if one.get("hint"):
+            hints = rows.setdefault(str(one["code"]), {})
+            hints.setdefault(str(one["hint"]), []).extend(_rows_of(one))
+    told = [
+        Text.assemble(cell(f"{code}{_in_rows(at) if len(hints) > 1 else ''}: ", "bold"), cell(hint))
+        for code, hints in rows.items()
+        for hint, at in hints.items()
+    ]
     return [Text(), *told] if told else []
+
+
+def _rows_of(said: Mapping[str, Any]) -> list[str]:
+    """The rows that a finding, or the first findings of a group, are about."""
+    return [str(one["row"]) for one in said.get("first", [said]) if one.get("row") is not None]
+
+
+def _in_rows(rows: Sequence[str]) -> str:
+    if not rows:
+        return ""
+    shown = _listed(rows[:HINT_ROWS], len(rows) > HINT_ROWS)
+    return f" ({'row' if len(rows) == 1 else 'rows'} {shown})"
 
 
 def _words(finding: Mapping[str, Any]) -> str:
@@ -306,10 +332,10 @@ def standing(shown: Mapping[str, Any]) -> tuple[str, int, int | None, str]:
     if state == "loading":
         done = sum(counts.get(name, 0) for name in ("inserted", "updated", "unchanged", "failed"))
         total = counts.get("total") or 0
-        return state, done, total or None, f"{done:,} of {total:,} records"
+        return state, done, total or None, f"{done:,} of {counted(total, 'record')}"
     if state in COLOURS:
         return state, 1, 1, counts_line(counts)
-    return state, 0, None, f"{counts['total']:,} records" if counts.get("total") else ""
+    return state, 0, None, counted(counts["total"], "record") if counts.get("total") else ""
 
 
 class _Speed(TransferSpeedColumn):

@@ -13,7 +13,7 @@ import duckdb
 from pipeline.bounds import lay_out_bounds, questions
 from pipeline.datasets import Dataset
 from pipeline.orphans import likely_spellings
-from pipeline.workspace import FINDINGS, connect, number, quoted
+from pipeline.workspace import FINDINGS, connect, literal, number, quoted
 
 
 def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
@@ -47,8 +47,8 @@ def ask_for(database: Path, dataset: Dataset, to: Path) -> int:
         )
         ids = f"select id from strangers union select id from ({likely_spellings('strangers')})"
         asked = " union all ".join([f"select 'above' as what, id, null as parent from ({ids})", *questions(dataset.bounds)])
-        connection.execute(f"copy (from ({asked}) order by what, id) to '{to}' (format parquet)")
-        return number(connection, f"select count(*) from '{to}'")
+        connection.execute(f"copy (from ({asked}) order by what, id) to {literal(str(to))} (format parquet)")
+        return number(connection, f"select count(*) from {literal(str(to))}")
 
 
 def add_edges(database: Path, edges: Path | None) -> None:
@@ -58,13 +58,14 @@ def add_edges(database: Path, edges: Path | None) -> None:
             connection.execute(f'create or replace table {table} (id varchar, "parentId" varchar)')
             if edges is not None:
                 connection.execute(
-                    f"insert into {table} select id, \"parentId\" from '{edges}' w {join} nodes on w.id = nodes.id"
+                    f'insert into {table} select id, "parentId" from {literal(str(edges))} w {join} nodes on w.id = nodes.id'
                 )
 
 
 def lay_over_warehouse(connection: duckdb.DuckDBPyConnection) -> None:
     """Make ``duplicates`` and ``edges``, the tree."""
-    connection.execute(_DUPLICATES)
+    is_without = not number(connection, "select count(*) from twice")
+    connection.execute(f"{_DUPLICATES} limit 0" if is_without else _DUPLICATES)  # or else it reads every value of the file
     connection.execute(_OWN)
     tree = "own"
     if number(connection, "select count(*) from warehouse_edges"):

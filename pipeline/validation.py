@@ -6,14 +6,12 @@ the worker, which has the credentials (docs/decisions/0007). The same functions 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -26,7 +24,7 @@ from pipeline.errors import FileIsWrong
 from pipeline.read import Limits, Staging, read
 from pipeline.report import Counted
 from pipeline.stage import stage
-from pipeline.workspace import connect, in_enough_memory, in_memory, quoted
+from pipeline.workspace import connect, in_enough_memory, in_memory, quoted, reading_of
 
 SOURCE = "source"
 WANTED = "wanted.parquet"
@@ -113,7 +111,8 @@ def _lay_out_refusal(database: Path, dataset: Dataset, error: FileIsWrong) -> No
         staging.connection.execute(f"create table raw (_row bigint, {columns})")
         none = pa.array([[]], pa.list_(pa.string()))
         facts = {"records": pa.array([0], pa.int64()), "columns": none, "original_columns": none}
-        staging.record(pa.table({**facts, "rules_version": pa.array([dataset.version])}))
+        known = {"rules_version": pa.array([dataset.version]), **({"format": pa.array([error.form])} if error.form else {})}
+        staging.record(pa.table({**facts, **known}))
         staging.find(error.code, str(error), line=error.line, hint=error.hint)
 
 
@@ -124,7 +123,8 @@ def _judge(database: Path, folder: Path, dataset: Dataset, seen: Seen, run_name:
         raise RuntimeError(f"The verdict was {verdict}, but the report says {counted}.")
     groups.write_groups(database, folder / REPORT)
     workbook.write_workbook(database, dataset, folder / REPORT, counted)
-    return replace(counted, reading=_reading(database))
+    with connect(database) as connection:
+        return replace(counted, reading=reading_of(connection))
 
 
 def _balance_rows(database: Path) -> None:
@@ -143,11 +143,3 @@ def _balance_rows(database: Path) -> None:
         raise RuntimeError(f"{read} records were read, but the rows are not those from 1 to {read}: {rows}.")
     if staged != raw:
         raise RuntimeError(f"{raw} rows were to be typed, {staged} were; a staging query keeps every row.")
-
-
-def _reading(database: Path) -> dict[str, Any]:
-    """How the file was read: the one row of the table ``reading``."""
-    with connect(database) as connection:
-        ((text,),) = connection.execute("select to_json(reading)::varchar from reading").fetchall()
-    found: dict[str, Any] = json.loads(text)
-    return found

@@ -6,7 +6,7 @@ This is the only module that makes an engine. Everything that it creates is writ
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +15,33 @@ from typing import Any
 import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from psycopg import errors as pg
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from pipeline import granted, tables
+from pipeline import foreign, granted, pulse, sessions, tables
 from pipeline.datasets import Dataset, dataset_names, load_dataset
 from pipeline.errors import NotUsable, Unreachable
 from pipeline.granted import Granted
+from pipeline.pulse import Pulse
+from pipeline.sessions import KEEPALIVE, Session
 from pipeline.settings import ROOT, Settings
-from pipeline.sqlfiles import in_order, load, opening_comment
+from pipeline.sqlfiles import in_order, load, opening_comment, without_nul
 
 READER_ROLE = "bulkhead_reader"
 """The login role of people's own SQL: it may read the schema ``warehouse`` and nothing else."""
+
+STATEMENT_SECONDS = 60.0
+"""For a statement of ours that is given no other limit."""
+
+LONG_SECONDS = 3600.0
+"""For one that goes through all of a file or of a table."""
+
+ANALYZE_SECONDS = 600.0
+"""For looking at a sample of a table."""
 
 _MIGRATION_LOCK = 727_074_001
 """Key of the advisory lock that lets one migration run at a time; any constant will do."""
@@ -43,24 +55,69 @@ def connect(
     *,
     pool_size: int = 5,
     name: str = "bulkhead",
-    statement_seconds: float | None = None,
+    statement_seconds: float | None = STATEMENT_SECONDS,
     idle_seconds: float | None = None,
+    silence_seconds: float | None = None,
+    pool_seconds: float = 30.0,
+    server: Pulse | None = None,
 ) -> Engine:
     """An engine on ``url`` with at most ``pool_size`` connections; a dead connection is noticed and replaced.
 
-    PostgreSQL ends a statement after ``statement_seconds``, and a session that has said nothing in a transaction for
-    ``idle_seconds``.
+    PostgreSQL ends a statement after ``statement_seconds`` (``may_take`` gives one more; None: never), and a session that has
+    said nothing in a transaction for ``idle_seconds``. A thread waits at most ``pool_seconds`` for a connection. A server that
+    falls silent is noticed after ``silence_seconds`` (sessions.py), or, for people who wait, once ``server`` finds it silent
+    (pulse.py).
     """
     limits = {"statement_timeout": statement_seconds, "idle_in_transaction_session_timeout": idle_seconds}
-    options = " ".join(f"-c {limit}={int(seconds * 1000)}" for limit, seconds in limits.items() if seconds)
-    return create_engine(
+    settings = {limit: str(int(seconds * 1000)) for limit, seconds in limits.items() if seconds}
+    settings["default_transaction_isolation"] = "read committed"  # whatever the database's: what a lock waited for is seen
+    engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=30,
+        pool_timeout=pool_seconds,
         pool_pre_ping=True,
-        connect_args={"application_name": name, "connect_timeout": 5, "options": options},
+        connect_args={"application_name": name, "connect_timeout": 5, **KEEPALIVE},
     )
+    if server is None:
+
+        @event.listens_for(engine, "do_connect")
+        def begin(dialect: Any, record: Any, args: Any, options: Any) -> Session:
+            return Session.begin(*args, settings=settings, silence_seconds=silence_seconds, **options)
+
+    else:
+        _give_up_when_silent(engine, server, settings, statement_seconds)
+    return engine
+
+
+_CONNECT_SECONDS = 2
+"""The shortest time that psycopg gives a connection to be made."""
+
+
+def _give_up_when_silent(engine: Engine, server: Pulse, settings: Mapping[str, str], statement_seconds: float | None) -> None:
+    """Have the engine's connections watch the server. Its own time limit comes first, where it can still keep it."""
+    kind = pulse.watched(server, statement_seconds + _CONNECT_SECONDS if statement_seconds else None)
+
+    @event.listens_for(engine, "do_connect")
+    def make(dialect: Any, record: Any, args: Any, options: dict[str, Any]) -> psycopg.Connection[Any]:
+        if server.silent:
+            raise pulse.SilentError("the server does not answer")
+        try:
+            connection = kind.connect(*args, **(options | {"connect_timeout": _CONNECT_SECONDS}))
+        except pg.ConnectionTimeout:
+            server.suspect(waited=_CONNECT_SECONDS)
+            raise
+        return sessions.apply(connection, settings)
+
+
+def pulse_of(url: str) -> Pulse:
+    """The pulse of the PostgreSQL server at ``url``."""
+    return pulse.of_postgresql(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False))
+
+
+def may_take(seconds: float) -> str:
+    """The statement that gives the statements of the present transaction so long."""
+    return f"set local statement_timeout = {int(seconds * 1000)}"
 
 
 # --- migrations ---
@@ -85,7 +142,7 @@ def migrate(url: str, *, root: Path = ROOT, password: str | None = None, say: ta
     ``url``, so that sql_url can find it. Raises NotUsable, before anything is changed, if a table differs from its file in what
     cannot be done beside reads and loads; Unreachable if PostgreSQL does not answer, or a table is never free for a moment.
     """
-    engine = connect(url, pool_size=3, name="bulkhead migrate")
+    engine = connect(url, pool_size=3, name="bulkhead migrate", statement_seconds=None)  # an index takes what it takes
     datasets = [load_dataset(name, root) for name in dataset_names(root)]
     try:
         with _alone(engine, say), _raw(engine) as raw:
@@ -95,6 +152,7 @@ def migrate(url: str, *, root: Path = ROOT, password: str | None = None, say: ta
             done = tables.patiently(lambda seconds: _migrate_ledger(engine, seconds), "The ledger")
             for plan in plans:
                 done.append(Migrated(f"table {plan.called}", tuple(tables.apply(raw, plan, say=say))))
+                _note_foreign_writes(raw, plan)
             secret = password or make_url(url).password or ""
             done += tables.patiently(lambda seconds: _make_views(engine, root, secret, seconds), "A mart")
         return done
@@ -138,9 +196,69 @@ def _raw(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
         yield raw
 
 
-def _migrate_ledger(engine: Engine, seconds: float) -> list[Migrated]:
+def _note_foreign_writes(connection: psycopg.Connection[Any], plan: tables.Plan) -> None:
+    """Have writes of other clients to a dataset's table noted, beside reads and loads."""
+
+    def install(seconds: float) -> None:
+        with connection.transaction():
+            connection.execute(tables.wait_at_most(seconds))
+            foreign.note(connection, plan.dataset)
+
+    if not foreign.is_noted(connection, plan.dataset):
+        tables.patiently(install, plan.called)
+
+
+def ledger_version(engine: Engine) -> str | None:
+    """The version of the ledger's tables; None if there are none."""
+    with engine.connect() as connection:
+        if connection.execute(text("select to_regclass('public.alembic_version')")).scalar() is None:
+            return None
+        version: str | None = connection.execute(text("select version_num from public.alembic_version")).scalar()
+        return version
+
+
+def newest_version() -> str:
+    """The version that a migration brings the ledger to."""
+    return str(ScriptDirectory.from_config(_migrations()).get_current_head())
+
+
+def differing_tables(engine: Engine, root: Path = ROOT) -> dict[str, str]:
+    """How each dataset's table differs from its file, in words; empty if it does not. Changes nothing."""
+    with _raw(engine) as raw:
+        return {name: _difference(raw, name, root) for name in dataset_names(root)}
+
+
+def other_writers(engine: Engine) -> list[str]:
+    """The roles beside our own that may write to a table of the warehouse."""
+    with engine.connect() as connection:
+        return list(connection.execute(text(load("queries/other_writers"))).scalars())
+
+
+def _difference(raw: psycopg.Connection[Any], name: str, root: Path) -> str:
+    try:
+        plan = tables.plan(raw, load_dataset(name, root))
+    except NotUsable as error:
+        return f"cannot be compared with its file: {error}"
+    if plan.is_new:
+        return "has no table yet"
+    if plan.refused:
+        return f"differs from its file in what no migration changes: {' '.join(plan.refused)}"
+    indexes = {"build": plan.build, "build anew": [*plan.replace, *plan.rename]}
+    todo = [*plan.altered, *(f"{verb} index {index.name}" for verb, many in indexes.items() for index in many)]
+    todo += [f"drop index {name}" for name in plan.drop]
+    todo += [] if foreign.is_noted(raw, plan.dataset) else ["note writes of other clients"]
+    return f"differs from its file; a migration would do this: {', '.join(todo)}" if todo else ""
+
+
+def _migrations() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(ROOT / "sql" / "migrations"))
+    folder = str(ROOT / "sql" / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))  # ConfigParser's own sign
+    return config
+
+
+def _migrate_ledger(engine: Engine, seconds: float) -> list[Migrated]:
+    config = _migrations()
     with engine.begin() as connection:
         connection.exec_driver_sql(tables.wait_at_most(seconds))
         config.attributes["connection"] = connection
@@ -177,6 +295,11 @@ def _make_mart(connection: Connection, path: Path) -> str:
             granted.clear(_driver(connection))
             connection.exec_driver_sql(f'drop {there.kind} warehouse."{name}"')
         connection.exec_driver_sql(f'create {wanted} warehouse."{name}" as {query}')
+        connection.execute(
+            text("delete from ledger.mart where name = :name"), {"name": name}
+        )  # it is made of what is there now
+        for columns in _unique_columns(query) if wanted == "materialized view" else []:
+            connection.exec_driver_sql(f'create unique index on warehouse."{name}" ({columns})')
         quoted = comment.replace("'", "''")
         connection.exec_driver_sql(f"comment on {wanted} warehouse.\"{name}\" is '{quoted}'")
     return f"{wanted} warehouse.{name}"
@@ -184,6 +307,12 @@ def _make_mart(connection: Connection, path: Path) -> str:
 
 def _is_materialized(query: str) -> bool:
     return "materialized: true" in opening_comment(query)
+
+
+def _unique_columns(query: str) -> list[str]:
+    """What each line ``-- unique: column, ...`` of a mart's opening comment names: with one, it is readable while refreshed."""
+    named = [line.removeprefix("unique:") for line in opening_comment(query) if line.startswith("unique:")]
+    return [", ".join(f'"{column.strip()}"' for column in line.split(",")) for line in named]
 
 
 def _make_reader(connection: Connection, password: str) -> str:
@@ -247,6 +376,7 @@ def edges(engine: Engine, dataset: Dataset, wanted: Path, to: Path, *, beat: Cal
     with engine.connect() as connection, pq.ParquetWriter(to, schema) as writer:
         raw: Any = connection.connection.driver_connection
         with raw.cursor() as cursor:
+            cursor.execute(may_take(LONG_SECONDS))
             cursor.execute("create temporary table wanted (what text, id text, parent text) on commit drop")
             with cursor.copy("copy wanted (what, id, parent) from stdin") as copy:
                 for batch in pq.ParquetFile(wanted).iter_batches(columns=["what", "id", "parent"]):
@@ -294,6 +424,7 @@ def keep_findings(engine: Engine, import_id: str, findings: Path, *, beat: Calla
     ]
     count = 0
     with engine.begin() as connection:
+        connection.exec_driver_sql(may_take(LONG_SECONDS))
         connection.execute(text(load("queries/finding_discard")), {"import_id": import_id})
         raw: Any = connection.connection.driver_connection
         with raw.cursor() as cursor, cursor.copy(load("queries/finding_copy")) as copy:
@@ -309,36 +440,17 @@ def keep_findings(engine: Engine, import_id: str, findings: Path, *, beat: Calla
 def _storable(column: Any) -> list[Any]:
     """A column's values, as PostgreSQL can hold them."""
     values: list[Any] = column.to_pylist()
-    return [_without_nul(value) for value in values]
+    return [without_nul(value) for value in values]
 
 
-def _without_nul(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without_nul(one) for one in value]
-    return value.replace("\0", "\\u0000") if isinstance(value, str) and "\0" in value else value
-
-
-def refresh_marts(engine: Engine, dataset: Dataset) -> bool:
-    """Bring the materialized marts that read this dataset's table up to date, once the planner knows of what was loaded.
-
-    Whether there are any: if not, nobody has told the planner.
-    """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        names = connection.execute(text(load("queries/marts_of")), {"dataset": dataset.name}).scalars().all()
-        if names:
-            analyze(engine, dataset)
-        for name in names:
-            connection.exec_driver_sql(f'refresh materialized view warehouse."{name}"')
-    return bool(names)
-
-
-def analyze(engine: Engine, dataset: Dataset) -> None:
+def analyze(engine: Engine, dataset: str) -> None:
     """Tell the planner of what was just loaded, rather than let the first readers wait for autovacuum.
 
     Not while an index is being built: the two would wait for each other, until PostgreSQL ended the index.
     """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql(f'analyze (skip_locked) warehouse."{dataset.name}"')
+    with engine.begin() as connection:
+        connection.exec_driver_sql(may_take(ANALYZE_SECONDS))
+        connection.exec_driver_sql(f'analyze (skip_locked) warehouse."{dataset}"')
 
 
 def has_table(engine: Engine, dataset: Dataset) -> bool:
@@ -349,6 +461,12 @@ def has_table(engine: Engine, dataset: Dataset) -> bool:
             return bool(found.scalar())
     except DBAPIError:
         return False
+
+
+def with_tables(engine: Engine, names: Sequence[str]) -> set[str]:
+    """Those of the datasets whose tables are there."""
+    with engine.connect() as connection:
+        return {*connection.execute(text(load("queries/tables_there")), {"names": list(names)}).scalars()}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ CHUNK_BYTES = 1 << 20
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 120
 ATTEMPTS = 6
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 8.0
+_TEXT = ("text/csv", "text/tab-separated-values", "text/plain", "text/html", "application/json", "application/x-ndjson")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -110,12 +111,14 @@ class Download:
     """The bytes of a file as they arrive, to be read once, within a ``with``.
 
     ``is_truncated``: there was more than some limit let through. ``is_to_come``: it is being made; these are not its bytes.
+    ``is_text``: a terminal can show it.
     """
 
     def __init__(self, answer: requests.Response) -> None:
         self._answer = answer
         self.is_truncated = answer.headers.get("X-Truncated") == "true"
         self.is_to_come = answer.status_code == requests.codes.accepted
+        self.is_text = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() in _TEXT
 
     def __iter__(self) -> Iterator[bytes]:
         """Raises Unreachable if the connection breaks: what came until then is not the file."""

@@ -1,6 +1,6 @@
 """Findings -> a workbook: the file as a sheet, its bad cells coloured, each with a comment that says what is wrong.
 
-Three sheets. *Records* has the file's own columns behind the number of the row; *About* says what is in the workbook, and
+Three sheets. *Records* has the file's own columns behind the line or row of the file; *About* says what is in the workbook, and
 what for lack of room is not; *Findings* is the list. Whatever comes from the file is written as text, which no spreadsheet
 executes. Rows go by in a stream, so a large file needs no more memory than a small one.
 """
@@ -18,9 +18,10 @@ from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
 from pipeline.datasets import Dataset
+from pipeline.display import counted as in_words
 from pipeline.report import TABLE_FIELDS, Counted
 from pipeline.stage import original_names
-from pipeline.workspace import connect, quoted
+from pipeline.workspace import connect, literal, quoted, reading_of
 
 FILE = "findings.xlsx"
 
@@ -40,7 +41,18 @@ CELL_LENGTH = 32_767
 _FETCH_ROWS = 2_000
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")  # no XML may have them
 _COLOURS = {"error": ("#F8CBC6", "#7A1C12"), "warning": ("#FBE3B4", "#6B4400")}
-_WIDTHS = {"row": 9, "id": 18, "code": 24, "severity": 10, "column": 16, "value": 24, "message": 64, "hint": 56, "line": 9}
+_WIDTHS = {
+    "place": 14,
+    "row": 9,
+    "id": 18,
+    "code": 24,
+    "severity": 10,
+    "column": 16,
+    "value": 24,
+    "message": 64,
+    "hint": 56,
+    "line": 9,
+}
 
 Marks = list[dict[str, str]]
 """Findings about one row or one cell: column, severity, text."""
@@ -51,7 +63,7 @@ def write_workbook(database: Path, dataset: Dataset, folder: Path, counted: Coun
     options = {"constant_memory": True, "tmpdir": str(folder.parent)}
     options |= dict.fromkeys(("strings_to_formulas", "strings_to_urls", "strings_to_numbers"), False)
     with connect(database) as connection, xlsxwriter.Workbook(folder / FILE, options) as book:
-        connection.execute(f"create temp view listed as from '{folder / 'findings.parquet'}'")
+        connection.execute(f"create temp view listed as from {literal(str(folder / 'findings.parquet'))}")
         records, about, findings = (_Page(book, name) for name in ("Records", "About", "Findings"))
         is_whole = _fill_records(connection, records, counted)
         _fill_findings(connection, findings)
@@ -137,9 +149,10 @@ def _fill_records(connection: duckdb.DuckDBPyConnection, page: _Page, counted: C
     page.sheet.set_column(0, 0, _WIDTHS["row"])
     page.sheet.set_column(1, max(len(names), 1), 18, page.text)
     of_columns = connection.execute(f'select {_MARK} from listed where row is null and "column" is not null').fetchall()
-    page.head(["row", *originals.values()], [mark | {"column": originals.get(mark["column"])} for (mark,) in of_columns])
+    numbered = _numbered(connection)
+    page.head([numbered, *originals.values()], [mark | {"column": originals.get(mark["column"])} for (mark,) in of_columns])
     connection.execute(_SHOWN.format(all="select _row as row from raw union" if is_whole else "", more=most + 1))
-    for row, text, marks, *values in _records(connection, names):
+    for row, text, marks, *values in _records(connection, names, by_record=numbered == "record"):
         page.is_full = page.rows == most or page.characters > CHARACTERS_MAX
         if page.is_full:
             break
@@ -147,6 +160,14 @@ def _fill_records(connection: duckdb.DuckDBPyConnection, page: _Page, counted: C
         _write_record(page, names, row, [text, *values[1:]] if text is not None else values, marks or [])
     page.sheet.autofilter(0, 0, max(page.rows, 1), len(names))
     return is_whole and not page.is_full
+
+
+def _numbered(connection: duckdb.DuckDBPyConnection) -> str:
+    """What the number before a row counts: rows of the sheet, lines of the text, or records where there is neither."""
+    reading = reading_of(connection)
+    if reading.get("members", 1) != 1 or not connection.execute("from lines limit 1").fetchall():
+        return "record"
+    return "row" if reading.get("format") == "xlsx" else "line"
 
 
 def _characters(connection: duckdb.DuckDBPyConnection, names: list[str]) -> int:
@@ -178,19 +199,23 @@ select distinct row from ({all} select row from listed where row is not null) or
 """
 
 
-def _records(connection: duckdb.DuckDBPyConnection, names: list[str]) -> Iterator[tuple[Any, ...]]:
-    """(row, its text if it is no record, its marks, its values) of what is shown, in the order of the file."""
+def _records(connection: duckdb.DuckDBPyConnection, names: list[str], *, by_record: bool) -> Iterator[tuple[Any, ...]]:
+    """(number, its text if it is no record, its marks, its values) of what is shown, in the order of the file."""
+    if not connection.execute("from shown limit 1").fetchall():
+        return  # a join might read all that the file holds into memory
     tables = [str(row[0]) for row in connection.execute("show tables").fetchall()]
     malformed = "malformed" if "malformed" in tables else "(select null::bigint as _row, null::varchar as text)"
     values = [f"left(raw.{quoted(name)}::varchar, {CELL_LENGTH + 1})" for name in names]
+    number = "shown.row" if by_record else "coalesce(lines.first_line + shown.row - lines.first_row, shown.row)"
     answer = connection.execute(
-        f"""select {", ".join(["shown.row", f"left(malformed.text, {CELL_LENGTH + 1})", "said.marks", *values])}
+        f"""select {", ".join([number, f"left(malformed.text, {CELL_LENGTH + 1})", "said.marks", *values])}
         from shown
         left join raw on shown.row = raw._row
         left join {malformed} as malformed on shown.row = malformed._row
         left join (
             select row, list({_MARK} order by number) as marks from listed semi join shown using (row) group by row
         ) said on shown.row = said.row
+        asof left join lines on shown.row >= lines.first_row
         order by shown.row"""
     )
     while rows := answer.fetchmany(_FETCH_ROWS):
@@ -230,7 +255,8 @@ def _explained(
     """The lines of About, each with its look: the true totals, and everything that is not as one might think."""
     total = counted.errors + counted.warnings
     yield f"{dataset.title}: what validation found", "heading"
-    yield f"{counted.records:,} records, {counted.errors:,} errors, {counted.warnings:,} warnings", ""
+    told = (("record", counted.records), ("error", counted.errors), ("warning", counted.warnings))
+    yield ", ".join(in_words(number, thing) for thing, number in told), ""
     for code, number in counted.by_code.items():
         yield f"    {code}: {number:,}", ""
     yield "", ""
@@ -238,18 +264,21 @@ def _explained(
     yield _about_records(total, records, is_whole), ""
     yield "A cell in this colour holds an error. Its comment says what is wrong, and what to do.", "error"
     yield "A cell in this colour is warned of; it alone does not keep the file out.", "warning"
-    yield "What is wrong with a row as a whole is said of its number, in the column row.", ""
+    yield "What is wrong with a row as a whole is said of its number, in the first column.", ""
     if records.marked > records.comments:
-        yield f"{records.marked:,} cells are coloured, the first {records.comments:,} have comments; Findings says more.", ""
+        coloured = in_words(records.marked, "cell is", "cells are")
+        yield f"{coloured} coloured, the first {records.comments:,} have comments; Findings says more.", ""
     yield "", ""
     yield "Findings", "heading"
     if findings.rows < total:
-        yield f"The first {findings.rows:,} of {total:,} findings. The files in CSV, JSON and Parquet hold every one.", ""
+        found = in_words(total, "finding")
+        yield f"The first {findings.rows:,} of {found}. The files in CSV, JSON and Parquet hold every one.", ""
     else:
-        yield f"All {total:,} findings, in the order of the rows.", ""
+        yield f"{'The' if total == 1 else 'All'} {in_words(total, 'finding')}, in the order of the rows.", ""
     if records.cut + findings.cut:
-        words = f"{records.cut + findings.cut:,} values are longer than the {CELL_LENGTH:,} characters that a cell can hold"
-        yield f"{words}; they end in an ellipsis (…).", ""
+        long = in_words(records.cut + findings.cut, "value is", "values are")
+        words = f"{long} longer than the {CELL_LENGTH:,} characters that a cell can hold"
+        yield f"{words}; what is cut ends in an ellipsis (…).", ""
     yield "Every value is text, as it was in the file; nothing was converted, and nothing is calculated.", ""
 
 
@@ -257,8 +286,7 @@ def _about_records(total: int, records: _Page, is_whole: bool) -> str:
     if not total:
         return "Nothing was found, so the records are not repeated here."
     if is_whole:
-        return f"The whole file: {records.rows:,} rows, each with its number."
+        return f"The whole file: {in_words(records.rows, 'row')}, each with its number."
     first = "The first " if records.is_full else ""
-    return (
-        f"{first}{records.rows:,} rows of the file that findings speak of, each with its number; the file is too large for all."
-    )
+    rows = in_words(records.rows, "row")
+    return f"{first}{rows} of the file that findings speak of, each with its number; the file is too large for all."

@@ -6,11 +6,13 @@ steps above. A chain of a million records takes twenty rounds; level by level it
 
 from __future__ import annotations
 
+import json
+import resource
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -20,7 +22,7 @@ MEMORY_BYTES = 512 << 20
 """DuckDB's share of memory, enough for a million records; what does not fit spills into a folder beside the database."""
 
 MOST_MEMORY_BYTES = 2 << 30
-"""Its share where that was not enough."""
+"""Its share where that was not enough; more if the process may have more (BULKHEAD_VALIDATION_MEMORY_BYTES): half of that."""
 
 THREADS = 2
 """Of DuckDB, for one file: the others have theirs."""
@@ -83,8 +85,17 @@ def in_enough_memory(folder: Path, work: Callable[[Path], R]) -> R:
     except (duckdb.OutOfMemoryException, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-    with in_memory(folder, MOST_MEMORY_BYTES) as database:
+    with in_memory(folder, _most_memory_bytes()) as database:
         return work(database)
+
+
+def _most_memory_bytes() -> int:
+    """Half of what this process may have, as the sandbox has limited it; without a limit, MOST_MEMORY_BYTES."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return MOST_MEMORY_BYTES
+    mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    return max(MOST_MEMORY_BYTES, (limit - mapped) // 2)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -92,10 +103,59 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory Error" in str(error)
 
 
+MOST_ROWS = 1 << 17
+"""Rows that ``by_rows`` takes at once, at most."""
+
+
+def longest_row(connection: duckdb.DuckDBPyConnection) -> int:
+    """An upper bound of the bytes of text in one row of the file, from DuckDB's statistics of its tables."""
+    found = connection.execute(
+        """select table_name, list(column_name) from duckdb_columns()
+        where data_type = 'VARCHAR' and table_name in ('text_rows', 'raw', 'incoming')
+            and table_name in (select table_name from duckdb_tables() where not internal)
+        group by table_name"""
+    ).fetchall()
+    longest = 0
+    for table, names in found:
+        stats = ", ".join(f"stats({quoted(name)})" for name in names)
+        for row in connection.execute(f"select {stats} from {quoted(table)} where rowid = 0").fetchall():
+            longest = max(longest, sum(int(one.get("max_string_length") or 0) for one in row))
+    return longest
+
+
+def by_rows(connection: duckdb.DuckDBPyConnection, statement: str, rows: int) -> None:
+    """Run ``statement`` for one range of the file's rows after the other, from ``$first`` to ``$last``; ``rows`` at first.
+
+    DuckDB keeps in memory the values of 2,048 rows at once of each column that it reads, whatever their length. So where it
+    has not enough memory for a range, a smaller one is tried. Raises duckdb.OutOfMemoryException if one row is too much.
+    """
+    ((first, end),) = connection.execute("select coalesce(min(_row), 0), coalesce(max(_row), -1) from incoming").fetchall()
+    most = MOST_ROWS
+    while first <= end:
+        last = min(first + rows - 1, end)
+        try:
+            connection.execute(statement, {"first": first, "last": last})
+        except duckdb.OutOfMemoryException:
+            if rows == 1:
+                raise
+            rows = most = max(rows // 4, 1)
+            continue
+        first, rows = last + 1, min(rows * 2, most)
+
+
 def number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     """The one number that a query gives."""
     ((found,),) = connection.execute(query).fetchall()
     return int(found)
+
+
+def reading_of(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """How the file was read: the one row of the table ``reading``; empty before there is one."""
+    if not connection.execute("from duckdb_tables() where table_name = 'reading'").fetchall():
+        return {}
+    ((text,),) = connection.execute("select to_json(reading)::varchar from reading").fetchall()
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def climb(connection: duckdb.DuckDBPyConnection, stride: str, left: str) -> int:

@@ -19,7 +19,7 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from pipeline.logs import configure
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings, check_secrets, load_settings
 from web import (
     access,
     admin,
@@ -57,7 +57,9 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 def create_app(settings: Settings | None = None, *, edges: Edges | None = None) -> Flask:
     """The app on ``settings`` (or the environment's). Connects to nothing before the first request."""
-    settings = settings or load_settings()
+    if settings is None:
+        settings = load_settings()
+        check_secrets(settings, "DATABASE_URL", "BULKHEAD_SECRET_KEY")
     configure(settings.log_format)
     app = OpenAPI(
         __name__,

@@ -7,11 +7,13 @@ once and carry a session cookie, which the API accepts too: for reading as it is
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, redirect, request, session
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf, validate_csrf
+from sqlalchemy.exc import SQLAlchemyError
 from wtforms import ValidationError
 
 from pipeline.keys import Key, Role
@@ -57,13 +59,25 @@ def install(app: Flask) -> None:
     """Guard every view of the app."""
     app.before_request(_guard)
     app.jinja_env.globals["csrf_token"] = generate_csrf
-    app.jinja_env.globals["signed_in"] = lambda: g.get("key")
+    app.jinja_env.globals["signed_in"] = signed_in
+    app.jinja_env.globals["may_be_signed_in"] = lambda: g.get("is_unsure", False)
     app.view_functions["static"] = for_anyone(app.view_functions["static"])
 
 
 def key_in_use() -> Key:
     """The key that the present request came with."""
     key: Key = g.key
+    return key
+
+
+def signed_in() -> Key | None:
+    """The key of whoever asks, if it is known or can be found out: pages say who is signed in wherever they lead."""
+    if "key" not in g:
+        g.key, g.is_unsure = None, True
+        with suppress(SQLAlchemyError):  # PostgreSQL is away, and the page says just that
+            g.key = _asking()
+            g.is_unsure = False
+    key: Key | None = g.key
     return key
 
 
@@ -86,9 +100,11 @@ def _guard() -> ResponseReturnValue | None:
     view = current_app.view_functions.get(request.endpoint or "")
     if view is None:
         return None  # nothing is there, and saying so gives nothing away
-    g.key = _asking()
     if getattr(view, "bulkhead_public", False):
-        return None
+        return None  # nor is anything asked of PostgreSQL
+    g.key, g.is_unsure = None, "key_id" in session
+    g.key = _asking()
+    g.is_unsure = False
     if g.key is None:
         return _turned_away()
     role = getattr(view, "bulkhead_role", None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 import structlog
 import uuid_utils
@@ -13,6 +13,7 @@ from flask_openapi3.models.tag import Tag
 
 from pipeline.contracts import DELIMITERS, Arrival, Fate, Kept, Options, State, added_names, incoming_key, results_key
 from pipeline.errors import IllegalMove, Unreachable
+from pipeline.incoming import Asked, metadata_of
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from pipeline.store import NotThere
@@ -22,9 +23,12 @@ from web.edges import edges
 from web.imports import BODIES, find, must_be_kept, shown
 from web.models import ImportModel, ImportPath, RetryQuery
 from web.problems import Problem, ProblemModel
-from web.uploads import Once, Receipt, Upload, a_place, receive, safe_name, upload_in
+from web.uploads import LEASE_SECONDS, Once, Receipt, Upload, a_place, receive, received, safe_name, upload_in
 
 log = structlog.get_logger(__name__)
+
+_RETRY = re.compile(r" \(retry(?: ([0-9]{1,6}))?(?: of (?:failed|unprocessed) records)?\)")
+_SUFFIXES = re.compile(r"(?i)(\.(csv|tsv|txt|json|ndjson|jsonl|parquet|xlsx|gz|zst|zip))+$")
 
 api = APIBlueprint(
     "control",
@@ -42,28 +46,27 @@ api = APIBlueprint(
 @api.post("/cancel", summary="Cancel an import", responses={202: ImportModel})
 @for_role(Role.UPLOADER)
 def cancel_import(path: ImportPath) -> Response:
-    """An import that still waits is canceled at once; one at work comes to a clean stop soon."""
+    """An import that still waits is canceled at once; one at work comes to a clean stop soon. The request is kept."""
     return as_json(shown(cancel(find(path.import_id))), 202)
 
 
 def cancel(one: Import) -> Import:
     """Have an import canceled. Raises Problem if it has come to its end."""
-    if not _cancel_waiting(one) and not edges().orchestrator.cancel(one.id):
-        _cancel_waiting(find(one.id))  # it was between two places when we looked
-    return find(one.id)
-
-
-def _cancel_waiting(one: Import) -> bool:
-    """Cancel what nothing works on yet; False if something does."""
-    if one.state.is_final:
-        raise Problem("already_finished", f"The import is {one.state}; it cannot be canceled any more.")
-    if one.state not in (State.AWAITING_UPLOAD, State.QUEUED):
-        return False
     try:
-        edges().ledger.move(one.id, State.CANCELED)
-    except IllegalMove:
-        return False
-    return True
+        edges().ledger.cancel(one.id)  # first: whatever happens to its run, each step looks here
+    except IllegalMove as error:
+        raise Problem("already_finished", str(error)) from error
+    if one.state is State.AWAITING_UPLOAD:
+        return find(one.id)
+    try:
+        is_running = edges().orchestrator.cancel(one.id)
+    except Unreachable as error:
+        log.warning("not told of the cancel", import_id=one.id, error=str(error))  # reconciliation will
+        return find(one.id)
+    one = find(one.id)
+    if not is_running and not one.state.is_final:  # its run was lost: the queue takes it up, and that closes the books
+        _announce(one)
+    return one
 
 
 # --- pause and resume ---
@@ -86,10 +89,13 @@ def resume_import(path: ImportPath) -> Response:
 def pause(one: Import, *, wanted: bool) -> Import:
     """Have an import stand still, or go on. Raises Problem if it has come to its end."""
     try:
-        edges().ledger.pause(one.id, wanted=wanted)  # first: whoever begins to load it looks here
+        edges().ledger.pause(one.id, wanted=wanted)  # first: what begins to load it looks here
     except IllegalMove as error:
-        raise Problem("already_finished", str(error)) from error
-    edges().orchestrator.pause(one.id, wanted=wanted)
+        raise Problem("already_finished" if find(one.id).state.is_final else "conflict", str(error)) from error
+    try:
+        edges().orchestrator.pause(one.id, wanted=wanted)
+    except Unreachable as error:
+        log.warning("not told of the pause", import_id=one.id, error=str(error))  # reconciliation will
     return find(one.id)
 
 
@@ -199,31 +205,46 @@ def _stored_records(one: Import, kind: str) -> tuple[str, Options]:
     return results_key(one.id, Fate(kind), "native", one.reading), options
 
 
+def retry_name(one: Import, kind: str, source: str) -> str:
+    """What a retry is called: ``products (retry of failed records).csv``, and another one ``retry 2``.
+
+    ``products (retry).csv`` where the file is tried again as a whole.
+    """
+    again = _RETRY.search(one.filename)
+    stem = _SUFFIXES.sub("", _RETRY.sub("", one.filename)) or "upload"
+    times = f" {int(again[1] or 1) + 1}" if again else ""
+    of = f" of {kind} records" if needed_for(one, kind) is Kept.RESULTS else ""
+    ending = _SUFFIXES.search(source)
+    return f"{stem} (retry{times}{of}){ending[0] if ending else ''}"
+
+
 def _retry_stored(one: Import, kind: str, once: Once | None) -> Receipt:
     """Have the records of that kind imported as they were."""
     source, options = _stored_records(one, kind)
-    import_id, name = str(uuid_utils.uuid7()), PurePosixPath(one.filename)
+    import_id = str(uuid_utils.uuid7())
     if once is not None and (earlier := once.begin(edges(), key_in_use(), import_id)):
         return Receipt(earlier, replayed=True)
-    label = f"{name.stem.split('.')[0]}-{kind}{PurePosixPath(source).suffix}"
+    label = retry_name(one, kind, source)
     key = incoming_key(one.dataset, import_id, safe_name(label))
-    edges().ledger.open(
-        import_id,
-        dataset=one.dataset,
-        filename=label,
-        bucket=one.bucket,
-        key=key,
-        created_by=key_in_use().id,
-        options=options,
-        retry_of=one.id,
-    )
-    try:
-        stored = edges().store.copy(source, key)
-    except NotThere as error:
-        edges().ledger.discard(import_id)
-        must_be_kept(find(one.id), needed_for(one, kind))  # it went meanwhile
-        raise Problem("no_results", f"The {kind} records of this import are not kept any more.") from error
-    edges().ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+    by = key_in_use()
+    with received(edges(), import_id, key, by, once):
+        edges().ledger.open(
+            import_id,
+            dataset=one.dataset,
+            filename=label,
+            bucket=one.bucket,
+            key=key,
+            created_by=by.id,
+            options=options,
+            retry_of=one.id,
+            upload_seconds=LEASE_SECONDS,
+        )
+        try:
+            stored = edges().store.copy(source, key, metadata=metadata_of(import_id, Asked(options, label, by.id, one.id)))
+        except NotThere as error:
+            must_be_kept(find(one.id), needed_for(one, kind))  # it went meanwhile
+            raise Problem("no_results", f"The {kind} records of this import are not kept any more.") from error
+        edges().ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
     made = find(import_id)
     _announce(made)
     return Receipt(made)

@@ -11,11 +11,13 @@ from sqlalchemy import Engine
 
 from pipeline.keys import Keys
 from pipeline.ledger import Ledger
+from pipeline.marts import Marts
+from pipeline.pulse import Pulse
 from pipeline.query import Console, Records
 from pipeline.receivers import Receivers
 from pipeline.settings import Settings
 from pipeline.store import Store
-from pipeline.warehouse import connect
+from pipeline.warehouse import connect, pulse_of
 from web.readers import Readers
 
 if TYPE_CHECKING:
@@ -34,6 +36,10 @@ EXPORTS_AT_ONCE = 2
 """Each keeps a thread for as long as somebody takes to read a whole table. The two that are left answer everybody else."""
 
 READ_SECONDS = 15.0
+"""PostgreSQL itself ends a statement of ours after so long."""
+
+ANSWER_SECONDS = 2.0
+"""People wait so long for S3's answer, and for a free connection; PostgreSQL's silence is told from slowness (pulse.py)."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,13 @@ class Edges:
     """The settings, and everything outside the process that a request may need."""
 
     settings: Settings
+    database: Pulse
     engine: Engine
     store: Store
     ledger: Ledger
     keys: Keys
     receivers: Receivers
+    marts: Marts
     records: Records
     readers: Readers
     orchestrator: Orchestrator
@@ -60,15 +68,20 @@ class Edges:
         """Connects to nothing yet: each edge does at its first use."""
         from pipeline.orchestrator import Orchestrator
 
-        engine = connect(settings.database_url, pool_size=8, name="bulkhead web")
-        reads = connect(settings.read_url, pool_size=4, name="bulkhead reads", statement_seconds=READ_SECONDS)
+        database = pulse_of(settings.database_url)
+        replica = pulse_of(settings.read_url) if settings.database_read_url else database
+        limits = {"statement_seconds": READ_SECONDS, "pool_seconds": ANSWER_SECONDS}
+        engine = connect(settings.database_url, pool_size=8, name="bulkhead web", server=database, **limits)
+        reads = connect(settings.read_url, pool_size=4, name="bulkhead reads", server=replica, **limits)
         return cls(
             settings=settings,
+            database=database,
             engine=engine,
-            store=Store.of(settings),
+            store=Store.of(settings, answer_seconds=ANSWER_SECONDS),
             ledger=Ledger(engine),
             keys=Keys(engine),
             receivers=Receivers(engine, settings),
+            marts=Marts(engine),
             records=Records(reads),
             readers=Readers(settings, engine, reads),
             orchestrator=Orchestrator.of(settings),

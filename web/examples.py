@@ -130,14 +130,17 @@ _IMPORT = {
     "retry_of": None,
     "duplicate_of": None,
     "pause_requested": False,
+    "cancel_requested": False,
     "source": _SOURCE,
     "counts": _COUNTS,
     "preview": None,
     "parts": {"total": 1, "done": 1},
     "findings": _FOUND,
+    "warnings": [],
     "queue_position": None,
     "removed": _KEPT,
     "created_at": "2026-03-01T08:00:00.000000Z",
+    "created_by": {"id": "5f0c9a62-7a1e-4d8b-9a51-2f6a54c0d9e3", "name": "nightly export"},
     "started_at": "2026-03-01T08:00:01.250000Z",
     "finished_at": "2026-03-01T08:00:04.500000Z",
     "links": _LINKS,
@@ -146,6 +149,7 @@ _FINDING = {
     "code": "missing_parent",
     "severity": "error",
     "message": "The parent XX is neither in the file nor in the warehouse.",
+    "place": "line 4",
     "row": 3,
     "id": "XX-1",
     "line": 4,
@@ -166,6 +170,7 @@ _GROUP = {
     "first": [_FINDING],
 }
 _FAILURE = {
+    "place": "line 4",
     "row": 3,
     "id": "XX-1",
     "code": "missing_parent",
@@ -199,6 +204,7 @@ _RECORD = {
 }
 _COLUMN = {"name": "id", "type": "text", "required": True}
 _PREVIEWED = {"name": "Code", "becomes": None, "suggested": "id", "why": "similar"}
+_MART = {"name": "places_tree", "state": "fresh", "refreshed_at": "2026-03-01T08:00:05.250000Z", "error": ""}
 _DATASET = {
     "name": "places",
     "title": "Countries and their subdivisions",
@@ -206,6 +212,7 @@ _DATASET = {
     "parent": "parentId",
     "rest": None,
     "columns": [_COLUMN, {"name": "parentId", "type": "text", "required": False}],
+    "marts": [_MART],
 }
 _KEY = {
     "id": KEY_ID,
@@ -302,6 +309,7 @@ SCHEMAS: dict[str, Any] = {
     "RecordModel": _RECORD,
     "ChildrenCount": {"id": "FR", "children": 1},
     "ColumnModel": _COLUMN,
+    "MartModel": _MART,
     "DatasetModel": _DATASET,
     "DatasetList": _page(_DATASET),
     "QueryAnswer": {

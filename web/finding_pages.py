@@ -13,6 +13,7 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from pipeline.contracts import Kept
+from pipeline.display import meant, place_and_record, place_of, record_at
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from web import rings
@@ -40,9 +41,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Circle:
-    """A circular reference, drawn if it can be; ``row`` is where it is told of."""
+    """A circular reference, drawn if it can be; ``place`` is where it is told of."""
 
-    row: int | None
+    place: str
     path: list[str]
     ring: rings.Ring | None
 
@@ -82,8 +83,13 @@ def _code_named(one: Import, wanted: str | None) -> str | None:
 
 def _found(one: Import, wanted: str | None, codes: list[str] | None) -> list[dict[str, Any]]:
     if codes and not {*codes} <= {*one.findings_by_code}:
-        raise Problem("bad_request", f"This import has no findings of the code {codes[0]!r}.")
+        known = sorted(one.findings_by_code)
+        said = f"This import has no findings of the code {codes[0]!r}.{meant(codes[0], known)}"
+        raise Problem("bad_request", f"{said} Codes of its findings: {', '.join(known) or 'none'}.")
     after = row_in(request.args.get("after"))
+    row = record_at(wanted, one.reading) if wanted else None
+    if row is not None and not edges().ledger.findings(one.id, wanted=wanted, codes=codes, limit=1):
+        wanted = str(row)  # a place in the file, unless an id or a value is written like that
     return edges().ledger.findings(one.id, wanted=wanted, codes=codes, after=after, limit=FINDINGS_SHOWN + 1)
 
 
@@ -92,7 +98,11 @@ def _circles(one: Import) -> list[Circle]:
     if CIRCULAR not in one.findings_by_code or one.report_removed_at:
         return []
     found = edges().ledger.findings(one.id, codes=[CIRCULAR], limit=CIRCLES_SHOWN)
-    return [Circle(each["row"], each["cycle"], rings.ring(each["cycle"])) for each in found if each["cycle"]]
+    return [
+        Circle(place_and_record(place_of(each, one.reading), each["row"]), each["cycle"], rings.ring(each["cycle"]))
+        for each in found
+        if each["cycle"]
+    ]
 
 
 def cells_of(finding: dict[str, Any], reading: dict[str, Any]) -> list[Cell]:

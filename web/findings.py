@@ -29,10 +29,10 @@ Finding = dict[str, Any]
 FINDINGS_FORMS = ("csv", "json", "parquet", "xlsx")
 """What the findings of an import are stored as."""
 
-FIELDS = ("code", "severity", "message", "row", "id", "line", "column", "value", "hint", "related", "cycle")
+FIELDS = ("code", "severity", "message", "place", "row", "id", "line", "column", "value", "hint", "related", "cycle")
 """A finding as the API shows it."""
 
-_CSV_FIELDS = ("row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle")
+_CSV_FIELDS = ("place", "row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle")
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline import sandbox
-from pipeline.settings import load_settings
+from pipeline.settings import as_process, settings_for
 
 M_MMAP_THRESHOLD, BLOCK_BYTES = -3, 1 << 20
 """glibc's name for it (mallopt(3)), and what is a block of an upload's bytes rather than one of our own objects."""
 
-_settings = load_settings()
+with as_process("web"):
+    _settings = settings_for("DATABASE_URL", "BULKHEAD_SECRET_KEY")
 _address = urlsplit(_settings.url)
 
 bind = f"{_settings.bind}:{_settings.port or _address.port or 8765}"

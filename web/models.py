@@ -107,6 +107,7 @@ class TemplateQuery(Given):
 
 
 class PreviewQuery(Given):
+    filename: str | None = Field(None, description="What the file is called, as for the upload")
     whole: bool = Field(False, description="The body is the whole file, not only its beginning")
     delimiter: DelimiterName | None = Field(None, description="What stands between the values; else it is detected")
 
@@ -153,7 +154,7 @@ class FailuresQuery(PageQuery):
     )
 
 
-class RowsQuery(BaseModel):
+class RowsQuery(Given):
     """Which file of rows."""
 
     format: Literal["native", "parquet", "arrow", "csv", "json"] = Field(
@@ -301,6 +302,13 @@ class Links(BaseModel):
     results: str
 
 
+class Creator(BaseModel):
+    """The key that a file was uploaded with."""
+
+    id: str
+    name: str | None = Field(description="What the key is called; null if it is not known any more")
+
+
 class ImportModel(BaseModel):
     """One file's run. total = valid + invalid; in the end also inserted + updated + unchanged + failed + unprocessed"""
 
@@ -313,14 +321,17 @@ class ImportModel(BaseModel):
     retry_of: str | None = Field(description="The import whose failed records this one tries again")
     duplicate_of: str | None = Field(description="The earlier import that had loaded this very content")
     pause_requested: bool = Field(description="No further part is begun until it is resumed")
+    cancel_requested: bool = Field(description="It was at work when it was canceled, and ends as canceled, or has")
     source: Source
     counts: Counts
     preview: PreviewModel | None
     parts: Parts
     findings: FindingCounts
+    warnings: list[str] = Field(description="What went wrong beside it: marts that do not have its records yet, and why")
     queue_position: int | None
     removed: Removed
     created_at: str
+    created_by: Creator | None = Field(description="null: the file was put into the bucket by another client")
     started_at: str | None
     finished_at: str | None
     links: Links
@@ -337,7 +348,8 @@ class Finding(BaseModel):
     code: str
     severity: Literal["error", "warning"]
     message: str
-    row: int | None
+    place: str | None = Field(None, description="Where to look: the cell of a workbook, the line of a text; empty for the file")
+    row: int | None = Field(description="The number of the record, from 1 without the header")
     id: str | None
     line: int | None
     column: str | None
@@ -394,6 +406,7 @@ class ValidationRuns(BaseModel):
 class Failure(BaseModel):
     """A record that was held back, or that the warehouse refused for good."""
 
+    place: str = Field("", description="Where to look: the row of a workbook, the line of a text")
     row: int
     id: str
     code: str
@@ -438,6 +451,15 @@ class ColumnModel(BaseModel):
     required: bool
 
 
+class MartModel(BaseModel):
+    """A materialized view over the dataset, refreshed after imports."""
+
+    name: str
+    state: Literal["fresh", "waiting", "refreshing", "failed"]
+    refreshed_at: str | None = Field(description="It has what was loaded before then; null: not refreshed since it was made")
+    error: str = Field(description="Why the last refresh failed; empty: it did not")
+
+
 class DatasetModel(BaseModel):
     name: str
     title: str
@@ -445,6 +467,7 @@ class DatasetModel(BaseModel):
     parent: str
     rest: str | None = Field(description="The column that takes what has no column of its own; null: there is none")
     columns: list[ColumnModel]
+    marts: list[MartModel]
 
 
 class DatasetList(BaseModel):

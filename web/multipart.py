@@ -17,7 +17,8 @@ from flask_openapi3.models.tag import Tag
 from pydantic import ValidationError
 
 from pipeline.contracts import Options, State, import_id_in, incoming_key
-from pipeline.errors import WorldIsWrong
+from pipeline.errors import BulkheadError
+from pipeline.incoming import Asked, metadata_of
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from pipeline.store import NotThere, NotWhole, Part
@@ -49,7 +50,10 @@ from web.uploads import dataset_for, label_of, safe_name
 log = structlog.get_logger(__name__)
 
 SIGNED_SECONDS = 3600
-"""How long the address of a part is good; a client asks for another one if a part takes longer."""
+"""How long the address of a part is good, and a form; a client asks for another address if a part takes longer."""
+
+FORM_SECONDS = SIGNED_SECONDS + 900
+"""An import awaits the file of its form for so long at least: a file that is sent at the last moment takes a while."""
 
 api = APIBlueprint(
     "multipart",
@@ -72,8 +76,8 @@ def open_upload(body: UploadAsked) -> Response:
     _check_size(body.size_bytes)
     one = _opened(body.filename, body.dataset, options)
     try:
-        upload_id = edges().store.begin_upload(one.key, metadata={"import-id": one.id})
-    except WorldIsWrong:
+        upload_id = edges().store.begin_upload(one.key, metadata=_metadata(one))
+    except BulkheadError:
         edges().ledger.discard(one.id)
         raise
     return as_json({"key": one.key, "uploadId": upload_id, **_links(one)})
@@ -133,17 +137,19 @@ def sign_form(query: FormQuery) -> Response:
         options = options_of_form(request.args)
     except ValidationError as error:
         refuse_parameters(error)
-    one = _opened(query.filename, query.dataset or request.args.get("metadata[dataset]", ""), options)
+    kept = edges().settings.keep_uploads
+    awaited = None if kept is None else max(kept.total_seconds(), FORM_SECONDS)
+    one = _opened(query.filename, query.dataset or request.args.get("metadata[dataset]", ""), options, seconds=awaited)
     most = min(edges().settings.max_upload_bytes, 5 << 30)
-    url, fields = edges().store.sign_form(one.key, bytes_max=most, seconds=SIGNED_SECONDS)
+    url, fields = edges().store.sign_form(one.key, bytes_max=most, seconds=SIGNED_SECONDS, metadata=_metadata(one))
     return as_json({"method": "POST", "url": url, "fields": fields, "headers": {}, "expires": SIGNED_SECONDS, **_links(one)})
 
 
 # --- what they share ---
 
 
-def _opened(filename: str, dataset: str, options: Options) -> Import:
-    """A new import that awaits its upload."""
+def _opened(filename: str, dataset: str, options: Options, *, seconds: float | None = None) -> Import:
+    """A new import that awaits its upload: for so many seconds, or else as long as BULKHEAD_KEEP_UPLOADS says."""
     dataset_for(dataset, options)
     import_id, label = str(uuid_utils.uuid7()), label_of(filename)
     key = incoming_key(dataset, import_id, safe_name(label))
@@ -155,8 +161,14 @@ def _opened(filename: str, dataset: str, options: Options) -> Import:
         key=key,
         created_by=key_in_use().id,
         options=options,
+        upload_seconds=seconds,
     )
     return edges().ledger.known(import_id)
+
+
+def _metadata(one: Import) -> dict[str, str]:
+    """What is stored with the file, so that its import can be restored with all that was asked for."""
+    return metadata_of(one.id, Asked(one.options, one.filename, one.created_by, one.retry_of))
 
 
 def _of(key: str, *, completed: bool = False) -> Import:
@@ -197,8 +209,8 @@ def _make_whole(one: Import, upload_id: str, wanted: list[tuple[int, str]]) -> N
         raise Problem("unknown_upload")
     try:
         edges().ledger.uploaded(one.id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
-    except LookupError as error:  # it was given up in this very moment: what S3 made all the same is nobody's
-        edges().store.delete(one.key)
+    except LookupError as error:  # it was given up in this very moment: what S3 made all the same belongs to no import
+        _delete_unwanted(one)
         raise Problem("unknown_upload") from error
     log.info("uploaded", import_id=one.id, dataset=one.dataset, size_bytes=stored.size_bytes, key_id=key_in_use().id)
 
@@ -234,10 +246,29 @@ def _check_size(size: int) -> None:
         raise Problem("too_large", f"The file has {size:,} bytes; {most:,} are taken here.")
 
 
+def _delete_unwanted(one: Import) -> None:
+    """Delete the object of an upload that was given up; if S3 does not, have the ledger say that it has expired."""
+    try:
+        edges().store.delete(one.key)
+    except BulkheadError:
+        edges().ledger.open(
+            one.id,
+            dataset=one.dataset,
+            filename=one.filename,
+            bucket=one.bucket,
+            key=one.key,
+            created_by=one.created_by,
+            state=State.EXPIRED,
+            options=one.options,
+        )
+        raise
+
+
 def _forget(one: Import, upload_id: str) -> None:
+    """The row goes last: while there is an object, an event of it finds a row."""
     edges().store.abort(one.key, upload_id)
-    edges().ledger.discard(one.id)
     edges().store.delete(one.key)  # of an upload that was made whole beside us
+    edges().ledger.discard(one.id)
 
 
 def _links(one: Import) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
 from pipeline.contracts import ACTIVE, Kept, Options, State, import_workflow_id, report_prefix
+from pipeline.display import meant
 from pipeline.keys import Role
 from pipeline.ledger import Import
+from pipeline.warehouse import with_tables
 from web import admin_pages, finding_pages, granted, record_pages, show, sql_pages, trend
 from web.access import CSRF_FIELD, check_csrf, checks_csrf_itself, for_anyone, for_role, key_in_use, sign_in
 from web.body import Form
@@ -90,13 +92,16 @@ def sign_out() -> ResponseReturnValue:
 def upload_page() -> ResponseReturnValue:
     """Where a file is handed in; below it the latest imports."""
     recent = granted.imports(limit=RECENT_SHOWN)
+    datasets = granted.datasets()
+    there = with_tables(edges().engine, [one.name for one in datasets])
     chosen = request.args.get("dataset", "")
     g.connects_to = edges().store.public_origin
     return render_template(
         "upload.html",
-        datasets=granted.datasets(),
+        datasets=datasets,
+        without_table=[one.name for one in datasets if one.name not in there],
         recent=recent,
-        chosen=chosen,
+        chosen=chosen if chosen in there else next((one.name for one in datasets if one.name in there), ""),
         may_upload=key_in_use().role.covers(Role.UPLOADER),
     )
 
@@ -133,7 +138,10 @@ def imports_page() -> ResponseReturnValue:
     """All imports, newest first; those of a dataset, a state, some days (UTC) or a file's name."""
     asked = {name: request.args.get(name, "").strip() or None for name in ("dataset", "state", "since", "until", "text")}
     if asked["state"] is not None and asked["state"] not in list(State):
-        raise Problem("bad_request", f"There is no state {asked['state']!r}. States are: {', '.join(State)}.")
+        raise Problem(
+            "bad_request",
+            f"There is no state {asked['state']!r}.{meant(asked['state'], State)} States are: {', '.join(State)}.",
+        )
     before = request.args.get("before")
     found = granted.imports(
         dataset=asked["dataset"],
@@ -185,6 +193,7 @@ def import_page(import_id: str) -> ResponseReturnValue:
         failures=edges().ledger.failures(one.id, limit=FAILURES_SHOWN) if one.failed else [],
         has_report=_has_report(one, reached),
         may=_may(one),
+        earlier=granted.import_of(one.duplicate_of) if one.duplicate_of else None,
         retries=edges().ledger.retries(one.id),
         removed=[said for what in Kept if what is not Kept.BATCHES and (said := removal(one, what))],
     )
@@ -250,10 +259,11 @@ def _workflow_page(one: Import) -> str:
 def _may(one: Import) -> dict[str, bool]:
     """What may be asked of an import as it stands, by whoever looks at it."""
     asks, over = key_in_use().role.covers(Role.UPLOADER), one.state.is_final
+    goes_on = asks and one.state in ACTIVE and not one.cancel_requested
     return {
-        "cancel": asks and not over,
-        "pause": asks and one.state in ACTIVE and not one.pause_wanted,
-        "resume": asks and one.state in ACTIVE and one.pause_wanted,
+        "cancel": asks and not over and not one.cancel_requested,
+        "pause": goes_on and not one.pause_wanted,
+        "resume": goes_on and one.pause_wanted,
         "promote": asks and one.state is State.VALIDATED,
         "retry": asks
         and over

@@ -26,7 +26,7 @@ from web.answers import CONTENT_TYPES, as_download, as_json
 from web.edges import edges
 from web.models import DatasetPath, MappingBody, PreviewAnswer, PreviewQuery, TemplateQuery
 from web.problems import Problem, ProblemModel
-from web.uploads import a_place, body_chunks
+from web.uploads import a_place, body_chunks, label_of
 
 if TYPE_CHECKING:
     from pipeline.preview import Preview
@@ -100,13 +100,14 @@ def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:
 
     try:
         with a_place(edges()), tempfile.TemporaryDirectory(prefix="bulkhead-preview-") as folder:
-            source = Path(folder) / "source"
+            delimiter = query.delimiter and DELIMITER_NAMES.get(query.delimiter, query.delimiter)
+            source, label = Path(folder) / "source", label_of(query.filename) if query.filename else ""
             with source.open("wb") as file:
                 file.writelines(body_chunks(request, BYTES_MAX))
             with _its_turn():
                 return sandbox.run(
                     look,
-                    *(source, dataset, query.delimiter and DELIMITER_NAMES.get(query.delimiter, query.delimiter), query.whole),
+                    *(source, dataset, delimiter, query.whole, label),
                     memory_bytes=MEMORY_BYTES,
                     seconds=SECONDS,
                     file_bytes=WRITTEN_BYTES,

@@ -13,7 +13,8 @@ from http import HTTPStatus
 from typing import Any, NoReturn
 
 import structlog
-from flask import Flask, Response, g, json, make_response, render_template, request
+from flask import Flask, Response, current_app, g, json, make_response, render_template, request
+from psycopg.errors import UndefinedTable
 from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -22,6 +23,7 @@ from werkzeug.exceptions import HTTPException
 from pipeline.errors import BulkheadError, IllegalMove, NotUsable, UnknownDataset, WorldIsWrong
 from pipeline.query import Refused, Stopped, TooMuch
 from pipeline.store import NotThere
+from web import wording
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +78,7 @@ KINDS: Mapping[str, Kind] = {
         422, "Nobody can be told there", "Give an http or https address out in the internet, or one of mail."
     ),
     "named_elsewhere": Kind(409, "No admin added this receiver", "Take it out of where the detail says that it is named."),
+    "no_table": Kind(409, "The dataset has no table yet", "Whoever runs Bulkhead makes it: bulkhead migrate."),
     "conflict": Kind(409, "That is not possible now", "See the state of the import."),
     "too_large": Kind(413, "The body is too large", "Split the file, or raise BULKHEAD_MAX_UPLOAD_BYTES."),
     "unsupported_media_type": Kind(415, "The content type is not for this address", "Send what /openapi.json describes."),
@@ -104,6 +107,7 @@ _BY_STATUS = {
     503: "busy",
 }
 RETRY_SECONDS = 2
+_TABLE = re.compile(r'relation "warehouse\.([a-z][a-z0-9_]*)" does not exist')
 
 
 class Problem(Exception):
@@ -131,6 +135,11 @@ class ProblemModel(BaseModel):
     request_id: str
 
 
+def no_table(dataset: str) -> Problem:
+    """That nothing can be done with a dataset yet."""
+    return Problem("no_table", f"{dataset} has no table yet; run `bulkhead migrate`.")
+
+
 def install(app: Flask) -> None:
     """Have the app answer every error with a problem."""
     app.register_error_handler(Problem, answer)
@@ -144,9 +153,10 @@ def install(app: Flask) -> None:
 
 def refuse_parameters(error: ValidationError) -> NoReturn:
     """What flask-openapi3 calls when a parameter does not fit its model."""
-    wrong = [{"pointer": "/".join(map(str, e["loc"])), "detail": e["msg"], "code": e["type"]} for e in error.errors()]
-    said = "; ".join(f"{w['pointer'] or 'body'}: {w['detail']}" for w in wrong)
-    raise Problem("invalid_parameter", f"{said}. {KINDS['invalid_parameter'].mend}", errors=wrong)
+    from web import models  # which imports nothing of this module, but is made of what it answers
+
+    wrong = wording.explained(error, [one for one in vars(models).values() if isinstance(one, type)])
+    raise Problem("invalid_parameter", " ".join(one["detail"] for one in wrong), errors=wrong)
 
 
 def answer(problem: Problem) -> Response:
@@ -187,7 +197,10 @@ def _of_http(error: HTTPException) -> Problem:
         code = "bad_request" if 400 <= (error.code or 500) < 500 else "internal"
     headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     if code == "not_found":
-        return Problem(code, f"Nothing is at {request.path}. {KINDS[code].mend}")
+        below = ("/v1/", "/s3/") if request.path.startswith(("/v1", "/s3")) else ("/",)
+        near = wording.near_address(request.path, current_app.url_map, below=below)
+        mend = f" {KINDS[code].mend}" if below != ("/",) or not _wants_page() else ""
+        return Problem(code, f"Nothing is at {request.path}.{near}{mend}")
     if code == "method_not_allowed":
         allowed = headers.get("Allow", "")
         return Problem(code, f"{request.method} is not for {request.path}. Use {allowed or 'another method'}.", headers=headers)
@@ -214,6 +227,8 @@ def _of_house(error: BulkheadError) -> Problem:
 
 
 def _of_database(error: DBAPIError) -> Problem:
+    if isinstance(error.orig, UndefinedTable) and (named := _TABLE.search(str(error.orig))):
+        return no_table(named[1])
     if isinstance(error, DataError):
         return Problem("bad_request", "A value in the request is none that the database can hold, such as a NUL character.")
     log.warning("database", request_id=g.get("request_id"), error=str(error.orig))

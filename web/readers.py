@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from pipeline.granted import Granted
 from pipeline.query import Catalog, Console
 from pipeline.settings import Settings
-from pipeline.warehouse import connect, grant, sql_url
+from pipeline.warehouse import connect, grant, pulse_of, sql_url
 
 SQL_AT_ONCE = 3
 """Of a process, whoever asks: a thousand keys take no more connections than one."""
@@ -35,6 +35,7 @@ class Readers:
         self._places = BoundedSemaphore(SQL_AT_ONCE)
         self._lock = Lock()
         self._made: dict[tuple[str, ...], Reader] = {}
+        self._server = pulse_of(sql_url(settings))
         self.of_all = self._reader("", "warehouse")
 
     def of(self, datasets: tuple[str, ...] | None) -> Reader:
@@ -54,7 +55,7 @@ class Readers:
             reader.engine.dispose()
 
     def _reader(self, role: str, schema: str) -> Reader:
-        engine = connect(sql_url(self._settings, role), pool_size=SQL_AT_ONCE, name="bulkhead sql")
+        engine = connect(sql_url(self._settings, role), pool_size=SQL_AT_ONCE, name="bulkhead sql", server=self._server)
         settings = self._settings
         catalog = Catalog(self._reads, engine.url.username or "", schema)
         console = Console(

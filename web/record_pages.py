@@ -14,6 +14,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from pipeline.datasets import LINEAGE, Dataset
+from pipeline.display import place_and_record, place_of_record
 from pipeline.keys import Role
 from pipeline.query import Page
 from web import granted
@@ -68,7 +69,8 @@ class Level:
 @for_role(Role.READER)
 def datasets_page() -> ResponseReturnValue:
     """What there is to look at."""
-    return render_template("datasets.html", datasets=granted.datasets())
+    shown = granted.datasets()
+    return render_template("datasets.html", datasets=shown, marts={one.name: edges().marts.states(one.name) for one in shown})
 
 
 @pages.get("/datasets/<name:dataset>/records")
@@ -106,6 +108,7 @@ def record_page(dataset: str, record_id: str) -> ResponseReturnValue:
     if record is None:
         raise _unknown(known, record_id)
     above = _ancestors(known, record_id)
+    written_by, row = granted.import_of(str(record["_import_id"])), record["_row"]
     types = {column.name: column.type for column in known.columns}
     return render_template(
         "record.html",
@@ -117,7 +120,8 @@ def record_page(dataset: str, record_id: str) -> ResponseReturnValue:
         level=_level(known, record_id),
         is_first="after" not in request.args,
         count=_counts(known, [record_id])[record_id],
-        written_by=granted.import_of(str(record["_import_id"])),
+        written_by=written_by,
+        from_place=place_and_record(place_of_record(row, written_by.reading if written_by else {}), row),
         refusals=edges().ledger.failures_of(known.name, record_id, imports=IMPORTS_SEARCHED, limit=REFUSALS_SHOWN),
         imports_searched=IMPORTS_SEARCHED,
         findings_sql=_findings_sql(known.name, record_id),

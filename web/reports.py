@@ -10,6 +10,7 @@ from flask_openapi3.models.tag import Tag
 from werkzeug.wrappers import Response as AnyResponse
 
 from pipeline.contracts import Kept, report_prefix
+from pipeline.display import place_of
 from pipeline.keys import Role
 from pipeline.ledger import Import
 from pipeline.store import NotThere
@@ -58,7 +59,8 @@ def errors(path: ImportPath, query: FindingsQuery) -> Response:
     found = edges().ledger.findings(
         one.id, codes=_codes(one, wanted), severity=wanted.severity, after=after, limit=query.limit + 1
     )
-    items = [{name: finding[name] for name in FIELDS} for finding in found[: query.limit]]
+    placed = ({**finding, "place": place_of(finding, one.reading)} for finding in found[: query.limit])
+    items = [{name: finding[name] for name in FIELDS} for finding in placed]
     last = str(found[query.limit - 1]["finding_no"]) if len(found) > query.limit else None
     return as_json({"items": items, "next_cursor": last, "total": _total(one, wanted)})
 

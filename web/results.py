@@ -20,6 +20,7 @@ from pipeline.contracts import (
     results_key,
     results_prefix,
 )
+from pipeline.display import place_of_record
 from pipeline.errors import NotUsable
 from pipeline.keys import Role
 from pipeline.ledger import Import
@@ -98,7 +99,7 @@ def failed(path: ImportPath, query: FailuresQuery) -> Response:
     if one.failed:
         must_be_kept(one, Kept.RESULTS)
     rows = edges().ledger.failures(one.id, after_row=row_in(query.cursor), limit=query.limit + 1)
-    items = rows[: query.limit]
+    items = [{"place": place_of_record(row["row"], one.reading), **row} for row in rows[: query.limit]]
     more = len(rows) > query.limit
     return as_json({"items": items, "next_cursor": str(items[-1]["row"]) if more else None, "total": one.failed})
 

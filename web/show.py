@@ -14,6 +14,7 @@ from flask import Flask
 
 from pipeline.addresses import masked
 from pipeline.contracts import DELIMITER_NAMES, OnError, Options, State
+from pipeline.display import counted, place_of, place_of_record, record_name
 from pipeline.ledger import Import, Move
 from pipeline.terminal import visible
 from web.answers import as_text
@@ -33,6 +34,9 @@ PHASES = (
 )
 """The compartments a file passes, each with the states in which it is there."""
 
+_KNOWN = (*PHASES[:2], ("Known content", (State.VALIDATING,)))
+"""Those of a duplicate, which is recognised before anything of it is looked at."""
+
 _SECRET = ("key", "secret", "token", "password")
 
 _ONLY_A_COUNT = re.compile("[0-9,]+ errors?")
@@ -44,7 +48,7 @@ _MOOD = {
     State.FAILED: "bad",
     State.CANCELED: "idle",
     State.EXPIRED: "idle",
-    State.DUPLICATE: "idle",
+    State.DUPLICATE: "good",
     State.VALIDATED: "good",
     State.PAUSED: "idle",
 }
@@ -66,6 +70,10 @@ def install(app: Flask) -> None:
         path=path,
         dialect=dialect,
         target=masked,
+        counted=counted,
+        place=place_of,
+        place_of_record=place_of_record,
+        record=record_name,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
@@ -78,6 +86,8 @@ def number(value: int) -> str:
 def size(size_bytes: int) -> str:
     """Bytes in the largest unit that leaves a number above one."""
     value = float(size_bytes)
+    if size_bytes == 1:
+        return "1 byte"
     for unit in ("bytes", "kB", "MB", "GB"):
         if value < 1000:
             return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.1f} {unit}"
@@ -119,7 +129,7 @@ def pace(one: Import, moves: Sequence[Move]) -> str:
         return ""
     rate = done / max((datetime.now(UTC) - begun).total_seconds(), 0.1)
     left = max(one.records_total - one.processed, 0) / rate
-    return f"{number(max(round(rate), 1))} records a second, about {span(left)} left"
+    return f"{counted(max(round(rate), 1), 'record')} a second, about {span(left)} left"
 
 
 def span(seconds: float) -> str:
@@ -162,7 +172,7 @@ def children(count: int) -> str:
     """How many children a record has, where nobody counted further than CHILDREN_COUNTED."""
     if count > CHILDREN_COUNTED:
         return f"over {number(CHILDREN_COUNTED)} children"
-    return "no children" if not count else "1 child" if count == 1 else f"{number(count)} children"
+    return counted(count, "child", "children") if count else "no children"
 
 
 def path(ids: list[str]) -> str:
@@ -221,7 +231,7 @@ def asked(options: Options) -> str:
             {OnError.REJECT: "reject a file with errors", OnError.QUARANTINE: "a quarantine for bad records"}[options.on_error]
         )
     if options.max_errors is not None:
-        told.append(f"at most {number(options.max_errors)} records with errors")
+        told.append(f"at most {counted(options.max_errors, 'record')} with errors")
     if options.max_error_ratio is not None:
         told.append(f"at most {options.max_error_ratio:.4g} of the records with errors")
     if options.force:
@@ -243,15 +253,15 @@ def phases(one: Import, reached: set[str], moves: Sequence[Move] = ()) -> list[d
     spent = _spent(moves)
     been = reached if one.state.is_final else {one.state}  # a promoted or restarted import goes the way again
     at = max((i for i, (_, states) in enumerate(PHASES) if been.intersection(states)), default=0)
-    whole = one.state in (State.SUCCEEDED, State.PARTIALLY_SUCCEEDED)
-    for i, (name, _) in enumerate(PHASES):
+    whole = one.state in (State.SUCCEEDED, State.PARTIALLY_SUCCEEDED, State.DUPLICATE)
+    for i, (name, states) in enumerate(PHASES if one.state is not State.DUPLICATE else _KNOWN):
         if i < at or whole:
             status = "done"
         elif i == at:
             status = "now" if not one.state.is_final else "done" if one.state is State.VALIDATED else "stopped"
         else:
             status = "ahead"
-        seconds = sum(spent.get(state, 0) for state in PHASES[i][1]) if status in ("done", "stopped") else 0
+        seconds = sum(spent.get(state, 0) for state in states) if status in ("done", "stopped") else 0
         shown.append({"name": name, "status": status, "took": lasted(seconds) if seconds >= 0.05 else ""})
     return shown
 
@@ -267,7 +277,7 @@ def _spent(moves: Sequence[Move]) -> dict[str, float]:
 def verdict(one: Import) -> str:
     """What became of the file, in one sentence."""
     counts = {name: number(value) for name, value in one.counts.items()}
-    errors = number(one.findings_errors)
+    total = counted(one.records_total, "record")
     match one.state:
         case State.AWAITING_UPLOAD:
             return "The file is on its way."
@@ -290,29 +300,27 @@ def verdict(one: Import) -> str:
             )
         case State.PARTIALLY_SUCCEEDED:
             if not one.quarantined:
-                return f"The warehouse refused {counts['failed']} of {counts['total']} records for good; the others are in."
+                return f"The warehouse refused {counts['failed']} of {total} for good; the others are in."
             refused = one.failed - one.quarantined
             also = f", {number(refused)} {'was' if refused == 1 else 'were'} refused by the warehouse" if refused else ""
-            return f"{counts['quarantined']} of {counts['total']} records are in quarantine{also}; the others are loaded."
+            held = f"{counts['quarantined']} of {total} {'is' if one.quarantined == 1 else 'are'} in quarantine"
+            return f"{held}{also}; the others are loaded."
         case State.REJECTED:
-            wrong = "finding is an error" if one.findings_errors == 1 else "findings are errors"
-            return f"Nothing was written: {errors} {wrong}."
+            return f"Nothing was written: {counted(one.findings_errors, 'finding is an error', 'findings are errors')}."
         case State.FAILED:
             return "The system gave up. What was loaded stays, and the counts say what."
         case State.CANCELED:
             return "It was canceled. The counts say what was loaded."
         case State.EXPIRED:
-            return "The upload was never finished."
+            return "The dry run was not promoted in time." if one.preview is not None else "The upload was never finished."
         case State.VALIDATED:
             if not one.quarantined:
-                return f"Nothing was written. All {counts['total']} records can be loaded."
+                all_of = "The one record" if one.records_total == 1 else f"All {total}"
+                return f"Nothing was written. {all_of} can be loaded."
             good = number(one.records_total - one.quarantined)
-            return (
-                f"Nothing was written. {good} of {counts['total']} records can be loaded;"
-                f" {counts['quarantined']} would go into quarantine."
-            )
+            return f"Nothing was written. {good} of {total} can be loaded; {counts['quarantined']} would go into quarantine."
         case State.DUPLICATE:
-            return "An earlier import already loaded this very content."
+            return "Nothing was left to do: an earlier import loaded this very content."
 
 
 def reason(one: Import) -> str:

@@ -1,8 +1,9 @@
 """From a request to a file in S3 and a row in the ledger: all of it, or nothing.
 
 An upload that comes to nothing (broken off, empty, damaged, too large) leaves no object, no multipart upload, no row in
-the ledger and no Idempotency-Key behind, so the same request can simply be sent again. What a killed process leaves
-expires by reconciliation.
+the ledger and no Idempotency-Key behind, so the same request can simply be sent again. Where S3 does not answer, the object
+may be there all the same: then the row stays, as expired, so that S3's event begins nothing. While a process receives a file
+it renews the upload's lease; what a killed process leaves expires when the lease has lapsed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import itertools
 import json
 import re
+import threading
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,24 +24,30 @@ import uuid_utils
 from flask import Request
 from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.http import parse_options_header
 
 from pipeline import addresses
 from pipeline.contracts import Options, State, incoming_key
-from pipeline.errors import NotUsable, WorldIsWrong
+from pipeline.errors import BulkheadError, IllegalMove, NotUsable
+from pipeline.incoming import Asked, metadata_of
 from pipeline.keys import Key
 from pipeline.ledger import Import
 from pipeline.sqlfiles import load
+from pipeline.warehouse import with_tables
 from web import granted
 from web.answers import STALL_SECONDS
 from web.body import ChunkStream, Form, chunks_of, content_digest, too_large
 from web.edges import Edges, edges
-from web.problems import Problem
+from web.problems import Problem, no_table
 
 log = structlog.get_logger(__name__)
 
 NAME_CHARACTERS_MAX = 255
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
+
+LEASE_SECONDS, RENEW_SECONDS = 60.0, 15.0
+"""An upload is given up so long after the process that receives it renewed the lease last; it does so this often."""
 
 _SUFFIX_OF_TYPE = {
     "text/csv": ".csv",
@@ -130,6 +138,8 @@ def dataset_for(name: str, options: Options) -> str:
     except NotUsable as error:
         raise Problem("invalid_parameter", f"mapping: {error}") from error
     _check_notify(options)
+    if dataset.name not in with_tables(edges().engine, [dataset.name]):
+        raise no_table(dataset.name)
     return dataset.name
 
 
@@ -149,7 +159,8 @@ def _check_notify(options: Options) -> None:
 def receive(
     edges: Edges, upload: Upload, *, dataset: str, key: Key, once: Once | None = None, retry_of: str | None = None
 ) -> Receipt:
-    """Stream an upload into S3 and the ledger. Raises Problem or WorldIsWrong, and then nothing is left."""
+    """Stream an upload into S3 and the ledger. Raises Problem or BulkheadError, and then nothing of it is imported."""
+    edges.store.must_answer()
     chunks = _not_empty(upload.chunks)
     import_id = str(uuid_utils.uuid7())
     if once is not None:
@@ -158,7 +169,8 @@ def receive(
             return Receipt(_same(earlier, chunks), replayed=True)
     label = label_of(upload.filename)
     s3_key = incoming_key(dataset, import_id, safe_name(label))
-    with _or_nothing(edges, import_id, s3_key, key, once):
+    metadata = metadata_of(import_id, Asked(upload.options, label, key.id, retry_of))
+    with received(edges, import_id, s3_key, key, once):
         edges.ledger.open(
             import_id,
             dataset=dataset,
@@ -168,10 +180,11 @@ def receive(
             created_by=key.id,
             options=upload.options,
             retry_of=retry_of,
+            upload_seconds=LEASE_SECONDS,
         )
-        stored = edges.store.put_stream(s3_key, ChunkStream(chunks), metadata={"import-id": import_id})
-    edges.ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)
-    log.info("uploaded", import_id=import_id, dataset=dataset, size_bytes=stored.size_bytes, key_id=key.id)
+        stored = edges.store.put_stream(s3_key, ChunkStream(chunks), metadata=metadata)
+        edges.ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)
+        log.info("uploaded", import_id=import_id, dataset=dataset, size_bytes=stored.size_bytes, key_id=key.id)
     return Receipt(_made(edges, import_id, s3_key))
 
 
@@ -194,19 +207,70 @@ def a_place(edges: Edges) -> Iterator[None]:
 
 
 @contextmanager
-def _or_nothing(edges: Edges, import_id: str, s3_key: str, key: Key, once: Once | None) -> Iterator[None]:
-    """If storing fails in any way, take back what was written about it."""
+def received(edges: Edges, import_id: str, s3_key: str, key: Key, once: Once | None) -> Iterator[None]:
+    """Keep the upload's lease while the block brings its file into S3; if that fails in any way, take it back.
+
+    Ends without an error if only S3's answer was lost, and its event has begun the import meanwhile.
+    """
     try:
-        yield
+        with _renewing(edges, import_id):
+            yield
     except BaseException as error:
+        is_there = not isinstance(error, Problem)  # else the stream was at fault, before its end: S3 makes no object of that
+        if is_there and _has_begun(edges, import_id):
+            if not isinstance(error, Exception):
+                raise
+            log.info("S3's answer was lost, but its event was not", import_id=import_id)
+            return
         log.warning("upload came to nothing", import_id=import_id, error=str(error))
-        with suppress(WorldIsWrong):  # the store has aborted it; this is for an answer that was lost on its way to us
-            edges.store.delete(s3_key)
-        with suppress(DBAPIError):  # else reconciliation lets it expire
-            edges.ledger.discard(import_id)
-            if once is not None:
+        _take_back(edges, import_id, s3_key, is_there=is_there)
+        if once is not None:
+            with suppress(DBAPIError, PoolTimeout):  # the key of an upload that has expired may be used again as well
                 once.forget(edges, key, import_id)
         raise
+
+
+def _has_begun(edges: Edges, import_id: str) -> bool:
+    """Whether the import is at work already. If not, it expires: from now on no event of its object begins it."""
+    try:
+        edges.ledger.move(import_id, State.EXPIRED, "S3 or the ledger did not confirm the upload: nothing of it is imported")
+    except IllegalMove:
+        return True
+    except (LookupError, DBAPIError, PoolTimeout):  # there is no row yet; or it expires when its lease has lapsed
+        return False
+    return False
+
+
+def _take_back(edges: Edges, import_id: str, s3_key: str, *, is_there: bool) -> None:
+    """Remove the object and the row. The row stays, as expired, if the object is there or may still come to be."""
+    try:
+        edges.store.delete(s3_key)
+    except BulkheadError:
+        is_there = True
+    with suppress(IllegalMove, LookupError, DBAPIError, PoolTimeout):
+        if is_there:
+            edges.ledger.move(import_id, State.EXPIRED, "the upload broke off")
+        else:
+            edges.ledger.discard(import_id)
+
+
+@contextmanager
+def _renewing(edges: Edges, import_id: str) -> Iterator[None]:
+    """Renew the upload's lease while the block lasts."""
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(RENEW_SECONDS):
+            with suppress(DBAPIError, PoolTimeout):  # PostgreSQL is away: the next try may succeed
+                edges.ledger.renew_upload(import_id, LEASE_SECONDS)
+
+    thread = threading.Thread(target=renew, name=f"lease of {import_id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _same(earlier: Import, chunks: Iterator[bytes]) -> Import:
@@ -226,7 +290,22 @@ def _made(edges: Edges, import_id: str, s3_key: str) -> Import:
     if made.state is State.CANCELED:
         edges.store.delete(s3_key)
         raise Problem("canceled_meanwhile")
+    if made.state is State.EXPIRED:  # this process was not heard of for longer than its lease
+        with suppress(BulkheadError):
+            edges.store.delete(s3_key)
+        raise Problem("upload_over", "The upload took a pause for too long and was given up. Send the file again.")
     return made
+
+
+def _has_died(edges: Edges, import_id: str) -> bool:
+    """Give up an upload whose process does not renew its lease any more; False if it is alive, or its file is whole."""
+    s3_key = edges.ledger.lapsed_upload(import_id)
+    if s3_key is None or edges.store.head(s3_key) is not None:
+        return False
+    with suppress(IllegalMove):
+        edges.ledger.move(import_id, State.EXPIRED)
+        return True
+    return False
 
 
 # --- once and no more ---
@@ -273,7 +352,7 @@ class Once:
         made = edges.ledger.get(earlier.import_id)
         if made is not None and made.state not in (State.AWAITING_UPLOAD, State.EXPIRED):
             return made
-        is_dead = earlier.is_old if made is None else made.state is State.EXPIRED
+        is_dead = earlier.is_old if made is None else made.state is State.EXPIRED or _has_died(edges, made.id)
         if is_dead and self._run(edges, "renew", key, import_id=import_id, stale_id=earlier.import_id):
             return None
         raise Problem("upload_in_flight", headers={"Retry-After": "2"})

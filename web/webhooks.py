@@ -83,7 +83,7 @@ def switch_on(receiver: Receiver) -> None:
 
 def try_out(receiver: Receiver) -> str:
     """Send a message that is about nothing, now, once; what stood against it, or nothing if it arrived."""
-    return edges().orchestrator.send(Delivery("", receiver.channel, receiver.target))
+    return edges().orchestrator.send(Delivery("", receiver.channel, receiver=receiver.id))
 
 
 def send_again(wanted: str, one: Import) -> tuple[Receiver, str]:
@@ -91,7 +91,7 @@ def send_again(wanted: str, one: Import) -> tuple[Receiver, str]:
     receiver = receiver_of(wanted, *one.options.notify)
     if receiver.place not in {(row["channel"], row["target"]) for row in edges().ledger.deliveries(one.id)}:
         raise Problem("unknown_delivery", "No message of this import was ever for this receiver.")
-    return receiver, edges().orchestrator.send(Delivery(one.id, receiver.channel, receiver.target))
+    return receiver, edges().orchestrator.send(Delivery(one.id, receiver.channel, receiver=receiver.id))
 
 
 @api.get("/webhooks", summary="Who is told", responses={200: Receivers})

@@ -8,6 +8,7 @@ it, so that the others answer at once.
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import sys
 from io import TextIOWrapper
@@ -22,7 +23,22 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # what the terminal's encoding cannot show is spelled out, not a crash
             stream.reconfigure(errors="backslashreplace")
     atexit.register(_be_silent)
-    app(prog_name="bulkhead")
+    try:
+        app(prog_name="bulkhead")
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Write out what is left of our output. Raises SystemExit if that is refused, as by a disk that is full."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)  # Python flushes once more at its end
+        os.close(silence)
+        if error.errno != errno.EPIPE:
+            sys.exit(f"bulkhead: The output cannot be written: {error.strerror}.")
 
 
 def _be_silent() -> None:

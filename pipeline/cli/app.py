@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Iterable, Mapping
 from enum import IntEnum, StrEnum
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -66,6 +69,7 @@ ImportId = Annotated[
     str,
     typer.Argument(metavar="ID", help="The import's id, as `upload` and `list` print it.", autocompletion=import_ids),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 def _character(delimiter: str | None) -> str | None:
@@ -164,6 +168,36 @@ class Commands(TyperGroup):
             raise typer.Exit(Exit.INTERRUPTED) from None
         except BulkheadError as error:
             give_up(error)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of our output has gone, which typer knows how to end
+                raise
+            give_up(NotUsable(in_words(error) if error.filename else f"The output cannot be written: {in_words(error)}"))
+
+
+def in_words(error: OSError) -> str:
+    """What the operating system refused, and of which file."""
+    what = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {what}." if error.filename else f"{what}."
+
+
+_OF_THE_API = re.compile(
+    r"\b(GET|HEAD|POST|PUT|PATCH|DELETE) (/|the\b)|/v1/|/s3/|/openapi\.json|Authorization:|Retry-After|Idempotency-Key"
+)
+"""Words that help only those who speak HTTP."""
+
+TABLES_SQL = "select table_name from information_schema.tables where table_schema = 'warehouse'"
+COMMANDS_FOR = {
+    "unknown_import": "See which there are: bulkhead list",
+    "unknown_key": "See which there are: bulkhead key list",
+    "not_finished": "Wait for its end: bulkhead watch ID",
+    "query_refused": f"See which tables there are: bulkhead sql {quote(TABLES_SQL)}",
+}
+"""Code of a problem -> what to type next."""
+
+
+def in_commands(text: str) -> str:
+    """A message of the server without the sentences that are about its API; empty if nothing is left of it."""
+    return " ".join(sentence for sentence in re.split(r"(?<=[.!?]) +", text) if not _OF_THE_API.search(sentence))
 
 
 def give_up(error: BulkheadError) -> NoReturn:
@@ -171,7 +205,12 @@ def give_up(error: BulkheadError) -> NoReturn:
     from pipeline.client import ApiError, TimedOut
     from pipeline.terminal import say
 
-    say(f"bulkhead: {error}", "red")
+    if isinstance(error, ApiError):
+        say(f"bulkhead: {in_commands(str(error)) or error.title or f'The server answered {error.status}.'}", "red")
+        if error.code in COMMANDS_FOR:
+            say(COMMANDS_FOR[error.code])
+    else:
+        say(f"bulkhead: {error}", "red")
     if isinstance(error, ApiError) and error.status in (401, 403):
         say("The key is taken from BULKHEAD_API_KEY; `bulkhead up` keeps one for this machine under BULKHEAD_HOME.")
     if isinstance(error, FileIsWrong) and error.hint:

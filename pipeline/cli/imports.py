@@ -16,6 +16,7 @@ import typer
 
 from pipeline.cli.app import (
     OF_STATE,
+    AsJson,
     Delimiter,
     Exit,
     ImportId,
@@ -44,9 +45,6 @@ class Which(StrEnum):
 
     FAILED = "failed"
     UNPROCESSED = "unprocessed"
-
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 @app.command(rich_help_panel="Imports")

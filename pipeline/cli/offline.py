@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.app import (
+    AsJson,
     Delimiter,
     Exit,
     InputFile,
@@ -29,9 +30,11 @@ from pipeline.cli.app import (
     app,
     dataset_names,
     deliver,
+    in_words,
     mapping_of,
 )
 from pipeline.contracts import Options
+from pipeline.display import counted
 from pipeline.errors import NotUsable
 
 if TYPE_CHECKING:
@@ -66,7 +69,7 @@ def validate(
     max_error_ratio: MaxErrorRatio = None,
     delimiter: Delimiter = None,
     columns: Map = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check a file by its dataset's rules without a server; exit 3 if an import would be rejected.
 
@@ -104,6 +107,7 @@ def template(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset that the file will be for.")],
     form: Annotated[TemplateForm, typer.Option("--format", help="Text, or an Excel workbook.")] = TemplateForm.CSV,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.", dir_okay=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the columns as one JSON document instead.")] = False,
 ) -> None:
     """Print a file to fill in: the dataset's columns, and one row that shows what their types look like.
 
@@ -112,8 +116,11 @@ def template(
     from pipeline.datasets import load_dataset
     from pipeline.settings import load_settings
     from pipeline.template import FORMS
+    from pipeline.terminal import as_json as spelled
 
-    deliver([FORMS[form](load_dataset(dataset, load_settings().datasets_root))], output)
+    rules = load_dataset(dataset, load_settings().datasets_root)
+    columns = [{"name": one.name, "type": one.type, "required": not one.may_be_absent} for one in rules.columns]
+    deliver([spelled({"dataset": rules.name, "columns": columns}).encode() if as_json else FORMS[form](rules)], output)
 
 
 @contextmanager
@@ -212,7 +219,7 @@ def _keep(report: Path, output: Path) -> None:
     try:
         shutil.copytree(report, output, dirs_exist_ok=True)
     except OSError as error:
-        raise NotUsable(f"Cannot write into {output}: {error}.") from error
+        raise NotUsable(f"Cannot write into {output}: {in_words(error)}") from error
 
 
 def _tell(verdict: dict[str, Any], groups: list[dict[str, Any]], name: str, output: Path | None) -> None:
@@ -221,21 +228,17 @@ def _tell(verdict: dict[str, Any], groups: list[dict[str, Any]], name: str, outp
     if groups:
         out().print(groups_view(groups[:ON_SCREEN_ROWS]))
     if len(verdict["findings"]) > sum(len(group["first"]) for group in groups[:ON_SCREEN_ROWS]):
-        _say(f"{len(verdict['findings']):,} findings; all of them: --json, or --output FOLDER")
-    counts = ", ".join(_counted(verdict[f"{thing}s"], thing) for thing in ("record", "error", "warning"))
+        _say(f"{counted(len(verdict['findings']), 'finding')}; all of them: --json, or --output FOLDER")
+    counts = ", ".join(counted(verdict[f"{thing}s"], thing) for thing in ("record", "error", "warning"))
     _say(f"{name}: {counts}. " + ("It would be accepted." if verdict["accepted"] else "It would be rejected."))
     if verdict["reason"]:
         _say(verdict["reason"])
     if verdict["quarantined"]:
-        _say(f"{_counted(verdict['quarantined'], 'record')} would go into quarantine.")
+        _say(f"{counted(verdict['quarantined'], 'record')} would go into quarantine.")
     if verdict["preview"]:
         _say(f"A load would {preview_line(verdict['preview'])}.")
     if output is not None:
         _say(f"The report: {output / 'docs' / 'index.html'}")
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 def _say(text: str) -> None:

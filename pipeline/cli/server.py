@@ -17,13 +17,13 @@ from uuid import UUID
 
 import typer
 
-from pipeline.cli.app import Commands, Exit, app
+from pipeline.cli.app import AsJson, Commands, Exit, app
+from pipeline.display import counted
 from pipeline.errors import NotUsable, Unreachable
 
 if TYPE_CHECKING:
     from pipeline.keys import Keys
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 keys_app = typer.Typer(cls=Commands, no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys_app, name="key", rich_help_panel="Operation")
 
@@ -40,6 +40,7 @@ class Role(StrEnum):
 def up(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="The web app's port.")] = None,
     home: Annotated[Path | None, typer.Option(file_okay=False, help="Where all state is kept.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Once it is up, print where as one JSON document on stdout.")] = False,
 ) -> None:
     """Run everything on this machine until Ctrl-C: S3, PostgreSQL, Temporal, relay, worker and web app.
 
@@ -47,10 +48,14 @@ def up(
     """
     from pipeline.local.up import run
     from pipeline.settings import load_settings
-    from pipeline.terminal import say
+    from pipeline.terminal import print_json, say
+
+    def tell(up: dict[str, str]) -> None:
+        print_json(up)
+        sys.stdout.flush()
 
     settings = load_settings(home)
-    run(settings.home, port=port or settings.port, say=say)
+    run(settings.home, port=port or settings.port, say=say, tell=tell if as_json else None)
 
 
 @app.command(rich_help_panel="Operation")
@@ -85,14 +90,21 @@ def reconcile(as_json: AsJson = False) -> None:
     """
     from pipeline.orchestrator import Orchestrator
     from pipeline.settings import load_settings
-    from pipeline.terminal import print_json, print_line, working
+    from pipeline.terminal import print_json, print_line, say, working
 
     with closing(Orchestrator.of(load_settings())) as orchestrator, working("Looking through incoming/ ..."):
         found = orchestrator.reconcile()
     if as_json:
         print_json(asdict(found))
     else:
-        print_line(f"{found.seen} objects looked at, {found.started} imports started, {found.expired} expired")
+        seen, started = counted(found.seen, "object"), counted(found.started, "import")
+        print_line(f"{seen} looked at, {started} started, {found.expired:,} expired")
+    if not found.is_whole:
+        say("The bucket is too large for one run: the next one goes on where this one stopped.")
+    if found.unknown:
+        are = "uploaded file is of an import" if found.unknown == 1 else "uploaded files are of imports"
+        keys = ", ".join(found.unknown_keys[:10])
+        say(f"{found.unknown:,} {are} that the ledger does not know, and left alone (docs/operations.md): {keys}")
 
 
 @app.command(rich_help_panel="Operation")
@@ -114,10 +126,16 @@ def clean(
         print_json({"dry_run": dry_run, **asdict(done)})
     else:
         for name in ("batches", "results", "reports", "sources"):
-            print_line(f"{name} of {getattr(done, name):,} imports {'would be ' if dry_run else ''}removed")
-        print_line(f"{done.uploads:,} abandoned uploads, {done.folders:,} folders of the worker")
+            print_line(f"{name} of {counted(getattr(done, name), 'import')} {'would be ' if dry_run else ''}removed")
+        uploads, folders = counted(done.uploads, "abandoned upload"), counted(done.folders, "folder")
+        print_line(f"{uploads}, {folders} of the worker")
+        keys, sign_ins = counted(done.idempotency_keys, "idempotency key"), counted(done.sign_ins, "sign-in")
+        print_line(f"{counted(done.dry_runs, 'dry run')} expired, {keys}, {sign_ins}")
+        mails, letters = counted(done.mails, "mail"), counted(done.dead_letters, "dead letter")
+        print_line(f"{mails} in the outbox, {letters} of the relay, {counted(done.foreign_writes, 'note')} of foreign writes")
     if done.unknown:
-        say(f"{done.unknown:,} prefixes in S3 are of imports that the ledger does not know; they are left alone.")
+        are = "prefix in S3 is" if done.unknown == 1 else "prefixes in S3 are"
+        say(f"{done.unknown:,} {are} of imports that the ledger does not know, and left alone.")
     for error in done.errors:
         say(f"Not removed: {error}")
     if done.failed:
@@ -154,12 +172,13 @@ def migrate(as_json: AsJson = False) -> None:
 
     Example: `bulkhead migrate`
     """
-    from pipeline.settings import load_settings
+    from pipeline.settings import check_secrets, load_settings
     from pipeline.store import Store
     from pipeline.terminal import print_json, print_line, say
     from pipeline.warehouse import Migrated, migrate
 
     settings = load_settings()
+    check_secrets(settings)
     done = migrate(_needed(settings.database_url), root=settings.datasets_root, say=say)
     if settings.s3_endpoint:  # in AWS the bucket is made with its notification, not by us
         Store.of(settings).ensure_bucket()
@@ -181,6 +200,7 @@ def key_create(
     dataset: Annotated[
         list[str] | None, typer.Option("--dataset", "-d", help="The only dataset there is for it; may be repeated. Else all.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a key and print it. It is shown this once: only a hash of it is kept.
 
@@ -188,13 +208,16 @@ def key_create(
     """
     from pipeline.datasets import load_dataset
     from pipeline.settings import load_settings
-    from pipeline.terminal import print_line, say
+    from pipeline.terminal import print_json, print_line, say
 
     for one in dataset or ():
         load_dataset(one, load_settings().datasets_root)
     with _keys() as keys:
-        text, _ = keys.create(name, role, dataset or None)
-    print_line(text)
+        text, made = keys.create(name, role, dataset or None)
+    if as_json:
+        print_json({**made.to_json(), "key": text})
+    else:
+        print_line(text)
     say("Keep it: it is shown this once. It goes into BULKHEAD_API_KEY, or into the header Authorization: Bearer ...")
 
 
@@ -219,17 +242,20 @@ def key_list(as_json: AsJson = False) -> None:
 @keys_app.command("revoke")
 def key_revoke(
     key_id: Annotated[UUID, typer.Argument(metavar="ID", help="The key's id, as `key list` prints it.")],
+    as_json: AsJson = False,
 ) -> None:
     """Revoke a key: from now on it opens nothing.
 
     Example: `bulkhead key revoke 01990b3c-...`
     """
-    from pipeline.terminal import say
+    from pipeline.terminal import print_json, say
 
     with _keys() as keys:
         if not keys.revoke(str(key_id)):
-            raise NotUsable(f"There is no key {key_id} that could be revoked.")
+            raise NotUsable(f"There is no key {key_id} that could be revoked. See which there are: bulkhead key list")
     say(f"Revoked {key_id}.")
+    if as_json:
+        print_json({"id": str(key_id), "revoked": True})
 
 
 @contextmanager

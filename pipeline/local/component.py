@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 LOG_LINES_SHOWN = 15
@@ -18,7 +18,11 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Component:
-    """A process as data. ``healthy`` really uses the server; it may raise or return False while that is starting."""
+    """A process as data. ``healthy`` really uses the server; it may raise or return False while that is starting.
+
+    ``needs`` names the components without which it cannot start. ``before`` is called before each start. ``anew`` describes
+    the component with other ports, for when one of its own was taken.
+    """
 
     name: str
     command: Sequence[str]
@@ -29,6 +33,13 @@ class Component:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 20.0
     start_seconds: float = 90.0
+    needs: Sequence[str] = ()
+    before: Callable[[], None] = lambda: None
+    anew: Callable[[], Component] | None = None
+
+    def elsewhere(self) -> Component:
+        """The same component on ports that are free now; itself if it chooses its ports alone."""
+        return replace(self.anew(), anew=self.anew) if self.anew else self
 
 
 class Process:
@@ -37,6 +48,7 @@ class Process:
     def __init__(self, component: Component, log: Path) -> None:
         self.component = component
         self.log = log
+        component.before()
         self.started = time.monotonic()
         with log.open("ab") as out:
             self._said_before = out.tell()

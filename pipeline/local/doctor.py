@@ -50,14 +50,19 @@ Check = Callable[[Settings], str]
 
 def checks(settings: Settings) -> Iterator[Result]:
     """Run every check, in the order in which things are needed."""
-    for name, check in CHECKS.items():
-        try:
-            yield Result(name, True, check(settings))
-        except Wrong as wrong:
-            yield Result(name, False, str(wrong), wrong.mend)
-        except Exception as error:  # a doctor who faints is of no use: whatever it is, it is a finding
-            detail = str(error) if isinstance(error, BulkheadError) else f"{type(error).__name__}: {error}"
-            yield Result(name, False, detail.strip().partition("\n")[0], f"Look into the settings for {name}.")
+    for name in CHECKS:
+        yield checked(name, settings)
+
+
+def checked(name: str, settings: Settings) -> Result:
+    """Run one check."""
+    try:
+        return Result(name, True, CHECKS[name](settings))
+    except Wrong as wrong:
+        return Result(name, False, str(wrong), wrong.mend)
+    except Exception as error:  # a doctor who faints is of no use: whatever it is, it is a finding
+        detail = str(error) if isinstance(error, BulkheadError) else f"{type(error).__name__}: {error}"
+        return Result(name, False, detail.strip().partition("\n")[0], f"Look into the settings for {name}.")
 
 
 # --- the machine ---
@@ -145,13 +150,38 @@ def _database(settings: Settings) -> str:
         if not warehouse.is_up(engine):
             raise Wrong("PostgreSQL does not answer", "bulkhead up, or see whether DATABASE_URL is right.")
         with engine.connect() as connection:
-            version = connection.execute(text("select to_regclass('public.alembic_version')")).scalar()
             server = connection.execute(text("show server_version")).scalar()
-        if version is None:
-            raise Wrong("the database has no tables of ours", "bulkhead migrate")
-        return f"PostgreSQL {server}, migrated"
+        version, newest = warehouse.ledger_version(engine), warehouse.newest_version()
     finally:
         engine.dispose()
+    if version is None:
+        raise Wrong("the database has no tables of ours", "bulkhead migrate")
+    if version != newest:
+        mend = "bulkhead migrate; if that knows no such version, run the release that made it, or a newer one."
+        raise Wrong(f"the ledger is at version {version}, this release works with {newest}", mend)
+    return f"PostgreSQL {server}, the ledger at version {version}"
+
+
+def _tables(settings: Settings) -> str:
+    """Every dataset's table is there, is what its file declares, and is written by Bulkhead's role alone."""
+    from pipeline import warehouse
+
+    if not settings.database_url:
+        raise Wrong("DATABASE_URL is not set", "bulkhead up, or set DATABASE_URL.")
+    engine = warehouse.connect(settings.database_url, pool_size=1, name="bulkhead doctor")
+    try:
+        if not warehouse.is_up(engine):
+            raise Wrong("PostgreSQL does not answer", "bulkhead up, or see whether DATABASE_URL is right.")
+        differing = warehouse.differing_tables(engine, settings.datasets_root)
+        writers = ", ".join(warehouse.other_writers(engine))
+    finally:
+        engine.dispose()
+    if wrong := [f"{name} {difference}" for name, difference in differing.items() if difference]:
+        raise Wrong("; ".join(wrong), "bulkhead migrate")
+    if writers:
+        mend = f"revoke insert, update, delete, truncate on all tables in schema warehouse from {writers};"
+        raise Wrong(f"not only Bulkhead may write to the warehouse: {writers}", mend)
+    return f"as their files declare them: {', '.join(differing)}"
 
 
 def _reads(settings: Settings) -> str:
@@ -198,7 +228,7 @@ def _temporal(settings: Settings) -> str:
     where = f"{settings.temporal_address}, task queue {settings.task_queue}"
     if not pollers:
         raise Wrong(f"{where}: no worker is polling", "bulkhead worker (bulkhead up starts one).")
-    return f"{where}: {pollers} worker(s)"
+    return f"{where}: {pollers} {'worker' if pollers == 1 else 'workers'}"
 
 
 async def _pollers(settings: Settings) -> int:
@@ -253,6 +283,7 @@ CHECKS: dict[str, Check] = {
     "datasets": _datasets,
     "settings": _settings,
     "PostgreSQL": _database,
+    "tables": _tables,
     "reads": _reads,
     "S3": _s3,
     "Temporal": _temporal,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 
 HOST = "127.0.0.1"
 OURS = range(10_000, 20_000)
@@ -23,14 +24,33 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose(wanted: int, taken: Iterable[int] = (), *, twin: int = 0) -> int:
-    """``wanted`` if it is free and not in ``taken``, else any free port; with ``twin``, port + twin is free as well."""
+def choose(wanted: int, taken: Iterable[int] = (), *, twin: int = 0, claim: Callable[[int], bool] = lambda port: True) -> int:
+    """``wanted`` if it is free and not in ``taken``, else any free port; with ``twin``, port + twin is free as well.
+
+    ``claim`` is asked last for each of them, and may say no.
+    """
     taken = set(taken)
     for port in (wanted, *_any()):
         ours = {port, port + twin}
-        if not ours & taken and max(ours) < 65536 and all(is_free(one) for one in ours):
+        if not ours & taken and max(ours) < 65536 and all(is_free(one) and claim(one) for one in ours):
             return port
     raise OSError("There is no free port left on 127.0.0.1.")
+
+
+def claim(port: int) -> int | None:
+    """Claim a port before a server listens there, so that two stacks that start together never choose the same one.
+
+    The claim is an abstract socket of the kernel, which goes with our process: the descriptor to close when the port is
+    given back, or None if another process has claimed it. Elsewhere than on Linux there are no claims (-1).
+    """
+    if sys.platform != "linux":
+        return -1
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sign:
+        try:
+            sign.bind(f"\0bulkhead-port-{port}")
+        except OSError:
+            return None
+        return sign.detach()
 
 
 def _any(tries: int = 200) -> Iterable[int]:

@@ -37,9 +37,12 @@ def postgres(home: Home) -> Component:
     port, password = home.port("postgres", 5432), home.secret("postgres")
     user = _another_user() if os.geteuid() == 0 else None
     folder = home.path / "postgres"
-    if user is not None:
-        for path in (folder, _binary("postgres")):
+
+    def let_through() -> None:
+        for path in (folder, _binary("postgres")) if user is not None else ():
             _let_through(path)
+
+    let_through()
     if not (folder / "PG_VERSION").exists():
         _make_cluster(folder, password, user)
     settings = [piece for name, value in _SETTINGS.items() for piece in ("-c", f"{name}={value}")]
@@ -50,6 +53,7 @@ def postgres(home: Home) -> Component:
         environment={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
         user=user,
         stop_signal=signal.SIGINT,  # "fast": open transactions are rolled back
+        before=let_through,  # again at each start: a folder above may have been closed meanwhile
     )
 
 

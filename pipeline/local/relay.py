@@ -10,13 +10,15 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import os
 import queue
 import signal
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from hmac import compare_digest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,23 +27,46 @@ from urllib.parse import quote_plus
 
 import structlog
 
-from pipeline import logs
+from pipeline import logs, oldfiles
 from pipeline.contracts import dataset_of
 from pipeline.local.ports import HOST
-from pipeline.settings import load_settings
+from pipeline.settings import as_process, settings_for
 
 BUCKETS = "/buckets/"
 PAUSES_SECONDS = (1.0, 4.0)
 """Before the second and the third try. Lambda waits one and two minutes; on one machine nobody wants to."""
 
 BODY_BYTES_MOST = 1 << 20
+DRAIN_BYTES_MOST = 64 << 20
+"""What is read of a body that is refused: a client that is still sending sees a broken connection, and never reads why."""
+
+REQUEST_SECONDS = 30
+"""How long a client may keep a thread waiting for the next byte of its request."""
+
+CLEAN_SECONDS = 3600.0
 THREADS = 4
 
 Handle = Callable[[dict[str, Any], object], object]
 log = structlog.get_logger()
 
 
+class Malformed(ValueError):
+    """What was posted is not an event of the filer's."""
+
+
+_WRONG = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, OSError)
+"""What Python raises for JSON of the wrong shape, numbers beyond all bounds, nesting without end, and times that are none."""
+
+
 # --- SeaweedFS's words into S3's ---
+
+
+def event_in(body: bytes) -> dict[str, Any] | None:
+    """The event in a body that the filer posted; None if it means nothing to us. Raises Malformed."""
+    try:
+        return s3_event(json.loads(body))
+    except _WRONG as error:
+        raise Malformed(f"{type(error).__name__}: {error}") from error
 
 
 def s3_event(posted: Mapping[str, Any], *, region: str = "us-east-1") -> dict[str, Any] | None:
@@ -97,34 +122,84 @@ def _etag(entry: Mapping[str, Any]) -> str:
 
 
 class Deliveries:
-    """Events on their way to the Lambda. One that was accepted is on disk until it was handled or is a dead letter."""
+    """Events on their way to the Lambda. One that was accepted is on disk until it was handled or is a dead letter.
 
-    def __init__(self, folder: Path, handle: Handle, *, pauses_seconds: tuple[float, ...] = PAUSES_SECONDS) -> None:
+    Dead letters are kept for ``keep``; None: for ever.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        handle: Handle,
+        *,
+        pauses_seconds: tuple[float, ...] = PAUSES_SECONDS,
+        keep: timedelta | None = None,
+    ) -> None:
         self._spool, self._dead = folder / "spool", folder / "dead-letters"
         for one in (self._spool, self._dead):
             one.mkdir(parents=True, exist_ok=True)
         self._handle = handle
         self._pauses_seconds = pauses_seconds
+        self._keep = keep
         self._waiting: queue.SimpleQueue[Path] = queue.SimpleQueue()
+        for unfinished in self._spool.glob("*.new"):  # of a relay that was killed before it had answered: never accepted
+            unfinished.unlink(missing_ok=True)
         for left in sorted(self._spool.glob("*.json")):
             self._waiting.put(left)
         for number in range(THREADS):
             threading.Thread(target=self._work, name=f"delivery {number}", daemon=True).start()
+        threading.Thread(target=self._clean_up, name="clean-up", daemon=True).start()
 
     def accept(self, event: Mapping[str, Any]) -> None:
-        """Put an event on disk; it will be delivered, also if the relay is killed now."""
+        """Put an event on disk; it will be delivered, also if the relay is killed or the machine's power fails now.
+
+        Raises OSError if the disk does not take it.
+        """
         path = self._spool / f"{time.time_ns()}-{uuid.uuid4().hex[:8]}.json"
         fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(event))
+        with fresh.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(event))
+            file.flush()
+            os.fsync(file.fileno())
         fresh.replace(path)
+        _sync_folder(self._spool)
         self._waiting.put(path)
 
     def _work(self) -> None:
         while True:
-            self._deliver(self._waiting.get())
+            path = self._waiting.get()
+            try:
+                self._deliver(path)
+            except Exception:  # this thread delivers all that follows: one file must not end it
+                log.exception("not delivered", spooled=path.name)
+
+    def _clean_up(self) -> None:
+        while self._keep is not None:
+            try:
+                oldfiles.remove(self._dead, time.time() - self._keep.total_seconds())
+            except OSError as error:
+                log.warning("dead letters were not removed", error=str(error))
+            time.sleep(CLEAN_SECONDS)
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        """The event in a file of the spool. One that cannot be read is put beside the dead letters: None."""
+        try:
+            event = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(event, dict):
+                return event
+            why = "no event"
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            why = f"{type(error).__name__}: {error}"
+        log.error("unreadable event put aside", spooled=path.name, error=why)
+        path.replace(self._dead / f"{path.stem}.unreadable")
+        return None
 
     def _deliver(self, path: Path) -> None:
-        event = json.loads(path.read_text())
+        event = self._read(path)
+        if event is None:
+            return
         for pause in (*self._pauses_seconds, None):
             try:
                 self._handle(event, None)
@@ -136,7 +211,16 @@ class Deliveries:
                     (self._dead / path.name).write_text(json.dumps(letter, indent=2))
                     break
                 time.sleep(pause)
-        path.unlink()
+        path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a folder's entries on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 # --- The server that SeaweedFS posts to ---
@@ -146,19 +230,41 @@ def make_server(port: int, token: str, deliveries: Deliveries, *, bind: str = HO
     """A server that takes ``POST /filer`` with the bearer token, and answers ``GET /healthz``."""
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = REQUEST_SECONDS
+
         def do_POST(self) -> None:
+            """Answer 200 only for what is on disk; whatever is wrong with a request has an answer of its own."""
+            length = self._length()
             if not compare_digest(self.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()):
+                self._drain(length or 0)
                 return self._answer(401)
-            length = int(self.headers.get("Content-Length") or 0)
+            if length is None:
+                return self._answer(400)
             if length > BODY_BYTES_MOST:
+                self._drain(length)
                 return self._answer(413)
             try:
-                event = s3_event(json.loads(self.rfile.read(length)))
-            except (ValueError, TypeError, AttributeError):
+                event = event_in(self.rfile.read(length))
+                if event:
+                    deliveries.accept(event)
+            except Malformed as error:
+                log.warning("malformed event refused", error=str(error)[:200])
                 return self._answer(400)
-            if event:
-                deliveries.accept(event)
+            except OSError as error:  # the disk is full, or the client keeps us waiting
+                log.warning("event not accepted", error=str(error))
+                return self._answer(503)
             return self._answer(200)
+
+        def _length(self) -> int | None:
+            """What Content-Length says; None if it says nothing that can be read."""
+            said = self.headers.get("Content-Length", "")
+            return int(said) if said.isascii() and said.isdigit() and len(said) <= 18 else None
+
+        def _drain(self, length: int) -> None:
+            left = min(length, DRAIN_BYTES_MOST)
+            with suppress(OSError):
+                while left > 0 and (chunk := self.rfile.read(min(left, BODY_BYTES_MOST))):
+                    left -= len(chunk)
 
         def do_GET(self) -> None:
             self._answer(200 if self.path == "/healthz" else 404)
@@ -176,14 +282,15 @@ def make_server(port: int, token: str, deliveries: Deliveries, *, bind: str = HO
 
 def main() -> None:
     """Entry point of ``python -m pipeline.local.relay``."""
-    settings = load_settings()
+    settings = settings_for("BULKHEAD_RELAY_TOKEN", folder="relay")
     logs.configure(settings.log_format)
     handle: Handle = importlib.import_module("lambda.handler").handle
-    deliveries = Deliveries(settings.home / "relay", handle)
+    deliveries = Deliveries(settings.relay_dir, handle, keep=settings.keep_dead_letters)
     server = make_server(settings.relay_port, settings.relay_token, deliveries, bind=settings.bind)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever(poll_interval=0.1)
 
 
 if __name__ == "__main__":
-    main()
+    with as_process("relay"):
+        main()

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import requests
@@ -61,6 +62,7 @@ def seaweedfs(home: Home, *, relay_port: int) -> Component:
     write_private(config / "notification.toml", _NOTIFY.format(endpoint=endpoint, token=home.secret("relay")))
     ports = [f"-{name}.port={port}" for name, port in numbers.items() if name != "volume"]
     grpc = [f"-{name}.port.grpc={port + GRPC}" for name, port in numbers.items()]
+    asked = cache(lambda: store(home, attempts=1))  # the next check is the next attempt
     return Component(
         name="SeaweedFS",
         command=[
@@ -77,7 +79,7 @@ def seaweedfs(home: Home, *, relay_port: int) -> Component:
             *("-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", "-volume.max=0"),
             *("-master.telemetry=false", "-admin.ui=false", "-webdav=false"),
         ],
-        healthy=lambda: _keeps_what_it_is_given(store(home)),
+        healthy=lambda: _keeps_what_it_is_given(asked()),
         environment={"PATH": os.defpath, "HOME": str(config), "GOMEMLIMIT": MEMORY},
         folder=config,
         stop_seconds=10,
@@ -105,6 +107,13 @@ def requests_so_far(home: Home) -> dict[str, int]:
     return counts
 
 
-def store(home: Home, bucket: str = BUCKET) -> Store:
-    """The bucket, as any client would use it."""
-    return Store(bucket, endpoint=endpoint_url(home), region=REGION, access_key=ACCESS_KEY, secret_key=home.secret("s3"))
+def store(home: Home, bucket: str = BUCKET, *, attempts: int = 5) -> Store:
+    """The bucket, as any client would use it; ``attempts`` is how often one request is sent."""
+    return Store(
+        bucket,
+        endpoint=endpoint_url(home),
+        region=REGION,
+        access_key=ACCESS_KEY,
+        secret_key=home.secret("s3"),
+        attempts=attempts,
+    )

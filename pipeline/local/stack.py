@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -69,7 +70,7 @@ class Stack:
         self._say(f"all up after {time.monotonic() - began:.1f} s")
 
     def _choose_port(self) -> None:
-        if self._port is not None and not ports.is_free(self._port):
+        if self._port is not None and not (ports.is_free(self._port) and self.home.claim(self._port)):
             raise NotUsable(f"Port {self._port} is in use. Set BULKHEAD_PORT to another one, or leave it unset.")
         self._web_port = self._port or self.home.port("web", WEB_PORT)
 
@@ -81,7 +82,8 @@ class Stack:
             "seaweedfs": lambda: seaweedfs.seaweedfs(home, relay_port=self._relay_port),
             "temporal": lambda: temporal.temporal(home),
         }
-        self._supervisor.start(*(servers[name]() for name in SERVERS if name in self._components))
+        started = [replace(servers[name](), anew=servers[name]) for name in SERVERS if name in self._components]
+        self._supervisor.start(*started)
         if "postgres" in self._components:
             postgres.ensure_database(home)
             self.environment["DATABASE_URL"] = postgres.url(home)
@@ -110,7 +112,7 @@ class Stack:
         }
 
     def _application(self) -> list[Component]:
-        python, environment = sys.executable, self._environ | self.environment
+        python, environment, ready = sys.executable, self._environ | self.environment, self.home.path / "worker.ready"
         web = [python, "-m", "gunicorn", "-c", "python:web.gunicorn", "web:create_app()"]
         described = {
             "relay": Component(
@@ -118,17 +120,19 @@ class Stack:
                 [python, "-m", "pipeline.local.relay"],
                 lambda: _says_ok(f"http://{ports.HOST}:{self._relay_port}/healthz"),
                 environment,
+                needs=("Temporal",),
             ),
             "worker": Component(
                 "worker",
                 [python, "-m", "pipeline.worker"],
-                lambda: (self.home.path / "worker.ready").exists(),
+                ready.exists,
                 environment,
                 stop_seconds=40,
+                needs=("Temporal",),
+                before=lambda: ready.unlink(missing_ok=True),
             ),
             "web": Component("web", web, lambda: _says_ok(f"{environment['BULKHEAD_URL']}/healthz"), environment),
         }
-        (self.home.path / "worker.ready").unlink(missing_ok=True)
         return [described[name] for name in APPLICATION if name in self._components]
 
     def wait(self) -> None:

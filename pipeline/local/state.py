@@ -6,11 +6,15 @@ import fcntl
 import json
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import NotUsable
 from pipeline.local import ports
+
+PATH_BYTES_MAX = 400
+"""SQLite opens no file whose absolute path is longer than 512 bytes, and PostgreSQL no data folder of more than 1,024."""
 
 
 class Home:
@@ -18,11 +22,34 @@ class Home:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.logs = self.folder("logs")
-        self._file = self.path / "stack.json"
-        self._known: dict[str, Any] = json.loads(self._file.read_text()) if self._file.exists() else {}
+        length = len(os.fsencode(self.path))
+        if length > PATH_BYTES_MAX:
+            raise NotUsable(
+                f"The home's path is {length} bytes long; the servers' own files below it leave room for {PATH_BYTES_MAX}."
+                f" Set BULKHEAD_HOME to a shorter path. It is {self.path}"
+            )
+        try:
+            self.logs = self.folder("logs")
+            self._probe()
+            self._file = self.path / "stack.json"
+            self._known: dict[str, Any] = json.loads(self._file.read_text()) if self._file.exists() else {}
+        except OSError as error:
+            raise NotUsable(
+                f"The home {self.path} cannot be used: {error.filename}: {error.strerror}."
+                " Set BULKHEAD_HOME (or --home) to a folder that you may write to."
+            ) from error
+        except ValueError as error:
+            raise NotUsable(
+                f"{self._file} is damaged: {error}. It holds the stack's ports and passwords: bring it back from a copy, or set"
+                " BULKHEAD_HOME to another folder."
+            ) from error
         self._lock: int | None = None
+        self._claims: dict[int, int] = {}
+
+    def _probe(self) -> None:
+        """Raises OSError if no file can be made here, as in a folder that is there but read-only."""
+        with tempfile.TemporaryFile(dir=self.path):
+            pass
 
     def folder(self, name: str) -> Path:
         """A folder in the home, made if it is not there."""
@@ -48,7 +75,11 @@ class Home:
         return self._lock is not None
 
     def unlock(self) -> None:
-        """Let another stack use this home."""
+        """Let another stack use this home and its ports."""
+        while self._claims:
+            _, claim = self._claims.popitem()
+            if claim >= 0:
+                os.close(claim)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -65,9 +96,15 @@ class Home:
         """A free port: last time's if it still is."""
         chosen = self._known.setdefault("ports", {})
         taken = {port + step for other, port in chosen.items() if other != name for step in (0, twin)}
-        chosen[name] = ports.choose(chosen.get(name, default), taken, twin=twin)
+        chosen[name] = ports.choose(chosen.get(name, default), taken, twin=twin, claim=self.claim)
         self._save()
         return int(chosen[name])
+
+    def claim(self, port: int) -> bool:
+        """Keep a port for this stack until it is unlocked; return whether it is ours now."""
+        if port not in self._claims and (claim := ports.claim(port)) is not None:
+            self._claims[port] = claim
+        return port in self._claims
 
     def port_of(self, name: str) -> int:
         """The port that was chosen for ``name``."""

@@ -5,22 +5,69 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline.errors import BulkheadError
 from pipeline.local.component import Component, Process
 
-WATCH_SECONDS = 0.5
+WATCH_SECONDS = 0.2
 HEALTH_SECONDS = 0.1
-RESTARTS, RESTART_WINDOW_SECONDS = 5, 60.0
+CHECKS_AT_ONCE = 8
+RESTARTS, RESTART_WINDOW_SECONDS = 8, 60.0
 """A component that dies more often than this is not going to get well by itself."""
+
+PAUSES_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 10.0)
+"""Before the first restart, the second, and so on; the last one before each further restart."""
+
+FORGET_SECONDS = 60.0
+"""A component that has been healthy for so long begins with the first pause again when it dies."""
+
 TRIES_FOR_A_PORT = 3
-"""Servers that choose further ports themselves, as Temporal does, may lose one to somebody else before they bind it."""
+"""A port that was free when it was chosen may be taken before the server binds it."""
 
 
 class ComponentFailedError(BulkheadError):
     """A component of the stack does not work."""
+
+
+class _Supervised:
+    """A component with its process, its health and its deaths."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.deaths: deque[float] = deque(maxlen=RESTARTS + 1)
+        self.healthy_since: float | None = None
+        self.restart_at: float | None = None  # set while it is dead and waits to be started again
+        self._check: Future[bool] | None = None
+
+    @property
+    def component(self) -> Component:
+        return self.process.component
+
+    @property
+    def is_up(self) -> bool:
+        """It is alive, and has been healthy since it was started."""
+        return self.healthy_since is not None and self.process.is_alive
+
+    def replace(self, process: Process) -> None:
+        """Go on with another process of the same component."""
+        self.process, self.healthy_since, self.restart_at, self._check = process, None, None, None
+
+    def look(self, checks: ThreadPoolExecutor) -> bool:
+        """Ask for its health without waiting for the answer; return whether an answer said just now that it is healthy.
+
+        A check of a server that is starting may take seconds: each has a thread, so that none holds up the others.
+        """
+        if self._check is None:
+            self._check = checks.submit(self.process.is_healthy)
+        elif self._check.done():
+            healthy, self._check = self._check.result(), None
+            if healthy:
+                self.healthy_since = time.monotonic()
+                return True
+        return False
 
 
 class Supervisor:
@@ -29,14 +76,14 @@ class Supervisor:
     def __init__(self, logs: Path, say: Callable[[str], None]) -> None:
         self._logs = logs
         self._say = say
-        self._processes: list[Process] = []
-        self._deaths: dict[str, deque[float]] = {}
+        self._supervised: list[_Supervised] = []
         self._stopping = threading.Event()
+        self._checks = ThreadPoolExecutor(CHECKS_AT_ONCE, "health")
 
     @property
     def processes(self) -> Sequence[Process]:
-        """What is running, in the order of their start."""
-        return tuple(self._processes)
+        """The process of each component, in the order of their start; a dead one until it is replaced."""
+        return tuple(one.process for one in self._supervised)
 
     def start(self, *components: Component) -> None:
         """Start these together, and say of each when it is ready.
@@ -44,51 +91,67 @@ class Supervisor:
         Raises ComponentFailedError, with the end of its log, if one dies or is not ready in time.
         """
         starting = [self._spawn(component) for component in components]
-        tries = Counter(process.component.name for process in starting)
+        tries = Counter(one.component.name for one in starting)
         while starting and not self._stopping.is_set():
-            for process in starting[:]:
+            for one in starting[:]:
+                process = one.process
                 seconds = time.monotonic() - process.started
-                if process.is_healthy():
+                if one.look(self._checks):
                     self._say(f"{process.component.name:<12} ready after {seconds:4.1f} s")
-                    starting.remove(process)
+                    starting.remove(one)
                 elif not process.is_alive and process.found_its_port_taken and tries[process.component.name] < TRIES_FOR_A_PORT:
                     tries[process.component.name] += 1
-                    starting[starting.index(process)] = self._again(process)
+                    self._again(one, process.component.elsewhere())
                 elif not process.is_alive or seconds > process.component.start_seconds:
                     raise self._failed(process)
             self._stopping.wait(HEALTH_SECONDS)
 
-    def _spawn(self, component: Component) -> Process:
+    def _spawn(self, component: Component) -> _Supervised:
         name = component.name.lower().replace(" ", "-")
-        process = Process(component, self._logs / f"{name}.log")
-        self._processes.append(process)
-        return process
+        one = _Supervised(Process(component, self._logs / f"{name}.log"))
+        self._supervised.append(one)
+        return one
 
-    def _again(self, dead: Process) -> Process:
-        """The same component as a new process in its place."""
-        dead.stop()  # what it had started itself
-        again = self._processes[self._processes.index(dead)] = Process(dead.component, dead.log)
-        return again
+    def _again(self, dead: _Supervised, component: Component) -> None:
+        """Start a new process in the place of a dead one."""
+        dead.process.stop()  # what it had started itself
+        dead.replace(Process(component, dead.process.log))
 
     def watch(self) -> None:
         """Restart what dies, until stop is asked for.
 
-        Raises ComponentFailedError if a component dies again and again.
+        Components recover at the same time; one that needs others is started when those are healthy. Raises
+        ComponentFailedError if a component dies again and again.
         """
         while not self._stopping.wait(WATCH_SECONDS):
-            for process in self.processes:
-                if not process.is_alive:
-                    self._restart(process)
+            for one in self._supervised:
+                self._look_after(one, time.monotonic())
 
-    def _restart(self, dead: Process) -> None:
-        name, now = dead.component.name, time.monotonic()
-        deaths = self._deaths.setdefault(name, deque(maxlen=RESTARTS + 1))
-        deaths.append(now)
-        if len(deaths) > RESTARTS and now - deaths[0] < RESTART_WINDOW_SECONDS:
-            raise self._failed(dead)
-        self._say(f"{name} ended unexpectedly and is started again (its log: {dead.log})")
-        self._stopping.wait(min(2.0 ** (len(deaths) - 2), 10.0))
-        self._again(dead)
+    def _look_after(self, one: _Supervised, now: float) -> None:
+        if one.restart_at is not None:
+            if now >= one.restart_at and self._are_up(one.component.needs):
+                self._again(one, one.component)
+        elif not one.process.is_alive:
+            self._note_death(one, now)
+        elif one.healthy_since is None:
+            if one.look(self._checks):
+                self._say(f"{one.component.name} is ready again after {now - one.deaths[-1]:.1f} s")
+        elif one.deaths and now - one.healthy_since > FORGET_SECONDS:
+            one.deaths.clear()
+
+    def _are_up(self, names: Iterable[str]) -> bool:
+        """Whether those of the components that are supervised here are healthy."""
+        return all(one.is_up for one in self._supervised if one.component.name in names)
+
+    def _note_death(self, one: _Supervised, now: float) -> None:
+        """Plan the restart, the later the more often it has died lately."""
+        one.deaths.append(now)
+        if len(one.deaths) > RESTARTS and now - one.deaths[0] < RESTART_WINDOW_SECONDS:
+            raise self._failed(one.process)
+        pause = PAUSES_SECONDS[min(len(one.deaths), len(PAUSES_SECONDS)) - 1]
+        one.restart_at, one.healthy_since = now + pause, None
+        when = f" in {pause:g} s" if pause else ""
+        self._say(f"{one.component.name} ended unexpectedly and is started again{when} (its log: {one.process.log})")
 
     def ask_to_stop(self) -> None:
         """Make watch return; may be called from a signal handler."""
@@ -97,8 +160,9 @@ class Supervisor:
     def stop(self) -> None:
         """End every process, the last one started first."""
         self._stopping.set()
-        while self._processes:
-            self._processes.pop().stop()
+        while self._supervised:
+            self._supervised.pop().process.stop()
+        self._checks.shutdown(wait=False, cancel_futures=True)
 
     @staticmethod
     def _failed(process: Process) -> ComponentFailedError:

@@ -18,7 +18,7 @@ NAMESPACE = "default"
 
 def temporal(home: Home) -> Component:
     """Describe the server."""
-    folder = home.folder("temporal")
+    folder = home.folder("temporal")  # the server runs there: as part of a DSN, its path would be read as an address
     return Component(
         name="Temporal",
         command=[
@@ -26,7 +26,7 @@ def temporal(home: Home) -> Component:
             *("server", "start-dev", "--headless", "--ip", HOST, "--log-level", "warn"),
             *("--port", str(home.port("temporal", 7233)), "--http-port", str(home.port("temporal_http", 7243))),
             *("--metrics-port", str(home.port("temporal_metrics", 7253))),
-            *("--db-filename", str(folder / "temporal.sqlite")),
+            *("--db-filename", "temporal.sqlite"),
         ],
         healthy=lambda: asyncio.run(_answers(address(home))),
         environment={"PATH": os.defpath, "HOME": str(folder)},

@@ -15,7 +15,7 @@ from pipeline import warehouse
 from pipeline.keys import Key, Keys, Role
 from pipeline.local.stack import Stack
 from pipeline.local.state import write_private
-from pipeline.settings import environment
+from pipeline.settings import environment, load_settings
 
 KEY_FILE = "local-key"
 KEY_NAME = "local administrator"
@@ -24,19 +24,22 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Say = Callable[[str], None]
 
 
-def run(home: Path, *, port: int | None, say: Say) -> None:
+def run(home: Path, *, port: int | None, say: Say, tell: Callable[[dict[str, str]], None] | None = None) -> None:
     """Start the stack, say where it is, and keep it up until Ctrl-C or SIGTERM; then stop it.
 
-    Raises what Stack raises.
+    ``tell`` is told the same once it is up: ``url``, ``sign_in``, ``home``. Raises what Stack raises.
     """
-    stop_on_signals()
     stack = local_stack(home, port=port, say=say)
+    stop_on_signals()
     try:
         stack.start()
+        up = {"url": stack.environment["BULKHEAD_URL"], "sign_in": sign_in_url(stack), "home": str(stack.home.path)}
+        if tell:
+            tell(up)
         say(
-            f"\n  Bulkhead is at  {stack.environment['BULKHEAD_URL']}"
-            f"\n  sign in         {sign_in_url(stack)}  (works once)"
-            f"\n  its state is in {stack.home.path}; Ctrl-C stops it\n"
+            f"\n  Bulkhead is at  {up['url']}"
+            f"\n  sign in         {up['sign_in']}  (works once)"
+            f"\n  its state is in {up['home']}; Ctrl-C stops it\n"
         )
         stack.wait()
     except KeyboardInterrupt:
@@ -50,7 +53,7 @@ def local_stack(home: Path, *, port: int | None = None, say: Say) -> Stack:
     """A stack whose database is migrated and holds a key for this machine; not started yet."""
 
     def prepare(given: Mapping[str, str]) -> Mapping[str, str]:
-        warehouse.migrate(given["DATABASE_URL"])
+        warehouse.migrate(given["DATABASE_URL"], root=load_settings(home).datasets_root)
         return {"BULKHEAD_API_KEY": local_key(home, given["DATABASE_URL"])[0]}
 
     return Stack(home, port=port, environ=environment(), prepare=prepare, say=say)

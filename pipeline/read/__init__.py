@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from pipeline.contracts import DELIMITERS
 from pipeline.datasets import Dataset
-from pipeline.errors import NotUsable, Unreadable
+from pipeline.display import LINES_KEPT
+from pipeline.errors import FileIsWrong, NotUsable, Unreadable
 from pipeline.read import columns, paths, values
 from pipeline.read.archive import within
 from pipeline.read.delimited import read_delimited
@@ -50,6 +51,9 @@ class Reading:
     original_columns: tuple[str, ...]
     rules_version: str
     sheet: str
+    sheets: int  # of a workbook: those that are shown and hold anything
+    letters: tuple[str, ...]  # what Excel calls the columns, one for one; none without a workbook, or of several
+    lines: tuple[tuple[int, int], ...]  # where records lie: (record, line) wherever the distance changes, the first of them
     members: int  # files in the archive that were read as one; 1 without an archive
 
 
@@ -115,7 +119,11 @@ def _read_all(upload: Upload, staging: Staging) -> tuple[str, str, Table]:
 
 def _read_one(content: Content, staging: Staging) -> tuple[str, Table]:
     if isinstance(content, Whole):
-        return content.format, FILES[content.format][1](content.path, staging)
+        try:
+            return content.format, FILES[content.format][1](content.path, staging)
+        except FileIsWrong as error:
+            error.form = content.format
+            raise
     if content.encoding != "utf-8":
         staging.text_file = None
     chunks, form = _recognise(content.chunks)
@@ -148,18 +156,23 @@ def _checked(form: str, encoding: str, table: Table, upload: Upload, filename: s
         originals,
         dataset.version,
         table.sheet,
+        table.sheets,
+        table.letters,
+        staging.first_lines(LINES_KEPT),
         len(upload.names),
     )
 
 
 def _without_left_out(table: Table, staging: Staging) -> Table:
     """Let the columns go that are to be left out."""
-    pairs = list(zip(table.columns, table.originals or table.columns, strict=True))
-    kept = [(name, original) for name, original in pairs if not name.startswith(columns.LEFT_OUT)]
-    if len(kept) == len(pairs):
+    originals, letters = table.originals or table.columns, table.letters or ("",) * len(table.columns)
+    triples = list(zip(table.columns, originals, letters, strict=True))
+    kept = [triple for triple in triples if not triple[0].startswith(columns.LEFT_OUT)]
+    if len(kept) == len(triples):
         return table
-    staging.keep_only([name for name, _ in kept])
-    return replace(table, columns=tuple(name for name, _ in kept), originals=tuple(original for _, original in kept))
+    staging.keep_only([name for name, _, _ in kept])
+    names, originals, letters = zip(*kept, strict=True) if kept else ((), (), ())
+    return replace(table, columns=names, originals=originals, letters=letters if table.letters else ())
 
 
 def _recognise(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], str]:

@@ -10,6 +10,7 @@ from pipeline.read.staging import Staging
 from pipeline.workspace import quoted
 
 _BATCH_ROWS = 20_000
+_BATCH_CHARACTERS = 1 << 23
 
 
 class Arrived:
@@ -23,6 +24,7 @@ class Arrived:
         self._schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in names)])
         self.rows = 0
         self._rows: list[tuple[object, ...]] = []
+        self._characters = 0
         self._anchors: list[tuple[int, int]] = []
         self._distance: int | None = None
 
@@ -33,7 +35,8 @@ class Arrived:
             self._anchors.append((row, line))
         self.rows += 1
         self._rows.append((row, *(value or None for value in record)))
-        if len(self._rows) >= _BATCH_ROWS:
+        self._characters += sum(map(len, record))
+        if len(self._rows) >= _BATCH_ROWS or self._characters >= _BATCH_CHARACTERS:
             self.flush()
 
     def flush(self) -> None:
@@ -43,5 +46,6 @@ class Arrived:
             arrays = [pa.array(values, field.type) for values, field in zip(fields, self._schema, strict=True)]
             self._staging.insert("raw", pa.Table.from_arrays(arrays, schema=self._schema))
             self._rows.clear()
+            self._characters = 0
         self._staging.add_lines(self._anchors)
         self._anchors.clear()

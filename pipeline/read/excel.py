@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
+from pipeline.display import cell_name, column_letters, counted
 from pipeline.errors import Unreadable
 from pipeline.read import archive, columns
 from pipeline.read.arrived import Arrived
@@ -32,7 +34,7 @@ def read_excel(path: Path, staging: Staging) -> Table:
         surveys = survey(parts, staging.limits)
     with _sound_workbook():
         book = CalamineWorkbook.from_path(str(path))
-        name, found = _choose(book, surveys, staging)
+        name, found, sheets = _choose(book, surveys, staging)
         if found.columns * found.rows > staging.limits.cells:
             raise Unreadable(
                 f"The sheet {show(name)} reaches over {found.rows:,} rows and {found.columns:,} columns;"
@@ -41,7 +43,7 @@ def read_excel(path: Path, staging: Staging) -> Table:
             )
         sheet = book.get_sheet_by_name(name)
         table = _fill(sheet, found, staging)
-    return Table(**{**vars(table), "sheet": name})
+    return replace(table, sheet=name, sheets=sheets)
 
 
 @contextmanager
@@ -59,8 +61,8 @@ def _sound_workbook() -> Iterator[None]:
 # --- The sheet ---
 
 
-def _choose(book: CalamineWorkbook, surveys: dict[str, Survey], staging: Staging) -> tuple[str, Survey]:
-    """The first visible sheet that holds anything; others that do are named in a warning."""
+def _choose(book: CalamineWorkbook, surveys: dict[str, Survey], staging: Staging) -> tuple[str, Survey, int]:
+    """The first visible sheet that holds anything, and how many do; the others are named in a warning."""
     sheets = [one for one in book.sheets_metadata if one.typ == SheetTypeEnum.WorkSheet]
     visible = [one.name for one in sheets if one.visible == SheetVisibleEnum.Visible]
     filled = [name for name in visible if surveys.get(name, Survey()).rows]
@@ -76,7 +78,7 @@ def _choose(book: CalamineWorkbook, surveys: dict[str, Survey], staging: Staging
             hint="Upload the other sheets as files of their own, if they hold records.",
             severity="warning",
         )
-    return filled[0], surveys[filled[0]]
+    return filled[0], surveys[filled[0]], len(filled)
 
 
 def _fill(sheet: CalamineSheet, survey: Survey, staging: Staging) -> Table:
@@ -93,7 +95,8 @@ def _fill(sheet: CalamineSheet, survey: Survey, staging: Staging) -> Table:
     body.arrived.flush()
     _warn_of_numbers(body, staging)
     _warn_of_merged(sheet, header, staging)
-    return Table(body.rows, names, body.longest_bytes, has_nul=False, originals=tuple(originals))
+    letters = tuple(column_letters(left + place) for place in range(1, len(names) + 1))
+    return Table(body.rows, names, body.longest_bytes, has_nul=False, originals=tuple(originals), letters=letters)
 
 
 def _header(first: Sequence[Cell], line: int, left: int, survey: Survey, staging: Staging) -> list[str]:
@@ -104,7 +107,9 @@ def _header(first: Sequence[Cell], line: int, left: int, survey: Survey, staging
         originals.pop()
     faulty = next((place for place in sorted(survey.faults) if place[0] == line), None)
     if faulty:
-        raise Unreadable(f"The cell {_cell(*faulty)} in the header {survey.faults[faulty]}.", code="malformed_row", line=line)
+        raise Unreadable(
+            f"The cell {cell_name(*faulty)} in the header {survey.faults[faulty]}.", code="malformed_row", line=line
+        )
     refusal = columns.missing([columns.mapped(name, dataset) for name in originals], dataset, originals)
     if refusal:
         refusal.line = line
@@ -150,7 +155,7 @@ class _Body:
         return {place: what for place, what in found.items() if 0 <= place < len(self._names)}
 
     def _refuse(self, line: int, place: int, texts: list[str]) -> None:
-        message = f"The cell {self._at(line, place)} stands beyond the header, which has {len(self._names)} columns."
+        message = f"The cell {self._at(line, place)} stands beyond the header, which has {counted(len(self._names), 'column')}."
         hint = "Name the column in the header, or delete the cell."
         self._staging.find("malformed_row", message, row=self.rows, line=line, value=texts[place], hint=hint)
         self._staging.set_aside(self.rows, line, "\t".join(texts))
@@ -172,7 +177,7 @@ class _Body:
         self._staging.find("invalid_type", message, row=self.rows, line=line, column=name, value=value or None, hint=hint)
 
     def _at(self, line: int, place: int) -> str:
-        return _cell(line, place + 1 + self._left)
+        return cell_name(line, place + 1 + self._left)
 
 
 def _warn_of_numbers(body: _Body, staging: Staging) -> None:
@@ -189,7 +194,7 @@ def _warn_of_numbers(body: _Body, staging: Staging) -> None:
 
 
 def _warn_of_merged(sheet: CalamineSheet, header: int, staging: Staging) -> None:
-    merged = [(_cell(top + 1, left + 1), _cell(bottom + 1, right + 1))
+    merged = [(cell_name(top + 1, left + 1), cell_name(bottom + 1, right + 1))
               for (top, left), (bottom, right) in sheet.merged_cell_ranges or [] if bottom + 1 >= header]  # fmt: skip
     if merged:
         named = ", ".join(f"{first}:{last}" for first, last in merged[:_NAMED_AT_MOST])
@@ -200,15 +205,6 @@ def _warn_of_merged(sheet: CalamineSheet, header: int, staging: Staging) -> None
             hint="Split them, and write the value into each cell that it is meant for.",
             severity="warning",
         )
-
-
-def _cell(line: int, column: int) -> str:
-    """A cell's name as Excel shows it; both count from 1."""
-    letters = ""
-    while column:
-        column, letter = divmod(column - 1, 26)
-        letters = chr(65 + letter) + letters
-    return f"{letters}{line}"
 
 
 def _text(cell: Cell) -> str:

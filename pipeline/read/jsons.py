@@ -21,6 +21,7 @@ from pipeline.read.trees import Found
 from pipeline.workspace import quoted
 
 _BATCH_ROWS = 20_000
+_BATCH_CHARACTERS = 1 << 23
 
 
 def read_array(chunks: Iterator[bytes], staging: Staging) -> Table:
@@ -75,7 +76,7 @@ def _fill(found: Iterator[Found], text: Text, staging: Staging) -> Table:
     staging.connection.execute("create or replace table raw (_row bigint)")
     met: dict[str, str] = {}  # name in the file -> name in raw
     rows: list[dict[str, Any]] = []
-    has_nul, has_trees, distance = False, False, None
+    has_nul, has_trees, distance, characters = False, False, None, 0
     anchors: list[tuple[int, int]] = []
     nested: list[tuple[int, int]] = []
     for row, line, value, above, in_tree in found:
@@ -89,10 +90,12 @@ def _fill(found: Iterator[Found], text: Text, staging: Staging) -> Table:
         if record is not None:
             has_nul = has_nul or any(one is not None and "\0" in one for one in record.values())
             rows.append({"_row": row, **record})
+            characters += sum(len(one) for one in record.values() if one)
         if above:
             nested.append((row, above))
-        if len(rows) >= _BATCH_ROWS or len(anchors) >= _BATCH_ROWS:
+        if len(rows) >= _BATCH_ROWS or len(anchors) >= _BATCH_ROWS or characters >= _BATCH_CHARACTERS:
             _flush(rows, anchors, nested, met, staging)
+            characters = 0
     _flush(rows, anchors, nested, met, staging)
     if has_trees:
         if staging.dataset.parent not in met.values():

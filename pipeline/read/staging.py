@@ -104,6 +104,11 @@ class Staging:
         if rows:
             self.insert("lines", pa.Table.from_pylist(rows, schema=_LINES_SCHEMA))
 
+    def first_lines(self, most: int) -> tuple[tuple[int, int], ...]:
+        """The first ``most`` of them."""
+        query = "select first_row, first_line from lines order by first_row limit $most"
+        return tuple((int(row), int(line)) for row, line in self.connection.execute(query, {"most": most}).fetchall())
+
     def drop_raw(self) -> None:
         """Make room for another ``raw``: it is a table, or a view over ``text_rows``, which goes with it."""
         kinds = self.connection.execute("select table_name, table_type from information_schema.tables").fetchall()

@@ -20,3 +20,5 @@ class Table:
     originals: tuple[str, ...] = ()
     is_plain: bool = False  # every character is printable ASCII, so none of those that ids may not have can be there
     sheet: str = ""  # of a workbook
+    sheets: int = 0  # of a workbook: those that are shown and hold anything
+    letters: tuple[str, ...] = ()  # of a workbook: what Excel calls the columns, one for one

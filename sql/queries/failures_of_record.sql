@@ -4,7 +4,8 @@ with latest as (
     select
         import.id,
         import.filename,
-        import.created_at
+        import.created_at,
+        import.reading
     from ledger.import
     where import.dataset = :dataset
     order by import.created_at desc, import.id desc
@@ -15,6 +16,7 @@ select
     latest.id::text as import_id,
     latest.filename,
     latest.created_at,
+    latest.reading,
     refused._row as row,
     refused.code,
     refused.message

@@ -15,15 +15,20 @@ import requests
 
 from pipeline.settings import Settings
 from pipeline.store import Store
+from tests.support.memory import Growth
 
 MIB, GIB = 1 << 20, 1 << 30
 BLOCK = os.urandom(MIB)
 HEAD = b'--B\r\nContent-Disposition: form-data; name="file"; filename="big.csv"\r\n\r\n'
 TAIL = b"\r\n--B--\r\n"
+MARKED_AT_BLOCK = 4
+"""By then the process that answers has loaded what an upload takes."""
 
 
 class Sized:
-    """A body of a known length, made as it is sent."""
+    """A body of a known length, made as it is sent. Marks ``growth`` once the request is under way."""
+
+    growth: Growth | None = None
 
     def __init__(self, size: int, head: bytes = b"", tail: bytes = b"") -> None:
         self._size, self._head, self._tail = size, head, tail
@@ -34,35 +39,29 @@ class Sized:
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._head
-        for _ in range(self._size // MIB):
+        for block in range(self._size // MIB):
+            if self.growth is not None and block == MARKED_AT_BLOCK:
+                self.growth.mark()
             self.digest.update(BLOCK)
             yield BLOCK
         yield self._tail
 
 
-class Watch:
-    """The largest memory, and every file open for writing, of a process and its children."""
+class OpenFiles:
+    """Every large file that a process or a descendant has open for writing while the block lasts."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self.before = self.peak = self._now()
-        self.files: set[str] = set()
-
-    def _all(self) -> list[psutil.Process]:
-        return [self._process, *self._process.children(recursive=True)]
-
-    def _now(self) -> int:
-        return sum(process.memory_info().rss for process in self._all())
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.seen: set[str] = set()
 
     def _watch(self) -> None:
         while not self._over.wait(0.2):
-            self.peak = max(self.peak, self._now())
-            for process in self._all():
-                self.files |= {f.path for f in process.open_files() if f.mode != "r" and Path(f.path).stat().st_size > MIB}
+            for process in [self._process, *self._process.children(recursive=True)]:
+                self.seen |= {f.path for f in process.open_files() if f.mode != "r" and Path(f.path).stat().st_size > MIB}
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> OpenFiles:
         self._thread.start()
         return self
 
@@ -86,7 +85,7 @@ def test_big(
     small = requests.post(url, data=b"id\n" * 3 * MIB, headers=server.headers, timeout=60)  # what is loaded at first use
     assert small.status_code == 202
     body = wrap(size)
-    with Watch(server.pid) as watch:
+    with Growth(server.pid) as body.growth, OpenFiles(server.pid) as files:
         answer = requests.post(url, data=body, headers={**server.headers, **headers}, timeout=120)
     assert answer.status_code == 202, answer.text
     source = answer.json()["source"]
@@ -95,7 +94,6 @@ def test_big(
     stored = store.head(source["key"])
     assert stored is not None
     assert stored.size_bytes == size
-    assert watch.peak - watch.before < 100 * MIB, f"grew by {(watch.peak - watch.before) / MIB:.0f} MiB"
-    assert watch.files == set()
+    assert body.growth.bytes < 100 * MIB, f"grew by {body.growth.bytes / MIB:.0f} MiB"
+    assert files.seen == set()
     assert sum(file.stat().st_size for file in settings.home.rglob("*") if file.is_file()) < MIB
-    print(f"{(watch.peak - watch.before) / MIB:.0f} MiB more at the peak, after {watch.before / MIB:.0f}")

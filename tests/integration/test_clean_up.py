@@ -27,6 +27,8 @@ from temporalio.client import Client
 
 from pipeline import caretaker, warehouse
 from pipeline.contracts import MOVES, Cleaned, Kept, Options, State, batches_prefix, report_prefix, results_prefix
+from pipeline.errors import IllegalMove
+from pipeline.keys import Keys, Role
 from pipeline.ledger import Ledger
 from pipeline.orchestrator import Orchestrator
 from pipeline.reconcile import Reconciler
@@ -37,6 +39,7 @@ from tests.integration.test_import import Bulkhead, running_worker, tree
 ROOT = Path(__file__).resolve().parents[2]
 DAY = timedelta(days=1)
 FOREVER = {f"keep_{what}": None for what in ("batches", "results", "reports", "sources", "uploads")}
+SINCE_THEN = ("dry_runs", "idempotency_keys", "outbox", "dead_letters", "work")
 AT_ONCE = dict.fromkeys(FOREVER, timedelta(0))
 
 
@@ -265,6 +268,89 @@ def test_an_upload_that_never_became_whole_expires_and_then_its_parts_go(house: 
     assert reconciler.reconcile(beat=lambda _: None, now=now).expired == 1
     assert house.clean(now=now, keep_uploads=DAY).uploads == 2
     assert house.open_uploads() == set()
+
+
+# --- what belongs to no import, or to one that was only tried ---
+
+
+def test_a_dry_run_that_is_not_promoted_in_time_expires_and_then_goes_as_any_import(house: House) -> None:
+    now = datetime.now(UTC)
+    old, young = (house.an_import(State.VALIDATED, ended=now - days * DAY) for days in (8, 6))
+    promoted = house.an_import(State.VALIDATED, ended=now - 9 * DAY)
+    house.ledger.promote(promoted)
+    assert house.settings.keep_dry_runs == 7 * DAY
+    assert house.clean(now=now, keep_dry_runs=None).dry_runs == 0
+    assert house.clean(now=now, dry_run=True).dry_runs == 1
+    assert house.ledger.known(old).state is State.VALIDATED
+    done = house.clean(now=now, keep_batches=timedelta(0))
+    assert (done.dry_runs, done.failed) == (1, 0)
+    states = {one: house.ledger.known(one).state for one in (old, young, promoted)}
+    assert states == {old: State.EXPIRED, young: State.VALIDATED, promoted: State.QUEUED}
+    assert "BULKHEAD_KEEP_DRY_RUNS" in house.ledger.known(old).reason
+    with pytest.raises(IllegalMove, match="expired"):
+        house.ledger.promote(old)
+    later = house.clean(now=datetime.now(UTC) + timedelta(seconds=1), keep_dry_runs=None, **AT_ONCE)
+    assert (later.batches, later.results, later.reports, later.sources) == (1, 1, 1, 1)
+    assert not [key for key in house.objects() if old in key]
+
+
+def test_requests_that_will_not_be_repeated_and_links_that_open_nothing_are_forgotten(house: House) -> None:
+    keys, now = Keys(house.engine), datetime.now(UTC)
+    _, key = keys.create("a", Role.UPLOADER)
+    awaited, over = house.an_import(State.AWAITING_UPLOAD), house.an_import(State.SUCCEEDED)
+    for name, import_id, days in (("old", over, 8), ("young", over, 6), ("awaited", awaited, 8)):
+        house.run(
+            "insert into access.idempotency (key_id, idempotency_key, fingerprint, import_id, created_at)"
+            " values (:key, :name, '', :id, :at)",
+            key=key.id,
+            name=name,
+            id=import_id,
+            at=now - days * DAY,
+        )
+    used, late, good = (keys.sign_in_token(key.id, seconds) for seconds in (3600, 0, 3600))
+    assert keys.redeem(used) is not None and keys.redeem(late) is None
+    left = "select count(*) as n from access.sign_in"
+    foreseen = house.clean(dry_run=True)
+    assert house.run(left)[0]["n"] == 3
+    done = house.clean()
+    assert (done.idempotency_keys, done.sign_ins) == (foreseen.idempotency_keys, foreseen.sign_ins) == (1, 2)
+    named = house.run("select idempotency_key as name from access.idempotency order by 1")
+    assert [row["name"] for row in named] == ["awaited", "young"]
+    assert keys.redeem(good) is not None
+    assert house.clean(keep_idempotency_keys=None).idempotency_keys == 0
+
+
+def test_old_files_on_the_workers_disk_go_and_what_is_used_stays(house: House) -> None:
+    settings, now = house.settings, datetime.now(UTC)
+    unknown_old, unknown_used = (settings.work_dir / str(uuid.uuid4()) for _ in range(2))
+    running = settings.work_dir / house.an_import(State.LOADING)
+    for folder in (unknown_old, unknown_used):
+        (folder / "within").mkdir(parents=True)
+        (folder / "within" / "part.parquet").touch()
+    spool = settings.relay_dir / "spool"
+    for folder in (settings.outbox_dir, settings.dead_letters_dir, spool):
+        folder.mkdir(parents=True)
+        for name in ("old", "young"):
+            (folder / name).touch()
+    aged = [folder / "old" for folder in (settings.outbox_dir, settings.dead_letters_dir, spool)]
+    for path in (*aged, unknown_old / "within" / "part.parquet", unknown_old / "within", unknown_old, unknown_used, running):
+        os.utime(path, ((now - 31 * DAY).timestamp(),) * 2)
+    forever = dict.fromkeys((f"keep_{what}" for what in SINCE_THEN), None)
+    assert house.clean(**forever) == Cleaned()
+    foreseen = house.clean(dry_run=True)
+    assert unknown_old.is_dir() and all(path.exists() for path in aged)
+    assert house.clean() == foreseen == Cleaned(folders=1, mails=1, dead_letters=1)
+    assert house.folders() == {unknown_used.name, running.name}
+    assert [path.exists() for path in aged] == [False, False, True], "an event that was not delivered yet is kept"
+    assert (settings.outbox_dir / "young").exists() and (settings.dead_letters_dir / "young").exists()
+
+
+def test_a_source_that_was_encrypted_anew_goes_and_one_that_was_put_over_it_stays(house: House) -> None:
+    kept, gone = (house.an_import(State.SUCCEEDED) for _ in range(2))
+    house.store.put_bytes(house.ledger.known(kept).key, b"another")
+    house.store.put_bytes(house.ledger.known(gone).key, b"the same in other bytes", metadata={"import-id": gone})
+    assert house.clean(keep_sources=timedelta(0)).sources == 1
+    assert {key for key in house.objects() if key.startswith("incoming/")} == {house.ledger.known(kept).key}
 
 
 # --- what could come between ---

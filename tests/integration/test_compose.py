@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
-import yaml
 
 from pipeline.local import ports
 from pipeline.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+SECRETS = {name: f"a-random-{name}" for name in ("POSTGRES_PASSWORD", "S3_SECRET", "RELAY_TOKEN", "BULKHEAD_SECRET_KEY")}
+
+
+def composed() -> dict[str, dict[str, Any]]:
+    """The services as `docker compose` would start them."""
+    compose = Path(sys.executable).with_name("docker-compose")
+    command = [compose, "-f", "docker-compose.yml", "--env-file", os.devnull, "config", "--format", "json"]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **SECRETS}, capture_output=True, text=True, check=True)
+    services: dict[str, dict[str, Any]] = json.loads(done.stdout)["services"]
+    return services
+
+
+SERVICES = composed()
 
 
 @pytest.fixture
@@ -29,6 +44,12 @@ def environment(environment: dict[str, str]) -> dict[str, str]:
         "BULKHEAD_RELAY_PORT": str(relay),
         "BULKHEAD_BIND": "127.0.0.1",
     }
+
+
+@pytest.fixture
+def not_local(environment: dict[str, str]) -> dict[str, str]:
+    """The same for a process that listens for other machines, as in a container."""
+    return {**environment, "BULKHEAD_BIND": "0.0.0.0"}
 
 
 @pytest.fixture
@@ -67,6 +88,36 @@ def test_relay(started: subprocess.Popen[bytes], environment: dict[str, str]) ->
 @pytest.mark.parametrize("started", ["worker"], indirect=True)
 def test_worker(started: subprocess.Popen[bytes], settings: Settings) -> None:
     until(lambda: (settings.home / "worker.ready").exists(), started)
+
+
+@pytest.mark.parametrize(
+    ("service", "setting", "value"),
+    [
+        ("web", "BULKHEAD_SECRET_KEY", "change-me"),
+        ("web", "BULKHEAD_SECRET_KEY", ""),
+        ("relay", "BULKHEAD_RELAY_TOKEN", "bulkhead-relay"),
+        ("relay", "BULKHEAD_RELAY_TOKEN", ""),
+        ("worker", "AWS_SECRET_ACCESS_KEY", "bulkhead-secret"),
+        ("worker", "DATABASE_URL", "postgresql://bulkhead:bulkhead@postgres:5432/bulkhead"),
+        ("migrate", "DATABASE_URL", "postgresql://bulkhead:bulkhead@postgres:5432/bulkhead"),
+    ],
+)
+def test_nothing_starts_with_a_known_or_an_empty_secret(
+    not_local: dict[str, str], service: str, setting: str, value: str
+) -> None:
+    done = subprocess.run(
+        SERVICES[service]["command"],
+        cwd=ROOT,
+        env={**not_local, setting: value},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert f"{setting} is" in done.stderr
+    assert "secrets.token_urlsafe(32)" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_migrate(environment: dict[str, str]) -> None:

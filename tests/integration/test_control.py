@@ -9,11 +9,13 @@ from typing import Any
 
 import psycopg
 import pytest
+import uuid_utils
 
 from pipeline.contracts import Arrival, OnError, Options, State, part_key
 from pipeline.ledger import Import
 from tests.integration.test_import import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
-from tests.integration.test_options import ended, known, promote, upload
+from tests.integration.test_options import QUARANTINE, ended, known, promote, upload
+from web.edges import Edges
 
 __all__ = ["bulkhead", "settings"]
 
@@ -77,6 +79,62 @@ def test_the_same_content_ten_times_at_once_is_loaded_once(bulkhead: Bulkhead) -
     states = [ended(bulkhead, import_id).state for import_id in ids]
     assert sorted(states) == [*[State.DUPLICATE] * 9, State.SUCCEEDED]
     assert bulkhead.rows("select sum(inserted), sum(unchanged) from ledger.part") == [(400, 0)]
+
+
+def test_content_is_known_only_while_no_other_import_has_changed_anything(bulkhead: Bulkhead) -> None:
+    """A, B, A: the third is loaded, for it is not what the warehouse holds."""
+    before, after = tree(300), tree(300).replace("n7\n", "changed\n")
+    first = upload(bulkhead, before, Options())
+    assert upload(bulkhead, before + "\n", Options()).unchanged == 300, "this changes nothing"
+    assert upload(bulkhead, before, Options(dry_run=True)).state is State.VALIDATED
+    assert upload(bulkhead, before.replace("n7\n", "other\n"), Options(dry_run=True)).state is State.VALIDATED
+    known_still = upload(bulkhead, before, Options())
+    assert (known_still.state, known_still.duplicate_of) == (State.DUPLICATE, first.id)
+    assert first.id in known_still.reason
+    assert "no import has changed records since" in known_still.reason
+    assert upload(bulkhead, after, Options()).updated == 1
+    third = upload(bulkhead, before, Options())
+    assert (third.state, third.updated, third.unchanged) == (State.SUCCEEDED, 1, 299)
+    assert third.source["taken_over_from"] == first.id, "it need not be validated again"
+    assert bulkhead.rows("select name from warehouse.records where id = 'r7'") == [("n7",)]
+    again = upload(bulkhead, before, Options())
+    assert (again.state, again.duplicate_of) == (State.DUPLICATE, third.id)
+    partly = upload(bulkhead, HEADER + "r7,,changed by a file of which a record is held back\n1,9,x\n", QUARANTINE)
+    assert partly.state is State.PARTIALLY_SUCCEEDED
+    fourth = upload(bulkhead, before, Options())
+    assert (fourth.state, fourth.updated) == (State.SUCCEEDED, 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "inserted", "updated", "changed"),
+    [
+        *((state, 1, 0, True) for state in ("failed", "canceled", "loading", "paused", "partially_succeeded")),
+        *(("succeeded", 0, 1, True), ("succeeded", 0, 0, False), ("canceled", 0, 0, False)),
+    ],
+)
+def test_whatever_else_was_loaded_counts_however_it_ended(
+    edges: Edges, state: str, inserted: int, updated: int, changed: bool
+) -> None:
+    ids = [str(uuid_utils.uuid7()) for _ in range(3)]
+    for one, dataset in zip(ids, ("records", "records", "places"), strict=True):
+        edges.ledger.open(one, dataset=dataset, filename="a.csv", bucket="b", key=one, state=State.QUEUED)
+    part = (
+        "insert into ledger.part (import_id, part_no, records, inserted, updated, unchanged, failed)"
+        " values (%s, %s, 9, %s, %s, 0, 0)"
+    )
+    with edges.engine.begin() as connection:
+        connection.exec_driver_sql(part, (ids[1], 1, 9, 0))  # before it, and so in it
+        connection.exec_driver_sql(part, (ids[0], 1, 9, 0))
+        connection.exec_driver_sql(part, (ids[2], 1, 9, 0))  # another dataset
+        connection.exec_driver_sql("update ledger.import set state = 'succeeded', finished_at = clock_timestamp()")
+    assert not edges.ledger.changed_since(edges.ledger.known(ids[0]))
+    with edges.engine.begin() as connection:
+        connection.exec_driver_sql(part, (ids[1], 2, inserted, updated))
+        finished = "null" if state in ("loading", "paused") else "clock_timestamp()"
+        connection.exec_driver_sql(
+            f"update ledger.import set state = '{state}', finished_at = {finished} where id = %s", (ids[1],)
+        )
+    assert edges.ledger.changed_since(edges.ledger.known(ids[0])) is changed
 
 
 # --- Pause and resume ---
@@ -234,13 +292,14 @@ def test_whoever_reads_while_files_are_loaded_never_sees_an_orphan(bulkhead: Bul
 
 
 def test_a_large_file_and_a_long_queue_hold_up_no_other_dataset(bulkhead: Bulkhead) -> None:
-    slow(bulkhead, 0.5)
-    large = bulkhead.drop(tree(12_000), name="large.csv")  # 30 parts, at most two at once
-    _until(lambda: bool(bulkhead.rows("select 1 from ledger.part")))
-    others = [bulkhead.drop(HEADER + f"x{number},,n\n", name=f"{number}.csv") for number in range(20)]
-    for letter in "ABC":
-        small = bulkhead.ingest(f"id,parentId,name,kind\nX{letter},,n,Country\n", dataset="places", name=f"{letter}.csv")
-        assert (small.state, small.inserted) == (State.SUCCEEDED, 1), small.reason
-    assert not bulkhead.ledger.imports_of(Arrival(bulkhead.store.bucket, large))[0][1].is_final, "it was not waited for"
+    with psycopg.connect(bulkhead.settings.database_url) as holder:
+        holder.execute("lock table warehouse.records in share mode")  # none of its parts gets on
+        large = bulkhead.drop(tree(12_000), name="large.csv")  # 30 parts, at most two at once
+        _until(lambda: bulkhead.rows("select state from ledger.import") == [("loading",)])
+        others = [bulkhead.drop(HEADER + f"x{number},,n\n", name=f"{number}.csv") for number in range(20)]
+        for letter in "ABC":
+            small = bulkhead.ingest(f"id,parentId,name,kind\nX{letter},,n,Country\n", dataset="places", name=f"{letter}.csv")
+            assert (small.state, small.inserted) == (State.SUCCEEDED, 1), small.reason
+        assert not bulkhead.ledger.imports_of(Arrival(bulkhead.store.bucket, large))[0][1].is_final, "it was not waited for"
     assert bulkhead.import_of(large, seconds=180.0).inserted == 12_000
     assert bulkhead.import_of(others[-1], seconds=180.0).state is State.SUCCEEDED

@@ -136,6 +136,32 @@ def test_a_flood_of_events_during_a_load_and_a_long_queue_lose_and_double_nothin
     play(story)
 
 
+def test_arrivals_that_pile_up_are_carried_into_a_new_run_as_far_as_there_is_room(play: Any) -> None:
+    """450 keys of 900 bytes are 400 KB, and an input may have 200 here. What is not carried is reconciliation's to find."""
+
+    async def story(o: Orchestra) -> None:
+        again = threading.Event()
+        o.steps.before_registering = lambda: again.wait(120) and None
+        o.steps.over = Everything()  # it is about what arrives
+        names = [f"{number:03}{'k' * 900}" for number in range(450)]
+        for first in range(0, 450, 50):
+            await asyncio.gather(*(o.announce(name, "piled") for name in names[first : first + 50]))
+        again.set()
+        queue = o.client.get_workflow_handle(queue_workflow_id("piled"))
+        await queue.result()
+        assert len(await closed_runs(o.client, queue_workflow_id("piled"), 2)) >= 2
+        assert 100 <= len(o.steps.known) <= 450
+
+    play(story)
+
+
+class Everything(set[Any]):
+    """Has whatever it is asked for."""
+
+    def __contains__(self, one: object) -> bool:
+        return True
+
+
 async def _patiently(o: Orchestra, import_id: str) -> WorkflowHandle[Any, Any]:
     """As the relay does it: what Temporal has no room for now is told again."""
     for _ in range(200):

@@ -20,7 +20,17 @@ import pytest
 from pipeline import load, warehouse
 from pipeline.contracts import PartResult, Preview
 from pipeline.datasets import Dataset, load_dataset
-from pipeline.errors import DamagedPart, NotUsable, Superseded, Unreachable
+from pipeline.errors import (
+    DamagedPart,
+    NotLoading,
+    NotUsable,
+    PartsLost,
+    Rewound,
+    Superseded,
+    SystemFault,
+    Unreachable,
+    WorldIsWrong,
+)
 from pipeline.ledger import Ledger
 from pipeline.load import give_up_part, load_part, preview
 
@@ -40,6 +50,7 @@ class Loader:
     def new_import(self) -> str:
         self.import_id = str(uuid.uuid4())
         with psycopg.connect(self.url) as connection:
+            connection.execute("update ledger.import set state = 'succeeded'")  # one import of a dataset is at work
             connection.execute(
                 "insert into ledger.import (id, dataset, state) values (%s, 'records', 'loading')", (self.import_id,)
             )
@@ -195,7 +206,7 @@ def test_an_attempt_that_slept_while_the_import_was_closed_writes_nothing(
     engine = warehouse.connect(loader.url)
     assert Ledger(engine).close(loader.import_id).inserted == 0
     engine.dispose()
-    assert isinstance(sleeper.wake(), Superseded | Unreachable)
+    assert isinstance(sleeper.wake(), Superseded | NotLoading | Unreachable)
     assert loader.rows("select (select count(*) from warehouse.records), (select count(*) from ledger.part)") == [(0, 0)]
 
 
@@ -243,7 +254,62 @@ def test_a_part_of_another_cut_is_not_taken_for_the_one_that_was_loaded(loader: 
 
 def test_a_part_of_an_import_that_is_not_being_loaded_is_not_loaded(loader: Loader) -> None:
     loader.run("update ledger.import set state = 'canceled'")
-    with pytest.raises(Superseded, match="not being loaded"):
+    with pytest.raises(NotLoading, match="not being loaded"):
+        loader.load(flat(3))
+
+
+def test_an_attempt_that_is_overtaken_by_one_that_slept_is_tried_again(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sleeper claims the part while another loads it: Temporal waits for that one, and must begin it once more."""
+    sleeper = Sleeper(loader, monkeypatch, before="claim")
+    enter = load._Part._enter
+
+    def overtaken(part: load._Part, claim: int) -> PartResult:
+        if threading.current_thread() is not sleeper:
+            with psycopg.connect(loader.url) as connection:  # the sleeper's claim; it has not come to ending this session
+                connection.execute(load.query_text("queries/load_claim"), {"import_id": part.import_id, "part_no": 1})  # type: ignore[call-overload]
+        return enter(part, claim)
+
+    monkeypatch.setattr(load._Part, "_enter", overtaken)
+    with pytest.raises(Superseded) as raised:
+        loader.load(flat(500))
+    assert isinstance(raised.value, WorldIsWrong), "it is worth another attempt"
+    monkeypatch.setattr(load._Part, "_enter", enter)
+    assert sleeper.wake() == PartResult(inserted=500)
+    assert loader.load(flat(500)) == PartResult(inserted=500), "the next attempt finds what the sleeper did"
+    assert loader.rows("select count(*), sum(inserted) from ledger.part") == [(1, 500)]
+
+
+def test_an_attempt_says_that_it_lives_before_it_takes_the_part_from_another(loader: Loader) -> None:
+    def over() -> None:
+        raise InterruptedError("timed out long ago")
+
+    path, sha256 = loader.part(flat(3))
+    given = {"import_id": loader.import_id, "part_no": 1, "sha256": sha256}
+    with pytest.raises(InterruptedError):
+        load_part(loader.connection, loader.dataset, path, **given, beat=over)
+    assert loader.rows("select count(*) from ledger.claim") == [(0,)]
+
+
+# --- What a failover may lose ---
+
+
+def test_a_part_is_not_loaded_over_parts_that_were_lost(loader: Loader) -> None:
+    loader.load(flat(300), part_no=1)
+    loader.run("delete from ledger.part")
+    loader.run("delete from warehouse.records")
+    path, sha256 = loader.part([("child", "r0001", None)])
+    given = {"import_id": loader.import_id, "part_no": 2, "sha256": sha256, "needed": 1}
+    with pytest.raises(PartsLost):
+        load_part(loader.connection, loader.dataset, path, **given)
+    assert loader.rows("select count(*) from warehouse.records") == [(0,)]
+    assert loader.load(flat(300), part_no=1) == PartResult(inserted=300)
+    assert load_part(loader.connection, loader.dataset, path, **given) == PartResult(inserted=1)
+
+
+@pytest.mark.parametrize("state", ["queued", "validating", "preparing"])
+def test_an_import_whose_last_states_were_lost_begins_again(loader: Loader, state: str) -> None:
+    loader.run(f"update ledger.import set state = '{state}'")
+    with pytest.raises(Rewound):
         loader.load(flat(3))
 
 
@@ -370,7 +436,7 @@ def test_a_connection_that_breaks_in_the_middle_leaves_nothing(loader: Loader) -
 
 def test_a_missing_table_is_said_to_be_so_and_not_tried_for_ever(loader: Loader) -> None:
     loader.run("alter table warehouse.records rename to elsewhere")
-    with pytest.raises(NotUsable, match="42P01"):
+    with pytest.raises(SystemFault, match=r"42P01.*bulkhead migrate"):
         loader.load(flat(3))
 
 

@@ -22,12 +22,12 @@ DRY_RUN = Options(dry_run=True)
 SNAPSHOT = 'select id, "parentId", name, _import_id::text, _row, xmin::text from warehouse.records order by id'
 
 
-def upload(bulkhead: Bulkhead, text: str, options: Options, *, wait: bool = True) -> Import:
+def upload(bulkhead: Bulkhead, text: str, options: Options, *, wait: bool = True, dataset: str = "records") -> Import:
     """As the API does it: the ledger first, then the object, then its event."""
     import_id = str(uuid_utils.uuid7())
-    key = incoming_key("records", import_id, "a.csv")
+    key = incoming_key(dataset, import_id, "a.csv")
     bucket = bulkhead.store.bucket
-    bulkhead.ledger.open(import_id, dataset="records", filename="a.csv", bucket=bucket, key=key, options=options)
+    bulkhead.ledger.open(import_id, dataset=dataset, filename="a.csv", bucket=bucket, key=key, options=options)
     stored = bulkhead.store.put_stream(key, io.BytesIO(text.encode()))
     bulkhead.ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)
     bulkhead.orchestrator.announce(Arrival(bucket, key))

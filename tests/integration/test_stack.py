@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from pipeline.local import postgres, seaweedfs
 from pipeline.local.component import Component
 from pipeline.local.relay import Deliveries, make_server
 from pipeline.local.stack import SERVERS, Stack
+from pipeline.local.state import PATH_BYTES_MAX, Home
 from pipeline.local.supervisor import ComponentFailedError, Supervisor
 
 
@@ -84,7 +88,9 @@ def test_nobody_else_may_read_the_secrets(stack: Stack) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
+    """A home whose path is as long as may be."""
+    left = PATH_BYTES_MAX - len(os.fsencode(tmp_path)) - 2
+    return tmp_path / ("h" * (left // 2)) / ("o" * (left - left // 2))
 
 
 def test_data_survive_a_stop_and_a_kill_and_nothing_outlives_the_stack(home: Path) -> None:
@@ -92,11 +98,12 @@ def test_data_survive_a_stop_and_a_kill_and_nothing_outlives_the_stack(home: Pat
         _put_something(stack)
         watching = threading.Thread(target=stack.wait)
         watching.start()
-        before = {name: process.pid for name, process in stack.processes.items()}
-        for pid in before.values():
-            os.kill(pid, signal.SIGKILL)
-        eventually(lambda: all(process.pid != before[name] for name, process in stack.processes.items()))
-        eventually(lambda: _find_something(stack))
+        for _ in range(2):
+            before = {name: process.pid for name, process in stack.processes.items()}
+            for pid in before.values():
+                os.kill(pid, signal.SIGKILL)
+            eventually(lambda before=before: all(one.pid != before[name] for name, one in stack.processes.items()))  # type: ignore[misc]
+            eventually(lambda: _find_something(stack))
         started = everything_of(stack)
         stack.ask_to_stop()
         watching.join()
@@ -185,6 +192,33 @@ def test_but_not_for_ever(tmp_path: Path) -> None:
     assert (tmp_path / "always" / "tries").read_text() == "xxx"
 
 
+def test_a_server_that_lost_a_port_is_started_on_other_ports_if_it_can_be(tmp_path: Path) -> None:
+    def describe() -> Component:
+        described.append(len(described))
+        code = "import sys, time; sys.exit('address already in use') if sys.argv[1] == '0' else time.sleep(60)"
+        return Component("mover", [sys.executable, "-c", code, str(described[-1])], lambda: len(described) == 3)
+
+    described: list[int] = []
+    supervisor = Supervisor(tmp_path, lambda line: None)
+    try:
+        supervisor.start(replace(describe(), anew=lambda: describe() and describe()))
+        [process] = supervisor.processes
+        assert process.component.command[-1] == "2"
+    finally:
+        supervisor.stop()
+
+
+def test_two_stacks_that_choose_at_the_same_moment_choose_different_ports(tmp_path: Path) -> None:
+    one, other = Home(tmp_path / "one"), Home(tmp_path / "other")
+    try:
+        ports = [home.port("web", 18_765, twin=10) for home in (one, other)]
+        assert abs(ports[0] - ports[1]) not in (0, 10)
+        assert one.port("web", 18_765, twin=10) == ports[0], "a home keeps what is its own"
+    finally:
+        one.unlock()
+        other.unlock()
+
+
 def test_a_component_that_cannot_work_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
     supervisor = Supervisor(tmp_path, lambda line: None)
     broken = Component("broken", [sys.executable, "-c", "raise SystemExit('no disk left')"], lambda: False)
@@ -202,6 +236,95 @@ def test_a_component_that_dies_again_and_again_stops_the_stack(tmp_path: Path, m
         supervisor.watch()
     assert any("started again" in line for line in said)
     supervisor.stop()
+
+
+SLEEPS = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
+
+
+@contextmanager
+def watched(supervisor: Supervisor, *components: Component) -> Iterator[None]:
+    """The components, started and kept up while the block lasts."""
+    failed: list[BaseException] = []
+    started = threading.Event()
+
+    def watch() -> None:
+        try:
+            supervisor.start(*components)
+            started.set()
+            supervisor.watch()
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            started.set()
+            supervisor.stop()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    started.wait(30)
+    try:
+        yield
+    finally:
+        supervisor.ask_to_stop()
+        thread.join(30)
+    assert not failed, failed
+
+
+def pids(supervisor: Supervisor) -> dict[str, int]:
+    return {process.component.name: process.pid for process in supervisor.processes}
+
+
+def kill_all(supervisor: Supervisor) -> dict[str, int]:
+    killed = pids(supervisor)
+    for pid in killed.values():
+        os.kill(pid, signal.SIGKILL)
+    return killed
+
+
+def test_components_recover_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.local.supervisor.PAUSES_SECONDS", (5.0,))
+    said: list[str] = []
+    supervisor = Supervisor(tmp_path, said.append)
+    with watched(supervisor, *(Component(f"c{n}", SLEEPS, lambda: True) for n in range(4))):
+        before = kill_all(supervisor)
+        eventually(lambda: sum("started again in 5 s" in line for line in said) == 4, 4)  # before the first pause is over
+        eventually(lambda: all(pid != before[name] for name, pid in pids(supervisor).items()), 10)
+        eventually(lambda: sum("ready again" in line for line in said) == 4)
+
+
+def test_repeated_deaths_back_off_and_are_forgotten_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.local.supervisor.PAUSES_SECONDS", (0.0, 0.1, 0.2))
+    monkeypatch.setattr("pipeline.local.supervisor.FORGET_SECONDS", 1.0)
+    said: list[str] = []
+    supervisor = Supervisor(tmp_path, said.append)
+
+    def kill_and_wait() -> None:
+        ready = sum("ready again" in line for line in said)
+        kill_all(supervisor)
+        eventually(lambda: sum("ready again" in line for line in said) == ready + 1)
+
+    with watched(supervisor, Component("frail", SLEEPS, lambda: True)):
+        for _ in range(4):
+            kill_and_wait()
+        eventually(lambda: not supervisor._supervised[0].deaths)
+        kill_and_wait()
+    pauses = [re.findall(r"again(?: in ([0-9.]+) s)? \(", line) for line in said if "unexpectedly" in line]
+    assert pauses == [[""], ["0.1"], ["0.2"], ["0.2"], [""]]
+
+
+def test_what_needs_another_component_is_started_when_that_one_is_healthy(tmp_path: Path) -> None:
+    is_up, said = threading.Event(), []
+    is_up.set()
+    supervisor = Supervisor(tmp_path, said.append)
+    needed = Component("needed", SLEEPS, is_up.is_set)
+    with watched(supervisor, needed, Component("needing", SLEEPS, lambda: True, needs=("needed",))):
+        is_up.clear()
+        before = kill_all(supervisor)
+        eventually(lambda: pids(supervisor)["needed"] != before["needed"])
+        time.sleep(0.5)
+        assert pids(supervisor)["needing"] == before["needing"]
+        is_up.set()
+        eventually(lambda: pids(supervisor)["needing"] != before["needing"])
+    assert next(line for line in said if "ready again" in line).startswith("needed")
 
 
 def test_the_relay_turns_what_is_put_into_s3_into_one_event_each(home: Path, tmp_path: Path) -> None:

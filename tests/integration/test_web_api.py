@@ -105,7 +105,7 @@ def test_one_import(api: Any, make_import: MakeImport) -> None:
     assert set(answer.json) == {
         *("id", "dataset", "state", "reason", "source", "counts", "parts", "findings", "queue_position"),
         *("created_at", "started_at", "finished_at", "links", "dry_run", "options", "preview"),
-        *("retry_of", "duplicate_of", "pause_requested", "removed"),
+        *("retry_of", "duplicate_of", "pause_requested", "cancel_requested", "removed", "created_by"),
     }
     assert answer.json["state"] == "validating"
     assert answer.json["counts"]["total"] == 3

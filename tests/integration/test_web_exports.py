@@ -12,7 +12,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +25,7 @@ from pipeline.settings import Settings
 from tests.integration.conftest import Server
 from tests.integration.test_import import _until, running_worker
 from tests.integration.test_web_records import BASE, put
+from tests.support.memory import Growth
 from web import exports
 from web.edges import EXPORTS_AT_ONCE, Edges
 
@@ -162,12 +162,6 @@ def test_few_are_made_at_once_and_a_place_is_given_back(api: Any, edges: Edges, 
             assert len(read("csv", answer.data)) == len(some)
 
 
-def _memory_bytes(pid: int) -> int:
-    """Of a server and its processes, each page counted once."""
-    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    return sum(process.memory_full_info().pss for process in family)
-
-
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_memory_does_not_grow_with_the_file(
     settings: Settings, serve: Callable[[Settings], Server], tmp_path: Path, form: str
@@ -179,13 +173,13 @@ def test_memory_does_not_grow_with_the_file(
             (uuid.uuid4(),),
         )
     server = serve(settings)
-    where = f"{server.url}{BASE}?format={form}"
-    requests.get(f"{where}&parentId=none", headers=server.headers, timeout=60).raise_for_status()  # what is loaded once
-    before, most, size = _memory_bytes(server.pid), 0, 0
-    with requests.get(where, headers=server.headers, stream=True, timeout=60) as answer:
-        for at, chunk in enumerate(answer.iter_content(MIB)):
+    size = 0
+    with (
+        Growth(server.pid) as growth,
+        requests.get(f"{server.url}{BASE}?format={form}", headers=server.headers, stream=True, timeout=60) as answer,
+    ):
+        for chunk in answer.iter_content(MIB // 4):
             size += len(chunk)
-            if at % 16 == 0:
-                most = max(most, _memory_bytes(server.pid))
+            growth.mark()
     assert size > (60 if form == "csv" else 2) * MIB
-    assert most - before < 60 * MIB
+    assert growth.bytes < 40 * MIB, f"grew by {growth.bytes / MIB:.0f} MiB"

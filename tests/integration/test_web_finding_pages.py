@@ -51,7 +51,7 @@ def imports(edges: Edges, settings: Settings) -> list[str]:
 
 
 def rows(page: str) -> list[int]:
-    return [int(row.replace(",", "")) for row in re.findall(r'data-label="Row">([0-9,]+)<', page)]
+    return [int(row.replace(",", "")) for row in re.findall(r'data-label="Where">record ([0-9,]+)<', page)]
 
 
 FOUND = [  # what is asked, the first row shown, how many rows are

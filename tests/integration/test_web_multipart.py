@@ -245,6 +245,38 @@ def test_an_upload_that_still_grows_does_not_expire(api: Any, edges: Edges, sett
     assert api.get(at(dead)).json["code"] == "upload_over"
 
 
+def test_an_import_does_not_expire_before_its_form(api: Any, edges: Edges, settings: Settings) -> None:
+    brief = settings.model_copy(update={"keep_uploads": timedelta(minutes=10)})
+    object.__setattr__(edges, "settings", brief)
+    signed = api.get("/s3/params?filename=a.csv&type=text/csv&metadata[dataset]=records").json
+    opened = open_upload(api)
+    reconciler = Reconciler(brief, edges.store, edges.ledger, edges.orchestrator)
+
+    def expired_after(minutes: int) -> set[str]:
+        with edges.engine.begin() as connection:
+            connection.exec_driver_sql(
+                f"update ledger.import set created_at = now() - interval '{minutes} minutes',"
+                f" upload_until = upload_until - (created_at - (now() - interval '{minutes} minutes'))"
+            )
+        edges.store.abort(opened["key"], opened["uploadId"])
+        reconciler.reconcile(beat=lambda _: None)
+        return {one.id for one in edges.ledger.page(state="expired")}
+
+    assert expired_after(9) == set()
+    assert expired_after(11) == {opened["id"]}
+    assert expired_after(signed["expires"] // 60 + 10) == {opened["id"]}, "S3 takes the form for so long"
+    assert expired_after(signed["expires"] // 60 + 16) == {opened["id"], signed["id"]}
+
+
+def test_the_metadata_of_a_form_is_signed(api: Any, edges: Edges) -> None:
+    """Who has the form cannot make a dry run something else."""
+    for change in ({}, {"x-amz-meta-import": "e30="}, {"x-amz-meta-import-id": "01990b3c-0000-7000-8000-000000000001"}):
+        signed = api.get("/s3/params?filename=a.csv&metadata[dataset]=records&metadata[dry_run]=true").json
+        fields = {**signed["fields"], **change}
+        answer = requests.post(signed["url"], data=fields, files={"file": ("a.csv", b"id,parentId\n1,\n")}, timeout=10)
+        assert answer.ok == (not change), answer.text
+
+
 def test_a_stranger_is_told_so_and_not_sent_to_a_page(app: Any) -> None:
     answer = app.test_client().get("/s3/multipart/x?key=y")
     assert (answer.status_code, answer.json["code"]) == (401, "unauthorized")

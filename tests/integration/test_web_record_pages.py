@@ -168,7 +168,7 @@ def test_a_record_says_all_of_itself(browser: Any, settings: Settings, edges: Ed
     crumbs = [one.get("href") for one in page.all("a")]
     assert crumbs.index(f"{TREE_PAGE}/r") < crumbs.index(f"{TREE_PAGE}/r1") < crumbs.index(f"{TREE_PAGE}/r110")
     assert f"/imports/{import_id}" in crumbs
-    for words in ("Eleven", "from row 42 of its file", '"deep": {\n    "a": "ü"\n  }', "1 child"):
+    for words in ("Eleven", "from record 42 of its file", '"deep": {\n    "a": "ü"\n  }', "1 child"):
         assert words in page.text, words
     assert "attributes" in page.text
     assert "_import_id" not in page.text.partition("Where it came from")[0]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import signal
 import socket
 import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,9 +21,13 @@ import pytest
 import requests
 
 from pipeline.contracts import State
+from pipeline.reconcile import Reconciler
 from pipeline.settings import Settings
 from pipeline.store import Store
+from tests.integration.test_import import _until, running_worker
+from web import uploads
 from web.edges import Edges
+from web.uploads import LEASE_SECONDS
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\nFR-75,FR,Paris,Metropolitan department\n"
 
@@ -286,6 +293,109 @@ def test_of_ten_at_once_one_is_made(api: Any, edges: Edges, app: Any) -> None:
         statuses = [*pool.map(send, range(10))]
     assert set(statuses) <= {202, 409}
     assert len(edges.ledger.page()) == 1
+
+
+# --- an upload's process may die ---
+
+
+def _lapse(edges: Edges, seconds: float) -> None:
+    """Let so much time pass for leases."""
+    with edges.engine.begin() as connection:
+        connection.exec_driver_sql(f"update ledger.import set upload_until = upload_until - interval '{seconds} seconds'")
+
+
+def _expired(edges: Edges, settings: Settings) -> int:
+    reconciler = Reconciler(settings, edges.store, edges.ledger, edges.orchestrator)
+    return reconciler.reconcile(beat=lambda _: None).expired
+
+
+@pytest.mark.parametrize("ending", ["reconciliation", "the same request"])
+def test_an_upload_whose_web_process_was_killed_is_given_up_soon(
+    settings: Settings, edges: Edges, serve: Callable[[Settings], Any], ending: str
+) -> None:
+    server = serve(settings)
+    lines = ["POST /v1/datasets/places/imports?filename=a.csv HTTP/1.1", "Host: x", f"Authorization: Bearer {server.key}"]
+    body = CSV.ljust(1 << 20, b"\n")
+    lines += [f"Content-Length: {len(body)}", "Idempotency-Key: k", "", ""]
+    with socket.create_connection(server.address, timeout=20) as connection:
+        connection.sendall("\r\n".join(lines).encode() + body[: 1 << 19])
+        _until(lambda: bool(edges.ledger.page()))
+        (dead,) = edges.ledger.page()
+        assert dead.state is State.AWAITING_UPLOAD
+        for pid in (server.pid, *_children(server.pid)):
+            os.kill(pid, signal.SIGKILL)
+    assert _expired(edges, settings) == 0, "the lease has not lapsed"
+    again = serve(settings)
+    headers = {**again.headers, "Authorization": f"Bearer {server.key}", "Idempotency-Key": "k"}
+    url = f"{again.url}/v1/datasets/places/imports?filename=a.csv"
+    answer = requests.post(url, data=body, headers=headers, timeout=20)
+    assert (answer.status_code, answer.json()["code"]) == (409, "upload_in_flight")
+    _lapse(edges, LEASE_SECONDS)
+    if ending == "reconciliation":
+        assert _expired(edges, settings) == 1
+    answer = requests.post(url, data=body, headers=headers, timeout=20)
+    assert answer.status_code == 202
+    assert edges.ledger.known(dead.id).state is State.EXPIRED
+    assert answer.json()["id"] != dead.id
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_slow_upload_is_not_given_up_while_its_process_lives(
+    api: Any, edges: Edges, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(uploads, "RENEW_SECONDS", 0.1)
+    put_stream, expired = edges.store.put_stream, list[int]()
+
+    def put_slowly(key: str, stream: Any, **options: Any) -> Any:
+        deadline = time.monotonic() + 2.0
+        while time.monotonic() < deadline:
+            expired.append(_expired(edges, settings))
+        return put_stream(key, stream, **options)
+
+    monkeypatch.setattr(edges.store, "put_stream", put_slowly)
+    assert api.upload(CSV).status_code == 202
+    assert set(expired) == {0}
+
+
+@pytest.mark.parametrize("size", [1, 9 << 20], ids=["one request to S3", "several"])
+def test_a_process_that_wakes_after_its_lease_imports_nothing(
+    api: Any, edges: Edges, settings: Settings, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    put_stream = edges.store.put_stream
+
+    def sleep_then_put(key: str, stream: Any, **options: Any) -> Any:
+        _lapse(edges, LEASE_SECONDS)
+        assert _expired(edges, settings) == 1
+        return put_stream(key, stream, **options)
+
+    monkeypatch.setattr(edges.store, "put_stream", sleep_then_put)
+    _assert_problem(api.upload(CSV + b"x" * size), 409, "upload_over")
+    assert [one.state for one in edges.ledger.page()] == [State.EXPIRED]
+    assert [*edges.store.list("")] == []
+
+
+def test_a_file_that_is_whole_is_imported_though_its_process_died_before_it_said_so(
+    api: Any, edges: Edges, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: Any, **__: Any) -> None:
+        raise SystemExit("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(edges.ledger, "uploaded", die)
+        patched.setattr(uploads, "_has_begun", die)  # nothing is put right either
+        with pytest.raises(SystemExit):
+            api.upload(CSV, headers={"Idempotency-Key": "k"})
+    _lapse(edges, LEASE_SECONDS)
+    _assert_problem(api.upload(CSV, headers={"Idempotency-Key": "k"}), 409, "upload_in_flight")
+    assert _expired(edges, settings) == 0
+    with running_worker(settings):
+        _until(lambda: edges.ledger.page()[0].state.is_final, seconds=60)
+    assert [one.state for one in edges.ledger.page()] == [State.SUCCEEDED]
+    assert api.upload(CSV, headers={"Idempotency-Key": "k"}).json["id"] == edges.ledger.page()[0].id
 
 
 # --- behind gunicorn: what a body can do on a socket ---

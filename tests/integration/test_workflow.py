@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from pipeline.contracts import (
     State,
     Told,
     Verdict,
+    Written,
     dataset_of,
     import_workflow_id,
     notify_workflow_id,
@@ -52,7 +54,7 @@ from pipeline.contracts import (
 )
 from pipeline.local import temporal
 from pipeline.local.stack import Stack
-from pipeline.workflow import DatasetQueue, ImportFile, TellUser
+from pipeline.workflow import RUNS, DatasetQueue, ImportFile, TellUser
 
 QUEUE = "bulkhead"
 
@@ -68,10 +70,15 @@ class Steps:
         self.plan = Plan(records=400, batches=2, parts=1, waves=(1,), parallel=2)
         self.before_part: Callable[[int], None] = lambda part_no: None
         self.before_closing: Callable[[Ending], None] = lambda ending: None
+        self.before_registering: Callable[[], None] = lambda: None
+        self.before_validating: Callable[[ImportRef], None] = lambda ref: None
+        self.before_preparing: Callable[[ImportRef], None] = lambda ref: None
+        self.before_watching: Callable[[ImportRef], None] = lambda ref: None
         self.validate_seconds = 0.0
         self.busy = 0
         self.busiest = 0
         self.pause_wanted = False
+        self.has_failures = False
         self.given_up: list[tuple[int, str]] = []
         self.registered = 0
         self.known: dict[tuple[str, bool], ImportRef] = {}
@@ -85,6 +92,7 @@ class Steps:
 
     @activity.defn
     def register(self, arrivals: Arrivals) -> None:
+        self.before_registering()
         self.registered += len(arrivals.items)
         for arrival in arrivals.items:
             import_id, dataset = arrival.key.rpartition("/")[2], str(dataset_of(arrival.key))
@@ -99,6 +107,7 @@ class Steps:
     @activity.defn
     async def watch(self, ref: ImportRef) -> None:
         self.log.append(f"watch {ref.import_id}")
+        self.before_watching(ref)
         while ref not in self.over:
             activity.heartbeat()
             await asyncio.sleep(0.05)
@@ -106,6 +115,7 @@ class Steps:
     @activity.defn
     def validate(self, ref: ImportRef) -> Verdict:
         self.log.append(f"validate {ref.import_id}")
+        self.before_validating(ref)
         time.sleep(self.validate_seconds)
         return self.verdict
 
@@ -117,6 +127,7 @@ class Steps:
     @activity.defn
     def prepare(self, ref: ImportRef) -> Plan:
         self.log.append(f"prepare {ref.import_id}")
+        self.before_preparing(ref)
         return self.plan
 
     @activity.defn(no_thread_cancel_exception=True)
@@ -151,10 +162,24 @@ class Steps:
     @activity.defn
     def finish(self, ending: Ending) -> Outcome:
         self.log.append(f"finish {ending.ref.import_id}")
+        if self.has_failures and ending.fault is None:
+            return Outcome(ending.ref.import_id, State.LOADING, is_final=False)
         self.endings[ending.ref.import_id] = ending
         self.over.add(ending.ref)
         self.before_closing(ending)
         return Outcome(ending.ref.import_id, ending.state or State.SUCCEEDED, ending.reason)
+
+    @activity.defn
+    def close(self, ending: Ending) -> Outcome:
+        self.log.append(f"close {ending.ref.import_id}")
+        self.endings[ending.ref.import_id] = ending
+        self.over.add(ending.ref)
+        return Outcome(ending.ref.import_id, ending.state or State.FAILED, ending.reason)
+
+    @activity.defn
+    def write_failed(self, ending: Ending) -> Written:
+        self.log.append(f"write {ending.ref.import_id}")
+        return Written()
 
     @activity.defn
     def addressees(self, outcome: Outcome) -> Told:
@@ -168,9 +193,13 @@ class Steps:
 
     @property
     def by_lane(self) -> dict[Lane, list[Callable[..., Any]]]:
-        short = [self.register, self.next, self.hold, self.go_on, self.finish, self.addressees, self.deliver]
-        files = [self.validate, self.preview, self.prepare, self.give_up_part]
-        return {Lane.SHORT: short, Lane.FILE: files, Lane.PART: [self.load_part], Lane.WAIT: [self.watch]}
+        return {
+            Lane.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.close],
+            Lane.FILE: [self.validate, self.preview, self.prepare, self.give_up_part, self.write_failed],
+            Lane.PART: [self.load_part],
+            Lane.WAIT: [self.watch],
+            Lane.MESSAGE: [self.addressees, self.deliver],
+        }
 
 
 class Orchestra:
@@ -386,7 +415,8 @@ def test_a_file_that_is_too_bad_for_a_quarantine_says_so(play: Any) -> None:
         o.steps.verdict = Verdict(records=400, errors=3, warnings=0, refusal="too many")
         with pytest.raises(WorkflowFailureError):
             await o.import_file("one")
-        assert o.steps.endings["one"] == Ending(o.steps.endings["one"].ref, State.REJECTED, "too many")
+        ending = o.steps.endings["one"]
+        assert (ending.state, ending.reason) == (State.REJECTED, "too many")
 
     play(story)
 
@@ -454,7 +484,8 @@ def test_a_lasting_fault_of_the_system_fails_the_import_and_says_why(play: Any, 
         o.steps.before_part = fail
         with pytest.raises(WorkflowFailureError):
             await o.import_file("one")
-        assert o.steps.endings["one"] == Ending(o.steps.endings["one"].ref, State.FAILED, "there is no table")
+        ending = o.steps.endings["one"]
+        assert (ending.state, ending.reason) == (State.FAILED, "there is no table")
         assert len(o.steps.loaded) < 5
         await record(o.import_run("one"), "import_failed")
 
@@ -479,6 +510,17 @@ def test_a_damaged_part_is_given_up_at_once_and_the_others_are_loaded(play: Any,
         at = o.steps.log.index("give up one 2")
         assert at < min(o.steps.log.index(f"load one {later}") for later in (4, 5)), "those below it must know of it"
         await record(o.import_run("one"), "import_with_a_damaged_part")
+
+    play(story)
+
+
+def test_files_of_failures_are_written_in_a_step_of_their_own_before_the_end(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.has_failures = True
+        assert (await o.import_file("one")).state is State.SUCCEEDED
+        assert o.steps.log[2:6] == ["load one 1", "finish one", "write one", "finish one"]
+        assert o.steps.endings["one"].fault == ""
+        await record(o.import_run("one"), "import_with_failures")
 
     play(story)
 
@@ -566,5 +608,149 @@ def test_cancel_lets_the_begun_parts_end_starts_no_other_and_closes_the_books(pl
         assert not [line for line in o.steps.log[closed:] if line.startswith("load")]
         assert closed < 20
         await record(o.import_run("one"), "import_canceled")
+
+    play(story)
+
+
+def test_a_cancel_that_a_step_does_not_hear_of_is_kept(play: Any, record: Any) -> None:
+    """Temporal delivers one request, to the step that is under way; here that comes to its end before it hears of it."""
+
+    async def story(o: Orchestra) -> None:
+        o.steps.validate_seconds = 1.5
+        queue = await o.announce("one")
+        await _until(lambda: "validate one" in o.steps.log)
+        await o.import_run("one").cancel()
+        await queue.result()
+        assert o.steps.endings["one"].state is State.CANCELED
+        assert o.steps.log[:2] == ["validate one", "finish one"], "no step was begun after that"
+        await record(o.import_run("one"), "import_canceled_while_validating")
+
+    play(story)
+
+
+def test_a_step_that_finds_the_request_in_the_ledger_ends_the_import_as_canceled(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        def refuse(ref: ImportRef) -> None:
+            raise ApplicationError("The user canceled the import.", type="Canceled", non_retryable=True)
+
+        o.steps.before_preparing = refuse
+        await (await o.announce("one")).result()
+        with pytest.raises(WorkflowFailureError):
+            await o.import_run("one").result()
+        assert o.steps.endings["one"].state is State.CANCELED
+        await record(o.import_run("one"), "import_canceled_by_the_ledger")
+
+    play(story)
+
+
+def test_a_cancel_while_the_books_are_being_closed_does_not_keep_them_open(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        closing, asked = threading.Event(), threading.Event()
+
+        def wait(ending: Ending) -> None:
+            closing.set()
+            asked.wait(10)
+            time.sleep(0.5)
+            activity.heartbeat()  # what is canceled hears of it now
+            time.sleep(1.0)
+
+        o.steps.before_closing = wait
+        queue = await o.announce("one")
+        await asyncio.to_thread(closing.wait, 10)
+        await o.import_run("one").cancel()
+        asked.set()
+        await queue.result()
+        assert (await o.import_run("one").result()).state is State.SUCCEEDED, "its ledger says so"
+        await record(o.import_run("one"), "import_canceled_while_closing")
+
+    play(story)
+
+
+def test_an_illegal_move_is_a_fault_unless_the_import_was_just_being_taken_up(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        def refuse(ref: ImportRef) -> None:
+            raise ApplicationError("It cannot become that.", type="IllegalMove", non_retryable=True)
+
+        o.steps.before_preparing = refuse
+        await (await o.announce("one")).result()
+        assert o.steps.endings["one"].state is State.FAILED
+        o.steps.before_validating = lambda ref: o.steps.over.add(ref) or refuse(ref)
+        await (await o.announce("two")).result()
+        assert "two" not in o.steps.endings, "it was ended from outside before its turn came"
+
+    play(story)
+
+
+# --- A run that is lost, and a queue that is ---
+
+
+def test_an_import_is_waited_for_whatever_becomes_of_the_waiting(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        watched: list[ImportRef] = []
+
+        def fail_twice(ref: ImportRef) -> None:
+            watched.append(ref)
+            if len(watched) < 3:
+                raise ApplicationError("the waiting has come to its own end", non_retryable=True)
+
+        loading, wait = threading.Event(), threading.Event()
+        o.steps.before_part = lambda part_no: loading.set() or (wait.wait(30) and None)
+        o.steps.before_watching = fail_twice
+        first = await o.announce("one")
+        assert await asyncio.to_thread(loading.wait, 20)
+        await first.terminate("by an operator")
+        queue = await o.announce("two")
+        await _until(lambda: len(watched) == 3)
+        await asyncio.sleep(0.5)
+        assert "validate two" not in o.steps.log, "the other one is at work"
+        options = [
+            event.activity_task_scheduled_event_attributes
+            async for event in queue.fetch_history_events()
+            if event.activity_task_scheduled_event_attributes.activity_type.name == "watch"
+        ]
+        assert {one.schedule_to_close_timeout.ToTimedelta() for one in options} <= {timedelta(0), timedelta(days=3650)}
+        wait.set()
+        await queue.result()
+        assert o.steps.log.index("finish one") < o.steps.log.index("validate two")
+        await record(queue, "queue_that_watched_again")
+
+    play(story)
+
+
+def test_an_import_whose_run_is_lost_is_begun_again_and_closed_if_that_does_not_help(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.before_validating = lambda ref: time.sleep(60 if ref.import_id == "one" else 0)
+        queue = await o.announce("one")
+        await o.announce("two")
+        for run in range(1, RUNS + 1):
+            await _until(lambda run=run: o.steps.log.count("validate one") == run)  # type: ignore[misc]
+            await o.import_run("one").terminate("by an operator")
+        await queue.result()
+        assert o.steps.endings["one"].state is State.FAILED
+        assert "by an operator" in o.steps.endings["one"].reason or "erminated" in o.steps.endings["one"].reason
+        assert o.steps.log.index("close one") < o.steps.log.index("validate two")
+        assert o.steps.endings["two"].state is None
+        await o.client.get_workflow_handle(notify_workflow_id("one")).result()
+        assert "told one b" in o.steps.log
+        await record(queue, "queue_with_lost_runs")
+
+    play(story)
+
+
+def test_a_dead_step_is_detected_within_half_a_minute(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.plan = Plan(records=400, batches=2, parts=2, waves=(2,), parallel=1, pause_wanted=True)
+        queue = await o.announce("one")
+        await queue.result()
+        telling = o.client.get_workflow_handle(notify_workflow_id("one"))
+        await telling.result()
+        for handle in (queue, o.import_run("one"), telling):
+            limits = {
+                scheduled.activity_type.name: scheduled.heartbeat_timeout.ToTimedelta()
+                async for event in handle.fetch_history_events()
+                if (scheduled := event.activity_task_scheduled_event_attributes).activity_type.name
+            }
+            assert limits
+            assert all(timedelta(0) < limit <= timedelta(seconds=30) for limit in limits.values()), limits
 
     play(story)

@@ -18,13 +18,13 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "workbook groups results direct preview incoming",
     "read sandbox attempt docs expect cycles check quarantine batch load report notify"
     " store warehouse ledger keys receivers query orchestrator wire",
-    "stage tree tables granted template addresses",
+    "stage tree tables foreign granted template addresses limits marts",
     "orphans bounds",
     "workspace",
     "datasets",
     "meta",
-    "settings sqlfiles logs terminal unfinished",
-    "errors",
+    "settings sqlfiles logs terminal unfinished oldfiles pulse database_errors sessions",
+    "errors display",
     "contracts",
 ]
 LEVEL = {name: level for level, line in enumerate(reversed(MAP)) for name in line.split()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
@@ -22,7 +23,7 @@ from typer.testing import CliRunner, Result
 
 from pipeline import wire
 from pipeline.cli import imports, offline, outcomes, server  # noqa: F401 (they register their commands)
-from pipeline.cli.app import OF_STATE, Exit, app
+from pipeline.cli.app import OF_STATE, Exit, app, in_commands
 from pipeline.contracts import Options, State
 from pipeline.errors import NotUsable
 from pipeline.keys import Role
@@ -89,6 +90,11 @@ def answers(httpserver: HTTPServer, *states: str) -> None:
     httpserver.expect_ordered_request(path, method="POST").respond_with_json(an_import(), 202)
     for state in states:
         httpserver.expect_ordered_request(f"/v1/imports/{IMPORT_ID}").respond_with_json(an_import(state))
+
+
+def shows(httpserver: HTTPServer, shown: dict[str, Any]) -> None:
+    """The server has this import."""
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}").respond_with_json(shown)
 
 
 # --- exit codes ---
@@ -190,6 +196,45 @@ def test_nobody_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Traceback" not in result.output
 
 
+def _texts(file: Path) -> Iterator[str]:
+    """The texts in a module that may reach a user: all but the docstrings."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    documented = {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented:
+            yield node.value
+
+
+def test_what_the_server_says_of_its_api_is_not_for_those_who_type_commands() -> None:
+    root = Path(__file__).resolve().parents[2]
+    texts = {text for folder in ("web", "pipeline/query") for file in (root / folder).glob("*.py") for text in _texts(file)}
+    route = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) /|Authorization: Bearer")
+    said = {text for text in texts if route.search(text)}
+    assert len(said) > 5
+    assert [text for text in said if route.search(in_commands(text))] == []
+    kept = "There is no dataset 'x'. Datasets here: places, records. Did you mean 1.5 e. g. 'y'?"
+    assert in_commands(f"{kept} GET /v1/datasets lists those there are.") == kept
+
+
+@pytest.mark.parametrize(
+    ("code", "detail", "command"),
+    [
+        ("unknown_import", "There is no import 'x'. GET /v1/imports lists those there are.", "bulkhead list"),
+        ("query_refused", "a.b is not a table of the warehouse. GET /v1/datasets lists those there are.", "bulkhead sql"),
+        ("not_found", "Nothing is at /v1/imports/x. See /openapi.json for what there is.", "Not found"),
+    ],
+)
+def test_a_refusal_names_commands_and_no_routes(httpserver: HTTPServer, run: Run, code: str, detail: str, command: str) -> None:
+    problem = {"code": code, "title": "Not found", "detail": detail}
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}").respond_with_json(problem, 404)
+    result = run("status", IMPORT_ID)
+    assert result.exit_code == 1
+    assert command in result.stderr
+    assert "GET" not in result.stderr and "/v1/" not in result.stderr and "/openapi" not in result.stderr
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 500])
 def test_a_refusal_is_one_sentence(httpserver: HTTPServer, run: Run, status: int) -> None:
     httpserver.expect_request(f"/v1/imports/{IMPORT_ID}").respond_with_json({"detail": "That is why."}, status)
@@ -207,6 +252,45 @@ def test_settings_that_cannot_be_used(run: Run, monkeypatch: pytest.MonkeyPatch)
     assert "BULKHEAD_PORT" in result.stderr
 
 
+@pytest.mark.parametrize("url", ["nonsense", "mysql://u:hidden@h/x", "postgresql://u:hidden@127.0.0.1:port/x", "http://x"])
+def test_what_is_no_address_of_a_database_is_said_without_its_password(
+    run: Run, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    for args in (["migrate"], ["key", "list"], ["validate", "/dev/null"], ["worker"]):
+        result = run(*args)
+        assert result.exit_code == 1, result.output
+        assert "DATABASE_URL: Value error, it is not of the form postgresql://" in " ".join(result.stderr.split())
+        assert "hidden" not in result.output
+
+
+def test_a_worker_without_temporal_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:x@127.0.0.1:9/x")
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:9")
+    monkeypatch.setattr("pipeline.sandbox.warm", lambda: None)
+    result = run("worker")
+    assert result.exit_code == 7, result.output
+    assert "Temporal does not answer at 127.0.0.1:9" in result.stderr
+
+
+def test_an_env_file_that_is_no_text_is_said(run: Run, surroundings: Path) -> None:
+    (surroundings / ".env").write_bytes(b"\xff\xfe")
+    result = run("list")
+    assert result.exit_code == 1
+    assert "is not UTF-8 text" in " ".join(result.stderr.split())
+
+
+def test_what_the_system_refuses_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "x" * 300
+    for args in (["upload", name], ["validate", name]):
+        result = run(*args)
+        assert result.exit_code == 1, result.output
+        assert result.stderr.startswith("bulkhead: xxx")
+        assert "File name too long" in " ".join(result.stderr.split())
+    monkeypatch.setenv("BULKHEAD_HOME", name)
+    assert "File name too long" in " ".join(run("list").stderr.split())
+
+
 def test_no_database_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     for args in (["migrate"], ["key", "list"]):
@@ -218,7 +302,7 @@ def test_no_database_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_key_for_a_dataset_that_is_not_there_is_refused(run: Run) -> None:
     result = run("key", "create", "me", "--dataset", "places", "--dataset", "plaices")
     assert result.exit_code == 1
-    assert "There is no dataset 'plaices'. Datasets here: places, records." in result.stderr
+    assert "There is no dataset 'plaices'. Did you mean places? Datasets here: places, records." in result.stderr
     assert result.stdout == ""
 
 
@@ -228,6 +312,33 @@ def test_a_database_that_is_away(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
         result = run(*args)
         assert result.exit_code == 7, result.output
         assert "PostgreSQL does not answer" in result.stderr
+
+
+# --- homes ---
+
+
+@pytest.mark.parametrize(
+    ("home", "said"),
+    [
+        ("some.csv", "Not a directory"),
+        ("some.csv/home", "Not a directory"),
+        ("/proc/home", "/proc/home: No such file"),
+        ("/proc", "/proc"),  # cannot be written, also not by root
+        ("x/" * 300, "bytes long"),
+        ("damaged", "stack.json is damaged"),
+    ],
+)
+def test_a_home_that_cannot_be_used_is_said(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch, home: str, said: str
+) -> None:
+    Path("damaged").mkdir()
+    Path("damaged/stack.json").write_text("{")
+    monkeypatch.setenv("BULKHEAD_HOME", home)
+    result = run("up")
+    assert result.exit_code == 1, result.exception
+    assert said in result.stderr
+    assert "Set BULKHEAD_HOME" in " ".join(result.stderr.split()) or "set BULKHEAD_HOME" in " ".join(result.stderr.split())
+    assert result.stdout == ""
 
 
 # --- streams ---
@@ -423,10 +534,29 @@ def test_errors_in_groups(httpserver: HTTPServer, run: Run) -> None:
     httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/errors/groups").respond_with_json(found)
     result = run("errors", IMPORT_ID)
     assert result.exit_code == 0
-    assert re.search(r"1000000 +1, 2, 3, 4, 5, … +missing_parent +XX +No such parent\.", result.stdout)
+    assert re.search(
+        r"1000000 +record 1, record 2, record 3, record 4, record 5, … +missing_parent +XX +No such parent\.", result.stdout
+    )
     assert re.search(r"1 +1 +circular_reference .* a → b → a", result.stdout)
     assert "missing_parent: Add it." in result.stdout
     assert "1,000,001 findings. All of them: bulkhead errors" in result.stderr
+
+
+def test_every_hint_is_printed_with_its_rows_where_those_of_one_code_differ(httpserver: HTTPServer, run: Run) -> None:
+    groups = [
+        a_group(1, hint="Did you mean FR?"),
+        a_group(7, hint="Add the parent."),
+        a_group(1, code="missing_id", hint="Give an id."),
+        a_group(2, code="missing_id", hint="Give an id."),
+    ]
+    found = {"items": groups, "groups": 4, "total": 11}
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/errors/groups").respond_with_json(found)
+    hints = [line for line in run("errors", IMPORT_ID).stdout.splitlines() if ": " in line]
+    assert hints == [
+        "missing_parent (row 1): Did you mean FR?",
+        "missing_parent (rows 1, 2, 3, 4, 5): Add the parent.",
+        "missing_id: Give an id.",
+    ]
 
 
 def test_errors_as_a_list_if_nobody_grouped_them(httpserver: HTTPServer, run: Run) -> None:
@@ -463,12 +593,34 @@ def test_a_download_that_fails_leaves_nothing(httpserver: HTTPServer, run: Run, 
 
 
 def test_a_file_that_cannot_be_written_is_said(httpserver: HTTPServer, run: Run, surroundings: Path) -> None:
+    shows(httpserver, an_import("partially_succeeded", total=2, inserted=1, failed=1))
     httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/results/failed").respond_with_data("id\n")
     (surroundings / "taken").touch()
     result = run("results", IMPORT_ID, "--output", "taken/failed.csv")
     assert result.exit_code == 1
     assert "Cannot write" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_of_a_rejected_import_no_record_was_processed(httpserver: HTTPServer, run: Run) -> None:
+    shows(httpserver, an_import("rejected", total=3, invalid=3, unprocessed=3))
+    for form in ("native", "json", "csv"):
+        result = run("results", IMPORT_ID, "--format", form)
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert "No record was processed" in result.stderr
+        assert f"bulkhead errors {IMPORT_ID}" in result.stderr
+        assert f"bulkhead results {IMPORT_ID} --kind unprocessed" in result.stderr
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/results/unprocessed").respond_with_data("id,row\na,1\n")
+    result = run("results", IMPORT_ID, "--kind", "unprocessed")
+    assert (result.exit_code, result.stdout) == (0, "id,row\na,1\n")
+
+
+def test_a_file_of_results_without_rows_is_explained(httpserver: HTTPServer, run: Run) -> None:
+    shows(httpserver, an_import("succeeded", total=3, inserted=3))
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/results/failed").respond_with_data("id,row\n")
+    result = run("results", IMPORT_ID)
+    assert (result.exit_code, result.stdout) == (0, "id,row\n")
+    assert f"No record of import {IMPORT_ID} has failed; it is succeeded." in " ".join(result.stderr.split())
 
 
 def test_report_prints_its_address(httpserver: HTTPServer, run: Run) -> None:
@@ -527,6 +679,35 @@ def test_sql(run: Run, rows: None, surroundings: Path) -> None:
     assert run("sql", "select 1", "--format", "parquet").stdout_bytes == b"PAR1\xff"
     assert run("sql", "select 1", "--format", "json", "-o", "rows.json").exit_code == 0
     assert json.loads((surroundings / "rows.json").read_text())[0]["id"] == "FR"
+
+
+def test_json_everywhere(httpserver: HTTPServer, run: Run, rows: None, surroundings: Path) -> None:
+    base = f"/v1/imports/{IMPORT_ID}"
+    shows(httpserver, an_import("partially_succeeded", total=2, inserted=1, failed=1))
+    for path in (f"{base}/errors", f"{base}/results/failed", "/v1/datasets/places/records"):
+        httpserver.expect_request(path, query_string={"format": "json"}).respond_with_json([{"id": "a"}])
+    for args in (["errors", IMPORT_ID], ["results", IMPORT_ID], ["export", "places"]):
+        assert json.loads(run(*args, "--json").stdout) == [{"id": "a"}], args
+        assert run(*args, "--json", "--format", "json").exit_code == 0
+        assert run(*args, "--json", "--format", "parquet").exit_code == 2
+    assert json.loads(run("sql", "select 1", "--json").stdout)[0] == {"id": "FR", "n": 1}
+    link = f"http://127.0.0.1/v1/imports/{IMPORT_ID}/report/"
+    assert json.loads(run("report", IMPORT_ID, "--json").stdout) == {"id": IMPORT_ID, "report": link}
+    columns = json.loads(run("template", "places", "--json").stdout)["columns"]
+    assert columns[0] == {"name": "id", "type": "text", "required": True}
+
+
+SILENT = {"worker", "web", "key"}
+"""Commands that print nothing on stdout: processes, and what holds other commands."""
+
+
+def test_every_command_that_prints_takes_json() -> None:
+    import typer
+
+    root: Any = typer.main.get_command(app)
+    commands = {**root.commands, **root.commands["key"].commands}
+    takes = {name for name, one in commands.items() if any("--json" in parameter.opts for parameter in one.params)}
+    assert takes == commands.keys() - SILENT
 
 
 def test_export(httpserver: HTTPServer, run: Run, surroundings: Path) -> None:
@@ -629,6 +810,7 @@ def test_ctrl_c_lets_go_of_the_import(httpserver: HTTPServer, surroundings: Path
 
 
 def test_a_reader_who_has_had_enough(httpserver: HTTPServer, surroundings: Path) -> None:
+    shows(httpserver, an_import("partially_succeeded", total=2, inserted=1, failed=1))
     httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/results/failed").respond_with_data("x,y\n" * 1_000_000)
     process = start(surroundings, "results", IMPORT_ID)
     assert process.stdout is not None
@@ -638,6 +820,20 @@ def test_a_reader_who_has_had_enough(httpserver: HTTPServer, surroundings: Path)
     assert "Traceback" not in process.stderr.read()
     assert process.wait(20) == 1
     process.stderr.close()
+
+
+def test_output_that_a_full_disk_refuses_is_said(surroundings: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "pipeline.cli", "template", "places", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).resolve().parents[2],
+            check=False,
+        )
+    assert process.returncode == 1
+    assert process.stderr == "bulkhead: The output cannot be written: No space left on device.\n"
 
 
 def test_help_lists_every_command(surroundings: Path) -> None:
@@ -670,8 +866,8 @@ def test_no_color_is_honoured(httpserver: HTTPServer, surroundings: Path) -> Non
         assert ("\x1b[3" in out) is coloured
 
 
-def on_a_terminal(args: list[str], environment: dict[str, str]) -> str:
-    """What a command writes when its streams are a terminal."""
+def on_a_terminal(args: list[str], environment: dict[str, str], code: int = 0) -> str:
+    """What a command writes when its streams are a terminal; it must end with ``code``."""
     import pty
 
     ours, theirs = pty.openpty()
@@ -691,7 +887,7 @@ def on_a_terminal(args: list[str], environment: dict[str, str]) -> str:
     except OSError:  # how a terminal says that the other side is gone
         pass
     os.close(ours)
-    assert process.wait(20) == 0, seen
+    assert process.wait(20) == code, seen
     return seen.decode()
 
 
@@ -705,10 +901,23 @@ def test_a_terminal_shows_bars_and_the_id(httpserver: HTTPServer, surroundings: 
 
 def test_a_file_printed_on_a_terminal_is_made_harmless(httpserver: HTTPServer, surroundings: Path) -> None:
     content = f"id\n{EVIL[:-1]}\n".encode()
+    shows(httpserver, an_import("partially_succeeded", total=2, inserted=1, failed=1))
     httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/results/failed").respond_with_data(content)
     out = on_a_terminal(["results", IMPORT_ID], {})
     assert "\x1b" not in out
     assert "\\u001b[31mred" in out
+
+
+def test_no_workbook_is_printed_on_a_terminal(httpserver: HTTPServer, surroundings: Path) -> None:
+    shows(httpserver, an_import("partially_succeeded", total=2, inserted=1, failed=1))
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/results/failed").respond_with_data(b"PK\x03\x04\0", content_type=kind)
+    out = on_a_terminal(["results", IMPORT_ID], {"COLUMNS": "200"}, code=2)
+    assert "PK" not in out
+    said = re.sub(r"\x1b\[[0-9;]*m", "", out)
+    assert "--output FILE" in said and "--format csv" in said
+    assert on_a_terminal(["results", IMPORT_ID, "-o", str(surroundings / "failed.xlsx")], {})
+    assert (surroundings / "failed.xlsx").read_bytes() == b"PK\x03\x04\0"
 
 
 # --- every command ---
@@ -732,7 +941,9 @@ def test_a_template_is_printed_or_written(run: Run, tmp_path: Path) -> None:
 def test_a_mapping_that_makes_no_sense_is_refused_before_anything_is_read(run: Run, file: Path) -> None:
     result = run("validate", file, "--map", "a=nonsense")
     assert result.exit_code == 1
-    assert "'a' cannot be mapped to 'nonsense'; records has: id, parentId, name." in " ".join(result.stderr.split())
+    assert "'a' cannot be mapped to 'nonsense', which records does not have. Its columns: id, parentId, name." in " ".join(
+        result.stderr.split()
+    )
 
 
 def test_there_are_no_other_commands() -> None:

@@ -19,7 +19,7 @@ from pipeline.report import FIELDS, Counted, as_json, safe_cell, write_findings
 from pipeline.workspace import FINDINGS
 
 Write = Callable[..., Counted]
-CSV_FIELDS = ["row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle"]
+CSV_FIELDS = ["place", "row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle"]
 
 
 @pytest.fixture
@@ -93,6 +93,7 @@ def test_the_three_files_say_the_same_in_the_order_of_the_rows(
         "code": "z",
         "severity": "error",
         "message": "Wrong.",
+        "place": "line 9",
         "row": 3,
         "line": 9,
         "column": "name",
@@ -111,7 +112,7 @@ def test_no_findings_are_empty_files(write: Write, table: Callable[[], list[dict
     assert write([{"id": "a"}], []) == Counted(records=1, errors=0, warnings=0, invalid=0)
     assert json.loads((tmp_path / "report" / "findings.json").read_bytes()) == []
     assert table() == []
-    assert (tmp_path / "report" / "findings.csv").read_text().startswith("row,id,code")
+    assert (tmp_path / "report" / "findings.csv").read_text().startswith("place,row,id,code")
 
 
 def test_every_finding_is_there(write: Write, table: Callable[[], list[dict[str, str]]], tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_a_columns_name_may_be_that_of_a_findings_field(
 ) -> None:
     write([{"id": "a", "code": "mine", "message": "hers", "row": "7"}], [{"row": 1}])
     lines = list(csv.reader(io.StringIO((tmp_path / "report" / "findings.csv").read_text())))
-    assert lines[1][:3] == ["1", "a", "x"]
+    assert lines[1][:4] == ["line 2", "1", "a", "x"]
     assert lines[1][len(CSV_FIELDS) :] == ["mine", "hers", "7"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.contracts import Kept
 from pipeline.errors import NotUsable
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings, check_secrets, is_local, load_settings
 
 KEPT = ("batches", "uploads", "sources", "results", "reports")
 
@@ -62,6 +62,67 @@ def test_what_is_no_address_is_refused(written: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("BULKHEAD_PUBLIC_S3_ENDPOINT", written)
     with pytest.raises(NotUsable, match="PUBLIC_S3_ENDPOINT"):
         load_settings(tmp_path)
+
+
+ELSEWHERE = {
+    "BULKHEAD_BIND": "0.0.0.0",
+    "BULKHEAD_URL": "https://bulkhead.example.org",
+    "DATABASE_URL": "postgresql://app:long-and-random@db.internal/bulkhead",
+    "AWS_ENDPOINT_URL_S3": "https://s3.internal",
+    "TEMPORAL_ADDRESS": "temporal.internal:7233",
+}
+HERE = {
+    "DATABASE_URL": "postgresql://bulkhead:bulkhead@localhost/bulkhead",
+    "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:8333",
+    "AWS_ACCESS_KEY_ID": "bulkhead",
+    "AWS_SECRET_ACCESS_KEY": "bulkhead-secret",
+}
+
+
+def set_all(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_one_address_elsewhere_makes_a_stack_no_local_one(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_all(monkeypatch, HERE)
+    local = load_settings(tmp_path)
+    assert is_local(local)
+    check_secrets(local, "DATABASE_URL", "BULKHEAD_SECRET_KEY")
+    monkeypatch.setenv(name, ELSEWHERE[name])
+    with pytest.raises(NotUsable, match="BULKHEAD_SECRET_KEY is not set; AWS_SECRET_ACCESS_KEY is 'bulkhead-secret'") as told:
+        check_secrets(load_settings(tmp_path), "DATABASE_URL", "BULKHEAD_SECRET_KEY")
+    assert ("the password in DATABASE_URL" in str(told.value)) == (name != "DATABASE_URL")
+    assert "secrets.token_urlsafe(32)" in str(told.value)
+
+
+def test_aws_itself_is_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql:///bulkhead?host=/run/postgresql")
+    assert not is_local(load_settings(tmp_path))
+
+
+def test_secrets_of_ones_own_will_do_and_a_process_needs_only_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_all(monkeypatch, ELSEWHERE)
+    check_secrets(load_settings(tmp_path), "DATABASE_URL")  # a worker; its role in AWS has no key
+    with pytest.raises(NotUsable, match="BULKHEAD_RELAY_TOKEN is not set"):
+        check_secrets(load_settings(tmp_path), "BULKHEAD_RELAY_TOKEN")
+    set_all(monkeypatch, {"BULKHEAD_SECRET_KEY": "x" * 32, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "y" * 32})
+    check_secrets(load_settings(tmp_path), "DATABASE_URL", "BULKHEAD_SECRET_KEY")
+
+
+@pytest.mark.parametrize("known", ["change-me", "bulkhead", "bulkhead-secret", "bulkhead-relay", " Change-Me "])
+@pytest.mark.parametrize("name", ["BULKHEAD_SECRET_KEY", "BULKHEAD_RELAY_TOKEN", "AWS_SECRET_ACCESS_KEY"])
+def test_a_known_default_is_refused(name: str, known: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_all(monkeypatch, {**ELSEWHERE, name: known})
+    with pytest.raises(NotUsable, match=f"{name} is .*known default"):
+        check_secrets(load_settings(tmp_path))
+
+
+def test_a_relay_wants_a_token_on_any_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_all(monkeypatch, HERE)
+    with pytest.raises(NotUsable, match="BULKHEAD_RELAY_TOKEN is not set"):
+        check_secrets(load_settings(tmp_path), "BULKHEAD_RELAY_TOKEN")
 
 
 def test_what_was_removed_is_told_with_the_name_of_a_setting_that_there_is() -> None:

@@ -46,10 +46,10 @@ def test_the_file_is_there_as_it_was_and_the_bad_cells_are_marked(reported: Repo
     assert book.sheetnames == ["Records", "About", "Findings"]
     sheet = book["Records"]
     assert [[cell.value for cell in row] for row in sheet.iter_rows()] == [
-        ["row", "id", "parentId", "z", "b"],
-        [1, "a", None, "007", None],
-        [2, "b", None, "x", " y"],
-        [3, "c", None, "", "1.50"],
+        ["line", "id", "parentId", "z", "b"],
+        [2, "a", None, "007", None],
+        [3, "b", None, "x", " y"],
+        [4, "c", None, "", "1.50"],
     ]
     marked = {cell.coordinate: colour(cell) for row in sheet.iter_rows() for cell in row if colour(cell)}
     assert marked == {"D1": ERROR, "E2": ERROR, "D3": WARNING, "E3": ERROR, "A4": ERROR}
@@ -77,8 +77,8 @@ def test_every_finding_is_listed_in_the_order_of_the_rows(reported: Reported) ->
         (2, "wrong", "b"),
     ]
     assert (listed[2]["related"], listed[2]["cycle"], listed[2]["line"]) == ("1 3", "a → b", 3)
-    assert [colour(row[3]) for row in book["Findings"].iter_rows(min_row=2)] == [ERROR, WARNING, ERROR]
-    assert book["Findings"].auto_filter.ref == "A1:K4" and book["Findings"].freeze_panes == "B2"
+    assert [colour(row[4]) for row in book["Findings"].iter_rows(min_row=2)] == [ERROR, WARNING, ERROR]
+    assert book["Findings"].auto_filter.ref == "A1:L4" and book["Findings"].freeze_panes == "B2"
     assert "All 3 findings, in the order of the rows." in about(book)
 
 
@@ -101,16 +101,16 @@ def test_nothing_from_a_file_is_more_than_text(reported: Reported, text: str) ->
         written = b"".join(archive.read(name) for name in archive.namelist() if name.endswith(("xml", "vml", "rels")))
     assert b"<f>" not in written and b"TargetMode" not in written
     if not re.search("[\x00-\x1f\ufffe_]", text):
-        assert bad.value == book["Findings"].cell(2, 6).value == text
+        assert bad.value == book["Findings"].cell(2, 7).value == text
 
 
 def test_a_row_that_is_no_record_is_shown_as_it_stands_in_the_file(reported: Reported) -> None:
     findings = [{"row": 2, "line": 3, "code": "malformed_row", "message": "Too many fields."}]
     sheet = opened(reported([{"id": "a"}, {"id": "c"}], findings, malformed=[(2, 3, "b,,,=x")]))["Records"]
     assert [[cell.value for cell in row] for row in sheet.iter_rows(min_row=2)] == [
-        [1, "a", None],
-        [2, "b,,,=x", None],
-        [3, "c", None],
+        [2, "a", None],
+        [3, "b,,,=x", None],
+        [4, "c", None],
     ]
     assert (colour(sheet["A3"]), sheet["A3"].comment.text) == (ERROR, "malformed_row: Too many fields.")
 
@@ -118,7 +118,7 @@ def test_a_row_that_is_no_record_is_shown_as_it_stands_in_the_file(reported: Rep
 def test_a_large_file_shows_only_what_is_wrong_and_says_so(reported: Reported, monkeypatch: Any) -> None:
     monkeypatch.setattr(workbook, "ROWS_MAX", 5)
     book = opened(reported([{"id": str(n)} for n in range(6)], [{"row": 4}, {"row": 2}, {"row": 2, "column": "id"}]))
-    assert [row[0].value for row in book["Records"].iter_rows(min_row=2)] == [2, 4]
+    assert [row[0].value for row in book["Records"].iter_rows(min_row=2)] == [3, 5]
     assert "2 rows of the file that findings speak of" in about(book)
 
 
@@ -126,7 +126,7 @@ def test_what_there_is_no_room_for_is_counted_all_the_same(reported: Reported, m
     monkeypatch.setattr(workbook, "ROWS_MAX", 5)
     monkeypatch.setattr(workbook, "COMMENTS_MAX", 2)
     book = opened(reported([{"id": str(n)} for n in range(9)], [{"row": n, "column": "id"} for n in range(1, 9)]))
-    assert [row[0].value for row in book["Records"].iter_rows(min_row=2)] == [1, 2, 3, 4, 5]
+    assert [row[0].value for row in book["Records"].iter_rows(min_row=2)] == [2, 3, 4, 5, 6]
     assert [bool(row[1].comment) for row in book["Records"].iter_rows(min_row=2)] == [True, True, False, False, False]
     assert {colour(row[1]) for row in book["Records"].iter_rows(min_row=2)} == {ERROR}
     assert book["Findings"].max_row == 6
@@ -140,12 +140,12 @@ def test_what_there_is_no_room_for_is_counted_all_the_same(reported: Reported, m
 def test_a_sheet_grows_no_wider_nor_heavier_than_it_may(reported: Reported, monkeypatch: Any) -> None:
     monkeypatch.setattr(workbook, "CHARACTERS_MAX", 50)
     book = opened(reported([{"id": "x" * 20} for n in range(9)], [{"row": n} for n in (5, 6, 7, 8, 9)]))
-    assert [row[0].value for row in book["Records"].iter_rows(min_row=2)] == [5, 6]
+    assert [row[0].value for row in book["Records"].iter_rows(min_row=2)] == [6, 7]
     assert "The first 2 rows of the file that findings speak of" in about(book)
     monkeypatch.undo()
     monkeypatch.setattr(workbook, "CELLS_MAX", 9)
     book = opened(reported([{"id": "x"} for n in range(9)], [{"row": n} for n in (2, 4, 6, 8)]))
-    assert [row[0].value for row in book["Records"].iter_rows(min_row=2)] == [2, 4, 6]
+    assert [row[0].value for row in book["Records"].iter_rows(min_row=2)] == [3, 5, 7]
 
 
 @pytest.mark.parametrize("letter", ["x", "🚢"])

@@ -33,7 +33,8 @@ const show = (one) => {
   const rate = at(one, "progress.records_per_second");
   if (pace && rate === 0) pace.textContent = "no record in the last seconds";
   if (pace && rate > 0) {
-    pace.textContent = `${Math.max(Math.round(rate), 1).toLocaleString("en")} records a second, about ${span(one.progress.seconds_left)} left`;
+    const records = Math.max(Math.round(rate), 1);
+    pace.textContent = `${records.toLocaleString("en")} ${records === 1 ? "record" : "records"} a second, about ${span(one.progress.seconds_left)} left`;
   }
 };
 

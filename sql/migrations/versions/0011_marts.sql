@@ -1,1 +1,22 @@
 -- Materialized views that could not be refreshed, and why.
+create table ledger.mart_wanted (
+    dataset text primary key,
+    wanted_at timestamptz not null,
+    tried_at timestamptz
+);
+
+comment on table ledger.mart_wanted is 'Datasets with marts: when records were loaded last, and when a refresh was begun last.';
+
+create table ledger.mart (
+    dataset text not null,
+    name text not null,
+    tried_at timestamptz not null,
+    data_at timestamptz,
+    seconds double precision,
+    error text not null default '',
+    primary key (dataset, name)
+);
+
+comment on table ledger.mart is 'What became of the last refresh of each mart.';
+comment on column ledger.mart.data_at is 'The mart holds all that was loaded before then; null: it was never refreshed, only made.';
+comment on column ledger.mart.error is 'Why the last refresh failed; empty: it did not.';
