@@ -407,8 +407,7 @@ class _Part:
         if not ways:
             return 0
         refused = _refused_above(ways)
-        parents = self.table.column(self.dataset.parent).slice(first, last - first).to_pylist()
-        found = [(place, refused[parent]) for place, parent in enumerate(parents, first) if refused.get(parent)]
+        found = sorted((place, refused[node]) for node, _, _, places in ways if refused[node] for place in places)
         self._fail(
             [
                 (place, "parent_failed", "", f"It hangs below the record {ancestor!r}, which could not be loaded.")
@@ -554,13 +553,13 @@ class _Part:
         return self.connection.execute(query_text(f"queries/{name}"), values)
 
 
-def _refused_above(ways: Sequence[tuple[str, str | None, bool]]) -> dict[str, str | None]:
-    """For each record of ``ways`` (id, parent, whether it was refused) the refused one that it is or is below, or None.
+def _refused_above(ways: Sequence[tuple[str, str | None, bool, list[int]]]) -> dict[str, str | None]:
+    """For each record of ``ways`` (id, parent, whether it was refused, ...) the refused one that it is or is below, or None.
 
     Each record is visited once, however long the ways are.
     """
-    above = {node: parent for node, parent, _ in ways}
-    found: dict[str, str | None] = {node: node for node, _, is_refused in ways if is_refused}
+    above = {node: parent for node, parent, _, _ in ways}
+    found: dict[str, str | None] = {node: node for node, _, is_refused, _ in ways if is_refused}
     for start in above:
         way: list[str] = []
         node: str | None = start

@@ -573,3 +573,21 @@ def test_what_is_in_quarantine_does_not_slow_the_others_down(loader: Loader, mon
     )
     monkeypatch.setattr(load._Part, "_load_by_batches", lambda self: pytest.fail("it went batch by batch"))
     assert loader.load([("x", None, "a"), ("y", "r0001", "b")]) == PartResult(inserted=2)
+
+
+def test_a_record_that_was_set_aside_is_not_set_aside_again(loader: Loader) -> None:
+    """Its batch is gone through in halves, and each half looks at what is above it."""
+    loader.run("alter table warehouse.records add constraint no_poison check (name <> 'poison')")
+    records: list[Record] = [
+        ("a", None, "poison"),
+        ("b", "a", "x"),
+        ("c", "b", "x"),
+        ("d", None, "poison"),
+        ("e", "d", "poison"),
+    ]
+    records += [(f"f{n}", "e" if n % 2 else None, "x") for n in range(20)]
+    assert loader.load(records) == PartResult(inserted=10, failed=15)
+    assert loader.rows("select count(*), count(distinct id) from ledger.failure") == [(15, 15)]
+    reasons = dict(loader.rows("select id, message from ledger.failure where code = 'parent_failed'"))
+    assert "'a'" in reasons["b"] and "'a'" in reasons["c"] and "'d'" in reasons["e"]
+    assert set(reasons) == {"b", "c", "e", *(f"f{n}" for n in range(1, 20, 2))}
