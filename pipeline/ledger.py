@@ -389,8 +389,8 @@ class Ledger:
         return self.get(rows[0]["id"]) if rows else None
 
     def changed_since(self, earlier: Import) -> bool:
-        """Another import has inserted or updated records of the dataset since ``earlier`` began to load."""
-        return bool(self._rows("import_changed_since", id=earlier.id, dataset=earlier.dataset))
+        """Whether another import, or another client, has written records of the dataset since ``earlier`` began to load."""
+        return bool(self._rows("import_changed_since", id=earlier.id, dataset=earlier.dataset)[0]["is_changed"])
 
     def update(self, import_id: str, **columns: Any) -> None:
         """Set columns of an import without moving it."""
