@@ -7,10 +7,10 @@ create index import_validated on ledger.import (finished_at) where state = 'vali
 alter table ledger.import add column upload_until timestamptz;
 
 comment on column ledger.import.upload_until is
-'While the upload is awaited: when it is given up. A process that receives it renews this lease. Null: BULKHEAD_KEEP_UPLOADS says.';
+'While the upload is awaited: when it is given up. A process that receives it renews this lease. Null: KEEP_UPLOADS says.';
 
 create index import_awaiting on ledger.import (created_at) where state = 'awaiting_upload';
 
 -- Has any import of a dataset changed the warehouse since another one did?
-create index import_changing on ledger.import (dataset, finished_at)
+create index import_changing on ledger.import (dataset, coalesce(finished_at, 'infinity'))
 where state in ('succeeded', 'partially_succeeded', 'failed', 'canceled', 'validating', 'preparing', 'loading', 'paused');
