@@ -55,8 +55,14 @@ class Readers:
             reader.engine.dispose()
 
     def _reader(self, role: str, schema: str) -> Reader:
-        engine = connect(sql_url(self._settings, role), pool_size=SQL_AT_ONCE, name="bulkhead sql", server=self._server)
         settings = self._settings
+        engine = connect(
+            sql_url(settings, role),
+            pool_size=SQL_AT_ONCE,
+            name="bulkhead sql",
+            statement_seconds=settings.sql_seconds + 5,  # a console's own limit comes first
+            server=self._server,
+        )
         catalog = Catalog(self._reads, engine.url.username or "", schema)
         console = Console(
             engine,
