@@ -11,6 +11,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ from pipeline.contracts import (
     Held,
     ImportRef,
     Lane,
+    MartsRun,
     Next,
     Options,
     Outcome,
@@ -71,7 +73,7 @@ from pipeline.contracts import (
     report_prefix,
     results_prefix,
 )
-from pipeline.database_errors import DATABASE_ERRORS, Kind, kind_of
+from pipeline.database_errors import DATABASE_ERRORS, is_passing
 from pipeline.datasets import Dataset, blank_dataset, load_dataset
 from pipeline.display import counted
 from pipeline.errors import (
@@ -137,15 +139,23 @@ class Activities:
     @activity.defn(name=REGISTER.name, no_thread_cancel_exception=True)
     @told_apart
     def register(self, arrivals: Arrivals) -> None:
-        """Write newly arrived objects into the ledger, which may know them already. What cannot be is logged, and left."""
+        """Write newly arrived objects into the ledger, which may know them already.
+
+        One that cannot be written is logged and left, and holds up no other. Raises what the last one raised if that is true of
+        all of them: then it is not theirs.
+        """
+        left = 0
         with beating():
             for arrival in arrivals.items:
                 try:
                     self._register(arrival)
-                except (NotUsable, *DATABASE_ERRORS) as error:
-                    if isinstance(error, DATABASE_ERRORS) and kind_of(error) is not Kind.DATA:
-                        raise
+                except NotUsable as error:
                     log.warning("not registered", key=arrival.key, why=str(error))
+                except Exception as error:
+                    left += 1
+                    if is_passing(error) or left == len(arrivals.items):
+                        raise
+                    log.warning("not registered", key=arrival.key, why=str(error), exc_info=True)
 
     def _register(self, arrival: Arrival) -> None:
         """An arrival that names its import is of one that is in the ledger, whatever lies there now."""
@@ -230,6 +240,7 @@ class Activities:
             findings_warnings=judged.warnings,
             findings_by_code=judged.by_code,
         )
+        self._publish(ref, folder)
         log.info("validated", import_id=ref.import_id, records=judged.records, errors=judged.errors)
         return judged.verdict(dry_run=self._ledger.known(ref.import_id).options.dry_run)
 
@@ -343,23 +354,20 @@ class Activities:
 
     def _cut(self, ref: ImportRef) -> tuple[batch.Manifest, Path]:
         """How the import was cut, and where its parts are on this machine."""
-        folder = self._folder(ref)
-        if not (folder / validation.PARTS / batch.MANIFEST).exists():
+        folder = self._folder(ref) / validation.PARTS
+        if not (folder / batch.MANIFEST).exists():
             folder = self._cut_again(ref)
-        folder = folder / validation.PARTS
         return batch.Manifest.from_json((folder / batch.MANIFEST).read_text(encoding="utf-8")), folder
 
     def _cut_again(self, ref: ImportRef) -> Path:
-        """Another worker validated it, or this one lost its disk. The folder, in which nobody else is at work."""
-        again = self._folder(ref) / "again"
-        shutil.rmtree(again, ignore_errors=True)
-        again.mkdir(parents=True)
+        """Cut the file once more: another worker validated it, or this one lost its disk. Return where the parts are."""
+        again = self._attempt_folder(ref)
         dataset = self._dataset(ref)
         judged = self._judge(self._fetch(ref, again), dataset, again)
         self._hold_back(ref, again, judged)
         if not judged.verdict().accepted:
             raise FileReplaced("The warehouse was changed after the file was validated.", code="file_replaced")
-        return again
+        return self._publish(ref, again)
 
     @activity.defn(name=PREVIEW.name, no_thread_cancel_exception=True)
     @told_apart
@@ -412,11 +420,25 @@ class Activities:
         """Load the part in ``path``, or give it up, on a connection of the pool."""
         ref, part_no = part.ref, part.part_no
         dataset = load_dataset(ref.dataset, self._settings.datasets_root)
-        known = self._manifest(ref.import_id).part(part_no)
-        given = {"sha256": known.sha256, "needed": known.needs, "beat": beat, **options}
         with self._engine.connect() as connection:
             raw = connection.connection.driver_connection
-            return do(raw, dataset, path, import_id=ref.import_id, part_no=part_no, **given)
+            with_part = partial(do, raw, dataset, path, import_id=ref.import_id, part_no=part_no, beat=beat, **options)
+            expected = self._expected(ref, part_no)
+            try:
+                return with_part(**expected)
+            except DamagedPart:
+                self._manifest.cache_clear()  # the import may have been cut again since
+                if expected == (now := self._expected(ref, part_no)):
+                    raise
+            return with_part(**now)
+
+    def _expected(self, ref: ImportRef, part_no: int) -> dict[str, Any]:
+        """What the manifest says of a part: its checksum, empty if it has no such part, and what must be loaded before."""
+        manifest = self._manifest(ref.import_id)
+        if part_no > len(manifest.parts):
+            return {"sha256": "", "needed": 0}
+        part = manifest.part(part_no)
+        return {"sha256": part.sha256, "needed": part.needs}
 
     # --- a pause ---
 
@@ -517,10 +539,10 @@ class Activities:
 
     @activity.defn(name=REFRESH_MARTS.name, no_thread_cancel_exception=True)
     @told_apart
-    def refresh_marts(self, dataset: str) -> None:
+    def refresh_marts(self, run: MartsRun) -> None:
         """Bring a dataset's marts up to date, once the planner knows of what was loaded."""
-        warehouse.analyze(self._engine, dataset)
-        self._marts.refresh(dataset, seconds=self._settings.mart_seconds, beat=beat)
+        warehouse.analyze(self._engine, run.dataset)
+        self._marts.refresh(run.dataset, seconds=self._settings.mart_seconds, beat=beat)
 
     @staticmethod
     def _closing(known: Import, ending: Ending) -> tuple[State, str]:
@@ -613,10 +635,30 @@ class Activities:
         return self._settings.work_dir / ref.import_id
 
     def _fresh_folder(self, ref: ImportRef) -> Path:
-        folder = self._folder(ref)
-        shutil.rmtree(folder, ignore_errors=True)
+        """Remove what earlier attempts left, and make a folder for this one."""
+        shutil.rmtree(self._folder(ref), ignore_errors=True)
+        return self._attempt_folder(ref)
+
+    def _attempt_folder(self, ref: ImportRef) -> Path:
+        """Make a folder of this attempt's own: one that slept and wakes up finds none of its successor's files."""
+        folder = self._folder(ref) / f"attempt-{uuid.uuid4().hex[:8]}"
         folder.mkdir(parents=True)
         return folder
+
+    def _publish(self, ref: ImportRef, folder: Path) -> Path:
+        """Give the parts in an attempt's ``folder``, if there are any, to later steps, whole; return where they are then.
+
+        The rest of the folder is removed. Of attempts that publish at once, all of which have cut the same, one is enough.
+        """
+        parts, published = folder / validation.PARTS, self._folder(ref) / validation.PARTS
+        if (parts / batch.MANIFEST).exists():
+            try:
+                parts.rename(published)
+            except OSError:
+                if not (published / batch.MANIFEST).exists():
+                    raise
+        shutil.rmtree(folder, ignore_errors=True)
+        return published
 
     def _limits(self) -> dict[str, Any]:
         return {

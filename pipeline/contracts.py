@@ -575,6 +575,13 @@ class Reconciled:
 
 
 @dataclass(frozen=True)
+class MartsRun:
+    """Whose materialized views are to be brought up to date."""
+
+    dataset: str
+
+
+@dataclass(frozen=True)
 class CleanRun:
     """What a clean-up needs to know."""
 
@@ -655,7 +662,7 @@ HOLD = Step("hold", ImportRef, Held)
 GO_ON = Step("go_on", ImportRef, Held)
 FINISH = Step("finish", Ending, Outcome)
 CLOSE = Step("close", Ending, Outcome)
-REFRESH_MARTS = Step("refresh_marts", str, type(None), Lane.MART)
+REFRESH_MARTS = Step("refresh_marts", MartsRun, type(None), Lane.MART)
 WRITE_FAILED = Step("write_failed", Ending, Written, Lane.FILE)
 WRITE_RESULTS = Step("write_results", ResultsWanted, type(None), Lane.RESULTS)
 ADDRESSEES = Step("addressees", Outcome, Told, Lane.MESSAGE)

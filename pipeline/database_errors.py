@@ -16,7 +16,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from pipeline.errors import BulkheadError, DataFault, NoSpace, SystemFault, Unreachable
+from pipeline.errors import BulkheadError, DataFault, NoSpace, SystemFault, Unreachable, WorldIsWrong
 
 DATABASE_ERRORS = (psycopg.Error, DBAPIError, PoolTimeout)
 """What ``kind_of`` and ``as_ours`` take."""
@@ -88,6 +88,11 @@ def _kind_without_state(error: BaseException) -> Kind:
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return Kind.TRANSIENT
     return Kind.DATA if isinstance(error, psycopg.DataError) else Kind.SYSTEM
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether any error, of the database or not, is one that passes by itself."""
+    return isinstance(error, WorldIsWrong) or (isinstance(error, DATABASE_ERRORS) and kind_of(error) is Kind.TRANSIENT)
 
 
 def as_ours(error: BaseException) -> BulkheadError:

@@ -270,6 +270,8 @@ def _check_whole(dataset: Dataset, all_names: tuple[str, ...]) -> None:
         _ = dataset.shape, dataset.bounds, dataset.tolerance
     except ValueError as error:
         raise NotUsable(f"expectations/{dataset.name}.json: {error}.") from error
+    if slip := _slip_in_types(dataset):
+        raise NotUsable(f"sql/tables/{dataset.name}.sql: {slip}.")
     slip = _slip_in_mapping(dataset) or _slip_in_shape(dataset)
     if slip:
         raise NotUsable(f"expectations/{dataset.name}.json: {slip}.")
@@ -278,6 +280,23 @@ def _check_whole(dataset: Dataset, all_names: tuple[str, ...]) -> None:
         raise NotUsable(
             f"expectations/{dataset.name}.json sets bounds, whose checks are missing: {', '.join(map(str, absent))}."
         )
+
+
+_TEXT = re.compile(r"(text|varchar|character varying)( *\(\d+\))?")
+
+
+def _slip_in_types(dataset: Dataset) -> str:
+    """What no table can be loaded with, of the types of its columns; empty if there is nothing."""
+    for name in (dataset.key, dataset.parent):
+        if not _TEXT.fullmatch(kind := dataset.column(name).type):
+            return f"the column {name} is {kind}; the key and the parent are text, whose ids are compared byte by byte"
+    for column in dataset.columns:
+        if column.type == "json":
+            return (
+                f"the column {column.name} is json, which PostgreSQL cannot compare, so that no record could be loaded again;"
+                " declare it as jsonb"
+            )
+    return ""
 
 
 def _slip_in_mapping(dataset: Dataset) -> str:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import IntegrityError
 from pipeline.addresses import masked
 from pipeline.contracts import ACTIVE, AT_WORK, MOVES, Arrival, ImportRef, Kept, Options, Outcome, State
 from pipeline.errors import Canceled, DatasetBusy, IllegalMove, NotUsable, WorldIsWrong
-from pipeline.sqlfiles import load
+from pipeline.sqlfiles import load, without_nul
 
 _SETTABLE = {
     *("filename", "size_bytes", "sha256", "bucket", "key", "etag", "reason", "parts_total", "unprocessed"),
@@ -33,6 +33,9 @@ _SETTABLE = {
 
 ONE_AT_WORK = "import_at_work"
 """The unique index by which PostgreSQL itself refuses that two imports of a dataset are at work."""
+
+_MAY_BE_LONG = "set local statement_timeout = '1h'"
+"""For a transaction that writes or removes a row for each of a file's."""
 
 _ROWS = {Kept.REPORT: "finding_discard", Kept.RESULTS: "failure_discard"}
 """Findings are the report once more, for people's SQL; failed records are results, whoever refused them."""
@@ -83,6 +86,7 @@ class Import:
     report_removed_at: datetime | None = None
     source_removed_at: datetime | None = None
     created_by_name: str | None = None  # what the key is called that it came with
+    warnings: Sequence[str] = ()  # what went wrong beside it: marts that its records are not in, and why
 
     @property
     def cancel_requested(self) -> bool:
@@ -167,6 +171,7 @@ class Import:
                 "warnings": self.findings_warnings,
                 "by_code": self.findings_by_code,
             },
+            "warnings": list(self.warnings),
             "queue_position": self.queue_position,
             "removed": self.removed,
             "created_at": _rfc3339(self.created_at),
@@ -384,8 +389,8 @@ class Ledger:
         return self.get(rows[0]["id"]) if rows else None
 
     def changed_since(self, earlier: Import) -> bool:
-        """Another import has inserted or updated records of the dataset since ``earlier`` began to load."""
-        return bool(self._rows("import_changed_since", id=earlier.id, dataset=earlier.dataset))
+        """Whether another import, or another client, has written records of the dataset since ``earlier`` began to load."""
+        return bool(self._rows("import_changed_since", id=earlier.id, dataset=earlier.dataset)[0]["is_changed"])
 
     def update(self, import_id: str, **columns: Any) -> None:
         """Set columns of an import without moving it."""
@@ -415,6 +420,7 @@ class Ledger:
         cut without: then the warehouse has been changed since, and the parts would not be those that they were.
         """
         with self._engine.begin() as connection:
+            connection.exec_driver_sql(_MAY_BE_LONG)
             _locked_state(connection, import_id)
             booked, loaded = connection.execute(text(load("queries/quarantine_known")), {"import_id": import_id}).one()
             if loaded:
@@ -593,6 +599,7 @@ class Ledger:
         column = f"{what}_removed_at"
         settled = [state for state in State if state.is_settled]
         with self._engine.begin() as connection:
+            connection.exec_driver_sql(_MAY_BE_LONG)
             marked = connection.execute(
                 text(
                     f"update ledger.import set {column} = coalesce({column}, clock_timestamp())"
@@ -733,6 +740,7 @@ def _moved(connection: Connection, import_id: str, to: State, reason: str, colum
 def _set(connection: Connection, import_id: str, columns: dict[str, Any]) -> None:
     """Set columns; times follow from the state, so that no caller can forget them."""
     state = columns.get("state")
+    columns = {name: without_nul(value) for name, value in columns.items()}
     unknown = set(columns) - _SETTABLE - {"state"}
     if unknown:
         raise TypeError(f"The ledger has no settable column {', '.join(sorted(unknown))}.")
@@ -749,7 +757,7 @@ def _set(connection: Connection, import_id: str, columns: dict[str, Any]) -> Non
 def _note_move(connection: Connection, import_id: str, before: State | None, after: State, reason: str) -> None:
     connection.execute(
         text(load("queries/move_insert")),
-        {"import_id": import_id, "from_state": before, "to_state": after, "reason": reason},
+        {"import_id": import_id, "from_state": before, "to_state": after, "reason": without_nul(reason)},
     )
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from psycopg.sql import SQL, Composable, Composed, Identifier
@@ -48,6 +49,12 @@ STATEMENT_SECONDS = 1200
 
 NOT_YET = (State.AWAITING_UPLOAD, State.QUEUED, State.VALIDATING, State.PREPARING)
 """Where an import stands before any part of it may be loaded. If a part is being loaded, the ledger has forgotten something."""
+
+SLICE_BYTES = 8 << 20
+"""Bytes of values that are made into the text of COPY, or into failures, at once; one record may be longer."""
+
+VALUE_BYTES = 16
+"""What a value is reckoned with beside its text."""
 
 
 @dataclass
@@ -133,11 +140,12 @@ def preview(
 
 def _read(path: Path, dataset: Dataset, sha256: str) -> pa.Table:
     """The part's records, if they are what was stored. Raises DamagedPart."""
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise DamagedPart(f"it has {len(data):,} bytes whose checksum is not the manifest's")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise DamagedPart(f"it has {path.stat().st_size:,} bytes whose checksum is not the manifest's")
     try:
-        table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
+        table = pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise DamagedPart(f"it cannot be read: {error}") from error
     if not _fits(dataset, set(table.column_names)):
@@ -296,16 +304,30 @@ class _Part:
 
     def _insert(self) -> bool:
         """Copy all records into the table. False if it has one of them; then nothing is written."""
-        lineage = pa.array([self.import_id] * self.table.num_rows)
-        order = ["_import_id", "_row", *self.names]
-        records = self.table.append_column("_import_id", lineage).sort_by(self.dataset.key)  # as the other statements do
+        order = pc.sort_indices(self.table.column(self.dataset.key))  # as the other statements do
         try:
             with self.connection.transaction():
-                inserted = self._copy_into(self._table(), records.select(order))
+                inserted = self._copy_into(self._table(), ("_import_id", "_row", *self.names), self._sorted(order))
         except psycopg.errors.UniqueViolation:
             return False
         self.counts.add(inserted, 0, self.table.num_rows)
         return True
+
+    def _sorted(self, order: pa.Array) -> Iterator[pa.Table]:
+        """The records in ``order``, with their import, slice by slice: all of them sorted would take their memory again."""
+        for first, last in _slices(self._sizes.take(order)):
+            some = self.table.take(order.slice(first, last - first))
+            yield some.append_column("_import_id", pa.array([self.import_id] * some.num_rows))
+
+    @cached_property
+    def _sizes(self) -> pa.Array:
+        """About how many bytes each record has."""
+        sizes = pa.array([VALUE_BYTES * self.table.num_columns] * self.table.num_rows, pa.int64())
+        for column in self.table.combine_chunks().columns:
+            if pa.types.is_string(column.type):
+                lengths = pc.fill_null(pc.binary_length(column), 0).cast(pa.int64())
+                sizes = pc.add(sizes, lengths.combine_chunks())
+        return sizes
 
     def _merge(self) -> None:
         """Look up every record: rewrite those that changed, insert those that are new."""
@@ -385,8 +407,7 @@ class _Part:
         if not ways:
             return 0
         refused = _refused_above(ways)
-        parents = self.table.column(self.dataset.parent).slice(first, last - first).to_pylist()
-        found = [(place, refused[parent]) for place, parent in enumerate(parents, first) if refused.get(parent)]
+        found = sorted((place, refused[node]) for node, _, _, places in ways if refused[node] for place in places)
         self._fail(
             [
                 (place, "parent_failed", "", f"It hangs below the record {ancestor!r}, which could not be loaded.")
@@ -416,22 +437,23 @@ class _Part:
         if not faults:
             return
         self.failed += len(faults)
-        rows = []
-        for place, code, sqlstate, message in faults:
-            record = self.table.slice(place, 1).to_pylist()[0]
-            batch, row = record.pop("_batch"), record.pop("_row")
-            id_ = str(record[self.dataset.key])
-            shown = Jsonb({name: value if _is_plain(value) else str(value) for name, value in record.items()})
-            rows.append(
-                {
-                    **{"import_id": self.import_id, "row": row, "part_no": self.part_no, "batch_no": batch},
-                    **{"id": id_, "code": code, "sqlstate": sqlstate, "message": message, "record": shown},
-                }
-            )
+        sizes = self._sizes.take(pa.array([fault[0] for fault in faults], pa.int64()))
         with self.connection.cursor() as cursor:
-            cursor.executemany(query_text("queries/load_failure"), rows)
+            for first, last in _slices(sizes):
+                rows = [self._failure(*fault) for fault in faults[first:last]]
+                cursor.executemany(query_text("queries/load_failure"), rows)
             if self.arrived:
                 cursor.execute("delete from arriving where _place = any(%s)", ([fault[0] for fault in faults],))
+
+    def _failure(self, place: int, code: str, sqlstate: str, message: str) -> dict[str, Any]:
+        """The ledger's entry of the record at ``place``, which has its values as they would have been loaded."""
+        record = {column.name: _exact(self.table.column(column.name)[place]) for column in self.columns}
+        batch, row = (self.table.column(name)[place].as_py() for name in CARRIED)
+        return {
+            **{"import_id": self.import_id, "row": row, "part_no": self.part_no, "batch_no": batch},
+            **{"id": str(record[self.dataset.key]), "code": code, "sqlstate": sqlstate, "message": message},
+            "record": Jsonb(record),
+        }
 
     # --- the statements ---
 
@@ -440,21 +462,25 @@ class _Part:
         names = [Identifier(name) for name in self.names]
         columns = SQL(", ").join(names if typed else [SQL("{}::text").format(name) for name in names])
         self.connection.execute(self._sql("load_arriving").format(columns=columns, table=self._table()))
-        with_place = self.table.append_column("_place", pa.array(range(self.table.num_rows), pa.int32()))
-        self._copy_into(Identifier("arriving"), with_place.select(["_place", "_row", *self.names]))
+        slices = (
+            self.table.slice(first, last - first).append_column("_place", pa.array(range(first, last), pa.int32()))
+            for first, last in _slices(self._sizes)
+        )
+        self._copy_into(Identifier("arriving"), ("_place", "_row", *self.names), slices)
         if not typed:
             self.connection.execute("create index on arriving (_place)")
         self.arrived = True
 
-    def _copy_into(self, table: Identifier, records: pa.Table) -> int:
-        """COPY, by the columns' names; how many records went in."""
-        text = io.BytesIO()
+    def _copy_into(self, table: Identifier, names: Sequence[str], slices: Iterable[pa.Table]) -> int:
+        """COPY the columns ``names`` of the slices, one after the other; how many records went in."""
         options = pacsv.WriteOptions(include_header=False, quoting_style="all_valid")  # a null is bare, "" is a value
-        pacsv.write_csv(records, text, options)
-        into = SQL("copy {} ({}) from stdin (format csv)").format(table, SQL(", ").join(map(Identifier, records.column_names)))
+        into = SQL("copy {} ({}) from stdin (format csv)").format(table, SQL(", ").join(map(Identifier, names)))
         with self.connection.cursor() as cursor:
             with cursor.copy(into) as copy:
-                copy.write(text.getbuffer())
+                for records in slices:
+                    text = io.BytesIO()
+                    pacsv.write_csv(records.select(names), text, options)
+                    copy.write(text.getbuffer())
             return cursor.rowcount
 
     def _upsert(self, first: int, last: int) -> None:
@@ -527,13 +553,13 @@ class _Part:
         return self.connection.execute(query_text(f"queries/{name}"), values)
 
 
-def _refused_above(ways: Sequence[tuple[str, str | None, bool]]) -> dict[str, str | None]:
-    """For each record of ``ways`` (id, parent, whether it was refused) the refused one that it is or is below, or None.
+def _refused_above(ways: Sequence[tuple[str, str | None, bool, list[int]]]) -> dict[str, str | None]:
+    """For each record of ``ways`` (id, parent, whether it was refused, ...) the refused one that it is or is below, or None.
 
     Each record is visited once, however long the ways are.
     """
-    above = {node: parent for node, parent, _ in ways}
-    found: dict[str, str | None] = {node: node for node, _, is_refused in ways if is_refused}
+    above = {node: parent for node, parent, _, _ in ways}
+    found: dict[str, str | None] = {node: node for node, _, is_refused, _ in ways if is_refused}
     for start in above:
         way: list[str] = []
         node: str | None = start
@@ -543,6 +569,20 @@ def _refused_above(ways: Sequence[tuple[str, str | None, bool]]) -> dict[str, st
             node = above[node]
         found |= dict.fromkeys(way, found.get(node) if node is not None else None)
     return found
+
+
+def _slices(sizes: pa.Array) -> Iterator[tuple[int, int]]:
+    """Ranges of places whose sizes add up to ``SLICE_BYTES`` at most, by halving; a larger size is a range by itself."""
+    ends = pc.cumulative_sum(sizes)
+    todo = [(0, len(sizes))] if len(sizes) else []
+    while todo:
+        first, last = todo.pop()
+        size = ends[last - 1].as_py() - (ends[first - 1].as_py() if first else 0)
+        if size <= SLICE_BYTES or last - first == 1:
+            yield first, last
+        else:
+            middle = (first + last) // 2
+            todo += [(middle, last), (first, middle)]
 
 
 def _ranges(batches: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -558,8 +598,12 @@ def _is_refusal(error: psycopg.Error) -> bool:
     return kind_of(error) is Kind.DATA
 
 
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float | bool)
+def _exact(scalar: pa.Scalar) -> Any:
+    """A value as JSON can have it, with every digit: what JSON has no type for is text."""
+    if pa.types.is_float32(scalar.type) and scalar.is_valid:
+        return float(scalar.cast(pa.string()).as_py())  # 0.1, and not the double that is nearest to the float
+    value = scalar.as_py()
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
 def _in_words(error: psycopg.Error) -> str:

@@ -6,6 +6,7 @@ cannot be refreshed keeps what it holds, and is a warning on the imports that ar
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -105,8 +106,11 @@ def _reason(name: str, error: BaseException, seconds: float) -> str:
     """Why a mart could not be refreshed, and what to do."""
     if sqlstate_of(error) == _TOO_SLOW:
         why = f"it takes longer than the {seconds:g} seconds of BULKHEAD_MART_SECONDS. Make its query faster, or raise that"
+    elif kind_of(error) is Kind.DATA:  # it may quote a value, which a reader of one dataset of several may not see
+        words = re.sub(r'"[^"]*"', '"…"', in_words(error))
+        why = f"{words}. Mend sql/marts/{name}.sql and run bulkhead migrate, or mend the records by another import"
     elif kind_of(error) is Kind.TRANSIENT:
         why = f"{in_words(error)}. It will be tried again"
     else:
-        why = f"{in_words(error)}. Mend sql/marts/{name}.sql and run bulkhead migrate, or mend the records by another import"
+        why = f"{in_words(error)}. Mend sql/marts/{name}.sql and run bulkhead migrate"
     return f"The mart {name} could not be refreshed: {why}."

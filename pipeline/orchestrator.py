@@ -51,6 +51,7 @@ from pipeline.contracts import (
     Cleaned,
     CleanRun,
     Delivery,
+    MartsRun,
     Outcome,
     Progress,
     QueueRun,
@@ -129,7 +130,7 @@ class Orchestrator:
         client = await self._connected()
         await client.start_workflow(
             MARTS_WORKFLOW,
-            dataset,
+            MartsRun(dataset),
             id=marts_workflow_id(dataset),
             task_queue=self._task_queue,
             start_signal=REFRESH_SIGNAL,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from temporalio import activity
 
 from pipeline import groups, notify
 from pipeline.addresses import EMAIL, WEBHOOK, web_parts
-from pipeline.attempt import beating, told_apart
+from pipeline.attempt import told_apart
 from pipeline.contracts import ADDRESSEES, DELIVER, TRY_RECEIVER, Delivery, Outcome, Told, report_prefix
 from pipeline.errors import Busy, Gone, NotUsable, WorldIsWrong
 from pipeline.ledger import Import, Ledger
@@ -22,9 +21,6 @@ from pipeline.limits import Key, Limits
 from pipeline.receivers import NamedBy, Receiver, Receivers, receiver_id
 from pipeline.settings import Settings
 from pipeline.store import NotThere, Store
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 PER_HOST = 3
 """Attempts at once to one receiving host. All e-mail goes to one, the mail server."""
@@ -40,17 +36,6 @@ PER_OLD_QUEUE = 2
 
 RETRY_SECONDS, RETRY_FACTOR, RETRY_SECONDS_MAX = 5.0, 4.0, 36_000.0
 """The rhythm of Standard Webhooks, roughly: seconds, minutes, then hours, for three days. Only real attempts count."""
-
-
-def _heartbeating(step: Callable[P, R]) -> Callable[P, R]:
-    """Have a step heartbeat while it runs, so that one whose worker died is noticed soon."""
-
-    @functools.wraps(step)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with beating():
-            return step(*args, **kwargs)
-
-    return run
 
 
 class Postman:
@@ -70,7 +55,6 @@ class Postman:
 
     @activity.defn(name=ADDRESSEES.name)
     @told_apart
-    @_heartbeating
     def addressees(self, outcome: Outcome) -> Told:
         """Who is still to be told. The first time it is noted who that is, and each message gets its lasting id."""
         if not self._ledger.is_noted(outcome.import_id, outcome.state):
@@ -90,7 +74,6 @@ class Postman:
 
     @activity.defn(name=DELIVER.name)
     @told_apart
-    @_heartbeating
     def deliver(self, delivery: Delivery) -> None:
         """Send one message; the ledger keeps how often it was tried and how it ended.
 

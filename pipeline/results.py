@@ -30,6 +30,9 @@ FATES = "fates.parquet"
 """What the worker says: (row, fate, code, reason), for each row that has not the fate of all ``others``."""
 
 RESULTS = "results"
+CELL_UNITS = 32_767
+"""A cell of a workbook holds so many units of UTF-16."""
+
 _FETCH_ROWS = 10_000
 
 
@@ -98,10 +101,10 @@ def _write(
 ) -> None:
     """One file: ``csv``, ``json`` or ``parquet``, or ``native``, the uploaded file's own format."""
     to, kind = folder / results_file(fate, form, facts), native_format(facts) if form == "native" else form
-    query = _rows(connection, names, fate, safe=form == "csv")
     if kind == "xlsx":
-        _write_workbook(connection, query, to)
+        _write_workbook(connection, _rows_of_workbook(connection, names, fate, results_file(fate, "parquet", facts)), to)
         return
+    query = _rows(connection, names, fate, safe=form == "csv")
     delimiter = facts["delimiter"] if form == "native" and facts["delimiter"] in DELIMITERS else ","
     options = {
         "csv": f"format csv, header true, delimiter {literal(delimiter)}",
@@ -112,7 +115,7 @@ def _write(
     number(connection, f"copy ({query}) to {literal(str(to))} ({options})")
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: Fate, *, safe: bool) -> str:
+def _rows(connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: Fate, *, safe: bool, fated: str = "fated") -> str:
     """The query for the rows of a fate, in the file's order.
 
     What is no record, or could not be kept whole (a key that stands twice, a broken cell), has its text in one more column and
@@ -122,12 +125,38 @@ def _rows(connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: Fa
     cell = safe_expression if safe else lambda value, name: f"{value} as {quoted(name)}"
     cells = [cell(f"raw.{quoted(name)}", original) for name, original in names.items()]
     cells += [f"fated._row as {quoted(row)}", cell("fated.code", code), cell("fated.reason", reason)]
-    there = f"from fated where fate = {literal(fate)} and text is not null"
+    there = f"from {fated} where fate = {literal(fate)} and text is not null"
     if number(connection, f"select count(*) {there}"):
         cells.append(cell("fated.text", text))
-    return f"""select {", ".join(cells)} from fated left join raw on fated._row = raw._row
+    return f"""select {", ".join(cells)} from {fated} as fated left join raw on fated._row = raw._row
             and fated.text is null
         where fated.fate = {literal(fate)} order by fated._row"""
+
+
+def _rows_of_workbook(connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: Fate, whole: str) -> str:
+    """The same for a workbook: of a row with a cell that is too long for one, the text says where the row is whole.
+
+    As of any row that could not be kept: nothing of it is loaded by a retry until somebody fills its cells.
+    """
+    longest = f"greatest(0, {', '.join(_units(f'raw.{quoted(name)}') for name in names)})"
+    said = f"A cell of this row has more than {CELL_UNITS:,} characters, which a workbook cannot hold. The row is in {whole}."
+    connection.execute(
+        f"""create or replace temp table fated_here as
+        select fated.* exclude (text), case
+            when fated.text is null and {longest} > {CELL_UNITS} then $said
+            when {_units("fated.text")} > {CELL_UNITS} then $said
+            else fated.text
+        end as text
+        from fated left join raw on fated._row = raw._row where fated.fate = $fate""",
+        {"said": said, "fate": str(fate)},
+    )
+    return _rows(connection, names, fate, safe=False, fated="fated_here")
+
+
+def _units(text: str) -> str:
+    """SQL for the units of UTF-16 that a text takes: two for each character beyond the first 65,536."""
+    beyond = f"length(regexp_replace({text}, '[^\\x{{10000}}-\\x{{10FFFF}}]', '', 'g'))"
+    return f"case when strlen({text}) > {CELL_UNITS} then length({text}) + {beyond} else 0 end"
 
 
 def _write_workbook(connection: duckdb.DuckDBPyConnection, query: str, to: Path) -> None:
@@ -142,7 +171,10 @@ def _write_workbook(connection: duckdb.DuckDBPyConnection, query: str, to: Path)
             for cells in some:
                 line += 1
                 for column, value in enumerate(cells):
+                    refused = 0
                     if isinstance(value, str):
-                        sheet.write_string(line, column, value)
+                        refused = sheet.write_string(line, column, value)
                     elif value is not None:
-                        sheet.write_number(line, column, value)
+                        refused = sheet.write_number(line, column, value)
+                    if refused:
+                        raise RuntimeError(f"The workbook does not take row {line}, column {column} ({refused}).")

@@ -22,8 +22,8 @@ SILENCE_SECONDS = 30.0
 
 SECOND_LOOK_SECONDS = 5.0
 
-ANSWER_SECONDS = 5.0
-"""For a question to which the answer is at hand."""
+BEGIN_SECONDS, ANSWER_SECONDS = 30.0, 15.0
+"""For the first statements of a session, and for the question what the server does: the answers are at hand."""
 
 KEEPALIVE = {
     "keepalives": 1,
@@ -62,7 +62,7 @@ class Session(psycopg.Connection[Any]):
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait as psycopg does, but raise OperationalError when the server does nothing for us any more."""
         if timeout is None and not self._server_pid:  # it is only just begun
-            timeout = ANSWER_SECONDS
+            timeout = BEGIN_SECONDS
         return super().wait(self._watched(gen), interval, timeout)
 
     def _watched(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:

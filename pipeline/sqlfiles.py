@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 SQL = Path(__file__).resolve().parents[1] / "sql"
 
@@ -34,3 +35,12 @@ def opening_comment(text: str) -> list[str]:
 def in_order(folder: Path) -> list[Path]:
     """The .sql files of a folder by name; none if there is no such folder."""
     return sorted(folder.glob("*.sql"))
+
+
+def without_nul(value: Any) -> Any:
+    """The value with each NUL in its texts spelled as JSON would: no text in PostgreSQL can hold one."""
+    if isinstance(value, list):
+        return [without_nul(one) for one in value]
+    if isinstance(value, dict):
+        return {without_nul(name): without_nul(one) for name, one in value.items()}
+    return value.replace("\0", "\\u0000") if isinstance(value, str) and "\0" in value else value

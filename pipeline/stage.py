@@ -17,6 +17,7 @@ import duckdb
 
 from pipeline.datasets import Column, Dataset
 from pipeline.errors import NotUsable
+from pipeline.jsonvalues import twice_in, twice_message
 from pipeline.workspace import FINDINGS, VALUE_LENGTH, connect, literal, quoted
 
 
@@ -31,12 +32,18 @@ class Reading:
     code: str = "invalid_type"
 
 
+_FETCH_ROWS = 1000
+
 # --- The types ---
 
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
 _OFFSET = r"[+-][0-9]{2}(:?[0-9]{2})?"
 _STRINGS = r""""(\\.|[^"\\])*\""""
+_BLANK = "[ \\t\\r\\n]*"
+_TOKENS = r""""(?:\\.|[^"\\])*"[ \t\r\n]*:?"""
+"""Strings of a JSON text, those that are keys with their colon."""
+
 _LAX_JSON = r"(?i)nan|inf|,\s*[\]}]|/"  # what DuckDB lets pass and PostgreSQL's jsonb does not
 _INTEGERS = {"smallint": 2**15, "int": 2**31, "integer": 2**31, "bigint": 2**63}
 _FLOATS = {"real": "real", "double precision": "double", "double": "double"}
@@ -138,6 +145,7 @@ def stage(database: Path, dataset: Dataset) -> None:
         present = [str(row[0]) for row in connection.execute("describe raw").fetchall()]
         _fill_incoming(connection, dataset, present)
         _find_uncast(connection, dataset, present)
+        _find_twice(connection, dataset, present)
         _find_missing(connection, dataset)
 
 
@@ -261,7 +269,18 @@ def _rest(dataset: Dataset, present: Sequence[str]) -> str:
     if dataset.rest is None or dataset.rest not in present:
         return gathered
     own = quoted(dataset.rest)
-    return f"case when {own} is null then {gathered} when {_is_object(own)} then json_merge_patch({own}, {gathered}) end"
+    both = f"case when {_is_empty(own)} then {gathered} else {_joined(own, gathered)} end" if members else own
+    return f"case when {own} is null then {gathered} when {_is_object(own)} then {both} end"
+
+
+def _is_empty(text: str) -> str:
+    return f"regexp_full_match({text}, {literal(_BLANK + '[{]' + _BLANK + '[}]' + _BLANK)})"
+
+
+def _joined(own: str, gathered: str) -> str:
+    """SQL for one object with the members of two, as they are written: to parse them would round their numbers."""
+    opened = f"regexp_replace({own}, {literal('[}]' + _BLANK + '$')}, '')"
+    return f"case when {gathered} = '{{}}' then {own} else {opened} || ',' || substr({gathered}, 2) end"
 
 
 def _is_object(text: str) -> str:
@@ -295,6 +314,34 @@ def _uncast(column: Column, dataset: Dataset, present: list[str]) -> str:
     if _is_plain_text(dataset):
         return f"(from raw where ({_value(column, dataset, present)}) is null)"
     return f"raw semi join (select _row from incoming where {quoted(column.name)} is null) using (_row)"
+
+
+def _find_twice(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> None:
+    """Objects in which a key stands twice: the warehouse would keep one of the two, and nobody could say which was meant.
+
+    Only what has a key twice anywhere, or spells one with an escape, is parsed.
+    """
+    for column in dataset.columns:
+        if column.name not in present or _parts_of(column.type)[0] not in ("json", "jsonb"):
+            continue
+        keys = f"list_filter(regexp_extract_all(value, {literal(_TOKENS)}), lambda token: ends_with(token, ':'))"
+        keys = f"list_transform({keys}, lambda token: rtrim(rtrim(token, ':'), chr(32) || chr(9) || chr(10) || chr(13)))"
+        cursor = connection.cursor()  # its own, since findings are written while values are read
+        cursor.execute(
+            f"""with told as (select _row, {quoted(column.name)} as value from incoming),
+            keyed as (select _row, value, {keys} as keys from told where value is not null)
+            select _row, value from keyed
+            where len(list_distinct(keys)) < len(keys) or len(list_filter(keys, lambda key: contains(key, chr(92)))) > 0"""
+        )
+        while some := cursor.fetchmany(_FETCH_ROWS):
+            found = [(row, twice_message(*twice)) for row, text in some if (twice := twice_in(text, column.name))]
+            for row, message in found:
+                connection.execute(
+                    """insert into findings by name select 'malformed_row' as code, 'error' as severity, $message as message,
+                        $row as row, $name as "column", 'Keep one of the two.' as hint""",
+                    {"message": message, "row": row, "name": column.name},
+                )
+        cursor.close()
 
 
 def _find_missing(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:

@@ -289,7 +289,8 @@ class Store:
         """Store a file. ``beat`` hears of each piece's bytes, in threads of boto3's; if it raises, nothing is stored."""
         kind = content_type or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         with _unreachable():
-            self._s3.upload_file(str(path), self.bucket, key, ExtraArgs={"ContentType": kind}, Callback=beat)
+            told = _ToldOnce(beat, path.stat().st_size) if beat else None
+            self._s3.upload_file(str(path), self.bucket, key, ExtraArgs={"ContentType": kind}, Callback=told)
 
     def put_files(self, files: Sequence[tuple[str, Path]], *, beat: Callable[[], None]) -> None:
         """Store files, given as (key, path), several at once. If ``beat`` raises, no further file is begun."""
@@ -606,6 +607,26 @@ def _not_there(message: str) -> Iterator[None]:
 
 class _Stopped(Exception):
     """Ends what is under way in other threads, since its result is not wanted any more."""
+
+
+class _ToldOnce:
+    """Passes the bytes of an upload on to ``beat``, whose error it raises once.
+
+    boto3 calls it a last time as it closes the file, which would stay open if that raised.
+    """
+
+    def __init__(self, beat: Callable[[int], None], size_bytes: int) -> None:
+        self._beat, self._left, self._is_over = beat, size_bytes, False
+
+    def __call__(self, count: int) -> None:
+        self._left -= count
+        if self._is_over or self._left <= 0:
+            return
+        try:
+            self._beat(count)
+        except BaseException:
+            self._is_over = True
+            raise
 
 
 def _raise_if(stop: threading.Event) -> None:

@@ -144,6 +144,7 @@ def apply(connection: Connection, plan: Plan, *, say: Say = lambda line: None) -
     if plan.is_new:
         with connection.transaction():
             connection.execute(plan.dataset.table_sql)
+            _check_fit(connection, plan.dataset, plan.table)
             for name in _state(connection, plan.table, SCHEMA).indexes:
                 _mark(connection, plan, name)
         return ["made"]
@@ -209,6 +210,7 @@ def _compare(connection: Connection, made: Plan, own: str, seconds: float) -> Pl
             found = connection.execute("select to_regclass(%s)", (scratch,)).fetchone()
             if found is None or found[0] is None:
                 raise NotUsable(f"sql/tables/{made.dataset.name}.sql does not make the table {made.called}.")
+            _check_fit(connection, made.dataset, scratch)
             declared = _state(connection, scratch, SCRATCH)
             _compare_columns(connection, made, there, declared)
             _compare_constraints(made, there, declared)
@@ -222,6 +224,26 @@ def _compare(connection: Connection, made: Plan, own: str, seconds: float) -> Pl
         if not error.sqlstate or error.sqlstate[:2] in ("08", "53", "55", "57"):
             raise
         raise NotUsable(f"sql/tables/{made.dataset.name}.sql is not as PostgreSQL wants it: {_words(error)}.") from error
+
+
+def _check_fit(connection: Connection, dataset: Dataset, table: str) -> None:
+    """Raises NotUsable if records could not be told apart by their ids, or compared with what is there."""
+    file = f"sql/tables/{dataset.name}.sql"
+    ids = [dataset.key, dataset.parent]
+    unfit = connection.execute(load("queries/table_unfit"), {"relation": table, "ids": ids}).fetchone()
+    if unfit is not None:
+        raise NotUsable(
+            f"{file}: the column {unfit[0]} ({unfit[1]}) takes ids for equal that differ, so that one record would overwrite"
+            " another. Declare it as text, with a deterministic collation (the default is one)."
+        )
+    for name in dataset.names:
+        try:
+            connection.execute(f"select {_quoted(name)} is distinct from {_quoted(name)} from {table} limit 0")
+        except pg.UndefinedFunction as error:
+            raise NotUsable(
+                f"{file}: PostgreSQL cannot compare values of the column {name} ({dataset.column(name).type}), so no record"
+                " could be loaded again. Choose another type, such as jsonb for json, or text."
+            ) from error
 
 
 def _state(connection: Connection, table: str, schema: str) -> State:

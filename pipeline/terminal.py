@@ -240,7 +240,7 @@ def _listed(words: Sequence[str], is_more: bool) -> str:
 
 
 def _hints(said: Sequence[Mapping[str, Any]]) -> list[Text]:
-    """What to do about each code; where the hints of one code differ, each with the rows that it is for."""
+    """What to do about each code; where the hints of one code differ, each with the records that it is for."""
     rows: dict[str, dict[str, list[str]]] = {}
     for one in said:
         if one.get("hint"):
@@ -263,7 +263,7 @@ def _in_rows(rows: Sequence[str]) -> str:
     if not rows:
         return ""
     shown = _listed(rows[:HINT_ROWS], len(rows) > HINT_ROWS)
-    return f" ({'row' if len(rows) == 1 else 'rows'} {shown})"
+    return f" ({'record' if len(rows) == 1 else 'records'} {shown})"
 
 
 def _words(finding: Mapping[str, Any]) -> str:

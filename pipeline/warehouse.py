@@ -22,14 +22,14 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from pipeline import foreign, granted, pulse, sessions, tables
+from pipeline import foreign, granted, jsonvalues, pulse, sessions, tables
 from pipeline.datasets import Dataset, dataset_names, load_dataset
 from pipeline.errors import NotUsable, Unreachable
 from pipeline.granted import Granted
 from pipeline.pulse import Pulse
 from pipeline.sessions import KEEPALIVE, Session
 from pipeline.settings import ROOT, Settings
-from pipeline.sqlfiles import in_order, load, opening_comment
+from pipeline.sqlfiles import in_order, load, opening_comment, without_nul
 
 READER_ROLE = "bulkhead_reader"
 """The login role of people's own SQL: it may read the schema ``warehouse`` and nothing else."""
@@ -78,6 +78,7 @@ def connect(
         pool_timeout=pool_seconds,
         pool_pre_ping=True,
         connect_args={"application_name": name, "connect_timeout": 5, **KEEPALIVE},
+        json_deserializer=jsonvalues.loads,  # numbers of JSON come out with the digits they have
     )
     if server is None:
 
@@ -440,13 +441,7 @@ def keep_findings(engine: Engine, import_id: str, findings: Path, *, beat: Calla
 def _storable(column: Any) -> list[Any]:
     """A column's values, as PostgreSQL can hold them."""
     values: list[Any] = column.to_pylist()
-    return [_without_nul(value) for value in values]
-
-
-def _without_nul(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without_nul(one) for one in value]
-    return value.replace("\0", "\\u0000") if isinstance(value, str) and "\0" in value else value
+    return [without_nul(value) for value in values]
 
 
 def analyze(engine: Engine, dataset: str) -> None:

@@ -72,6 +72,7 @@ with workflow.unsafe.imports_passed_through():
         Ending,
         ImportRef,
         ImportRun,
+        MartsRun,
         Outcome,
         PartRef,
         Plan,
@@ -533,7 +534,7 @@ class RefreshMarts:
     """Bring a dataset's materialized views up to date, after imports and apart from them. There is one at most a dataset."""
 
     @workflow.init
-    def __init__(self, dataset: str) -> None:
+    def __init__(self, run: MartsRun) -> None:
         self._is_wanted = True
 
     @workflow.signal(name=REFRESH_SIGNAL)
@@ -542,13 +543,13 @@ class RefreshMarts:
         self._is_wanted = True
 
     @workflow.run
-    async def run(self, dataset: str) -> None:
+    async def run(self, run: MartsRun) -> None:
         """A view that cannot be refreshed is in the ledger with the reason; what passes by itself is tried again."""
         while self._is_wanted:
             self._is_wanted = False
-            await _step(REFRESH_MARTS, dataset, limit=timedelta(hours=6), beats=True)
+            await _step(REFRESH_MARTS, run, limit=timedelta(hours=6), beats=True)
             if _is_long():
-                workflow.continue_as_new(dataset)
+                workflow.continue_as_new(run)
 
 
 @workflow.defn(name=RECONCILE_WORKFLOW)

@@ -14,6 +14,8 @@ from urllib.parse import urlencode
 import orjson
 from flask import Response, request
 
+from pipeline.jsonvalues import Spelled
+
 _FORMULA = re.compile(r"(?s)[\s\xa0]*[=+\-@＝＋－＠].*|[\t\r\n].*")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
 
@@ -47,9 +49,10 @@ def as_json(value: Any, status: int = 200, **headers: str) -> Response:
     return with_etag(response)
 
 
-def json_bytes(value: Any) -> bytes:
+def json_bytes(value: Any, *, indented: bool = False) -> bytes:
     """JSON of any value the warehouse holds."""
-    return orjson.dumps(_plain(value), default=_json_value, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+    option = orjson.OPT_PASSTHROUGH_SUBCLASS | (orjson.OPT_INDENT_2 if indented else 0)
+    return orjson.dumps(_plain(value), default=_json_value, option=option)
 
 
 def with_etag(response: Response) -> Response:
@@ -80,7 +83,9 @@ def _small(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _plain(value: Any) -> Any:
-    """What orjson would refuse or bend: big integers, NaN and infinity."""
+    """What orjson would refuse or bend: numbers of JSON, which are written as they are spelled, big integers, NaN, infinity."""
+    if isinstance(value, Spelled):
+        return orjson.Fragment(value.text)
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from pipeline.keys import Keys
 from pipeline.ledger import Ledger
+from pipeline.marts import Marts
 from pipeline.pulse import Pulse
 from pipeline.query import Console, Records
 from pipeline.receivers import Receivers
@@ -52,6 +53,7 @@ class Edges:
     ledger: Ledger
     keys: Keys
     receivers: Receivers
+    marts: Marts
     records: Records
     readers: Readers
     orchestrator: Orchestrator
@@ -79,6 +81,7 @@ class Edges:
             ledger=Ledger(engine),
             keys=Keys(engine),
             receivers=Receivers(engine, settings),
+            marts=Marts(engine),
             records=Records(reads),
             readers=Readers(settings, engine, reads),
             orchestrator=Orchestrator.of(settings),

@@ -136,6 +136,7 @@ _IMPORT = {
     "preview": None,
     "parts": {"total": 1, "done": 1},
     "findings": _FOUND,
+    "warnings": [],
     "queue_position": None,
     "removed": _KEPT,
     "created_at": "2026-03-01T08:00:00.000000Z",
@@ -203,6 +204,7 @@ _RECORD = {
 }
 _COLUMN = {"name": "id", "type": "text", "required": True}
 _PREVIEWED = {"name": "Code", "becomes": None, "suggested": "id", "why": "similar"}
+_MART = {"name": "places_tree", "state": "fresh", "refreshed_at": "2026-03-01T08:00:05.250000Z", "error": ""}
 _DATASET = {
     "name": "places",
     "title": "Countries and their subdivisions",
@@ -210,6 +212,7 @@ _DATASET = {
     "parent": "parentId",
     "rest": None,
     "columns": [_COLUMN, {"name": "parentId", "type": "text", "required": False}],
+    "marts": [_MART],
 }
 _KEY = {
     "id": KEY_ID,
@@ -306,6 +309,7 @@ SCHEMAS: dict[str, Any] = {
     "RecordModel": _RECORD,
     "ChildrenCount": {"id": "FR", "children": 1},
     "ColumnModel": _COLUMN,
+    "MartModel": _MART,
     "DatasetModel": _DATASET,
     "DatasetList": _page(_DATASET),
     "QueryAnswer": {

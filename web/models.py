@@ -327,6 +327,7 @@ class ImportModel(BaseModel):
     preview: PreviewModel | None
     parts: Parts
     findings: FindingCounts
+    warnings: list[str] = Field(description="What went wrong beside it: marts that do not have its records yet, and why")
     queue_position: int | None
     removed: Removed
     created_at: str
@@ -450,6 +451,15 @@ class ColumnModel(BaseModel):
     required: bool
 
 
+class MartModel(BaseModel):
+    """A materialized view over the dataset, refreshed after imports."""
+
+    name: str
+    state: Literal["fresh", "waiting", "refreshing", "failed"]
+    refreshed_at: str | None = Field(description="It has what was loaded before then; null: not refreshed since it was made")
+    error: str = Field(description="Why the last refresh failed; empty: it did not")
+
+
 class DatasetModel(BaseModel):
     name: str
     title: str
@@ -457,6 +467,7 @@ class DatasetModel(BaseModel):
     parent: str
     rest: str | None = Field(description="The column that takes what has no column of its own; null: there is none")
     columns: list[ColumnModel]
+    marts: list[MartModel]
 
 
 class DatasetList(BaseModel):

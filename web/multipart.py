@@ -17,7 +17,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import ValidationError
 
 from pipeline.contracts import Options, State, import_id_in, incoming_key
-from pipeline.errors import WorldIsWrong
+from pipeline.errors import BulkheadError
 from pipeline.incoming import Asked, metadata_of
 from pipeline.keys import Role
 from pipeline.ledger import Import
@@ -77,7 +77,7 @@ def open_upload(body: UploadAsked) -> Response:
     one = _opened(body.filename, body.dataset, options)
     try:
         upload_id = edges().store.begin_upload(one.key, metadata=_metadata(one))
-    except WorldIsWrong:
+    except BulkheadError:
         edges().ledger.discard(one.id)
         raise
     return as_json({"key": one.key, "uploadId": upload_id, **_links(one)})
@@ -250,7 +250,7 @@ def _delete_unwanted(one: Import) -> None:
     """Delete the object of an upload that was given up; if S3 does not, have the ledger say that it has expired."""
     try:
         edges().store.delete(one.key)
-    except WorldIsWrong:
+    except BulkheadError:
         edges().ledger.open(
             one.id,
             dataset=one.dataset,

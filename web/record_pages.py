@@ -69,7 +69,8 @@ class Level:
 @for_role(Role.READER)
 def datasets_page() -> ResponseReturnValue:
     """What there is to look at."""
-    return render_template("datasets.html", datasets=granted.datasets())
+    shown = granted.datasets()
+    return render_template("datasets.html", datasets=shown, marts={one.name: edges().marts.states(one.name) for one in shown})
 
 
 @pages.get("/datasets/<name:dataset>/records")

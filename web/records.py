@@ -148,6 +148,7 @@ def described(dataset: Dataset) -> dict[str, Any]:
         "parent": dataset.parent,
         "rest": dataset.rest,
         "columns": [{"name": c.name, "type": c.type, "required": c.required} for c in dataset.columns],
+        "marts": [mart.to_json() for mart in edges().marts.states(dataset.name)],
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from pipeline.contracts import DELIMITER_NAMES, OnError, Options, State
 from pipeline.display import counted, place_of, place_of_record, record_name
 from pipeline.ledger import Import, Move
 from pipeline.terminal import visible
-from web.answers import as_text
+from web.answers import as_text, json_bytes
 
 CELL_CHARACTERS_MAX = 2048
 
@@ -165,7 +164,7 @@ def pretty(value: Any) -> str:
     """A value for a page of its own: an object or a list over several lines."""
     if not isinstance(value, dict | list) or not value:
         return as_text(value)
-    return json.dumps(value, indent=2, ensure_ascii=False, default=as_text)
+    return json_bytes(value, indented=True).decode()
 
 
 def children(count: int) -> str:

@@ -10,6 +10,7 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
+from pipeline.jsonvalues import Spelled
 from pipeline.keys import Role
 from pipeline.query import Answer
 from web import granted
@@ -97,10 +98,15 @@ def _first(answer: Answer, at: int) -> int:
     return [column.name for column in answer.columns].index(answer.columns[at].name)
 
 
+def _has_spelled(value: Any) -> bool:
+    """A list that came from JSON has a number that Arrow's doubles might change."""
+    return isinstance(value, list) and any(isinstance(one, Spelled | dict) or _has_spelled(one) for one in value)
+
+
 def _arrow(values: list[Any]) -> Any:
     import pyarrow as pa
 
-    if any(isinstance(value, dict) for value in values):
+    if any(isinstance(value, dict | Spelled) or _has_spelled(value) for value in values):
         return pa.array([None if value is None else as_text(value) for value in values], pa.string())
     try:
         return pa.array(values)

@@ -29,7 +29,7 @@ from werkzeug.http import parse_options_header
 
 from pipeline import addresses
 from pipeline.contracts import Options, State, incoming_key
-from pipeline.errors import IllegalMove, NotUsable, WorldIsWrong
+from pipeline.errors import BulkheadError, IllegalMove, NotUsable
 from pipeline.incoming import Asked, metadata_of
 from pipeline.keys import Key
 from pipeline.ledger import Import
@@ -159,7 +159,7 @@ def _check_notify(options: Options) -> None:
 def receive(
     edges: Edges, upload: Upload, *, dataset: str, key: Key, once: Once | None = None, retry_of: str | None = None
 ) -> Receipt:
-    """Stream an upload into S3 and the ledger. Raises Problem or WorldIsWrong, and then nothing is left."""
+    """Stream an upload into S3 and the ledger. Raises Problem or BulkheadError, and then nothing of it is imported."""
     edges.store.must_answer()
     chunks = _not_empty(upload.chunks)
     import_id = str(uuid_utils.uuid7())
@@ -245,7 +245,7 @@ def _take_back(edges: Edges, import_id: str, s3_key: str, *, is_there: bool) -> 
     """Remove the object and the row. The row stays, as expired, if the object is there or may still come to be."""
     try:
         edges.store.delete(s3_key)
-    except WorldIsWrong:
+    except BulkheadError:
         is_there = True
     with suppress(IllegalMove, LookupError, DBAPIError, PoolTimeout):
         if is_there:
@@ -291,7 +291,7 @@ def _made(edges: Edges, import_id: str, s3_key: str) -> Import:
         edges.store.delete(s3_key)
         raise Problem("canceled_meanwhile")
     if made.state is State.EXPIRED:  # this process was not heard of for longer than its lease
-        with suppress(WorldIsWrong):
+        with suppress(BulkheadError):
             edges.store.delete(s3_key)
         raise Problem("upload_over", "The upload took a pause for too long and was given up. Send the file again.")
     return made

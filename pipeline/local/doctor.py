@@ -283,8 +283,8 @@ CHECKS: dict[str, Check] = {
     "datasets": _datasets,
     "settings": _settings,
     "PostgreSQL": _database,
-    "tables": _tables,
     "reads": _reads,
+    "tables": _tables,  # after the reads: what it rolls back goes to a replica too, which would seem behind for a moment
     "S3": _s3,
     "Temporal": _temporal,
     "web": _web,

@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import Unreadable
+from pipeline.jsonvalues import Twice, twice_message, twice_within
 from pipeline.read import columns, trees
-from pipeline.read.jsontext import Number, Text, Twice
+from pipeline.read.jsontext import Number, Text
 from pipeline.read.staging import Staging
 from pipeline.read.table import Table
 from pipeline.read.trees import Found
@@ -156,7 +157,8 @@ def _record(value: Any, row: int, line: int, met: dict[str, str], staging: Stagi
         staging.find("malformed_row", message, row=row, line=line, hint="Write the children as a list, or leave them out.")
     if isinstance(value, Twice):
         hint = "Keep one of the two."
-        staging.find("malformed_row", "A key stands twice in the record.", row=row, line=line, hint=hint)
+        which = f"The key {_sound(value.key)!r}" if value.key else "A key"
+        staging.find("malformed_row", f"{which} stands twice in the record.", row=row, line=line, hint=hint)
     texts: dict[str, str | None] = {}
     for original, one in value.items():
         name = met.get(original) or met.get(_sound(original)) or _meet(original, met, row, line, staging)
@@ -177,6 +179,8 @@ def _fault(name: str, value: Any, staging: Staging) -> tuple[str, str, str] | No
         return "invalid_type", f"{_written(value)[:60]} is neither text nor a whole number.", hint
     if isinstance(value, dict | list) and _depth(value) > staging.limits.nesting:
         return "malformed_row", f"The value is nested more than {staging.limits.nesting} deep.", "Flatten it."
+    if isinstance(value, dict | list) and (twice := twice_within(value, name)):
+        return "malformed_row", twice_message(*twice), "Keep one of the two."
     try:
         _written(value).encode()
     except UnicodeEncodeError:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from pipeline.errors import Unreadable
+from pipeline.jsonvalues import Twice, members_of
 from pipeline.read.limits import Limits
 
 _BLANK = " \t\r\n"
@@ -14,10 +15,6 @@ _BLANK = " \t\r\n"
 
 class Number(str):
     """A number as the file spells it."""
-
-
-class Twice(dict[str, Any]):
-    """A record in which a key stands twice."""
 
 
 class Text:
@@ -33,7 +30,7 @@ class Text:
         self.longest_bytes = 0
         self.taken = 0  # characters of the last value
         self._decode = json.JSONDecoder(
-            object_pairs_hook=_pairs, parse_int=Number, parse_float=Number, parse_constant=_no_constant
+            object_pairs_hook=members_of, parse_int=Number, parse_float=Number, parse_constant=_no_constant
         ).raw_decode
 
     def peek(self) -> str:
@@ -94,7 +91,7 @@ class Text:
 
     def gathered(self, members: list[tuple[str, Any]], *, twice: bool = False) -> dict[str, Any]:
         """The record of these members; ``twice``: a key that is not among them stood there twice."""
-        return Twice(members) if twice else _pairs(members)
+        return Twice(members, "") if twice else members_of(members)
 
     def _cut_off(self) -> Unreadable:
         return Unreadable(
@@ -116,11 +113,6 @@ class Text:
         self._buffer = self._buffer[self._at :] + chunk.decode()
         self._at = 0
         return bool(chunk)
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    return record if len(record) == len(pairs) else Twice(pairs)
 
 
 def _no_constant(name: str) -> NoReturn:

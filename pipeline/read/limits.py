@@ -23,7 +23,7 @@ class Limits:
     header_bytes: int = 1 * MIB
     record_bytes: int = 4 * MIB
     value_bytes: int = 1 * MIB
-    id_bytes: int = 2000  # an index row of PostgreSQL holds about 2,700
+    id_bytes: int = 1300  # two fit into an index row of PostgreSQL (2,704 bytes), and into the line of an HTTP request (8,190)
     nesting: int = 64  # of one value
     tree_depth: int = 10_000  # of records under records
     chunk_bytes: int = 512 * KIB  # how much is looked at in one go: what a processor has at hand (scan.py passes over it often)

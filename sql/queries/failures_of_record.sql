@@ -1,5 +1,5 @@
 -- failures_of_record: where among a dataset's last imports a record of this id was held back or refused, newest first. Each of
--- those imports is one look-up by (import_id, id).
+-- those imports is one look-up by (import_id, hash of id).
 with latest as (
     select
         import.id,
@@ -27,7 +27,10 @@ inner join lateral (
         failure.code,
         failure.message
     from ledger.failure
-    where failure.import_id = latest.id and failure.id = :id
+    where
+        failure.import_id = latest.id
+        and hashtextextended(failure.id, 0) = hashtextextended(:id, 0)
+        and failure.id = :id
     order by failure._row
     limit 1
 ) as refused on true

@@ -48,6 +48,16 @@ select
     import.results_removed_at,
     import.report_removed_at,
     import.source_removed_at,
+    array(
+        select mart.error
+        from ledger.mart
+        where
+            mart.dataset = import.dataset
+            and mart.error != ''
+            and import.finished_at > coalesce(mart.data_at, '-infinity')
+            and coalesce(live.inserted, 0) + coalesce(live.updated, 0) > 0
+        order by mart.name
+    ) as warnings,
     coalesce(live.parts_done, 0)::bigint as parts_done,
     coalesce(live.inserted, 0)::bigint as inserted,
     coalesce(live.updated, 0)::bigint as updated,

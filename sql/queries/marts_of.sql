@@ -2,7 +2,7 @@
 -- unique index over columns, without a condition.
 select
     mart.relname as name,
-    mart.relispopulated and exists(
+    mart.relispopulated and exists (
         select 1
         from pg_catalog.pg_index
         where

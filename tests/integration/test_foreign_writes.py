@@ -104,8 +104,18 @@ def test_notes_are_kept_for_a_week_and_for_as_long_as_an_import_has_to_know(bulk
     assert bulkhead.ledger.expire("foreign_forget", dry_run=False, before=later - timedelta(days=30)) == 0
     assert bulkhead.ledger.expire("foreign_forget", dry_run=True, before=later) == 1
     assert bulkhead.ledger.expire("foreign_forget", dry_run=False, before=later) == 1, "the one before the import began"
+    by_hand(bulkhead, "update warehouse.records set name = 'another' where id = 'x'")
+    assert bulkhead.ledger.expire("foreign_forget", dry_run=False, before=later) == 0, "it has to know of both"
     resumed(bulkhead, one)
-    assert bulkhead.ledger.expire("foreign_forget", dry_run=False, before=later) == 1
+    assert bulkhead.ledger.expire("foreign_forget", dry_run=False, before=later) == 1, "the last one stays"
+
+
+def test_content_that_another_client_has_changed_since_is_loaded_again(bulkhead: Bulkhead) -> None:
+    first = upload(bulkhead, tree(300), Options())
+    assert upload(bulkhead, tree(300), Options()).duplicate_of == first.id
+    by_hand(bulkhead, "delete from warehouse.records where id = 'r299'")
+    again = upload(bulkhead, tree(300), Options())
+    assert (again.state, again.inserted, again.unchanged) == (State.SUCCEEDED, 1, 299)
 
 
 def test_the_doctor_names_roles_that_may_write_to_the_warehouse(bulkhead: Bulkhead) -> None:

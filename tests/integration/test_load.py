@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -12,14 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import load, warehouse
+from pipeline import batch, load, warehouse
 from pipeline.contracts import PartResult, Preview
-from pipeline.datasets import Dataset, load_dataset
+from pipeline.datasets import Column, Dataset, load_dataset
 from pipeline.errors import (
     DamagedPart,
     NotLoading,
@@ -50,6 +54,7 @@ class Loader:
     def new_import(self) -> str:
         self.import_id = str(uuid.uuid4())
         with psycopg.connect(self.url) as connection:
+            connection.execute("update ledger.import set state = 'succeeded'")  # one import of a dataset is at work
             connection.execute(
                 "insert into ledger.import (id, dataset, state) values (%s, 'records', 'loading')", (self.import_id,)
             )
@@ -459,6 +464,85 @@ def test_loads_of_the_same_records_in_other_orders_do_not_wait_for_each_other_in
     assert loader.rows("select sum(inserted), sum(updated + unchanged) from ledger.part") == [(1500, 7500)]
 
 
+# --- Memory ---
+
+MEASURED = """
+import json, resource, sys
+import psycopg
+from pathlib import Path
+from pipeline.datasets import load_dataset
+from pipeline.load import give_up_part, load_part, preview
+
+url, folder, manifest, plan = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
+dataset = load_dataset("records")
+
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+with psycopg.connect(url) as connection:
+    grown = {}
+    for what, import_id in plan:
+        before = peak()
+        for part_no, name, sha256 in manifest:
+            given = {"import_id": import_id, "part_no": part_no, "sha256": sha256}
+            if what == "preview":
+                preview(connection, dataset, [(folder / name, sha256)])
+            elif what == "give up":
+                give_up_part(connection, dataset, folder / name, **given, code="part_damaged", reason="It is damaged.")
+            elif part_no > 0:
+                load_part(connection, dataset, folder / name, **given)
+        if what == "warm":
+            grown = {}
+            continue
+        grown[what] = peak() - before
+print(json.dumps(grown))
+"""
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide"), [(0, 120), (20_000, 100)], ids=["batches of wide records", "wide ones side by side"]
+)
+def test_whoever_loads_a_part_needs_memory_for_a_part_whatever_the_widths(
+    loader: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, narrow: int, wide: int
+) -> None:
+    """100 records of 1 MiB are one batch, and with parts of 8 MiB some thirteen parts. A process of its own loads them."""
+    monkeypatch.setattr(batch, "PART_BYTES", 8 << 20)
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+        length = f"if(i between {narrow // 2} and {narrow // 2 + wide - 1}, 1 << 20, 10)::bigint"
+        connection.execute(
+            f"""create table incoming as
+            select i + 1 as _row, 'r' || lpad(i::varchar, 6, '0') as id, null::varchar as "parentId",
+                repeat(chr(65 + (i % 26)::integer), {length}) as name, '{{}}' as attributes
+            from range({narrow + wide}) t(i)"""
+        )
+    manifest = batch.cut(tmp_path / "d.duckdb", loader.dataset, batch.Cutting("i"), folder=tmp_path / "parts")
+    told = [(part.part_no, part.filename, part.sha256) for part in manifest.parts]
+    steps = [("preview", ""), ("insert", loader.import_id), ("merge", loader.new_import()), ("give up", loader.new_import())]
+    call = [sys.executable, "-c", MEASURED, loader.url, str(tmp_path / "parts"), json.dumps(told), json.dumps(steps)]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert max(json.loads(done.stdout).values()) < 100 << 20, "12 times a part; it was 500 MB"
+    counts = loader.rows("select sum(inserted), sum(updated), sum(unchanged), sum(failed) from ledger.part group by import_id")
+    records = narrow + wide
+    assert sorted(counts) == sorted([(records, 0, 0, 0), (0, 0, records, 0), (0, 0, 0, records)])
+    assert loader.rows("select count(*), max(length(name)) from warehouse.records") == [(records, 1 << 20)]
+    assert loader.rows("select count(*) from ledger.failure where length(record ->> 'name') = 1048576") == [(wide,)]
+
+
+def test_a_record_that_is_refused_is_kept_with_all_digits(loader: Loader) -> None:
+    loader.run("alter table warehouse.records add column ratio real, add constraint none check (ratio < 0)")
+    columns = (*loader.dataset.columns, Column("ratio", "real", required=False))
+    path, _ = loader.part([("a", None, "x")])
+    table = pq.read_table(path).append_column("ratio", pa.array([0.1], pa.float32()))
+    pq.write_table(table.set_column(5, "attributes", pa.array(['{"a": 0.12345678901234567890123}'])), path)
+    given = {"import_id": loader.import_id, "part_no": 1, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert load_part(loader.connection, replace(loader.dataset, columns=columns), path, **given) == PartResult(failed=1)
+    told = loader.rows("select record ->> 'ratio', record ->> 'attributes' from ledger.failure")
+    assert told == [("0.1", '{"a": 0.12345678901234567890123}')]
+
+
 # --- Preview ---
 
 
@@ -489,3 +573,21 @@ def test_what_is_in_quarantine_does_not_slow_the_others_down(loader: Loader, mon
     )
     monkeypatch.setattr(load._Part, "_load_by_batches", lambda self: pytest.fail("it went batch by batch"))
     assert loader.load([("x", None, "a"), ("y", "r0001", "b")]) == PartResult(inserted=2)
+
+
+def test_a_record_that_was_set_aside_is_not_set_aside_again(loader: Loader) -> None:
+    """Its batch is gone through in halves, and each half looks at what is above it."""
+    loader.run("alter table warehouse.records add constraint no_poison check (name <> 'poison')")
+    records: list[Record] = [
+        ("a", None, "poison"),
+        ("b", "a", "x"),
+        ("c", "b", "x"),
+        ("d", None, "poison"),
+        ("e", "d", "poison"),
+    ]
+    records += [(f"f{n}", "e" if n % 2 else None, "x") for n in range(20)]
+    assert loader.load(records) == PartResult(inserted=10, failed=15)
+    assert loader.rows("select count(*), count(distinct id) from ledger.failure") == [(15, 15)]
+    reasons = dict(loader.rows("select id, message from ledger.failure where code = 'parent_failed'"))
+    assert "'a'" in reasons["b"] and "'a'" in reasons["c"] and "'d'" in reasons["e"]
+    assert set(reasons) == {"b", "c", "e", *(f"f{n}" for n in range(1, 20, 2))}

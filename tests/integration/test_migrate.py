@@ -294,6 +294,28 @@ class Busy(threading.Thread):
             time.sleep(0.05)
 
 
+UNFIT = [
+    ("    id text primary key", "    id text collate ci primary key", "the column id (text) takes ids for equal that differ"),
+    ('    "parentId" text', '    "parentId" text collate ci', "the column parentId (text) takes ids for equal that differ"),
+    ("    name text", "    name text,\n    place point", "cannot compare values of the column place (point)"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), UNFIT)
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_table_whose_records_cannot_be_told_apart_is_refused(
+    files: Files, old: str, new: str, said: str, is_new: bool
+) -> None:
+    files.run("create collation public.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+    if is_new:
+        files.run("drop table warehouse.records cascade")
+    files.say(old, new.replace("collate ci", "collate public.ci"))
+    with pytest.raises(NotUsable) as caught:
+        files.migrate()
+    assert said in str(caught.value)
+    assert files.rows("select to_regclass('warehouse.records') is null") == [(is_new,)]
+
+
 def test_it_works_while_files_are_loaded_and_neither_side_fails(files: Files, tmp_path: Path) -> None:
     """Two loads without a pause, while a column and two indexes come."""
     put(files, 50_000)

@@ -51,7 +51,9 @@ class World(NamedTuple):
         assert answer.status_code == 202, answer.text
         import_id: str = answer.json["id"]
         self.edges.orchestrator.announce(Arrival(self.edges.store.bucket, self.edges.ledger.known(import_id).key))
-        _until(lambda: asyncio.run(self._is_told(import_id)) or any(row["attempts"] for row in self.told(import_id)))
+        _until(  # the worker's first file waits for its child to warm up
+            lambda: asyncio.run(self._is_told(import_id)) or any(row["attempts"] for row in self.told(import_id)), seconds=60
+        )
         _until(lambda: all(row["attempts"] for row in self.told(import_id)))
         return import_id
 

@@ -20,6 +20,7 @@ import requests
 
 from pipeline.contracts import Arrival
 from pipeline.datasets import load_dataset
+from pipeline.ledger import Import
 from pipeline.query import Page
 from pipeline.settings import Settings
 from tests.integration.conftest import Server
@@ -103,6 +104,56 @@ def test_a_file_of_records_can_be_uploaded_again(api: Any, edges: Edges, setting
         edges.orchestrator.announce(Arrival(edges.store.bucket, edges.ledger.known(made).key))
         _until(lambda: edges.ledger.known(made).state.is_final)
     assert edges.ledger.known(made).unchanged == 2, "it is what is there already"
+
+
+NUMBERS = (
+    "1.10 1e400 1E-7 0.12345678901234567890123 -0 -0.0 12345678901234567890123456789 9007199254740993 18446744073709551616"
+)
+
+
+def test_what_is_no_column_of_its_own_comes_back_digit_for_digit(api: Any, edges: Edges, settings: Settings) -> None:
+    """File -> jsonb -> file -> jsonb -> file, in each way in; the files are equal byte for byte."""
+    members = ",".join(f'"n{at}":{number}' for at, number in enumerate(NUMBERS.split()))
+    nested = f'{{{members},"deep":[{{{members}}},"é\\u00e9\\n\\"",null,true,{{}}]}}'
+    lines = [
+        f'{{"id":"1","parentId":null,"name":"a","attributes":{nested}}}',
+        f'{{"id":"2","parentId":"1","name":null,"attributes":{nested},"price":1.10,"other":{nested}}}',
+        '{"id":"3","parentId":"1","name":"","attributes":{ }}',
+        '{"id":"4","parentId":"3","price":1e400}',
+    ]
+
+    def ended(content: bytes, filename: str) -> Import:
+        made = api.upload(content, dataset="records", filename=filename).json["id"]
+        edges.orchestrator.announce(Arrival(edges.store.bucket, edges.ledger.known(made).key))
+        _until(lambda: edges.ledger.known(made).state.is_final)
+        return edges.ledger.known(made)
+
+    with running_worker(settings):
+        assert ended("\n".join(lines).encode(), "a.ndjson").inserted == 4
+        exact = api.get(f"{BASE}?format=ndjson").data
+        first = json.loads(exact.splitlines()[0], parse_float=str, parse_int=str)["attributes"]
+        plain = {"1e400": "1" + "0" * 400, "1E-7": "0.0000001", "-0": "0", "-0.0": "0.0"}  # as PostgreSQL's numeric spells them
+        wanted = [plain.get(number, number) for number in NUMBERS.split()]
+        assert (
+            [first[f"n{at}"] for at in range(len(wanted))]
+            == wanted
+            == [first["deep"][0][f"n{at}"] for at in range(len(wanted))]
+        )
+        two = json.loads(exact.splitlines()[1])["attributes"]
+        assert (two["price"], json.loads(two["other"], parse_float=str, parse_int=str)["n0"]) == ("1.10", "1.10")
+        for form in ("ndjson", "json", "csv", "parquet"):
+            again = ended(api.get(f"{BASE}?format={form}").data, f"again.{form}")
+            told = (again.state, again.inserted, again.updated, again.unchanged)
+            assert told == ("succeeded", 0, 0, 4) or form == "csv", (form, told, again.reason)  # a CSV has no "" but null
+        with psycopg.connect(settings.database_url) as connection:
+            connection.execute("truncate warehouse.records")
+        assert ended(exact, "back.ndjson").inserted == 4
+        assert api.get(f"{BASE}?format=ndjson").data == exact
+    page = api.get(f"{BASE}/1").data
+    assert b'"n3":0.12345678901234567890123' in page
+    assert b'"n6":12345678901234567890123456789' in page
+    answer = api.post("/v1/query?format=csv", json={"sql": "select attributes from records where id = '1'"})
+    assert b"0.12345678901234567890123" in answer.data
 
 
 def test_columns_have_the_types_of_the_table() -> None:

@@ -63,6 +63,7 @@ def test_a_check_is_one_file(add: Add, validate: Validate) -> None:
         "code": "no_alpha_3",
         "severity": "warning",
         "message": "The country France has no alpha-3 code.",
+        "place": "line 2",
         "row": 1,
         "line": 2,
         "column": "alpha_3",

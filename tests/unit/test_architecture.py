@@ -23,7 +23,7 @@ MAP = [  # entry points first; the modules of one line are siblings and import n
     "workspace",
     "datasets",
     "meta",
-    "settings sqlfiles logs terminal unfinished oldfiles pulse database_errors sessions",
+    "settings sqlfiles logs terminal unfinished oldfiles pulse database_errors sessions jsonvalues",
     "errors display",
     "contracts",
 ]

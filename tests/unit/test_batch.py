@@ -154,6 +154,64 @@ def test_a_part_has_fewer_batches_where_records_are_wide(tmp_path: Path, monkeyp
     assert wide.is_cut_by(Cutting("other"))
 
 
+def wide_records(database: Path, sizes: list[int]) -> Path:
+    """Records in a chain of trees, each with a name of so many bytes."""
+    chance = random.Random(2)
+    file, warehouse = random_forest(random.Random(1), len(sizes) * 2)
+    file = file[: len(sizes)]
+    staged(database, file, warehouse)
+    with duckdb.connect(str(database)) as connection:
+        widths = [(sizes[row % len(sizes)], chance.randrange(26), row + 1) for row in range(len(file))]
+        connection.execute("create table widths (width integer, letter integer, _row bigint)")
+        connection.executemany("insert into widths values (?, ?, ?)", widths)
+        connection.execute(
+            """create or replace table incoming as select _row, id, "parentId", repeat(chr(65 + letter), width) as name, attributes
+            from incoming join widths using (_row) order by _row"""
+        )
+    return database
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_part_holds_so_many_bytes_or_one_record_whatever_the_widths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Wide records side by side among small ones, and a record wider than a part."""
+    monkeypatch.setattr(batch, "PART_BYTES", 200_000)
+    monkeypatch.setattr(batch, "SPOOL_BYTES", 150_000)
+    chance = random.Random(seed)
+    sizes = [*[10] * 1500, *[chance.randrange(2_000, 60_000) for _ in range(60)], *[10] * 1500, 500_000, *[1000] * 400]
+    database = wide_records(tmp_path / "d.duckdb", sizes if seed else sorted(sizes))
+    manifest = cut(database, RECORDS, Cutting("i", batches_per_part=4), folder=tmp_path / "parts")
+    rows = in_order(manifest, tmp_path / "parts")
+    by_part: dict[int, list[int]] = {}
+    by_batch: dict[int, int] = {}
+    for row in rows:
+        size = sum(len(str(row[name] or "")) for name in RECORDS.names)
+        by_part.setdefault(row["part"], []).append(size)  # type: ignore[call-overload, arg-type]
+        by_batch[row["_batch"]] = by_batch.get(row["_batch"], 0) + 1  # type: ignore[index, call-overload, arg-type]
+    assert all(sum(part) <= 200_000 or len(part) == 1 for part in by_part.values())
+    assert max(map(sum, by_part.values())) > 500_000
+    assert max(by_batch.values()) <= 200
+    assert list(by_batch) == list(range(1, manifest.batches + 1))
+    assert all(part.last_batch - part.first_batch < 4 for part in manifest.parts)
+    assert [part.records for part in manifest.parts] == [len(part) for part in by_part.values()]
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == [
+        "manifest.json",
+        *(part.filename for part in manifest.parts),
+    ]
+    monkeypatch.setattr(batch, "WIDE_BYTES", 1 << 30)
+    assert cut(database, RECORDS, Cutting("i", batches_per_part=4), folder=tmp_path / "sorted") == manifest, "either way"
+
+
+def test_a_manifest_of_parts_of_any_size_is_not_how_we_would_cut(tmp_path: Path) -> None:
+    manifest = cut(staged(tmp_path / "d.duckdb", [("a", None)]), RECORDS, Cutting("i"), folder=tmp_path / "p")
+    told = json.loads(manifest.to_json())
+    del told["part_bytes"]
+    earlier = Manifest.from_json(json.dumps(told))
+    assert (manifest.is_cut_by(Cutting("j")), earlier.is_cut_by(Cutting("j"))) == (True, False)
+    assert earlier.plan == manifest.plan, "and is loaded all the same"
+
+
 @pytest.mark.timeout(60)
 def test_an_old_circle_that_nothing_hangs_below_does_no_harm(tmp_path: Path) -> None:
     database = staged(tmp_path / "s.duckdb", [("a", "w"), ("b", "a")], [("w", None), ("x", "y"), ("y", "x"), ("z", "z")])

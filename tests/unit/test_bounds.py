@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
+import string
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -14,15 +16,18 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline import validation
+from pipeline.batch import Cutting
 from pipeline.bounds import lay_out_bounds, measure_depths
 from pipeline.check import _find_by_check, read_check, run_checks
-from pipeline.contracts import OnError
+from pipeline.contracts import OnError, Options
 from pipeline.cycles import find_cycles
 from pipeline.datasets import Dataset, load_dataset
 from pipeline.errors import NotUsable
 from pipeline.meta import Bounds, Tolerance
 from pipeline.quarantine import hold_back
 from pipeline.settings import ROOT
+from pipeline.sqlfiles import load
 from pipeline.tree import add_edges, ask_for
 
 Row = tuple[str | None, str | None]
@@ -78,6 +83,7 @@ def check(database: Path, tmp_path: Path) -> Check:
                 connection.execute(f"drop table if exists {table}")
             connection.execute('create or replace table raw (_row bigint, id varchar, "parentId" varchar)')
             connection.executemany("insert into raw values (?, ?, ?)", [(n, *row) for n, row in enumerate(rows, 1)])
+            connection.execute("create or replace table lines as select 1::bigint as first_row, 2::bigint as first_line")
             connection.execute("create or replace table incoming as from raw")
         ask_for(database, dataset, wanted)
         known = answer(warehouse or {}, pq.read_table(wanted).to_pylist())
@@ -310,3 +316,22 @@ def test_random_trees_agree_with_the_oracle(check: Check) -> None:
             seen["pushed"] += "takes" in message
         seen["none"] += not found
     assert min(seen.values()) >= 10, f"the cases are of every kind: {seen}"
+
+
+def test_a_chain_in_places_is_refused_by_its_depth(tmp_path: Path) -> None:
+    """A whole validation. The mart of places is as deep as the dataset allows, and no file can make it deeper."""
+    places = load_dataset("places")
+    rows, last = 30_000, ""
+    names = map("".join, itertools.product(string.ascii_uppercase, repeat=3))
+    ids = [f"{a}{b}-{name}" for name, (a, b) in itertools.islice(itertools.product(names, ["AA", "AB"]), rows)]
+    with (tmp_path / validation.SOURCE).open("w") as file:
+        file.write("id,parentId,name,kind\n")
+        for one in ids:
+            file.write(f"{one},{last},n,k\n")
+            last = one
+    counted = validation.validate(tmp_path, places, "a.csv", "run", Cutting("i"), Options(), lambda wanted: None)
+    limit = places.bounds.max_depth
+    assert limit is not None and counted.by_code == {"max_depth_exceeded": rows - limit}
+    assert not counted.verdict().accepted
+    mart = load("marts/places_tree")
+    assert f"where tree.depth < {limit - 1}\n" in mart and f"told of {limit} levels" in mart

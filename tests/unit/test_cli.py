@@ -268,6 +268,7 @@ def test_a_worker_without_temporal_says_so(run: Run, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:x@127.0.0.1:9/x")
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:9")
     monkeypatch.setattr("pipeline.sandbox.warm", lambda: None)
+    monkeypatch.setattr("pipeline.logs.configure", lambda form: None)  # this process has other tests to run
     result = run("worker")
     assert result.exit_code == 7, result.output
     assert "Temporal does not answer at 127.0.0.1:9" in result.stderr
@@ -553,8 +554,8 @@ def test_every_hint_is_printed_with_its_rows_where_those_of_one_code_differ(http
     httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/errors/groups").respond_with_json(found)
     hints = [line for line in run("errors", IMPORT_ID).stdout.splitlines() if ": " in line]
     assert hints == [
-        "missing_parent (row 1): Did you mean FR?",
-        "missing_parent (rows 1, 2, 3, 4, 5): Add the parent.",
+        "missing_parent (record 1): Did you mean FR?",
+        "missing_parent (records 1, 2, 3, 4, 5): Add the parent.",
         "missing_id: Give an id.",
     ]
 

@@ -46,6 +46,24 @@ def test_what_does_not_fit_into_a_small_share_of_memory_is_done_again_with_a_lar
     assert manifest.records == 4000
 
 
+def test_wide_records_need_no_more_memory_than_a_piece_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """128 MiB of records of 512 kB, side by side among small ones, with 96 MiB for DuckDB and no second try."""
+    monkeypatch.setattr(workspace, "MEMORY_BYTES", 96 << 20)
+    monkeypatch.setattr(workspace, "_is_out_of_memory", lambda error: False)
+    monkeypatch.setattr(batch, "SPOOL_BYTES", 4 << 20)
+    monkeypatch.setattr(batch, "PART_BYTES", 8 << 20)
+    narrow = [(f"n{i}", "n") for i in range(20_000)]
+    wide = [(f"w{i}", chr(97 + i % 26) * (512 << 10)) for i in range(256)]
+    with (tmp_path / validation.SOURCE).open("w") as file:
+        for id_, name in [*narrow[:10_000], *wide, *narrow[10_000:]]:
+            file.write(f'{{"id":"{id_}","parentId":null,"name":"{name}"}}\n')
+    counted = validation.validate(tmp_path, RECORDS, "a", "r", Cutting("i"), Options(), lambda wanted: None)
+    assert (counted.records, counted.errors) == (20_256, 0)
+    manifest = batch.Manifest.from_json((tmp_path / validation.PARTS / batch.MANIFEST).read_text())
+    assert manifest.records == 20_256
+    assert len(manifest.parts) > 8
+
+
 def test_what_fits_not_at_all_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 

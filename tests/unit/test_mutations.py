@@ -323,13 +323,13 @@ def test_a_row_lost_on_the_way_to_its_types(validate: Validate, monkeypatch: pyt
 
 
 def test_parts_that_hold_one_record_less(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = batch._tables
+    tables = batch._streamed
 
     def one_less(*args: Any) -> Iterator[pa.Table]:
         for table in tables(*args):
             yield table.slice(1)
 
-    monkeypatch.setattr(batch, "_tables", one_less)
+    monkeypatch.setattr(batch, "_streamed", one_less)
     with pytest.raises(RuntimeError, match="2 records went into the batches, 1 came out"):
         validate()
 

@@ -44,6 +44,7 @@ def staged(database: Path, rows: list[Row], warehouse: Tree | None = None, bad: 
         connection.execute('create or replace table raw (_row bigint, id varchar, "parentId" varchar, name varchar)')
         if rows:
             connection.executemany("insert into raw values (?, ?, ?, 'n')", [(n, *row) for n, row in enumerate(rows, 1)])
+        connection.execute("create or replace table lines as select 1::bigint as first_row, 2::bigint as first_line")
         connection.execute("create or replace table incoming as select *, '{}' as attributes from raw")
         connection.execute('create or replace table warehouse_edges (id varchar, "parentId" varchar)')
         if warehouse:
@@ -75,7 +76,7 @@ def test_what_hangs_below_a_bad_record_is_held_back_with_it(database: Path) -> N
     assert held(database) == {2: "invalid_type", 3: "parent_quarantined", 4: "parent_quarantined"}
     with duckdb.connect(str(database)) as connection:
         ((message,),) = connection.execute("select message from quarantined where _row = 4").fetchall()
-    assert message == "It hangs below the record b (row 2), which is in quarantine."
+    assert message == "It hangs below the record b (line 3), which is in quarantine."
 
 
 def test_nothing_is_held_back_where_nothing_is_wrong_or_such_files_are_rejected(database: Path) -> None:
@@ -120,12 +121,12 @@ def test_what_hangs_below_an_old_circle_is_held_back_and_one_that_nothing_hangs_
         (Tolerance(OnError.QUARANTINE, max_errors=1), ""),
         (
             Tolerance(OnError.QUARANTINE, max_errors=0),
-            "1 of 4 record has errors; at most 0 may go into quarantine (max_errors).",
+            "1 of 4 records has errors; at most 0 may go into quarantine (max_errors).",
         ),
         (Tolerance(OnError.QUARANTINE, max_error_ratio=0.25), ""),
         (
             Tolerance(OnError.QUARANTINE, max_error_ratio=0.24),
-            "1 of 4 record has errors; at most a share of 0.24 may go into quarantine (max_error_ratio).",
+            "1 of 4 records has errors; at most a share of 0.24 may go into quarantine (max_error_ratio).",
         ),
     ],
 )

@@ -190,6 +190,7 @@ FAULTY: list[tuple[str, bytes, list[tuple[str, int, int]], int]] = [
     ("wrong_ids", b'[{"id":true,"parentId":null,"name":"a"},\n{"id":{"a":1},"parentId":null},\n{"id":1.5,"parentId":[1]}]',
      [("invalid_type", 1, 1), ("invalid_type", 2, 2), ("invalid_type", 3, 3), ("invalid_type", 3, 3)], 3),
     ("key_twice", b'[{"id":"1","id":"2","parentId":null,"name":"a"}]', [("malformed_row", 1, 1)], 1),
+    ("nested_key_twice", b'[{"id":"1","parentId":null,"name":{"a":[{"b":1,"b":1}]}},\n{"id":"2","parentId":"1","name":[{"a":1},{"a":1}]}]', [("malformed_row", 1, 1)], 2),
     ("lone_surrogate", b'[{"id":"1","parentId":null,"name":"\\ud800"}]', [("invalid_character", 1, 1)], 1),
     ("escaped_nul", b'[{"id":"1","parentId":null,"name":"a\\u0000"}]', [("invalid_character", 1, 1)], 1),
 ]  # fmt: skip
@@ -216,6 +217,16 @@ def test_a_faulty_row_is_named_and_the_others_are_read(reads: Reader, content: b
     got = reads(content)
     assert [finding[:3] for finding in got.findings] == found
     assert len(got.rows) == rows
+
+
+def test_a_key_that_stands_twice_is_named_with_its_place(reads: Reader) -> None:
+    got = reads(
+        b'{"id":"1","parentId":null,"attributes":{"a":[{"b":1,"b":1}]}}\n{"id":"2","parentId":"1","name":"x","name":"y"}'
+    )
+    assert [finding[3] for finding in got.findings] == [
+        "The key 'b' stands twice in attributes.a[0].",
+        "The key 'name' stands twice in the record.",
+    ]
 
 
 def test_columns_the_dataset_does_not_have_are_named_once(reads: Reader) -> None:

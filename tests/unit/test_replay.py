@@ -27,7 +27,7 @@ def history(path: Path) -> WorkflowHistory:
 def test_there_is_a_history_of_every_way_an_import_can_go() -> None:
     assert {path.stem for path in HISTORIES} >= {
         *("import_succeeded", "import_rejected", "import_failed", "import_canceled", "import_in_waves", "import_by_needs"),
-        *("import_dry_run", "import_quarantined"),
+        *("import_dry_run", "import_quarantined", "import_with_failures"),
         *("queue_of_one", "queue_of_three", "notify_one_receiver_gone"),
     }
 

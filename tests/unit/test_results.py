@@ -17,13 +17,15 @@ import pytest
 import xlsxwriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from python_calamine import CalamineWorkbook
 
 from pipeline.clerk import FATES_SCHEMA
 from pipeline.contracts import Fate, Options, added_names, results_file
 from pipeline.datasets import Dataset, load_dataset
 from pipeline.read import Reading, read
-from pipeline.results import FATES, RESULTS, Others, write_results
+from pipeline.results import FATES, RESULTS, Others, _write, write_results
 from pipeline.settings import ROOT
+from pipeline.stage import original_names
 
 Row = dict[str, str | None]
 NAMES = ["id", "Parent", "parentId", "a, b", "code"]
@@ -160,6 +162,35 @@ def test_a_row_that_could_not_be_kept_whole_is_no_better_in_its_file(tmp_path: P
     ]
     _, values = raw(tmp_path / RESULTS / "failed-exact.json", dataset.ignoring(("row", "code", "reason", "text")))
     assert values == [(None, None, None)] * 2
+
+
+@pytest.mark.parametrize("long", ["x" * 32_768, "🚢" * 16_384])
+def test_a_cell_that_no_workbook_holds_is_not_lost_silently(tmp_path: Path, dataset: Dataset, long: str) -> None:
+    """The row says where it is whole, and fails again until somebody fills it; what just fits is there."""
+    rows = [
+        dict.fromkeys(NAMES, "") | {"id": "1", "a, b": "x" * 32_767},
+        dict.fromkeys(NAMES, "") | {"id": "2", "a, b": "y"},
+        dict.fromkeys(NAMES, "") | {"id": "3", "a, b": "🚢" * 16_383},
+    ]
+    as_xlsx(rows, tmp_path / "source")
+    database = tmp_path / "a.duckdb"
+    read(tmp_path / "source", dataset, database=database)
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("""update raw set "a, b" = ? where id = '2'""", [long])
+        folder = tmp_path / "book"
+        folder.mkdir()
+        connection.execute(
+            "create table fated as select _row, null::varchar as text, 'failed' as fate, 'c' as code, 'r' as reason from raw"
+        )
+        _write(connection, original_names(connection), Fate.FAILED, "native", {"format": "xlsx", "delimiter": ""}, folder)
+    sheet = CalamineWorkbook.from_path(folder / "failed-exact.xlsx").get_sheet_by_index(0).to_python()
+    by_row = {line[5]: line for line in sheet[1:]}
+    assert (by_row[1][3], by_row[3][3]) == ("x" * 32_767, "🚢" * 16_383)
+    assert by_row[2][:5] == [""] * 5
+    assert (
+        by_row[2][-1]
+        == "A cell of this row has more than 32,767 characters, which a workbook cannot hold. The row is in failed.parquet."
+    )
 
 
 def test_what_is_left_out_may_bear_a_name_that_is_ours(tmp_path: Path, dataset: Dataset) -> None:

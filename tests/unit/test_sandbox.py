@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import resource
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import sandbox
-from pipeline.errors import Crashed, Unreadable
+from pipeline.errors import Crashed, NoSpace, Unreadable
 
 MIB = 1 << 20
 
@@ -67,6 +68,26 @@ def spill(path: str) -> None:
         connection.execute("create table numbers as select hash(range)::varchar as number from range(100000)")
 
 
+def fill_the_disk() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def fill_the_disk_by_duckdb(as_another: bool) -> None:
+    """DuckDB has no room to spill: its own error, or what a library made of it."""
+    try:
+        with duckdb.connect() as connection:
+            connection.execute("set memory_limit = '16MiB'; set max_temp_directory_size = '64KiB'")
+            connection.execute("select count(distinct hash(range)::varchar) from range(3000000)").fetchall()
+    except duckdb.Error as error:
+        if as_another:
+            raise RuntimeError(str(error)) from error
+        raise
+
+
+def need_memory_by_duckdb() -> None:
+    raise RuntimeError("Out of Memory Error: could not allocate (1.9 GiB/2.0 GiB used); consider SET threads=X")
+
+
 def environment() -> dict[str, str]:
     return dict(os.environ)
 
@@ -106,6 +127,24 @@ def test_memory_is_limited() -> None:
     assert sandbox.run(devour, 100 * MIB, memory_bytes=512 * MIB, seconds=20.0) == 100 * MIB
     with pytest.raises(Crashed, match="memory"):
         sandbox.run(devour, 1024 * MIB, memory_bytes=512 * MIB, seconds=20.0)
+
+
+@pytest.mark.parametrize("size", [(devour, 1024 * MIB), (need_memory_by_duckdb,)], ids=["python", "duckdb"])
+def test_who_needs_more_memory_is_told_of_our_setting(size: tuple[Any, ...]) -> None:
+    with pytest.raises(Crashed, match=r"more memory than the 536,870,912 bytes of BULKHEAD_VALIDATION_MEMORY_BYTES") as told:
+        sandbox.run(*size, memory_bytes=512 * MIB, seconds=20.0)
+    assert "threads" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [(fill_the_disk,), (fill_the_disk_by_duckdb, False), (fill_the_disk_by_duckdb, True)],
+    ids=["python", "duckdb", "gx"],
+)
+def test_a_full_disk_is_no_fault_of_the_files(call: tuple[Any, ...]) -> None:
+    with pytest.raises(NoSpace, match="No space is left") as told:
+        sandbox.run(*call, memory_bytes=1024 * MIB, seconds=60.0)
+    assert "Traceback" not in str(told.value)
 
 
 def test_time_is_limited() -> None:

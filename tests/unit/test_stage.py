@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,7 @@ import duckdb
 import pytest
 
 from pipeline.datasets import Dataset, load_dataset
+from pipeline.errors import NotUsable
 from pipeline.stage import reading_of, stage
 
 Rows = list[tuple[Any, ...]]
@@ -214,6 +216,42 @@ def test_the_rest_takes_in_what_comes_under_its_own_name(staged: Callable[..., t
     assert found == [(2, "attributes", "invalid_type", "no object")]
 
 
+EXACT = '{ "a" : 0.12345678901234567890123, "b":1.10,"c":1e400, "d": -0, "e":[123456789012345678901234567890], "f": " } " }'
+
+
+@pytest.mark.parametrize("own", [EXACT, "{}", " {\n\t} ", EXACT + "\n"])
+def test_the_rest_is_joined_as_it_is_written(staged: Callable[..., tuple[Rows, Rows]], own: str) -> None:
+    """Parsing it would round its numbers."""
+    rows = [{"id": "1", "attributes": own, "price": "1.10"}, {"id": "2", "attributes": own, "price": None}]
+    incoming, found = staged(load_dataset("records"), *rows)
+    exactly = {"parse_float": str, "parse_int": str}
+    assert json.loads(incoming[0][4], **exactly) == {**json.loads(own, **exactly), "price": "1.10"}  # type: ignore[arg-type]
+    assert json.loads(incoming[1][4], **exactly) == json.loads(own, **exactly)  # type: ignore[arg-type]
+    assert found == []
+
+
+TWICE = [
+    ('{"a":1,"a":2}', "'a' stands twice in attributes."),
+    ('{"x":{"b":[0,{"c":1, "c" :1}]}}', "'c' stands twice in attributes.x.b[1]."),
+    ('{"a":1,"\\u0061":2}', "'a' stands twice in attributes."),
+    ('{"d":1}', "'d' stands twice in attributes."),  # which is a column of the file as well
+    ('{"a":"\\"b\\":","c":{"a":1},"e":[{"a":1},{"a":1}],"f":"\\u0061"}', None),
+]
+
+
+@pytest.mark.parametrize(("own", "said"), TWICE)
+def test_a_key_that_stands_twice_in_json_of_a_cell_is_refused(
+    staged: Callable[..., tuple[Rows, Rows]], tmp_path: Path, own: str, said: str | None
+) -> None:
+    """However the file came: a CSV's cell, a workbook's, a text in JSON or Parquet."""
+    _, found = staged(
+        load_dataset("records"), {"id": "1", "attributes": own, "d": "3"}, {"id": "2", "attributes": "{}", "d": "3"}
+    )
+    assert found == ([(1, "attributes", "malformed_row", None)] if said else [])
+    with duckdb.connect(str(tmp_path / "staging.duckdb")) as connection:
+        assert connection.execute("select message from findings").fetchall() == ([(f"The key {said}",)] if said else [])
+
+
 def test_a_column_that_is_not_in_the_file_is_empty(
     dataset_of: Callable[..., Dataset], staged: Callable[..., tuple[Rows, Rows]]
 ) -> None:
@@ -231,6 +269,35 @@ def test_a_query_by_hand_comes_before_the_derived_one(
     incoming, found = staged(dataset, {"id": "1", "mother": "0", "x": "8"}, {"id": "2", "mother": "1", "x": "?"})
     assert incoming == [(1, "1", "0", 4), (2, "2", "1", None)]
     assert found == [(2, "x", "invalid_type", "?")]
+
+
+@pytest.mark.parametrize("kind", ["bigint", "uuid", "citext", "char(8)", "name"])
+@pytest.mark.parametrize("column", ["id", "parentId"])
+def test_a_key_or_parent_that_is_no_text_is_refused(
+    dataset_of: Callable[..., Dataset], tmp_path: Path, column: str, kind: str
+) -> None:
+    dataset_of("x integer")
+    table = tmp_path / "sql" / "tables" / "things.sql"
+    table.write_text(
+        table.read_text().replace(f"{column} text", f"{column} {kind}").replace(f'"{column}" text', f'"{column}" {kind}')
+    )
+    with pytest.raises(
+        NotUsable, match=rf"sql/tables/things.sql: the column {column} is {re.escape(kind)}; the key and the parent"
+    ):
+        load_dataset("things", tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["text", "varchar", "varchar(80)", 'text collate "C"'])
+def test_a_key_may_be_any_text(dataset_of: Callable[..., Dataset], tmp_path: Path, kind: str) -> None:
+    dataset_of("x integer")
+    table = tmp_path / "sql" / "tables" / "things.sql"
+    table.write_text(table.read_text().replace("id text", f"id {kind}"))
+    assert load_dataset("things", tmp_path).key == "id"
+
+
+def test_a_column_of_json_is_refused_since_nothing_can_be_compared_with_it(dataset_of: Callable[..., Dataset]) -> None:
+    with pytest.raises(NotUsable, match=r"the column x is json, .* declare it as jsonb"):
+        dataset_of("x json")
 
 
 def test_a_long_value_is_cut_in_its_finding(

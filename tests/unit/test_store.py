@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +14,10 @@ import boto3
 import pytest
 import requests
 from moto import mock_aws
+from pytest_httpserver import HTTPServer
+from werkzeug import Response
 
-from pipeline.errors import FileReplaced, Unreachable
+from pipeline.errors import FileReplaced, SystemFault, Unreachable
 from pipeline.store import CHUNK_BYTES, NotThere, NotWhole, Part, Store
 
 PART_BYTES_MIN = 5 << 20
@@ -107,6 +111,64 @@ def test_a_server_that_is_away_is_unreachable() -> None:
     away = Store("bucket", endpoint="http://127.0.0.1:1", access_key="k", secret_key="s")
     with pytest.raises(Unreachable, match="S3"):
         away.head("k")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "raised"),
+    [
+        *((500, "InternalError", Unreachable), (503, "SlowDown", Unreachable), (400, "RequestTimeout", Unreachable)),
+        *((429, "TooManyRequests", Unreachable), (409, "OperationAborted", Unreachable), (403, "AccessDenied", SystemFault)),
+        (404, "NoSuchBucket", SystemFault),
+    ],
+)
+def test_what_s3_answers_an_upload_of_a_file_passes_or_does_not(
+    httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, code: str, raised: type[Exception]
+) -> None:
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)  # boto3 tries again by itself
+    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>"
+    httpserver.expect_request(re.compile("/bucket/.*")).respond_with_data(body, status=status, content_type="application/xml")
+    (tmp_path / "f").write_bytes(b"x")
+    store = Store("bucket", endpoint=httpserver.url_for("").rstrip("/"), access_key="k", secret_key="s")
+    for put in (
+        lambda: store.put_file("k", tmp_path / "f"),
+        lambda: store.put_files([("k", tmp_path / "f")], beat=lambda: None),
+    ):
+        with pytest.raises(raised, match=code) as told:
+            put()
+        assert "\n" not in str(told.value)
+
+
+def test_an_answer_that_breaks_off_is_unreachable(httpserver: HTTPServer) -> None:
+    headers = {"Content-Length": "1000", "ETag": '"e"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+    httpserver.expect_request("/bucket/k").respond_with_handler(lambda _: Response(iter([b"half"]), headers=headers))
+    store = Store("bucket", endpoint=httpserver.url_for("").rstrip("/"), access_key="k", secret_key="s")
+    with pytest.raises(Unreachable):
+        store.get_bytes("k")
+
+
+def test_missing_credentials_are_said_to_be_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    with pytest.raises(SystemFault, match=r"credentials.*AWS_"):
+        Store("bucket").head("k")
+
+
+def test_a_download_and_an_upload_end_when_they_are_not_wanted_any_more(store: Store, tmp_path: Path) -> None:
+    def stop(*_: object) -> None:
+        raise InterruptedError("canceled")
+
+    before = {*threading.enumerate()}
+    store.put_bytes("k", b"x" * 1000)
+    with pytest.raises(InterruptedError):
+        store.get_file("k", tmp_path / "f", beat=stop)
+    with pytest.raises(InterruptedError):
+        store.put_files([(f"all/{number}", tmp_path / "f") for number in range(200)], beat=stop)
+    for thread in {*threading.enumerate()} - before:
+        thread.join(5)  # what was under way ends by itself
+    assert len([*store.list("all/")]) < 200
 
 
 def _part(store: Store, upload_id: str, number: int, body: bytes) -> str:

@@ -7,7 +7,7 @@ create index import_validated on ledger.import (finished_at) where state = 'vali
 alter table ledger.import add column upload_until timestamptz;
 
 comment on column ledger.import.upload_until is
-'While the upload is awaited: when it is given up. A process that receives it renews this lease. Null: BULKHEAD_KEEP_UPLOADS says.';
+'When an awaited upload is given up. The process that receives it renews this lease. Null: BULKHEAD_KEEP_UPLOADS says.';
 
 create index import_awaiting on ledger.import (created_at) where state = 'awaiting_upload';
 

@@ -18,5 +18,5 @@ create table ledger.mart (
 );
 
 comment on table ledger.mart is 'What became of the last refresh of each mart.';
-comment on column ledger.mart.data_at is 'The mart holds all that was loaded before then; null: it was never refreshed, only made.';
+comment on column ledger.mart.data_at is 'The mart holds all that was loaded before then; null: it was never refreshed.';
 comment on column ledger.mart.error is 'Why the last refresh failed; empty: it did not.';
