@@ -144,6 +144,7 @@ class Database:
 
     def _open_import(self, import_id: str) -> None:
         with psycopg.connect(self._url) as connection:
+            connection.execute("update ledger.import set state = 'succeeded' where state = 'loading'")  # one is at work
             connection.execute(
                 "insert into ledger.import (id, dataset, state) values (%s, %s, 'loading')", (import_id, self._dataset.name)
             )

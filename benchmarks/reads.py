@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import multiprocessing
 import os
 import random
@@ -179,21 +180,27 @@ def in_short(plan: dict[str, Any]) -> str:
 
 
 def new_import(url: str) -> str:
-    """An import that is being loaded."""
+    """Begin an import that is being loaded, in place of an earlier one: one of a dataset is at work."""
     import_id = str(uuid.uuid4())
     with psycopg.connect(url) as connection:
+        connection.execute("update ledger.import set state = 'succeeded' where dataset = 'bench'")
         connection.execute("insert into ledger.import (id, dataset, state) values (%s, 'bench', 'loading')", (import_id,))
     return import_id
 
 
-def load_on(table: Table, root: Path, folder: Path, first: int, over: Any, loaded: Any) -> None:
-    """Load part after part of new records below the present ones, until ``over``. Runs in a process of its own."""
-    dataset, import_id, part_no = load_dataset(data.DATASET, root), new_import(table.url), 0
+def load_on(table: Table, root: Path, folder: Path, import_id: str, number: int, over: Any, loaded: Any) -> None:
+    """Load part after part of new records below the present ones, until ``over``. Runs in a process of its own.
+
+    Each ``number`` of a process has parts and records of its own.
+    """
+    dataset, first = load_dataset(data.DATASET, root), table.records * (number + 2)
+    path = folder / f"{import_id}-{number}.parquet"
     with psycopg.connect(table.url) as connection:
-        while not over.is_set():
-            part_no += 1
-            path = folder / f"{import_id}.parquet"
-            pq.write_table(part_of(table, first + part_no * PART_RECORDS), path, write_page_checksum=True)
+        for part_no in itertools.count(number * 1_000_000 + 1):
+            if over.is_set():
+                return
+            first += PART_RECORDS
+            pq.write_table(part_of(table, first), path, write_page_checksum=True)
             sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
             load_part(connection, dataset, path, import_id=import_id, part_no=part_no, sha256=sha256)
             with loaded.get_lock():
@@ -223,8 +230,9 @@ def loading(table: Table, root: Path, folder: Path, loads: int) -> Iterator[Call
     """While so many processes load; gives a function for the records that all of them loaded a second so far."""
     processes = multiprocessing.get_context("spawn")
     over, loaded = processes.Event(), processes.Value("q", 0)
+    import_id = new_import(table.url)
     at_work = [
-        processes.Process(target=load_on, args=(table, root, folder, table.records * (number + 2), over, loaded))
+        processes.Process(target=load_on, args=(table, root, folder, import_id, number, over, loaded))
         for number in range(loads)
     ]
     for process in at_work:
