@@ -26,7 +26,7 @@ from sqlalchemy import Engine, text
 from temporalio.client import Client
 
 from pipeline import caretaker, warehouse
-from pipeline.contracts import MOVES, Cleaned, Kept, Options, State, batches_prefix, report_prefix, results_prefix
+from pipeline.contracts import AT_WORK, MOVES, Cleaned, Kept, Options, State, batches_prefix, report_prefix, results_prefix
 from pipeline.errors import IllegalMove
 from pipeline.keys import Keys, Role
 from pipeline.ledger import Ledger
@@ -66,7 +66,8 @@ class House:
         if state is not State.AWAITING_UPLOAD:
             self.store.put_bytes(key, import_id.encode())
             etag = self.store.head(key).etag  # type: ignore[union-attr]
-        self.ledger.open(import_id, dataset="records", filename="a.csv", bucket=self.store.bucket, key=key, etag=etag)
+        dataset = f"records_{import_id[:8]}" if state in AT_WORK else "records"  # of each dataset one at most is at work
+        self.ledger.open(import_id, dataset=dataset, filename="a.csv", bucket=self.store.bucket, key=key, etag=etag)
         for one in way_to(state):
             self.ledger.move(import_id, one)
         if ended is not None:
