@@ -334,17 +334,18 @@ def test_a_cancel_and_a_pause_while_temporal_is_away_are_carried_out_by_reconcil
 
 
 def test_a_cancel_while_the_books_are_being_closed_is_kept(bulkhead: Bulkhead, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.clerk import Clerk
+    """It comes after the ending was decided, and right before the last move."""
+    store_summary, decided = Activities._store_summary, list[State]()
 
-    write_at_once = Clerk.write_at_once
-
-    def asked_meanwhile(clerk: Clerk, one: Import, **options: Any) -> str:
+    def asked_meanwhile(activities: Activities, one: Import, state: State, reason: str) -> None:
+        decided.append(state)
         if not one.cancel_requested:
             bulkhead.ledger.cancel(one.id)
-        return write_at_once(clerk, one, **options)
+        store_summary(activities, one, state, reason)
 
-    monkeypatch.setattr(Clerk, "write_at_once", asked_meanwhile)
+    monkeypatch.setattr(Activities, "_store_summary", asked_meanwhile)
     done = canceled(bulkhead, upload(bulkhead, tree(300), Options()).id)
+    assert decided == [State.SUCCEEDED, State.CANCELED]
     assert (done.inserted, done.unprocessed) == (300, 0)
 
 
