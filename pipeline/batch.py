@@ -29,14 +29,11 @@ import pyarrow.parquet as pq
 from pipeline.contracts import Plan
 from pipeline.datasets import Dataset
 from pipeline.tree import lay_out
-from pipeline.workspace import by_rows, climb, connect, longest_row, number, quoted
+from pipeline.workspace import WIDE_BYTES, by_rows, climb, connect, longest_row, number, quoted
 
 FETCH_ROWS = 20_000
 PART_BYTES = 64 << 20
 """Bytes that the values of a part may have: of wide records it takes fewer, since the loader holds a part in memory."""
-
-WIDE_BYTES = 8 << 10
-"""Where a row may be longer than this, values are not sorted with their rows: DuckDB cannot spill long ones while it sorts."""
 
 SPOOL_BYTES = 32 << 20
 """Bytes of wide records that are read at once, to be distributed over the parts."""
@@ -232,11 +229,7 @@ def _put_in_order(connection: duckdb.DuckDBPyConnection, dataset: Dataset, wides
     size, sizes = _size(connection, dataset), ""
     if widest > WIDE_BYTES:
         connection.execute("create or replace temp table sizes (_row bigint, _bytes bigint)")
-        by_rows(
-            connection,
-            f"insert into sizes select _row, {size} from incoming where _row between $first and $last",
-            max(SPOOL_BYTES // widest, 1),
-        )
+        by_rows(connection, f"insert into sizes select _row, {size} from incoming where {{range}}")
         size, sizes, columns = "sizes._bytes", "join sizes using (_row)", ""
     connection.execute(
         f"""create or replace temp table in_order as

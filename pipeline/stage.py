@@ -18,7 +18,7 @@ import duckdb
 from pipeline.datasets import Column, Dataset
 from pipeline.errors import NotUsable
 from pipeline.jsonvalues import twice_in, twice_message
-from pipeline.workspace import FINDINGS, VALUE_LENGTH, connect, literal, quoted
+from pipeline.workspace import FINDINGS, VALUE_LENGTH, by_rows, connect, literal, quoted
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Reading:
     code: str = "invalid_type"
 
 
-_FETCH_ROWS = 1000
+_FETCH_ROWS = 100
 
 # --- The types ---
 
@@ -188,9 +188,9 @@ def _fill_incoming(connection: duckdb.DuckDBPyConnection, dataset: Dataset, pres
     connection.execute(f"create or replace table incoming (_row bigint, {', '.join(typed)})")
     if dataset.staging_file.is_file():
         query = dataset.staging_file.read_text(encoding="utf-8").rstrip().rstrip(";")
+        connection.execute(f"insert into incoming by name {query}")
     else:
-        query = derived_query(dataset, present)
-    connection.execute(f"insert into incoming by name {query}")
+        by_rows(connection, f"insert into incoming by name {derived_query(dataset, present)} where {{range}}", of="raw")
 
 
 def _cast_in_passing(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> str:
@@ -299,13 +299,15 @@ def _find_uncast(connection: duckdb.DuckDBPyConnection, dataset: Dataset, presen
             continue
         expected = "a JSON object" if column.name == dataset.rest else reading.expected
         text = _text(column, dataset, present)
-        connection.execute(
+        by_rows(
+            connection,
             f"""insert into findings by name
             select $code as code, 'error' as severity, left({text}, 60) || ' is not ' || $expected || '.' as message,
                 _row as row, $name as "column", left({text}, {VALUE_LENGTH}) as value,
                 'Expected ' || $expected || '.' as hint
-            from {_uncast(column, dataset, present)} where {text} is not null""",
-            {"code": reading.code, "expected": expected, "name": column.name},
+            from {_uncast(column, dataset, present)} where {text} is not null and {{range}}""",
+            of="raw",
+            **{"code": reading.code, "expected": expected, "name": column.name},
         )
 
 
@@ -326,22 +328,32 @@ def _find_twice(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present
             continue
         keys = f"list_filter(regexp_extract_all(value, {literal(_TOKENS)}), lambda token: ends_with(token, ':'))"
         keys = f"list_transform({keys}, lambda token: rtrim(rtrim(token, ':'), chr(32) || chr(9) || chr(10) || chr(13)))"
-        cursor = connection.cursor()  # its own, since findings are written while values are read
-        cursor.execute(
-            f"""with told as (select _row, {quoted(column.name)} as value from incoming),
+        connection.execute("create or replace table suspects (_row bigint, value varchar)")
+        by_rows(
+            connection,
+            f"""insert into suspects
+            with told as (select _row, {quoted(column.name)} as value from incoming where {{range}}),
             keyed as (select _row, value, {keys} as keys from told where value is not null)
             select _row, value from keyed
-            where len(list_distinct(keys)) < len(keys) or len(list_filter(keys, lambda key: contains(key, chr(92)))) > 0"""
+            where len(list_distinct(keys)) < len(keys) or len(list_filter(keys, lambda key: contains(key, chr(92)))) > 0""",
         )
-        while some := cursor.fetchmany(_FETCH_ROWS):
-            found = [(row, twice_message(*twice)) for row, text in some if (twice := twice_in(text, column.name))]
-            for row, message in found:
-                connection.execute(
-                    """insert into findings by name select 'malformed_row' as code, 'error' as severity, $message as message,
-                        $row as row, $name as "column", 'Keep one of the two.' as hint""",
-                    {"message": message, "row": row, "name": column.name},
-                )
-        cursor.close()
+        _judge_suspects(connection, column)
+        connection.execute("drop table suspects")
+
+
+def _judge_suspects(connection: duckdb.DuckDBPyConnection, column: Column) -> None:
+    """Add a finding for each of the ``suspects``, texts of ``column``, in which a key does stand twice."""
+    cursor = connection.cursor()  # its own, since findings are written while values are read
+    cursor.execute("select _row, value from suspects order by rowid")
+    while some := cursor.fetchmany(_FETCH_ROWS):
+        found = {row: twice_message(*twice) for row, text in some if (twice := twice_in(text, column.name))}
+        connection.execute(
+            """insert into findings by name
+            select 'malformed_row' as code, 'error' as severity, unnest($messages::varchar[]) as message,
+                unnest($rows::bigint[]) as row, $name as "column", 'Keep one of the two.' as hint""",
+            {"messages": [*found.values()], "rows": [*found], "name": column.name},
+        )
+    cursor.close()
 
 
 def _find_missing(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:

@@ -24,7 +24,7 @@ from pipeline.errors import FileIsWrong
 from pipeline.read import Limits, Staging, read
 from pipeline.report import Counted
 from pipeline.stage import stage
-from pipeline.workspace import connect, in_enough_memory, in_memory, quoted, reading_of
+from pipeline.workspace import connect, has_wide_rows, in_enough_memory, in_memory, quoted, reading_of
 
 SOURCE = "source"
 WANTED = "wanted.parquet"
@@ -68,7 +68,7 @@ def _validate(
     cut = partial(batch.cut, database, dataset, cutting, folder=folder / PARTS) if cutting else None
     with ThreadPoolExecutor(1) as knife:
         # where no check saw anything the parts are cut while Great Expectations speaks; if it objects, they are dropped
-        early = knife.submit(cut) if cut and seen.is_clean else None
+        early = knife.submit(cut) if cut and seen.is_clean and not has_wide_rows(database) else None
         counted = _judge(database, folder, dataset, seen, run_name)
     counted = replace(counted, reading={**counted.reading, "asked": asked, "rules": dataset.rules})
     held = quarantine.hold_back(database, dataset, dataset.tolerance_for(options), counted.records)

@@ -103,6 +103,12 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory Error" in str(error)
 
 
+WIDE_BYTES = 8 << 10
+"""Where a row may be longer than this, DuckDB is given the file's rows range by range: it can spill short values only."""
+
+PIECE_BYTES = 32 << 20
+"""Bytes of wide rows that are looked at in one range, to begin with."""
+
 MOST_ROWS = 1 << 17
 """Rows that ``by_rows`` takes at once, at most."""
 
@@ -123,18 +129,30 @@ def longest_row(connection: duckdb.DuckDBPyConnection) -> int:
     return longest
 
 
-def by_rows(connection: duckdb.DuckDBPyConnection, statement: str, rows: int) -> None:
-    """Run ``statement`` for one range of the file's rows after the other, from ``$first`` to ``$last``; ``rows`` at first.
+def has_wide_rows(database: Path) -> bool:
+    """Whether the file has rows that are read range by range: whatever else reads beside that may find no memory left."""
+    with connect(database) as connection:
+        return longest_row(connection) > WIDE_BYTES
+
+
+def by_rows(connection: duckdb.DuckDBPyConnection, statement: str, *, of: str = "incoming", **values: object) -> None:
+    """Run ``statement``, in which {range} stands for a condition on ``_row``: where rows are wide, for one range of the rows
+    ``of`` a table after the other.
 
     DuckDB keeps in memory the values of 2,048 rows at once of each column that it reads, whatever their length. So where it
     has not enough memory for a range, a smaller one is tried. Raises duckdb.OutOfMemoryException if one row is too much.
     """
-    ((first, end),) = connection.execute("select coalesce(min(_row), 0), coalesce(max(_row), -1) from incoming").fetchall()
-    most = MOST_ROWS
+    widest = longest_row(connection)
+    if widest <= WIDE_BYTES:
+        connection.execute(statement.replace("{range}", "true"), values)
+        return
+    statement = statement.replace("{range}", "_row between $first and $last")
+    ((first, end),) = connection.execute(f"select coalesce(min(_row), 0), coalesce(max(_row), -1) from {of}").fetchall()
+    rows, most = max(PIECE_BYTES // widest, 1), MOST_ROWS
     while first <= end:
         last = min(first + rows - 1, end)
         try:
-            connection.execute(statement, {"first": first, "last": last})
+            connection.execute(statement, {"first": first, "last": last, **values})
         except duckdb.OutOfMemoryException:
             if rows == 1:
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -18,7 +19,7 @@ from pipeline.ledger import Import
 from pipeline.read.limits import Limits
 from pipeline.settings import Settings
 from tests.integration.conftest import Server
-from tests.integration.test_import import _until, running_worker
+from tests.integration.test_import import running_worker
 from web.edges import Edges
 
 MOST = Limits().id_bytes
@@ -69,8 +70,11 @@ class Reader:
         assert answer.status_code == 202, answer.text
         import_id = answer.json()["id"]
         self._edges.orchestrator.announce(Arrival(self._edges.store.bucket, self._edges.ledger.known(import_id).key))
-        _until(lambda: self._edges.ledger.known(import_id).state.is_final)
-        return self._edges.ledger.known(import_id)
+        until = time.monotonic() + 120
+        while not (one := self._edges.ledger.known(import_id)).state.is_final:
+            assert time.monotonic() < until, one
+            time.sleep(0.05)
+        return one
 
 
 @pytest.fixture

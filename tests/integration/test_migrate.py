@@ -306,7 +306,10 @@ UNFIT = [
 def test_a_table_whose_records_cannot_be_told_apart_is_refused(
     files: Files, old: str, new: str, said: str, is_new: bool
 ) -> None:
-    files.run("create collation public.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+    files.run("create collation public.ci (provider = builtin, locale = 'C.UTF-8')")
+    files.run(
+        "update pg_collation set collisdeterministic = false where collname = 'ci'"
+    )  # as ICU has them, which not all have
     if is_new:
         files.run("drop table warehouse.records cascade")
     files.say(old, new.replace("collate ci", "collate public.ci"))
