@@ -66,7 +66,8 @@ class House:
         if state is not State.AWAITING_UPLOAD:
             self.store.put_bytes(key, import_id.encode())
             etag = self.store.head(key).etag  # type: ignore[union-attr]
-        self.ledger.open(import_id, dataset="records", filename="a.csv", bucket=self.store.bucket, key=key, etag=etag)
+        own = f"d_{import_id[:8]}"  # of each dataset only one may be at work
+        self.ledger.open(import_id, dataset=own, filename="a.csv", bucket=self.store.bucket, key=key, etag=etag)
         for one in way_to(state):
             self.ledger.move(import_id, one)
         if ended is not None:
