@@ -69,7 +69,7 @@ def line_of(row: int | None, reading: Mapping[str, Any]) -> int | None:
 
 
 def record_at(place: str, reading: Mapping[str, Any]) -> int | None:
-    """The number of the record at ``line 7``, ``row 7``, ``C7`` or ``record 6``, as somebody writes it; None if it is none."""
+    """The number of the record at ``line 7``, ``row 7``, ``C7`` or ``record 6``, as a person writes it; None if it is none."""
     found = _WRITTEN.fullmatch(place.strip())
     if found is None:
         return None

@@ -239,7 +239,7 @@ class Store:
             events.register_first("needs-retry.s3", after)
 
     def must_answer(self) -> None:
-        """Raises Unreachable unless S3 answers; asked before somebody sends a file for nothing."""
+        """Raises Unreachable unless S3 answers; ask it before a file is sent in vain."""
         self.head("readyz")
 
     @classmethod

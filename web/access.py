@@ -71,7 +71,7 @@ def key_in_use() -> Key:
 
 
 def signed_in() -> Key | None:
-    """The key of whoever asks, if it is known or can be found out: pages say who is signed in wherever they lead."""
+    """Return the key of the request, looked up now if it was not before; None if there is none or PostgreSQL is away."""
     if "key" not in g:
         g.key, g.is_unsure = None, True
         with suppress(SQLAlchemyError):  # PostgreSQL is away, and the page says just that

@@ -78,7 +78,7 @@ KINDS: Mapping[str, Kind] = {
         422, "Nobody can be told there", "Give an http or https address out in the internet, or one of mail."
     ),
     "named_elsewhere": Kind(409, "No admin added this receiver", "Take it out of where the detail says that it is named."),
-    "no_table": Kind(409, "The dataset has no table yet", "Whoever runs Bulkhead makes it: bulkhead migrate."),
+    "no_table": Kind(409, "The dataset has no table yet", "Run bulkhead migrate, which makes it."),
     "conflict": Kind(409, "That is not possible now", "See the state of the import."),
     "too_large": Kind(413, "The body is too large", "Split the file, or raise BULKHEAD_MAX_UPLOAD_BYTES."),
     "unsupported_media_type": Kind(415, "The content type is not for this address", "Send what /openapi.json describes."),

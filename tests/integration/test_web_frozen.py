@@ -139,7 +139,7 @@ def silent() -> Iterator[str]:
 
 @pytest.mark.parametrize("part", ["postgresql", "s3"])
 def test_a_proxy_that_accepts_and_stays_silent(part: str, silent: str, settings: Settings, edges: Edges) -> None:
-    token, _ = edges.keys.create("somebody", Role.UPLOADER)
+    token, _ = edges.keys.create("an uploader", Role.UPLOADER)
     to = {"postgresql": {"database_url": f"postgresql://a:b@{silent}/c"}, "s3": {"s3_endpoint": f"http://{silent}"}}[part]
     mute = settings.model_copy(update=to)
     with closing(Edges.of(mute)) as behind:

@@ -143,7 +143,7 @@ def with_products(tmp_path: Path, settings: Settings, edges: Edges) -> Edges:
 
 def test_a_dataset_without_its_table_takes_no_file(with_products: Edges, settings: Settings) -> None:
     app = create_app(settings, edges=with_products)
-    token, key = with_products.keys.create("somebody", Role.UPLOADER)
+    token, key = with_products.keys.create("an uploader", Role.UPLOADER)
     caller, page = Caller(app.test_client(), token), app.test_client()
     assert page.get(f"/sign-in?token={with_products.keys.sign_in_token(key.id)}").status_code == 302
     said = "products has no table yet; run `bulkhead migrate`."

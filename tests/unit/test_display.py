@@ -92,7 +92,7 @@ def test_a_record_is_found_by_its_number() -> None:
         ("7", CSV, None),
     ],
 )
-def test_a_place_that_somebody_writes_is_found(written: str, reading: dict[str, Any], row: int | None) -> None:
+def test_a_place_that_a_person_writes_is_found(written: str, reading: dict[str, Any], row: int | None) -> None:
     assert record_at(written, reading) == row
 
 
