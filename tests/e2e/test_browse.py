@@ -191,7 +191,7 @@ def test_a_record(sign_in: Open, server: Any, forest: str, shots: Path, width: i
     wait_for(browser, "h1", "M-100-A")
     assert text(browser, ".crumbs").split() == ["Records", "records", "M-100", "M-100-A"]
     assert '"country": "DE"' in text(browser, ".values")
-    assert "from line 3 (record 2) of its file" in text(browser, ".lineage")
+    assert "from record 2 of its file" in text(browser, ".lineage")
     assert "value too long" in text(browser, ".lineage table")
     assert fits(browser, width)
     shoot(browser, shots / picture("record", width, dark))
