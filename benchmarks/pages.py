@@ -65,8 +65,11 @@ class Asker:
     def of(cls, stack: Stack) -> Asker:
         """By a sign-in link, as a person does it; what an API key opens, the session opens too."""
         session = requests.Session()
-        session.get(sign_in_url(stack), timeout=60).raise_for_status()
-        return cls(stack.environment["BULKHEAD_URL"], session)
+        page = session.get(sign_in_url(stack), timeout=60).text
+        fields = dict(re.findall(r'name="(csrf_token|token)" value="([^"]+)"', page))
+        url = stack.environment["BULKHEAD_URL"]
+        session.post(f"{url}/sign-in", data=fields, timeout=60).raise_for_status()
+        return cls(url, session)
 
     def milliseconds(self, question: Question) -> float:
         """Until all of the answer is here. Raises if it is none."""

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from pipeline.contracts import State
 from pipeline.keys import Role
 from pipeline.settings import ROOT, Settings
-from tests.integration.conftest import Caller
+from tests.integration.conftest import Caller, follow_link
 from tests.integration.test_web_api import MakeImport, make_import
 from web import create_app
 from web.edges import Edges
@@ -145,7 +145,7 @@ def test_a_dataset_without_its_table_takes_no_file(with_products: Edges, setting
     app = create_app(settings, edges=with_products)
     token, key = with_products.keys.create("an uploader", Role.UPLOADER)
     caller, page = Caller(app.test_client(), token), app.test_client()
-    assert page.get(f"/sign-in?token={with_products.keys.sign_in_token(key.id)}").status_code == 302
+    assert follow_link(page, with_products.keys.sign_in_token(key.id)).status_code == 303
     said = "products has no table yet; run `bulkhead migrate`."
     for answer in (
         caller.upload(b"id,name\na,A\n", dataset="products"),
