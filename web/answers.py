@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import orjson
-from flask import Response, request
+from flask import Response, request, url_for
 
 from pipeline.jsonvalues import Spelled
 
@@ -45,7 +45,8 @@ def as_json(value: Any, status: int = 200, **headers: str) -> Response:
         return response
     if isinstance(value, dict) and (cursor := value.get("next_cursor")):
         following = urlencode({**request.args.to_dict(flat=True), "cursor": cursor})
-        response.headers["Link"] = f'<{request.base_url}?{following}>; rel="next"'
+        here = url_for(str(request.endpoint), _external=True, **(request.view_args or {}))  # escaped, as a header has to be
+        response.headers["Link"] = f'<{here}?{following}>; rel="next"'
     return with_etag(response)
 
 

@@ -49,19 +49,18 @@ class Reader:
 
     def get(self, path: str, **query: str) -> requests.Response:
         answer = requests.get(f"{self._server.url}{path}", params=query, headers=self._server.headers, timeout=60)
-        assert answer.status_code == 200, (path[:80], answer.status_code, answer.text[:300])
+        assert answer.status_code == 200, (path[:80], answer.status_code, self._server.log.read_text()[-2000:])
         return answer
 
     def ids(self, path: str, **query: str) -> list[str]:
-        """The ids of all pages, one record a page."""
-        found: list[str] = []
-        cursor: dict[str, str] = {}
-        while True:
-            page = self.get(path, limit="1", **query, **cursor).json()
-            found += [item["id"] for item in page["items"]]
-            if page["next_cursor"] is None:
-                return found
-            cursor = {"cursor": page["next_cursor"]}
+        """The ids of all pages, one record a page, by the links from page to page."""
+        answer = self.get(path, limit="1", **query)
+        found = [item["id"] for item in answer.json()["items"]]
+        while "next" in answer.links:
+            answer = self.get(answer.links["next"]["url"].removeprefix(self.url))
+            found += [item["id"] for item in answer.json()["items"]]
+        assert answer.json()["next_cursor"] is None
+        return found
 
     def upload(self, content: bytes, path: str = "/v1/datasets/records/imports", **query: str) -> Import:
         answer = requests.post(
