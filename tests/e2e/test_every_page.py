@@ -238,4 +238,4 @@ def test_findings_need_no_scripts(sign_in: Open, server: Any, paths: dict[str, s
     wait_for(browser, "h2", "Self parent")
     browser.find_element(By.NAME, "q").send_keys("5\n")
     wait_for(browser, "h2", "Findings with 5")
-    assert [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".offending tbody th")] == ["5"]
+    assert [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".offending tbody th")] == ["line 6\nrecord 5"]
