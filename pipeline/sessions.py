@@ -56,7 +56,12 @@ class Session(psycopg.Connection[Any]):
         session = cls.connect(*args, **options)
         session._asked = {"conninfo": args[0] if args else "", **options}
         session.silence_seconds = cls.silence_seconds if silence_seconds is None else silence_seconds
-        session._server_pid = _pid(apply(session, settings))
+        apply(session, settings)
+        try:
+            session._server_pid = _pid(session)
+        except BaseException:
+            session.close()
+            raise
         return session
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:

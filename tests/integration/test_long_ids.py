@@ -139,7 +139,7 @@ def _is_quarantined_and_reported(reader: Reader, edges: Edges, chance: random.Ra
     assert (one.state, one.inserted, one.failed) == (State.PARTIALLY_SUCCEEDED, 1, len(bad)), one.reason
     failures = edges.ledger.failures(one.id, limit=1000)
     assert [failure["id"] for failure in failures] == [record["id"] for record in bad]
-    findings = reader.get(f"/v1/imports/{one.id}/findings", limit="1000").json()["items"]
+    findings = reader.get(f"/v1/imports/{one.id}/errors", limit="1000").json()["items"]
     too_long = {item["row"] for item in findings if item["code"] == "value_too_long" and item["column"] == "id"}
     rows_beyond = set(range(2 + len(orphans), 2 + len(orphans) + len(beyond)))
     assert rows_beyond <= too_long

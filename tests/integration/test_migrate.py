@@ -259,11 +259,11 @@ def test_a_file_that_makes_no_such_table_is_refused(files: Files, text: str) -> 
 
 
 class Busy(threading.Thread):
-    """Loads part after part in a session of its own, until it is told to stop."""
+    """Loads part after part, from ``first_part`` on, in a session of its own, until it is told to stop."""
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: Loader, first_part: int) -> None:
         super().__init__()
-        self.loader, self.over, self.loaded = loader, threading.Event(), 0
+        self.loader, self.over, self.loaded, self.first_part = loader, threading.Event(), 0, first_part
         self.error: BaseException | None = None
 
     def run(self) -> None:
@@ -271,7 +271,7 @@ class Busy(threading.Thread):
             with psycopg.connect(self.loader.url) as connection:
                 while not self.over.is_set():
                     records = [(f"{self.name}-{self.loaded}-{n}", None, "x") for n in range(2000)]
-                    self.loader.load(records, part_no=self.loaded + 1, connection=connection)
+                    self.loader.load(records, part_no=self.first_part + self.loaded + 1, connection=connection)
                     self.loaded += 1
         except BaseException as error:
             self.error = error
@@ -322,7 +322,8 @@ def test_a_table_whose_records_cannot_be_told_apart_is_refused(
 def test_it_works_while_files_are_loaded_and_neither_side_fails(files: Files, tmp_path: Path) -> None:
     """Two loads without a pause, while a column and two indexes come."""
     put(files, 50_000)
-    loaders = [Busy(Loader(files.url, tmp_path)) for _ in range(2)]
+    loaders = [Busy(Loader(files.url, tmp_path), first_part=number * 10_000) for number in range(2)]
+    loaders[0].loader.import_id = loaders[1].loader.import_id  # one import of a dataset is at work
     with loaders[0].at_work(), loaders[1].at_work():
         for one in loaders:
             one.until(1)
@@ -405,7 +406,7 @@ def test_analyze_beside_an_index_that_is_being_built_ends_neither(files: Files) 
         worker = threading.Thread(target=files.migrate)
         worker.start()
         until(lambda: bool(files.rows(BUILDING)))
-        warehouse.analyze(engine, load_dataset("records"))
+        warehouse.analyze(engine, "records")
         holder.commit()
         worker.join(30)
     engine.dispose()
