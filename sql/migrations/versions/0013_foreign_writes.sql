@@ -35,3 +35,5 @@ end
 $$;
 
 comment on function ledger.note_foreign_write is 'Trigger of the datasets'' tables; loads set bulkhead.import_id.';
+
+revoke all on function ledger.note_foreign_write from public;
