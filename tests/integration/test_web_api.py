@@ -105,7 +105,7 @@ def test_one_import(api: Any, make_import: MakeImport) -> None:
     assert set(answer.json) == {
         *("id", "dataset", "state", "reason", "source", "counts", "parts", "findings", "queue_position"),
         *("created_at", "started_at", "finished_at", "links", "dry_run", "options", "preview"),
-        *("retry_of", "duplicate_of", "pause_requested", "cancel_requested", "removed", "created_by"),
+        *("retry_of", "duplicate_of", "pause_requested", "cancel_requested", "removed", "created_by", "warnings"),
     }
     assert answer.json["state"] == "validating"
     assert answer.json["counts"]["total"] == 3
@@ -211,7 +211,7 @@ def test_pages_of_findings(api: Any, rejected: str) -> None:
             break
     assert rows == [*range(1, 5002)]
     assert set(page["items"][0]) == {
-        *("code", "severity", "message", "row", "id", "line", "column", "value", "hint", "related", "cycle")
+        *("code", "severity", "message", "place", "row", "id", "line", "column", "value", "hint", "related", "cycle")
     }
     assert page["items"][-1]["cycle"] == ["a", "b", "a"]
 
@@ -252,8 +252,8 @@ def test_selected_findings_as_files(api: Any, rejected: str) -> None:
     assert pq.read_table(io.BytesIO(api.get(path + "parquet").data))["row"].to_pylist() == rows
     cycle = api.get(f"/v1/imports/{rejected}/errors?code=circular_reference&format=csv").text
     assert cycle == (
-        "row,id,code,severity,column,value,message,hint,line,related,cycle\n"
-        "5001,'=a,circular_reference,error,,'-x,a cycle,,,a b,a → b → a\n"
+        "place,row,id,code,severity,column,value,message,hint,line,related,cycle\n"
+        ",5001,'=a,circular_reference,error,,'-x,a cycle,,,a b,a → b → a\n"
     )
 
 
@@ -277,9 +277,9 @@ def test_groups_of_findings(api: Any, rejected: str, make_import: MakeImport) ->
 
 
 def test_what_validation_said_of_the_last_files(api: Any, rejected: str, make_import: MakeImport) -> None:
-    make_import()  # waits, and has nothing to say
+    last = make_import(State.VALIDATING, State.VALIDATED, records_total=8, records_valid=8)
     make_import(State.VALIDATING, records_total=7)  # is being checked
-    last = make_import(State.VALIDATING, State.PREPARING, records_total=8, records_valid=8)
+    make_import()  # waits, and has nothing to say
     first, second = api.get("/v1/datasets/places/validations").json["items"]
     assert (first["id"], first["records"], first["errors"], first["by_code"]) == (last, 8, 0, {})
     assert (second["id"], second["state"], second["errors"], second["warnings"]) == (rejected, "rejected", 5000, 1)
