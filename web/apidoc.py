@@ -43,16 +43,16 @@ _PART = ("upload_over", "canceled_meanwhile")
 _FILE = ("not_finished", "no_results", "no_longer_kept")
 
 PROBLEMS: dict[str, tuple[str, ...]] = {
-    "imports.upload": _UPLOAD,
+    "imports.upload": (*_UPLOAD, "no_table"),
     "imports.list_imports": ("unknown_import",),
     "previews.preview": ("unreadable_file", "busy", "broken_upload", "empty_file"),
-    "multipart.open_upload": ("unknown_dataset",),
+    "multipart.open_upload": ("unknown_dataset", "no_table"),
     "multipart.list_parts": _PART,
     "multipart.abort": _PART,
     "multipart.sign_parts": _PART,
     "multipart.sign_part": _PART,
     "multipart.complete": (*_PART, "wrong_parts", "too_large", "empty_file"),
-    "multipart.sign_form": ("unknown_dataset",),
+    "multipart.sign_form": ("unknown_dataset", "no_table"),
     "events.watch_import": ("busy",),
     "control.cancel_import": ("already_finished",),
     "control.pause_import": ("already_finished", "conflict"),
@@ -60,7 +60,7 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
     "control.promote_import": ("wrong_state",),
     "control.retry_import": (*_UPLOAD, "not_finished", "nothing_to_retry", "no_results", "no_longer_kept"),
     "keys.create_key": ("unknown_dataset",),
-    "records.list_records": ("busy",),
+    "records.list_records": ("busy", "no_table"),
     "reports.errors": ("no_report", "no_longer_kept"),
     "reports.groups": ("no_longer_kept",),
     "reports.report_page": ("no_report", "no_longer_kept"),

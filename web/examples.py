@@ -257,6 +257,7 @@ SCHEMAS: dict[str, Any] = {
     },
     "ImportModel": _IMPORT,
     "Counts": _COUNTS,
+    "Creator": _IMPORT["created_by"],
     "FindingCounts": _FOUND,
     "Links": _LINKS,
     "OnError": "quarantine",
