@@ -484,6 +484,10 @@ def peak():
 with psycopg.connect(url) as connection:
     grown = {}
     for what, import_id in plan:
+        if import_id:  # one import of a dataset is at work
+            connection.execute("update ledger.import set state = 'succeeded' where state = 'loading'")
+            connection.execute("update ledger.import set state = 'loading' where id = %s", (import_id,))
+            connection.commit()
         before = peak()
         for part_no, name, sha256 in manifest:
             given = {"import_id": import_id, "part_no": part_no, "sha256": sha256}
