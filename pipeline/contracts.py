@@ -317,9 +317,10 @@ class Options:
     @classmethod
     def from_json(cls, asked: Mapping[str, Any]) -> Options:
         """Read what to_json gave."""
-        on_error = asked.get("on_error")
+        on_error, ratio = asked.get("on_error"), asked.get("max_error_ratio")
         lists = {name: tuple(asked.get(name, ())) for name in ("without", "notify")}
-        return cls(**{**asked, **lists, "on_error": OnError(on_error) if on_error else None})
+        ratio = None if ratio is None else float(ratio)  # as the ledger has it, it knows its spelling too
+        return cls(**{**asked, **lists, "on_error": OnError(on_error) if on_error else None, "max_error_ratio": ratio})
 
 
 DELIMITER_NAMES: Mapping[str, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}

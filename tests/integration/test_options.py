@@ -89,7 +89,7 @@ def test_the_good_records_are_loaded_and_the_bad_ones_kept_with_what_hangs_below
         **{12: "missing_id", 13: "malformed_row"},
     }
     assert kept[5]["record"] == {"id": "3a", "parentId": "3", "name": "below the orphan"}
-    assert kept[5]["message"] == "It hangs below the record 3 (row 4), which is in quarantine."
+    assert kept[5]["message"] == "It hangs below the record 3 (line 5), which is in quarantine."
     assert (kept[13]["id"], kept[12]["id"]) == ("", "")
     assert kept[13]["record"] == {"_text": "12,1,too,many\n"}
     assert one.findings_errors == 7
