@@ -330,7 +330,7 @@ def test_refusals_are_looked_up_by_import(edges: Edges, settings: Settings) -> N
         (plan,) = connection.execute(text(f"explain (analyze, format json) {sql}"), values).scalar_one()
     nodes = [*_nodes(plan["Plan"])]
     assert not [node for node in nodes if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "failure"]
-    assert "failure_import_id_id" in {node.get("Index Name") for node in nodes}
+    assert "failure_id" in {node.get("Index Name") for node in nodes}
     assert (
         sum(node["Actual Rows"] * node["Actual Loops"] for node in nodes if node.get("Relation Name") == "failure") <= 2 * 200
     )
