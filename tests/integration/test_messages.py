@@ -455,7 +455,7 @@ def test_a_namespace_that_is_lost_under_a_running_worker_costs_a_minute(
         time.sleep(12)  # until the server has noticed, and refuses the worker's polls
         loaded, lost = bulkhead.ledger.known(one.id).parts_done, time.monotonic()
         asyncio.run(_register(settings.temporal_address, settings.temporal_namespace))
-        _until(lambda: bulkhead.ledger.known(one.id).parts_done > loaded, seconds=60)
+        _until(lambda: bulkhead.ledger.known(one.id).parts_done > loaded, seconds=90)  # 42 to 52 s, measured on a busy machine
         print(f"it went on {time.monotonic() - lost:.1f} s after the namespace was there again")
         slow(bulkhead, 0.0)
         assert ended(bulkhead, one.id).state is State.SUCCEEDED
