@@ -504,7 +504,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Told:
-    """To whom an outcome is told, apart from those that were told of it before."""
+    """The messages about an outcome that are still to be sent."""
 
     deliveries: tuple[Delivery, ...] = ()
 

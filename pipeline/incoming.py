@@ -36,7 +36,7 @@ ASKED_BYTES_MAX = 64 << 10
 
 @dataclass(frozen=True)
 class Asked:
-    """What an upload asked for, and for whom: all of the import's row that cannot be found out from the file."""
+    """What an upload asked for, and its creator: all of the import's row that cannot be found out from the file."""
 
     options: Options = field(default_factory=Options)
     filename: str = ""

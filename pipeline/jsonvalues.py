@@ -19,7 +19,7 @@ class Spelled(float):
     text: str
 
     def __new__(cls, text: str) -> Spelled:
-        """Read a JSON number; one that is too large for a double is infinite to whoever calculates with it."""
+        """Read a JSON number; one that is too large for a double is infinite in calculations."""
         number = super().__new__(cls, text)
         number.text = text
         return number

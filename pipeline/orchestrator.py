@@ -72,7 +72,7 @@ T = TypeVar("T")
 _ANSWER_SECONDS = 30.0
 _SENT_SECONDS = 10.0
 _TOLD_SECONDS = 5.0
-"""For what stands in the ledger already, and is carried out by reconciliation if Temporal is away now."""
+"""For requests that the ledger has already, and that reconciliation carries out if Temporal is away now."""
 
 
 class Orchestrator:

@@ -77,7 +77,7 @@ class Postman:
     def deliver(self, delivery: Delivery) -> None:
         """Send one message; the ledger keeps how often it was tried and how it ended.
 
-        A receiver that says that it is gone is told nothing from then on. Raises NotUsable for one that nobody names any more,
+        A receiver that says that it is gone is told nothing from then on. Raises NotUsable for one that is not named any more,
         and Busy if there are too many at once: then it was not tried.
         """
         known, row = self._ledger.known(delivery.import_id), self._row(delivery)

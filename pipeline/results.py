@@ -136,7 +136,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: Fa
 def _rows_of_workbook(connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: Fate, whole: str) -> str:
     """The same for a workbook: of a row with a cell that is too long for one, the text says where the row is whole.
 
-    As of any row that could not be kept: nothing of it is loaded by a retry until somebody fills its cells.
+    As of any row that could not be kept: nothing of it is loaded by a retry until its cells are filled.
     """
     longest = f"greatest(0, {', '.join(_units(f'raw.{quoted(name)}') for name in names)})"
     said = f"A cell of this row has more than {CELL_UNITS:,} characters, which a workbook cannot hold. The row is in {whole}."

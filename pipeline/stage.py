@@ -319,7 +319,7 @@ def _uncast(column: Column, dataset: Dataset, present: list[str]) -> str:
 
 
 def _find_twice(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> None:
-    """Objects in which a key stands twice: the warehouse would keep one of the two, and nobody could say which was meant.
+    """Objects in which a key stands twice: the warehouse would keep one of the two, and which one was meant is unknown.
 
     Only what has a key twice anywhere, or spells one with an escape, is parsed.
     """
