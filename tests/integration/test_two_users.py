@@ -353,6 +353,7 @@ _OF_THE_MOMENT = [
     (r"(?m)^(ETag|Content-Length|RateLimit): .*$", ""),
     (r"X-Amz-\w+=[^&\"]*", "<signed>"),
     (r'"(policy|x-amz-\w+)": ?"[^"]*"', "<signed>"),
+    (r"[^/\s'\"]*(\u2026|\\u2026)", "<cut>"),  # where an echoed value is cut, a piece of an id or a marked name is left
 ]
 
 
