@@ -32,7 +32,7 @@ help: ## List these targets
 
 setup: $(VENV)/.dev $(VENV)/.npm ## Set up the virtual environment and the browser for development
 demo: $(VENV)/.runtime ## Set up and run the main job on real data, end to end
-	@$(BIN)/python -m pipeline.local.demo
+	@$(BIN)/python -m pipeline.cli.demo
 
 up: $(VENV)/.runtime ## Set up and keep the embedded stack running until Ctrl-C
 	@$(BIN)/bulkhead up
@@ -59,7 +59,7 @@ format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff check --quiet --fix .
 
 lambda: build/lambda.zip ## Build the Lambda's zip
-build/lambda.zip: lambda/build.py lambda/handler.py pipeline/__init__.py pipeline/contracts.py $(VENV)/.runtime
+build/lambda.zip: lambda/build.py lambda/handler.py pipeline/__init__.py $(wildcard pipeline/contracts/*.py) $(VENV)/.runtime
 	@$(BIN)/python lambda/build.py $@
 
 # Pins are kept as they are; `make lock UPGRADE=--upgrade` moves them. The runtime gets the same pins as the tests.

@@ -20,8 +20,8 @@ from typing import Any
 
 from benchmarks import data, measure
 from benchmarks.scale import a_stack, warm
-from pipeline.client import Client
-from pipeline.contracts import Options, State
+from pipeline.client.api import Client
+from pipeline.contracts.messages import Options, State
 from pipeline.settings import ROOT
 
 SMALL = "small"

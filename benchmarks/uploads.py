@@ -22,7 +22,7 @@ import requests
 
 from benchmarks import data, measure
 from benchmarks.scale import Watch, a_stack
-from pipeline.client import Client
+from pipeline.client.api import Client
 from pipeline.local.stack import Stack
 from pipeline.settings import MIB, ROOT
 

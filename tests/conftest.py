@@ -27,11 +27,11 @@ from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 
-from pipeline import warehouse
+from pipeline.adapters.s3 import Store
 from pipeline.local import postgres, seaweedfs, temporal
 from pipeline.local.stack import SERVERS, Stack
 from pipeline.settings import ROOT, Settings
-from pipeline.store import Store
+from pipeline.warehouse import migrate
 
 FOLDERS = ("unit", "integration", "e2e")
 
@@ -97,7 +97,7 @@ def template_database(stack: Stack) -> str:
     """A migrated database that is only ever copied."""
     with psycopg.connect(postgres.url(stack.home), autocommit=True) as connection:
         connection.execute("create database template_migrated")
-    warehouse.migrate(postgres.url(stack.home, "template_migrated"))
+    migrate.migrate(postgres.url(stack.home, "template_migrated"))
     return "template_migrated"
 
 
@@ -108,7 +108,7 @@ def database(stack: Stack, template_database: str) -> Iterator[str]:
     with psycopg.connect(postgres.url(stack.home), autocommit=True) as connection:
         connection.execute(f"create database {name} template {template_database} strategy file_copy")
         for statement in _ROLE_SETTINGS:
-            connection.execute(statement.format(role=warehouse.READER_ROLE, database=name))
+            connection.execute(statement.format(role=migrate.READER_ROLE, database=name))
         yield postgres.url(stack.home, name)
         connection.execute(f"drop database {name} with (force)")
 

@@ -20,28 +20,26 @@ from flask_openapi3.openapi import OpenAPI
 
 from pipeline.logs import configure
 from pipeline.settings import Settings, check_secrets, load_settings
-from web import (
-    access,
-    admin,
-    apidoc,
-    control,
+from web.api import (
+    direct_uploads,
     events,
+    findings,
     health,
+    import_actions,
     imports,
-    multipart,
-    pages,
+    keys,
+    openapi,
     previews,
-    problems,
-    quota,
     records,
-    reports,
     results,
     sql,
     webhooks,
 )
-from web.body import drain
-from web.edges import Edges
-from web.paths import EncodedSlashes, NameConverter, RestConverter
+from web.app_context import Edges
+from web.http import auth, problems, rate_limit
+from web.http.request_body import drain
+from web.http.url_converters import EncodedSlashes, NameConverter, RestConverter
+from web.pages import imports as pages
 
 log = structlog.get_logger(__name__)
 
@@ -76,26 +74,26 @@ def create_app(settings: Settings | None = None, *, edges: Edges | None = None) 
     _configure(app, settings)
     app.extensions["bulkhead"] = edges or Edges.of(settings)
     app.before_request(_begin)  # first of all, so that even a refusal has its request_id
-    access.install(app)
-    quota.install(app, settings.requests_per_minute)
+    auth.install(app)
+    rate_limit.install(app, settings.requests_per_minute)
     problems.install(app)
     for blueprint in (
         imports.api,
         previews.api,
-        multipart.api,
+        direct_uploads.api,
         events.api,
-        control.api,
-        reports.api,
+        import_actions.api,
+        findings.api,
         results.api,
         records.api,
         sql.api,
-        admin.api,
+        keys.api,
         webhooks.api,
     ):
         app.register_api(blueprint)
     app.register_blueprint(health.pages)
     pages.install(app)
-    apidoc.install(app)
+    openapi.install(app)
     app.after_request(_end)
     return app
 
@@ -144,7 +142,7 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    if response.status_code >= 400 and request.method not in access.SAFE_METHODS:
+    if response.status_code >= 400 and request.method not in auth.SAFE_METHODS:
         drain(request.environ)
     headers = response.headers
     headers["X-Request-Id"] = g.get("request_id", "")

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from pipeline.contracts import DELIMITER_NAMES, DELIMITERS, OnError, State
+from pipeline.contracts.messages import DELIMITER_NAMES, DELIMITERS, OnError, State
 from pipeline.errors import BulkheadError, FileIsWrong, NotUsable, Unreachable
 
 if TYPE_CHECKING:
-    from pipeline.client import Client
+    from pipeline.client.api import Client
 
 
 IDS_OFFERED = 20
@@ -41,13 +41,13 @@ def there(file: Path | None) -> Path | None:
 
 def dataset_names(incomplete: str) -> list[str]:
     """What a shell offers for a dataset: those that the server has, or without one those of this checkout."""
-    from pipeline import datasets
+    from pipeline.datasets import dataset
     from pipeline.settings import load_settings
 
     try:
         names = [one["name"] for one in client().datasets()["items"]]
     except BulkheadError:
-        names = datasets.dataset_names(load_settings().datasets_root)
+        names = dataset.dataset_names(load_settings().datasets_root)
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -202,8 +202,8 @@ def in_commands(text: str) -> str:
 
 def give_up(error: BulkheadError) -> NoReturn:
     """Say what went wrong, and end with its code."""
-    from pipeline.client import ApiError, TimedOut
-    from pipeline.terminal import say
+    from pipeline.cli.terminal import say
+    from pipeline.client.api import ApiError, TimedOut
 
     if isinstance(error, ApiError):
         say(f"bulkhead: {in_commands(str(error)) or error.title or f'The server answered {error.status}.'}", "red")
@@ -257,14 +257,14 @@ def bulkhead(
 
 def client() -> Client:
     """The server that the settings name, with the key that they hold."""
-    from pipeline.client import Client
+    from pipeline.client.api import Client
 
     return Client()
 
 
 def deliver(chunks: Iterable[bytes], output: Path | None) -> None:
     """Put a file where it is wanted: at ``output``, or on stdout."""
-    from pipeline.terminal import print_chunks, say, write_file
+    from pipeline.cli.terminal import print_chunks, say, write_file
 
     if output is None:
         print_chunks(chunks)

@@ -31,11 +31,11 @@ from pipeline.cli.app import (
     mapping_of,
     there,
 )
-from pipeline.contracts import Options, State
+from pipeline.contracts.messages import Options, State
 from pipeline.errors import NotUsable, Unreachable, WorldIsWrong
 
 if TYPE_CHECKING:
-    from pipeline.client import Client, Import
+    from pipeline.client.api import Client, Import
 
 Timeout = Annotated[float | None, typer.Option(help="Stop waiting after so many seconds (exit 6).", min=0)]
 
@@ -80,7 +80,7 @@ def upload(
 
     Example: `bulkhead upload places.csv -d places --wait`
     """
-    from pipeline.terminal import say
+    from pipeline.cli.terminal import say
 
     _check_timeout(timeout, wait)
     _check_way(file, direct, resume)
@@ -96,7 +96,7 @@ def upload(
 
 def _begun(server: Client, made: Import, *, wait: bool, timeout: float | None, as_json: bool) -> NoReturn:
     """An import is on its way: say so, or follow it, and end with the code that fits."""
-    from pipeline.terminal import print_json, print_line, say
+    from pipeline.cli.terminal import print_json, print_line, say
 
     if not as_json:
         print_line(made["id"])
@@ -128,10 +128,10 @@ def promote(
 
 
 def _addresses(given: list[str] | None) -> tuple[str, ...]:
-    from pipeline import addresses
+    from pipeline.notify import targets
 
     try:
-        return addresses.listed(",".join(given or ()))
+        return targets.listed(",".join(given or ()))
     except NotUsable as error:
         raise typer.BadParameter(str(error), param_hint="--notify") from error
 
@@ -152,15 +152,15 @@ def _check_way(file: Path, direct: bool | None, resume: bool) -> None:
 @contextmanager
 def _how_to_go_on(server: str, dataset: str, file: Path, *, resume: bool) -> Iterator[None]:
     """If the upload breaks off, and can go on, say how."""
-    from pipeline import unfinished
-    from pipeline.terminal import say
-    from pipeline.wire import ApiError
+    from pipeline.cli.terminal import say
+    from pipeline.client import resume_state
+    from pipeline.client.http import ApiError
 
-    before = None if resume else unfinished.find(server, dataset, file)
+    before = None if resume else resume_state.find(server, dataset, file)
     try:
         yield
     except (KeyboardInterrupt, WorldIsWrong, ApiError) as error:
-        left = unfinished.find(server, dataset, file)
+        left = resume_state.find(server, dataset, file)
         if left is not None and left != before:
             hint = f"What S3 has of it is kept. Go on with: bulkhead upload {shlex.quote(str(file))} -d {dataset} --resume"
             if isinstance(error, KeyboardInterrupt):
@@ -172,7 +172,7 @@ def _how_to_go_on(server: str, dataset: str, file: Path, *, resume: bool) -> Ite
 
 def _send(file: Path, filename: str | None, send: Callable[..., Import]) -> Import:
     """The import that the server made of the file; what is no regular file is sent as it comes."""
-    from pipeline.terminal import following, say
+    from pipeline.cli.terminal import following, say
 
     try:
         with ExitStack() as stack:
@@ -214,8 +214,8 @@ def watch(import_id: ImportId, timeout: Timeout = None, as_json: AsJson = False)
 
 def _follow(server: Client, import_id: str, timeout: float | None) -> Import:
     """The import at its end. Ctrl-C lets go of it: the import goes on without us."""
-    from pipeline.client import TimedOut
-    from pipeline.terminal import following, say
+    from pipeline.cli.terminal import following, say
+    from pipeline.client.api import TimedOut
 
     try:
         with following() as progress:
@@ -229,7 +229,7 @@ def _follow(server: Client, import_id: str, timeout: float | None) -> Import:
 
 
 def _show(shown: Import, as_json: bool) -> None:
-    from pipeline.terminal import import_table, out, print_json
+    from pipeline.cli.terminal import import_table, out, print_json
 
     if as_json:
         print_json(shown)
@@ -239,7 +239,7 @@ def _show(shown: Import, as_json: bool) -> None:
 
 def _tell(ended: Import) -> None:
     """The end of an import, for whoever watches, and where to go from there."""
-    from pipeline.terminal import err, import_table, say
+    from pipeline.cli.terminal import err, import_table, say
 
     err().print(import_table(ended))
     if ended.get("findings", {}).get("errors"):
@@ -266,7 +266,7 @@ def list_imports(
 
     Example: `bulkhead list -d places --state rejected`
     """
-    from pipeline.terminal import out, print_json, rows_table
+    from pipeline.cli.terminal import out, print_json, rows_table
 
     found = list(islice(client().list(dataset=dataset, state=state), limit))
     if as_json:
@@ -337,7 +337,7 @@ def cancel(import_id: ImportId, as_json: AsJson = False) -> None:
 
 def _asked(asked: Import, as_json: bool) -> None:
     """What was asked of an import is on its way; here is how it stands now."""
-    from pipeline.terminal import print_json, print_line
+    from pipeline.cli.terminal import print_json, print_line
 
     if as_json:
         print_json(asked)

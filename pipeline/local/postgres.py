@@ -13,8 +13,8 @@ import psycopg
 
 from pipeline.errors import NotUsable
 from pipeline.local.component import Component
+from pipeline.local.home import Home
 from pipeline.local.ports import HOST
-from pipeline.local.state import Home
 
 USER = "bulkhead"
 DATABASE = "bulkhead"

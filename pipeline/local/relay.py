@@ -27,8 +27,8 @@ from urllib.parse import quote_plus
 
 import structlog
 
-from pipeline import logs, oldfiles
-from pipeline.contracts import dataset_of
+from pipeline import expired_files, logs
+from pipeline.contracts.messages import dataset_of
 from pipeline.local.ports import HOST
 from pipeline.settings import as_process, settings_for
 
@@ -176,7 +176,7 @@ class Deliveries:
     def _clean_up(self) -> None:
         while self._keep is not None:
             try:
-                oldfiles.remove(self._dead, time.time() - self._keep.total_seconds())
+                expired_files.remove(self._dead, time.time() - self._keep.total_seconds())
             except OSError as error:
                 log.warning("dead letters were not removed", error=str(error))
             time.sleep(CLEAN_SECONDS)

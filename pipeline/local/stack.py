@@ -15,7 +15,7 @@ import requests
 from pipeline.errors import NotUsable
 from pipeline.local import ports, postgres, seaweedfs, temporal
 from pipeline.local.component import Component, Process
-from pipeline.local.state import Home, write_private
+from pipeline.local.home import Home, write_private
 from pipeline.local.supervisor import Supervisor
 
 SERVERS = ("postgres", "seaweedfs", "temporal")
@@ -124,7 +124,7 @@ class Stack:
             ),
             "worker": Component(
                 "worker",
-                [python, "-m", "pipeline.worker"],
+                [python, "-m", "pipeline.orchestration.worker"],
                 ready.exists,
                 environment,
                 stop_seconds=40,

@@ -15,21 +15,21 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.contracts import DELIMITERS
-from pipeline.datasets import Dataset
+from pipeline.contracts.messages import DELIMITERS
+from pipeline.datasets.dataset import Dataset
 from pipeline.display import LINES_KEPT
 from pipeline.errors import FileIsWrong, NotUsable, Unreadable
-from pipeline.read import columns, paths, values
-from pipeline.read.archive import within
-from pipeline.read.delimited import read_delimited
-from pipeline.read.excel import read_excel
-from pipeline.read.jsons import read_array, read_lines
+from pipeline.read import column_mapping, path_ids, value_limits
+from pipeline.read.containers.archive_members import Gathering
+from pipeline.read.containers.unpack import PARQUET, Content, Upload, Whole, unpack
+from pipeline.read.containers.zip_archive import within
+from pipeline.read.formats.delimited import read_delimited
+from pipeline.read.formats.excel import read_excel
+from pipeline.read.formats.json_records import read_array, read_lines
+from pipeline.read.formats.parquet import read_parquet
 from pipeline.read.limits import Limits
-from pipeline.read.members import Gathering
-from pipeline.read.parquet import read_parquet
-from pipeline.read.staging import Staging
-from pipeline.read.table import Table
-from pipeline.read.unpack import PARQUET, Content, Upload, Whole, unpack
+from pipeline.read.raw_tables import Staging
+from pipeline.read.read_result import Table
 
 __all__ = ["FORMATS", "Limits", "Reading", "Staging", "read"]
 
@@ -133,7 +133,7 @@ def _read_one(content: Content, staging: Staging) -> tuple[str, Table]:
 def _checked(form: str, encoding: str, table: Table, upload: Upload, filename: str, staging: Staging) -> Reading:
     """What was read, once all that can be wrong with it as a whole was looked at."""
     dataset = staging.dataset
-    for name in columns.unmet(table.originals or table.columns, dataset):
+    for name in column_mapping.unmet(table.originals or table.columns, dataset):
         message = f"The upload maps a column {name!r}, which the file does not have."
         staging.find("unknown_column", message, severity="warning", hint="See how the header spells it.")
     table = _without_left_out(table, staging)
@@ -141,11 +141,11 @@ def _checked(form: str, encoding: str, table: Table, upload: Upload, filename: s
         what = filename or "The file"
         raise Unreadable(f"{what} holds no records.", code="empty_file", hint="Add at least one record.")
     originals = table.originals or table.columns
-    refusal = columns.missing(table.columns, dataset, originals)
+    refusal = column_mapping.missing(table.columns, dataset, originals)
     if refusal:
         raise refusal
-    paths.check_paths(staging)
-    values.check_values(staging, table)
+    path_ids.check_paths(staging)
+    value_limits.check_values(staging, table)
     return Reading(
         table.records,
         form,
@@ -167,7 +167,7 @@ def _without_left_out(table: Table, staging: Staging) -> Table:
     """Let the columns go that are to be left out."""
     originals, letters = table.originals or table.columns, table.letters or ("",) * len(table.columns)
     triples = list(zip(table.columns, originals, letters, strict=True))
-    kept = [triple for triple in triples if not triple[0].startswith(columns.LEFT_OUT)]
+    kept = [triple for triple in triples if not triple[0].startswith(column_mapping.LEFT_OUT)]
     if len(kept) == len(triples):
         return table
     staging.keep_only([name for name, _, _ in kept])

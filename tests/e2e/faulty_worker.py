@@ -27,7 +27,8 @@ import psycopg
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, UnsandboxedWorkflowRunner, Worker
 
-from pipeline import sandbox, worker, workflow
+from pipeline.orchestration import import_workflow, worker
+from pipeline.sandbox import process
 
 stopping = False
 
@@ -62,7 +63,7 @@ class Faults:
         psycopg.Transaction.__exit__ = leave_or_die  # type: ignore[method-assign]
         quick = {"workflow_runner": UnsandboxedWorkflowRunner(), "max_cached_workflows": 0}
         worker.Worker = partial(Worker, interceptors=[Around(self)], **quick)  # type: ignore[misc, assignment]
-        workflow.HEARTBEAT = HEARTBEAT
+        import_workflow.HEARTBEAT = HEARTBEAT
 
     def point(self, name: str) -> None:
         """Die here, unless this is not the step's first attempt: its backoff would make later points slow to come to."""
@@ -116,7 +117,7 @@ def _work(run: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(run["environment"])
     server: Any = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
-    sandbox.ensure_running = server.ensure_running = lambda: None  # type: ignore[assignment]
+    process.ensure_running = server.ensure_running = lambda: None  # type: ignore[assignment]
     log = os.open(run["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -142,7 +143,7 @@ def _stop(*_: object) -> None:
 def main() -> None:
     """Work until SIGTERM."""
     runs = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    sandbox.warm()
+    process.warm()
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, _stop)
     alive = {_fork(run): run for run in runs}

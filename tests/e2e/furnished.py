@@ -8,11 +8,11 @@ from pathlib import Path
 
 import psycopg
 
-from pipeline.contracts import Options, State
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.messages import Options, State
 from pipeline.settings import Settings
-from pipeline.store import Store
 from tests.e2e.test_pages import judged
-from web.edges import Edges
+from web.app_context import Edges
 
 BROKEN = (
     "id,parentId,name,kind\n"

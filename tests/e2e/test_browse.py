@@ -18,7 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from pipeline.settings import Settings
 from tests.e2e.test_pages import EVIL, SECONDS, Open, assert_no_complaints, shoot, shots, sign_in, text, wait_for
-from web.edges import Edges
+from web.app_context import Edges
 
 __all__ = ["shots", "sign_in"]
 

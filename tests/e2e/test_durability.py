@@ -15,12 +15,12 @@ import psutil
 import psycopg
 import pytest
 
-from pipeline import warehouse
-from pipeline.contracts import Arrival, State
-from pipeline.ledger import Import, Ledger
-from pipeline.orchestrator import Orchestrator
+from pipeline.adapters.s3 import Store
+from pipeline.adapters.temporal import Orchestrator
+from pipeline.contracts.messages import Arrival, State
+from pipeline.ledger.imports import Import, Ledger
 from pipeline.settings import Settings
-from pipeline.store import Store
+from pipeline.warehouse import migrate
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = 100_000
@@ -38,7 +38,7 @@ class Worker:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.worker"],
+                [sys.executable, "-m", "pipeline.orchestration.worker"],
                 env=self._environment,
                 cwd=ROOT,
                 stdout=log,
@@ -82,7 +82,7 @@ def digest(rows: list[tuple[str, str, str]]) -> str:
 
 @pytest.fixture
 def ledger(settings: Settings) -> Iterator[Ledger]:
-    engine = warehouse.connect(settings.database_url)
+    engine = migrate.connect(settings.database_url)
     yield Ledger(engine)
     engine.dispose()
 

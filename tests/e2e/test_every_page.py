@@ -16,12 +16,12 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Press
 
-from pipeline.keys import Keys, Role
+from pipeline.adapters.s3 import Store
+from pipeline.ledger.api_keys import Keys, Role
 from pipeline.settings import Settings
-from pipeline.store import Store
 from tests.e2e.furnished import SQL, furnish
 from tests.e2e.test_pages import Open, shoot, shots, sign_in, text, wait_for
-from web.edges import Edges
+from web.app_context import Edges
 
 __all__ = ["shots", "sign_in"]
 

@@ -22,12 +22,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline.contracts import State
-from pipeline.ledger import Ledger
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.messages import State
+from pipeline.ledger.imports import Ledger
 from pipeline.local import postgres, seaweedfs, temporal
 from pipeline.local.stack import Stack
 from pipeline.settings import ROOT, Settings
-from pipeline.store import Store
 from tests.conftest import _register
 from tests.e2e.test_durability import digest, orphans_and_rows
 from tests.integration.test_import import Bulkhead, balance

@@ -19,13 +19,14 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Press
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from pipeline import sandbox, validation, warehouse
-from pipeline.contracts import OnError, Options, State
-from pipeline.datasets import load_dataset
-from pipeline.keys import Keys, Role
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.messages import OnError, Options, State
+from pipeline.datasets.dataset import load_dataset
+from pipeline.ledger.api_keys import Keys, Role
+from pipeline.sandbox import process, validate_file
 from pipeline.settings import Settings
-from pipeline.store import Store
-from web.edges import STREAMS_AT_ONCE, Edges
+from pipeline.warehouse import migrate
+from web.app_context import STREAMS_AT_ONCE, Edges
 
 CSV = "id,parentId,name,kind\nFR,,France,Country\n"
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
@@ -96,9 +97,9 @@ def judged(edges: Edges, store: Store, folder: Path, text: str, filename: str = 
     """A rejected import with all that validation really leaves of such a file."""
     import_id = str(uuid.uuid4())
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / validation.SOURCE).write_text(text, encoding="utf-8")
-    found = sandbox.run(
-        validation.validate,
+    (folder / validate_file.SOURCE).write_text(text, encoding="utf-8")
+    found = process.run(
+        validate_file.validate,
         folder,
         load_dataset("places"),
         filename,
@@ -126,7 +127,7 @@ def judged(edges: Edges, store: Store, folder: Path, text: str, filename: str = 
         findings_by_code=found.by_code,
         reading=found.reading,
     )
-    warehouse.keep_findings(edges.engine, import_id, folder / "report" / "findings.parquet", beat=lambda: None)
+    migrate.keep_findings(edges.engine, import_id, folder / "report" / "findings.parquet", beat=lambda: None)
     return import_id
 
 

@@ -14,12 +14,12 @@ import psutil
 import psycopg
 import pytest
 
-from pipeline.contracts import Arrival, State
-from pipeline.ledger import Import, Ledger
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.messages import Arrival, State
+from pipeline.ledger.imports import Import, Ledger
+from pipeline.orchestration.import_workflow import HEARTBEAT
+from pipeline.orchestration.worker import IDLE_SECONDS
 from pipeline.settings import Settings
-from pipeline.store import Store
-from pipeline.worker import IDLE_SECONDS
-from pipeline.workflow import HEARTBEAT
 from tests.e2e.test_durability import (
     Worker,
     announce,

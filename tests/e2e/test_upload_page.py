@@ -14,13 +14,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Press
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from pipeline.contracts import Arrival, Options, State
-from pipeline.ledger import Import
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.messages import Arrival, Options, State
+from pipeline.ledger.imports import Import
 from pipeline.settings import Settings
-from pipeline.store import Store
 from tests.e2e.test_pages import EVIL, Open, assert_no_complaints, shoot, shots, sign_in, text, wait_for
 from tests.integration.test_import import running_worker
-from web.edges import Edges
+from web.app_context import Edges
 
 __all__ = ["shots", "sign_in"]
 

@@ -13,9 +13,9 @@ import pytest
 import requests
 from selenium import webdriver
 
-from pipeline.contracts import State
+from pipeline.contracts.messages import State
 from tests.integration.conftest import Server
-from web.edges import Edges
+from web.app_context import Edges
 
 PAGE = b"""<!doctype html><title>Uppy</title><script src="/uppy.min.js"></script><script>
 const uppy = new Uppy.Uppy({meta: {dataset: "records", dry_run: true}})

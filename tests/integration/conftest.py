@@ -21,10 +21,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from pipeline.keys import Keys, Role
+from pipeline.ledger.api_keys import Keys, Role
 from pipeline.settings import Settings
 from web import create_app
-from web.edges import Edges
+from web.app_context import Edges
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pipeline import warehouse
-from pipeline.local import doctor
+from pipeline.cli import doctor
 from pipeline.local.up import local_stack
 from pipeline.settings import ROOT, Settings
+from pipeline.warehouse import migrate
 
 
 def test_a_dataset_and_a_mart_are_there_after_migrate(extending: dict[str, str], a_root: Path, database: str) -> None:
     for name in ("expectations/products.json", "sql/tables/products.sql", "sql/marts/product_prices.sql"):
         (a_root / name).write_text(extending[name], encoding="utf-8")
-    done = [str(one) for one in warehouse.migrate(database, root=a_root)]
+    done = [str(one) for one in migrate.migrate(database, root=a_root)]
     assert any("products" in line for line in done) and any("product_prices" in line for line in done)
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(
@@ -66,7 +66,7 @@ def test_up_migrates_what_it_serves_and_doctor_tells_of_every_table(
 
 
 def test_doctor_compares_the_ledger_with_this_release(database: str, settings: Settings) -> None:
-    assert said(settings, "PostgreSQL").detail.endswith(f"the ledger at version {warehouse.newest_version()}")
+    assert said(settings, "PostgreSQL").detail.endswith(f"the ledger at version {migrate.newest_version()}")
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("update alembic_version set version_num = '0003'")
         found = said(settings, "PostgreSQL")
@@ -79,5 +79,5 @@ def test_migrate_works_in_a_checkout_with_a_percent_sign_in_its_path(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "100%").symlink_to(ROOT)
-    monkeypatch.setattr("pipeline.warehouse.ROOT", tmp_path / "100%")
-    assert str(warehouse.migrate(database)[0]) == f"ledger at version {warehouse.newest_version()}"
+    monkeypatch.setattr("pipeline.warehouse.migrate.ROOT", tmp_path / "100%")
+    assert str(migrate.migrate(database)[0]) == f"ledger at version {migrate.newest_version()}"

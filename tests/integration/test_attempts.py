@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import batch, load, validation, warehouse
-from pipeline.activities import Activities
-from pipeline.contracts import ImportRef, PartRef, PartResult, manifest_key, report_prefix
+from pipeline.adapters.s3 import Store
+from pipeline.adapters.temporal import Orchestrator
+from pipeline.contracts.messages import ImportRef, PartRef, PartResult, manifest_key, report_prefix
 from pipeline.errors import DamagedPart
-from pipeline.orchestrator import Orchestrator
+from pipeline.load import load_part
+from pipeline.orchestration.import_activities import Activities
+from pipeline.prepare import parts as batch
+from pipeline.sandbox import validate_file
 from pipeline.settings import Settings
-from pipeline.store import Store
+from pipeline.warehouse import migrate
 from tests.integration.test_load import Loader, flat, loader
 
 __all__ = ["loader"]  # a fixture
@@ -23,7 +26,7 @@ __all__ = ["loader"]  # a fixture
 
 @pytest.fixture
 def activities(settings: Settings, store: Store) -> Iterator[Activities]:
-    engine, orchestrator = warehouse.connect(settings.database_url), Orchestrator.of(settings)
+    engine, orchestrator = migrate.connect(settings.database_url), Orchestrator.of(settings)
     yield Activities(settings, store, engine, orchestrator)
     orchestrator.close()
     engine.dispose()
@@ -36,19 +39,19 @@ def ref(loader: Loader, store: Store) -> ImportRef:
 
 def test_an_attempt_that_slept_stores_nothing_of_its_successor(activities: Activities, ref: ImportRef, store: Store) -> None:
     slept = activities._fresh_folder(ref)
-    (slept / validation.REPORT).mkdir()
+    (slept / validate_file.REPORT).mkdir()
     awake = activities._fresh_folder(ref)
-    (awake / validation.REPORT).mkdir()
-    (awake / validation.REPORT / "findings.json").write_text("half of it")
-    (awake / validation.SOURCE).write_text("half of it")
-    assert not (slept / validation.SOURCE).exists()
-    activities._store_folder(slept / validation.REPORT, report_prefix(ref.import_id))
+    (awake / validate_file.REPORT).mkdir()
+    (awake / validate_file.REPORT / "findings.json").write_text("half of it")
+    (awake / validate_file.SOURCE).write_text("half of it")
+    assert not (slept / validate_file.SOURCE).exists()
+    activities._store_folder(slept / validate_file.REPORT, report_prefix(ref.import_id))
     assert [*store.list(report_prefix(ref.import_id))] == []
 
 
 def parts(folder: Path, name: str) -> None:
-    (folder / validation.PARTS).mkdir()
-    (folder / validation.PARTS / batch.MANIFEST).write_text(batch.Manifest(name, "records", 0, 0, 200, ()).to_json())
+    (folder / validate_file.PARTS).mkdir()
+    (folder / validate_file.PARTS / batch.MANIFEST).write_text(batch.Manifest(name, "records", 0, 0, 200, ()).to_json())
 
 
 def test_what_an_attempt_cut_is_there_for_later_steps_whole_and_once(activities: Activities, ref: ImportRef) -> None:
@@ -70,7 +73,7 @@ def test_a_part_is_not_given_up_for_a_manifest_that_was_replaced(
     activities: Activities, ref: ImportRef, loader: Loader, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that knows how the import was cut before looks once more before it takes a good part for damaged."""
-    monkeypatch.setattr("pipeline.activities.beat", lambda: None)  # there is no activity around it
+    monkeypatch.setattr("pipeline.orchestration.import_activities.beat", lambda: None)  # there is no activity around it
 
     def keep_manifest(sha256: str) -> None:
         part = batch.Part(1, 1, 0, 300, 1, 2, sha256, 1)
@@ -81,10 +84,10 @@ def test_a_part_is_not_given_up_for_a_manifest_that_was_replaced(
     assert activities._expected(ref, 1)["sha256"] == "that of before"
     path, sha256 = loader.part(flat(300))
     keep_manifest(sha256)
-    assert activities._with_part(load.load_part, PartRef(ref, 1), path) == PartResult(inserted=300)
+    assert activities._with_part(load_part.load_part, PartRef(ref, 1), path) == PartResult(inserted=300)
     path.write_bytes(path.read_bytes()[:-9])
     assert hashlib.sha256(path.read_bytes()).hexdigest() != sha256
     with pytest.raises(DamagedPart, match="checksum"):
-        activities._with_part(load.load_part, PartRef(ref, 1), path)
+        activities._with_part(load_part.load_part, PartRef(ref, 1), path)
     with pytest.raises(DamagedPart):
-        activities._with_part(load.load_part, PartRef(replace(ref), 2), path)
+        activities._with_part(load_part.load_part, PartRef(replace(ref), 2), path)

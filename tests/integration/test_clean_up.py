@@ -25,15 +25,26 @@ import pytest
 from sqlalchemy import Engine, text
 from temporalio.client import Client
 
-from pipeline import caretaker, warehouse
-from pipeline.contracts import AT_WORK, MOVES, Cleaned, Kept, Options, State, batches_prefix, report_prefix, results_prefix
+from pipeline import retention
+from pipeline.adapters.s3 import Store
+from pipeline.adapters.temporal import Orchestrator
+from pipeline.contracts.messages import (
+    AT_WORK,
+    MOVES,
+    Cleaned,
+    Kept,
+    Options,
+    State,
+    batches_prefix,
+    report_prefix,
+    results_prefix,
+)
 from pipeline.errors import IllegalMove
-from pipeline.keys import Keys, Role
-from pipeline.ledger import Ledger
-from pipeline.orchestrator import Orchestrator
-from pipeline.reconcile import Reconciler
+from pipeline.ledger.api_keys import Keys, Role
+from pipeline.ledger.imports import Ledger
+from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings
-from pipeline.store import Store
+from pipeline.warehouse import migrate
 from tests.integration.test_import import Bulkhead, running_worker, tree
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +67,7 @@ class House:
 
     def clean(self, *, dry_run: bool = False, now: datetime | None = None, **kept: timedelta | None) -> Cleaned:
         settings = self.settings.model_copy(update={**FOREVER, **kept})
-        return caretaker.clean(settings, self.store, self.ledger, dry_run=dry_run, beat=lambda _: None, now=now)
+        return retention.clean(settings, self.store, self.ledger, dry_run=dry_run, beat=lambda _: None, now=now)
 
     def an_import(self, state: State, *, ended: datetime | None = None, dropped: bool = False) -> str:
         """One in that state, which it reached by legal moves, with all that an import can leave anywhere."""
@@ -135,7 +146,7 @@ def way_to(state: State) -> list[State]:
 
 @pytest.fixture
 def house(settings: Settings, store: Store) -> Iterator[House]:
-    engine = warehouse.connect(settings.database_url)
+    engine = migrate.connect(settings.database_url)
     with closing(Orchestrator.of(settings)) as orchestrator:
         yield House(settings, store, engine, Ledger(engine), orchestrator)
     engine.dispose()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import psycopg
 
-from pipeline.orchestrator import Orchestrator
+from pipeline.adapters.s3 import Store
+from pipeline.adapters.temporal import Orchestrator
 from pipeline.settings import Settings
-from pipeline.store import Store
 
 
 def test_a_test_has_a_database_a_bucket_and_a_namespace(settings: Settings, store: Store, database: str) -> None:

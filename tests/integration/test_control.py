@@ -11,11 +11,11 @@ import psycopg
 import pytest
 import uuid_utils
 
-from pipeline.contracts import Arrival, OnError, Options, State, part_key
-from pipeline.ledger import Import
+from pipeline.contracts.messages import Arrival, OnError, Options, State, part_key
+from pipeline.ledger.imports import Import
 from tests.integration.test_import import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
 from tests.integration.test_options import QUARANTINE, ended, known, promote, upload
-from web.edges import Edges
+from web.app_context import Edges
 
 __all__ = ["bulkhead", "settings"]
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.contracts import State
+from pipeline.contracts.messages import State
 from pipeline.settings import ROOT, Settings
 from tests.integration.conftest import Server
-from web.edges import Edges
+from web.app_context import Edges
 
 MIB = 1 << 20
 PARTS = 8

@@ -20,13 +20,17 @@ from sqlalchemy.exc import OperationalError
 from temporalio import activity
 from temporalio.client import Client
 
-from pipeline import attempt, contracts, sandbox, sessions, warehouse
-from pipeline.contracts import Arrival, Options, State, import_workflow_id, part_key
-from pipeline.ledger import Ledger
-from pipeline.marts import Marts
-from pipeline.sessions import Session
+from pipeline.adapters import postgres_sessions
+from pipeline.adapters.postgres_sessions import Session
+from pipeline.adapters.s3 import Store
+from pipeline.contracts import messages
+from pipeline.contracts.messages import Arrival, Options, State, import_workflow_id, part_key
+from pipeline.ledger.imports import Ledger
+from pipeline.orchestration import heartbeat_and_failures
+from pipeline.sandbox import process
 from pipeline.settings import Settings
-from pipeline.store import Store
+from pipeline.warehouse import migrate
+from pipeline.warehouse.marts import Marts
 from tests.integration.test_control import ORPHANS, slow
 from tests.integration.test_import import Bulkhead, _until, balance, running_worker, settings, tree
 from tests.integration.test_options import ended, known, upload
@@ -66,8 +70,8 @@ def test_a_postgresql_that_falls_silent_delays_an_import_and_loses_no_thread(
 ) -> None:
     """Thirty seconds of silence are three here. The connections of before are held for ever, as by a host that is gone."""
     monkeypatch.setattr(Session, "silence_seconds", 3.0)
-    monkeypatch.setattr(sessions, "SECOND_LOOK_SECONDS", 0.5)
-    monkeypatch.setattr(sessions, "BEGIN_SECONDS", 3.0)
+    monkeypatch.setattr(postgres_sessions, "SECOND_LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(postgres_sessions, "BEGIN_SECONDS", 3.0)
     slow(bulkhead, 0.1)
     with running_worker(through(settings, postgres)):
         one = upload(bulkhead, tree(8000), Options(), wait=False)  # 20 parts, at most two at once
@@ -85,21 +89,21 @@ def test_a_postgresql_that_falls_silent_delays_an_import_and_loses_no_thread(
 
 
 def test_a_session_waits_for_a_server_that_is_at_work_however_long(database: str) -> None:
-    engine = warehouse.connect(database, silence_seconds=0.3)
+    engine = migrate.connect(database, silence_seconds=0.3)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("select pg_sleep(2), 7").one()[1] == 7
     engine.dispose()
 
 
 def test_a_long_statement_ends_when_its_step_is_to_stop(database: str) -> None:
-    engine, stop = warehouse.connect(database), threading.Event()
-    token = sessions.stop_asked.set(stop.is_set)
+    engine, stop = migrate.connect(database), threading.Event()
+    token = postgres_sessions.stop_asked.set(stop.is_set)
     threading.Timer(0.5, stop.set).start()
     began = time.monotonic()
     with pytest.raises(OperationalError, match="canceling statement"), engine.connect() as connection:
         connection.exec_driver_sql("select pg_sleep(60)")
     assert time.monotonic() - began < 30
-    sessions.stop_asked.reset(token)
+    postgres_sessions.stop_asked.reset(token)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("select 1").scalar() == 1
     engine.dispose()
@@ -109,7 +113,7 @@ def test_every_session_is_bounded_whatever_the_database_says(database: str) -> N
     name = make_url(database).database
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(f"alter database {name} set default_transaction_isolation = 'repeatable read'")  # type: ignore[call-overload]
-    engine = warehouse.connect(database, idle_seconds=7)
+    engine = migrate.connect(database, idle_seconds=7)
     with engine.connect() as connection:
         settings = ("transaction_isolation", "statement_timeout", "idle_in_transaction_session_timeout")
         found = [connection.exec_driver_sql(f"show {one}").scalar() for one in settings]
@@ -135,9 +139,9 @@ def test_what_answers_after_more_than_a_heartbeat_costs_no_second_attempt(
     bulkhead: Bulkhead, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each call of S3, and the first statements of each step."""
-    monkeypatch.setattr(contracts, "HEARTBEAT_SECONDS", 10 / SCALE)
-    monkeypatch.setattr(attempt, "BEAT_SECONDS", attempt.BEAT_SECONDS / SCALE)
-    monkeypatch.setattr(sandbox, "BEAT_SECONDS", sandbox.BEAT_SECONDS / SCALE)
+    monkeypatch.setattr(messages, "HEARTBEAT_SECONDS", 10 / SCALE)
+    monkeypatch.setattr(heartbeat_and_failures, "BEAT_SECONDS", heartbeat_and_failures.BEAT_SECONDS / SCALE)
+    monkeypatch.setattr(process, "BEAT_SECONDS", process.BEAT_SECONDS / SCALE)
     asked: Counter[tuple[str, int]] = Counter()
     call, execute = BaseClient._make_api_call, psycopg.Cursor.execute  # type: ignore[attr-defined]
 
@@ -341,7 +345,7 @@ def test_a_nul_in_a_reason_or_a_name_is_written_as_text(bulkhead: Bulkhead) -> N
 def test_what_is_not_set_up_ends_the_import_with_a_sentence(
     bulkhead: Bulkhead, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "FEW_ATTEMPTS", 2)
+    monkeypatch.setattr(heartbeat_and_failures, "FEW_ATTEMPTS", 2)
     with bulkhead.engine.begin() as connection:
         connection.exec_driver_sql("alter table warehouse.records rename to gone")
     with running_worker(settings):

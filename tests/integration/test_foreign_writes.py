@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline import warehouse
-from pipeline.contracts import Options, State
-from pipeline.ledger import Import
-from pipeline.local import doctor
+from pipeline.cli import doctor
+from pipeline.contracts.messages import Options, State
+from pipeline.ledger.imports import Import
+from pipeline.warehouse import migrate
 from tests.integration.test_control import ORPHANS, balance, bulkhead, held_before_loading, known, pause, settings, slow
 from tests.integration.test_import import HEADER, Bulkhead, _until, tree
 from tests.integration.test_options import ended, upload
@@ -92,7 +92,7 @@ def test_migrate_has_writes_noted_on_a_table_that_was_there_before(database: str
 
         before = count()
         connection.execute("drop trigger bulkhead_foreign_write on warehouse.records")
-        warehouse.migrate(database)
+        migrate.migrate(database)
         assert count() == before
 
 

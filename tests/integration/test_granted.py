@@ -16,19 +16,19 @@ from psycopg import errors as pg
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url
 
-from pipeline.contracts import State
+from pipeline.contracts.messages import State
 from pipeline.errors import NotUsable
-from pipeline.granted import Granted
-from pipeline.keys import Keys, Role
-from pipeline.query import Refused, Stopped
-from pipeline.query import console as console_module
+from pipeline.ledger.api_keys import Keys, Role
 from pipeline.settings import Settings
-from pipeline.warehouse import migrate, sql_url
+from pipeline.warehouse.dataset_roles import Granted
+from pipeline.warehouse.migrate import migrate, sql_url
+from pipeline.warehouse.query import Refused, Stopped
+from pipeline.warehouse.query import console as console_module
+from pipeline.warehouse.query.sql_logins import SQL_AT_ONCE, Reader
 from tests.integration.conftest import Caller
 from tests.integration.test_web_pages import Page
 from tests.integration.test_web_sql import DENIED, SLOW
-from web.edges import Edges
-from web.readers import SQL_AT_ONCE, Reader
+from web.app_context import Edges
 
 OURS = Granted(("records",))
 

@@ -25,14 +25,14 @@ from standardwebhooks.webhooks import Webhook
 from temporalio.client import Client
 from werkzeug import Request, Response
 
-from pipeline import warehouse
-from pipeline.batch import Manifest
-from pipeline.contracts import Arrival, State, manifest_key, part_key, report_prefix, results_prefix
-from pipeline.ledger import Import, Ledger
-from pipeline.orchestrator import Orchestrator
+from pipeline.adapters.s3 import Store
+from pipeline.adapters.temporal import Orchestrator
+from pipeline.contracts.messages import Arrival, State, manifest_key, part_key, report_prefix, results_prefix
+from pipeline.ledger.imports import Import, Ledger
+from pipeline.orchestration.worker import working
+from pipeline.prepare.parts import Manifest
 from pipeline.settings import Settings
-from pipeline.store import Store
-from pipeline.worker import working
+from pipeline.warehouse import migrate
 
 HEADER = "id,parentId,name\n"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -44,7 +44,7 @@ class Bulkhead:
     def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
         self.store = store
-        self.engine = warehouse.connect(settings.database_url)
+        self.engine = migrate.connect(settings.database_url)
         self.ledger = Ledger(self.engine)
         self.orchestrator = Orchestrator.of(settings)
 
@@ -242,7 +242,7 @@ def crash(*_: object) -> None:
 
 
 def test_a_file_that_ends_its_reader_every_time_is_refused(bulkhead: Bulkhead, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.validation.validate", crash)
+    monkeypatch.setattr("pipeline.sandbox.validate_file.validate", crash)
     one = bulkhead.ingest(HEADER + "1,,a\n")
     assert one.state is State.REJECTED
     (finding,) = bulkhead.findings(one)

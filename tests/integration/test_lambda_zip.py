@@ -16,7 +16,7 @@ import pytest
 import requests
 from temporalio.client import Client, WorkflowHandle
 
-from pipeline.contracts import queue_workflow_id
+from pipeline.contracts.messages import queue_workflow_id
 from pipeline.local import ports
 from pipeline.settings import Settings
 
@@ -34,11 +34,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_zip_holds_only_what_the_handler_needs(built: Path) -> None:
     with zipfile.ZipFile(built) as archive:
         names = archive.namelist()
-    assert {"handler.py", "pipeline/__init__.py", "pipeline/contracts.py"} <= set(names)
+    assert {"handler.py", "pipeline/__init__.py", "pipeline/contracts/messages.py"} <= set(names)
     assert {name.partition("/")[0] for name in names} <= {
         *("handler.py", "pipeline", "temporalio", "google", "nexusrpc", "typing_extensions.py", "dateutil", "six.py"),
     }
-    assert [name for name in names if name.startswith("pipeline/")] == ["pipeline/__init__.py", "pipeline/contracts.py"]
+    assert [name for name in names if name.startswith("pipeline/")] == [
+        "pipeline/__init__.py",
+        *sorted(f"pipeline/contracts/{file.name}" for file in (ROOT / "pipeline" / "contracts").glob("*.py")),
+    ]
     assert built.stat().st_size < 30 << 20, "Lambda takes 50 MB"
 
 

@@ -17,11 +17,11 @@ import pytest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 
-from pipeline.batch import Manifest, Part
-from pipeline.contracts import Plan, State, import_workflow_id, queue_workflow_id
+from pipeline.contracts.messages import Plan, State, import_workflow_id, queue_workflow_id
 from pipeline.local import temporal
-from pipeline.local.state import Home
+from pipeline.local.home import Home
 from pipeline.local.supervisor import Supervisor
+from pipeline.prepare.parts import Manifest, Part
 from tests.integration.test_workflow import Orchestra, _until
 
 A_TENTH = {

@@ -21,9 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import batch, load, warehouse
-from pipeline.contracts import PartResult, Preview
-from pipeline.datasets import Column, Dataset, load_dataset
+from pipeline.contracts.messages import PartResult, Preview
+from pipeline.datasets.dataset import Column, Dataset, load_dataset
 from pipeline.errors import (
     DamagedPart,
     NotLoading,
@@ -35,8 +34,11 @@ from pipeline.errors import (
     Unreachable,
     WorldIsWrong,
 )
-from pipeline.ledger import Ledger
-from pipeline.load import give_up_part, load_part, preview
+from pipeline.ledger.imports import Ledger
+from pipeline.load import load_part as load
+from pipeline.load.load_part import give_up_part, load_part, preview
+from pipeline.prepare import parts as batch
+from pipeline.warehouse import migrate
 
 Record = tuple[str, str | None, str | None]
 
@@ -207,7 +209,7 @@ def test_an_attempt_that_slept_while_the_import_was_closed_writes_nothing(
     loader: Loader, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
     sleeper = Sleeper(loader, monkeypatch, before=before)
-    engine = warehouse.connect(loader.url)
+    engine = migrate.connect(loader.url)
     assert Ledger(engine).close(loader.import_id).inserted == 0
     engine.dispose()
     assert isinstance(sleeper.wake(), Superseded | NotLoading | Unreachable)
@@ -217,7 +219,7 @@ def test_an_attempt_that_slept_while_the_import_was_closed_writes_nothing(
 def test_an_attempt_that_sleeps_while_it_claims_holds_the_others_up_no_longer_than_a_transaction_may_be_idle(
     loader: Loader,
 ) -> None:
-    engine = warehouse.connect(loader.url, idle_seconds=1.5)
+    engine = migrate.connect(loader.url, idle_seconds=1.5)
     asleep = engine.raw_connection()
     claim = load.query_text("queries/load_claim")
     asleep.driver_connection.execute(claim, {"import_id": loader.import_id, "part_no": 1})  # type: ignore[union-attr]

@@ -14,13 +14,13 @@ import psycopg
 import pytest
 import requests
 
-from pipeline.contracts import Arrival, State
-from pipeline.ledger import Import
+from pipeline.contracts.messages import Arrival, State
+from pipeline.ledger.imports import Import
 from pipeline.read.limits import Limits
 from pipeline.settings import Settings
 from tests.integration.conftest import Server
 from tests.integration.test_import import running_worker
-from web.edges import Edges
+from web.app_context import Edges
 
 MOST = Limits().id_bytes
 LENGTHS = (1, 2, 3, 126, 127, 128, 255, 256, 511, 512, 700, 1000, MOST - 1, MOST)

@@ -13,15 +13,15 @@ import pytest
 import requests
 import uuid_utils
 
-from pipeline.activities import Activities
-from pipeline.contracts import Arrival, Arrivals, OnError, Options, Reconciled, State, incoming_key
-from pipeline.incoming import Asked, metadata_of
-from pipeline.ledger import Import
-from pipeline.reconcile import Reconciler
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.messages import Arrival, Arrivals, OnError, Options, Reconciled, State, incoming_key
+from pipeline.ledger.imports import Import
+from pipeline.orchestration.import_activities import Activities
+from pipeline.receive.arrivals import Asked, metadata_of
+from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings
-from pipeline.store import Store
 from tests.integration.test_import import _until, running_worker
-from web.edges import Edges
+from web.app_context import Edges
 
 CSV = b"id,parentId,name\n1,,a\n2,1,b\n"
 METHODS = ("PUT ", "POST ", "DELETE ", "HEAD ", "GET ")

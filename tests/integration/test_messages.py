@@ -30,8 +30,10 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from werkzeug import Request, Response
 
-from pipeline import caretaker, results, warehouse
-from pipeline.contracts import (
+from pipeline import retention
+from pipeline.adapters.s3 import Store
+from pipeline.adapters.temporal import Orchestrator
+from pipeline.contracts.messages import (
     CLEAN_WORKFLOW,
     DELIVER,
     CleanRun,
@@ -46,14 +48,14 @@ from pipeline.contracts import (
     State,
     notify_workflow_id,
 )
-from pipeline.ledger import Ledger
-from pipeline.orchestrator import Orchestrator
-from pipeline.postman import Postman
-from pipeline.receivers import Receivers, receiver_id
-from pipeline.reconcile import Reconciler
+from pipeline.ledger.imports import Ledger
+from pipeline.notify.recipients import Receivers, receiver_id
+from pipeline.orchestration.notify_activities import Postman
+from pipeline.orchestration.worker import serving, threads_of
+from pipeline.receive.reconciliation import Reconciler
+from pipeline.sandbox import write_results as results
 from pipeline.settings import ROOT, Settings
-from pipeline.store import Store
-from pipeline.worker import serving, threads_of
+from pipeline.warehouse import migrate
 from tests.conftest import _register
 from tests.integration.test_control import slow
 from tests.integration.test_import import HEADER, Bulkhead, _until, running_worker, tree
@@ -74,7 +76,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def ledger(settings: Settings) -> Iterator[Ledger]:
-    engine = warehouse.connect(settings.database_url)
+    engine = migrate.connect(settings.database_url)
     yield Ledger(engine)
     engine.dispose()
 
@@ -209,7 +211,7 @@ def test_clean_ups_and_files_of_results_that_take_for_ever_hold_up_neither_impor
         entered.release()
         while not let_go.wait(0.5):
             beat()
-        return caretaker.Cleaned()
+        return retention.Cleaned()
 
     async def begin(workflow_name: str, given: Any, number: int) -> None:
         client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
@@ -217,8 +219,8 @@ def test_clean_ups_and_files_of_results_that_take_for_ever_hold_up_neither_impor
 
     with running_worker(settings):
         one = upload(bulkhead, HEADER + "1,,a\n", Options())
-        monkeypatch.setattr(caretaker, "clean", hang)
-        monkeypatch.setattr("pipeline.clerk.Clerk.write", hang)
+        monkeypatch.setattr(retention, "clean", hang)
+        monkeypatch.setattr("pipeline.orchestration.result_files.Clerk.write", hang)
         for number in range(10):
             asyncio.run(begin(CLEAN_WORKFLOW, CleanRun(), number))
         for fate in Fate:
@@ -250,7 +252,7 @@ def patiently(folder: Path, dataset: Any, *rest: Any) -> Any:
     """In the child: sort the rows of ``records`` only when the test lets it."""
     while dataset.name == "records" and not (folder.parents[1] / "go on").exists():
         time.sleep(0.05)
-    from pipeline.results import write_results
+    from pipeline.sandbox.write_results import write_results
 
     return write_results(folder, dataset, *rest)
 
@@ -396,7 +398,7 @@ def test_a_bucket_too_large_for_one_run_is_listed_over_several(
     reconciler = Reconciler(settings, store, ledger, orchestrator)
     whole = reconciler.reconcile(beat=lambda _: None)
     assert (whole.seen, whole.is_whole, announced) == (7, True, keys)
-    monkeypatch.setattr("pipeline.reconcile.LISTING_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.receive.reconciliation.LISTING_SECONDS", 0.0)
     announced.clear()
     runs: list[Reconciled] = [reconciler.reconcile(beat=lambda _: None) for _ in range(6)]
     assert [run.seen for run in runs] == [2, 2, 2, 1, 0, 2], "each goes on where the one before it stopped"
@@ -446,7 +448,7 @@ def test_a_namespace_that_is_lost_under_a_running_worker_costs_a_minute(
         "BULKHEAD_RECONCILE_SECONDS": "5",
         "PYTHONPATH": str(ROOT),
     }
-    worker = subprocess.Popen([sys.executable, "-m", "pipeline.worker"], env={**environment, **more}, cwd=ROOT)
+    worker = subprocess.Popen([sys.executable, "-m", "pipeline.orchestration.worker"], env={**environment, **more}, cwd=ROOT)
     try:
         one = upload(bulkhead, tree(4000), Options(notify=(httpserver.url_for("/hook"),)), wait=False)
         _until(lambda: bulkhead.ledger.known(one.id).parts_done >= 2, seconds=60)

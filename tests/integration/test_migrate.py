@@ -16,13 +16,14 @@ import psycopg
 import pytest
 from psycopg import errors as pg
 
-from pipeline import tables, warehouse
-from pipeline.contracts import PartResult, State
-from pipeline.datasets import load_dataset
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.messages import PartResult, State
+from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import NotUsable, Unreachable
-from pipeline.load import load_part, preview
+from pipeline.load.load_part import load_part, preview
 from pipeline.settings import Settings
-from pipeline.store import Store
+from pipeline.warehouse import migrate as warehouse
+from pipeline.warehouse import table_changes
 from tests.integration.test_import import Bulkhead, balance, running_worker, tree
 from tests.integration.test_load import Loader, flat
 
@@ -202,18 +203,18 @@ def test_an_index_that_others_made_is_left_alone(files: Files) -> None:
 def test_a_changed_index_is_built_before_the_old_one_goes(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     put(files, 100)
     files.say(INDEX, INDEX.replace("id)", "id) include (name)"))
-    real, seen = tables._build, []
+    real, seen = table_changes._build, []
 
     def build(connection: Any, plan: Any, index: Any, name: str, say: Any) -> None:
         real(connection, plan, index, name, say)
         seen.append(files.indexes())
         raise pg.QueryCanceled("somebody pressed Ctrl-C")
 
-    monkeypatch.setattr(tables, "_build", build)
+    monkeypatch.setattr(table_changes, "_build", build)
     with pytest.raises(Unreachable):
         files.migrate()
     assert len(seen[0]) == 3 and not any("invalid" in one for one in seen[0].values())
-    monkeypatch.setattr(tables, "_build", None)  # what was built is taken, not built once more
+    monkeypatch.setattr(table_changes, "_build", None)  # what was built is taken, not built once more
     assert files.migrate() == ("index records_parentId_id built anew",)
     assert "INCLUDE (name)" in files.indexes()['warehouse."records_parentId_id"']
     assert len(files.indexes()) == 2
@@ -252,7 +253,7 @@ def test_other_statements_of_the_file_are_run_each_time(files: Files) -> None:
 def test_a_file_that_makes_no_such_table_is_refused(files: Files, text: str) -> None:
     dataset = load_dataset("records", files.root)
     with closing(psycopg.connect(files.url, autocommit=True)) as connection, pytest.raises(NotUsable, match=r"records\.sql"):
-        tables.plan(connection, replace(dataset, table_sql=text))
+        table_changes.plan(connection, replace(dataset, table_sql=text))
 
 
 # --- beside others ---
@@ -343,7 +344,7 @@ def test_it_works_while_files_are_loaded_and_neither_side_fails(files: Files, tm
 
 def test_readers_do_not_wait_long_behind_a_column_that_waits(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction keeps the table for a second and a half; the column waits for it, readers as long as one of its tries."""
-    monkeypatch.setattr(tables, "LOCK_SECONDS", (0.2,) * 20)
+    monkeypatch.setattr(table_changes, "LOCK_SECONDS", (0.2,) * 20)
     put(files, 10)
     files.add_column("colour text")
     waits: list[float] = []
@@ -366,7 +367,7 @@ def test_readers_do_not_wait_long_behind_a_column_that_waits(files: Files, monke
 def test_a_table_that_is_never_free_is_left_as_it_is_and_its_holder_named(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "LOCK_SECONDS", (0.05, 0.05))
+    monkeypatch.setattr(table_changes, "LOCK_SECONDS", (0.05, 0.05))
     files.add_column("colour text")
     with psycopg.connect(files.url, application_name="a long report") as holder:
         holder.execute("select id from warehouse.records")

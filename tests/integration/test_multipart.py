@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 
-from pipeline.store import NotThere, NotWhole, Part, Store
+from pipeline.adapters.s3 import NotThere, NotWhole, Part, Store
 
 KEY = "incoming/tree/1/a.csv"
 PART_BYTES_MIN = 5 << 20

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import uuid_utils
 
-from pipeline.contracts import Arrival, OnError, Options, State, incoming_key, report_prefix, results_prefix
-from pipeline.ledger import Import
+from pipeline.contracts.messages import Arrival, OnError, Options, State, incoming_key, report_prefix, results_prefix
+from pipeline.ledger.imports import Import
 from tests.integration.test_import import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
 
 __all__ = ["bulkhead", "settings"]  # fixtures

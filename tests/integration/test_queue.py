@@ -17,9 +17,8 @@ from alembic.config import Config
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
-from pipeline import warehouse
-from pipeline.activities import Activities
-from pipeline.contracts import (
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.messages import (
     IMPORT_WORKFLOW,
     Arrival,
     Arrivals,
@@ -34,18 +33,19 @@ from pipeline.contracts import (
     queue_workflow_id,
 )
 from pipeline.errors import Canceled, DatasetBusy, IllegalMove, NotUsable, WorldIsWrong
-from pipeline.ledger import Import, Ledger
+from pipeline.ledger.imports import Import, Ledger
 from pipeline.local import postgres
 from pipeline.local.stack import Stack
-from pipeline.reconcile import Reconciler
+from pipeline.orchestration.import_activities import Activities
+from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import ROOT, Settings
-from pipeline.store import Store
+from pipeline.warehouse import migrate
 from tests.integration.conftest import Caller
 from tests.integration.test_control import pause, slow
 from tests.integration.test_import import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
 from tests.integration.test_options import ended, known, upload
 from web import create_app
-from web.edges import Edges
+from web.app_context import Edges
 
 __all__ = ["bulkhead", "settings"]
 
@@ -165,7 +165,7 @@ def test_a_ledger_in_which_two_are_at_work_is_migrated_and_one_of_them_waits(sta
     with psycopg.connect(postgres.url(stack.home), autocommit=True) as server:
         server.execute(f"create database {name}")
         url = postgres.url(stack.home, name)
-        engine = warehouse.connect(url)
+        engine = migrate.connect(url)
         config = Config()
         config.set_main_option("script_location", str(ROOT / "sql" / "migrations"))
         with engine.begin() as connection:
@@ -177,7 +177,7 @@ def test_a_ledger_in_which_two_are_at_work_is_migrated_and_one_of_them_waits(sta
                     f" values (gen_random_uuid(), 'records', '{state}', now() - interval '{minutes} minutes')"
                 )
         engine.dispose()
-        warehouse.migrate(url)
+        migrate.migrate(url)
         with psycopg.connect(url) as connection:
             states = connection.execute("select state from ledger.import order by started_at").fetchall()
             moves = connection.execute("select from_state, to_state from ledger.move").fetchall()
@@ -421,8 +421,8 @@ def test_a_reconciliation_or_a_clean_up_that_fails_says_why(bulkhead: Bulkhead, 
     def fail(*_: object, **__: object) -> None:
         raise NotUsable("The bucket is not there.")
 
-    monkeypatch.setattr("pipeline.reconcile.Reconciler.reconcile", fail)
-    monkeypatch.setattr("pipeline.caretaker.clean", fail)
+    monkeypatch.setattr("pipeline.receive.reconciliation.Reconciler.reconcile", fail)
+    monkeypatch.setattr("pipeline.retention.clean", fail)
     with pytest.raises(NotUsable, match="The reconciliation failed: The bucket is not there"):
         bulkhead.orchestrator.reconcile()
     with pytest.raises(NotUsable, match="The clean-up failed: The bucket is not there"):

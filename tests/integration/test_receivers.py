@@ -16,18 +16,18 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
 from werkzeug import Request, Response
 
-from pipeline.addresses import check
-from pipeline.contracts import Arrival, notify_workflow_id
+from pipeline.contracts.messages import Arrival, notify_workflow_id
 from pipeline.errors import NotUsable
-from pipeline.keys import Role
-from pipeline.receivers import Receivers, receiver_id
+from pipeline.ledger.api_keys import Role
+from pipeline.notify.recipients import Receivers, receiver_id
+from pipeline.notify.targets import check
 from pipeline.settings import Settings
 from tests.integration.conftest import Caller
 from tests.integration.test_import import SECRET, _until, running_worker, tree
 from tests.integration.test_web_admin import button, signed_in
 from tests.integration.test_web_pages import EVIL, Page
 from web import create_app
-from web.edges import Edges
+from web.app_context import Edges
 
 
 class World(NamedTuple):

@@ -18,15 +18,16 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from pipeline.keys import Role
-from pipeline.local import doctor, postgres
+from pipeline.cli import doctor
+from pipeline.ledger.api_keys import Role
+from pipeline.local import postgres
 from pipeline.local.component import Component, Process
 from pipeline.local.stack import Stack
 from pipeline.settings import Settings
 from tests.integration.conftest import Caller
 from tests.integration.test_web_records import BASE, ids, put, walked
 from web import create_app
-from web.edges import Edges
+from web.app_context import Edges
 
 
 class Replica:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import clerk, results
-from pipeline.contracts import Fate, OnError, Options, ResultsWanted, State, added_names, results_key, results_prefix
+from pipeline.contracts.messages import Fate, OnError, Options, ResultsWanted, State, added_names, results_key, results_prefix
 from pipeline.errors import NotUsable
-from pipeline.ledger import Import
+from pipeline.ledger.imports import Import
+from pipeline.orchestration import result_files
+from pipeline.sandbox import write_results
 from tests.integration.test_control import held_before_loading, pause, slow
 from tests.integration.test_import import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
 from tests.integration.test_options import ended, known, promote, upload
@@ -96,7 +97,7 @@ def test_what_was_written_of_a_dry_run_is_written_anew_when_it_was_promoted(bulk
 def test_a_file_that_ends_whoever_sorts_it_costs_the_import_only_its_files(
     bulkhead: Bulkhead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results, "write_results", end_oneself)
+    monkeypatch.setattr(write_results, "write_results", end_oneself)
     one = upload(bulkhead, HEADER + "1,,a\n2,9,b\n", QUARANTINE)
     assert (one.state, one.inserted, one.failed) == (State.PARTIALLY_SUCCEEDED, 1, 1)
     assert [found.key.rpartition("/")[2] for found in bulkhead.store.list(results_prefix(one.id))] == ["summary.json"]
@@ -107,8 +108,8 @@ def end_oneself(*_: object) -> None:
 
 
 def test_results_that_do_not_add_up_fail_the_import(bulkhead: Bulkhead, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = clerk._failed
-    monkeypatch.setattr(clerk, "_failed", lambda page: whole(page[1:]))
+    whole = result_files._failed
+    monkeypatch.setattr(result_files, "_failed", lambda page: whole(page[1:]))
     one = upload(bulkhead, HEADER + "1,,a\n2,9,b\n4,2,below\n", QUARANTINE)
     assert one.state is State.FAILED
     assert "do not add up: 2 rows succeeded, by the ledger 1; 1 rows failed, by the ledger 2" in one.reason

@@ -14,11 +14,11 @@ import pytest
 import xlsxwriter
 from python_calamine import CalamineWorkbook
 
-from pipeline.contracts import Arrival, State
+from pipeline.contracts.messages import Arrival, State
 from pipeline.settings import Settings
 from tests.integration.conftest import Caller
 from tests.integration.test_import import running_worker
-from web.edges import Edges
+from web.app_context import Edges
 
 Row = dict[str, Any]
 Ended = Callable[[Any], Any]

@@ -14,16 +14,16 @@ import psycopg
 import pytest
 import requests
 
-from pipeline.contracts import State
-from pipeline.keys import Keys, Role
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.messages import State
+from pipeline.ledger.api_keys import Keys, Role
 from pipeline.settings import Settings
-from pipeline.store import Store
 from tests.integration.conftest import Caller, Server, follow_link
 from tests.integration.test_web_keys import csrf
 from tests.integration.test_web_pages import EVIL, evil_import
 from web import create_app
-from web.access import for_anyone
-from web.edges import Edges
+from web.app_context import Edges
+from web.http.auth import for_anyone
 
 __all__ = ["evil_import"]
 

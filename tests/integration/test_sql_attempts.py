@@ -10,13 +10,13 @@ import psycopg
 import pytest
 from psycopg import errors as pg
 
-from pipeline.granted import Granted
-from pipeline.keys import Role
+from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
-from pipeline.warehouse import sql_url
+from pipeline.warehouse.dataset_roles import Granted
+from pipeline.warehouse.migrate import sql_url
 from tests.integration.conftest import Caller
 from tests.sql_corpus import ATTEMPTS, LEGITIMATE
-from web.edges import Edges
+from web.app_context import Edges
 
 ONLY = Granted(("records",))
 SECRET = "literal of another reader"

@@ -24,9 +24,9 @@ from botocore.exceptions import ClientError
 from pipeline.errors import NotUsable
 from pipeline.local import postgres, seaweedfs
 from pipeline.local.component import Component
+from pipeline.local.home import PATH_BYTES_MAX, Home
 from pipeline.local.relay import Deliveries, make_server
 from pipeline.local.stack import SERVERS, Stack
-from pipeline.local.state import PATH_BYTES_MAX, Home
 from pipeline.local.supervisor import ComponentFailedError, Supervisor
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from pipeline import sandbox
-from pipeline.batch import Cutting, Manifest
-from pipeline.contracts import State, batches_prefix, manifest_key, part_key, report_prefix
-from pipeline.datasets import load_dataset
-from pipeline.ledger import Import
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.messages import State, batches_prefix, manifest_key, part_key, report_prefix
+from pipeline.datasets.dataset import load_dataset
+from pipeline.ledger.imports import Import
+from pipeline.orchestration.reuse_verdict import said_before
+from pipeline.prepare.parts import Cutting, Manifest
+from pipeline.sandbox import process
 from pipeline.settings import ROOT, Settings
-from pipeline.store import Store
-from pipeline.takeover import said_before
 from tests.integration.test_import import Bulkhead, running_worker, tree
 
 FILE = tree(1_000)
@@ -45,14 +45,14 @@ def bulkhead(settings: Settings, store: Store, root: Path) -> Iterator[Bulkhead]
 def validated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that a child process looked at."""
     seen: list[str] = []
-    real: Callable[..., Any] = sandbox.run
+    real: Callable[..., Any] = process.run
 
     def run(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         if function.__name__ == "validate":
             seen.append(args[3])
         return real(function, *args, **options)
 
-    monkeypatch.setattr(sandbox, "run", run)
+    monkeypatch.setattr(process, "run", run)
     return seen
 
 

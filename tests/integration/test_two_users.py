@@ -33,17 +33,18 @@ from flask.testing import FlaskClient
 from temporalio.client import Client
 from werkzeug.test import TestResponse
 
-from pipeline.contracts import Arrival
-from pipeline.datasets import dataset_names, load_dataset
-from pipeline.keys import Key, Role
-from pipeline.ledger import Import
-from pipeline.query import console
+from pipeline.contracts.messages import Arrival
+from pipeline.datasets.dataset import dataset_names, load_dataset
+from pipeline.ledger.api_keys import Key, Role
+from pipeline.ledger.imports import Import
 from pipeline.settings import Settings
-from pipeline.warehouse import migrate
+from pipeline.warehouse.migrate import migrate
+from pipeline.warehouse.query import console
 from tests.integration.conftest import Caller, follow_link
 from tests.integration.test_import import running_worker
-from web import events, granted
-from web.edges import Edges
+from web.api import events
+from web.app_context import Edges
+from web.services import key_scope
 
 SECONDS = 12.0
 """How long random requests are made after those that anybody would try first."""
@@ -578,7 +579,7 @@ FOR_ADMINS = {
 
 
 def _role_of_all(change: pytest.MonkeyPatch, users: Users) -> None:
-    change.setattr(granted, "reader", lambda: users.edges.readers.of_all)
+    change.setattr(key_scope, "reader", lambda: users.edges.readers.of_all)
 
 
 def _any_import(change: pytest.MonkeyPatch, users: Users) -> None:
@@ -587,24 +588,24 @@ def _any_import(change: pytest.MonkeyPatch, users: Users) -> None:
             return users.edges.ledger.get(str(uuid.UUID(import_id)))
         return None
 
-    change.setattr(granted, "import_of", found)
+    change.setattr(key_scope, "import_of", found)
 
 
 def _any_dataset(change: pytest.MonkeyPatch, users: Users) -> None:
-    change.setattr(granted, "dataset", lambda name: load_dataset(name, users.edges.settings.datasets_root))
+    change.setattr(key_scope, "dataset", lambda name: load_dataset(name, users.edges.settings.datasets_root))
 
 
 def _every_dataset(change: pytest.MonkeyPatch, users: Users) -> None:
     root = users.edges.settings.datasets_root
-    change.setattr(granted, "datasets", lambda: [load_dataset(name, root) for name in dataset_names(root)])
+    change.setattr(key_scope, "datasets", lambda: [load_dataset(name, root) for name in dataset_names(root)])
 
 
 def _every_import(change: pytest.MonkeyPatch, users: Users) -> None:
-    change.setattr(granted, "imports", users.edges.ledger.page)
+    change.setattr(key_scope, "imports", users.edges.ledger.page)
 
 
 def _names_of_all(change: pytest.MonkeyPatch, users: Users) -> None:
-    change.setattr(granted, "load_dataset", lambda name, root, among=None: load_dataset(name, root))
+    change.setattr(key_scope, "load_dataset", lambda name, root, among=None: load_dataset(name, root))
 
 
 def _any_plan(change: pytest.MonkeyPatch, users: Users) -> None:

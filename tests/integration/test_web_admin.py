@@ -14,14 +14,14 @@ from pytest_httpserver import HTTPServer
 from standardwebhooks.webhooks import Webhook
 from werkzeug import Request, Response
 
-from pipeline.contracts import State
-from pipeline.keys import Role
+from pipeline.contracts.messages import State
+from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from tests.integration.conftest import follow_link
 from tests.integration.test_import import SECRET, running_worker
 from tests.integration.test_web_pages import EVIL, Page
 from web import create_app
-from web.edges import Edges
+from web.app_context import Edges
 
 PAGES = ("/admin/keys", "/admin/webhooks", "/admin/settings")
 CHANGES = (

@@ -16,10 +16,10 @@ import psycopg
 import pytest
 import requests
 
-from pipeline.contracts import State
+from pipeline.contracts.messages import State
 from pipeline.settings import Settings
-from web import events
-from web.edges import STREAMS_AT_ONCE, Edges
+from web.api import events
+from web.app_context import STREAMS_AT_ONCE, Edges
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
 

@@ -15,15 +15,15 @@ import pytest
 import requests
 from jsonschema import Draft202012Validator
 
-from pipeline.contracts import Fate, Options, State, report_prefix, results_key
-from pipeline.keys import Role
+from pipeline.contracts.messages import Fate, Options, State, report_prefix, results_key
+from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from tests.integration.conftest import Caller
 from tests.integration.test_import import running_worker
-from web.apidoc import operations
-from web.edges import Edges
-from web.examples import CSV, IMPORT_ID, KEY_ID, REQUESTS, SCHEMAS, UPLOAD_KEY
-from web.problems import KINDS
+from web.api.openapi import operations
+from web.api.openapi_examples import CSV, IMPORT_ID, KEY_ID, REQUESTS, SCHEMAS, UPLOAD_KEY
+from web.app_context import Edges
+from web.http.problems import KINDS
 
 DONE = (State.VALIDATING, State.PREPARING, State.LOADING, State.PARTIALLY_SUCCEEDED)
 WAYS: dict[str, tuple[State, ...]] = {  # other ways than DONE; the first step, to be queued, goes without saying

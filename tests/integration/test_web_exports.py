@@ -18,17 +18,17 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from pipeline.contracts import Arrival
-from pipeline.datasets import load_dataset
-from pipeline.ledger import Import
-from pipeline.query import Page
+from pipeline.contracts.messages import Arrival
+from pipeline.datasets.dataset import load_dataset
+from pipeline.ledger.imports import Import
 from pipeline.settings import Settings
+from pipeline.warehouse.query import Page
 from tests.integration.conftest import Server
 from tests.integration.test_import import _until, running_worker
 from tests.integration.test_web_records import BASE, put
 from tests.support.memory import Growth
-from web import exports
-from web.edges import EXPORTS_AT_ONCE, Edges
+from web.api import record_export
+from web.app_context import EXPORTS_AT_ONCE, Edges
 
 FORMS = ("csv", "json", "ndjson", "parquet", "arrow")
 MIB = 1 << 20
@@ -173,7 +173,7 @@ def test_columns_have_the_types_of_the_table() -> None:
     }
     typed = tuple(type(columns[0])(name=f"c{at}", type=kind, required=False) for at, kind in enumerate(kinds))
     page = [{f"c{at}": value for at, value in enumerate(kinds.values())}, {f"c{at}": None for at in range(len(kinds))}]
-    table = pa.ipc.open_stream(b"".join(exports.WRITERS["arrow"](typed, iter([page])))).read_all()
+    table = pa.ipc.open_stream(b"".join(record_export.WRITERS["arrow"](typed, iter([page])))).read_all()
     assert [str(kind) for kind in table.schema.types] == [
         *("decimal128(12, 2)", "date32[day]", "bool", "int64", "string"),
         *("timestamp[us, tz=UTC]", "double", "string", "string"),
@@ -193,11 +193,11 @@ def test_pages_are_as_large_as_their_records_let_them(monkeypatch: pytest.Monkey
         return Page([{"id": "a", "parentId": None, "name": name, "attributes": {}}] * limit, "a" if len(asked) < 6 else None)
 
     with app.test_request_context():
-        answer = exports.export(load_dataset("records"), "ndjson", page)
+        answer = record_export.export(load_dataset("records"), "ndjson", page)
         assert sum(1 for _ in answer.response) > 6
         answer.close()
-    few = exports.PAGE_BYTES // 400_000
-    assert asked == [exports.FIRST_RECORDS, few, few, few, exports.MOST_RECORDS, exports.MOST_RECORDS]
+    few = record_export.PAGE_BYTES // 400_000
+    assert asked == [record_export.FIRST_RECORDS, few, few, few, record_export.MOST_RECORDS, record_export.MOST_RECORDS]
 
 
 def test_few_are_made_at_once_and_a_place_is_given_back(api: Any, edges: Edges, some: list[str], monkeypatch: Any) -> None:

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from psycopg.sql import SQL
 
-from pipeline.contracts import State
+from pipeline.contracts.messages import State
 from pipeline.settings import Settings
 from pipeline.sqlfiles import load
-from web.edges import Edges
+from web.app_context import Edges
 
 FINDINGS = 30_000
 RARE = FINDINGS - 10  # the number of the one finding of its code

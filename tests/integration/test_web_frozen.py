@@ -16,13 +16,13 @@ import psutil
 import pytest
 import requests
 
-from pipeline.keys import Role
+from pipeline.adapters.liveness import Pulse
+from pipeline.ledger.api_keys import Role
 from pipeline.local.stack import Stack
-from pipeline.pulse import Pulse
 from pipeline.settings import Settings
 from tests.integration.conftest import Server
 from web import create_app
-from web.edges import Edges
+from web.app_context import Edges
 
 ANSWERED_SECONDS = 8.0
 """The limits are of 2 to 3 s; the rest is for a machine that runs other tests. Without them it took 75 s and more."""

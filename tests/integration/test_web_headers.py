@@ -13,7 +13,7 @@ from pipeline.settings import Settings
 from tests.integration.conftest import Caller
 from tests.integration.test_web_keys import NEEDS
 from web import create_app
-from web.edges import Edges
+from web.app_context import Edges
 
 
 def test_every_route_tells_its_request_id_and_the_quota(caller_for: Callable[[str], Any]) -> None:

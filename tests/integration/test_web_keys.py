@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from pipeline.errors import NotUsable
-from pipeline.keys import Keys, Role
+from pipeline.ledger.api_keys import Keys, Role
 from pipeline.settings import Settings
 from tests.integration.conftest import follow_link
 

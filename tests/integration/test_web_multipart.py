@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import requests
 
-from pipeline.contracts import Arrival, State
-from pipeline.keys import Role
-from pipeline.reconcile import Reconciler
+from pipeline.contracts.messages import Arrival, State
+from pipeline.ledger.api_keys import Role
+from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings
 from tests.integration.test_import import _until, running_worker
-from web.edges import Edges
+from web.app_context import Edges
 
 MIB = 1 << 20
 FIRST = b"id,parentId,name\n" + b"".join(b"r%d,,n\n" % i for i in range(800_000))

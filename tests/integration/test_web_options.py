@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from pipeline.contracts import OnError, Options, State
-from pipeline.orchestrator import Orchestrator
-from web.edges import Edges
+from pipeline.adapters.temporal import Orchestrator
+from pipeline.contracts.messages import OnError, Options, State
+from web.app_context import Edges
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
 ALL = (

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.contracts import State
-from pipeline.keys import Role
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.messages import State
+from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
-from pipeline.store import Store
 from tests.integration.conftest import follow_link
-from web.edges import Edges
+from web.app_context import Edges
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 CSV = b"id,parentId,name,kind\nFR,,France,Country\n"

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
-from pipeline import sandbox
-from pipeline.contracts import Arrival, State
+from pipeline.contracts.messages import Arrival, State
 from pipeline.errors import Crashed
+from pipeline.sandbox import process
 from pipeline.settings import Settings
 from tests.integration.test_import import _until, running_worker
-from web import previews
-from web.edges import PREVIEWS_AT_ONCE, Edges
+from web.api import previews
+from web.app_context import PREVIEWS_AT_ONCE, Edges
 
 CSV = "Kürzel;parent_id;Name;kind;junk\nFR;;France;Country;x\nFR-75;FR;Paris;Department;y\n".encode()
 MAPPING = {"Kürzel": "id", "parent_id": "parentId", "Name": "name", "junk": ""}
@@ -74,7 +74,7 @@ def test_a_preview_is_bounded(api: Any, edges: Edges, monkeypatch: pytest.Monkey
         assert limits == {"memory_bytes": 1 << 30, "seconds": 20.0, "file_bytes": 512 << 20}
         raise Crashed("It took more than 20 seconds.")
 
-    monkeypatch.setattr(sandbox, "run", crash)
+    monkeypatch.setattr(process, "run", crash)
     monkeypatch.setattr(previews, "WAIT_SECONDS", 0.1)
     answer = look(api)
     assert (answer.status_code, answer.json["code"]) == (422, "unreadable_file")

@@ -14,17 +14,17 @@ import pytest
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
-from pipeline.contracts import State
-from pipeline.datasets import load_dataset
-from pipeline.keys import Role
+from pipeline.contracts.messages import State
+from pipeline.datasets.dataset import load_dataset
+from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from pipeline.sqlfiles import load
 from tests.integration.conftest import follow_link
 from tests.integration.test_web_pages import EVIL, Page
 from tests.integration.test_web_records import ODD_IDS, TREE, large, put
-from web.edges import Edges
-from web.record_pages import ANCESTORS_SHOWN, IMPORTS_SEARCHED, NODES_SHOWN, label_of
-from web.show import CHILDREN_COUNTED
+from web.app_context import Edges
+from web.pages.formatting import CHILDREN_COUNTED
+from web.pages.records import ANCESTORS_SHOWN, IMPORTS_SEARCHED, NODES_SHOWN, label_of
 
 __all__ = ["large"]
 

@@ -11,12 +11,12 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from pipeline.datasets import load_dataset
-from pipeline.query import Records
-from pipeline.query.records import statement
+from pipeline.datasets.dataset import load_dataset
 from pipeline.settings import Settings
-from pipeline.warehouse import connect
-from web.edges import Edges
+from pipeline.warehouse.migrate import connect
+from pipeline.warehouse.query import Records
+from pipeline.warehouse.query.records import statement
+from web.app_context import Edges
 
 BASE = "/v1/datasets/records/records"
 IMPORT_ID = uuid.uuid4()

@@ -10,9 +10,9 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from pipeline import caretaker
-from pipeline.contracts import Kept, State, incoming_key, report_prefix, results_prefix
-from web.edges import Edges
+from pipeline import retention
+from pipeline.contracts.messages import Kept, State, incoming_key, report_prefix, results_prefix
+from web.app_context import Edges
 
 from .conftest import Caller
 
@@ -55,7 +55,7 @@ def clean(edges: Edges, *what: Kept) -> None:
     keep = {KEEPS[one]: timedelta(0) for one in what}
     settings = edges.settings.model_copy(update={"keep_batches": None, "keep_uploads": None, **keep})
     later = datetime.now(UTC) + timedelta(hours=1)
-    assert caretaker.clean(settings, edges.store, edges.ledger, beat=lambda _: None, now=later).failed == 0
+    assert retention.clean(settings, edges.store, edges.ledger, beat=lambda _: None, now=later).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from pipeline.keys import Role
+from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from tests.integration.test_web_examples import populate
-from web.edges import Edges
-from web.examples import REQUESTS
+from web.api.openapi_examples import REQUESTS
+from web.app_context import Edges
 
 CHECKS = [
     not_a_server_error,

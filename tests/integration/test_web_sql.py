@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import errors as pg
 
-from pipeline.contracts import State
-from pipeline.query import Console, Refused, Stopped, TooMuch
-from pipeline.query import console as console_module
+from pipeline.contracts.messages import State
 from pipeline.settings import Settings
-from pipeline.warehouse import connect, sql_url
-from web.edges import Edges
+from pipeline.warehouse.migrate import connect, sql_url
+from pipeline.warehouse.query import Console, Refused, Stopped, TooMuch
+from pipeline.warehouse.query import console as console_module
+from web.app_context import Edges
 
 
 def ask(api: Any, sql: str, path: str = "/v1/query", **body: Any) -> Any:

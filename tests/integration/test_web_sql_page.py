@@ -12,14 +12,14 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.query import Console, Refused, Stopped
-from pipeline.query import console as console_module
 from pipeline.settings import Settings
+from pipeline.warehouse.query import Console, Refused, Stopped
+from pipeline.warehouse.query import console as console_module
 from tests.integration.test_web_pages import EVIL, Page
 from tests.integration.test_web_records import TREE, put
 from tests.integration.test_web_sql import DENIED, SLOW, hasty
-from web.edges import Edges
-from web.sql_pages import ADDRESS_CHARACTERS_MAX
+from web.app_context import Edges
+from web.pages.sql import ADDRESS_CHARACTERS_MAX
 
 __all__ = ["hasty"]
 

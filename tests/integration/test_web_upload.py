@@ -20,14 +20,14 @@ import psycopg
 import pytest
 import requests
 
-from pipeline.contracts import State
-from pipeline.reconcile import Reconciler
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.messages import State
+from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings
-from pipeline.store import Store
 from tests.integration.test_import import _until, running_worker
-from web import uploads
-from web.edges import Edges
-from web.uploads import LEASE_SECONDS
+from web.app_context import Edges
+from web.services import uploads
+from web.services.uploads import LEASE_SECONDS
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\nFR-75,FR,Paris,Metropolitan department\n"
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from pipeline.contracts import State
-from pipeline.keys import Role
+from pipeline.contracts.messages import State
+from pipeline.ledger.api_keys import Role
 from pipeline.settings import ROOT, Settings
 from tests.integration.conftest import Caller, follow_link
 from tests.integration.test_web_api import MakeImport, make_import
 from web import create_app
-from web.edges import Edges
+from web.app_context import Edges
 
 __all__ = ["make_import"]
 

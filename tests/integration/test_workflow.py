@@ -23,7 +23,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import Worker
 
-from pipeline.contracts import (
+from pipeline.contracts.messages import (
     ENQUEUE_SIGNAL,
     QUEUE_WORKFLOW,
     Arrival,
@@ -54,7 +54,7 @@ from pipeline.contracts import (
 )
 from pipeline.local import temporal
 from pipeline.local.stack import Stack
-from pipeline.workflow import RUNS, DatasetQueue, ImportFile, TellUser
+from pipeline.orchestration.import_workflow import RUNS, DatasetQueue, ImportFile, TellUser
 
 QUEUE = "bulkhead"
 

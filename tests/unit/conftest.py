@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.datasets import load_dataset
-from pipeline.groups import write_groups
-from pipeline.report import write_findings
-from pipeline.workbook import write_workbook
-from pipeline.workspace import FINDINGS, connect
+from pipeline.datasets.dataset import load_dataset
+from pipeline.report.finding_groups import write_groups
+from pipeline.report.findings import write_findings
+from pipeline.report.findings_workbook import write_workbook
+from pipeline.staging.database import FINDINGS, connect
 
 Reported = Callable[..., Path]
 

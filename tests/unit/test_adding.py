@@ -13,12 +13,12 @@ import duckdb
 import pytest
 
 from pipeline import read as reading
-from pipeline import validation
-from pipeline.check import read_check, run_checks
-from pipeline.contracts import Options
-from pipeline.datasets import load_dataset
-from pipeline.report import Counted
-from pipeline.tree import add_edges, lay_out
+from pipeline.contracts.messages import Options
+from pipeline.datasets.dataset import load_dataset
+from pipeline.report.findings import Counted
+from pipeline.sandbox import validate_file
+from pipeline.validate.sql_checks import read_check, run_checks
+from pipeline.validate.tree_overlay import add_edges, lay_out
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 PLACES = "id,parentId,name,kind,alpha_3,numeric_code,flag\n"
@@ -45,10 +45,10 @@ def validate(a_root: Path, tmp_path: Path) -> Validate:
     """Validate a text by a dataset of the root; gives the counts and the findings."""
 
     def run(dataset: str, text: str) -> tuple[Counted, Findings]:
-        (tmp_path / validation.SOURCE).write_text(text, encoding="utf-8")
+        (tmp_path / validate_file.SOURCE).write_text(text, encoding="utf-8")
         rules = load_dataset(dataset, a_root)
-        counted = validation.validate(tmp_path, rules, "f.csv", "run", None, Options(), lambda wanted: None)
-        return counted, json.loads((tmp_path / validation.REPORT / "findings.json").read_bytes())
+        counted = validate_file.validate(tmp_path, rules, "f.csv", "run", None, Options(), lambda wanted: None)
+        return counted, json.loads((tmp_path / validate_file.REPORT / "findings.json").read_bytes())
 
     return run
 

@@ -35,8 +35,8 @@ ALSO = {
 }  # siblings that one may import all the same
 NOTHING_BUT: dict[str, set[str]] = {  # the standard library, and these
     "contracts": set(),
-    "workflow": {"temporalio", "pipeline.contracts"},
-    "lambda": {"temporalio", "pipeline.contracts"},
+    "workflow": {"temporalio", "pipeline.contracts.messages"},
+    "lambda": {"temporalio", "pipeline.contracts.messages"},
 }
 ONLY_IN = {  # what these modules are for is nobody else's business
     "boto3": {"store"},

@@ -19,10 +19,10 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import ActivityEnvironment
 
-from pipeline.attempt import FEW_ATTEMPTS, beat, to_its_end, told_apart
-from pipeline.database_errors import Kind, as_ours, kind_of
+from pipeline.adapters.postgres_errors import Kind, as_ours, kind_of
+from pipeline.adapters.postgres_sessions import stop_asked
 from pipeline.errors import Crashed, DamagedPart, FileReplaced, NoSpace, NotLoading, Superseded
-from pipeline.sessions import stop_asked
+from pipeline.orchestration.heartbeat_and_failures import FEW_ATTEMPTS, beat, to_its_end, told_apart
 
 TRANSIENT = [
     *(pg.DiskFull, pg.OutOfMemory, pg.TooManyConnections, pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow),
@@ -171,7 +171,7 @@ def test_a_step_that_writes_down_the_end_is_not_stopped() -> None:
 
 
 def test_a_step_beats_all_the_time_that_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.attempt.BEAT_SECONDS", 0.01)
+    monkeypatch.setattr("pipeline.orchestration.heartbeat_and_failures.BEAT_SECONDS", 0.01)
     environment, beats = in_a_step(), threading.Semaphore(0)
     environment.on_heartbeat = lambda *_: beats.release()
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import batch
-from pipeline.batch import Cutting, Manifest, cut
-from pipeline.contracts import Plan
-from pipeline.datasets import load_dataset
+from pipeline.contracts.messages import Plan
+from pipeline.datasets.dataset import load_dataset
+from pipeline.prepare import parts
+from pipeline.prepare.parts import Cutting, Manifest, cut
 
 RECORDS = load_dataset("records")
 Edge = tuple[str, str | None]
@@ -118,16 +118,16 @@ def test_the_same_file_gives_the_same_bytes_whatever_the_order_of_work(tmp_path:
     file, warehouse = random_forest(random.Random(3), 30_000)
     database = staged(tmp_path / "d.duckdb", file, warehouse)
     manifests = [cut(database, RECORDS, Cutting("i"), folder=tmp_path / "parts") for _ in range(2)]
-    import pipeline.batch
+    import pipeline.prepare.parts
 
-    real = pipeline.batch.connect
+    real = pipeline.prepare.parts.connect
 
     def on_one_thread(path: Path) -> duckdb.DuckDBPyConnection:
         connection = real(path)
         connection.execute("set threads = 1")
         return connection
 
-    monkeypatch.setattr("pipeline.batch.connect", on_one_thread)
+    monkeypatch.setattr("pipeline.prepare.parts.connect", on_one_thread)
     manifests.append(cut(database, RECORDS, Cutting("i"), folder=tmp_path / "parts"))
     assert manifests[0] == manifests[1] == manifests[2]
 
@@ -141,7 +141,7 @@ def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -
 
 
 def test_a_part_has_fewer_batches_where_records_are_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "PART_BYTES", 400 * 1000)
+    monkeypatch.setattr(parts, "PART_BYTES", 400 * 1000)
     database = chain(tmp_path / "d.duckdb", 3000)
     narrow = cut(database, RECORDS, Cutting("i"), folder=tmp_path / "narrow")
     with duckdb.connect(str(database)) as connection:
@@ -176,8 +176,8 @@ def test_a_part_holds_so_many_bytes_or_one_record_whatever_the_widths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Wide records side by side among small ones, and a record wider than a part."""
-    monkeypatch.setattr(batch, "PART_BYTES", 200_000)
-    monkeypatch.setattr(batch, "SPOOL_BYTES", 150_000)
+    monkeypatch.setattr(parts, "PART_BYTES", 200_000)
+    monkeypatch.setattr(parts, "SPOOL_BYTES", 150_000)
     chance = random.Random(seed)
     sizes = [*[10] * 1500, *[chance.randrange(2_000, 60_000) for _ in range(60)], *[10] * 1500, 500_000, *[1000] * 400]
     database = wide_records(tmp_path / "d.duckdb", sizes if seed else sorted(sizes))
@@ -199,7 +199,7 @@ def test_a_part_holds_so_many_bytes_or_one_record_whatever_the_widths(
         "manifest.json",
         *(part.filename for part in manifest.parts),
     ]
-    monkeypatch.setattr(batch, "WIDE_BYTES", 1 << 30)
+    monkeypatch.setattr(parts, "WIDE_BYTES", 1 << 30)
     assert cut(database, RECORDS, Cutting("i", batches_per_part=4), folder=tmp_path / "sorted") == manifest, "either way"
 
 

@@ -16,19 +16,19 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import validation
-from pipeline.batch import Cutting
-from pipeline.bounds import lay_out_bounds, measure_depths
-from pipeline.check import _find_by_check, read_check, run_checks
-from pipeline.contracts import OnError, Options
-from pipeline.cycles import find_cycles
-from pipeline.datasets import Dataset, load_dataset
+from pipeline.contracts.messages import OnError, Options
+from pipeline.datasets.dataset import Dataset, load_dataset
+from pipeline.datasets.suite_meta import Bounds, Tolerance
 from pipeline.errors import NotUsable
-from pipeline.meta import Bounds, Tolerance
-from pipeline.quarantine import hold_back
+from pipeline.prepare.parts import Cutting
+from pipeline.sandbox import validate_file
 from pipeline.settings import ROOT
 from pipeline.sqlfiles import load
-from pipeline.tree import add_edges, ask_for
+from pipeline.validate.cycles import find_cycles
+from pipeline.validate.quarantine import hold_back
+from pipeline.validate.sql_checks import _find_by_check, read_check, run_checks
+from pipeline.validate.tree_limits import lay_out_bounds, measure_depths
+from pipeline.validate.tree_overlay import add_edges, ask_for
 
 Row = tuple[str | None, str | None]
 Tree = dict[str, str | None]  # id -> parent
@@ -324,12 +324,12 @@ def test_a_chain_in_places_is_refused_by_its_depth(tmp_path: Path) -> None:
     rows, last = 30_000, ""
     names = map("".join, itertools.product(string.ascii_uppercase, repeat=3))
     ids = [f"{a}{b}-{name}" for name, (a, b) in itertools.islice(itertools.product(names, ["AA", "AB"]), rows)]
-    with (tmp_path / validation.SOURCE).open("w") as file:
+    with (tmp_path / validate_file.SOURCE).open("w") as file:
         file.write("id,parentId,name,kind\n")
         for one in ids:
             file.write(f"{one},{last},n,k\n")
             last = one
-    counted = validation.validate(tmp_path, places, "a.csv", "run", Cutting("i"), Options(), lambda wanted: None)
+    counted = validate_file.validate(tmp_path, places, "a.csv", "run", Cutting("i"), Options(), lambda wanted: None)
     limit = places.bounds.max_depth
     assert limit is not None and counted.by_code == {"max_depth_exceeded": rows - limit}
     assert not counted.verdict().accepted

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.caretaker import _remove_tree
+from pipeline.retention import _remove_tree
 
 
 @pytest.mark.parametrize("attempt", range(20))

@@ -9,11 +9,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.check import Check, read_check, run_checks
-from pipeline.cycles import PATH_SHOWN, find_cycles
-from pipeline.datasets import load_dataset
-from pipeline.orphans import likely_spellings
-from pipeline.tree import add_edges, ask_for, lay_out
+from pipeline.datasets.dataset import load_dataset
+from pipeline.validate.cycles import PATH_SHOWN, find_cycles
+from pipeline.validate.missing_parents import likely_spellings
+from pipeline.validate.sql_checks import Check, read_check, run_checks
+from pipeline.validate.tree_overlay import add_edges, ask_for, lay_out
 
 Tree = dict[str, str | None]  # id -> parent
 Offenders = Callable[[str], list[dict[str, object]]]
@@ -330,5 +330,5 @@ def test_the_shipped_checks_say_all_there_is_to_say(check: Check) -> None:
 def test_checking_does_not_need_great_expectations_until_it_judges() -> None:
     import subprocess
 
-    script = "import sys, pipeline.check; sys.exit('great_expectations' in sys.modules)"
+    script = "import sys, pipeline.validate.sql_checks; sys.exit('great_expectations' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

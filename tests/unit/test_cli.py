@@ -21,13 +21,13 @@ from pytest_httpserver import HTTPServer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from pipeline import wire
 from pipeline.cli import imports, offline, outcomes, server  # noqa: F401 (they register their commands)
 from pipeline.cli.app import OF_STATE, Exit, app, in_commands
-from pipeline.contracts import Options, State
+from pipeline.cli.terminal import findings_view, groups_view, import_table, rows_table, standing, visible
+from pipeline.client import http
+from pipeline.contracts.messages import Options, State
 from pipeline.errors import NotUsable
-from pipeline.keys import Role
-from pipeline.terminal import findings_view, groups_view, import_table, rows_table, standing, visible
+from pipeline.ledger.api_keys import Role
 
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 EVIL = "a\x1b[31mred\x1b]0;title\x07\u202ecba\x9b2J [bold]x[/bold] :smile: \ud800"
@@ -47,7 +47,7 @@ def surroundings(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("BULKHEAD_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("BULKHEAD_URL", httpserver.url_for(""))
     monkeypatch.setenv("BULKHEAD_API_KEY", "bk_secret")
-    monkeypatch.setattr(wire, "pause_after", lambda attempt, retry_after="": 0.0)
+    monkeypatch.setattr(http, "pause_after", lambda attempt, retry_after="": 0.0)
     yield tmp_path
 
 
@@ -173,7 +173,7 @@ def test_the_delimiter_goes_along(run: Run, file: Path, monkeypatch: pytest.Monk
         given.extend(args)
         raise NotUsable("That is enough.")
 
-    monkeypatch.setattr("pipeline.sandbox.run", stop)
+    monkeypatch.setattr("pipeline.sandbox.process.run", stop)
     assert run("validate", str(file), "--delimiter", named).exit_code == 1
     assert Options(dry_run=True, delimiter=meant) in given
 
@@ -209,7 +209,12 @@ def _texts(file: Path) -> Iterator[str]:
 
 def test_what_the_server_says_of_its_api_is_not_for_those_who_type_commands() -> None:
     root = Path(__file__).resolve().parents[2]
-    texts = {text for folder in ("web", "pipeline/query") for file in (root / folder).glob("*.py") for text in _texts(file)}
+    texts = {
+        text
+        for folder in ("web", "pipeline/warehouse/query")
+        for file in (root / folder).rglob("*.py")
+        for text in _texts(file)
+    }
     route = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) /|Authorization: Bearer")
     said = {text for text in texts if route.search(text)}
     assert len(said) > 5
@@ -267,7 +272,7 @@ def test_what_is_no_address_of_a_database_is_said_without_its_password(
 def test_a_worker_without_temporal_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:x@127.0.0.1:9/x")
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:9")
-    monkeypatch.setattr("pipeline.sandbox.warm", lambda: None)
+    monkeypatch.setattr("pipeline.sandbox.process.warm", lambda: None)
     monkeypatch.setattr("pipeline.logs.configure", lambda form: None)  # this process has other tests to run
     result = run("worker")
     assert result.exit_code == 7, result.output

@@ -15,8 +15,8 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from pipeline import wire
-from pipeline.client import ApiError, Client, TimedOut
+from pipeline.client import http
+from pipeline.client.api import ApiError, Client, TimedOut
 from pipeline.errors import NotUsable, Unreachable
 
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
@@ -26,7 +26,7 @@ ACCEPTED = b'HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries are tested, not how long one waits between them."""
-    monkeypatch.setattr(wire, "pause_after", lambda attempt, retry_after="": 0.0)
+    monkeypatch.setattr(http, "pause_after", lambda attempt, retry_after="": 0.0)
 
 
 @pytest.fixture
@@ -222,9 +222,9 @@ def test_nobody_there_says_how_to_start() -> None:
 
 
 def test_a_server_that_keeps_breaking_off() -> None:
-    with OneShot(*[b""] * wire.ATTEMPTS) as server, pytest.raises(Unreachable, match="broke off"):
+    with OneShot(*[b""] * http.ATTEMPTS) as server, pytest.raises(Unreachable, match="broke off"):
         Client(server.url).get(IMPORT_ID)
-    assert len(server.requests) == wire.ATTEMPTS
+    assert len(server.requests) == http.ATTEMPTS
 
 
 def test_a_proxy_is_not_asked_for_this_machine(httpserver: HTTPServer, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

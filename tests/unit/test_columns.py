@@ -11,12 +11,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline import check, report, tree
-from pipeline.contracts import Options
-from pipeline.datasets import Dataset, load_dataset
+from pipeline.contracts.messages import Options
+from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import NotUsable, Unreadable
 from pipeline.read import Reading, read
-from pipeline.stage import stage
+from pipeline.report import findings
+from pipeline.staging.cast import stage
+from pipeline.validate import sql_checks, tree_overlay
 
 MAPPING = {
     "aliases": {"id": ["Id", "identifier"], "parentId": ["PARENT_ID", "parent"]},
@@ -132,15 +133,15 @@ def test_the_report_keeps_the_files_own_names_and_order(dataset_of: Make, reads:
     dataset = dataset_of({"mapping": MAPPING})
     reads("amount,PARENT_ID,kind,Id\nx,,a,1\n", dataset)
     database = tmp_path / "staging.duckdb"
-    tree.ask_for(database, dataset, tmp_path / "wanted.parquet")
-    tree.add_edges(database, None)
+    tree_overlay.ask_for(database, dataset, tmp_path / "wanted.parquet")
+    tree_overlay.add_edges(database, None)
     with duckdb.connect(str(database)) as connection:
-        check.run_checks(connection, [])
-    report.write_findings(database, dataset, tmp_path)
+        sql_checks.run_checks(connection, [])
+    findings.write_findings(database, dataset, tmp_path)
     with (tmp_path / "findings.csv").open(encoding="utf-8", newline="") as file:
         header, row = csv.reader(file)
-    assert header[len(report.TABLE_FIELDS) :] == ["amount", "PARENT_ID", "kind"]
-    assert row[len(report.TABLE_FIELDS) :] == ["x", "", "a"]
+    assert header[len(findings.TABLE_FIELDS) :] == ["amount", "PARENT_ID", "kind"]
+    assert row[len(findings.TABLE_FIELDS) :] == ["x", "", "a"]
 
 
 SLIPS: list[tuple[dict[str, Any], str]] = [

@@ -8,8 +8,8 @@ import typing
 
 import pytest
 
-from pipeline import contracts
-from pipeline.contracts import (
+from pipeline.contracts import messages
+from pipeline.contracts.messages import (
     MOVES,
     OnError,
     Options,
@@ -107,7 +107,7 @@ def test_previews_of_parts_add_up() -> None:
 
 
 def test_every_step_carries_dataclasses_only() -> None:
-    steps = [value for value in vars(contracts).values() if isinstance(value, contracts.Step)]
+    steps = [value for value in vars(messages).values() if isinstance(value, messages.Step)]
     assert len({step.name for step in steps}) == len(steps)
     for step in steps:
         for crossing in (step.takes, step.gives):
@@ -115,10 +115,10 @@ def test_every_step_carries_dataclasses_only() -> None:
 
 
 def test_each_activity_has_the_types_of_its_step() -> None:
-    from pipeline.activities import Activities
-    from pipeline.postman import Postman
+    from pipeline.orchestration.import_activities import Activities
+    from pipeline.orchestration.notify_activities import Postman
 
-    steps = {value.name: value for value in vars(contracts).values() if isinstance(value, contracts.Step)}
+    steps = {value.name: value for value in vars(messages).values() if isinstance(value, messages.Step)}
     steppers = [*vars(Activities).items(), *vars(Postman).items()]
     methods = {name: method for name, method in steppers if hasattr(method, "__temporal_activity_definition")}
     assert set(methods) == set(steps)

@@ -23,12 +23,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.check import read_check, run_checks
-from pipeline.datasets import Dataset, load_dataset
+from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import Unreadable
 from pipeline.read import Limits, read
-from pipeline.stage import stage
-from pipeline.tree import add_edges, ask_for
+from pipeline.staging.cast import stage
+from pipeline.validate.sql_checks import read_check, run_checks
+from pipeline.validate.tree_overlay import add_edges, ask_for
 
 ROOT = Path(__file__).resolve().parents[2]
 BY_SUITE = load_dataset("records")

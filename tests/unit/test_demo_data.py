@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.datasets import load_dataset
-from pipeline.local.places import COLUMNS, broken_csv, parent_of, places, places_csv
+from pipeline.datasets.dataset import load_dataset
+from pipeline.local.demo_data import COLUMNS, broken_csv, parent_of, places, places_csv
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,11 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from pipeline import direct, unfinished, wire
-from pipeline.client import ApiError, Client
-from pipeline.contracts import Options
+from pipeline.client import http, multipart_upload, resume_state
+from pipeline.client.api import ApiError, Client
+from pipeline.client.resume_state import Unfinished
+from pipeline.contracts.messages import Options
 from pipeline.errors import NotUsable, Unreachable
-from pipeline.unfinished import Unfinished
 
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 KEY, UPLOAD_ID = f"incoming/records/{IMPORT_ID}/a.csv", "up/load"
@@ -122,8 +122,8 @@ def _etag(body: bytes) -> str:
 
 @pytest.fixture(autouse=True)
 def small_parts_and_no_pauses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(direct, "PART_BYTES", PART)
-    monkeypatch.setattr(wire, "pause_after", lambda attempt, retry_after="": 0.0)
+    monkeypatch.setattr(multipart_upload, "PART_BYTES", PART)
+    monkeypatch.setattr(http, "pause_after", lambda attempt, retry_after="": 0.0)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
@@ -158,10 +158,10 @@ def told() -> Iterator[list[str]]:
 
 def broken_off(bucket: Bucket, client: Client, file: Path, **more: Any) -> Unfinished:
     """An upload that S3 refused one part of, for good."""
-    bucket.answers[8] = [400] * direct.REFUSALS
+    bucket.answers[8] = [400] * multipart_upload.REFUSALS
     with pytest.raises(ApiError, match="S3 refuses part 8: 400 SlowDown"):
         client.upload(file, "records", direct=True, **more)
-    left = unfinished.find(client.url, "records", file)
+    left = resume_state.find(client.url, "records", file)
     assert left is not None
     bucket.put.clear()
     return left
@@ -175,11 +175,11 @@ def test_all_parts_go_once_and_make_the_file(bucket: Bucket, client: Client, fil
     made = client.upload(file, "records", direct=True, on_sent=lambda done, total: sent.append((done, total)))
     assert (made["id"], bucket.whole) == (IMPORT_ID, CONTENT)
     assert bucket.put == dict.fromkeys(range(1, 11), 1)
-    assert 1 < bucket.most_at_once <= direct.PARTS_AT_ONCE
+    assert 1 < bucket.most_at_once <= multipart_upload.PARTS_AT_ONCE
     assert sent[0] == (0, len(CONTENT)) and sent[-1] == (len(CONTENT), len(CONTENT))
     assert [done for done, _ in sent] == sorted(done for done, _ in sent)
     assert bucket.through_server == []
-    assert unfinished.find(client.url, "records", file) is None
+    assert resume_state.find(client.url, "records", file) is None
 
 
 def test_the_same_is_asked_for_either_way(bucket: Bucket, client: Client, file: Path) -> None:
@@ -192,11 +192,13 @@ def test_the_same_is_asked_for_either_way(bucket: Bucket, client: Client, file: 
     assert (through.pop("filename"), through) == ("b.csv", {n: str(v).replace("True", "true") for n, v in metadata.items()})
 
 
-@pytest.mark.parametrize(("size", "goes_straight"), [(direct.FROM_BYTES, True), (direct.FROM_BYTES - 1, False)])
+@pytest.mark.parametrize(
+    ("size", "goes_straight"), [(multipart_upload.FROM_BYTES, True), (multipart_upload.FROM_BYTES - 1, False)]
+)
 def test_the_way_is_chosen_by_size(
     bucket: Bucket, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, goes_straight: bool
 ) -> None:
-    monkeypatch.setattr(direct, "PART_BYTES", 8 << 20)
+    monkeypatch.setattr(multipart_upload, "PART_BYTES", 8 << 20)
     with (tmp_path / "large.csv").open("wb") as stream:
         stream.truncate(size)
     client.upload(str(tmp_path / "large.csv"), "records")
@@ -208,9 +210,9 @@ def test_the_way_is_chosen_by_size(
     [(1, 8 << 20), (80_000 << 20, 8 << 20), ((80_000 << 20) + 1, (8 << 20) + 1), (5 << 40, -(-(5 << 40) // 10_000))],
 )
 def test_no_file_has_more_parts_than_s3_takes(monkeypatch: pytest.MonkeyPatch, size: int, expected: int) -> None:
-    monkeypatch.setattr(direct, "PART_BYTES", 8 << 20)
-    assert direct.part_bytes(size) == expected
-    assert size <= direct.part_bytes(size) * direct.PARTS_MAX
+    monkeypatch.setattr(multipart_upload, "PART_BYTES", 8 << 20)
+    assert multipart_upload.part_bytes(size) == expected
+    assert size <= multipart_upload.part_bytes(size) * multipart_upload.PARTS_MAX
 
 
 def test_a_part_that_fails_is_sent_again_with_a_fresh_signature(bucket: Bucket, client: Client, file: Path) -> None:
@@ -222,24 +224,24 @@ def test_a_part_that_fails_is_sent_again_with_a_fresh_signature(bucket: Bucket, 
 
 def test_a_connection_to_s3_that_breaks_is_tried_again(bucket: Bucket, client: Client, file: Path) -> None:
     with HangUp(times=3) as hung_up:
-        real, signed, broken = bucket.s3.removesuffix("/bucket"), direct._sign, (4, 5, 6)
+        real, signed, broken = bucket.s3.removesuffix("/bucket"), multipart_upload._sign, (4, 5, 6)
 
         def sign(api: Any, upload: Unfinished, number: int) -> str:
             address = signed(api, upload, number)
             return address.replace(real, hung_up.url) if number in broken and bucket.signed[number] == 1 else address
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(direct, "_sign", sign)
+            patch.setattr(multipart_upload, "_sign", sign)
             client.upload(file, "records", direct=True)
     assert (bucket.whole, hung_up.connections) == (CONTENT, 3)
 
 
 def test_s3_that_is_down_is_given_up_in_the_end_and_the_upload_kept(bucket: Bucket, client: Client, file: Path) -> None:
-    bucket.answers = {1: [503] * direct.ATTEMPTS}
+    bucket.answers = {1: [503] * multipart_upload.ATTEMPTS}
     with pytest.raises(ApiError, match="S3 refuses part 1: 503"):
         client.upload(file, "records", direct=True)
-    assert bucket.put[1] == direct.ATTEMPTS
-    assert unfinished.find(client.url, "records", file) is not None
+    assert bucket.put[1] == multipart_upload.ATTEMPTS
+    assert resume_state.find(client.url, "records", file) is not None
 
 
 def test_a_file_that_changes_on_the_way_makes_no_import(bucket: Bucket, client: Client, file: Path) -> None:
@@ -249,7 +251,7 @@ def test_a_file_that_changes_on_the_way_makes_no_import(bucket: Bucket, client: 
     with pytest.raises(NotUsable, match="has changed since its upload was begun"):
         client.upload(file, "records", direct=True, on_sent=touch)
     assert (bucket.whole, bucket.is_gone) == (None, True)
-    assert unfinished.find(client.url, "records", file) is None
+    assert resume_state.find(client.url, "records", file) is None
 
 
 # --- going on ---
@@ -265,7 +267,7 @@ def test_only_what_s3_does_not_have_is_sent(bucket: Bucket, client: Client, file
     assert set(bucket.put) == set(range(1, 11)) - there
     assert sent[0] == sum(len(bucket.parts[number]) for number in there)
     assert len(bucket.opened) == 1
-    assert unfinished.find(client.url, "records", file) is None
+    assert resume_state.find(client.url, "records", file) is None
 
 
 def test_half_a_part_is_not_taken_for_one(bucket: Bucket, client: Client, file: Path) -> None:
@@ -324,16 +326,16 @@ def test_what_is_kept_names_no_key_and_is_apart_for_each_server_dataset_and_file
     left = broken_off(bucket, client, file)
     [kept] = (tmp_path / "state" / "bulkhead" / "uploads").iterdir()
     assert "bk_secret" not in kept.read_text()
-    assert unfinished.find(client.url, "places", file) is None
-    assert unfinished.find("http://elsewhere", "records", file) is None
-    assert unfinished.find(client.url, "records", tmp_path / "b.csv") is None
+    assert resume_state.find(client.url, "places", file) is None
+    assert resume_state.find("http://elsewhere", "records", file) is None
+    assert resume_state.find(client.url, "records", tmp_path / "b.csv") is None
     kept.write_text("{")
-    assert unfinished.find(client.url, "records", file) is None
-    unfinished.keep(left)
+    assert resume_state.find(client.url, "records", file) is None
+    resume_state.keep(left)
     os.utime(kept, (0, 0))
     other = Unfinished(**{**vars(left), "dataset": "places"})
-    unfinished.keep(other)
-    assert unfinished.find(client.url, "records", file) is None, "what is a month old is let go of"
+    resume_state.keep(other)
+    assert resume_state.find(client.url, "records", file) is None, "what is a month old is let go of"
 
 
 # --- through the server instead ---
@@ -353,7 +355,7 @@ def test_s3_that_cannot_be_reached_from_here(bucket: Bucket, client: Client, fil
     client.upload(file, "records", direct=True, tell=told.append)
     assert (bucket.through_server, bucket.is_gone, bucket.put.total()) == ([CONTENT], True, 0)
     assert told[0].startswith("S3 cannot be reached from here at 127.0.0.1:")
-    assert unfinished.find(client.url, "records", file) is None
+    assert resume_state.find(client.url, "records", file) is None
 
 
 def test_a_refusal_is_no_reason_for_another_way(httpserver: HTTPServer, client: Client, file: Path) -> None:

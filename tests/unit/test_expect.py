@@ -14,12 +14,13 @@ import duckdb
 import networkx as nx
 import pytest
 
-from pipeline import check, expect
-from pipeline.contracts import Verdict
-from pipeline.datasets import Dataset, load_dataset
-from pipeline.docs import OffendingRows
+from pipeline.contracts.messages import Verdict
+from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.read import read
-from pipeline.stage import stage
+from pipeline.staging.cast import stage
+from pipeline.validate import expectations as expect
+from pipeline.validate import sql_checks
+from pipeline.validate.data_docs import OffendingRows
 
 PLACES = "id,parentId,name,kind,alpha_3,numeric_code,flag\n"
 
@@ -50,8 +51,8 @@ def checked(tmp_path: Path) -> Check:
         source.write_text(text, encoding="utf-8")
         read(source, dataset, database=database)
         stage(database, dataset)
-        seen = check.look(database, dataset, edges=_edges(tmp_path, edges))
-        verdict = check.judge(database, dataset, seen, docs=docs, run_name=run_name)
+        seen = sql_checks.look(database, dataset, edges=_edges(tmp_path, edges))
+        verdict = sql_checks.judge(database, dataset, seen, docs=docs, run_name=run_name)
         with duckdb.connect(str(database)) as connection:
             cursor = connection.execute("select * from findings order by row, code")
             names = [column[0] for column in cursor.description or []]

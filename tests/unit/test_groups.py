@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline import groups
+from pipeline.report import finding_groups
 
 Reported = Callable[..., Path]
 
 
 def grouped(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / groups.FILE).read_bytes())
+    found: dict[str, Any] = json.loads((folder / finding_groups.FILE).read_bytes())
     return found
 
 
@@ -58,7 +58,7 @@ def test_circles_are_one_group_whatever_their_paths(reported: Reported) -> None:
     found = grouped(reported([{"id": "a"}] * 2, [circle(1, 2), circle(2, 100)]))
     (one,) = found["items"]
     assert one["message"] == "The record … is its own ancestor, in a circle of … records."
-    assert len(one["first"][1]["cycle"]) == groups.LIST_LENGTH + 1
+    assert len(one["first"][1]["cycle"]) == finding_groups.LIST_LENGTH + 1
     assert one["first"][1]["cycle"][-1] == "…"
 
 
@@ -76,7 +76,7 @@ def test_messages_that_share_nothing_are_told_apart_by_their_code_alone(reported
 
 
 def test_there_are_so_many_groups_at_most_the_largest_first(reported: Reported, monkeypatch: Any) -> None:
-    monkeypatch.setattr(groups, "GROUPS_MAX", 3)
+    monkeypatch.setattr(finding_groups, "GROUPS_MAX", 3)
     found = grouped(reported([{"id": "a"}], [{"row": 1, "code": f"c{n % 7}"} for n in range(13)]))
     assert (found["total"], found["groups"], len(found["items"])) == (13, 7, 3)
     assert [one["count"] for one in found["items"]] == [2, 2, 2]

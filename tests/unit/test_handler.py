@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.contracts import Arrival
+from pipeline.contracts.messages import Arrival
 
 
 def put(key: str, *, name: str = "ObjectCreated:Put", bucket: str = "b") -> dict[str, Any]:

@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.check import read_check, run_checks
-from pipeline.datasets import load_dataset
-from pipeline.tree import add_edges, ask_for, lay_out
-from pipeline.workspace import connect, in_memory
+from pipeline.datasets.dataset import load_dataset
+from pipeline.staging.database import connect, in_memory
+from pipeline.validate.sql_checks import read_check, run_checks
+from pipeline.validate.tree_overlay import add_edges, ask_for, lay_out
 
 CASES = 1_000
 ONE_BY_ONE = 30

@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.contracts import OnError, Options, State
-from pipeline.incoming import (
+from pipeline.adapters.s3 import Stored
+from pipeline.contracts.messages import OnError, Options, State
+from pipeline.ledger.imports import Trace
+from pipeline.receive.arrivals import (
     ASKED,
     IMPORT_ID,
     METADATA_BYTES_MAX,
@@ -22,8 +24,6 @@ from pipeline.incoming import (
     metadata_of,
     trace_of,
 )
-from pipeline.ledger import Trace
-from pipeline.store import Stored
 
 OWN = "01990b3c-0000-7000-8000-000000000001"
 OTHER = "01990b3c-0000-7000-8000-000000000002"

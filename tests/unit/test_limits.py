@@ -7,9 +7,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from pipeline import limits
 from pipeline.errors import Busy, NotUsable, Unreachable
-from pipeline.limits import Key, Limits
+from pipeline.notify import delivery_limits
+from pipeline.notify.delivery_limits import Key, Limits
 
 DEAD, GOOD = ("host", "dead.example"), ("host", "good.example")
 OTHERS: dict[Key, int] = {("dataset", "places"): 4}
@@ -81,12 +81,12 @@ def test_a_message_without_a_place_takes_none_in_another_line(places: Limits) ->
 def test_messages_come_again_one_after_the_other_as_places_become_free(places: Limits, clock: Clock) -> None:
     hang(places, clock, DEAD)
     waits = [put_off(places, DEAD) for _ in range(500)]
-    early = [wait for wait in waits if wait < limits.WAIT_SECONDS_MAX / 2]
+    early = [wait for wait in waits if wait < delivery_limits.WAIT_SECONDS_MAX / 2]
     assert early == sorted(early)
-    assert min(early) >= limits.PAUSE_SECONDS, "it is left alone first"
+    assert min(early) >= delivery_limits.PAUSE_SECONDS, "it is left alone first"
     gaps = [later - sooner for sooner, later in itertools.pairwise(early)]
     assert min(gaps) > 5, "as long apart as an attempt takes"
-    assert max(waits) <= limits.WAIT_SECONDS_MAX
+    assert max(waits) <= delivery_limits.WAIT_SECONDS_MAX
 
 
 def test_a_host_that_hangs_is_tried_by_one_message_at_a_time_and_ever_more_rarely(places: Limits, clock: Clock) -> None:
@@ -112,7 +112,7 @@ def test_a_host_that_hangs_is_tried_by_one_message_at_a_time_and_ever_more_rarel
 def test_an_answer_ends_the_backoff(places: Limits, clock: Clock) -> None:
     for _ in range(3):
         hang(places, clock, DEAD)
-        clock.now += limits.PAUSE_SECONDS_MAX
+        clock.now += delivery_limits.PAUSE_SECONDS_MAX
     with places.place(DEAD, {}, at_host=2):
         clock.now += 0.1
     with places.place(DEAD, {}, at_host=2), places.place(DEAD, {}, at_host=2):
@@ -137,7 +137,7 @@ def test_a_person_who_asks_does_not_wait_for_the_backoff_but_for_a_place(places:
 
 def test_hosts_that_nothing_is_known_of_are_forgotten(places: Limits, clock: Clock) -> None:
     hang(places, clock, DEAD)
-    for number in range(3 * limits.LINES_MAX):
+    for number in range(3 * delivery_limits.LINES_MAX):
         assert put_off(places, ("host", number)) == 0
-    assert len(places._lines) <= limits.LINES_MAX + 2
+    assert len(places._lines) <= delivery_limits.LINES_MAX + 2
     assert put_off(places, DEAD) > 0

@@ -9,18 +9,20 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline import batch, validation, workspace
-from pipeline.batch import Cutting
-from pipeline.contracts import Options
-from pipeline.datasets import load_dataset
-from pipeline.workspace import MEMORY_BYTES, MOST_MEMORY_BYTES, connect
+from pipeline.contracts.messages import Options
+from pipeline.datasets.dataset import load_dataset
+from pipeline.prepare import parts
+from pipeline.prepare.parts import Cutting
+from pipeline.sandbox import validate_file
+from pipeline.staging import database as workspace
+from pipeline.staging.database import MEMORY_BYTES, MOST_MEMORY_BYTES, connect
 
 RECORDS = load_dataset("records")
 
 
 def validated(folder: Path, lines: list[str]) -> Any:
-    (folder / validation.SOURCE).write_text("\n".join(["id,parentId,name", *lines, ""]))
-    return validation.validate(folder, RECORDS, "a.csv", "r", Cutting("i"), Options(), lambda wanted: None)
+    (folder / validate_file.SOURCE).write_text("\n".join(["id,parentId,name", *lines, ""]))
+    return validate_file.validate(folder, RECORDS, "a.csv", "r", Cutting("i"), Options(), lambda wanted: None)
 
 
 def test_what_does_not_fit_into_a_small_share_of_memory_is_done_again_with_a_larger_one(
@@ -29,20 +31,20 @@ def test_what_does_not_fit_into_a_small_share_of_memory_is_done_again_with_a_lar
     monkeypatch.setattr(workspace, "MEMORY_BYTES", 24 << 20)
     monkeypatch.setattr(workspace, "MOST_MEMORY_BYTES", 1 << 30)
     limits: list[str] = []
-    cut = batch.cut
+    cut = parts.cut
 
-    def noted(database: Path, *args: Any, **options: Any) -> batch.Manifest:
+    def noted(database: Path, *args: Any, **options: Any) -> parts.Manifest:
         with connect(database) as connection:
             limits.extend(str(row[0]) for row in connection.execute("select current_setting('memory_limit')").fetchall())
         return cut(database, *args, **options)
 
-    monkeypatch.setattr(batch, "cut", noted)
+    monkeypatch.setattr(parts, "cut", noted)
     chance = random.Random(1)
     rows = [f"r{i},{f'r{i // 4}' if i else ''},{chance.randbytes(4000).hex()}" for i in range(4000)]
     counted = validated(tmp_path, rows)
     assert (counted.records, counted.errors) == (4000, 0)
     assert limits[-1] == "1.0 GiB"
-    manifest = batch.Manifest.from_json((tmp_path / validation.PARTS / batch.MANIFEST).read_text())
+    manifest = parts.Manifest.from_json((tmp_path / validate_file.PARTS / parts.MANIFEST).read_text())
     assert manifest.records == 4000
 
 
@@ -50,16 +52,16 @@ def test_wide_records_need_no_more_memory_than_a_piece_of_them(tmp_path: Path, m
     """128 MiB of records of 512 kB, side by side among small ones, with 96 MiB for DuckDB and no second try."""
     monkeypatch.setattr(workspace, "MEMORY_BYTES", 96 << 20)
     monkeypatch.setattr(workspace, "_is_out_of_memory", lambda error: False)
-    monkeypatch.setattr(batch, "SPOOL_BYTES", 4 << 20)
-    monkeypatch.setattr(batch, "PART_BYTES", 8 << 20)
+    monkeypatch.setattr(parts, "SPOOL_BYTES", 4 << 20)
+    monkeypatch.setattr(parts, "PART_BYTES", 8 << 20)
     narrow = [(f"n{i}", "n") for i in range(20_000)]
     wide = [(f"w{i}", chr(97 + i % 26) * (512 << 10)) for i in range(256)]
-    with (tmp_path / validation.SOURCE).open("w") as file:
+    with (tmp_path / validate_file.SOURCE).open("w") as file:
         for id_, name in [*narrow[:10_000], *wide, *narrow[10_000:]]:
             file.write(f'{{"id":"{id_}","parentId":null,"name":"{name}"}}\n')
-    counted = validation.validate(tmp_path, RECORDS, "a", "r", Cutting("i"), Options(), lambda wanted: None)
+    counted = validate_file.validate(tmp_path, RECORDS, "a", "r", Cutting("i"), Options(), lambda wanted: None)
     assert (counted.records, counted.errors) == (20_256, 0)
-    manifest = batch.Manifest.from_json((tmp_path / validation.PARTS / batch.MANIFEST).read_text())
+    manifest = parts.Manifest.from_json((tmp_path / validate_file.PARTS / parts.MANIFEST).read_text())
     assert manifest.records == 20_256
     assert len(manifest.parts) > 8
 

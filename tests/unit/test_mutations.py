@@ -15,15 +15,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import batch, check, expect, report, validation
 from pipeline import read as reading
-from pipeline.batch import Cutting
-from pipeline.contracts import OnError, Options
-from pipeline.datasets import Dataset, load_dataset
+from pipeline.contracts.messages import OnError, Options
+from pipeline.datasets.dataset import Dataset, load_dataset
+from pipeline.prepare import parts
+from pipeline.prepare.parts import Cutting
 from pipeline.read import Staging
-from pipeline.read.table import Table
-from pipeline.report import Counted
-from pipeline.workspace import connect
+from pipeline.read.read_result import Table
+from pipeline.report import findings
+from pipeline.report.findings import Counted
+from pipeline.sandbox import validate_file
+from pipeline.staging.database import connect
+from pipeline.validate import expectations, sql_checks
 
 Validate = Callable[..., Counted]
 
@@ -60,9 +63,9 @@ def validate(tmp_path: Path) -> Validate:
     """Validate a text, and cut it if it is accepted."""
 
     def run(text: str | bytes = GOOD, dataset: Dataset | None = None, options: Options | None = None) -> Counted:
-        (tmp_path / validation.SOURCE).write_bytes(text.encode() if isinstance(text, str) else text)
+        (tmp_path / validate_file.SOURCE).write_bytes(text.encode() if isinstance(text, str) else text)
         rules = dataset or load_dataset("places")
-        return validation.validate(
+        return validate_file.validate(
             tmp_path, rules, "f.csv", "run", Cutting("import"), options or Options(), lambda parents: None
         )
 
@@ -91,7 +94,7 @@ def test_each_record_is_accounted_for_whatever_its_format(validate: Validate, te
 @pytest.mark.parametrize("sample", sorted(SAMPLES.iterdir()), ids=lambda sample: sample.name)
 def test_each_record_of_a_sample_is_in_the_parts(validate: Validate, sample: Path, tmp_path: Path) -> None:
     counted = validate(sample.read_bytes(), load_dataset("records"))
-    in_parts = sum(pq.read_metadata(part).num_rows for part in (tmp_path / validation.PARTS).glob("*.parquet"))
+    in_parts = sum(pq.read_metadata(part).num_rows for part in (tmp_path / validate_file.PARTS).glob("*.parquet"))
     assert in_parts == counted.records > 0
 
 
@@ -133,13 +136,13 @@ def test_a_check_that_stands_in_for_another(validate: Validate, monkeypatch: pyt
 
 def test_a_check_that_finds_what_it_does_not_report(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other errors reject the file anyway; the report must be whole all the same."""
-    add = check._add_found
+    add = sql_checks._add_found
 
     def all_but_self_parents(connection: duckdb.DuckDBPyConnection, code: str, severity: str) -> None:
         if code != "self_parent":
             add(connection, code, severity)
 
-    monkeypatch.setattr(check, "_add_found", all_but_self_parents)
+    monkeypatch.setattr(sql_checks, "_add_found", all_but_self_parents)
     with pytest.raises(RuntimeError, match="without a finding"):
         validate(PLACES + "FR,XX,France,Country,FRA,250,\nIT,IT,Italy,Country,ITA,1,\n")
 
@@ -150,7 +153,7 @@ def test_a_check_that_finds_what_it_does_not_report(validate: Validate, monkeypa
 @pytest.fixture
 def evaluated(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[list[Any]], None]], None]:
     """Change what Great Expectations answers."""
-    evaluate = expect._evaluate
+    evaluate = expectations._evaluate
 
     def mutate(change: Callable[[list[Any]], None]) -> None:
         def changed(*args: Any) -> Any:
@@ -158,7 +161,7 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[list[Any]]
             change(result.results)
             return result
 
-        monkeypatch.setattr(expect, "_evaluate", changed)
+        monkeypatch.setattr(expectations, "_evaluate", changed)
 
     return mutate
 
@@ -168,7 +171,7 @@ def _of(results: list[Any], wanted: str) -> Any:
 
 
 @pytest.mark.parametrize("text", [GOOD, BAD], ids=["good", "bad"])
-@pytest.mark.parametrize("which", ["check_missing_parent", check.READING, "expectation 3"])
+@pytest.mark.parametrize("which", ["check_missing_parent", sql_checks.READING, "expectation 3"])
 def test_a_verdict_turned_round(validate: Validate, evaluated: Any, which: str, text: str) -> None:
     def turn_round(results: list[Any]) -> None:
         one = _of(results, which)
@@ -181,23 +184,23 @@ def test_a_verdict_turned_round(validate: Validate, evaluated: Any, which: str, 
 
 @pytest.mark.parametrize("which", ["check_missing_parent", "expectation 3"])
 def test_an_expectation_that_is_skipped(validate: Validate, monkeypatch: pytest.MonkeyPatch, which: str) -> None:
-    evaluate = expect._evaluate
+    evaluate = expectations._evaluate
 
     def without_one(database: Path, name: str, configurations: Any, run_name: str) -> Any:
         return evaluate(database, name, [one for one in configurations if one.meta["bulkhead"] != which], run_name)
 
-    monkeypatch.setattr(expect, "_evaluate", without_one)
+    monkeypatch.setattr(expectations, "_evaluate", without_one)
     with pytest.raises(RuntimeError, match=f"no {which}"):
         validate()
 
 
 def test_an_expectation_of_the_suite_that_is_not_passed_on(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    configurations = expect._from_suite
+    configurations = expectations._from_suite
 
     def but_the_last(dataset: Dataset) -> Iterator[Any]:
         yield from list(configurations(dataset))[:-1]
 
-    monkeypatch.setattr(expect, "_from_suite", but_the_last)
+    monkeypatch.setattr(expectations, "_from_suite", but_the_last)
     with pytest.raises(RuntimeError, match="expectation 4"):
         validate()
 
@@ -227,14 +230,14 @@ def test_an_exception_inside_a_metric(validate: Validate, monkeypatch: pytest.Mo
 
 
 def test_a_finding_dropped_before_the_report(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = report.write_findings
+    write = findings.write_findings
 
     def drop_one(database: Path, dataset: Dataset, folder: Path) -> Counted:
         with connect(database) as connection:
             connection.execute("delete from findings where code = 'self_parent'")
         return write(database, dataset, folder)
 
-    monkeypatch.setattr(report, "write_findings", drop_one)
+    monkeypatch.setattr(findings, "write_findings", drop_one)
     with pytest.raises(RuntimeError, match="but the report says"):
         validate(BAD)
 
@@ -243,14 +246,14 @@ def test_a_finding_dropped_before_the_report(validate: Validate, monkeypatch: py
 def test_a_report_that_lacks_a_finding_or_has_one_too_many(
     validate: Validate, monkeypatch: pytest.MonkeyPatch, slip: str
 ) -> None:
-    monkeypatch.setattr(report, "_ORDERED", report._ORDERED.replace("left join raw", slip, 1))
+    monkeypatch.setattr(findings, "_ORDERED", findings._ORDERED.replace("left join raw", slip, 1))
     with pytest.raises(RuntimeError, match="findings were to be reported"):
         validate(BAD)
 
 
 def test_one_file_of_the_report_that_lacks_what_the_others_have(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = report._table
-    monkeypatch.setattr(report, "_table", lambda *args: f"select * from ({table(*args)}) limit 3")
+    table = findings._table
+    monkeypatch.setattr(findings, "_table", lambda *args: f"select * from ({table(*args)}) limit 3")
     with pytest.raises(RuntimeError, match="findings were to be reported"):
         validate(BAD)
 
@@ -313,8 +316,8 @@ def test_a_row_that_is_read_twice_and_counted_twice(validate: Validate, monkeypa
 
 
 def test_a_row_lost_on_the_way_to_its_types(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    query = validation.stage.__globals__["_cast_in_passing"]
-    monkeypatch.setitem(validation.stage.__globals__, "_cast_in_passing", lambda *args: f"{query(*args)} limit 1")
+    query = validate_file.stage.__globals__["_cast_in_passing"]
+    monkeypatch.setitem(validate_file.stage.__globals__, "_cast_in_passing", lambda *args: f"{query(*args)} limit 1")
     with pytest.raises(RuntimeError, match="rows were to be typed"):
         validate()
 
@@ -323,13 +326,13 @@ def test_a_row_lost_on_the_way_to_its_types(validate: Validate, monkeypatch: pyt
 
 
 def test_parts_that_hold_one_record_less(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = batch._streamed
+    tables = parts._streamed
 
     def one_less(*args: Any) -> Iterator[pa.Table]:
         for table in tables(*args):
             yield table.slice(1)
 
-    monkeypatch.setattr(batch, "_streamed", one_less)
+    monkeypatch.setattr(parts, "_streamed", one_less)
     with pytest.raises(RuntimeError, match="2 records went into the batches, 1 came out"):
         validate()
 
@@ -342,12 +345,12 @@ def test_a_part_that_was_not_written_whole(validate: Validate, monkeypatch: pyte
 
 
 def test_a_record_that_gets_lost_before_the_parts(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    lay_out = batch._lay_out_forest
+    lay_out = parts._lay_out_forest
 
     def one_less(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
         lay_out(connection, dataset)
         connection.execute("delete from links where _row = 2")
 
-    monkeypatch.setattr(batch, "_lay_out_forest", one_less)
+    monkeypatch.setattr(parts, "_lay_out_forest", one_less)
     with pytest.raises(RuntimeError, match="Of 2 records 1 are in parts"):
         validate()

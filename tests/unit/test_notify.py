@@ -20,11 +20,11 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from temporalio.exceptions import ApplicationError
 from werkzeug import Request, Response
 
-from pipeline import notify
-from pipeline.addresses import check, is_public
-from pipeline.attempt import told_apart
 from pipeline.errors import NotUsable, Unreachable
-from pipeline.notify import compose_email, payload, send_email, send_webhook
+from pipeline.notify import webhook
+from pipeline.notify.targets import check, is_public
+from pipeline.notify.webhook import compose_email, payload, send_email, send_webhook
+from pipeline.orchestration.heartbeat_and_failures import told_apart
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 IN_AN_HOUR = "in an hour"
@@ -202,7 +202,7 @@ def test_no_error_tells_the_address(host: str) -> None:
 
 
 def test_a_receiver_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notify, "DEADLINE_SECONDS", 0.5)
+    monkeypatch.setattr(webhook, "DEADLINE_SECONDS", 0.5)
     done = threading.Event()
 
     def drip(listener: socket.socket) -> None:
@@ -250,7 +250,7 @@ def test_a_mail_servers_password_goes_under_tls_if_it_has_that(monkeypatch: pyte
         def __getattr__(self, name: str) -> Any:
             return lambda *_, **__: said.append(name)
 
-    monkeypatch.setattr(notify.smtplib, "SMTP", Server)
+    monkeypatch.setattr(webhook.smtplib, "SMTP", Server)
     message = compose_email(SHOWN, page="http://x/imports/1", sender="a@b.example", to="c@d.example", message_id="msg_1")
     send_email(message, smtp_url="smtp://me:pw@mail.example:587", outbox=tmp_path)
     assert said == ["ehlo_or_helo_if_needed", "starttls", "login", "send_message"]

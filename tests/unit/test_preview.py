@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import xlsxwriter
 
-from pipeline.datasets import load_dataset
+from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Unreadable
-from pipeline.preview import ROWS, TEXT_BYTES, VALUE_CHARACTERS, Preview, Seen, preview
+from pipeline.sandbox.preview_file import ROWS, TEXT_BYTES, VALUE_CHARACTERS, Preview, Seen, preview
 
 Look = Callable[..., Preview]
 RECORDS = [{"id": str(n), "parentId": None, "name": f"n {n}"} for n in range(20)]

@@ -17,10 +17,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.datasets import load_dataset
+from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import NotUsable, Unreadable
 from pipeline.read import Limits, Reading, read
-from pipeline.read.scan import Scan
+from pipeline.read.formats.delimited_scan import Scan
 
 RECORDS, PLACES = load_dataset("records"), load_dataset("places")
 H = b"id,parentId,name\n"
@@ -288,7 +288,7 @@ def test_lines_are_physical_lines(reads: Reader) -> None:
     ],
 )
 def test_a_regular_text_is_not_read_record_by_record(reads: Reader, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.read.delimited._read_slowly", None)
+    monkeypatch.setattr("pipeline.read.formats.delimited._read_slowly", None)
     assert reads(content).reading.records >= 1
 
 

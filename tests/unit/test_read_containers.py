@@ -23,10 +23,10 @@ import pytest
 import xlsxwriter
 import zstandard
 
-from pipeline.datasets import load_dataset
+from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Unreadable
 from pipeline.read import Limits, Reading, read
-from pipeline.stage import stage
+from pipeline.staging.cast import stage
 
 RECORDS = load_dataset("records")
 H = b"id,parentId,name\n"

@@ -14,8 +14,8 @@ from temporalio import workflow
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from pipeline.contracts import IMPORT_WORKFLOW, ImportRun, Outcome
-from pipeline.workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, TellUser
+from pipeline.contracts.messages import IMPORT_WORKFLOW, ImportRun, Outcome
+from pipeline.orchestration.import_workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, TellUser
 
 HISTORIES = sorted((Path(__file__).parents[1] / "histories").glob("*.json"))
 

@@ -13,10 +13,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.datasets import load_dataset
+from pipeline.datasets.dataset import load_dataset
 from pipeline.read import read
-from pipeline.report import FIELDS, Counted, as_json, safe_cell, write_findings
-from pipeline.workspace import FINDINGS
+from pipeline.report.findings import FIELDS, Counted, as_json, safe_cell, write_findings
+from pipeline.staging.database import FINDINGS
 
 Write = Callable[..., Counted]
 CSV_FIELDS = ["place", "row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle"]

@@ -19,13 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
-from pipeline.clerk import FATES_SCHEMA
-from pipeline.contracts import Fate, Options, added_names, results_file
-from pipeline.datasets import Dataset, load_dataset
+from pipeline.contracts.messages import Fate, Options, added_names, results_file
+from pipeline.datasets.dataset import Dataset, load_dataset
+from pipeline.orchestration.result_files import FATES_SCHEMA
 from pipeline.read import Reading, read
-from pipeline.results import FATES, RESULTS, Others, _write, write_results
+from pipeline.sandbox.write_results import FATES, RESULTS, Others, _write, write_results
 from pipeline.settings import ROOT
-from pipeline.stage import original_names
+from pipeline.staging.cast import original_names
 
 Row = dict[str, str | None]
 NAMES = ["id", "Parent", "parentId", "a, b", "code"]

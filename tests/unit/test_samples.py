@@ -21,7 +21,7 @@ import pytest
 import xlsxwriter
 import zstandard
 
-from pipeline.datasets import load_dataset
+from pipeline.datasets.dataset import load_dataset
 from pipeline.read import FORMATS, read
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"

@@ -21,8 +21,8 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from pipeline import sandbox
 from pipeline.errors import Crashed, NoSpace, Unreadable
+from pipeline.sandbox import process
 
 MIB = 1 << 20
 
@@ -105,34 +105,34 @@ def limits() -> tuple[int, int]:
 
 @pytest.fixture(scope="module", autouse=True)
 def warm() -> None:
-    sandbox.warm()
+    process.warm()
 
 
 def test_a_result_comes_back() -> None:
-    assert sandbox.run(double, 21, memory_bytes=512 * MIB, seconds=20.0) == 42
+    assert process.run(double, 21, memory_bytes=512 * MIB, seconds=20.0) == 42
 
 
 def test_our_own_errors_come_back_as_themselves() -> None:
     with pytest.raises(Unreadable, match="not a table") as caught:
-        sandbox.run(refuse, memory_bytes=512 * MIB, seconds=20.0)
+        process.run(refuse, memory_bytes=512 * MIB, seconds=20.0)
     assert (caught.value.code, caught.value.hint, caught.value.line) == ("empty_file", "fill it", 7)
 
 
 def test_other_errors_come_back_with_their_traceback() -> None:
     with pytest.raises(RuntimeError, match=r"in stumble(.|\n)*KeyError: 'colour'"):
-        sandbox.run(stumble, memory_bytes=512 * MIB, seconds=20.0)
+        process.run(stumble, memory_bytes=512 * MIB, seconds=20.0)
 
 
 def test_memory_is_limited() -> None:
-    assert sandbox.run(devour, 100 * MIB, memory_bytes=512 * MIB, seconds=20.0) == 100 * MIB
+    assert process.run(devour, 100 * MIB, memory_bytes=512 * MIB, seconds=20.0) == 100 * MIB
     with pytest.raises(Crashed, match="memory"):
-        sandbox.run(devour, 1024 * MIB, memory_bytes=512 * MIB, seconds=20.0)
+        process.run(devour, 1024 * MIB, memory_bytes=512 * MIB, seconds=20.0)
 
 
 @pytest.mark.parametrize("size", [(devour, 1024 * MIB), (need_memory_by_duckdb,)], ids=["python", "duckdb"])
 def test_who_needs_more_memory_is_told_of_our_setting(size: tuple[Any, ...]) -> None:
     with pytest.raises(Crashed, match=r"more memory than the 536,870,912 bytes of BULKHEAD_VALIDATION_MEMORY_BYTES") as told:
-        sandbox.run(*size, memory_bytes=512 * MIB, seconds=20.0)
+        process.run(*size, memory_bytes=512 * MIB, seconds=20.0)
     assert "threads" not in str(told.value)
 
 
@@ -143,27 +143,27 @@ def test_who_needs_more_memory_is_told_of_our_setting(size: tuple[Any, ...]) -> 
 )
 def test_a_full_disk_is_no_fault_of_the_files(call: tuple[Any, ...]) -> None:
     with pytest.raises(NoSpace, match="No space is left") as told:
-        sandbox.run(*call, memory_bytes=1024 * MIB, seconds=60.0)
+        process.run(*call, memory_bytes=1024 * MIB, seconds=60.0)
     assert "Traceback" not in str(told.value)
 
 
 def test_time_is_limited() -> None:
     began = time.monotonic()
     with pytest.raises(Crashed, match="more than 1 seconds"):
-        sandbox.run(spin, memory_bytes=512 * MIB, seconds=1.0)
+        process.run(spin, memory_bytes=512 * MIB, seconds=1.0)
     assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("write", [fill, spill], ids=["python", "duckdb"])
 def test_what_a_child_writes_is_limited(tmp_path: Path, write: object) -> None:
     with pytest.raises(Crashed, match="a file of more than 65,536 bytes"):
-        sandbox.run(write, str(tmp_path / "large"), memory_bytes=512 * MIB, seconds=20.0, file_bytes=1 << 16)  # type: ignore[arg-type]
+        process.run(write, str(tmp_path / "large"), memory_bytes=512 * MIB, seconds=20.0, file_bytes=1 << 16)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("end", "said"), [(die, "SIGSEGV"), (leave, "exit code 3")])
 def test_a_child_that_dies_is_an_error_and_not_a_hang(end: object, said: str) -> None:
     with pytest.raises(Crashed, match=said):
-        sandbox.run(end, memory_bytes=512 * MIB, seconds=20.0)  # type: ignore[arg-type]
+        process.run(end, memory_bytes=512 * MIB, seconds=20.0)  # type: ignore[arg-type]
 
 
 def test_a_heartbeat_that_raises_ends_the_child(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_heartbeat_that_raises_ends_the_child(tmp_path: Path) -> None:
             raise InterruptedError("canceled")
 
     with pytest.raises(InterruptedError, match="canceled"):
-        sandbox.run(spin, str(born), memory_bytes=512 * MIB, seconds=20.0, heartbeat=beat, beat_seconds=0.1)
+        process.run(spin, str(born), memory_bytes=512 * MIB, seconds=20.0, heartbeat=beat, beat_seconds=0.1)
     assert children, "it ran"
     assert psutil.wait_procs(children, timeout=5)[1] == []
 
@@ -183,24 +183,24 @@ def test_a_heartbeat_that_raises_ends_the_child(tmp_path: Path) -> None:
 def test_the_child_inherits_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "BULKHEAD_SECRET_KEY", "TEMPORAL_API_KEY"):
         monkeypatch.setenv(name, "hidden")
-    seen = sandbox.run(environment, memory_bytes=512 * MIB, seconds=20.0)
+    seen = process.run(environment, memory_bytes=512 * MIB, seconds=20.0)
     assert "hidden" not in seen.values()
     assert os.environ["DATABASE_URL"] == "hidden", "ours is as it was"
 
 
 def test_a_small_table_does_not_reserve_what_the_child_may_need() -> None:
-    assert sandbox.run(addresses_for_a_table, memory_bytes=512 * MIB, seconds=20.0) < 100 * MIB
+    assert process.run(addresses_for_a_table, memory_bytes=512 * MIB, seconds=20.0) < 100 * MIB
 
 
 def test_the_child_leaves_no_core_and_has_so_much_processor_time() -> None:
-    assert sandbox.run(limits, memory_bytes=512 * MIB, seconds=20.0) == (0, 41)
+    assert process.run(limits, memory_bytes=512 * MIB, seconds=20.0) == (0, 41)
 
 
 def test_several_threads_may_run_children_at_once() -> None:
     results: list[int] = []
 
     def work(number: int) -> None:
-        results.append(sandbox.run(double, number, memory_bytes=512 * MIB, seconds=20.0))
+        results.append(process.run(double, number, memory_bytes=512 * MIB, seconds=20.0))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -262,7 +262,7 @@ def test_what_a_child_says_is_not_unpickled(tmp_path: Path) -> None:
     assert mark.exists()
     mark.unlink()
     with pytest.raises(Crashed, match="cannot be understood"):
-        sandbox.run(say_a_pickle, str(mark), memory_bytes=512 * MIB, seconds=20.0)
+        process.run(say_a_pickle, str(mark), memory_bytes=512 * MIB, seconds=20.0)
     assert not mark.exists()
 
 
@@ -284,26 +284,26 @@ def test_what_a_child_says_is_not_unpickled(tmp_path: Path) -> None:
 )
 def test_a_message_of_another_kind_is_refused(kind: bytes, text: str) -> None:
     with pytest.raises(Crashed, match="cannot be understood"):
-        sandbox.run(say_something_else, kind, text[:200_000], memory_bytes=512 * MIB, seconds=20.0)
+        process.run(say_something_else, kind, text[:200_000], memory_bytes=512 * MIB, seconds=20.0)
 
 
 def test_a_child_cannot_look_into_the_worker() -> None:
     assert look_into(os.getpid()), "it could itself"
-    assert sandbox.run(look_into, os.getpid(), memory_bytes=512 * MIB, seconds=20.0) == []
+    assert process.run(look_into, os.getpid(), memory_bytes=512 * MIB, seconds=20.0) == []
 
 
 def test_a_child_cannot_look_into_another_child(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
 
         def look(_: int) -> list[str]:
-            return sandbox.run(look_into_each_other, str(tmp_path), memory_bytes=512 * MIB, seconds=20.0)
+            return process.run(look_into_each_other, str(tmp_path), memory_bytes=512 * MIB, seconds=20.0)
 
         assert [*pool.map(look, range(2))] == [[], []]
 
 
 def test_values_come_back_with_their_types() -> None:
     given = Value(3, {"a": [1, None, "x"]}, Path("/x"))
-    assert sandbox.run(same, given, memory_bytes=512 * MIB, seconds=20.0) == given
+    assert process.run(same, given, memory_bytes=512 * MIB, seconds=20.0) == given
 
 
 @dataclass(frozen=True)
@@ -330,7 +330,7 @@ def test_a_child_may_ask_and_is_answered() -> None:
         asked.append(question)
         return question * 10
 
-    assert sandbox.run(ask_twice, 7, memory_bytes=512 * MIB, seconds=20.0, answer=answer) == 700
+    assert process.run(ask_twice, 7, memory_bytes=512 * MIB, seconds=20.0, answer=answer) == 700
     assert asked == [7, 70]
 
 
@@ -339,6 +339,6 @@ def test_the_time_of_an_answer_is_not_the_childs_and_an_error_in_it_ends_the_chi
         time.sleep(1.5)
         return question
 
-    assert sandbox.run(ask_twice, 1, memory_bytes=512 * MIB, seconds=1.0, answer=slow) == 1
+    assert process.run(ask_twice, 1, memory_bytes=512 * MIB, seconds=1.0, answer=slow) == 1
     with pytest.raises(ZeroDivisionError):
-        sandbox.run(ask_twice, 1, memory_bytes=512 * MIB, seconds=20.0, answer=lambda question: question // 0)
+        process.run(ask_twice, 1, memory_bytes=512 * MIB, seconds=20.0, answer=lambda question: question // 0)

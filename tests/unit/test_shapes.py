@@ -11,10 +11,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.datasets import Dataset, load_dataset
+from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import Unreadable
 from pipeline.read import Limits, read
-from pipeline.stage import stage
+from pipeline.staging.cast import stage
 
 RECORDS = load_dataset("records")
 Rows = list[tuple[Any, ...]]
@@ -129,8 +129,8 @@ def test_a_tree_that_is_no_json_is_refused(staged: Shaped, content: str, said: s
 
 @pytest.mark.parametrize("cut", range(1, 40, 3))
 def test_a_tree_is_the_same_however_the_text_is_cut(staged: Shaped, tmp_path: Path, cut: int) -> None:
-    from pipeline.read.jsons import read_lines
-    from pipeline.read.staging import Staging
+    from pipeline.read.formats.json_records import read_lines
+    from pipeline.read.raw_tables import Staging
 
     text = TREE.encode()
     with Staging(tmp_path / "cut.duckdb", TREES, Limits()) as staging:

@@ -13,9 +13,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.datasets import Dataset, load_dataset
+from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import NotUsable
-from pipeline.stage import reading_of, stage
+from pipeline.staging.cast import reading_of, stage
 
 Rows = list[tuple[Any, ...]]
 

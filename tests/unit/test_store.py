@@ -17,8 +17,8 @@ from moto import mock_aws
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
+from pipeline.adapters.s3 import CHUNK_BYTES, NotThere, NotWhole, Part, Store
 from pipeline.errors import FileReplaced, SystemFault, Unreachable
-from pipeline.store import CHUNK_BYTES, NotThere, NotWhole, Part, Store
 
 PART_BYTES_MIN = 5 << 20
 """S3 takes no smaller part, but for the last."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.datasets import Column, Dataset, load_dataset
+from pipeline.datasets.dataset import Column, Dataset, load_dataset
+from pipeline.datasets.template import FORMS, template_rows
 from pipeline.read import read
-from pipeline.stage import stage
-from pipeline.template import FORMS, template_rows
-from pipeline.workspace import connect, in_memory
+from pipeline.staging.cast import stage
+from pipeline.staging.database import connect, in_memory
 
 TYPES = (
     *("text", "smallint", "integer", "bigint", "numeric(6, 2)", "double precision", "boolean", "date", "timestamptz"),

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from pipeline import batch, expect, validation
-from pipeline.batch import Cutting, Manifest
-from pipeline.contracts import OnError, Options
-from pipeline.datasets import load_dataset
-from pipeline.report import Counted
+from pipeline.contracts.messages import OnError, Options
+from pipeline.datasets.dataset import load_dataset
+from pipeline.prepare import parts as batch
+from pipeline.prepare.parts import Cutting, Manifest
+from pipeline.report.findings import Counted
+from pipeline.sandbox import validate_file
+from pipeline.validate import expectations
 
 Validate = Callable[..., Counted]
 
@@ -41,8 +43,8 @@ def validate(tmp_path: Path) -> Validate:
     """Validate a text, and cut it if it is accepted."""
 
     def run(text: str, options: Options | None = None) -> Counted:
-        (tmp_path / validation.SOURCE).write_text(text)
-        return validation.validate(tmp_path, STRICT, "a.csv", "run", Cutting("i"), options or Options(), lambda wanted: None)
+        (tmp_path / validate_file.SOURCE).write_text(text)
+        return validate_file.validate(tmp_path, STRICT, "a.csv", "run", Cutting("i"), options or Options(), lambda wanted: None)
 
     return run
 
@@ -62,7 +64,7 @@ def cuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def parts(folder: Path) -> Manifest | None:
-    manifest = folder / validation.PARTS / batch.MANIFEST
+    manifest = folder / validate_file.PARTS / batch.MANIFEST
     return Manifest.from_json(manifest.read_text()) if manifest.exists() else None
 
 
@@ -78,7 +80,7 @@ def test_what_no_check_objects_to_is_cut_at_once_and_only_once(validate: Validat
 def test_if_an_expectation_objects_the_parts_are_dropped(validate: Validate, cuts: list[str], tmp_path: Path) -> None:
     assert not validate(BAD).verdict().accepted
     assert len(cuts) == 1
-    assert not (tmp_path / validation.PARTS).exists()
+    assert not (tmp_path / validate_file.PARTS).exists()
 
 
 def test_or_cut_again_without_what_is_held_back(validate: Validate, cuts: list[str], tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_or_cut_again_without_what_is_held_back(validate: Validate, cuts: list[s
 def test_what_a_check_objects_to_is_not_cut_before_the_verdict(validate: Validate, cuts: list[str], tmp_path: Path) -> None:
     assert not validate(GOOD + "1,,twice\n").verdict().accepted
     assert cuts == []
-    assert not (tmp_path / validation.PARTS).exists()
+    assert not (tmp_path / validate_file.PARTS).exists()
 
 
 def test_without_a_verdict_there_is_none_however_well_it_was_cut(
@@ -102,7 +104,7 @@ def test_without_a_verdict_there_is_none_however_well_it_was_cut(
     def broken(*args: Any, **options: Any) -> None:
         raise RuntimeError("no verdict")
 
-    monkeypatch.setattr(expect, "judge", broken)
+    monkeypatch.setattr(expectations, "judge", broken)
     with pytest.raises(RuntimeError, match="no verdict"):
         validate(GOOD)
     assert len(cuts) == 1

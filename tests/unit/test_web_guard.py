@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.query import Refused, guarded
-from pipeline.query.lexemes import lexemes
+from pipeline.warehouse.query import Refused, guarded
+from pipeline.warehouse.query.lexemes import lexemes
 from tests.sql_corpus import ATTEMPTS, LEGITIMATE, SINCE_17
 
 DENIED = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from web.quota import Quota, Standing
+from web.http.rate_limit import Quota, Standing
 
 
 class Clock:

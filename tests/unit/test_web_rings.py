@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from web.rings import BOX_HEIGHT, BOX_WIDTH, BOXES_MAX, WIDTH, Arrow, Box, ring
+from web.pages.cycle_diagram import BOX_HEIGHT, BOX_WIDTH, BOXES_MAX, WIDTH, Arrow, Box, ring
 
 
 def points(text: str) -> list[tuple[float, float]]:

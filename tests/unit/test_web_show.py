@@ -16,16 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from pipeline.addresses import masked
-from pipeline.contracts import OnError, Options, State
-from pipeline.ledger import Import, Move
+from pipeline.contracts.messages import OnError, Options, State
+from pipeline.ledger.imports import Import, Move
+from pipeline.notify.targets import masked
 from pipeline.settings import Settings
-from web import create_app, session_secret, show
-from web.answers import as_download, as_json, as_text
-from web.findings import _csv_cell
-from web.paths import EncodedSlashes
-from web.problems import KINDS, Problem
-from web.uploads import label_of, safe_name
+from web import create_app, session_secret
+from web.http.problems import KINDS, Problem
+from web.http.responses import as_download, as_json, as_text
+from web.http.url_converters import EncodedSlashes
+from web.pages import formatting
+from web.services.stored_findings import _csv_cell
+from web.services.uploads import label_of, safe_name
 
 NOW = datetime(2026, 11, 24, 5, 3, 36, tzinfo=UTC)
 ONE = Import(
@@ -37,31 +38,31 @@ ONE = Import(
 
 
 def test_numbers_sizes_and_times() -> None:
-    assert show.number(1234567) == "1,234,567"
+    assert formatting.number(1234567) == "1,234,567"
     sizes = {0: "0 bytes", 999: "999 bytes", 1000: "1.0 kB", 18_220: "18.2 kB", 412_337: "412 kB", 2_147_483_648: "2.1 GB"}
-    assert {size: show.size(size) for size in sizes} == sizes
-    assert show.size(5 * 10**12) == "5.0 TB"
-    assert show.moment(NOW.astimezone()) == "24 Nov 2026, 05:03:36 UTC"
-    assert show.moment(None) == "–"
+    assert {size: formatting.size(size) for size in sizes} == sizes
+    assert formatting.size(5 * 10**12) == "5.0 TB"
+    assert formatting.moment(NOW.astimezone()) == "24 Nov 2026, 05:03:36 UTC"
+    assert formatting.moment(None) == "–"
     for seconds, words in ((0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 1 s"), (7325, "2 h 2 min")):
-        assert show.duration(replace(ONE, started_at=NOW, finished_at=NOW + timedelta(seconds=seconds))) == words
-    assert show.duration(ONE) == "–"
+        assert formatting.duration(replace(ONE, started_at=NOW, finished_at=NOW + timedelta(seconds=seconds))) == words
+    assert formatting.duration(ONE) == "–"
 
 
 def test_words() -> None:
-    assert show.words("circular_reference") == "Circular reference"
-    assert show.path(["a", "b"]) == show.path(["a", "b", "a"]) == "a → b → a"
-    assert show.path(["a"]) == "a → a"
-    assert show.cell("x" * 5000) == "x" * 2048 + "…"
-    assert (show.cell(None), show.cell(True), show.cell({"a": [1]})) == ("", "true", '{"a":[1]}')
+    assert formatting.words("circular_reference") == "Circular reference"
+    assert formatting.path(["a", "b"]) == formatting.path(["a", "b", "a"]) == "a → b → a"
+    assert formatting.path(["a"]) == "a → a"
+    assert formatting.cell("x" * 5000) == "x" * 2048 + "…"
+    assert (formatting.cell(None), formatting.cell(True), formatting.cell({"a": [1]})) == ("", "true", '{"a":[1]}')
 
 
 @pytest.mark.parametrize("state", list(State))
 def test_every_state_has_a_verdict_a_mood_and_phases(state: State) -> None:
     one = replace(ONE, state=state)
-    assert show.verdict(one).endswith(".")
-    assert show.mood(state) in ("good", "mixed", "bad", "idle", "busy")
-    phases = show.phases(one, {str(state), "queued"})
+    assert formatting.verdict(one).endswith(".")
+    assert formatting.mood(state) in ("good", "mixed", "bad", "idle", "busy")
+    phases = formatting.phases(one, {str(state), "queued"})
     assert len(phases) == (3 if state is State.DUPLICATE else 6)
     statuses = {phase["status"] for phase in phases}
     assert ("now" in statuses) is (not state.is_final)
@@ -69,7 +70,7 @@ def test_every_state_has_a_verdict_a_mood_and_phases(state: State) -> None:
 
 
 def test_phases_end_where_the_import_did() -> None:
-    rejected = show.phases(replace(ONE, state=State.REJECTED), {"awaiting_upload", "queued", "validating", "rejected"})
+    rejected = formatting.phases(replace(ONE, state=State.REJECTED), {"awaiting_upload", "queued", "validating", "rejected"})
     assert [phase["status"] for phase in rejected] == ["done", "done", "stopped", "ahead", "ahead", "ahead"]
 
 
@@ -84,43 +85,43 @@ def test_each_phase_that_was_left_says_how_long_it_took() -> None:
         ("succeeded", 90),
     ]
     moves = [Move(NOW + timedelta(seconds=at), None, state, "") for state, at in way]
-    done = show.phases(replace(ONE, state=State.SUCCEEDED), {state for state, _ in way}, moves)
+    done = formatting.phases(replace(ONE, state=State.SUCCEEDED), {state for state, _ in way}, moves)
     assert [phase["took"] for phase in done] == ["", "2.0 s", "1 min 3 s", "1.0 s", "24.0 s", ""]
-    under_way = show.phases(replace(ONE, state=State.LOADING), {"queued"}, moves[:6])
+    under_way = formatting.phases(replace(ONE, state=State.LOADING), {"queued"}, moves[:6])
     assert [phase["took"] for phase in under_way] == ["", "2.0 s", "1 min 3 s", "1.0 s", "", ""]
 
 
 def test_a_dry_run_is_done_where_it_ends_and_begins_anew_when_it_is_promoted() -> None:
     been = {"queued", "validating", "validated"}
-    ended = show.phases(replace(ONE, state=State.VALIDATED), been)
+    ended = formatting.phases(replace(ONE, state=State.VALIDATED), been)
     assert [phase["status"] for phase in ended] == ["done", "done", "done", "ahead", "ahead", "ahead"]
-    promoted = show.phases(replace(ONE, state=State.QUEUED), been)
+    promoted = formatting.phases(replace(ONE, state=State.QUEUED), been)
     assert [phase["status"] for phase in promoted] == ["done", "now", "ahead", "ahead", "ahead", "ahead"]
 
 
 def test_a_quarantine_is_told_apart_from_what_the_warehouse_refused() -> None:
     one = replace(ONE, state=State.PARTIALLY_SUCCEEDED, failed=3, quarantined=3)
-    assert show.verdict(one) == "3 of 5 records are in quarantine; the others are loaded."
-    assert "1 were refused" not in show.verdict(one)
-    assert ", 1 was refused by the warehouse" in show.verdict(replace(one, quarantined=2))
+    assert formatting.verdict(one) == "3 of 5 records are in quarantine; the others are loaded."
+    assert "1 were refused" not in formatting.verdict(one)
+    assert ", 1 was refused by the warehouse" in formatting.verdict(replace(one, quarantined=2))
     dry = replace(one, state=State.VALIDATED)
-    assert show.verdict(dry) == "Nothing was written. 2 of 5 records can be loaded; 3 would go into quarantine."
+    assert formatting.verdict(dry) == "Nothing was written. 2 of 5 records can be loaded; 3 would go into quarantine."
 
 
 def test_a_rejection_says_more_where_there_is_more_to_say() -> None:
     rejected = replace(ONE, state=State.REJECTED)
-    assert show.reason(replace(rejected, reason="1,234 errors")) == ""
-    assert show.reason(replace(rejected, reason="2 of 5 records have errors; at most 1 may")).startswith("2 of 5")
+    assert formatting.reason(replace(rejected, reason="1,234 errors")) == ""
+    assert formatting.reason(replace(rejected, reason="2 of 5 records have errors; at most 1 may")).startswith("2 of 5")
 
 
 def test_how_a_file_was_read_and_what_was_asked_for() -> None:
     read = {"format": "csv", "delimiter": ";", "encoding": "utf-8", "compression": "gzip"}
-    assert show.dialect(read) == "CSV, semicolon, UTF-8, gzip"
-    assert show.dialect({**read, "format": "json", "delimiter": "", "compression": "none"}) == "JSON, UTF-8"
-    assert show.dialect({}) == ""
-    assert show.asked(Options()) == ""
+    assert formatting.dialect(read) == "CSV, semicolon, UTF-8, gzip"
+    assert formatting.dialect({**read, "format": "json", "delimiter": "", "compression": "none"}) == "JSON, UTF-8"
+    assert formatting.dialect({}) == ""
+    assert formatting.asked(Options()) == ""
     asked = Options(True, OnError.QUARANTINE, 5, 0.1, "\t", mapping={"Nom": "name", "x": ""})
-    assert show.asked(asked) == (
+    assert formatting.asked(asked) == (
         "a dry run, a quarantine for bad records, at most 5 records with errors, at most 0.1 of the records with errors,"
         " values separated by tab, Nom as name, without x"
     )
@@ -130,12 +131,20 @@ def test_how_fast_a_load_is() -> None:
     began = datetime.now(UTC) - timedelta(seconds=100)
     moves = [Move(began, "preparing", "loading", "")]
     one = replace(ONE, state=State.LOADING, records_total=10_000, inserted=2000, failed=500, quarantined=500)
-    assert show.pace(one, moves) == "20 records a second, about 6 min left"
-    assert show.pace(replace(one, records_total=3000), moves) in {f"20 records a second, about {s} s left" for s in (25, 26)}
-    assert show.pace(replace(one, inserted=0), moves) == ""  # a quarantine is nothing that was loaded
-    assert show.pace(replace(one, state=State.PAUSED), moves) == ""
-    assert show.pace(one, moves * 2) == ""  # nobody knows when which record came
-    assert [show.span(seconds) for seconds in (0, 59.1, 60, 3600, 7384)] == ["1 s", "60 s", "1 min", "1 h 0 min", "2 h 3 min"]
+    assert formatting.pace(one, moves) == "20 records a second, about 6 min left"
+    assert formatting.pace(replace(one, records_total=3000), moves) in {
+        f"20 records a second, about {s} s left" for s in (25, 26)
+    }
+    assert formatting.pace(replace(one, inserted=0), moves) == ""  # a quarantine is nothing that was loaded
+    assert formatting.pace(replace(one, state=State.PAUSED), moves) == ""
+    assert formatting.pace(one, moves * 2) == ""  # nobody knows when which record came
+    assert [formatting.span(seconds) for seconds in (0, 59.1, 60, 3600, 7384)] == [
+        "1 s",
+        "60 s",
+        "1 min",
+        "1 h 0 min",
+        "2 h 3 min",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -157,14 +166,14 @@ def test_where_a_message_goes_without_its_secrets(written: str, shown: str) -> N
 
 
 def test_a_setting_as_people_read_it() -> None:
-    assert show.setting("webhook_secret", "x") == "set, not shown"
-    assert show.setting("webhook_secret", "") == "not set"
-    assert show.setting("keep_results", None) == "for ever"
-    kept = [show.setting("keep_results", timedelta(seconds=seconds)) for seconds in (0, 90, 900, 129_600, 1_209_600)]
+    assert formatting.setting("webhook_secret", "x") == "set, not shown"
+    assert formatting.setting("webhook_secret", "") == "not set"
+    assert formatting.setting("keep_results", None) == "for ever"
+    kept = [formatting.setting("keep_results", timedelta(seconds=seconds)) for seconds in (0, 90, 900, 129_600, 1_209_600)]
     assert kept == ["0", "90s", "15m", "36h", "14d"]
-    assert show.setting("database_url", "host=x password=y") == "set, not shown"
-    assert show.setting("webhook_urls", ("http://a/?x", "http://b/")) == "http://a/?…, http://b/"
-    assert (show.setting("sql_rows", 5), show.setting("webhook_allow_private", True)) == ("5", "true")
+    assert formatting.setting("database_url", "host=x password=y") == "set, not shown"
+    assert formatting.setting("webhook_urls", ("http://a/?x", "http://b/")) == "http://a/?…, http://b/"
+    assert (formatting.setting("sql_rows", 5), formatting.setting("webhook_allow_private", True)) == ("5", "true")
 
 
 # --- names ---

@@ -13,14 +13,14 @@ import pytest
 from openpyxl.cell import Cell
 from openpyxl.workbook import Workbook
 
-from pipeline import workbook
+from pipeline.report import findings_workbook
 
 Reported = Callable[..., Path]
 ERROR, WARNING = "FFF8CBC6", "FFFBE3B4"
 
 
 def opened(folder: Path) -> Workbook:
-    return openpyxl.load_workbook(folder / workbook.FILE)
+    return openpyxl.load_workbook(folder / findings_workbook.FILE)
 
 
 def colour(cell: Cell) -> str | None:
@@ -97,7 +97,7 @@ def test_nothing_from_a_file_is_more_than_text(reported: Reported, text: str) ->
     bad = book["Records"].cell(2, 4)
     assert bad.number_format == "@", "text it stays, even if somebody opens the cell to edit it"
     assert bad.comment is not None
-    with ZipFile(folder / workbook.FILE) as archive:
+    with ZipFile(folder / findings_workbook.FILE) as archive:
         written = b"".join(archive.read(name) for name in archive.namelist() if name.endswith(("xml", "vml", "rels")))
     assert b"<f>" not in written and b"TargetMode" not in written
     if not re.search("[\x00-\x1f\ufffe_]", text):
@@ -116,15 +116,15 @@ def test_a_row_that_is_no_record_is_shown_as_it_stands_in_the_file(reported: Rep
 
 
 def test_a_large_file_shows_only_what_is_wrong_and_says_so(reported: Reported, monkeypatch: Any) -> None:
-    monkeypatch.setattr(workbook, "ROWS_MAX", 5)
+    monkeypatch.setattr(findings_workbook, "ROWS_MAX", 5)
     book = opened(reported([{"id": str(n)} for n in range(6)], [{"row": 4}, {"row": 2}, {"row": 2, "column": "id"}]))
     assert [row[0].value for row in book["Records"].iter_rows(min_row=2)] == [3, 5]
     assert "2 rows of the file that findings speak of" in about(book)
 
 
 def test_what_there_is_no_room_for_is_counted_all_the_same(reported: Reported, monkeypatch: Any) -> None:
-    monkeypatch.setattr(workbook, "ROWS_MAX", 5)
-    monkeypatch.setattr(workbook, "COMMENTS_MAX", 2)
+    monkeypatch.setattr(findings_workbook, "ROWS_MAX", 5)
+    monkeypatch.setattr(findings_workbook, "COMMENTS_MAX", 2)
     book = opened(reported([{"id": str(n)} for n in range(9)], [{"row": n, "column": "id"} for n in range(1, 9)]))
     assert [row[0].value for row in book["Records"].iter_rows(min_row=2)] == [2, 3, 4, 5, 6]
     assert [bool(row[1].comment) for row in book["Records"].iter_rows(min_row=2)] == [True, True, False, False, False]
@@ -138,12 +138,12 @@ def test_what_there_is_no_room_for_is_counted_all_the_same(reported: Reported, m
 
 
 def test_a_sheet_grows_no_wider_nor_heavier_than_it_may(reported: Reported, monkeypatch: Any) -> None:
-    monkeypatch.setattr(workbook, "CHARACTERS_MAX", 50)
+    monkeypatch.setattr(findings_workbook, "CHARACTERS_MAX", 50)
     book = opened(reported([{"id": "x" * 20} for n in range(9)], [{"row": n} for n in (5, 6, 7, 8, 9)]))
     assert [row[0].value for row in book["Records"].iter_rows(min_row=2)] == [6, 7]
     assert "The first 2 rows of the file that findings speak of" in about(book)
     monkeypatch.undo()
-    monkeypatch.setattr(workbook, "CELLS_MAX", 9)
+    monkeypatch.setattr(findings_workbook, "CELLS_MAX", 9)
     book = opened(reported([{"id": "x"} for n in range(9)], [{"row": n} for n in (2, 4, 6, 8)]))
     assert [row[0].value for row in book["Records"].iter_rows(min_row=2)] == [3, 5, 7]
 
@@ -153,7 +153,7 @@ def test_a_value_too_long_for_a_cell_ends_in_an_ellipsis(reported: Reported, let
     book = opened(reported([{"id": letter * 40_000, "n": letter * 1000}], [{"row": 1, "column": "id", "value": letter}]))
     shown = book["Records"]["B2"].value
     assert shown.endswith(letter + "…") and set(shown) == {letter, "…"}
-    assert workbook.CELL_LENGTH - 2 < len(shown.encode("utf-16-le")) // 2 <= workbook.CELL_LENGTH
+    assert findings_workbook.CELL_LENGTH - 2 < len(shown.encode("utf-16-le")) // 2 <= findings_workbook.CELL_LENGTH
     assert book["Records"]["D2"].value == letter * 1000
     assert "2 values are longer than the 32,767 characters" in about(book)
 

@@ -1,0 +1,1 @@
+"""What crosses a process line: states, object keys, upload options, and one message in and out for each step. Standard library only."""

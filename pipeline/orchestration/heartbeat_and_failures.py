@@ -1,0 +1,164 @@
+"""One attempt at a step, as Temporal sees it: it says that it lives, whether it is to stop, and how it ended.
+
+This is one of the three places where errors are caught: here they are told apart for Temporal. A fault of the file or of a
+request is never tried again; a fault of the world is, with backoff; a fault of the system, or one that was not foreseen, gets a
+few attempts before the import fails with it. A reason is a sentence or two for the person who reads it; the log has the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from datetime import timedelta
+from typing import ParamSpec, TypeVar
+
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, CancelledError
+
+from pipeline.adapters.postgres_errors import DATABASE_ERRORS, as_ours
+from pipeline.adapters.postgres_sessions import stop_asked
+from pipeline.errors import BulkheadError, FileIsWrong, NoSpace, SystemFault, WorldIsWrong, is_no_space
+
+log = structlog.get_logger()
+
+BEAT_SECONDS = 2.0
+FEW_ATTEMPTS = 5
+"""A fault of the system may be a passing one; after so many attempts that ended with one it is taken for lasting."""
+
+REASON_LENGTH = 300
+_STEPS_KEPT = 1000
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_is_beating: ContextVar[bool] = ContextVar("is_beating", default=False)
+
+
+def told_apart(step: Callable[P, R]) -> Callable[P, R]:
+    """Have the step heartbeat as long as it runs, and give every error the form in which Temporal either tries again or not.
+
+    A step that is canceled ends as canceled, whatever its interrupted work raises.
+    """
+    return _attempt(step, may_stop=True)
+
+
+def to_its_end(step: Callable[P, R]) -> Callable[P, R]:
+    """The same for a step that goes on when it is canceled: what it writes down has to be written."""
+    return _attempt(step, may_stop=False)
+
+
+def _attempt(step: Callable[P, R], *, may_stop: bool) -> Callable[P, R]:
+    @functools.wraps(step)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            with beating(may_stop=may_stop):
+                return step(*args, **kwargs)
+        except (CancelledError, ApplicationError):
+            raise
+        except Exception as error:
+            if may_stop and activity.in_activity() and activity.is_cancelled():
+                raise CancelledError("canceled") from error
+            raise _for_temporal(_ours(error)) from error
+
+    return run
+
+
+def _ours(error: Exception) -> BulkheadError:
+    """The error as one of ours."""
+    if isinstance(error, BulkheadError):
+        return error
+    if isinstance(error, DATABASE_ERRORS):
+        return as_ours(error)
+    if is_no_space(error):
+        return NoSpace(
+            f"No space is left on the worker's disk: {_line(error)}. The import goes on by itself when there is some."
+        )
+    fault = f"Something unforeseen went wrong in the step {activity.info().activity_type}: {_line(error)}."
+    return SystemFault(f"{fault} This is a fault of the system, not of the file; please report it with the worker's log.")
+
+
+def _for_temporal(error: BulkheadError) -> ApplicationError:
+    """The error in the form by which Temporal knows whether to try again, and when."""
+    if isinstance(error, WorldIsWrong):
+        wait = None if error.wait_seconds is None else timedelta(seconds=error.wait_seconds)
+        return ApplicationError(str(error), type=_family(error), next_retry_delay=wait)
+    if isinstance(error, SystemFault):
+        log.exception("step failed", step=activity.info().activity_type, attempt=activity.info().attempt)
+        return ApplicationError(str(error), type=_family(error), non_retryable=_faults.count() >= FEW_ATTEMPTS)
+    return ApplicationError(str(error), type=_family(error), non_retryable=True)
+
+
+def _line(error: Exception) -> str:
+    """The error's kind and the first line of what it says; of a child's traceback, the last, which has both."""
+    lines = str(error).strip().splitlines() or [""]
+    if lines[0].startswith("Traceback"):
+        return lines[-1].strip().rstrip(".")[:REASON_LENGTH]
+    return f"{type(error).__name__}: {lines[0].strip()}".rstrip(".: ")[:REASON_LENGTH]
+
+
+class _Faults:
+    """How many attempts at a step have ended with a fault of the system in this process.
+
+    Temporal's own number of the attempt counts those too that only waited for the world.
+    """
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[tuple[str, str | None, str], int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def count(self) -> int:
+        """Count one more of the present step; how many there are now."""
+        info = activity.info()
+        step = (info.workflow_id or "", info.workflow_run_id, info.activity_id)
+        with self._lock:
+            self._counts[step] = self._counts.pop(step, 0) + 1
+            while len(self._counts) > _STEPS_KEPT:
+                self._counts.popitem(last=False)
+            return self._counts[step]
+
+
+_faults = _Faults()
+
+
+def _family(error: BulkheadError) -> str:
+    """The name that the workflow knows the error by; the file's faults share one."""
+    return FileIsWrong.__name__ if isinstance(error, FileIsWrong) else type(error).__name__
+
+
+def beat(*details: object) -> None:
+    """Tell Temporal that we live; raise if the import was canceled meanwhile."""
+    activity.heartbeat(*details)
+    if activity.is_cancelled():
+        raise CancelledError("canceled")
+
+
+@contextmanager
+def beating(*, may_stop: bool = True) -> Iterator[None]:
+    """Heartbeats beside the work, and with ``may_stop`` the chance for its long statements to be canceled.
+
+    Without effect inside another such block, and in a step of which Temporal wants no heartbeats.
+    """
+    if _is_beating.get() or not activity.in_activity() or activity.info().heartbeat_timeout is None:
+        yield
+        return
+    over, context = threading.Event(), copy_context()
+
+    def go_on() -> None:
+        while not over.wait(BEAT_SECONDS):
+            activity.heartbeat()
+
+    thread = threading.Thread(target=context.run, args=(go_on,), name="heartbeat", daemon=True)
+    beats, asked = _is_beating.set(True), stop_asked.set(activity.is_cancelled if may_stop else None)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        _is_beating.reset(beats)
+        stop_asked.reset(asked)

@@ -1,0 +1,177 @@
+"""Telling the user: who is to know of an import's end, and one message to one of them, however often it has to be tried."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+from temporalio import activity
+
+from pipeline.adapters.s3 import NotThere, Store
+from pipeline.contracts.messages import ADDRESSEES, DELIVER, TRY_RECEIVER, Delivery, Outcome, Told, report_prefix
+from pipeline.errors import Busy, Gone, NotUsable, WorldIsWrong
+from pipeline.ledger.imports import Import, Ledger
+from pipeline.notify import webhook
+from pipeline.notify.delivery_limits import Key, Limits
+from pipeline.notify.recipients import NamedBy, Receiver, Receivers, receiver_id
+from pipeline.notify.targets import EMAIL, WEBHOOK, web_parts
+from pipeline.orchestration.heartbeat_and_failures import told_apart
+from pipeline.report import finding_groups
+from pipeline.settings import Settings
+
+PER_HOST = 3
+"""Attempts at once to one receiving host. All e-mail goes to one, the mail server."""
+
+PER_DATASET = 8
+"""Attempts at once about one dataset's imports to receivers that uploads name, and as many to all other receivers."""
+
+PER_KIND = 12
+"""Attempts at once to receivers that uploads name, and as many to all others: neither can use all threads (worker.py)."""
+
+PER_OLD_QUEUE = 2
+"""Attempts at once in a lane that is not the messages' own: of workflows that began before they had one."""
+
+RETRY_SECONDS, RETRY_FACTOR, RETRY_SECONDS_MAX = 5.0, 4.0, 36_000.0
+"""The rhythm of Standard Webhooks, roughly: seconds, minutes, then hours, for three days. Only real attempts count."""
+
+
+class Postman:
+    """The steps that tell people, on one worker's edges."""
+
+    def __init__(self, settings: Settings, store: Store, ledger: Ledger, receivers: Receivers) -> None:
+        self._settings = settings
+        self._store = store
+        self._ledger = ledger
+        self._receivers = receivers
+        self._limits = Limits()
+
+    @property
+    def all(self) -> list[Callable[..., Any]]:
+        """What a worker registers."""
+        return [self.addressees, self.deliver, self.try_receiver]
+
+    @activity.defn(name=ADDRESSEES.name)
+    @told_apart
+    def addressees(self, outcome: Outcome) -> Told:
+        """Who is still to be told. The first time it is noted who that is, and each message gets its lasting id."""
+        if not self._ledger.is_noted(outcome.import_id, outcome.state):
+            self._note(outcome)
+        rows = self._ledger.deliveries(outcome.import_id)
+        still = [row for row in rows if row["delivered_at"] is None and row["given_up_at"] is None]
+        ids = [(row["channel"], receiver_id(row["channel"], row["target"])) for row in still]
+        return Told(tuple(Delivery(outcome.import_id, channel, receiver=receiver) for channel, receiver in ids))
+
+    def _note(self, outcome: Outcome) -> None:
+        known = self._ledger.known(outcome.import_id)
+        for one in self._receivers.to_tell(known.dataset, known.options.notify):
+            name = f"{one.channel}\n{one.target}\n{outcome.state}"
+            message_id = f"msg_{uuid.uuid5(uuid.UUID(outcome.import_id), name).hex}"
+            self._ledger.open_delivery(outcome.import_id, one.channel, one.target, message_id)
+        self._ledger.deliveries_noted(outcome.import_id, outcome.state)
+
+    @activity.defn(name=DELIVER.name)
+    @told_apart
+    def deliver(self, delivery: Delivery) -> None:
+        """Send one message; the ledger keeps how often it was tried and how it ended.
+
+        A receiver that says that it is gone is told nothing from then on. Raises NotUsable for one that is not named any more,
+        and Busy if there are too many at once: then it was not tried.
+        """
+        known, row = self._ledger.known(delivery.import_id), self._row(delivery)
+        if row["delivered_at"] is not None and not delivery.asked:
+            return
+        place = (known.id, row["channel"], row["target"])
+        try:
+            receiver = self._receiver(delivery, known.options.notify)
+            by_upload = receiver.named_by is NamedBy.UPLOAD
+            others: dict[Key, int] = {("kind", by_upload): PER_KIND, ("dataset", known.dataset, by_upload): PER_DATASET}
+            with self._place(receiver, others, delivery):
+                self._send(receiver, known, row["message_id"])
+        except Busy as error:
+            self._ledger.delivery_put_off(*place, error.wait_seconds or 0.0)
+            raise
+        except WorldIsWrong as error:
+            if error.wait_seconds is None:
+                error.wait_seconds = min(RETRY_SECONDS * RETRY_FACTOR ** row["attempts"], RETRY_SECONDS_MAX)
+            self._ledger.delivery_tried(*place, str(error), wait_seconds=error.wait_seconds)
+            raise
+        except NotUsable as error:
+            self._ledger.delivery_tried(*place, str(error), is_last=True)
+            raise
+        self._ledger.delivery_tried(*place)
+
+    def _row(self, delivery: Delivery) -> Mapping[str, Any]:
+        """What the ledger has of the message. Raises NotUsable if it has nothing."""
+        wanted = delivery.receiver or receiver_id(delivery.channel, delivery.target)
+        for row in self._ledger.deliveries(delivery.import_id):
+            if receiver_id(row["channel"], row["target"]) == wanted:
+                return row
+        raise NotUsable("No message of this import is for this receiver.")
+
+    def _place(self, receiver: Receiver, others: Mapping[Key, int], delivery: Delivery) -> AbstractContextManager[None]:
+        """A place among the messages that are sent at once. Raises Busy if there is none."""
+        queue = activity.info().task_queue
+        if not queue.endswith(f"/{DELIVER.lane}"):
+            others = {**others, ("queue", queue): PER_OLD_QUEUE}
+        host = EMAIL if receiver.channel == EMAIL else web_parts(receiver.target)[1].rstrip(".").lower()
+        return self._limits.place(("host", host), others, at_host=PER_HOST, asked=delivery.asked)
+
+    @activity.defn(name=TRY_RECEIVER.name)
+    @told_apart
+    def try_receiver(self, delivery: Delivery) -> None:
+        """Send a message that is about nothing, to somebody who is told of imports; the ledger keeps nothing of it."""
+        settings, message_id = self._settings, f"msg_{uuid.uuid4().hex}"
+        receiver = self._receiver(delivery)
+        with self._place(receiver, {}, replace(delivery, asked=True)):
+            if receiver.channel == WEBHOOK:
+                self._post(receiver, webhook.test_payload(page=settings.url), message_id)
+                return
+            to = receiver.target
+            message = webhook.test_email(page=settings.url, sender=settings.email_from, to=to, message_id=message_id)
+            webhook.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
+
+    def _receiver(self, delivery: Delivery, named: Sequence[str] = ()) -> Receiver:
+        found = self._receivers.called(delivery.receiver or receiver_id(delivery.channel, delivery.target), named)
+        if found is None:
+            raise NotUsable("Nobody names this receiver any more: neither the settings, nor an admin, nor the upload.")
+        return found
+
+    def _post(self, receiver: Receiver, body: dict[str, Any], message_id: str) -> None:
+        allow_private = self._settings.webhook_allow_private
+        try:
+            webhook.send_webhook(
+                receiver.target, body, message_id=message_id, secret=receiver.secret, allow_private=allow_private
+            )
+        except Gone as error:
+            self._receivers.switch_off(receiver, str(error))
+            raise
+
+    def _send(self, receiver: Receiver, one: Import, message_id: str) -> None:
+        settings, page = self._settings, f"{self._settings.url}/imports/{one.id}"
+        shown = one.to_json(settings.url)
+        if receiver.channel == WEBHOOK:
+            self._post(receiver, webhook.payload(shown, page=page), message_id)
+            return
+        message = webhook.compose_email(
+            shown,
+            page=page,
+            sender=settings.email_from,
+            to=receiver.target,
+            message_id=message_id,
+            groups=self._groups(one.id),
+        )
+        webhook.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
+
+    def _groups(self, import_id: str) -> list[dict[str, Any]]:
+        """What validation found, in groups; none if it never came so far."""
+        try:
+            found: list[dict[str, Any]] = json.loads(self._store.get_bytes(f"{report_prefix(import_id)}{finding_groups.FILE}"))[
+                "items"
+            ]
+        except NotThere:
+            return []
+        return found

@@ -1,0 +1,58 @@
+"""What validation said of the very content before -> what it would say now: report and parts are copied, not made again.
+
+Only where it would say the same for sure: the earlier import was accepted without a single finding, asked nothing of the
+warehouse, was judged by all the same rules, none of which looks at a clock, and by the same release, and was cut as it would be
+now. Then a verdict follows from the file's bytes alone (docs/decisions/0013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from pipeline.adapters.s3 import NotThere, Store
+from pipeline.contracts.messages import Kept, part_key, report_prefix
+from pipeline.datasets.dataset import Dataset
+from pipeline.ledger.imports import Import
+from pipeline.prepare.parts import Cutting, Manifest
+from pipeline.report.findings import Counted
+
+TAKEN_OVER_FROM = "taken_over_from"
+"""Where ``reading`` says which import that was."""
+
+COPIES_AT_ONCE = 8
+
+
+def said_before(earlier: Import, manifest: Manifest, dataset: Dataset, cutting: Cutting) -> Counted | None:
+    """What validation said of the import ``earlier``, which has the same content; None if it has to look for itself."""
+    reading = earlier.reading
+    if not dataset.rules or (reading.get("rules"), reading.get("asked")) != (dataset.rules, 0):
+        return None
+    if earlier.findings_errors or earlier.findings_warnings or earlier.quarantined:
+        return None
+    if earlier.removed_at(Kept.BATCHES) or earlier.removed_at(Kept.REPORT) or not manifest.is_cut_by(cutting):
+        return None
+    return Counted(earlier.records_total, 0, 0, 0, reading={**reading, TAKEN_OVER_FROM: earlier.id})
+
+
+def copy_report(store: Store, earlier_id: str, import_id: str, *, beat: Callable[[], None]) -> None:
+    """Give the import a report like the earlier one's. Raises NotThere if some of it went meanwhile."""
+    old, new = report_prefix(earlier_id), report_prefix(import_id)
+    keys = [stored.key for stored in store.list(old)]
+    if not keys:
+        raise NotThere(f"The report on {earlier_id} is gone.")
+    _copy(store, [(key, new + key.removeprefix(old)) for key in keys], beat)
+
+
+def copy_parts(store: Store, earlier: Manifest, import_id: str, *, beat: Callable[[], None]) -> Manifest:
+    """Give the import parts like the earlier one's; the manifest, yet to be stored. Raises NotThere if some are gone."""
+    numbers = [part.part_no for part in earlier.parts]
+    _copy(store, [(part_key(earlier.import_id, number), part_key(import_id, number)) for number in numbers], beat)
+    return replace(earlier, import_id=import_id)
+
+
+def _copy(store: Store, keys: list[tuple[str, str]], beat: Callable[[], None]) -> None:
+    with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
+        for _ in pool.map(lambda pair: store.copy_whole(*pair), keys):
+            beat()

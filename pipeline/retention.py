@@ -1,0 +1,298 @@
+"""Removing what is not kept any longer.
+
+Each thing is looked for a page at a time, and a page costs the ledger one query, however large bucket and ledger are.
+
+What is removed, and why that is safe, is told in docs/decisions/0012. In short: only of imports that are settled, a state
+out of which nothing leads; the ledger says that something is removed before the first object goes; and what a clean-up that was
+killed has left lies where the next one looks.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from pipeline import expired_files
+from pipeline.adapters.s3 import OpenUpload, Store, Stored
+from pipeline.contracts.messages import (
+    INCOMING,
+    Cleaned,
+    Kept,
+    State,
+    batches_prefix,
+    dataset_of,
+    import_id_in,
+    report_prefix,
+    results_prefix,
+)
+from pipeline.errors import BulkheadError, IllegalMove
+from pipeline.ledger.imports import Ledger, Trace
+from pipeline.receive.arrivals import IMPORT_ID, is_unchanged
+from pipeline.settings import Settings
+
+log = structlog.get_logger()
+
+ERRORS_TOLD = 20
+PAGE = 1_000
+_NOT_PROMOTED = (
+    "The dry run was not promoted within the time that BULKHEAD_KEEP_DRY_RUNS sets. Upload the file again to load it."
+)
+
+FOREIGN_WRITES_KEPT = timedelta(days=7)
+"""For an operator who looks who wrote to a table; an import that is under way keeps what it has to know for longer."""
+
+GONE = ".gone"
+"""Ends the name of a folder of the scratch space that is being removed."""
+
+PREFIXES: Mapping[Kept, Callable[[str], str]] = {
+    Kept.BATCHES: batches_prefix,
+    Kept.RESULTS: results_prefix,
+    Kept.REPORT: report_prefix,
+}
+"""What has a prefix in the bucket for each import."""
+
+
+def clean(
+    settings: Settings,
+    store: Store,
+    ledger: Ledger,
+    *,
+    dry_run: bool = False,
+    beat: Callable[[str], None],
+    now: datetime | None = None,
+) -> Cleaned:
+    """Remove it, or with ``dry_run`` only count it. What cannot be removed is told, and stops nothing else."""
+    run = _CleanUp(settings, store, ledger, now or datetime.now(UTC), dry_run, beat)
+    run.dry_runs()
+    run.requests()
+    for what in PREFIXES:
+        run.prefixes(what)
+    run.sources()
+    run.uploads()
+    run.scratch()
+    run.old_files()
+    log.info("cleaned up", dry_run=dry_run, **run.counts)
+    return run.cleaned
+
+
+class _CleanUp:
+    """One clean-up: how long things are kept counts back from ``now``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        ledger: Ledger,
+        now: datetime,
+        dry_run: bool,
+        beat: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._ledger = ledger
+        self._now = now
+        self._dry_run = dry_run
+        self._beat = beat
+        self._errors: list[str] = []
+        self.counts = Counter[str]()
+
+    @property
+    def cleaned(self) -> Cleaned:
+        """What was removed so far."""
+        return Cleaned(**self.counts, errors=tuple(self._errors))
+
+    def _since(self, kept: timedelta | None) -> datetime | None:
+        """What ended before is not kept; None: everything is."""
+        return None if kept is None else self._now - kept
+
+    def dry_runs(self) -> None:
+        """Dry runs that were not promoted in time expire; from then on, what is kept of them is kept as of any import."""
+        since = self._since(self._settings.keep_dry_runs)
+        if since is None:
+            return
+        for id_ in self._ledger.unpromoted(since):
+            with self._trying(f"dry run {id_}"), suppress(IllegalMove):  # it was promoted in this very moment
+                self.counts["dry_runs"] += self._dry_run or self._ledger.move(id_, State.EXPIRED, _NOT_PROMOTED)
+
+    def requests(self) -> None:
+        """Idempotency-Keys of requests that will not be repeated any more, sign-in links that open nothing, and writes of other
+        clients that no import under way has to know of."""
+        since = self._since(self._settings.keep_idempotency_keys)
+        if since is not None:
+            with self._trying("idempotency keys"):
+                count = self._ledger.expire("idempotency_expire", dry_run=self._dry_run, since=since)
+                self.counts["idempotency_keys"] += count
+        with self._trying("sign-in links"):
+            self.counts["sign_ins"] += self._ledger.expire("sign_in_expire", dry_run=self._dry_run, now=self._now)
+        with self._trying("writes of other clients"):
+            before = self._now - FOREIGN_WRITES_KEPT
+            self.counts["foreign_writes"] += self._ledger.expire("foreign_forget", dry_run=self._dry_run, before=before)
+
+    def prefixes(self, what: Kept) -> None:
+        """What lies under a prefix for each import. That of an import that the ledger does not know may be another ledger's."""
+        settings = self._settings
+        kept = {Kept.BATCHES: settings.keep_batches, Kept.RESULTS: settings.keep_results, Kept.REPORT: settings.keep_reports}
+        since, prefix_of = self._since(kept[what]), PREFIXES[what]
+        if since is None:
+            return
+        counted = "reports" if what is Kept.REPORT else str(what)
+        for page in self._store.folders(prefix_of("").removesuffix("/")):
+            traces = self._ledger.traces(filter(None, (_id_in(prefix.split("/")[1]) for prefix in page)))
+            self.counts["unknown"] += len(page) - len(traces)
+            for trace in traces.values():
+                if trace.ended_by(since):
+                    with self._trying(f"{what} of import {trace.id}"):
+                        self._remove_prefix(trace, what, since, counted)
+
+    def _remove_prefix(self, trace: Trace, what: Kept, since: datetime, counted: str) -> None:
+        prefix = PREFIXES[what](trace.id)
+        if self._dry_run:
+            objects = sum(len(page) for page in self._store.pages(prefix))
+        elif self._ledger.mark_removed(trace.id, what, since):
+            objects = self._store.delete_prefix(prefix)
+        else:
+            return
+        self.counts[counted] += 1
+        self.counts["objects"] += objects
+
+    def sources(self) -> None:
+        """Files that were uploaded to us. What somebody dropped is theirs, and so is what they put over ours."""
+        since = self._since(self._settings.keep_sources)
+        if since is None:
+            return
+        for page in self._store.pages(f"{INCOMING}/"):
+            own = {stored.key: id_ for stored in page if dataset_of(stored.key) and (id_ := import_id_in(stored.key))}
+            traces = self._ledger.traces(own.values())
+            for stored in page:
+                trace = traces.get(own.get(stored.key, ""))
+                if trace and trace.ended_by(since) and trace.key == stored.key:
+                    with self._trying(stored.key):
+                        self._remove_source(stored, trace, since)
+
+    def _remove_source(self, stored: Stored, trace: Trace, since: datetime) -> None:
+        if not is_unchanged(stored, trace):  # another file was put over it, unless it was encrypted anew or copied back
+            there = self._store.head(stored.key)
+            if there is None or there.etag != stored.etag or there.metadata.get(IMPORT_ID) != trace.id:
+                return
+        marked = self._dry_run or self._ledger.mark_removed(trace.id, Kept.SOURCE, since)
+        if marked and (self._dry_run or self._store.delete_if(stored)):
+            if not self._dry_run:
+                self._store.delete_folder(stored.key.rpartition("/")[0] + "/")
+            self.counts["sources"] += 1
+            self.counts["objects"] += 1
+
+    def uploads(self) -> None:
+        """Multipart uploads that began and last grew long ago, and that no import waits for: into incoming/, or of our own."""
+        since = self._since(self._settings.keep_uploads)
+        if since is None:
+            return
+        for root in (f"{INCOMING}/", *(prefix_of("").removesuffix("/") for prefix_of in PREFIXES.values())):
+            for page in self._store.uploads(root):
+                old = {upload: _import_in(upload.key) for upload in page if upload.begun <= since}
+                traces = self._ledger.traces(filter(None, old.values()))
+                for upload, id_ in old.items():
+                    trace = traces.get(id_ or "")
+                    if trace is None or trace.state.is_settled:
+                        with self._trying(f"upload to {upload.key}"):
+                            self._abort(upload, since)
+
+    def _abort(self, upload: OpenUpload, since: datetime) -> None:
+        if self._store.last_heard(upload) > since:
+            return
+        if not self._dry_run:
+            self._store.abort(upload.key, upload.upload_id)
+        self.counts["uploads"] += 1
+
+    def scratch(self) -> None:
+        """Folders that killed workers left in this worker's scratch space. Other workers' are theirs to remove."""
+        work = self._settings.work_dir
+        names = sorted(path.name for path in work.iterdir()) if work.is_dir() else []
+        for name in names:
+            if name.endswith(GONE) and not self._dry_run:
+                with self._trying(f"folder {name}"):
+                    _remove_tree(work / name)
+        for at in range(0, len(names), PAGE):
+            ids = [id_ for id_ in map(_id_in, names[at : at + PAGE]) if id_]
+            traces = self._ledger.traces(ids)
+            for trace in traces.values():
+                if trace.state.is_final:
+                    with self._trying(f"folder {trace.id}"):
+                        self._remove_folder(work / trace.id)
+            for id_ in (one for one in ids if one not in traces):
+                with self._trying(f"folder {id_}"):
+                    self._remove_orphan(work / id_)
+
+    def _remove_orphan(self, folder: Path) -> None:
+        """The folder of an import that the ledger does not know, if it has not been used for long."""
+        since = self._since(self._settings.keep_work)
+        if since is None or expired_files.last_change(folder) > since.timestamp():
+            return
+        if not self._dry_run:
+            _remove_tree(folder)
+        self.counts["folders"] += 1
+
+    def old_files(self) -> None:
+        """Mail in the worker's outbox, and dead letters of an event relay that shares the worker's disk."""
+        self._remove_old_files("mails", self._settings.outbox_dir, self._settings.keep_outbox)
+        self._remove_old_files("dead_letters", self._settings.dead_letters_dir, self._settings.keep_dead_letters)
+
+    def _remove_old_files(self, counted: str, folder: Path, kept: timedelta | None) -> None:
+        since = self._since(kept)
+        if since is not None:
+            with self._trying(f"files in {folder}"):
+                self.counts[counted] += expired_files.remove(folder, since.timestamp(), dry_run=self._dry_run)
+
+    def _remove_folder(self, folder: Path) -> None:
+        """Put it aside first, while nobody can have the import run again: a dry run that is promoted uses it anew."""
+        if not self._dry_run:
+            gone = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}{GONE}")
+            with self._ledger.held(folder.name) as state:
+                if not state.is_final or not folder.is_dir():
+                    return
+                folder.rename(gone)
+            _remove_tree(gone)
+        self.counts["folders"] += 1
+
+    @contextmanager
+    def _trying(self, what: str) -> Iterator[None]:
+        """Whatever goes wrong costs this one thing, until the next clean-up."""
+        self._beat(what)
+        try:
+            yield
+        except Exception as error:
+            log.warning("not removed", what=what, error=str(error), exc_info=not isinstance(error, BulkheadError | DBAPIError))
+            self.counts["failed"] += 1
+            if len(self._errors) < ERRORS_TOLD:
+                self._errors.append(f"{what}: {error}")
+
+
+def _remove_tree(folder: Path) -> None:
+    """Whoever removes the same folder at the same time, as the step that ends an import does, is no error."""
+
+    def unless_gone(_: object, __: str, why: tuple[type[BaseException], BaseException, object]) -> None:
+        if not isinstance(why[1], FileNotFoundError):
+            raise why[1]
+
+    shutil.rmtree(folder, onerror=unless_gone)
+
+
+def _id_in(name: str) -> str | None:
+    """The import id that a name is, as the ledger spells it; None if it is none."""
+    try:
+        return name if str(uuid.UUID(name)) == name else None
+    except ValueError:
+        return None
+
+
+def _import_in(key: str) -> str | None:
+    """The import id in the key of any object of ours."""
+    root, _, rest = key.partition("/")
+    return import_id_in(key) if root == INCOMING else _id_in(rest.partition("/")[0])

@@ -1,0 +1,147 @@
+"""What runs in the sandbox: a file's whole way from its bytes to a verdict, a report and, if it may be loaded, its parts.
+
+One child takes a file through all of it, with the staging database in its memory. What it must know of the warehouse it asks
+the worker, which has the credentials (docs/decisions/0007). The same functions serve the offline ``bulkhead validate``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.contracts.messages import Options
+from pipeline.datasets.dataset import Dataset
+from pipeline.errors import FileIsWrong
+from pipeline.prepare import parts
+from pipeline.prepare.parts import Cutting
+from pipeline.read import Limits, Staging, read
+from pipeline.report import finding_groups, findings, findings_workbook
+from pipeline.report.findings import Counted
+from pipeline.staging.cast import stage
+from pipeline.staging.database import connect, has_wide_rows, in_enough_memory, in_memory, quoted, reading_of
+from pipeline.validate import quarantine, sql_checks, tree_overlay
+from pipeline.validate.sql_checks import Seen
+
+SOURCE = "source"
+WANTED = "wanted.parquet"
+EDGES = "edges.parquet"
+REPORT = "report"
+PARTS = "parts"
+QUARANTINE = "quarantine.csv"
+
+Ask = Callable[[Path], Path | None]
+"""From a Parquet file of questions (what, id, parent) to one of the warehouse's edges (id, parentId); see warehouse.edges.
+
+Without a warehouse, None."""
+
+
+def validate(
+    folder: Path, dataset: Dataset, filename: str, run_name: str, cutting: Cutting | None, options: Options, ask: Ask
+) -> Counted:
+    """``source`` -> ``report/`` (findings in all formats, ``docs/``) and, if accepted and ``cutting`` says how, ``parts/``.
+
+    What is held back of an accepted file is not among the parts but in ``quarantine.csv``. A file that cannot be read has that
+    one finding. Raises RuntimeError if there can be no verdict.
+    """
+    dataset = dataset.for_upload(options)
+    return in_enough_memory(folder, partial(_validate, folder, dataset, filename, run_name, cutting, options, ask))
+
+
+def _validate(
+    folder: Path,
+    dataset: Dataset,
+    filename: str,
+    run_name: str,
+    cutting: Cutting | None,
+    options: Options,
+    ask: Ask,
+    database: Path,
+) -> Counted:
+    shutil.rmtree(folder / REPORT, ignore_errors=True)
+    _stage(folder / SOURCE, dataset, filename, options, database)
+    asked = tree_overlay.ask_for(database, dataset, folder / WANTED)
+    seen = sql_checks.look(database, dataset, edges=ask(folder / WANTED) if asked else None)
+    cut = partial(parts.cut, database, dataset, cutting, folder=folder / PARTS) if cutting else None
+    with ThreadPoolExecutor(1) as knife:
+        # where no check saw anything the parts are cut while Great Expectations speaks; if it objects, they are dropped
+        early = knife.submit(cut) if cut and seen.is_clean and not has_wide_rows(database) else None
+        counted = _judge(database, folder, dataset, seen, run_name)
+    counted = replace(counted, reading={**counted.reading, "asked": asked, "rules": dataset.rules})
+    held = quarantine.hold_back(database, dataset, dataset.tolerance_for(options), counted.records)
+    counted = replace(counted, quarantined=held.records, refusal=held.refusal)
+    if not counted.verdict().accepted:
+        shutil.rmtree(folder / PARTS, ignore_errors=True)
+    elif cut:
+        manifest = early.result() if early and not held.records else cut()
+        if manifest.records + held.records != counted.records:
+            raise RuntimeError(
+                f"Of {counted.records} records {manifest.records} are in parts and {held.records} are held back."
+            )
+        if held.records:
+            quarantine.write_rows(database, dataset, manifest.import_id, folder / QUARANTINE)
+    return counted
+
+
+def _stage(file: Path, dataset: Dataset, filename: str, options: Options, database: Path) -> None:
+    """The file's records into ``incoming``, every row accounted for; of a file that cannot be read, why not."""
+    try:
+        read(file, dataset, database=database, filename=filename, delimiter=options.delimiter)
+    except FileIsWrong as error:
+        _lay_out_refusal(database, dataset, error)
+    stage(database, dataset)
+    _balance_rows(database)
+
+
+def refuse(folder: Path, dataset: Dataset, error: FileIsWrong, run_name: str) -> Counted:
+    """The report on a file that was refused before it could be read."""
+    with in_memory(folder) as database:
+        _lay_out_refusal(database, dataset, error)
+        stage(database, dataset)
+        return _judge(database, folder, dataset, sql_checks.look(database, dataset, edges=None), run_name)
+
+
+def _lay_out_refusal(database: Path, dataset: Dataset, error: FileIsWrong) -> None:
+    """A staging database without records; its one finding says why."""
+    with Staging(database, dataset, Limits()) as staging:
+        columns = ", ".join(f"{quoted(name)} varchar" for name in dataset.names)
+        staging.connection.execute(f"create table raw (_row bigint, {columns})")
+        none = pa.array([[]], pa.list_(pa.string()))
+        facts = {"records": pa.array([0], pa.int64()), "columns": none, "original_columns": none}
+        known = {"rules_version": pa.array([dataset.version]), **({"format": pa.array([error.form])} if error.form else {})}
+        staging.record(pa.table({**facts, **known}))
+        staging.find(error.code, str(error), line=error.line, hint=error.hint)
+
+
+def _judge(database: Path, folder: Path, dataset: Dataset, seen: Seen, run_name: str) -> Counted:
+    verdict = sql_checks.judge(database, dataset, seen, docs=folder / REPORT / "docs", run_name=run_name)
+    counted = findings.write_findings(database, dataset, folder / REPORT)
+    if (counted.errors, counted.warnings) != (verdict.errors, verdict.warnings):
+        raise RuntimeError(f"The verdict was {verdict}, but the report says {counted}.")
+    finding_groups.write_groups(database, folder / REPORT)
+    findings_workbook.write_workbook(database, dataset, folder / REPORT, counted)
+    with connect(database) as connection:
+        return replace(counted, reading=reading_of(connection))
+
+
+def _balance_rows(database: Path) -> None:
+    """The rows are numbered from 1 to as many as were read, each is there once, and each one was staged.
+
+    The sum tells a row that stands for another. Raises RuntimeError if a row is lost or doubled.
+    """
+    with connect(database) as connection:
+        ((read, *rows),) = connection.execute(
+            """select (select max(records) from reading), count(*), coalesce(min(_row), 1), coalesce(max(_row), 0),
+                coalesce(sum(_row), 0)
+            from (select _row from raw union all select _row from malformed)"""
+        ).fetchall()
+        ((staged, raw),) = connection.execute("select (select count(*) from incoming), (select count(*) from raw)").fetchall()
+    if rows != [read, 1, read, read * (read + 1) // 2]:
+        raise RuntimeError(f"{read} records were read, but the rows are not those from 1 to {read}: {rows}.")
+    if staged != raw:
+        raise RuntimeError(f"{raw} rows were to be typed, {staged} were; a staging query keeps every row.")

@@ -1,0 +1,1 @@
+"""Step 4, validate: from staged records to findings; suites, SQL checks, missing parents, cycles, tree limits and quarantine."""

@@ -1,0 +1,279 @@
+"""Uploads that go straight to S3: we make the key and sign each part, S3 takes the bytes, and we say when the file is whole.
+
+The routes are those of Uppy's companion for S3 (https://uppy.io/docs/aws-s3/), so that its client works unchanged. An import is
+opened with the upload, and is its maker's: whoever else goes on with it needs the role admin. Parts are signed late, one by
+one, so that an upload that takes days, or was broken off, goes on with what S3 has.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+import uuid_utils
+from flask import Response, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import ValidationError
+
+from pipeline.adapters.s3 import NotThere, NotWhole, Part
+from pipeline.contracts.messages import Options, State, import_id_in, incoming_key
+from pipeline.errors import BulkheadError
+from pipeline.ledger.api_keys import Role
+from pipeline.ledger.imports import Import
+from pipeline.receive.arrivals import Asked, metadata_of
+from web.api.imports import shown
+from web.app_context import edges
+from web.http.auth import changes_state, for_role, key_in_use
+from web.http.problems import Problem, ProblemModel, refuse_parameters
+from web.http.responses import as_json
+from web.models.imports import (
+    FormQuery,
+    FormUpload,
+    Nothing,
+    OpenedUpload,
+    PartPath,
+    PartsGiven,
+    PartsQuery,
+    SignedPart,
+    SignedParts,
+    StoredParts,
+    UploadAsked,
+    UploadKey,
+    UploadPath,
+    WholeUpload,
+    options_of_form,
+)
+from web.services import key_scope
+from web.services.uploads import dataset_for, label_of, safe_name
+
+log = structlog.get_logger(__name__)
+
+SIGNED_SECONDS = 3600
+"""How long the address of a part is good, and a form; a client asks for another address if a part takes longer."""
+
+FORM_SECONDS = SIGNED_SECONDS + 900
+"""An import awaits the file of its form for so long at least: a file that is sent at the last moment takes a while."""
+
+api = APIBlueprint(
+    "multipart",
+    __name__,
+    url_prefix="/s3",
+    abp_tags=[Tag(name="direct uploads", description="Files of any size, by the client straight into S3")],
+    abp_security=[{"key": []}],
+    abp_responses={"default": ProblemModel},
+)
+
+
+@api.post("/multipart", summary="Open an upload", responses={200: OpenedUpload})
+@for_role(Role.UPLOADER)
+def open_upload(body: UploadAsked) -> Response:
+    """``metadata`` names the dataset, and may hold what an upload may ask for (dry_run, on_error, ...)."""
+    try:
+        options = body.options
+    except ValidationError as error:
+        refuse_parameters(error)
+    _check_size(body.size_bytes)
+    one = _opened(body.filename, body.dataset, options)
+    try:
+        upload_id = edges().store.begin_upload(one.key, metadata=_metadata(one))
+    except BulkheadError:
+        edges().ledger.discard(one.id)
+        raise
+    return as_json({"key": one.key, "uploadId": upload_id, **_links(one)})
+
+
+@api.get("/multipart/<name:upload_id>", summary="The parts that S3 has", responses={200: StoredParts})
+@for_role(Role.UPLOADER)
+def list_parts(path: UploadPath, query: UploadKey) -> Response:
+    """Where an upload that was broken off goes on."""
+    one = _of(query.key)
+    return as_json([_shown_part(part) for part in _parts(one, path.upload_id)])
+
+
+@api.get("/multipart/<name:upload_id>/batch", summary="Sign several parts", responses={200: SignedParts})
+@for_role(Role.UPLOADER)
+def sign_parts(path: UploadPath, query: PartsQuery) -> Response:
+    """Addresses to which parts can be PUT."""
+    one = _of(query.key)
+    return as_json({"presignedUrls": {str(number): _signed(one, path.upload_id, number) for number in query.numbers}})
+
+
+@api.get("/multipart/<name:upload_id>/<int:part_number>", summary="Sign a part", responses={200: SignedPart})
+@for_role(Role.UPLOADER)
+def sign_part(path: PartPath, query: UploadKey) -> Response:
+    """The address to which a part can be PUT: between 5 MiB and 5 GiB of it, but for the last one."""
+    return as_json({"url": _signed(_of(query.key), path.upload_id, path.part_number), "expires": SIGNED_SECONDS})
+
+
+@api.post("/multipart/<name:upload_id>/complete", summary="Make the file of its parts", responses={200: WholeUpload})
+@for_role(Role.UPLOADER)
+def complete(path: UploadPath, query: UploadKey, body: PartsGiven) -> Response:
+    """From here on it is an import like any other. Said once more, the answer is the same."""
+    one = _of(query.key, completed=True)
+    if one.state is State.AWAITING_UPLOAD:
+        _make_whole(one, path.upload_id, [(part.number, part.etag.strip('"')) for part in body.parts])
+    return as_json({"location": shown(one)["links"]["self"], **_links(one)})
+
+
+@api.delete("/multipart/<name:upload_id>", summary="Give an upload up", responses={200: Nothing})
+@for_role(Role.UPLOADER)
+def abort(path: UploadPath, query: UploadKey) -> Response:
+    """Nothing of it stays, neither in S3 nor in the list of imports."""
+    one = _of(query.key)
+    _forget(one, path.upload_id)
+    return as_json({})
+
+
+@api.get("/params", summary="Sign a form for a small file", responses={200: FormUpload})
+@for_role(Role.UPLOADER)
+@changes_state
+def sign_form(query: FormQuery) -> Response:
+    """A form that S3 takes with one file of at most 5 GB; S3 itself sees to its size. The import begins by S3's own event.
+
+    Uppy asks with a GET. With a session's cookie it takes the CSRF token in ``X-CSRF-Token``, or a browser that says that the
+    request comes from the same origin."""
+    try:
+        options = options_of_form(request.args)
+    except ValidationError as error:
+        refuse_parameters(error)
+    kept = edges().settings.keep_uploads
+    awaited = None if kept is None else max(kept.total_seconds(), FORM_SECONDS)
+    one = _opened(query.filename, query.dataset or request.args.get("metadata[dataset]", ""), options, seconds=awaited)
+    most = min(edges().settings.max_upload_bytes, 5 << 30)
+    url, fields = edges().store.sign_form(one.key, bytes_max=most, seconds=SIGNED_SECONDS, metadata=_metadata(one))
+    return as_json({"method": "POST", "url": url, "fields": fields, "headers": {}, "expires": SIGNED_SECONDS, **_links(one)})
+
+
+# --- what they share ---
+
+
+def _opened(filename: str, dataset: str, options: Options, *, seconds: float | None = None) -> Import:
+    """A new import that awaits its upload: for so many seconds, or else as long as BULKHEAD_KEEP_UPLOADS says."""
+    dataset_for(dataset, options)
+    import_id, label = str(uuid_utils.uuid7()), label_of(filename)
+    key = incoming_key(dataset, import_id, safe_name(label))
+    edges().ledger.open(
+        import_id,
+        dataset=dataset,
+        filename=label,
+        bucket=edges().store.bucket,
+        key=key,
+        created_by=key_in_use().id,
+        options=options,
+        upload_seconds=seconds,
+    )
+    return edges().ledger.known(import_id)
+
+
+def _metadata(one: Import) -> dict[str, str]:
+    """What is stored with the file, so that its import can be restored with all that was asked for."""
+    return metadata_of(one.id, Asked(one.options, one.filename, one.created_by, one.retry_of))
+
+
+def _of(key: str, *, completed: bool = False) -> Import:
+    """The import whose upload this is, if whoever asks may go on with it and it still awaits it; or is ``completed`` by now.
+
+    Raises Problem; of what is another's it does not say that it is there.
+    """
+    import_id = import_id_in(key)
+    one = key_scope.import_of(import_id) if import_id else None
+    asking = key_in_use()
+    if one is None or one.key != key or not (one.created_by == asking.id or asking.role.covers(Role.ADMIN)):
+        raise Problem("unknown_upload", f"There is no upload to {key!r} of this key's.")
+    if one.state is State.CANCELED:
+        raise Problem("canceled_meanwhile")
+    if one.state is State.EXPIRED or (one.state is not State.AWAITING_UPLOAD and not completed):
+        raise Problem("upload_over", f"The upload is over: its import is {one.state}.")
+    return one
+
+
+def _parts(one: Import, upload_id: str) -> list[Part]:
+    try:
+        return list(edges().store.parts(one.key, upload_id))
+    except NotThere as error:
+        raise Problem("unknown_upload", f"S3 knows no upload {upload_id!r} to {one.key!r}.") from error
+
+
+def _signed(one: Import, upload_id: str, number: int) -> str:
+    return edges().store.sign_part(one.key, upload_id, number, seconds=SIGNED_SECONDS)
+
+
+def _make_whole(one: Import, upload_id: str, wanted: list[tuple[int, str]]) -> None:
+    """Have S3 make the object, unless a request whose answer was lost has, and enter that it is there. Raises Problem."""
+    stored = edges().store.head(one.key)
+    if stored is None:
+        _complete(one, upload_id, wanted)
+        stored = edges().store.head(one.key)
+    if stored is None:  # it was removed in this very moment
+        raise Problem("unknown_upload")
+    try:
+        edges().ledger.uploaded(one.id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+    except LookupError as error:  # it was given up in this very moment: what S3 made all the same belongs to no import
+        _delete_unwanted(one)
+        raise Problem("unknown_upload") from error
+    log.info("uploaded", import_id=one.id, dataset=one.dataset, size_bytes=stored.size_bytes, key_id=key_in_use().id)
+
+
+def _complete(one: Import, upload_id: str, wanted: list[tuple[int, str]]) -> None:
+    """Raises Problem for what is too large, empty, or not what S3 has; too large it is given up, else it can be mended."""
+    there = {part.number: part for part in _parts(one, upload_id)}
+    wrong = [number for number, etag in wanted if number not in there or there[number].etag != etag]
+    if wrong or not wanted:
+        raise Problem(
+            "wrong_parts", f"S3 does not have these parts as they were named: {', '.join(map(str, wrong)) or 'none'}."
+        )
+    size = sum(there[number].size_bytes for number, _ in wanted)
+    try:
+        _check_size(size)
+    except Problem:
+        _forget(one, upload_id)
+        raise
+    if not size:
+        raise Problem("empty_file")
+    try:
+        edges().store.complete(one.key, upload_id, sorted(wanted))
+    except NotWhole as error:
+        raise Problem("wrong_parts", f"S3 does not make a file of these parts: {error}") from error
+    except NotThere as error:
+        raise Problem("unknown_upload") from error
+
+
+def _check_size(size: int) -> None:
+    """Raises Problem for what is too large."""
+    most = edges().settings.max_upload_bytes
+    if size > most:
+        raise Problem("too_large", f"The file has {size:,} bytes; {most:,} are taken here.")
+
+
+def _delete_unwanted(one: Import) -> None:
+    """Delete the object of an upload that was given up; if S3 does not, have the ledger say that it has expired."""
+    try:
+        edges().store.delete(one.key)
+    except BulkheadError:
+        edges().ledger.open(
+            one.id,
+            dataset=one.dataset,
+            filename=one.filename,
+            bucket=one.bucket,
+            key=one.key,
+            created_by=one.created_by,
+            state=State.EXPIRED,
+            options=one.options,
+        )
+        raise
+
+
+def _forget(one: Import, upload_id: str) -> None:
+    """The row goes last: while there is an object, an event of it finds a row."""
+    edges().store.abort(one.key, upload_id)
+    edges().store.delete(one.key)  # of an upload that was made whole beside us
+    edges().ledger.discard(one.id)
+
+
+def _links(one: Import) -> dict[str, Any]:
+    return {"id": one.id, "links": {"self": shown(one)["links"]["self"]}}
+
+
+def _shown_part(part: Part) -> dict[str, Any]:
+    return {"PartNumber": part.number, "Size": part.size_bytes, "ETag": f'"{part.etag}"'}

@@ -1,0 +1,216 @@
+"""An import as it changes: server-sent events, for a page or a program that watches.
+
+A stream takes a thread for as long as it lasts, so there are few of them at once, each ends after a minute (EventSource
+comes back by itself, and goes on where it was), and one whose reader has gone is noticed within a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import structlog
+from flask import Response, current_app, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from pipeline.contracts.messages import State
+from pipeline.ledger.api_keys import Role
+from pipeline.ledger.imports import Import
+from web.api.imports import find
+from web.app_context import edges
+from web.http.auth import for_role, key_in_use
+from web.http.problems import Problem, ProblemModel
+from web.models.imports import ImportPath
+from web.pages.formatting import load_begun
+
+log = structlog.get_logger(__name__)
+
+STREAM_SECONDS = 60.0
+EVERY_SECONDS = 1.0
+BEAT_SECONDS = 15.0
+RATE_SECONDS = 10.0
+"""The rate is that of the last so many seconds."""
+
+PHASES = {
+    State.AWAITING_UPLOAD: "upload",
+    State.QUEUED: "queue",
+    State.VALIDATING: "validate",
+    State.PREPARING: "prepare",
+    State.LOADING: "load",
+    State.PAUSED: "load",
+}
+"""The phase that an import is in; in any other state it is ``done``."""
+
+_ID = re.compile(r"([0-9]{1,14})-([0-9]{1,18})-([0-9a-f]{16})")
+
+api = APIBlueprint(
+    "events",
+    __name__,
+    url_prefix="/v1",
+    abp_tags=[Tag(name="imports", description="One file's run each")],
+    abp_security=[{"key": []}],
+    abp_responses={"default": ProblemModel},
+)
+
+STREAM: dict[Any, Any] = {
+    200: {
+        "description": "Each event's data is the import as JSON, with a member progress: phase, records, parts,"
+        " records_per_second and seconds_left (null where they are not known)",
+        "content": {"text/event-stream": {"schema": {}}},
+    },
+    204: {"description": "The import has ended, and Last-Event-ID says that the reader knows: EventSource stops asking"},
+    503: {"description": "As many streams as there may be are open: ask for the import itself meanwhile"},
+}
+
+
+@api.get("/imports/<name:import_id>/events", summary="Watch an import", responses=STREAM)
+@for_role(Role.READER)
+def watch_import(path: ImportPath) -> Response:
+    """Server-sent events, one whenever something changes. The stream ends with the import, or after a minute: send
+    Last-Event-ID to go on without what is known already."""
+    one, known = find(path.import_id), Seen.of(request.headers.get("Last-Event-ID", ""))
+    if one.state.is_final and known.digest == digest_of(one):
+        return Response(status=204)
+    places, ledger, pace = edges().streams, edges().ledger, _pace(one, known)
+    if not places.acquire(blocking=False):
+        said = "As many imports as this server shows live at once are being watched. Ask for the import itself meanwhile."
+        raise Problem("busy", said, headers={"Retry-After": "5"})
+    at_work = current_app.extensions.get("at_work", lambda: True)
+    wanted = _still_there(request.environ.get("gunicorn.socket"), at_work)
+    keys, key_id = edges().keys, key_in_use().id
+
+    def look() -> Import | None:
+        """A key that was revoked sees no more of it."""
+        return ledger.get(one.id) if keys.get(key_id) else None
+
+    stream = _events(one, look, known, pace, request.host_url, wanted)
+    response = Response(stream, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    response.call_on_close(places.release)
+    return response
+
+
+def _still_there(reader: socket.socket | None, at_work: Callable[[], bool]) -> Callable[[], bool]:
+    """Whether there is still somebody to tell, and this process is not asked to stop."""
+
+    def look() -> bool:
+        if reader is None or not at_work():
+            return at_work()
+        try:
+            return reader.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    return look
+
+
+def _events(
+    one: Import, look: Callable[[], Import | None], known: Seen, pace: Pace, base_url: str, wanted: Callable[[], bool]
+) -> Iterator[bytes]:
+    """The stream. One look at the ledger a second."""
+    began = spoke = time.monotonic()
+    told: Mapping[str, Any] | None = None
+    yield b"retry: 1000\n\n"
+    while True:
+        pace.note(time.time(), one.processed)
+        shown = {**one.to_json(base_url), "progress": progress(one, pace)}
+        if shown != told and not (told is None and digest_of(one) == known.digest):
+            yield _event(f"{int(time.time() * 1000)}-{one.processed}-{digest_of(one)}", shown)
+            spoke = time.monotonic()
+        elif time.monotonic() - spoke >= BEAT_SECONDS:
+            yield b": still here\n\n"
+            spoke = time.monotonic()
+        told = shown
+        if one.state.is_final or time.monotonic() - began >= STREAM_SECONDS:
+            return
+        time.sleep(EVERY_SECONDS)
+        if not wanted():
+            return
+        try:
+            found = look()
+        except (DBAPIError, PoolTimeoutError) as error:
+            log.warning("a stream broke off", import_id=one.id, error=type(error).__name__)
+            return
+        if found is None:
+            return
+        one = found
+
+
+def _pace(one: Import, known: Seen) -> Pace:
+    """Goes on from what the reader saw just now, or else from where the load began."""
+    if 0 <= time.time() - known.at <= RATE_SECONDS:
+        return Pace(deque([(known.at, known.records)]))
+    begun = load_begun(edges().ledger.moves(one.id)) if one.state is State.LOADING else None
+    return Pace(deque([(begun.timestamp(), one.quarantined)] if begun else []))
+
+
+def _event(event_id: str, shown: Mapping[str, Any]) -> bytes:
+    """One event; JSON holds no line break, so it is one line of data."""
+    return b"id: " + event_id.encode() + b"\ndata: " + orjson.dumps(shown) + b"\n\n"
+
+
+def digest_of(one: Import) -> str:
+    """What tells one stand of an import from another."""
+    return hashlib.sha256(orjson.dumps(one.to_json(""))).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a reader says, by Last-Event-ID, that it has seen: when, how many records were done, and which stand."""
+
+    at: float = 0.0  # seconds since 1970
+    records: int = 0
+    digest: str = ""
+
+    @classmethod
+    def of(cls, text: str) -> Seen:
+        """What such an id says; nothing if it is none of ours."""
+        match = _ID.fullmatch(text)
+        return cls(int(match[1]) / 1000, int(match[2]), match[3]) if match else cls()
+
+
+@dataclass
+class Pace:
+    """How fast records come to be done: (seconds since 1970, records done), of the last few seconds."""
+
+    seen: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def note(self, at: float, records: int) -> None:
+        """So many are done by now; of what is older than the window, only the last is kept."""
+        if self.seen and (records < self.seen[-1][1] or at < self.seen[-1][0]):
+            self.seen.clear()  # it begins anew
+        self.seen.append((at, records))
+        while len(self.seen) > 2 and self.seen[1][0] <= at - RATE_SECONDS:
+            self.seen.popleft()
+
+    @property
+    def rate(self) -> float | None:
+        """Records a second; None as long as there is nothing to go by."""
+        if len(self.seen) < 2:
+            return None
+        (began, before), (ended, after) = self.seen[0], self.seen[-1]
+        return (after - before) / (ended - began) if ended - began >= 0.5 else None
+
+
+def progress(one: Import, pace: Pace) -> dict[str, Any]:
+    """How far an import is, in records and parts, how fast it goes and how long it will take, if that can be said."""
+    rate = pace.rate if one.state is State.LOADING else None
+    left = max(one.records_total - one.processed, 0)
+    return {
+        "phase": PHASES.get(one.state, "done"),
+        "records": {"total": one.records_total, "done": one.processed},
+        "parts": {"total": one.parts_total, "done": one.parts_done},
+        "records_per_second": None if rate is None else round(rate, 1),
+        "seconds_left": round(left / rate, 1) if rate else None,
+    }

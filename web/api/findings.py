@@ -1,0 +1,161 @@
+"""The API of what came of an import: findings, failures, results, and Great Expectations' pages."""
+
+from __future__ import annotations
+
+import mimetypes
+
+from flask import Response, redirect
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from werkzeug.wrappers import Response as AnyResponse
+
+from pipeline.adapters.s3 import NotThere
+from pipeline.contracts.messages import Kept, report_prefix
+from pipeline.display import place_of
+from pipeline.ledger.api_keys import Role
+from pipeline.ledger.imports import Import
+from web.api.imports import find, must_be_kept
+from web.app_context import edges
+from web.http.auth import for_role
+from web.http.problems import Problem, ProblemModel
+from web.http.responses import CONTENT_TYPES, as_download, as_json
+from web.models.imports import FindingGroups, FindingPage, FindingsQuery, GroupsQuery, ImportPath, ReportPath
+from web.services.stored_findings import FIELDS, FindingsFile, Wanted, findings_key, stored_groups
+
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self';"
+    " sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation"
+)
+"""The pages are made of users' data by a library of others: a stylesheet of ours is all they get, and they run nothing."""
+
+api = APIBlueprint(
+    "reports",
+    __name__,
+    url_prefix="/v1/imports/<name:import_id>",
+    abp_tags=[Tag(name="reports", description="What came of an import")],
+    abp_security=[{"key": []}],
+    abp_responses={"default": ProblemModel},
+)
+
+
+@api.get("/errors", summary="What validation found", responses={200: FindingPage})
+@for_role(Role.READER)
+def errors(path: ImportPath, query: FindingsQuery) -> Response:
+    """A page of findings; with ``format``, every one of them as a file."""
+    one, wanted = find(path.import_id), Wanted(query.code, query.severity)
+    if query.format is not None:
+        return _findings_file(one, query.format, wanted)
+    after = row_in(query.cursor)
+    if not _has_findings(one):
+        return as_json({"items": [], "next_cursor": None, "total": 0})
+    must_be_kept(one, Kept.REPORT)
+    found = edges().ledger.findings(
+        one.id, codes=_codes(one, wanted), severity=wanted.severity, after=after, limit=query.limit + 1
+    )
+    placed = ({**finding, "place": place_of(finding, one.reading)} for finding in found[: query.limit])
+    items = [{name: finding[name] for name in FIELDS} for finding in placed]
+    last = str(found[query.limit - 1]["finding_no"]) if len(found) > query.limit else None
+    return as_json({"items": items, "next_cursor": last, "total": _total(one, wanted)})
+
+
+@api.get("/errors/groups", summary="What validation found, in groups", responses={200: FindingGroups})
+@for_role(Role.READER)
+def groups(path: ImportPath, query: GroupsQuery) -> Response:
+    """Findings that say the same, counted, each group with its first rows; the most frequent first."""
+    one = find(path.import_id)
+    if _has_findings(one):
+        must_be_kept(one, Kept.REPORT)
+    found = stored_groups(edges().store, one.id)
+    if query.code is not None:
+        found["items"] = [one for one in found["items"] if one["code"] == query.code]
+    return as_json(found)
+
+
+def _has_findings(one: Import) -> bool:
+    return one.findings_errors + one.findings_warnings > 0
+
+
+def _codes(one: Import, wanted: Wanted) -> list[str] | None:
+    """The codes among which to look; None if any finding will do."""
+    if wanted.code is not None:
+        return [wanted.code]
+    return None if wanted.everything else [*one.findings_by_code]
+
+
+def _total(one: Import, wanted: Wanted) -> int:
+    """The ledger knows the common sums; only an unusual one is counted."""
+    if wanted.everything:
+        return one.findings_errors + one.findings_warnings
+    if wanted.severity is None:
+        return one.findings_by_code.get(wanted.code or "", 0)
+    if wanted.code is None:
+        return one.findings_errors if wanted.severity == "error" else one.findings_warnings
+    return edges().ledger.count_findings(one.id, wanted.code, wanted.severity)
+
+
+def _findings_file(one: Import, file_format: str, wanted: Wanted) -> Response:
+    """The stored file as it is; a selection is made on the way."""
+    must_be_kept(one, Kept.REPORT)
+    name = f"findings-{one.id}.{file_format}"
+    if wanted.everything and file_format != "arrow":
+        return _stored_file(findings_key(one.id, file_format), name, file_format)
+    if file_format == "xlsx":
+        detail = (
+            "The workbook is made once and holds everything: leave code and severity out, and filter in the sheet Findings."
+        )
+        raise Problem("bad_request", detail)
+    file = FindingsFile(edges().store, one.id)
+    chunks = {"csv": file.as_csv, "json": file.as_json, "parquet": file.as_parquet, "arrow": file.as_arrow}[file_format](wanted)
+    return as_download(chunks, name, CONTENT_TYPES[file_format])
+
+
+def _stored_file(key: str, name: str, file_format: str) -> Response:
+    chunks, stored = edges().store.stream(key)
+    return as_download(chunks, name, CONTENT_TYPES[file_format], stored.size_bytes)
+
+
+@api.get("/report", doc_ui=False)
+@for_role(Role.READER)
+def report_root(path: ImportPath) -> AnyResponse:
+    """The pages link to each other relatively, so the folder's slash matters."""
+    return redirect(f"/v1/imports/{find(path.import_id).id}/report/", 308)
+
+
+@api.get("/report/", doc_ui=False)
+@for_role(Role.READER)
+def report_index(path: ImportPath) -> Response:
+    """The first page of the report."""
+    return _report_page(find(path.import_id), "index.html")
+
+
+@api.get("/report/<rest:page>", summary="A page of the validation report (Great Expectations' Data Docs)")
+@for_role(Role.READER)
+def report_page(path: ReportPath) -> Response:
+    """HTML, and what it needs; nothing in it can run."""
+    return _report_page(find(path.import_id), path.page)
+
+
+def _report_page(one: Import, page: str) -> Response:
+    must_be_kept(one, Kept.REPORT)
+    try:
+        if not {"", ".", ".."}.isdisjoint(page.split("/")):
+            raise NotThere("Nothing has such a name.")
+        chunks, stored = edges().store.stream(f"{report_prefix(one.id)}docs/{page}")
+    except NotThere as error:
+        raise Problem("no_report", f"The report of this import has no {page}; it is {one.state}.") from error
+    guessed = mimetypes.guess_type(page)[0] or "application/octet-stream"
+    kind = f"{guessed}; charset=utf-8" if guessed.startswith("text/") else guessed
+    response = Response(chunks, content_type=kind)
+    response.content_length = stored.size_bytes
+    response.headers["Content-Security-Policy"] = REPORT_POLICY
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+def row_in(cursor: str | None) -> int:
+    """The number of the last row of the page before, 0 if there was none."""
+    if cursor is None:
+        return 0
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise Problem("bad_request", "The cursor is none of ours: send next_cursor of the page before, as it came.")
+    return int(cursor)

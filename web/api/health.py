@@ -1,0 +1,48 @@
+"""Whether this process lives, whether it can do its work, and what it offers."""
+
+from __future__ import annotations
+
+import time
+
+from flask import Blueprint, Response
+
+from web.api import openapi as apidoc
+from web.app_context import edges
+from web.http.auth import for_anyone
+from web.http.problems import RETRY_SECONDS
+from web.http.responses import as_json
+
+READY_SECONDS = 2.5
+"""What has not answered by then is away."""
+
+pages = Blueprint("health", __name__)
+
+
+@pages.get("/healthz")
+@for_anyone
+def healthz() -> Response:
+    """The process answers."""
+    return as_json({"status": "ok"})
+
+
+@pages.get("/readyz")
+@for_anyone
+def readyz() -> Response:
+    """503 while a part without which no file can be taken in is away. Temporal may be: files wait for it in S3."""
+    asked = {"postgresql": edges().database, "s3": edges().store.pulse}
+    until = time.monotonic() + READY_SECONDS
+    for part in asked.values():
+        part.suspect()  # both at once
+    parts = {name: part.is_well(max(until - time.monotonic(), 0)) for name, part in asked.items()}
+    ready = all(parts.values())
+    status = {name: "ok" if up else "away" for name, up in parts.items()}
+    if not ready:
+        return as_json({"status": "away", "parts": status}, 503, **{"Retry-After": str(RETRY_SECONDS)})
+    return as_json({"status": "ok", "parts": status})
+
+
+@pages.get("/openapi.json")
+@for_anyone
+def openapi() -> Response:
+    """The description of the API (OpenAPI 3.1)."""
+    return as_json(apidoc.document())

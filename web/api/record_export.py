@@ -1,0 +1,160 @@
+"""Records of the warehouse as a file: page after page along the index, as they come.
+
+Each page is a question of its own, so that an export of any size, read however slowly, costs the server the memory of a page,
+and the database neither a connection nor a snapshot that it would have to keep. A record is as it was when its page was read.
+Arrow is loaded when the first file needs it: most processes never do.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from flask import Response
+
+from pipeline.datasets.dataset import Column, Dataset
+from pipeline.warehouse.query import Page
+from web.app_context import edges
+from web.http.problems import Problem
+from web.http.responses import CONTENT_TYPES, as_download, as_text, json_bytes
+from web.http.table_streams import Sink, arrow_stream
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FIRST_RECORDS, MOST_RECORDS = 100, 2_000
+PAGE_BYTES = 4 << 20
+"""About so much is read at once: records may be of 4 MiB each, or of forty bytes."""
+
+SAMPLED = 20
+
+Pages = Callable[[str | None, int], Page]
+"""The page of so many records after a cursor; None: the first."""
+
+Records = Iterator[list[dict[str, Any]]]
+
+
+def export(dataset: Dataset, form: str, pages: Pages) -> Response:
+    """All that the pages hold, as csv, json, ndjson, parquet or arrow: the dataset's columns, as a file of it would have them.
+
+    Raises Problem if as many exports as this server makes at once are being made.
+    """
+    places = edges().exports
+    if not places.acquire(blocking=False):
+        raise Problem("busy", "As many exports as this server makes at once are being made. Try again in a moment.")
+    try:
+        first = pages(None, FIRST_RECORDS)  # what stands against it is said before a byte is sent
+        chunks = WRITERS[form](dataset.columns, _all(first, pages))
+        answer = as_download(chunks, f"{dataset.name}.{form}", CONTENT_TYPES[form])
+    except BaseException:
+        places.release()
+        raise
+    answer.call_on_close(places.release)
+    return answer
+
+
+def _all(page: Page, pages: Pages) -> Records:
+    yield page.items
+    while page.next_cursor is not None:
+        page = pages(page.next_cursor, _how_many(page.items))
+        yield page.items
+
+
+def _how_many(seen: list[dict[str, Any]]) -> int:
+    """As many records as may come next, if they are like those that were seen."""
+    sample = seen[::SAMPLED]
+    each = len(json_bytes(sample)) // len(sample)
+    return min(max(PAGE_BYTES // max(each, 1), 1), MOST_RECORDS)
+
+
+def _csv(columns: tuple[Column, ...], records: Records) -> Iterator[bytes]:
+    """Null is an empty field, as in the files that come in."""
+    names = [column.name for column in columns]
+    header = [names]
+    for page in records:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\r\n")
+        writer.writerows(header)
+        writer.writerows([None if record[name] is None else as_text(record[name]) for name in names] for record in page)
+        header = []
+        yield text.getvalue().encode()
+
+
+def _ndjson(columns: tuple[Column, ...], records: Records) -> Iterator[bytes]:
+    for page in records:
+        yield b"".join(_object(columns, record) + b"\n" for record in page)
+
+
+def _json(columns: tuple[Column, ...], records: Records) -> Iterator[bytes]:
+    before = b"[\n"
+    for page in records:
+        yield before + b",\n".join(_object(columns, record) for record in page)
+        before = b",\n" if page else before
+    yield b"\n]\n"
+
+
+def _object(columns: tuple[Column, ...], record: dict[str, Any]) -> bytes:
+    return json_bytes({column.name: record[column.name] for column in columns})
+
+
+def _parquet(columns: tuple[Column, ...], records: Records) -> Iterator[bytes]:
+    import pyarrow.parquet as pq
+
+    schema, sink = _schema(columns), Sink()
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for page in records:
+            writer.write_batch(_batch(schema, page))
+            yield sink.taken()
+    yield sink.taken()
+
+
+def _arrow(columns: tuple[Column, ...], records: Records) -> Iterator[bytes]:
+    schema = _schema(columns)
+    return arrow_stream(schema, (_batch(schema, page) for page in records))
+
+
+WRITERS: dict[str, Callable[[tuple[Column, ...], Records], Iterator[bytes]]] = {
+    "csv": _csv,
+    "json": _json,
+    "ndjson": _ndjson,
+    "parquet": _parquet,
+    "arrow": _arrow,
+}
+
+
+def _schema(columns: tuple[Column, ...]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([pa.field(column.name, _arrow_type(column.type), not column.required) for column in columns])
+
+
+def _arrow_type(type_: str) -> pa.DataType:
+    """The type of a column of the table; what Arrow has no type for is text."""
+    import pyarrow as pa
+
+    plain = {
+        **{"smallint": pa.int16(), "int": pa.int32(), "integer": pa.int32(), "bigint": pa.int64()},
+        **{"real": pa.float32(), "float": pa.float64(), "double precision": pa.float64(), "boolean": pa.bool_()},
+        **{"date": pa.date32(), "timestamp": pa.timestamp("us"), "timestamptz": pa.timestamp("us", "UTC")},
+    }
+    if number := re.fullmatch(r"(?:numeric|decimal)\((\d+)(?:, *(\d+))?\)", type_):
+        precision, scale = int(number[1]), int(number[2] or 0)
+        return pa.decimal128(precision, scale) if precision <= 38 else pa.string()
+    return plain.get(type_, pa.string())
+
+
+def _batch(schema: pa.Schema, page: list[dict[str, Any]]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.record_batch([_column(field, [record[field.name] for record in page]) for field in schema], schema=schema)
+
+
+def _column(field: pa.Field, values: list[Any]) -> pa.Array:
+    import pyarrow as pa
+
+    if pa.types.is_string(field.type):
+        values = [None if value is None else as_text(value) for value in values]
+    return pa.array(values, field.type)

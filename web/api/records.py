@@ -1,0 +1,172 @@
+"""The API of datasets, their records, and what validation said of their files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from pipeline.datasets.dataset import Dataset
+from pipeline.ledger.api_keys import Role
+from pipeline.warehouse.query import Page
+from web.api.record_export import export
+from web.app_context import edges
+from web.http.auth import for_role
+from web.http.problems import Problem, ProblemModel
+from web.http.responses import as_json
+from web.models.imports import (
+    ChildrenCount,
+    DatasetList,
+    DatasetModel,
+    DatasetPath,
+    DescendantsQuery,
+    KinQuery,
+    RecordModel,
+    RecordPage,
+    RecordPath,
+    RecordsQuery,
+    ValidationRuns,
+)
+from web.services import key_scope
+
+api = APIBlueprint(
+    "records",
+    __name__,
+    url_prefix="/v1/datasets",
+    abp_tags=[Tag(name="records", description="What is in the warehouse")],
+    abp_security=[{"key": []}],
+    abp_responses={"default": ProblemModel},
+)
+
+
+@api.get("", summary="The datasets there are", responses={200: DatasetList})
+@for_role(Role.READER)
+def list_datasets() -> Response:
+    """Each with its columns."""
+    return as_json({"items": [described(dataset) for dataset in key_scope.datasets()], "next_cursor": None})
+
+
+@api.get("/<name:dataset>", summary="One dataset", responses={200: DatasetModel})
+@for_role(Role.READER)
+def get_dataset(path: DatasetPath) -> Response:
+    """Its columns, its key and its parent column."""
+    return as_json(described(_dataset(path)))
+
+
+@api.get("/<name:dataset>/validations", summary="What validation said of the last files", responses={200: ValidationRuns})
+@for_role(Role.READER)
+def validations(path: DatasetPath) -> Response:
+    """Newest first, fifty at most: records, errors, warnings, and the findings by code."""
+    runs = edges().ledger.validations(_dataset(path).name)
+    return as_json({"items": [run.to_json() for run in runs]})
+
+
+@api.get("/<name:dataset>/records", summary="Records by id", responses={200: RecordPage})
+@for_role(Role.READER)
+def list_records(path: DatasetPath, query: RecordsQuery) -> Response:
+    """All of them, the children of ``parentId``, or the roots; a page of them, or with ``format`` every one, as a file."""
+    dataset, records = _dataset(path), edges().records
+    if sum((query.parentId is not None, query.root, query.id is not None)) > 1:
+        raise Problem("bad_request", "parentId, root and id exclude each other. Send one of them.")
+    if query.format is not None and (query.id is not None or query.cursor is not None):
+        raise Problem("bad_request", "A file holds all records: id and cursor are for pages. Leave them out, or format.")
+    if query.id is not None:
+        found = records.one(dataset, query.id)
+        return _shown(dataset, Page([found] if found else [], None), query)
+    pages: Callable[..., Page] = records.roots if query.root else records.page
+    if query.parentId is not None:
+        pages = partial(records.children, parent=query.parentId)
+    if query.format is not None:
+        return export(dataset, query.format, lambda cursor, limit: pages(dataset, cursor=cursor, limit=limit))
+    return _shown(dataset, pages(dataset, cursor=query.cursor, limit=query.limit), query)
+
+
+@api.get("/<name:dataset>/records/<name:record_id>", summary="One record", responses={200: RecordModel})
+@for_role(Role.READER)
+def get_record(path: RecordPath) -> Response:
+    """With its lineage: the import that wrote it, from which row, and when."""
+    return as_json(_record(path)[1])
+
+
+@api.get("/<name:dataset>/records/<name:record_id>/children", summary="A record's children", responses={200: RecordPage})
+@for_role(Role.READER)
+def children(path: RecordPath, query: KinQuery) -> Response:
+    """By id, each with whether it has children itself."""
+    dataset, record = _record(path)
+    return _shown(
+        dataset, edges().records.children(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit), query
+    )
+
+
+@api.get(
+    "/<name:dataset>/records/<name:record_id>/children_count",
+    summary="How many children a record has",
+    responses={200: ChildrenCount},
+)
+@for_role(Role.READER)
+def children_count(path: RecordPath) -> Response:
+    """Those right below it. For all records of a page at once: ``counts=true``."""
+    dataset, record = _record(path)
+    record_id = record[dataset.key]
+    return as_json({"id": record_id, "children": edges().records.children_counts(dataset, [record_id])[record_id]})
+
+
+@api.get("/<name:dataset>/records/<name:record_id>/ancestors", summary="The records above one", responses={200: RecordPage})
+@for_role(Role.READER)
+def ancestors(path: RecordPath, query: KinQuery) -> Response:
+    """Nearest first."""
+    dataset, record = _record(path)
+    return _shown(
+        dataset, edges().records.ancestors(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit), query
+    )
+
+
+@api.get("/<name:dataset>/records/<name:record_id>/descendants", summary="The records below one", responses={200: RecordPage})
+@for_role(Role.READER)
+def descendants(path: RecordPath, query: DescendantsQuery) -> Response:
+    """In reading order: a record, then all below it, then the next; each with its depth."""
+    dataset, record = _record(path)
+    try:
+        page = edges().records.descendants(
+            dataset, record[dataset.key], cursor=query.cursor, limit=query.limit, depth_max=query.max_depth
+        )
+    except LookupError as error:
+        raise Problem("bad_request", "The cursor is none of ours: send next_cursor of the page before, as it came.") from error
+    return _shown(dataset, page, query)
+
+
+def described(dataset: Dataset) -> dict[str, Any]:
+    """A dataset as the API shows it."""
+    return {
+        "name": dataset.name,
+        "title": dataset.title,
+        "key": dataset.key,
+        "parent": dataset.parent,
+        "rest": dataset.rest,
+        "columns": [{"name": c.name, "type": c.type, "required": c.required} for c in dataset.columns],
+        "marts": [mart.to_json() for mart in edges().marts.states(dataset.name)],
+    }
+
+
+def _dataset(path: DatasetPath) -> Dataset:
+    return key_scope.dataset(path.dataset)
+
+
+def _record(path: RecordPath) -> tuple[Dataset, dict[str, Any]]:
+    dataset = _dataset(path)
+    record = edges().records.one(dataset, path.record_id)
+    if record is None:
+        raise Problem("unknown_record", f"The dataset {dataset.name!r} has no record {path.record_id!r}.")
+    return dataset, record
+
+
+def _shown(dataset: Dataset, page: Page, query: KinQuery) -> Response:
+    items = page.items
+    if query.counts:
+        counts = edges().records.children_counts(dataset, [item[dataset.key] for item in items], query.counts_max)
+        items = [{**item, "_children": counts[item[dataset.key]]} for item in items]
+    return as_json({"items": items, "next_cursor": page.next_cursor})

@@ -1,0 +1,151 @@
+"""The API of what became of a file's rows: counts, the failed ones in pages, and files of each kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from flask import Response, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from pipeline.adapters.s3 import NotThere
+from pipeline.contracts.messages import (
+    RESULTS_FORMS,
+    Fate,
+    Kept,
+    ResultsWanted,
+    State,
+    native_format,
+    results_file,
+    results_key,
+    results_prefix,
+)
+from pipeline.display import place_of_record
+from pipeline.errors import NotUsable
+from pipeline.ledger.api_keys import Role
+from pipeline.ledger.imports import Import
+from web.api.findings import row_in
+from web.api.imports import find, must_be_kept
+from web.app_context import edges
+from web.http.auth import for_role
+from web.http.problems import Problem, ProblemModel
+from web.http.responses import CONTENT_TYPES, as_download, as_json
+from web.http.table_streams import as_arrow, opened
+from web.models.imports import BeingWritten, FailurePage, FailuresQuery, ImportPath, ResultsModel, RowsQuery
+from web.services.stored_findings import FINDINGS_FORMS, findings_key
+
+api = APIBlueprint(
+    "results",
+    __name__,
+    url_prefix="/v1/imports/<name:import_id>/results",
+    abp_tags=[Tag(name="reports", description="What came of an import")],
+    abp_security=[{"key": []}],
+    abp_responses={"default": ProblemModel},
+)
+
+
+@api.get("", summary="How an import ended, with its files", responses={200: ResultsModel})
+@for_role(Role.READER)
+def results(path: ImportPath) -> Response:
+    """Counts, and where the files about it are: those that are there, and under ``rows`` those that can be had."""
+    one = find(path.import_id)
+    base = f"{request.host_url}v1/imports/{one.id}"
+    files = [(f"findings.{form}", findings_key(one.id, form), f"{base}/errors?format={form}") for form in FINDINGS_FORMS]
+    stored = [(name, edges().store.head(key), href) for name, key, href in files]
+    written = {found.key: found for found in edges().store.list(results_prefix(one.id))}
+    for fate in Fate:
+        for form in RESULTS_FORMS:
+            found = written.get(results_key(one.id, fate, form, one.reading))
+            stored.append((results_file(fate, form, one.reading), found, f"{base}/results/{fate}?format={form}"))
+    return as_json(
+        {
+            "id": one.id,
+            "state": one.state,
+            "reason": one.reason,
+            "counts": one.counts,
+            "files": [{"name": name, "href": href, "size_bytes": there.size_bytes} for name, there, href in stored if there],
+            "rows": {fate: {"count": rows_of(one, fate), "href": f"{base}/results/{fate}?format=native"} for fate in Fate},
+            "summary": _summary(one),
+            "removed": one.removed,
+        }
+    )
+
+
+def rows_of(one: Import, fate: Fate) -> int:
+    """How many rows have that fate, as far as it is known."""
+    succeeded = one.processed - one.failed
+    return {Fate.SUCCEEDED: succeeded, Fate.FAILED: one.failed, Fate.UNPROCESSED: one.unprocessed}[fate]
+
+
+def _summary(one: Import) -> Any:
+    try:
+        return orjson.loads(edges().store.get_bytes(f"{results_prefix(one.id)}summary.json"))
+    except NotThere:
+        return None
+
+
+@api.get(
+    "/failed",
+    summary="The records that were held back, or that the warehouse refused for good",
+    responses={200: FailurePage, 202: BeingWritten},
+)
+@for_role(Role.READER)
+def failed(path: ImportPath, query: FailuresQuery) -> Response:
+    """A page of failures; with ``format``, every one of them as a file (as that of those that succeeded)."""
+    one = find(path.import_id)
+    if query.format is not None:
+        return _file(one, Fate.FAILED, query.format)
+    if one.failed:
+        must_be_kept(one, Kept.RESULTS)
+    rows = edges().ledger.failures(one.id, after_row=row_in(query.cursor), limit=query.limit + 1)
+    items = [{"place": place_of_record(row["row"], one.reading), **row} for row in rows[: query.limit]]
+    more = len(rows) > query.limit
+    return as_json({"items": items, "next_cursor": str(items[-1]["row"]) if more else None, "total": one.failed})
+
+
+@api.get("/succeeded", summary="The rows that are in the warehouse as the file has them", responses={202: BeingWritten})
+@for_role(Role.READER)
+def succeeded(path: ImportPath, query: RowsQuery) -> Response:
+    """All columns of the file in their order, then row, code and reason. 202 while the file is being written: ask again.
+
+    ``native`` (the format that was uploaded) and ``parquet`` are exact and can be uploaded again; ``csv`` and ``json`` are for
+    people, and in the first one no spreadsheet takes a cell for a formula.
+    """
+    return _file(find(path.import_id), Fate.SUCCEEDED, query.format)
+
+
+@api.get("/unprocessed", summary="The rows to which nobody came", responses={202: BeingWritten})
+@for_role(Role.READER)
+def unprocessed(path: ImportPath, query: RowsQuery) -> Response:
+    """As with those that succeeded."""
+    return _file(find(path.import_id), Fate.UNPROCESSED, query.format)
+
+
+def _file(one: Import, fate: Fate, form: str) -> Response:
+    if not one.state.is_final:
+        raise Problem("not_finished", f"The import is {one.state}: what became of its rows is known at its end.")
+    must_be_kept(one, Kept.RESULTS)
+    kind = native_format(one.reading) if form == "native" else form
+    stored_form = "parquet" if form == "arrow" else form
+    key, name = results_key(one.id, fate, stored_form, one.reading), f"{fate}-{one.id}.{kind}"
+    try:
+        if form == "arrow":
+            return as_download(as_arrow(opened(edges().store, key)), name, CONTENT_TYPES[kind])
+        chunks, stored = edges().store.stream(key)
+    except NotThere:
+        return _have_written(one, fate, stored_form)
+    return as_download(chunks, name, CONTENT_TYPES[kind], stored.size_bytes)
+
+
+def _have_written(one: Import, fate: Fate, form: str) -> Response:
+    """Nobody asked for this file before."""
+    if one.state in (State.DUPLICATE, State.EXPIRED) or not one.records_total:
+        raise Problem("no_results", f"The import is {one.state}: no row of its file was looked at.")
+    must_be_kept(one, Kept.SOURCE)
+    try:
+        edges().orchestrator.write_results(ResultsWanted(one.ref, fate, form))
+    except NotUsable as error:
+        raise Problem("no_results", str(error)) from error
+    waiting = {"state": "being_written", "detail": f"The {fate} rows are being written. Ask again in a moment."}
+    return as_json(waiting, 202, **{"Retry-After": "1"})

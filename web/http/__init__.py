@@ -1,0 +1,1 @@
+"""HTTP without our domain: authentication, problems, responses, request bodies, rate limit, streams."""
