@@ -24,12 +24,14 @@ from temporalio.client import WorkflowHistory
 
 from benchmarks import data, measure
 from benchmarks.scale import a_stack, warm
+from pipeline.adapters import postgres
 from pipeline.client.api import Client
-from pipeline.contracts.messages import Options, State, import_workflow_id
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
+from pipeline.contracts.workflows import import_workflow_id
 from pipeline.ledger.imports import Ledger
 from pipeline.local.stack import Stack
 from pipeline.settings import ROOT
-from pipeline.warehouse import migrate
 
 WHOLE = "upload to succeeded"
 EVENT = "event, Lambda, queue"
@@ -87,7 +89,7 @@ def _import(client: Client, file: Path, stack: Stack) -> dict[str, float]:
 
 def _queued_at(stack: Stack, import_id: str) -> float:
     """When the file was in S3 and in the ledger."""
-    engine = migrate.connect(stack.environment["DATABASE_URL"], pool_size=1)
+    engine = postgres.connect(stack.environment["DATABASE_URL"], pool_size=1)
     try:
         return next(move.at.timestamp() for move in Ledger(engine).moves(import_id) if move.to_state == State.QUEUED)
     finally:

@@ -34,7 +34,7 @@ from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.load.load_part import load_part
 from pipeline.local import postgres
 from pipeline.local.stack import Stack
-from pipeline.prepare.parts import MANIFEST, Cutting, Manifest
+from pipeline.prepare.manifest import MANIFEST, Cutting, Manifest
 from pipeline.sandbox import process, validate_file
 from pipeline.settings import ROOT
 from pipeline.warehouse import migrate

@@ -18,9 +18,9 @@ import duckdb
 import psutil
 
 from benchmarks.data import COLUMNS
-from pipeline.contracts.messages import Options
+from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset
-from pipeline.prepare.parts import Cutting
+from pipeline.prepare.manifest import Cutting
 from pipeline.sandbox import process, validate_file
 
 LIMITS = {"memory_bytes": 8 << 30, "seconds": 3600.0}

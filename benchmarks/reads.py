@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import Connection, Engine, text
 
 from benchmarks import data, measure
+from pipeline.adapters import postgres
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.load.load_part import load_part
 from pipeline.local.stack import Stack
@@ -302,7 +303,7 @@ def main() -> None:
 def compared(table: Table, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Quiet, beside a load, and without the index."""
     found: dict[str, Any] = {"records": table.records, "loads": given.loads, "fill_seconds": round(table.fill(), 1)}
-    engine = migrate.connect(table.url, pool_size=1, name="bench reads")
+    engine = postgres.connect(table.url, pool_size=1, name="bench reads")
     try:
         measured(table, engine, max(given.rounds // 10, 1))  # what is read first comes from the disk
         found["quiet"] = measured(table, engine, given.rounds)

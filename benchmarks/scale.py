@@ -27,8 +27,11 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client as Temporal
 
 from benchmarks import data, measure
+from pipeline.adapters import postgres
 from pipeline.client.api import Client
-from pipeline.contracts.messages import Options, State, import_workflow_id, queue_workflow_id
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
+from pipeline.contracts.workflows import import_workflow_id, queue_workflow_id
 from pipeline.ledger.imports import Ledger
 from pipeline.local import seaweedfs
 from pipeline.local.stack import Stack
@@ -176,7 +179,7 @@ def _demand_success(one: Mapping[str, Any], records: int) -> None:
 
 def _seconds_in(stack: Stack, import_id: str) -> dict[str, float]:
     """How long the import was in each state, by the ledger."""
-    engine = migrate.connect(stack.environment["DATABASE_URL"], pool_size=1)
+    engine = postgres.connect(stack.environment["DATABASE_URL"], pool_size=1)
     try:
         moves = Ledger(engine).moves(import_id)
     finally:

@@ -18,7 +18,9 @@ from urllib.parse import unquote_plus
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
 
-from pipeline.contracts.messages import ENQUEUE_SIGNAL, QUEUE_WORKFLOW, Arrival, QueueRun, dataset_of, queue_workflow_id
+from pipeline.contracts.messages import Arrival, QueueRun
+from pipeline.contracts.object_keys import dataset_of
+from pipeline.contracts.workflows import ENQUEUE_SIGNAL, QUEUE_WORKFLOW, queue_workflow_id
 
 
 def requests_in(event: Mapping[str, Any]) -> list[Arrival]:

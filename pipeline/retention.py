@@ -22,19 +22,20 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline import expired_files
 from pipeline.adapters.s3 import OpenUpload, Store, Stored
-from pipeline.contracts.messages import (
+from pipeline.contracts.messages import Cleaned
+from pipeline.contracts.object_keys import (
     INCOMING,
-    Cleaned,
     Kept,
-    State,
     batches_prefix,
     dataset_of,
     import_id_in,
     report_prefix,
     results_prefix,
 )
+from pipeline.contracts.states import State
 from pipeline.errors import BulkheadError, IllegalMove
-from pipeline.ledger.imports import Ledger, Trace
+from pipeline.ledger.imports import Ledger
+from pipeline.ledger.models import Trace
 from pipeline.receive.arrivals import IMPORT_ID, is_unchanged
 from pipeline.settings import Settings
 

@@ -31,7 +31,7 @@ from pipeline.adapters.s3 import Store
 from pipeline.local import postgres, seaweedfs, temporal
 from pipeline.local.stack import SERVERS, Stack
 from pipeline.settings import ROOT, Settings
-from pipeline.warehouse import migrate
+from pipeline.warehouse import migrate, sql_reader
 
 FOLDERS = ("unit", "integration", "e2e")
 
@@ -108,7 +108,7 @@ def database(stack: Stack, template_database: str) -> Iterator[str]:
     with psycopg.connect(postgres.url(stack.home), autocommit=True) as connection:
         connection.execute(f"create database {name} template {template_database} strategy file_copy")
         for statement in _ROLE_SETTINGS:
-            connection.execute(statement.format(role=migrate.READER_ROLE, database=name))
+            connection.execute(statement.format(role=sql_reader.READER_ROLE, database=name))
         yield postgres.url(stack.home, name)
         connection.execute(f"drop database {name} with (force)")
 

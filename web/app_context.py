@@ -10,13 +10,13 @@ from flask import current_app
 from sqlalchemy import Engine
 
 from pipeline.adapters.liveness import Pulse
+from pipeline.adapters.postgres import connect, pulse_of
 from pipeline.adapters.s3 import Store
 from pipeline.ledger.api_keys import Keys
 from pipeline.ledger.imports import Ledger
 from pipeline.notify.recipients import Receivers
 from pipeline.settings import Settings
 from pipeline.warehouse.marts import Marts
-from pipeline.warehouse.migrate import connect, pulse_of
 from pipeline.warehouse.query import Console, Records
 from pipeline.warehouse.query.sql_logins import Readers
 

@@ -28,7 +28,8 @@ from benchmarks import data, measure
 from benchmarks.peers import bare
 from benchmarks.scale import a_stack, warm
 from pipeline.client.api import Client
-from pipeline.contracts.messages import Options, State
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
 from pipeline.settings import ROOT
 
 PEERS = ROOT / ".venv" / "peers" / "bin" / "python"

@@ -34,6 +34,19 @@ from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlread
 from temporalio.service import RPCError, RPCStatusCode
 
 from pipeline.contracts.messages import (
+    Arrival,
+    Cleaned,
+    CleanRun,
+    Delivery,
+    MartsRun,
+    Outcome,
+    Progress,
+    QueueRun,
+    Reconciled,
+    ResultsWanted,
+)
+from pipeline.contracts.object_keys import dataset_of
+from pipeline.contracts.workflows import (
     CLEAN_WORKFLOW,
     ENQUEUE_SIGNAL,
     IMPORT_WORKFLOW,
@@ -47,17 +60,6 @@ from pipeline.contracts.messages import (
     RESULTS_WORKFLOW,
     RESUME_SIGNAL,
     SEND_WORKFLOW,
-    Arrival,
-    Cleaned,
-    CleanRun,
-    Delivery,
-    MartsRun,
-    Outcome,
-    Progress,
-    QueueRun,
-    Reconciled,
-    ResultsWanted,
-    dataset_of,
     import_workflow_id,
     marts_workflow_id,
     notify_workflow_id,

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from pipeline.contracts.messages import DELIMITER_NAMES, DELIMITERS, OnError, State
+from pipeline.contracts.options import DELIMITER_NAMES, DELIMITERS, OnError
+from pipeline.contracts.states import State
 from pipeline.errors import BulkheadError, FileIsWrong, NotUsable, Unreachable
 
 if TYPE_CHECKING:

@@ -20,9 +20,10 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 
+from pipeline import display
 from pipeline.cli import terminal
 from pipeline.client.api import Client, Import
-from pipeline.contracts.messages import Options
+from pipeline.contracts.options import Options
 from pipeline.errors import BulkheadError
 from pipeline.local.demo_data import broken_csv, places, places_csv
 from pipeline.local.stack import Stack
@@ -181,7 +182,7 @@ def _step(text: str) -> None:
 
 
 def _say(text: str, style: str | None = None) -> None:
-    terminal.out().print(terminal.visible(text, keep="\n"), style=style, soft_wrap=True)
+    terminal.out().print(display.visible(text, keep="\n"), style=style, soft_wrap=True)
 
 
 def _show(shown: RenderableType) -> None:

@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pipeline.adapters import postgres
 from pipeline.errors import BulkheadError, NotUsable
 from pipeline.settings import GIB, Settings
 
@@ -145,9 +146,9 @@ def _database(settings: Settings) -> str:
 
     if not settings.database_url:
         raise Wrong("DATABASE_URL is not set", "bulkhead up, or set DATABASE_URL.")
-    engine = migrate.connect(settings.database_url, pool_size=1, name="bulkhead doctor")
+    engine = postgres.connect(settings.database_url, pool_size=1, name="bulkhead doctor")
     try:
-        if not migrate.is_up(engine):
+        if not postgres.is_up(engine):
             raise Wrong("PostgreSQL does not answer", "bulkhead up, or see whether DATABASE_URL is right.")
         with engine.connect() as connection:
             server = connection.execute(text("show server_version")).scalar()
@@ -168,9 +169,9 @@ def _tables(settings: Settings) -> str:
 
     if not settings.database_url:
         raise Wrong("DATABASE_URL is not set", "bulkhead up, or set DATABASE_URL.")
-    engine = migrate.connect(settings.database_url, pool_size=1, name="bulkhead doctor")
+    engine = postgres.connect(settings.database_url, pool_size=1, name="bulkhead doctor")
     try:
-        if not migrate.is_up(engine):
+        if not postgres.is_up(engine):
             raise Wrong("PostgreSQL does not answer", "bulkhead up, or see whether DATABASE_URL is right.")
         differing = migrate.differing_tables(engine, settings.datasets_root)
         writers = ", ".join(migrate.other_writers(engine))
@@ -185,16 +186,15 @@ def _tables(settings: Settings) -> str:
 
 
 def _reads(settings: Settings) -> str:
-    from pipeline.warehouse import migrate
 
     if not settings.database_read_url:
         return "records and people's SQL are read where they are written; DATABASE_READ_URL is not set"
-    engine = migrate.connect(settings.database_read_url, pool_size=1, name="bulkhead doctor")
+    engine = postgres.connect(settings.database_read_url, pool_size=1, name="bulkhead doctor")
     try:
-        if not migrate.is_up(engine):
+        if not postgres.is_up(engine):
             mend = "Start the replica, or unset DATABASE_READ_URL: until then records and people's SQL cannot be read."
             raise Wrong("nothing answers at DATABASE_READ_URL", mend)
-        seen = migrate.replica_state(engine)
+        seen = postgres.replica_state(engine)
     finally:
         engine.dispose()
     if not seen.is_migrated:

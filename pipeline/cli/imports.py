@@ -31,7 +31,8 @@ from pipeline.cli.app import (
     mapping_of,
     there,
 )
-from pipeline.contracts.messages import Options, State
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
 from pipeline.errors import NotUsable, Unreachable, WorldIsWrong
 
 if TYPE_CHECKING:

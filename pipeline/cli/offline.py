@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.adapters import postgres
 from pipeline.cli.app import (
     AsJson,
     Delimiter,
@@ -33,9 +34,10 @@ from pipeline.cli.app import (
     in_words,
     mapping_of,
 )
-from pipeline.contracts.messages import Options
+from pipeline.contracts.options import Options
 from pipeline.display import counted
 from pipeline.errors import NotUsable
+from pipeline.warehouse import existing_edges
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -126,14 +128,13 @@ def template(
 @contextmanager
 def _warehouse(settings: Settings, rules: Dataset) -> Iterator[Engine | None]:
     """The warehouse that the settings name, if it answers and has the dataset's table."""
-    from pipeline.warehouse import migrate
 
     if not settings.database_url:
         yield None
         return
-    engine = migrate.connect(settings.database_url, pool_size=1, name="bulkhead validate")
+    engine = postgres.connect(settings.database_url, pool_size=1, name="bulkhead validate")
     try:
-        yield engine if migrate.has_table(engine, rules) else None
+        yield engine if existing_edges.has_table(engine, rules) else None
     finally:
         engine.dispose()
 
@@ -161,15 +162,14 @@ def _judge(
     folder: Path, rules: Dataset, name: str, options: Options, settings: Settings, engine: Engine | None
 ) -> dict[str, Any]:
     """What an import of the file would find, in the child process that an import would use."""
-    from pipeline.prepare.parts import Cutting
+    from pipeline.prepare.manifest import Cutting
     from pipeline.sandbox import process, validate_file
-    from pipeline.warehouse import migrate
 
     def edges(wanted: Path) -> Path | None:
         if engine is None:
             return None
         answered = wanted.with_name(validate_file.EDGES)
-        migrate.edges(engine, rules, wanted, answered, beat=lambda: None)
+        existing_edges.edges(engine, rules, wanted, answered, beat=lambda: None)
         return answered
 
     found = process.run(
@@ -191,7 +191,7 @@ def _judge(
 def _foresee(folder: Path, rules: Dataset, engine: Engine) -> dict[str, int]:
     """What a load would do."""
     from pipeline.load import load_part
-    from pipeline.prepare.parts import MANIFEST, Manifest
+    from pipeline.prepare.manifest import MANIFEST, Manifest
     from pipeline.sandbox import validate_file
 
     parts = folder / validate_file.PARTS

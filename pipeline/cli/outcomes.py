@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from pipeline.cli.app import AsJson, Exit, ImportId, TableFormat, app, client, dataset_names, deliver, in_words
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
 from pipeline.display import counted
 from pipeline.errors import NotUsable
 

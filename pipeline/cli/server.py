@@ -17,6 +17,7 @@ from uuid import UUID
 
 import typer
 
+from pipeline.adapters import postgres
 from pipeline.cli.app import AsJson, Commands, Exit, app
 from pipeline.display import counted
 from pipeline.errors import NotUsable, Unreachable
@@ -265,9 +266,8 @@ def _keys() -> Iterator[Keys]:
 
     from pipeline.ledger.api_keys import Keys
     from pipeline.settings import load_settings
-    from pipeline.warehouse import migrate as warehouse
 
-    engine = warehouse.connect(_needed(load_settings().database_url), pool_size=1, name="bulkhead key")
+    engine = postgres.connect(_needed(load_settings().database_url), pool_size=1, name="bulkhead key")
     try:
         yield Keys(engine)
     except OperationalError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +29,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.display import counted, place_and_record, record_name
+from pipeline.display import counted, place_and_record, record_name, visible
 
 UNBOUNDED_WIDTH = 1 << 20
 """Nobody folds a table that goes into a pipe."""
@@ -46,29 +45,9 @@ COLOURS = {
     "expired": "yellow",
 }
 COUNTS = ("total", "valid", "invalid", "inserted", "updated", "unchanged", "failed", "quarantined", "unprocessed")
-_PLAIN_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-_JOINERS = "\u200c\u200d"
-"""Invisible, but spelling in several scripts and in emoji."""
 
 
 # --- text ---
-
-
-def visible(value: object, *, keep: str = "") -> str:
-    """The value's text with every character that a terminal would act upon spelled out, as JSON would (``\\u001b``)."""
-    return "".join(c if c in keep or not _is_hidden(c) else _spelled(c) for c in str(value))
-
-
-def _is_hidden(character: str) -> bool:
-    return not character.isprintable() and character not in _JOINERS and unicodedata.category(character) in _HIDDEN
-
-
-def _spelled(character: str) -> str:
-    if character in _PLAIN_ESCAPES:
-        return _PLAIN_ESCAPES[character]
-    units = character.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def cell(value: object, style: str = "") -> Text:

@@ -24,7 +24,8 @@ import requests
 
 from pipeline.client.http import ApiError, Body, Download, Sent, Wire
 from pipeline.client.multipart_upload import FROM_BYTES, NotDirect, Tell, send_in_parts
-from pipeline.contracts.messages import Options, State
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
 from pipeline.errors import WorldIsWrong
 from pipeline.settings import load_settings
 

@@ -20,7 +20,8 @@ from typing import Any
 import sqlglot
 from sqlglot import expressions as exp
 
-from pipeline.contracts.messages import DATASET_NAME, OnError, Options
+from pipeline.contracts.object_keys import DATASET_NAME
+from pipeline.contracts.options import OnError, Options
 from pipeline.datasets.suite_meta import Bounds, Mapping, Shape, Tolerance
 from pipeline.display import meant
 from pipeline.errors import NotUsable, UnknownDataset

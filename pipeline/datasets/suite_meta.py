@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.contracts.messages import OnError
+from pipeline.contracts.options import OnError
 
 
 @dataclass(frozen=True)

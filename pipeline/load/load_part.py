@@ -27,7 +27,8 @@ from psycopg.sql import SQL, Composable, Composed, Identifier
 from psycopg.types.json import Jsonb
 
 from pipeline.adapters.postgres_errors import Kind, as_ours, in_words, kind_of, sqlstate_of
-from pipeline.contracts.messages import PartResult, Preview, State
+from pipeline.contracts.messages import PartResult, Preview
+from pipeline.contracts.states import State
 from pipeline.datasets.dataset import Column, Dataset
 from pipeline.errors import DamagedPart, NotLoading, NotUsable, PartsLost, Rewound, Superseded, Unreachable
 from pipeline.sqlfiles import load as query_text

@@ -28,7 +28,7 @@ from urllib.parse import quote_plus
 import structlog
 
 from pipeline import expired_files, logs
-from pipeline.contracts.messages import dataset_of
+from pipeline.contracts.object_keys import dataset_of
 from pipeline.local.ports import HOST
 from pipeline.settings import as_process, settings_for
 

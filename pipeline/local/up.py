@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
+from pipeline.adapters import postgres
 from pipeline.ledger.api_keys import Key, Keys, Role
 from pipeline.local.home import write_private
 from pipeline.local.stack import Stack
@@ -61,7 +62,7 @@ def local_stack(home: Path, *, port: int | None = None, say: Say) -> Stack:
 
 def local_key(home: Path, database_url: str) -> tuple[str, Key]:
     """This machine's administrator key: the one in the home while it is good, else a new one."""
-    engine = migrate.connect(database_url, pool_size=1, name="bulkhead up")
+    engine = postgres.connect(database_url, pool_size=1, name="bulkhead up")
     try:
         keys, file = Keys(engine), home / KEY_FILE
         text = file.read_text().strip() if file.is_file() else ""
@@ -78,7 +79,7 @@ def sign_in_url(stack: Stack) -> str:
     """A link that signs its first visitor in as this machine's administrator."""
     database_url = stack.environment["DATABASE_URL"]
     _, key = local_key(stack.home.path, database_url)
-    engine = migrate.connect(database_url, pool_size=1, name="bulkhead up")
+    engine = postgres.connect(database_url, pool_size=1, name="bulkhead up")
     try:
         token = Keys(engine).sign_in_token(key.id)
     finally:

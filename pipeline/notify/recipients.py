@@ -17,8 +17,9 @@ from typing import Any
 
 from sqlalchemy import Engine, RowMapping, text
 
+from pipeline.display import masked
 from pipeline.errors import NotUsable
-from pipeline.notify.targets import EMAIL, WEBHOOK, channel_of, masked
+from pipeline.notify.targets import EMAIL, WEBHOOK, channel_of
 from pipeline.settings import Settings
 from pipeline.sqlfiles import load
 

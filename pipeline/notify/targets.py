@@ -10,6 +10,7 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from urllib.parse import urlsplit
 
+from pipeline.display import masked
 from pipeline.errors import NotUsable, Unreachable
 
 WEBHOOK, EMAIL = "webhook", "email"
@@ -17,8 +18,6 @@ CHARACTERS_MAX = 2000
 NAMED_MAX = 5
 """One upload may name so many."""
 
-_PIECE_CHARACTERS = 16
-"""A longer piece of a path may be the secret of whoever made the address."""
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
 """A name, or an address of IPv6."""
@@ -137,18 +136,3 @@ def is_public(text: str) -> bool:
         if address.is_site_local:
             return False
     return address.is_global and not address.is_multicast and not address.is_reserved
-
-
-def masked(text: str) -> str:
-    """An address without what may be a secret: passwords, queries, and long pieces of the path."""
-    try:
-        parts = urlsplit(text)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "…" if "@" in text or "?" in text else text
-    if not parts.scheme or not parts.netloc:
-        return text
-    user = f"{parts.username}:…@" if parts.password else "…@" if parts.username else ""
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    path = "/".join(piece if len(piece) <= _PIECE_CHARACTERS else "…" for piece in parts.path.split("/"))
-    return f"{parts.scheme}://{user}{host}{port}{path}{'?…' if parts.query or parts.fragment else ''}"

@@ -26,7 +26,30 @@ from pipeline.adapters.postgres_errors import DATABASE_ERRORS, is_passing
 from pipeline.adapters.s3 import NotThere, Store
 from pipeline.adapters.temporal import Orchestrator
 from pipeline.contracts.messages import (
-    CANCELED_BY_USER,
+    Arrival,
+    Arrivals,
+    Asked,
+    Cleaned,
+    CleanRun,
+    Ending,
+    Held,
+    ImportRef,
+    MartsRun,
+    Next,
+    Outcome,
+    PartRef,
+    PartResult,
+    Plan,
+    Preview,
+    Reconciled,
+    ResultsWanted,
+    Verdict,
+    Written,
+)
+from pipeline.contracts.object_keys import dataset_of, import_id_in, manifest_key, part_key, report_prefix, results_prefix
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import CANCELED_BY_USER, State
+from pipeline.contracts.steps import (
     CLEAN,
     CLOSE,
     FINISH,
@@ -44,36 +67,9 @@ from pipeline.contracts.messages import (
     WATCH,
     WRITE_FAILED,
     WRITE_RESULTS,
-    Arrival,
-    Arrivals,
-    Asked,
-    Cleaned,
-    CleanRun,
-    Ending,
-    Held,
-    ImportRef,
     Lane,
-    MartsRun,
-    Next,
-    Options,
-    Outcome,
-    PartRef,
-    PartResult,
-    Plan,
-    Preview,
-    Reconciled,
-    ResultsWanted,
-    State,
-    Verdict,
-    Written,
-    dataset_of,
-    import_id_in,
-    import_workflow_id,
-    manifest_key,
-    part_key,
-    report_prefix,
-    results_prefix,
 )
+from pipeline.contracts.workflows import import_workflow_id
 from pipeline.datasets.dataset import Dataset, blank_dataset, load_dataset
 from pipeline.display import counted
 from pipeline.errors import (
@@ -89,18 +85,20 @@ from pipeline.errors import (
     UnknownDataset,
     WorldIsWrong,
 )
-from pipeline.ledger.imports import Import, Ledger
+from pipeline.ledger.findings import keep_findings
+from pipeline.ledger.imports import Ledger
+from pipeline.ledger.models import Import
 from pipeline.load import load_part as load
 from pipeline.orchestration import reuse_verdict
 from pipeline.orchestration.heartbeat_and_failures import BEAT_SECONDS, beat, beating, to_its_end, told_apart
 from pipeline.orchestration.result_files import Clerk
-from pipeline.prepare import parts as batch
+from pipeline.prepare.manifest import MANIFEST, Cutting, Manifest
 from pipeline.receive.arrivals import FORCE, Incoming
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.report import findings
 from pipeline.sandbox import process, validate_file
 from pipeline.settings import Settings
-from pipeline.warehouse import foreign_writes, migrate
+from pipeline.warehouse import existing_edges, foreign_writes
 from pipeline.warehouse.marts import Marts
 
 log = structlog.get_logger()
@@ -234,7 +232,7 @@ class Activities:
         if ref.promoted:
             self._store.delete_prefix(results_prefix(ref.import_id))  # those of the dry run
         if reuse_verdict.TAKEN_OVER_FROM not in judged.reading:  # there, nothing was found
-            migrate.keep_findings(self._engine, ref.import_id, folder / validate_file.REPORT / "findings.parquet", beat=beat)
+            keep_findings(self._engine, ref.import_id, folder / validate_file.REPORT / "findings.parquet", beat=beat)
         self._ledger.update(
             ref.import_id,
             reading=judged.reading,
@@ -279,8 +277,8 @@ class Activities:
             except (NotThere, NotUsable):
                 return None
 
-    def _cutting(self, import_id: str) -> batch.Cutting:
-        return batch.Cutting(import_id, self._settings.batch_records, self._settings.batches_per_part)
+    def _cutting(self, import_id: str) -> Cutting:
+        return Cutting(import_id, self._settings.batch_records, self._settings.batches_per_part)
 
     def _judge(self, known: Import, dataset: Dataset, folder: Path) -> findings.Counted:
         """Fill ``folder``, which has the import's object, with the report on it and, if it may be loaded, its parts.
@@ -334,7 +332,7 @@ class Activities:
         pause_wanted = self._ledger.known(ref.import_id).pause_wanted
         return replace(manifest.plan, parallel=self._settings.max_parallel_parts + AHEAD, pause_wanted=pause_wanted)
 
-    def _prepared(self, ref: ImportRef) -> batch.Manifest:
+    def _prepared(self, ref: ImportRef) -> Manifest:
         self._ledger.move(ref.import_id, State.PREPARING)
         manifest = self._copy_parts(ref) or self._store_parts(ref)
         self._store.put_bytes(manifest_key(ref.import_id), manifest.to_json().encode(), content_type="application/json")
@@ -342,12 +340,12 @@ class Activities:
         self._ledger.move(ref.import_id, State.LOADING)
         return manifest
 
-    def _store_parts(self, ref: ImportRef) -> batch.Manifest:
+    def _store_parts(self, ref: ImportRef) -> Manifest:
         manifest, folder = self._cut(ref)
         self._store_files([(part_key(ref.import_id, p.part_no), folder / p.filename) for p in manifest.parts])
         return manifest
 
-    def _copy_parts(self, ref: ImportRef) -> batch.Manifest | None:
+    def _copy_parts(self, ref: ImportRef) -> Manifest | None:
         """Those of the import whose validation was taken over; None if none was, or if they have gone since."""
         earlier_id = self._ledger.known(ref.import_id).reading.get(reuse_verdict.TAKEN_OVER_FROM)
         if earlier_id is None:
@@ -358,12 +356,12 @@ class Activities:
             except (NotThere, NotUsable):
                 return None
 
-    def _cut(self, ref: ImportRef) -> tuple[batch.Manifest, Path]:
+    def _cut(self, ref: ImportRef) -> tuple[Manifest, Path]:
         """How the import was cut, and where its parts are on this machine."""
         folder = self._folder(ref) / validate_file.PARTS
-        if not (folder / batch.MANIFEST).exists():
+        if not (folder / MANIFEST).exists():
             folder = self._cut_again(ref)
-        return batch.Manifest.from_json((folder / batch.MANIFEST).read_text(encoding="utf-8")), folder
+        return Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8")), folder
 
     def _cut_again(self, ref: ImportRef) -> Path:
         """Cut the file once more: another worker validated it, or this one lost its disk. Return where the parts are."""
@@ -468,12 +466,12 @@ class Activities:
         return Held(False)
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - one Activities lives as long as its worker
-    def _manifest(self, import_id: str) -> batch.Manifest:
+    def _manifest(self, import_id: str) -> Manifest:
         return self._stored_manifest(import_id)
 
-    def _stored_manifest(self, import_id: str) -> batch.Manifest:
+    def _stored_manifest(self, import_id: str) -> Manifest:
         try:
-            return batch.Manifest.from_json(self._store.get_bytes(manifest_key(import_id)).decode())
+            return Manifest.from_json(self._store.get_bytes(manifest_key(import_id)).decode())
         except (NotThere, ValueError, TypeError, KeyError) as error:
             raise NotUsable(f"The manifest of the stored parts is gone or damaged: {error}. Upload the file again.") from error
 
@@ -539,7 +537,7 @@ class Activities:
             if has_marts:
                 self._orchestrator.refresh_marts(ref.dataset)
             else:
-                migrate.analyze(self._engine, ref.dataset)
+                existing_edges.analyze(self._engine, ref.dataset)
         except (WorldIsWrong, SystemFault, *DATABASE_ERRORS) as error:  # reconciliation will, and autovacuum
             log.warning("not refreshed yet", dataset=ref.dataset, why=str(error))
 
@@ -547,7 +545,7 @@ class Activities:
     @told_apart
     def refresh_marts(self, run: MartsRun) -> None:
         """Bring a dataset's marts up to date, once the planner knows of what was loaded."""
-        migrate.analyze(self._engine, run.dataset)
+        existing_edges.analyze(self._engine, run.dataset)
         self._marts.refresh(run.dataset, seconds=self._settings.mart_seconds, beat=beat)
 
     @staticmethod
@@ -634,7 +632,7 @@ class Activities:
     def _edges(self, dataset: Dataset, folder: Path) -> Path:
         """The warehouse's edges around a file, which asks for them in ``folder``."""
         edges = folder / validate_file.EDGES
-        migrate.edges(self._engine, dataset, folder / validate_file.WANTED, edges, beat=beat)
+        existing_edges.edges(self._engine, dataset, folder / validate_file.WANTED, edges, beat=beat)
         return edges
 
     def _folder(self, ref: ImportRef) -> Path:
@@ -657,11 +655,11 @@ class Activities:
         The rest of the folder is removed. Of attempts that publish at once, all of which have cut the same, one is enough.
         """
         parts, published = folder / validate_file.PARTS, self._folder(ref) / validate_file.PARTS
-        if (parts / batch.MANIFEST).exists():
+        if (parts / MANIFEST).exists():
             try:
                 parts.rename(published)
             except OSError:
-                if not (published / batch.MANIFEST).exists():
+                if not (published / MANIFEST).exists():
                     raise
         shutil.rmtree(folder, ignore_errors=True)
         return published

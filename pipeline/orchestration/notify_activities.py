@@ -12,10 +12,13 @@ from typing import Any
 from temporalio import activity
 
 from pipeline.adapters.s3 import NotThere, Store
-from pipeline.contracts.messages import ADDRESSEES, DELIVER, TRY_RECEIVER, Delivery, Outcome, Told, report_prefix
+from pipeline.contracts.messages import Delivery, Outcome, Told
+from pipeline.contracts.object_keys import report_prefix
+from pipeline.contracts.steps import ADDRESSEES, DELIVER, TRY_RECEIVER
 from pipeline.errors import Busy, Gone, NotUsable, WorldIsWrong
-from pipeline.ledger.imports import Import, Ledger
-from pipeline.notify import webhook
+from pipeline.ledger.imports import Ledger
+from pipeline.ledger.models import Import
+from pipeline.notify import email, webhook
 from pipeline.notify.delivery_limits import Key, Limits
 from pipeline.notify.recipients import NamedBy, Receiver, Receivers, receiver_id
 from pipeline.notify.targets import EMAIL, WEBHOOK, web_parts
@@ -131,8 +134,8 @@ class Postman:
                 self._post(receiver, webhook.test_payload(page=settings.url), message_id)
                 return
             to = receiver.target
-            message = webhook.test_email(page=settings.url, sender=settings.email_from, to=to, message_id=message_id)
-            webhook.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
+            message = email.test_email(page=settings.url, sender=settings.email_from, to=to, message_id=message_id)
+            email.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
 
     def _receiver(self, delivery: Delivery, named: Sequence[str] = ()) -> Receiver:
         found = self._receivers.called(delivery.receiver or receiver_id(delivery.channel, delivery.target), named)
@@ -156,7 +159,7 @@ class Postman:
         if receiver.channel == WEBHOOK:
             self._post(receiver, webhook.payload(shown, page=page), message_id)
             return
-        message = webhook.compose_email(
+        message = email.compose_email(
             shown,
             page=page,
             sender=settings.email_from,
@@ -164,7 +167,7 @@ class Postman:
             message_id=message_id,
             groups=self._groups(one.id),
         )
-        webhook.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
+        email.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
 
     def _groups(self, import_id: str) -> list[dict[str, Any]]:
         """What validation found, in groups; none if it never came so far."""

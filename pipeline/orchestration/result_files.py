@@ -19,10 +19,12 @@ import pyarrow.parquet as pq
 import structlog
 
 from pipeline.adapters.s3 import NotThere, Store
-from pipeline.contracts.messages import RESULTS_FORMS, Fate, ImportRef, part_key, report_prefix, results_prefix
+from pipeline.contracts.messages import ImportRef
+from pipeline.contracts.object_keys import RESULTS_FORMS, Fate, part_key, report_prefix, results_prefix
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Crashed, FileIsWrong, FileReplaced, NotUsable
-from pipeline.ledger.imports import Import, Ledger
+from pipeline.ledger.imports import Ledger
+from pipeline.ledger.models import Import
 from pipeline.sandbox import process, write_results
 from pipeline.settings import Settings
 

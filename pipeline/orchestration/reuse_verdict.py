@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from pipeline.adapters.s3 import NotThere, Store
-from pipeline.contracts.messages import Kept, part_key, report_prefix
+from pipeline.contracts.object_keys import Kept, part_key, report_prefix
 from pipeline.datasets.dataset import Dataset
-from pipeline.ledger.imports import Import
-from pipeline.prepare.parts import Cutting, Manifest
+from pipeline.ledger.models import Import
+from pipeline.prepare.manifest import Cutting, Manifest
 from pipeline.report.findings import Counted
 
 TAKEN_OVER_FROM = "taken_over_from"

@@ -16,27 +16,21 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from pipeline import logs
+from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
 from pipeline.adapters.temporal import Orchestrator
-from pipeline.contracts.messages import MOVED_FROM, Lane, task_queue_of
+from pipeline.contracts.steps import MOVED_FROM, Lane, task_queue_of
 from pipeline.errors import Unreachable
 from pipeline.ledger.imports import Ledger
 from pipeline.notify.recipients import Receivers
 from pipeline.orchestration.import_activities import Activities
-from pipeline.orchestration.import_workflow import (
-    CleanUp,
-    DatasetQueue,
-    ImportFile,
-    Reconcile,
-    RefreshMarts,
-    SendOne,
-    TellUser,
-    WriteResults,
-)
+from pipeline.orchestration.import_workflow import ImportFile
+from pipeline.orchestration.maintenance_workflow import CleanUp, Reconcile, RefreshMarts, WriteResults
 from pipeline.orchestration.notify_activities import Postman
+from pipeline.orchestration.notify_workflow import SendOne, TellUser
+from pipeline.orchestration.queue_workflow import DatasetQueue
 from pipeline.sandbox import process
 from pipeline.settings import Settings, as_process, settings_for
-from pipeline.warehouse import migrate
 
 log = structlog.get_logger()
 
@@ -80,8 +74,8 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
     """
     threads = threads_of(settings)
     pool_size = sum(number for lane, number in threads.items() if lane is not Lane.MESSAGE)
-    engine = migrate.connect(settings.database_url, pool_size=pool_size, name="bulkhead worker", idle_seconds=IDLE_SECONDS)
-    mail_engine = migrate.connect(
+    engine = postgres.connect(settings.database_url, pool_size=pool_size, name="bulkhead worker", idle_seconds=IDLE_SECONDS)
+    mail_engine = postgres.connect(
         settings.database_url, pool_size=MESSAGE_CONNECTIONS, name="bulkhead messages", idle_seconds=IDLE_SECONDS
     )
     orchestrator = Orchestrator.of(settings)

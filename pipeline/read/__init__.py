@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.contracts.messages import DELIMITERS
+from pipeline.contracts.options import DELIMITERS
 from pipeline.datasets.dataset import Dataset
 from pipeline.display import LINES_KEPT
 from pipeline.errors import FileIsWrong, NotUsable, Unreadable

@@ -15,8 +15,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.adapters.s3 import NotThere, Store, Stored
-from pipeline.contracts.messages import Options, State, import_id_for, import_id_in, results_prefix
-from pipeline.ledger.imports import Ledger, Trace
+from pipeline.contracts.object_keys import import_id_for, import_id_in, results_prefix
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
+from pipeline.ledger.imports import Ledger
+from pipeline.ledger.models import Trace
 
 IMPORT_ID = "import-id"
 """Metadata of every uploaded file (``x-amz-meta-import-id``)."""

@@ -17,9 +17,12 @@ import structlog
 
 from pipeline.adapters.s3 import Store, Stored
 from pipeline.adapters.temporal import Orchestrator
-from pipeline.contracts.messages import AT_WORK, INCOMING, Arrival, Reconciled, State, dataset_of
+from pipeline.contracts.messages import Arrival, Reconciled
+from pipeline.contracts.object_keys import INCOMING, dataset_of
+from pipeline.contracts.states import AT_WORK, State
 from pipeline.errors import IllegalMove
-from pipeline.ledger.imports import Import, Ledger
+from pipeline.ledger.imports import Ledger
+from pipeline.ledger.models import Import
 from pipeline.receive.arrivals import Incoming, is_unchanged, trace_of
 from pipeline.settings import Settings
 

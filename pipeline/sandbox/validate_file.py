@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.contracts.messages import Options
+from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import FileIsWrong
 from pipeline.prepare import parts
-from pipeline.prepare.parts import Cutting
+from pipeline.prepare.manifest import Cutting
 from pipeline.read import Limits, Staging, read
 from pipeline.report import finding_groups, findings, findings_workbook
 from pipeline.report.findings import Counted

@@ -18,7 +18,8 @@ from typing import Any
 import duckdb
 import xlsxwriter
 
-from pipeline.contracts.messages import DELIMITERS, Fate, added_names, native_format, results_file
+from pipeline.contracts.object_keys import Fate, added_names, native_format, results_file
+from pipeline.contracts.options import DELIMITERS
 from pipeline.datasets.dataset import Dataset
 from pipeline.read import read
 from pipeline.report.findings import safe_expression

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.contracts.messages import OnError
+from pipeline.contracts.options import OnError
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.suite_meta import Tolerance
 from pipeline.display import counted, place_sql

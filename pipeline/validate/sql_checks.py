@@ -37,10 +37,11 @@ from pipeline.contracts.messages import Verdict
 from pipeline.datasets.dataset import Dataset
 from pipeline.sqlfiles import opening_comment
 from pipeline.staging.database import VALUE_LENGTH, connect, number, quoted
+from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.cycles import find_cycles
 from pipeline.validate.missing_parents import find_orphans
 from pipeline.validate.tree_limits import count_children, measure_depths
-from pipeline.validate.tree_overlay import add_edges, lay_out, lay_over_warehouse
+from pipeline.validate.tree_overlay import add_edges, lay_over_warehouse
 
 if TYPE_CHECKING:
     from pipeline.validate.expectations import Judged, Query

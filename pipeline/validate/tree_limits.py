@@ -73,15 +73,6 @@ def questions(bounds: Bounds) -> list[str]:
     return [query for query, wanted in asked.items() if wanted]
 
 
-def lay_out_bounds(connection: duckdb.DuckDBPyConnection, bounds: Bounds) -> None:
-    """Make ``bounds`` (max_depth, max_children, single_root), of one row."""
-    connection.execute(
-        """create or replace table bounds as
-        select $depth::bigint as max_depth, $children::bigint as max_children, $single::boolean as single_root""",
-        {"depth": bounds.max_depth, "children": bounds.max_children, "single": bounds.single_root},
-    )
-
-
 def count_children(connection: duckdb.DuckDBPyConnection) -> None:
     """Make ``crowds`` (number, children): the records with more children than they may have, none if there is no limit."""
     connection.execute(_CROWDS)

@@ -11,26 +11,10 @@ from pathlib import Path
 import duckdb
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.staging.database import FINDINGS, connect, literal, number, quoted
+from pipeline.staging.database import connect, literal, number
+from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.missing_parents import likely_spellings
-from pipeline.validate.tree_limits import lay_out_bounds, questions
-
-
-def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
-    """Make ``nodes`` and ``links`` from ``incoming``, ``names`` and ``bounds``, unless they are there already.
-
-    Ids are compared here, once; from then on it is all numbers.
-    """
-    if connection.execute("select 1 from duckdb_tables() where table_name = 'links'").fetchall():
-        return
-    connection.execute(FINDINGS)
-    key, parent = quoted(dataset.key), quoted(dataset.parent)
-    names = {"key": dataset.key, "parent": dataset.parent}
-    connection.execute("create or replace table names as select $key as key, $parent as parent", names)
-    lay_out_bounds(connection, dataset.bounds)
-    connection.execute(f"create or replace view nodes as select _row, {key} as id, {parent} as parent from incoming")
-    connection.execute(_TWICE)
-    connection.execute(_LINKS)
+from pipeline.validate.tree_limits import questions
 
 
 def ask_for(database: Path, dataset: Dataset, to: Path) -> int:
@@ -73,20 +57,6 @@ def lay_over_warehouse(connection: duckdb.DuckDBPyConnection) -> None:
         tree = "laid_over_warehouse"
     connection.execute(f"create or replace view edges as select * from {tree}")
 
-
-_TWICE = """
-create or replace table twice as
-select id, min(_row) as first_row from nodes where id is not null group by id having count(*) > 1
-"""
-
-# Of records with one id the first one is the parent that others mean.
-_LINKS = """
-create or replace table links as
-select nodes._row, nodes.id, nodes.parent, up._row as above
-from nodes left join (
-    select nodes._row, nodes.id from nodes left join twice using (id) where twice.first_row is null or _row = first_row
-) up on nodes.parent = up.id
-"""
 
 # ``others`` is bounded: a million rows with one id would otherwise each name all the others.
 _DUPLICATES = """

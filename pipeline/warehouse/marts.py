@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
+from pipeline.adapters.postgres import _driver
 from pipeline.adapters.postgres_errors import DATABASE_ERRORS, Kind, as_ours, in_words, kind_of, sqlstate_of
-from pipeline.sqlfiles import load
+from pipeline.sqlfiles import load, opening_comment
+from pipeline.warehouse import dataset_roles
 
 log = structlog.get_logger()
 
@@ -114,3 +117,34 @@ def _reason(name: str, error: BaseException, seconds: float) -> str:
     else:
         why = f"{in_words(error)}. Mend sql/marts/{name}.sql and run bulkhead migrate"
     return f"The mart {name} could not be refreshed: {why}."
+
+
+def _make_mart(connection: Connection, path: Path) -> str:
+    """A mart is one SELECT; its opening comment says whether it is kept as a materialized view."""
+    query, name = path.read_text(encoding="utf-8"), path.stem
+    wanted = "materialized view" if _is_materialized(query) else "view"
+    there = connection.execute(text(load("queries/mart_definition")), {"name": name}).first()
+    comment = query.strip()
+    if there is None or (there.kind, there.comment) != (wanted, comment):
+        if there is not None:
+            dataset_roles.clear(_driver(connection))
+            connection.exec_driver_sql(f'drop {there.kind} warehouse."{name}"')
+        connection.exec_driver_sql(f'create {wanted} warehouse."{name}" as {query}')
+        connection.execute(
+            text("delete from ledger.mart where name = :name"), {"name": name}
+        )  # it is made of what is there now
+        for columns in _unique_columns(query) if wanted == "materialized view" else []:
+            connection.exec_driver_sql(f'create unique index on warehouse."{name}" ({columns})')
+        quoted = comment.replace("'", "''")
+        connection.exec_driver_sql(f"comment on {wanted} warehouse.\"{name}\" is '{quoted}'")
+    return f"{wanted} warehouse.{name}"
+
+
+def _is_materialized(query: str) -> bool:
+    return "materialized: true" in opening_comment(query)
+
+
+def _unique_columns(query: str) -> list[str]:
+    """What each line ``-- unique: column, ...`` of a mart's opening comment names: with one, it is readable while refreshed."""
+    named = [line.removeprefix("unique:") for line in opening_comment(query) if line.startswith("unique:")]
+    return [", ".join(f'"{column.strip()}"' for column in line.split(",")) for line in named]

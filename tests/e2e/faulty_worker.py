@@ -27,7 +27,8 @@ import psycopg
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, UnsandboxedWorkflowRunner, Worker
 
-from pipeline.orchestration import import_workflow, worker
+from pipeline.orchestration import steps as workflow_steps
+from pipeline.orchestration import worker
 from pipeline.sandbox import process
 
 stopping = False
@@ -63,7 +64,7 @@ class Faults:
         psycopg.Transaction.__exit__ = leave_or_die  # type: ignore[method-assign]
         quick = {"workflow_runner": UnsandboxedWorkflowRunner(), "max_cached_workflows": 0}
         worker.Worker = partial(Worker, interceptors=[Around(self)], **quick)  # type: ignore[misc, assignment]
-        import_workflow.HEARTBEAT = HEARTBEAT
+        workflow_steps.HEARTBEAT = HEARTBEAT
 
     def point(self, name: str) -> None:
         """Die here, unless this is not the step's first attempt: its backoff would make later points slow to come to."""

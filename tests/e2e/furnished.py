@@ -9,7 +9,8 @@ from pathlib import Path
 import psycopg
 
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import Options, State
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
 from pipeline.settings import Settings
 from tests.e2e.test_pages import judged
 from web.app_context import Edges

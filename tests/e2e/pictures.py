@@ -21,7 +21,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from pipeline.client.api import Client
-from pipeline.contracts.messages import OnError, Options
+from pipeline.contracts.options import OnError, Options
 from pipeline.local.demo_data import places_csv
 from pipeline.local.stack import Stack
 from pipeline.local.up import local_stack, sign_in_url

@@ -15,12 +15,14 @@ import psutil
 import psycopg
 import pytest
 
+from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
 from pipeline.adapters.temporal import Orchestrator
-from pipeline.contracts.messages import Arrival, State
-from pipeline.ledger.imports import Import, Ledger
+from pipeline.contracts.messages import Arrival
+from pipeline.contracts.states import State
+from pipeline.ledger.imports import Ledger
+from pipeline.ledger.models import Import
 from pipeline.settings import Settings
-from pipeline.warehouse import migrate
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = 100_000
@@ -82,7 +84,7 @@ def digest(rows: list[tuple[str, str, str]]) -> str:
 
 @pytest.fixture
 def ledger(settings: Settings) -> Iterator[Ledger]:
-    engine = migrate.connect(settings.database_url)
+    engine = postgres.connect(settings.database_url)
     yield Ledger(engine)
     engine.dispose()
 

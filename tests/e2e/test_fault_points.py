@@ -23,7 +23,7 @@ import psycopg
 import pytest
 
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
 from pipeline.ledger.imports import Ledger
 from pipeline.local import postgres, seaweedfs, temporal
 from pipeline.local.stack import Stack

@@ -20,12 +20,13 @@ from selenium.webdriver.common.keys import Keys as Press
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import OnError, Options, State
+from pipeline.contracts.options import OnError, Options
+from pipeline.contracts.states import State
 from pipeline.datasets.dataset import load_dataset
+from pipeline.ledger import findings
 from pipeline.ledger.api_keys import Keys, Role
 from pipeline.sandbox import process, validate_file
 from pipeline.settings import Settings
-from pipeline.warehouse import migrate
 from web.app_context import STREAMS_AT_ONCE, Edges
 
 CSV = "id,parentId,name,kind\nFR,,France,Country\n"
@@ -127,7 +128,7 @@ def judged(edges: Edges, store: Store, folder: Path, text: str, filename: str = 
         findings_by_code=found.by_code,
         reading=found.reading,
     )
-    migrate.keep_findings(edges.engine, import_id, folder / "report" / "findings.parquet", beat=lambda: None)
+    findings.keep_findings(edges.engine, import_id, folder / "report" / "findings.parquet", beat=lambda: None)
     return import_id
 
 

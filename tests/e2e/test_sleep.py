@@ -15,9 +15,11 @@ import psycopg
 import pytest
 
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import Arrival, State
-from pipeline.ledger.imports import Import, Ledger
-from pipeline.orchestration.import_workflow import HEARTBEAT
+from pipeline.contracts.messages import Arrival
+from pipeline.contracts.states import State
+from pipeline.ledger.imports import Ledger
+from pipeline.ledger.models import Import
+from pipeline.orchestration.steps import HEARTBEAT
 from pipeline.orchestration.worker import IDLE_SECONDS
 from pipeline.settings import Settings
 from tests.e2e.test_durability import (

@@ -15,8 +15,10 @@ from selenium.webdriver.common.keys import Keys as Press
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import Arrival, Options, State
-from pipeline.ledger.imports import Import
+from pipeline.contracts.messages import Arrival
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
+from pipeline.ledger.models import Import
 from pipeline.settings import Settings
 from tests.e2e.test_pages import EVIL, Open, assert_no_complaints, shoot, shots, sign_in, text, wait_for
 from tests.integration.test_import import running_worker

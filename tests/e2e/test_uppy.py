@@ -13,7 +13,7 @@ import pytest
 import requests
 from selenium import webdriver
 
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
 from tests.integration.conftest import Server
 from web.app_context import Edges
 

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
 from pipeline.adapters.temporal import Orchestrator
-from pipeline.contracts.messages import ImportRef, PartRef, PartResult, manifest_key, report_prefix
+from pipeline.contracts.messages import ImportRef, PartRef, PartResult
+from pipeline.contracts.object_keys import manifest_key, report_prefix
 from pipeline.errors import DamagedPart
 from pipeline.load import load_part
 from pipeline.orchestration.import_activities import Activities
-from pipeline.prepare import parts as batch
+from pipeline.prepare.manifest import MANIFEST, Manifest, Part
 from pipeline.sandbox import validate_file
 from pipeline.settings import Settings
-from pipeline.warehouse import migrate
 from tests.integration.test_load import Loader, flat, loader
 
 __all__ = ["loader"]  # a fixture
@@ -26,7 +27,7 @@ __all__ = ["loader"]  # a fixture
 
 @pytest.fixture
 def activities(settings: Settings, store: Store) -> Iterator[Activities]:
-    engine, orchestrator = migrate.connect(settings.database_url), Orchestrator.of(settings)
+    engine, orchestrator = postgres.connect(settings.database_url), Orchestrator.of(settings)
     yield Activities(settings, store, engine, orchestrator)
     orchestrator.close()
     engine.dispose()
@@ -51,7 +52,7 @@ def test_an_attempt_that_slept_stores_nothing_of_its_successor(activities: Activ
 
 def parts(folder: Path, name: str) -> None:
     (folder / validate_file.PARTS).mkdir()
-    (folder / validate_file.PARTS / batch.MANIFEST).write_text(batch.Manifest(name, "records", 0, 0, 200, ()).to_json())
+    (folder / validate_file.PARTS / MANIFEST).write_text(Manifest(name, "records", 0, 0, 200, ()).to_json())
 
 
 def test_what_an_attempt_cut_is_there_for_later_steps_whole_and_once(activities: Activities, ref: ImportRef) -> None:
@@ -76,8 +77,8 @@ def test_a_part_is_not_given_up_for_a_manifest_that_was_replaced(
     monkeypatch.setattr("pipeline.orchestration.import_activities.beat", lambda: None)  # there is no activity around it
 
     def keep_manifest(sha256: str) -> None:
-        part = batch.Part(1, 1, 0, 300, 1, 2, sha256, 1)
-        manifest = batch.Manifest(ref.import_id, "records", 300, 2, 200, (part,))
+        part = Part(1, 1, 0, 300, 1, 2, sha256, 1)
+        manifest = Manifest(ref.import_id, "records", 300, 2, 200, (part,))
         store.put_bytes(manifest_key(ref.import_id), manifest.to_json().encode())
 
     keep_manifest("that of before")

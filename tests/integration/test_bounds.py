@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.contracts.messages import State
+from pipeline.adapters import postgres
+from pipeline.contracts.states import State
 from pipeline.datasets.dataset import load_dataset
 from pipeline.settings import ROOT, Settings
-from pipeline.warehouse import migrate
+from pipeline.warehouse import existing_edges
 from tests.integration.test_import import HEADER, Bulkhead, bulkhead
 from tests.unit.test_bounds import Tree, answer
 
@@ -95,7 +96,7 @@ def test_an_old_circle_or_orphan_does_not_stand_in_the_way_of_a_bounded_dataset(
 
 
 def test_the_warehouse_answers_each_edge_that_was_asked_for_once(database: str, tmp_path: Path) -> None:
-    engine, records = migrate.connect(database), load_dataset("records")
+    engine, records = postgres.connect(database), load_dataset("records")
     schema = pa.schema([(name, pa.string()) for name in ("what", "id", "parent")])
     for seed in range(20):
         dice = random.Random(seed)
@@ -111,7 +112,9 @@ def test_the_warehouse_answers_each_edge_that_was_asked_for_once(database: str, 
             connection.execute("truncate warehouse.records")
         put(database, tree)
         pq.write_table(pa.Table.from_pylist(wanted, schema), tmp_path / "wanted.parquet")
-        count = migrate.edges(engine, records, tmp_path / "wanted.parquet", tmp_path / "edges.parquet", beat=lambda: None)
+        count = existing_edges.edges(
+            engine, records, tmp_path / "wanted.parquet", tmp_path / "edges.parquet", beat=lambda: None
+        )
         found = pq.read_table(tmp_path / "edges.parquet").to_pylist()
         assert {row["id"]: row["parentId"] for row in found} == answer(tree, wanted), f"seed {seed}"
         assert len(found) == count == len({row["id"] for row in found})

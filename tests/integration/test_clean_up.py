@@ -26,25 +26,18 @@ from sqlalchemy import Engine, text
 from temporalio.client import Client
 
 from pipeline import retention
+from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
 from pipeline.adapters.temporal import Orchestrator
-from pipeline.contracts.messages import (
-    AT_WORK,
-    MOVES,
-    Cleaned,
-    Kept,
-    Options,
-    State,
-    batches_prefix,
-    report_prefix,
-    results_prefix,
-)
+from pipeline.contracts.messages import Cleaned
+from pipeline.contracts.object_keys import Kept, batches_prefix, report_prefix, results_prefix
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import AT_WORK, MOVES, State
 from pipeline.errors import IllegalMove
 from pipeline.ledger.api_keys import Keys, Role
 from pipeline.ledger.imports import Ledger
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings
-from pipeline.warehouse import migrate
 from tests.integration.test_import import Bulkhead, running_worker, tree
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,7 +139,7 @@ def way_to(state: State) -> list[State]:
 
 @pytest.fixture
 def house(settings: Settings, store: Store) -> Iterator[House]:
-    engine = migrate.connect(settings.database_url)
+    engine = postgres.connect(settings.database_url)
     with closing(Orchestrator.of(settings)) as orchestrator:
         yield House(settings, store, engine, Ledger(engine), orchestrator)
     engine.dispose()

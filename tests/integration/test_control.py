@@ -11,8 +11,11 @@ import psycopg
 import pytest
 import uuid_utils
 
-from pipeline.contracts.messages import Arrival, OnError, Options, State, part_key
-from pipeline.ledger.imports import Import
+from pipeline.contracts.messages import Arrival
+from pipeline.contracts.object_keys import part_key
+from pipeline.contracts.options import OnError, Options
+from pipeline.contracts.states import State
+from pipeline.ledger.models import Import
 from tests.integration.test_import import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
 from tests.integration.test_options import QUARANTINE, ended, known, promote, upload
 from web.app_context import Edges

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.adapters import postgres
 from pipeline.contracts.messages import PartResult
 from pipeline.datasets.dataset import load_dataset
-from pipeline.warehouse import migrate
+from pipeline.warehouse import existing_edges
 from tests.integration.test_load import Loader, Record, loader
 
 __all__ = ["loader"]  # a fixture
@@ -59,9 +60,9 @@ def test_what_is_above_and_below_a_file_is_walked_along_the_indexes(database: st
     }
     schema = pa.schema([(name, pa.string()) for name in ("what", "id", "parent")])
     pq.write_table(pa.table(wanted, schema), tmp_path / "wanted.parquet")
-    engine = migrate.connect(database, statement_seconds=SECONDS)
+    engine = postgres.connect(database, statement_seconds=SECONDS)
     to = tmp_path / "edges.parquet"
-    count = migrate.edges(engine, load_dataset("records"), tmp_path / "wanted.parquet", to, beat=lambda: None)
+    count = existing_edges.edges(engine, load_dataset("records"), tmp_path / "wanted.parquet", to, beat=lambda: None)
     engine.dispose()
     assert count == LEVELS == len(set(pq.read_table(to)["id"].to_pylist()))
 

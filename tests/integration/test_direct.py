@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
 from pipeline.settings import ROOT, Settings
 from tests.integration.conftest import Server
 from web.app_context import Edges

@@ -21,15 +21,19 @@ from temporalio import activity
 from temporalio.client import Client
 
 from pipeline.adapters import postgres_sessions
+from pipeline.adapters.postgres import connect
 from pipeline.adapters.postgres_sessions import Session
 from pipeline.adapters.s3 import Store
-from pipeline.contracts import messages
-from pipeline.contracts.messages import Arrival, Options, State, import_workflow_id, part_key
+from pipeline.contracts import steps
+from pipeline.contracts.messages import Arrival
+from pipeline.contracts.object_keys import part_key
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
+from pipeline.contracts.workflows import import_workflow_id
 from pipeline.ledger.imports import Ledger
 from pipeline.orchestration import heartbeat_and_failures
 from pipeline.sandbox import process
 from pipeline.settings import Settings
-from pipeline.warehouse import migrate
 from pipeline.warehouse.marts import Marts
 from tests.integration.test_control import ORPHANS, slow
 from tests.integration.test_import import Bulkhead, _until, balance, running_worker, settings, tree
@@ -89,14 +93,14 @@ def test_a_postgresql_that_falls_silent_delays_an_import_and_loses_no_thread(
 
 
 def test_a_session_waits_for_a_server_that_is_at_work_however_long(database: str) -> None:
-    engine = migrate.connect(database, silence_seconds=0.3)
+    engine = connect(database, silence_seconds=0.3)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("select pg_sleep(2), 7").one()[1] == 7
     engine.dispose()
 
 
 def test_a_long_statement_ends_when_its_step_is_to_stop(database: str) -> None:
-    engine, stop = migrate.connect(database), threading.Event()
+    engine, stop = connect(database), threading.Event()
     token = postgres_sessions.stop_asked.set(stop.is_set)
     threading.Timer(0.5, stop.set).start()
     began = time.monotonic()
@@ -113,7 +117,7 @@ def test_every_session_is_bounded_whatever_the_database_says(database: str) -> N
     name = make_url(database).database
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(f"alter database {name} set default_transaction_isolation = 'repeatable read'")  # type: ignore[call-overload]
-    engine = migrate.connect(database, idle_seconds=7)
+    engine = connect(database, idle_seconds=7)
     with engine.connect() as connection:
         settings = ("transaction_isolation", "statement_timeout", "idle_in_transaction_session_timeout")
         found = [connection.exec_driver_sql(f"show {one}").scalar() for one in settings]
@@ -139,7 +143,7 @@ def test_what_answers_after_more_than_a_heartbeat_costs_no_second_attempt(
     bulkhead: Bulkhead, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each call of S3, and the first statements of each step."""
-    monkeypatch.setattr(messages, "HEARTBEAT_SECONDS", 10 / SCALE)
+    monkeypatch.setattr(steps, "HEARTBEAT_SECONDS", 10 / SCALE)
     monkeypatch.setattr(heartbeat_and_failures, "BEAT_SECONDS", heartbeat_and_failures.BEAT_SECONDS / SCALE)
     monkeypatch.setattr(process, "BEAT_SECONDS", process.BEAT_SECONDS / SCALE)
     asked: Counter[tuple[str, int]] = Counter()

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine
 
+from pipeline.adapters import postgres
+from pipeline.ledger.findings import keep_findings
 from pipeline.ledger.imports import Ledger
 from pipeline.settings import Settings
-from pipeline.warehouse import migrate
 
 TYPES = {"number": pa.int64(), "row": pa.int64(), "line": pa.int64()}
 TYPES |= dict.fromkeys(("id", "code", "severity", "message", "column", "value", "hint"), pa.string())
@@ -25,7 +26,7 @@ EVIL = '\0 \\N \\. {"a",NULL} \' " \t\r\n \u202e 🚢 =1+1'
 
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[Engine]:
-    engine = migrate.connect(settings.database_url)
+    engine = postgres.connect(settings.database_url)
     yield engine
     engine.dispose()
 
@@ -54,7 +55,7 @@ def test_every_field_is_kept_whatever_stands_in_it(engine: Engine, import_id: st
     said = dict.fromkeys(("id", "code", "severity", "message", "column", "value", "hint"), EVIL)
     findings = [{}, {**said, "row": 2, "line": 3, "related": [EVIL, "", None], "cycle": [EVIL]}, {"value": "", "related": []}]
     beats: list[int] = []
-    count = migrate.keep_findings(engine, import_id, parquet(tmp_path / "f.parquet", findings), beat=lambda: beats.append(1))
+    count = keep_findings(engine, import_id, parquet(tmp_path / "f.parquet", findings), beat=lambda: beats.append(1))
     assert (count, len(beats)) == (3, 1)
     first, second, third = kept(settings, import_id)
     assert (first["finding_no"], first["code"], first["row"], first["value"], first["related"]) == (1, "x", None, None, None)
@@ -67,18 +68,18 @@ def test_every_field_is_kept_whatever_stands_in_it(engine: Engine, import_id: st
 
 def test_a_second_try_takes_the_place_of_the_first(engine: Engine, import_id: str, settings: Settings, tmp_path: Path) -> None:
     for findings in ([{"row": 1}, {"row": 2}], [{"row": 3}]):
-        migrate.keep_findings(engine, import_id, parquet(tmp_path / "f.parquet", findings), beat=lambda: None)
+        keep_findings(engine, import_id, parquet(tmp_path / "f.parquet", findings), beat=lambda: None)
     assert [one["row"] for one in kept(settings, import_id)] == [3]
 
 
 def test_a_try_that_is_cut_off_leaves_what_was_there(
     engine: Engine, import_id: str, settings: Settings, tmp_path: Path
 ) -> None:
-    migrate.keep_findings(engine, import_id, parquet(tmp_path / "f.parquet", [{"row": 1}]), beat=lambda: None)
+    keep_findings(engine, import_id, parquet(tmp_path / "f.parquet", [{"row": 1}]), beat=lambda: None)
 
     def cut_off() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        migrate.keep_findings(engine, import_id, parquet(tmp_path / "f.parquet", [{"row": 2}] * 5), beat=cut_off)
+        keep_findings(engine, import_id, parquet(tmp_path / "f.parquet", [{"row": 2}] * 5), beat=cut_off)
     assert [one["row"] for one in kept(settings, import_id)] == [1]

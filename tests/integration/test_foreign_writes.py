@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from pipeline.cli import doctor
-from pipeline.contracts.messages import Options, State
-from pipeline.ledger.imports import Import
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
+from pipeline.ledger.models import Import
 from pipeline.warehouse import migrate
 from tests.integration.test_control import ORPHANS, balance, bulkhead, held_before_loading, known, pause, settings, slow
 from tests.integration.test_import import HEADER, Bulkhead, _until, tree

@@ -16,15 +16,16 @@ from psycopg import errors as pg
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url
 
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
 from pipeline.errors import NotUsable
 from pipeline.ledger.api_keys import Keys, Role
 from pipeline.settings import Settings
 from pipeline.warehouse.dataset_roles import Granted
-from pipeline.warehouse.migrate import migrate, sql_url
+from pipeline.warehouse.migrate import migrate
 from pipeline.warehouse.query import Refused, Stopped
 from pipeline.warehouse.query import console as console_module
 from pipeline.warehouse.query.sql_logins import SQL_AT_ONCE, Reader
+from pipeline.warehouse.sql_reader import sql_url
 from tests.integration.conftest import Caller
 from tests.integration.test_web_pages import Page
 from tests.integration.test_web_sql import DENIED, SLOW

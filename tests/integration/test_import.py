@@ -25,14 +25,17 @@ from standardwebhooks.webhooks import Webhook
 from temporalio.client import Client
 from werkzeug import Request, Response
 
+from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
 from pipeline.adapters.temporal import Orchestrator
-from pipeline.contracts.messages import Arrival, State, manifest_key, part_key, report_prefix, results_prefix
-from pipeline.ledger.imports import Import, Ledger
+from pipeline.contracts.messages import Arrival
+from pipeline.contracts.object_keys import manifest_key, part_key, report_prefix, results_prefix
+from pipeline.contracts.states import State
+from pipeline.ledger.imports import Ledger
+from pipeline.ledger.models import Import
 from pipeline.orchestration.worker import working
-from pipeline.prepare.parts import Manifest
+from pipeline.prepare.manifest import Manifest
 from pipeline.settings import Settings
-from pipeline.warehouse import migrate
 
 HEADER = "id,parentId,name\n"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -44,7 +47,7 @@ class Bulkhead:
     def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
         self.store = store
-        self.engine = migrate.connect(settings.database_url)
+        self.engine = postgres.connect(settings.database_url)
         self.ledger = Ledger(self.engine)
         self.orchestrator = Orchestrator.of(settings)
 

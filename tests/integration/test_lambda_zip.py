@@ -16,7 +16,7 @@ import pytest
 import requests
 from temporalio.client import Client, WorkflowHandle
 
-from pipeline.contracts.messages import queue_workflow_id
+from pipeline.contracts.workflows import queue_workflow_id
 from pipeline.local import ports
 from pipeline.settings import Settings
 

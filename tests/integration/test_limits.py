@@ -17,11 +17,13 @@ import pytest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 
-from pipeline.contracts.messages import Plan, State, import_workflow_id, queue_workflow_id
+from pipeline.contracts.messages import Plan
+from pipeline.contracts.states import State
+from pipeline.contracts.workflows import import_workflow_id, queue_workflow_id
 from pipeline.local import temporal
 from pipeline.local.home import Home
 from pipeline.local.supervisor import Supervisor
-from pipeline.prepare.parts import Manifest, Part
+from pipeline.prepare.manifest import Manifest, Part
 from tests.integration.test_workflow import Orchestra, _until
 
 A_TENTH = {

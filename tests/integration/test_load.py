@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.adapters import postgres
 from pipeline.contracts.messages import PartResult, Preview
 from pipeline.datasets.dataset import Column, Dataset, load_dataset
 from pipeline.errors import (
@@ -37,8 +38,9 @@ from pipeline.errors import (
 from pipeline.ledger.imports import Ledger
 from pipeline.load import load_part as load
 from pipeline.load.load_part import give_up_part, load_part, preview
+from pipeline.prepare import manifest as manifest_module
 from pipeline.prepare import parts as batch
-from pipeline.warehouse import migrate
+from pipeline.prepare.manifest import Cutting
 
 Record = tuple[str, str | None, str | None]
 
@@ -209,7 +211,7 @@ def test_an_attempt_that_slept_while_the_import_was_closed_writes_nothing(
     loader: Loader, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
     sleeper = Sleeper(loader, monkeypatch, before=before)
-    engine = migrate.connect(loader.url)
+    engine = postgres.connect(loader.url)
     assert Ledger(engine).close(loader.import_id).inserted == 0
     engine.dispose()
     assert isinstance(sleeper.wake(), Superseded | NotLoading | Unreachable)
@@ -219,7 +221,7 @@ def test_an_attempt_that_slept_while_the_import_was_closed_writes_nothing(
 def test_an_attempt_that_sleeps_while_it_claims_holds_the_others_up_no_longer_than_a_transaction_may_be_idle(
     loader: Loader,
 ) -> None:
-    engine = migrate.connect(loader.url, idle_seconds=1.5)
+    engine = postgres.connect(loader.url, idle_seconds=1.5)
     asleep = engine.raw_connection()
     claim = load.query_text("queries/load_claim")
     asleep.driver_connection.execute(claim, {"import_id": loader.import_id, "part_no": 1})  # type: ignore[union-attr]
@@ -514,7 +516,7 @@ def test_whoever_loads_a_part_needs_memory_for_a_part_whatever_the_widths(
     loader: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, narrow: int, wide: int
 ) -> None:
     """100 records of 1 MiB are one batch, and with parts of 8 MiB some thirteen parts. A process of its own loads them."""
-    monkeypatch.setattr(batch, "PART_BYTES", 8 << 20)
+    monkeypatch.setattr(manifest_module, "PART_BYTES", 8 << 20)
     with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
         length = f"if(i between {narrow // 2} and {narrow // 2 + wide - 1}, 1 << 20, 10)::bigint"
         connection.execute(
@@ -523,7 +525,7 @@ def test_whoever_loads_a_part_needs_memory_for_a_part_whatever_the_widths(
                 repeat(chr(65 + (i % 26)::integer), {length}) as name, '{{}}' as attributes
             from range({narrow + wide}) t(i)"""
         )
-    manifest = batch.cut(tmp_path / "d.duckdb", loader.dataset, batch.Cutting("i"), folder=tmp_path / "parts")
+    manifest = batch.cut(tmp_path / "d.duckdb", loader.dataset, Cutting("i"), folder=tmp_path / "parts")
     told = [(part.part_no, part.filename, part.sha256) for part in manifest.parts]
     steps = [("preview", ""), ("insert", loader.import_id), ("merge", loader.new_import()), ("give up", loader.new_import())]
     call = [sys.executable, "-c", MEASURED, loader.url, str(tmp_path / "parts"), json.dumps(told), json.dumps(steps)]

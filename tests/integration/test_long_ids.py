@@ -14,8 +14,9 @@ import psycopg
 import pytest
 import requests
 
-from pipeline.contracts.messages import Arrival, State
-from pipeline.ledger.imports import Import
+from pipeline.contracts.messages import Arrival
+from pipeline.contracts.states import State
+from pipeline.ledger.models import Import
 from pipeline.read.limits import Limits
 from pipeline.settings import Settings
 from tests.integration.conftest import Server

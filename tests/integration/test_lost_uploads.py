@@ -14,8 +14,11 @@ import requests
 import uuid_utils
 
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import Arrival, Arrivals, OnError, Options, Reconciled, State, incoming_key
-from pipeline.ledger.imports import Import
+from pipeline.contracts.messages import Arrival, Arrivals, Reconciled
+from pipeline.contracts.object_keys import incoming_key
+from pipeline.contracts.options import OnError, Options
+from pipeline.contracts.states import State
+from pipeline.ledger.models import Import
 from pipeline.orchestration.import_activities import Activities
 from pipeline.receive.arrivals import Asked, metadata_of
 from pipeline.receive.reconciliation import Reconciler

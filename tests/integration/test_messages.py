@@ -31,23 +31,15 @@ from temporalio.worker import Worker
 from werkzeug import Request, Response
 
 from pipeline import retention
+from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
 from pipeline.adapters.temporal import Orchestrator
-from pipeline.contracts.messages import (
-    CLEAN_WORKFLOW,
-    DELIVER,
-    CleanRun,
-    Delivery,
-    Fate,
-    Lane,
-    OnError,
-    Options,
-    Outcome,
-    Reconciled,
-    ResultsWanted,
-    State,
-    notify_workflow_id,
-)
+from pipeline.contracts.messages import CleanRun, Delivery, Outcome, Reconciled, ResultsWanted
+from pipeline.contracts.object_keys import Fate
+from pipeline.contracts.options import OnError, Options
+from pipeline.contracts.states import State
+from pipeline.contracts.steps import DELIVER, Lane
+from pipeline.contracts.workflows import CLEAN_WORKFLOW, notify_workflow_id
 from pipeline.ledger.imports import Ledger
 from pipeline.notify.recipients import Receivers, receiver_id
 from pipeline.orchestration.notify_activities import Postman
@@ -55,7 +47,6 @@ from pipeline.orchestration.worker import serving, threads_of
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.sandbox import write_results as results
 from pipeline.settings import ROOT, Settings
-from pipeline.warehouse import migrate
 from tests.conftest import _register
 from tests.integration.test_control import slow
 from tests.integration.test_import import HEADER, Bulkhead, _until, running_worker, tree
@@ -76,7 +67,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def ledger(settings: Settings) -> Iterator[Ledger]:
-    engine = migrate.connect(settings.database_url)
+    engine = postgres.connect(settings.database_url)
     yield Ledger(engine)
     engine.dispose()
 

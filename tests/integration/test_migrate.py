@@ -16,14 +16,16 @@ import psycopg
 import pytest
 from psycopg import errors as pg
 
+from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import PartResult, State
+from pipeline.contracts.messages import PartResult
+from pipeline.contracts.states import State
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import NotUsable, Unreachable
 from pipeline.load.load_part import load_part, preview
 from pipeline.settings import Settings
+from pipeline.warehouse import existing_edges, table_changes
 from pipeline.warehouse import migrate as warehouse
-from pipeline.warehouse import table_changes
 from tests.integration.test_import import Bulkhead, balance, running_worker, tree
 from tests.integration.test_load import Loader, flat
 
@@ -400,14 +402,14 @@ def test_two_at_once_go_one_after_the_other(files: Files) -> None:
 def test_analyze_beside_an_index_that_is_being_built_ends_neither(files: Files) -> None:
     """PostgreSQL's ANALYZE waits for the index, and the index for whoever began before it: one of them would be ended."""
     put(files, 1000)
-    engine = warehouse.connect(files.url, pool_size=1)
+    engine = postgres.connect(files.url, pool_size=1)
     with psycopg.connect(files.url) as holder:
         holder.execute("insert into warehouse.records (id, _import_id, _row) values ('held', gen_random_uuid(), 1)")
         files.add("create index records_name on warehouse.records (name);")
         worker = threading.Thread(target=files.migrate)
         worker.start()
         until(lambda: bool(files.rows(BUILDING)))
-        warehouse.analyze(engine, "records")
+        existing_edges.analyze(engine, "records")
         holder.commit()
         worker.join(30)
     engine.dispose()

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import uuid_utils
 
-from pipeline.contracts.messages import Arrival, OnError, Options, State, incoming_key, report_prefix, results_prefix
-from pipeline.ledger.imports import Import
+from pipeline.contracts.messages import Arrival
+from pipeline.contracts.object_keys import incoming_key, report_prefix, results_prefix
+from pipeline.contracts.options import OnError, Options
+from pipeline.contracts.states import State
+from pipeline.ledger.models import Import
 from tests.integration.test_import import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
 
 __all__ = ["bulkhead", "settings"]  # fixtures

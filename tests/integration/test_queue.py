@@ -17,23 +17,15 @@ from alembic.config import Config
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
+from pipeline.adapters.postgres import connect
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import (
-    IMPORT_WORKFLOW,
-    Arrival,
-    Arrivals,
-    Asked,
-    Ending,
-    ImportRef,
-    ImportRun,
-    Options,
-    PartRef,
-    State,
-    import_workflow_id,
-    queue_workflow_id,
-)
+from pipeline.contracts.messages import Arrival, Arrivals, Asked, Ending, ImportRef, ImportRun, PartRef
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
+from pipeline.contracts.workflows import IMPORT_WORKFLOW, import_workflow_id, queue_workflow_id
 from pipeline.errors import Canceled, DatasetBusy, IllegalMove, NotUsable, WorldIsWrong
-from pipeline.ledger.imports import Import, Ledger
+from pipeline.ledger.imports import Ledger
+from pipeline.ledger.models import Import
 from pipeline.local import postgres
 from pipeline.local.stack import Stack
 from pipeline.orchestration.import_activities import Activities
@@ -165,7 +157,7 @@ def test_a_ledger_in_which_two_are_at_work_is_migrated_and_one_of_them_waits(sta
     with psycopg.connect(postgres.url(stack.home), autocommit=True) as server:
         server.execute(f"create database {name}")
         url = postgres.url(stack.home, name)
-        engine = migrate.connect(url)
+        engine = connect(url)
         config = Config()
         config.set_main_option("script_location", str(ROOT / "sql" / "migrations"))
         with engine.begin() as connection:

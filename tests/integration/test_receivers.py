@@ -16,7 +16,8 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
 from werkzeug import Request, Response
 
-from pipeline.contracts.messages import Arrival, notify_workflow_id
+from pipeline.contracts.messages import Arrival
+from pipeline.contracts.workflows import notify_workflow_id
 from pipeline.errors import NotUsable
 from pipeline.ledger.api_keys import Role
 from pipeline.notify.recipients import Receivers, receiver_id

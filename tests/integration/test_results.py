@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.contracts.messages import Fate, OnError, Options, ResultsWanted, State, added_names, results_key, results_prefix
+from pipeline.contracts.messages import ResultsWanted
+from pipeline.contracts.object_keys import Fate, added_names, results_key, results_prefix
+from pipeline.contracts.options import OnError, Options
+from pipeline.contracts.states import State
 from pipeline.errors import NotUsable
-from pipeline.ledger.imports import Import
+from pipeline.ledger.models import Import
 from pipeline.orchestration import result_files
 from pipeline.sandbox import write_results
 from tests.integration.test_control import held_before_loading, pause, slow

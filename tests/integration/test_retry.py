@@ -14,7 +14,8 @@ import pytest
 import xlsxwriter
 from python_calamine import CalamineWorkbook
 
-from pipeline.contracts.messages import Arrival, State
+from pipeline.contracts.messages import Arrival
+from pipeline.contracts.states import State
 from pipeline.settings import Settings
 from tests.integration.conftest import Caller
 from tests.integration.test_import import running_worker

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Keys, Role
 from pipeline.settings import Settings
 from tests.integration.conftest import Caller, Server, follow_link

@@ -13,7 +13,7 @@ from psycopg import errors as pg
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from pipeline.warehouse.dataset_roles import Granted
-from pipeline.warehouse.migrate import sql_url
+from pipeline.warehouse.sql_reader import sql_url
 from tests.integration.conftest import Caller
 from tests.sql_corpus import ATTEMPTS, LEGITIMATE
 from web.app_context import Edges

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import State, batches_prefix, manifest_key, part_key, report_prefix
+from pipeline.contracts.object_keys import batches_prefix, manifest_key, part_key, report_prefix
+from pipeline.contracts.states import State
 from pipeline.datasets.dataset import load_dataset
-from pipeline.ledger.imports import Import
+from pipeline.ledger.models import Import
 from pipeline.orchestration.reuse_verdict import said_before
-from pipeline.prepare.parts import Cutting, Manifest
+from pipeline.prepare.manifest import Cutting, Manifest
 from pipeline.sandbox import process
 from pipeline.settings import ROOT, Settings
 from tests.integration.test_import import Bulkhead, running_worker, tree

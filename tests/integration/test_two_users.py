@@ -36,7 +36,7 @@ from werkzeug.test import TestResponse
 from pipeline.contracts.messages import Arrival
 from pipeline.datasets.dataset import dataset_names, load_dataset
 from pipeline.ledger.api_keys import Key, Role
-from pipeline.ledger.imports import Import
+from pipeline.ledger.models import Import
 from pipeline.settings import Settings
 from pipeline.warehouse.migrate import migrate
 from pipeline.warehouse.query import console

@@ -14,7 +14,7 @@ from pytest_httpserver import HTTPServer
 from standardwebhooks.webhooks import Webhook
 from werkzeug import Request, Response
 
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from tests.integration.conftest import follow_link

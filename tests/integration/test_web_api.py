@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
+from pipeline.ledger.findings import keep_findings
 from pipeline.settings import Settings
-from pipeline.warehouse import migrate
 from web.app_context import Edges
 
 WAY = (State.VALIDATING, State.PREPARING, State.LOADING)
@@ -86,7 +86,7 @@ def rejected(make_import: MakeImport, edges: Edges, store: Store, tmp_path: Path
     file = tmp_path / "findings.parquet"
     pq.write_table(pa.Table.from_pylist(numbered, FINDINGS), file, row_group_size=1500)
     store.put_file(f"reports/{import_id}/findings.parquet", file)
-    migrate.keep_findings(edges.engine, import_id, file, beat=lambda: None)
+    keep_findings(edges.engine, import_id, file, beat=lambda: None)
     store.put_bytes(f"reports/{import_id}/findings.csv", b"code,row\r\n...")
     store.put_bytes(f"reports/{import_id}/findings.json", b"[]")
     store.put_bytes(f"reports/{import_id}/findings.xlsx", b"PK")

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import requests
 
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
 from pipeline.settings import Settings
 from web.api import events
 from web.app_context import STREAMS_AT_ONCE, Edges

@@ -15,7 +15,9 @@ import pytest
 import requests
 from jsonschema import Draft202012Validator
 
-from pipeline.contracts.messages import Fate, Options, State, report_prefix, results_key
+from pipeline.contracts.object_keys import Fate, report_prefix, results_key
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from tests.integration.conftest import Caller

@@ -20,7 +20,7 @@ import requests
 
 from pipeline.contracts.messages import Arrival
 from pipeline.datasets.dataset import load_dataset
-from pipeline.ledger.imports import Import
+from pipeline.ledger.models import Import
 from pipeline.settings import Settings
 from pipeline.warehouse.query import Page
 from tests.integration.conftest import Server

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL
 
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
 from pipeline.settings import Settings
 from pipeline.sqlfiles import load
 from web.app_context import Edges

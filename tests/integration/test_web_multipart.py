@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from pipeline.contracts.messages import Arrival, State
+from pipeline.contracts.messages import Arrival
+from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings

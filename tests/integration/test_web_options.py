@@ -10,7 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from pipeline.adapters.temporal import Orchestrator
-from pipeline.contracts.messages import OnError, Options, State
+from pipeline.contracts.options import OnError, Options
+from pipeline.contracts.states import State
 from web.app_context import Edges
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\n"

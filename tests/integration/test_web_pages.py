@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from tests.integration.conftest import follow_link

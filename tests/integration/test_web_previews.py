@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
-from pipeline.contracts.messages import Arrival, State
+from pipeline.contracts.messages import Arrival
+from pipeline.contracts.states import State
 from pipeline.errors import Crashed
 from pipeline.sandbox import process
 from pipeline.settings import Settings

@@ -14,7 +14,7 @@ import pytest
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
 from pipeline.datasets.dataset import load_dataset
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from pipeline.adapters.postgres import connect
 from pipeline.datasets.dataset import load_dataset
 from pipeline.settings import Settings
-from pipeline.warehouse.migrate import connect
 from pipeline.warehouse.query import Records
 from pipeline.warehouse.query.records import statement
 from web.app_context import Edges

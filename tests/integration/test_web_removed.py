@@ -11,7 +11,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from pipeline import retention
-from pipeline.contracts.messages import Kept, State, incoming_key, report_prefix, results_prefix
+from pipeline.contracts.object_keys import Kept, incoming_key, report_prefix, results_prefix
+from pipeline.contracts.states import State
 from web.app_context import Edges
 
 from .conftest import Caller

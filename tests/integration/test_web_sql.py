@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import errors as pg
 
-from pipeline.contracts.messages import State
+from pipeline.adapters.postgres import connect
+from pipeline.contracts.states import State
 from pipeline.settings import Settings
-from pipeline.warehouse.migrate import connect, sql_url
 from pipeline.warehouse.query import Console, Refused, Stopped, TooMuch
 from pipeline.warehouse.query import console as console_module
+from pipeline.warehouse.sql_reader import sql_url
 from web.app_context import Edges
 
 

@@ -21,7 +21,7 @@ import pytest
 import requests
 
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings
 from tests.integration.test_import import _until, running_worker

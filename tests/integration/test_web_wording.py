@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import ROOT, Settings
 from tests.integration.conftest import Caller, follow_link

@@ -24,8 +24,6 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import Worker
 
 from pipeline.contracts.messages import (
-    ENQUEUE_SIGNAL,
-    QUEUE_WORKFLOW,
     Arrival,
     Arrivals,
     Asked,
@@ -33,7 +31,6 @@ from pipeline.contracts.messages import (
     Ending,
     Held,
     ImportRef,
-    Lane,
     Next,
     Outcome,
     PartRef,
@@ -42,19 +39,25 @@ from pipeline.contracts.messages import (
     Preview,
     Progress,
     QueueRun,
-    State,
     Told,
     Verdict,
     Written,
-    dataset_of,
+)
+from pipeline.contracts.object_keys import dataset_of
+from pipeline.contracts.states import State
+from pipeline.contracts.steps import Lane, task_queue_of
+from pipeline.contracts.workflows import (
+    ENQUEUE_SIGNAL,
+    QUEUE_WORKFLOW,
     import_workflow_id,
     notify_workflow_id,
     queue_workflow_id,
-    task_queue_of,
 )
 from pipeline.local import temporal
 from pipeline.local.stack import Stack
-from pipeline.orchestration.import_workflow import RUNS, DatasetQueue, ImportFile, TellUser
+from pipeline.orchestration.import_workflow import ImportFile
+from pipeline.orchestration.notify_workflow import TellUser
+from pipeline.orchestration.queue_workflow import RUNS, DatasetQueue
 
 QUEUE = "bulkhead"
 

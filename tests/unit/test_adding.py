@@ -13,12 +13,13 @@ import duckdb
 import pytest
 
 from pipeline import read as reading
-from pipeline.contracts.messages import Options
+from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import load_dataset
 from pipeline.report.findings import Counted
 from pipeline.sandbox import validate_file
+from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.sql_checks import read_check, run_checks
-from pipeline.validate.tree_overlay import add_edges, lay_out
+from pipeline.validate.tree_overlay import add_edges
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 PLACES = "id,parentId,name,kind,alpha_3,numeric_code,flag\n"

@@ -14,8 +14,10 @@ import pytest
 
 from pipeline.contracts.messages import Plan
 from pipeline.datasets.dataset import load_dataset
-from pipeline.prepare import parts
-from pipeline.prepare.parts import Cutting, Manifest, cut
+from pipeline.prepare import manifest as manifest_module
+from pipeline.prepare import part_files, parts
+from pipeline.prepare.manifest import Cutting, Manifest
+from pipeline.prepare.parts import cut
 
 RECORDS = load_dataset("records")
 Edge = tuple[str, str | None]
@@ -141,7 +143,7 @@ def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -
 
 
 def test_a_part_has_fewer_batches_where_records_are_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "PART_BYTES", 400 * 1000)
+    monkeypatch.setattr(manifest_module, "PART_BYTES", 400 * 1000)
     database = chain(tmp_path / "d.duckdb", 3000)
     narrow = cut(database, RECORDS, Cutting("i"), folder=tmp_path / "narrow")
     with duckdb.connect(str(database)) as connection:
@@ -176,8 +178,8 @@ def test_a_part_holds_so_many_bytes_or_one_record_whatever_the_widths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Wide records side by side among small ones, and a record wider than a part."""
-    monkeypatch.setattr(parts, "PART_BYTES", 200_000)
-    monkeypatch.setattr(parts, "SPOOL_BYTES", 150_000)
+    monkeypatch.setattr(manifest_module, "PART_BYTES", 200_000)
+    monkeypatch.setattr(part_files, "SPOOL_BYTES", 150_000)
     chance = random.Random(seed)
     sizes = [*[10] * 1500, *[chance.randrange(2_000, 60_000) for _ in range(60)], *[10] * 1500, 500_000, *[1000] * 400]
     database = wide_records(tmp_path / "d.duckdb", sizes if seed else sorted(sizes))

@@ -16,18 +16,19 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.contracts.messages import OnError, Options
+from pipeline.contracts.options import OnError, Options
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.datasets.suite_meta import Bounds, Tolerance
 from pipeline.errors import NotUsable
-from pipeline.prepare.parts import Cutting
+from pipeline.prepare.manifest import Cutting
 from pipeline.sandbox import validate_file
 from pipeline.settings import ROOT
 from pipeline.sqlfiles import load
+from pipeline.staging.hierarchy import lay_out_bounds
 from pipeline.validate.cycles import find_cycles
 from pipeline.validate.quarantine import hold_back
 from pipeline.validate.sql_checks import _find_by_check, read_check, run_checks
-from pipeline.validate.tree_limits import lay_out_bounds, measure_depths
+from pipeline.validate.tree_limits import measure_depths
 from pipeline.validate.tree_overlay import add_edges, ask_for
 
 Row = tuple[str | None, str | None]

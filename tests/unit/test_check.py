@@ -10,10 +10,11 @@ import duckdb
 import pytest
 
 from pipeline.datasets.dataset import load_dataset
+from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.cycles import PATH_SHOWN, find_cycles
 from pipeline.validate.missing_parents import likely_spellings
 from pipeline.validate.sql_checks import Check, read_check, run_checks
-from pipeline.validate.tree_overlay import add_edges, ask_for, lay_out
+from pipeline.validate.tree_overlay import add_edges, ask_for
 
 Tree = dict[str, str | None]  # id -> parent
 Offenders = Callable[[str], list[dict[str, object]]]

@@ -23,9 +23,11 @@ from typer.testing import CliRunner, Result
 
 from pipeline.cli import imports, offline, outcomes, server  # noqa: F401 (they register their commands)
 from pipeline.cli.app import OF_STATE, Exit, app, in_commands
-from pipeline.cli.terminal import findings_view, groups_view, import_table, rows_table, standing, visible
+from pipeline.cli.terminal import findings_view, groups_view, import_table, rows_table, standing
 from pipeline.client import http
-from pipeline.contracts.messages import Options, State
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
+from pipeline.display import visible
 from pipeline.errors import NotUsable
 from pipeline.ledger.api_keys import Role
 

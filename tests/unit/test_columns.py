@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.contracts.messages import Options
+from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import NotUsable, Unreadable
 from pipeline.read import Reading, read

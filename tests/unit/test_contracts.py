@@ -9,19 +9,11 @@ import typing
 import pytest
 
 from pipeline.contracts import messages
-from pipeline.contracts.messages import (
-    MOVES,
-    OnError,
-    Options,
-    Preview,
-    State,
-    Verdict,
-    dataset_of,
-    import_id_for,
-    import_id_in,
-    incoming_key,
-    states_before,
-)
+from pipeline.contracts.messages import Preview, Verdict
+from pipeline.contracts.object_keys import dataset_of, import_id_for, import_id_in, incoming_key
+from pipeline.contracts.options import OnError, Options
+from pipeline.contracts.states import MOVES, State, states_before
+from pipeline.contracts.steps import Step
 
 AN_ID = "0192f0c1-2a3b-7c4d-8e5f-0123456789ab"
 
@@ -107,7 +99,7 @@ def test_previews_of_parts_add_up() -> None:
 
 
 def test_every_step_carries_dataclasses_only() -> None:
-    steps = [value for value in vars(messages).values() if isinstance(value, messages.Step)]
+    steps = [value for value in vars(messages).values() if isinstance(value, Step)]
     assert len({step.name for step in steps}) == len(steps)
     for step in steps:
         for crossing in (step.takes, step.gives):
@@ -118,7 +110,7 @@ def test_each_activity_has_the_types_of_its_step() -> None:
     from pipeline.orchestration.import_activities import Activities
     from pipeline.orchestration.notify_activities import Postman
 
-    steps = {value.name: value for value in vars(messages).values() if isinstance(value, messages.Step)}
+    steps = {value.name: value for value in vars(messages).values() if isinstance(value, Step)}
     steppers = [*vars(Activities).items(), *vars(Postman).items()]
     methods = {name: method for name, method in steppers if hasattr(method, "__temporal_activity_definition")}
     assert set(methods) == set(steps)

@@ -21,7 +21,7 @@ from werkzeug import Request, Response
 from pipeline.client import http, multipart_upload, resume_state
 from pipeline.client.api import ApiError, Client
 from pipeline.client.resume_state import Unfinished
-from pipeline.contracts.messages import Options
+from pipeline.contracts.options import Options
 from pipeline.errors import NotUsable, Unreachable
 
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 import xlsxwriter
 
-from pipeline.contracts.messages import Options
+from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import load_dataset
 from pipeline.display import (
     LINES_KEPT,

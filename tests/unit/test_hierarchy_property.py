@@ -22,8 +22,9 @@ import pytest
 
 from pipeline.datasets.dataset import load_dataset
 from pipeline.staging.database import connect, in_memory
+from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.sql_checks import read_check, run_checks
-from pipeline.validate.tree_overlay import add_edges, ask_for, lay_out
+from pipeline.validate.tree_overlay import add_edges, ask_for
 
 CASES = 1_000
 ONE_BY_ONE = 30

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.adapters.s3 import Stored
-from pipeline.contracts.messages import OnError, Options, State
-from pipeline.ledger.imports import Trace
+from pipeline.contracts.options import OnError, Options
+from pipeline.contracts.states import State
+from pipeline.ledger.models import Trace
 from pipeline.receive.arrivals import (
     ASKED,
     IMPORT_ID,

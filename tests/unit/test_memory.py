@@ -9,10 +9,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.contracts.messages import Options
+from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import load_dataset
-from pipeline.prepare import parts
-from pipeline.prepare.parts import Cutting
+from pipeline.prepare import manifest as manifest_module
+from pipeline.prepare import part_files, parts
+from pipeline.prepare.manifest import MANIFEST, Cutting, Manifest
 from pipeline.sandbox import validate_file
 from pipeline.staging import database as workspace
 from pipeline.staging.database import MEMORY_BYTES, MOST_MEMORY_BYTES, connect
@@ -33,7 +34,7 @@ def test_what_does_not_fit_into_a_small_share_of_memory_is_done_again_with_a_lar
     limits: list[str] = []
     cut = parts.cut
 
-    def noted(database: Path, *args: Any, **options: Any) -> parts.Manifest:
+    def noted(database: Path, *args: Any, **options: Any) -> Manifest:
         with connect(database) as connection:
             limits.extend(str(row[0]) for row in connection.execute("select current_setting('memory_limit')").fetchall())
         return cut(database, *args, **options)
@@ -44,7 +45,7 @@ def test_what_does_not_fit_into_a_small_share_of_memory_is_done_again_with_a_lar
     counted = validated(tmp_path, rows)
     assert (counted.records, counted.errors) == (4000, 0)
     assert limits[-1] == "1.0 GiB"
-    manifest = parts.Manifest.from_json((tmp_path / validate_file.PARTS / parts.MANIFEST).read_text())
+    manifest = Manifest.from_json((tmp_path / validate_file.PARTS / MANIFEST).read_text())
     assert manifest.records == 4000
 
 
@@ -52,8 +53,8 @@ def test_wide_records_need_no_more_memory_than_a_piece_of_them(tmp_path: Path, m
     """128 MiB of records of 512 kB, side by side among small ones, with 96 MiB for DuckDB and no second try."""
     monkeypatch.setattr(workspace, "MEMORY_BYTES", 96 << 20)
     monkeypatch.setattr(workspace, "_is_out_of_memory", lambda error: False)
-    monkeypatch.setattr(parts, "SPOOL_BYTES", 4 << 20)
-    monkeypatch.setattr(parts, "PART_BYTES", 8 << 20)
+    monkeypatch.setattr(part_files, "SPOOL_BYTES", 4 << 20)
+    monkeypatch.setattr(manifest_module, "PART_BYTES", 8 << 20)
     narrow = [(f"n{i}", "n") for i in range(20_000)]
     wide = [(f"w{i}", chr(97 + i % 26) * (512 << 10)) for i in range(256)]
     with (tmp_path / validate_file.SOURCE).open("w") as file:
@@ -61,7 +62,7 @@ def test_wide_records_need_no_more_memory_than_a_piece_of_them(tmp_path: Path, m
             file.write(f'{{"id":"{id_}","parentId":null,"name":"{name}"}}\n')
     counted = validate_file.validate(tmp_path, RECORDS, "a", "r", Cutting("i"), Options(), lambda wanted: None)
     assert (counted.records, counted.errors) == (20_256, 0)
-    manifest = parts.Manifest.from_json((tmp_path / validate_file.PARTS / parts.MANIFEST).read_text())
+    manifest = Manifest.from_json((tmp_path / validate_file.PARTS / MANIFEST).read_text())
     assert manifest.records == 20_256
     assert len(manifest.parts) > 8
 

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import read as reading
-from pipeline.contracts.messages import OnError, Options
+from pipeline.contracts.options import OnError, Options
 from pipeline.datasets.dataset import Dataset, load_dataset
-from pipeline.prepare import parts
-from pipeline.prepare.parts import Cutting
+from pipeline.prepare import parents_first, part_files
+from pipeline.prepare.manifest import Cutting
 from pipeline.read import Staging
 from pipeline.read.read_result import Table
 from pipeline.report import findings
@@ -326,13 +326,13 @@ def test_a_row_lost_on_the_way_to_its_types(validate: Validate, monkeypatch: pyt
 
 
 def test_parts_that_hold_one_record_less(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = parts._streamed
+    tables = part_files._streamed
 
     def one_less(*args: Any) -> Iterator[pa.Table]:
         for table in tables(*args):
             yield table.slice(1)
 
-    monkeypatch.setattr(parts, "_streamed", one_less)
+    monkeypatch.setattr(part_files, "_streamed", one_less)
     with pytest.raises(RuntimeError, match="2 records went into the batches, 1 came out"):
         validate()
 
@@ -345,12 +345,12 @@ def test_a_part_that_was_not_written_whole(validate: Validate, monkeypatch: pyte
 
 
 def test_a_record_that_gets_lost_before_the_parts(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    lay_out = parts._lay_out_forest
+    lay_out = parents_first._lay_out_forest
 
     def one_less(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
         lay_out(connection, dataset)
         connection.execute("delete from links where _row = 2")
 
-    monkeypatch.setattr(parts, "_lay_out_forest", one_less)
+    monkeypatch.setattr(parents_first, "_lay_out_forest", one_less)
     with pytest.raises(RuntimeError, match="Of 2 records 1 are in parts"):
         validate()

@@ -22,8 +22,9 @@ from werkzeug import Request, Response
 
 from pipeline.errors import NotUsable, Unreachable
 from pipeline.notify import webhook
+from pipeline.notify.email import compose_email, send_email
 from pipeline.notify.targets import check, is_public
-from pipeline.notify.webhook import compose_email, payload, send_email, send_webhook
+from pipeline.notify.webhook import payload, send_webhook
 from pipeline.orchestration.heartbeat_and_failures import told_apart
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -12,13 +12,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.contracts.messages import OnError, Options
+from pipeline.contracts.options import OnError, Options
 from pipeline.datasets.dataset import load_dataset
 from pipeline.datasets.suite_meta import Tolerance
 from pipeline.staging.database import FINDINGS
+from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.quarantine import Held, hold_back, write_rows
 from pipeline.validate.sql_checks import read_check, run_checks
-from pipeline.validate.tree_overlay import lay_out
 
 RECORDS = load_dataset("records")
 CHECKS = [read_check(path) for path in RECORDS.check_files]

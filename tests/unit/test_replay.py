@@ -14,8 +14,12 @@ from temporalio import workflow
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from pipeline.contracts.messages import IMPORT_WORKFLOW, ImportRun, Outcome
-from pipeline.orchestration.import_workflow import CleanUp, DatasetQueue, ImportFile, Reconcile, TellUser
+from pipeline.contracts.messages import ImportRun, Outcome
+from pipeline.contracts.workflows import IMPORT_WORKFLOW
+from pipeline.orchestration.import_workflow import ImportFile
+from pipeline.orchestration.maintenance_workflow import CleanUp, Reconcile
+from pipeline.orchestration.notify_workflow import TellUser
+from pipeline.orchestration.queue_workflow import DatasetQueue
 
 HISTORIES = sorted((Path(__file__).parents[1] / "histories").glob("*.json"))
 

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
-from pipeline.contracts.messages import Fate, Options, added_names, results_file
+from pipeline.contracts.object_keys import Fate, added_names, results_file
+from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.orchestration.result_files import FATES_SCHEMA
 from pipeline.read import Reading, read

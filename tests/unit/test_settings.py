@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.contracts.messages import Kept
+from pipeline.contracts.object_keys import Kept
 from pipeline.errors import NotUsable
 from pipeline.settings import Settings, check_secrets, is_local, load_settings
 

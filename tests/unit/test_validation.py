@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.contracts.messages import OnError, Options
+from pipeline.contracts.options import OnError, Options
 from pipeline.datasets.dataset import load_dataset
 from pipeline.prepare import parts as batch
-from pipeline.prepare.parts import Cutting, Manifest
+from pipeline.prepare.manifest import MANIFEST, Cutting, Manifest
 from pipeline.report.findings import Counted
 from pipeline.sandbox import validate_file
 from pipeline.validate import expectations
@@ -64,7 +64,7 @@ def cuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def parts(folder: Path) -> Manifest | None:
-    manifest = folder / validate_file.PARTS / batch.MANIFEST
+    manifest = folder / validate_file.PARTS / MANIFEST
     return Manifest.from_json(manifest.read_text()) if manifest.exists() else None
 
 

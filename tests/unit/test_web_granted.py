@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.contracts.messages import DATASET_NAME
+from pipeline.contracts.object_keys import DATASET_NAME
 from pipeline.datasets.dataset import dataset_names, load_dataset
 from pipeline.errors import UnknownDataset
 

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from pipeline.contracts.messages import OnError, Options, State
-from pipeline.ledger.imports import Import, Move
-from pipeline.notify.targets import masked
+from pipeline.contracts.options import OnError, Options
+from pipeline.contracts.states import State
+from pipeline.display import masked
+from pipeline.ledger.models import Import, Move
 from pipeline.settings import Settings
 from web import create_app, session_secret
 from web.http.problems import KINDS, Problem

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.contracts.messages import State
-from pipeline.ledger.imports import ValidationRun
+from pipeline.contracts.states import State
+from pipeline.ledger.models import ValidationRun
 from web.pages import trend_charts
 
 

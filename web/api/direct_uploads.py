@@ -17,20 +17,21 @@ from flask_openapi3.models.tag import Tag
 from pydantic import ValidationError
 
 from pipeline.adapters.s3 import NotThere, NotWhole, Part
-from pipeline.contracts.messages import Options, State, import_id_in, incoming_key
+from pipeline.contracts.object_keys import import_id_in, incoming_key
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
 from pipeline.errors import BulkheadError
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.imports import Import
+from pipeline.ledger.models import Import
 from pipeline.receive.arrivals import Asked, metadata_of
-from web.api.imports import shown
 from web.app_context import edges
 from web.http.auth import changes_state, for_role, key_in_use
 from web.http.problems import Problem, ProblemModel, refuse_parameters
 from web.http.responses import as_json
-from web.models.imports import (
+from web.models.common import Nothing
+from web.models.uploads import (
     FormQuery,
     FormUpload,
-    Nothing,
     OpenedUpload,
     PartPath,
     PartsGiven,
@@ -45,6 +46,7 @@ from web.models.imports import (
     options_of_form,
 )
 from web.services import key_scope
+from web.services.imports import shown
 from web.services.uploads import dataset_for, label_of, safe_name
 
 log = structlog.get_logger(__name__)

@@ -23,15 +23,15 @@ from flask_openapi3.models.tag import Tag
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from pipeline.contracts.messages import State
+from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.imports import Import
-from web.api.imports import find
+from pipeline.ledger.models import Import
 from web.app_context import edges
 from web.http.auth import for_role, key_in_use
 from web.http.problems import Problem, ProblemModel
-from web.models.imports import ImportPath
-from web.pages.formatting import load_begun
+from web.models.common import ImportPath
+from web.services.imports import find
+from web.services.pace import load_begun
 
 log = structlog.get_logger(__name__)
 

@@ -10,16 +10,18 @@ from flask_openapi3.models.tag import Tag
 from werkzeug.wrappers import Response as AnyResponse
 
 from pipeline.adapters.s3 import NotThere
-from pipeline.contracts.messages import Kept, report_prefix
+from pipeline.contracts.object_keys import Kept, report_prefix
 from pipeline.display import place_of
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.imports import Import
-from web.api.imports import find, must_be_kept
+from pipeline.ledger.models import Import
 from web.app_context import edges
 from web.http.auth import for_role
+from web.http.cursors import row_in
 from web.http.problems import Problem, ProblemModel
 from web.http.responses import CONTENT_TYPES, as_download, as_json
-from web.models.imports import FindingGroups, FindingPage, FindingsQuery, GroupsQuery, ImportPath, ReportPath
+from web.models.common import ImportPath
+from web.models.findings import FindingGroups, FindingPage, FindingsQuery, GroupsQuery, ReportPath
+from web.services.imports import find, must_be_kept
 from web.services.stored_findings import FIELDS, FindingsFile, Wanted, findings_key, stored_groups
 
 REPORT_POLICY = (
@@ -150,12 +152,3 @@ def _report_page(one: Import, page: str) -> Response:
     response.headers["Content-Security-Policy"] = REPORT_POLICY
     response.headers["Cache-Control"] = "private, no-cache"
     return response
-
-
-def row_in(cursor: str | None) -> int:
-    """The number of the last row of the page before, 0 if there was none."""
-    if cursor is None:
-        return 0
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise Problem("bad_request", "The cursor is none of ours: send next_cursor of the page before, as it came.")
-    return int(cursor)

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-
-import structlog
-import uuid_utils
-from flask import Request, Response, request
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from pipeline.adapters.s3 import NotThere
-from pipeline.contracts.messages import DELIMITERS, Arrival, Fate, Kept, Options, State, added_names, incoming_key, results_key
-from pipeline.errors import IllegalMove, Unreachable
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.imports import Import
-from pipeline.receive.arrivals import Asked, metadata_of
-from web.api.imports import BODIES, find, must_be_kept, shown
-from web.app_context import edges
-from web.http.auth import for_role, key_in_use
-from web.http.problems import Problem, ProblemModel
+from web.api.imports import BODIES
+from web.http.auth import for_role
+from web.http.problems import ProblemModel
 from web.http.responses import as_json
-from web.models.imports import ImportModel, ImportPath, RetryQuery
-from web.services.uploads import LEASE_SECONDS, Once, Receipt, Upload, a_place, receive, received, safe_name, upload_in
-
-log = structlog.get_logger(__name__)
-
-_RETRY = re.compile(r" \(retry(?: ([0-9]{1,6}))?(?: of (?:failed|unprocessed) records)?\)")
-_SUFFIXES = re.compile(r"(?i)(\.(csv|tsv|txt|json|ndjson|jsonl|parquet|xlsx|gz|zst|zip))+$")
+from web.models.common import ImportPath
+from web.models.imports import ImportModel, RetryQuery
+from web.services.import_actions import cancel, pause, promote, retry
+from web.services.imports import find, shown
 
 api = APIBlueprint(
     "control",
@@ -50,25 +36,6 @@ def cancel_import(path: ImportPath) -> Response:
     return as_json(shown(cancel(find(path.import_id))), 202)
 
 
-def cancel(one: Import) -> Import:
-    """Have an import canceled. Raises Problem if it has come to its end."""
-    try:
-        edges().ledger.cancel(one.id)  # first: whatever happens to its run, each step looks here
-    except IllegalMove as error:
-        raise Problem("already_finished", str(error)) from error
-    if one.state is State.AWAITING_UPLOAD:
-        return find(one.id)
-    try:
-        is_running = edges().orchestrator.cancel(one.id)
-    except Unreachable as error:
-        log.warning("not told of the cancel", import_id=one.id, error=str(error))  # reconciliation will
-        return find(one.id)
-    one = find(one.id)
-    if not is_running and not one.state.is_final:  # its run was lost: the queue takes it up, and that closes the books
-        _announce(one)
-    return one
-
-
 # --- pause and resume ---
 
 
@@ -86,19 +53,6 @@ def resume_import(path: ImportPath) -> Response:
     return as_json(shown(pause(find(path.import_id), wanted=False)), 202)
 
 
-def pause(one: Import, *, wanted: bool) -> Import:
-    """Have an import stand still, or go on. Raises Problem if it has come to its end."""
-    try:
-        edges().ledger.pause(one.id, wanted=wanted)  # first: what begins to load it looks here
-    except IllegalMove as error:
-        raise Problem("already_finished" if find(one.id).state.is_final else "conflict", str(error)) from error
-    try:
-        edges().orchestrator.pause(one.id, wanted=wanted)
-    except Unreachable as error:
-        log.warning("not told of the pause", import_id=one.id, error=str(error))  # reconciliation will
-    return find(one.id)
-
-
 # --- promote ---
 
 
@@ -107,24 +61,6 @@ def pause(one: Import, *, wanted: bool) -> Import:
 def promote_import(path: ImportPath) -> Response:
     """The very bytes that were validated go to the end of the dataset's queue, are validated once more, and loaded."""
     return as_json(shown(promote(find(path.import_id))), 202)
-
-
-def promote(one: Import) -> Import:
-    """Have a dry run loaded. Raises Problem if the import is none, or none any more."""
-    try:
-        edges().ledger.promote(one.id)
-    except IllegalMove as error:
-        raise Problem("wrong_state", str(error)) from error
-    _announce(one)
-    return find(one.id)
-
-
-def _announce(one: Import) -> None:
-    """Tell its queue of an import that stands in the ledger; if that fails, reconciliation will."""
-    try:
-        edges().orchestrator.announce(Arrival(one.bucket, one.key, one.id))
-    except Unreachable as error:
-        log.warning("not announced", import_id=one.id, error=str(error))
 
 
 # --- retry ---
@@ -144,107 +80,3 @@ def retry_import(path: ImportPath, query: RetryQuery) -> Response:
     if receipt.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     return response
-
-
-def retry(one: Import, only: str | None, asked: Request | None = None) -> Receipt:
-    """A new import, linked to ``one``, of its failed records or of those that were never processed.
-
-    Raises Problem if there are none, or if ``one`` has not come to its end.
-    """
-    if not one.state.is_final or one.state is State.VALIDATED:
-        raise Problem("not_finished", f"The import is {one.state}: what failed is known when it has come to its end.")
-    if asked is not None and _has_body(asked):
-        with a_place(edges()):
-            brought = upload_in(asked, edges().settings.max_upload_bytes, again(one))
-            once = Once.of(asked, brought)
-            return receive(edges(), brought, dataset=one.dataset, key=key_in_use(), once=once, retry_of=one.id)
-    kind = only or default_kind(one)
-    if not {"failed": one.failed, "unprocessed": one.unprocessed}[kind]:
-        raise Problem("nothing_to_retry", f"Of this import no record {'has failed' if kind == 'failed' else 'is unprocessed'}.")
-    must_be_kept(one, needed_for(one, kind))
-    once = Once.of(asked, Upload(kind, iter(()), again(one))) if asked is not None else None
-    return _retry_stored(one, kind, once)
-
-
-def default_kind(one: Import) -> str:
-    """Which records a retry is of, unless somebody says."""
-    return "failed" if one.failed else "unprocessed"
-
-
-def needed_for(one: Import, kind: str) -> Kept:
-    """What the records of that kind are read from. Of a file of which nothing was loaded: itself."""
-    return Kept.SOURCE if kind == "unprocessed" and one.unprocessed == one.records_total else Kept.RESULTS
-
-
-def _has_body(asked: Request) -> bool:
-    return bool(asked.content_length) or "chunked" in asked.headers.get("Transfer-Encoding", "").lower()
-
-
-def again(one: Import) -> Options:
-    """The wishes of ``one``, for a file that Bulkhead wrote of it: without the columns that such a file adds."""
-    added = added_names(one.reading.get("original_columns", []))
-    return Options(
-        one.options.dry_run,
-        one.options.on_error,
-        one.options.max_errors,
-        one.options.max_error_ratio,
-        one.options.delimiter,
-        force=True,
-        without=(*one.options.without, *added),
-        mapping=one.options.mapping,
-        notify=one.options.notify,
-    )
-
-
-def _stored_records(one: Import, kind: str) -> tuple[str, Options]:
-    """Where the records of that kind lie in S3, and how they are to be read."""
-    if needed_for(one, kind) is Kept.SOURCE:
-        return one.key, replace(again(one), without=one.options.without)
-    detected = str(one.reading.get("delimiter") or "")
-    options = replace(again(one), delimiter=detected if detected in DELIMITERS else None)
-    return results_key(one.id, Fate(kind), "native", one.reading), options
-
-
-def retry_name(one: Import, kind: str, source: str) -> str:
-    """What a retry is called: ``products (retry of failed records).csv``, and another one ``retry 2``.
-
-    ``products (retry).csv`` where the file is tried again as a whole.
-    """
-    again = _RETRY.search(one.filename)
-    stem = _SUFFIXES.sub("", _RETRY.sub("", one.filename)) or "upload"
-    times = f" {int(again[1] or 1) + 1}" if again else ""
-    of = f" of {kind} records" if needed_for(one, kind) is Kept.RESULTS else ""
-    ending = _SUFFIXES.search(source)
-    return f"{stem} (retry{times}{of}){ending[0] if ending else ''}"
-
-
-def _retry_stored(one: Import, kind: str, once: Once | None) -> Receipt:
-    """Have the records of that kind imported as they were."""
-    source, options = _stored_records(one, kind)
-    import_id = str(uuid_utils.uuid7())
-    if once is not None and (earlier := once.begin(edges(), key_in_use(), import_id)):
-        return Receipt(earlier, replayed=True)
-    label = retry_name(one, kind, source)
-    key = incoming_key(one.dataset, import_id, safe_name(label))
-    by = key_in_use()
-    with received(edges(), import_id, key, by, once):
-        edges().ledger.open(
-            import_id,
-            dataset=one.dataset,
-            filename=label,
-            bucket=one.bucket,
-            key=key,
-            created_by=by.id,
-            options=options,
-            retry_of=one.id,
-            upload_seconds=LEASE_SECONDS,
-        )
-        try:
-            stored = edges().store.copy(source, key, metadata=metadata_of(import_id, Asked(options, label, by.id, one.id)))
-        except NotThere as error:
-            must_be_kept(find(one.id), needed_for(one, kind))  # it went meanwhile
-            raise Problem("no_results", f"The {kind} records of this import are not kept any more.") from error
-        edges().ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
-    made = find(import_id)
-    _announce(made)
-    return Receipt(made)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from typing import Any
-
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from pipeline.contracts.messages import Kept
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.imports import Import
 from web.app_context import edges
 from web.http.auth import for_role, key_in_use
-from web.http.problems import Problem, ProblemModel
+from web.http.problems import ProblemModel
 from web.http.responses import as_json
-from web.models.imports import DatasetPath, ImportModel, ImportPage, ImportPath, ImportsQuery, UploadQuery
+from web.models.common import DatasetPath, ImportPath
+from web.models.imports import ImportModel, ImportPage, ImportsQuery
+from web.models.uploads import UploadQuery
 from web.services import key_scope
+from web.services.imports import find, shown
 from web.services.uploads import Once, a_place, dataset_for, receive, upload_in
 
 BODIES = {
@@ -87,37 +85,3 @@ def get_import(path: ImportPath) -> Response:
     if not one.state.is_final:
         response.headers["Retry-After"] = "1"
     return response
-
-
-def find(import_id: str) -> Import:
-    """The import of that id. Raises Problem if there is none."""
-    found = key_scope.import_of(import_id)
-    if found is None:
-        raise Problem("unknown_import", f"There is no import {import_id!r}. GET /v1/imports lists those there are.")
-    return found
-
-
-def removal(one: Import, what: Kept) -> str | None:
-    """That this is not kept any more, since when, and which setting says so; None if it is kept, or never was there."""
-    gone = one.removed_at(what)
-    if gone is None:
-        return None
-    named = {
-        Kept.BATCHES: "The batches of this import were",
-        Kept.RESULTS: "The failed records and other results of this import were",
-        Kept.REPORT: "The findings of this import and their report were",
-        Kept.SOURCE: "The uploaded file was",
-    }[what]
-    when = f"{gone.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
-    return f"{named} removed on {when}: how long they are kept after an import's end is set by {what.setting}."
-
-
-def must_be_kept(one: Import, what: Kept) -> None:
-    """Raises Problem if that is not kept any more."""
-    if said := removal(one, what):
-        raise Problem("no_longer_kept", said, setting=what.setting, removed_at=one.removed.get(what))
-
-
-def shown(one: Import) -> dict[str, Any]:
-    """An import as the API shows it."""
-    return one.to_json(request.host_url)

@@ -15,7 +15,7 @@ from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from pipeline.contracts.messages import DELIMITER_NAMES
+from pipeline.contracts.options import DELIMITER_NAMES
 from pipeline.datasets import template
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Crashed, FileIsWrong, NotUsable
@@ -25,7 +25,8 @@ from web.app_context import edges
 from web.http.auth import for_role, key_in_use
 from web.http.problems import Problem, ProblemModel
 from web.http.responses import CONTENT_TYPES, as_download, as_json
-from web.models.imports import DatasetPath, MappingBody, PreviewAnswer, PreviewQuery, TemplateQuery
+from web.models.common import DatasetPath
+from web.models.uploads import MappingBody, PreviewAnswer, PreviewQuery, TemplateQuery
 from web.services import key_scope
 from web.services.uploads import a_place, body_chunks, label_of
 

@@ -18,18 +18,18 @@ from web.app_context import edges
 from web.http.auth import for_role
 from web.http.problems import Problem, ProblemModel
 from web.http.responses import as_json
-from web.models.imports import (
+from web.models.common import DatasetPath
+from web.models.findings import ValidationRuns
+from web.models.records import (
     ChildrenCount,
     DatasetList,
     DatasetModel,
-    DatasetPath,
     DescendantsQuery,
     KinQuery,
     RecordModel,
     RecordPage,
     RecordPath,
     RecordsQuery,
-    ValidationRuns,
 )
 from web.services import key_scope
 

@@ -10,29 +10,22 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from pipeline.adapters.s3 import NotThere
-from pipeline.contracts.messages import (
-    RESULTS_FORMS,
-    Fate,
-    Kept,
-    ResultsWanted,
-    State,
-    native_format,
-    results_file,
-    results_key,
-    results_prefix,
-)
+from pipeline.contracts.messages import ResultsWanted
+from pipeline.contracts.object_keys import RESULTS_FORMS, Fate, Kept, native_format, results_file, results_key, results_prefix
+from pipeline.contracts.states import State
 from pipeline.display import place_of_record
 from pipeline.errors import NotUsable
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.imports import Import
-from web.api.findings import row_in
-from web.api.imports import find, must_be_kept
+from pipeline.ledger.models import Import
 from web.app_context import edges
 from web.http.auth import for_role
+from web.http.cursors import row_in
 from web.http.problems import Problem, ProblemModel
 from web.http.responses import CONTENT_TYPES, as_download, as_json
 from web.http.table_streams import as_arrow, opened
-from web.models.imports import BeingWritten, FailurePage, FailuresQuery, ImportPath, ResultsModel, RowsQuery
+from web.models.common import ImportPath
+from web.models.findings import BeingWritten, FailurePage, FailuresQuery, ResultsModel, RowsQuery
+from web.services.imports import find, must_be_kept
 from web.services.stored_findings import FINDINGS_FORMS, findings_key
 
 api = APIBlueprint(

@@ -5,29 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from pipeline.contracts.messages import Delivery
-from pipeline.errors import NotUsable, Unreachable
+from pipeline import display
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.imports import Import
-from pipeline.notify import targets
-from pipeline.notify.recipients import Receiver, receiver_id
-from web.api.imports import find
+from pipeline.notify.recipients import receiver_id
 from web.app_context import edges
-from web.http.auth import for_role, key_in_use
-from web.http.problems import Problem, ProblemModel
+from web.http.auth import for_role
+from web.http.problems import ProblemModel
 from web.http.responses import as_json
-from web.models.imports import DeliveryLog, DeliveryPath, ImportPath, MadeReceiver, ReceiverBody, Receivers, Sent, WebhookPath
-from web.services import key_scope
-
-log = structlog.get_logger(__name__)
-
-IMPORTS_TOLD = 50
-"""The log of a receiver is of the deliveries of so many imports; that of an import has them all."""
+from web.models.admin import DeliveryLog, DeliveryPath, MadeReceiver, ReceiverBody, Receivers, Sent, WebhookPath
+from web.models.common import ImportPath
+from web.services.imports import find
+from web.services.receivers import IMPORTS_TOLD, add, receiver_of, remove, send_again, switch_on, try_out
 
 api = APIBlueprint(
     "webhooks",
@@ -37,61 +29,6 @@ api = APIBlueprint(
     abp_security=[{"key": []}],
     abp_responses={"default": ProblemModel},
 )
-
-
-def receiver_of(wanted: str, *also: str) -> Receiver:
-    """The receiver of that id, of those that are told of imports; ``also`` of those addresses.
-
-    Only they are ever called: raises Problem for any other.
-    """
-    for receiver in edges().receivers.all(also):
-        if receiver.id == wanted:
-            return receiver
-    raise Problem("unknown_webhook", "GET /v1/webhooks lists those there are.")
-
-
-def add(wanted: ReceiverBody) -> Receiver:
-    """Somebody more who is told. Raises Problem for an address that may not be called, UnknownDataset for one of no dataset."""
-    for name in wanted.datasets or ():
-        key_scope.dataset(name)
-    settings = edges().settings
-    try:
-        targets.check(wanted.target, domains=settings.notify_domains, allow_private=settings.webhook_allow_private)
-        if targets.channel_of(wanted.target) == targets.WEBHOOK:
-            targets.check_target(wanted.target, allow_private=settings.webhook_allow_private)
-        made = edges().receivers.add(wanted.target, wanted.datasets)
-    except (NotUsable, Unreachable) as error:
-        raise Problem("invalid_receiver", str(error)) from error
-    log.info("receiver added", receiver=made.id, datasets=wanted.datasets, key_id=key_in_use().id)
-    return made
-
-
-def remove(receiver: Receiver) -> None:
-    """It is told nothing any more. Raises Problem if no admin added it."""
-    try:
-        edges().receivers.remove(receiver)
-    except NotUsable as error:
-        raise Problem("named_elsewhere", str(error)) from error
-    log.info("receiver removed", receiver=receiver.id, key_id=key_in_use().id)
-
-
-def switch_on(receiver: Receiver) -> None:
-    """It is told again, from the next import's end on."""
-    edges().receivers.switch_on(receiver)
-    log.info("receiver switched on", receiver=receiver.id, key_id=key_in_use().id)
-
-
-def try_out(receiver: Receiver) -> str:
-    """Send a message that is about nothing, now, once; what stood against it, or nothing if it arrived."""
-    return edges().orchestrator.send(Delivery("", receiver.channel, receiver=receiver.id))
-
-
-def send_again(wanted: str, one: Import) -> tuple[Receiver, str]:
-    """Send the message of an import once more, under the id it always had; to whom, and what stood against it, if anything."""
-    receiver = receiver_of(wanted, *one.options.notify)
-    if receiver.place not in {(row["channel"], row["target"]) for row in edges().ledger.deliveries(one.id)}:
-        raise Problem("unknown_delivery", "No message of this import was ever for this receiver.")
-    return receiver, edges().orchestrator.send(Delivery(one.id, receiver.channel, receiver=receiver.id))
 
 
 @api.get("/webhooks", summary="Who is told", responses={200: Receivers})
@@ -170,7 +107,7 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
     receiver = {
         "id": receiver_id(row["channel"], row["target"]),
         "channel": row["channel"],
-        "target": targets.masked(row["target"]),
+        "target": display.masked(row["target"]),
     }
     kept = {name: row[name] for name in ("import_id", "message_id", "attempts", "last_error")}
     return {**kept, **at, "receiver": receiver}

@@ -14,8 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from werkzeug.routing import Map, Rule
 
-from pipeline.cli.terminal import visible
-from pipeline.display import counted, meant
+from pipeline.display import counted, meant, visible
 
 VALUE_CHARACTERS = 60
 NEAR = 0.6

@@ -24,6 +24,7 @@ from pipeline.adapters.s3 import NotThere
 from pipeline.errors import BulkheadError, IllegalMove, NotUsable, UnknownDataset, WorldIsWrong
 from pipeline.warehouse.query import Refused, Stopped, TooMuch
 from web.http import parameter_messages
+from web.models import SUBJECTS
 
 log = structlog.get_logger(__name__)
 
@@ -153,9 +154,8 @@ def install(app: Flask) -> None:
 
 def refuse_parameters(error: ValidationError) -> NoReturn:
     """What flask-openapi3 calls when a parameter does not fit its model."""
-    from web.models import imports  # which imports nothing of this module, but is made of what it answers
-
-    wrong = parameter_messages.explained(error, [one for one in vars(imports).values() if isinstance(one, type)])
+    models = {one for subject in SUBJECTS for one in vars(subject).values() if isinstance(one, type)}
+    wrong = parameter_messages.explained(error, sorted(models, key=lambda one: one.__name__))
     raise Problem("invalid_parameter", " ".join(one["detail"] for one in wrong), errors=wrong)
 
 

@@ -12,15 +12,15 @@ from pydantic import AliasChoices, ValidationError
 from pipeline.errors import NotUsable
 from pipeline.ledger.api_keys import Role
 from pipeline.notify.recipients import Receiver, receiver_id
-from web.api.imports import find
-from web.api.keys import make_key, revoke
-from web.api.webhooks import IMPORTS_TOLD, add, receiver_of, remove, send_again, switch_on, try_out
 from web.app_context import edges
 from web.http.auth import for_role, key_in_use
 from web.http.problems import KINDS, Problem
-from web.models.imports import KeyBody, ReceiverBody
+from web.models.admin import KeyBody, ReceiverBody
 from web.pages import formatting
 from web.services import key_scope
+from web.services.imports import find
+from web.services.keys import make_key, revoke
+from web.services.receivers import IMPORTS_TOLD, add, receiver_of, remove, send_again, switch_on, try_out
 
 pages = Blueprint("admin", __name__, url_prefix="/admin")
 

@@ -12,16 +12,16 @@ from typing import Any
 from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
-from pipeline.contracts.messages import Kept
+from pipeline.contracts.object_keys import Kept
 from pipeline.display import meant, place_and_record, place_of, record_at
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.imports import Import
-from web.api.findings import row_in
-from web.api.imports import find, removal
+from pipeline.ledger.models import Import
 from web.app_context import edges
 from web.http.auth import for_role
+from web.http.cursors import row_in
 from web.http.problems import Problem
 from web.pages import cycle_diagram
+from web.services.imports import find, removal
 
 FINDINGS_SHOWN = 50
 CIRCLES_SHOWN = 6

@@ -11,12 +11,12 @@ from typing import Any
 
 from flask import Flask
 
-from pipeline.cli.terminal import visible
-from pipeline.contracts.messages import DELIMITER_NAMES, OnError, Options, State
-from pipeline.display import counted, place_of, place_of_record, record_name
-from pipeline.ledger.imports import Import, Move
-from pipeline.notify.targets import masked
+from pipeline.contracts.options import DELIMITER_NAMES, OnError, Options
+from pipeline.contracts.states import State
+from pipeline.display import counted, masked, place_of, place_of_record, record_name, visible
+from pipeline.ledger.models import Import, Move
 from web.http.responses import as_text, json_bytes
+from web.services.pace import load_begun
 
 CELL_CHARACTERS_MAX = 2048
 
@@ -112,12 +112,6 @@ def lasted(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def load_begun(moves: Sequence[Move]) -> datetime | None:
-    """When the load began; None before, and if it began more than once, since nobody knows what each of them has done."""
-    times = [move.at for move in moves if move.to_state == State.LOADING]
-    return times[0] if len(times) == 1 else None
 
 
 def pace(one: Import, moves: Sequence[Move]) -> str:

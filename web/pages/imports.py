@@ -12,20 +12,23 @@ from flask import Blueprint, Flask, g, redirect, render_template, request, sessi
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
-from pipeline.contracts.messages import ACTIVE, Kept, Options, State, import_workflow_id, report_prefix
+from pipeline.contracts.object_keys import Kept, report_prefix
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import ACTIVE, State
+from pipeline.contracts.workflows import import_workflow_id
 from pipeline.display import meant
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.imports import Import
-from pipeline.warehouse.migrate import with_tables
-from web.api.import_actions import cancel, default_kind, needed_for, pause, promote, retry
-from web.api.imports import find, must_be_kept, removal
+from pipeline.ledger.models import Import
+from pipeline.warehouse.existing_edges import with_tables
 from web.app_context import edges
 from web.http.auth import CSRF_FIELD, check_csrf, checks_csrf_itself, for_anyone, for_role, key_in_use, sign_in
 from web.http.problems import KINDS, Problem, refuse_parameters
 from web.http.request_body import Form
-from web.models.imports import UploadQuery
+from web.models.uploads import UploadQuery
 from web.pages import admin, findings, formatting, records, sql, trend_charts
 from web.services import key_scope
+from web.services.import_actions import cancel, default_kind, needed_for, pause, promote, retry
+from web.services.imports import find, must_be_kept, removal
 from web.services.stored_findings import stored_groups
 from web.services.uploads import Upload, a_place, body_chunks, dataset_for, receive
 

@@ -13,14 +13,14 @@ from urllib.parse import quote
 from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
-from pipeline.cli.terminal import visible
 from pipeline.datasets.dataset import Dataset
+from pipeline.display import visible
 from pipeline.errors import NotUsable
 from pipeline.ledger.api_keys import Role
 from pipeline.warehouse.query import Answer
-from web.api.sql import as_file
 from web.http.auth import for_role
 from web.http.problems import Problem
+from web.http.sql_files import as_file
 from web.services import key_scope
 
 ROWS_SHOWN = 200

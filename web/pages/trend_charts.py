@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.ledger.imports import ValidationRun
+from pipeline.ledger.models import ValidationRun
 
 WIDTH = 600
 """Of every chart, in units of its own; the page scales it."""

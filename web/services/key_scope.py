@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pipeline.datasets.dataset import Dataset, dataset_names, load_dataset
-from pipeline.ledger.imports import Import
+from pipeline.ledger.models import Import
 from pipeline.warehouse.query.sql_logins import Reader
 from web.app_context import edges
 from web.http.auth import key_in_use

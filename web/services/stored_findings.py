@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pipeline.adapters.s3 import NotThere, Store
-from pipeline.contracts.messages import report_prefix
+from pipeline.contracts.object_keys import report_prefix
 from web.http.responses import safe_cell
 from web.http.table_streams import BATCH_ROWS, Sink, arrow_stream, opened
 

@@ -27,14 +27,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.http import parse_options_header
 
-from pipeline.contracts.messages import Options, State, incoming_key
+from pipeline.contracts.object_keys import incoming_key
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
 from pipeline.errors import BulkheadError, IllegalMove, NotUsable
 from pipeline.ledger.api_keys import Key
-from pipeline.ledger.imports import Import
+from pipeline.ledger.models import Import
 from pipeline.notify import targets
 from pipeline.receive.arrivals import Asked, metadata_of
 from pipeline.sqlfiles import load
-from pipeline.warehouse.migrate import with_tables
+from pipeline.warehouse.existing_edges import with_tables
 from web.app_context import Edges, edges
 from web.http.problems import Problem, no_table
 from web.http.request_body import ChunkStream, Form, chunks_of, content_digest, too_large

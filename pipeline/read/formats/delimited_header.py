@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.contracts.messages import DELIMITERS
+from pipeline.contracts.options import DELIMITERS
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping

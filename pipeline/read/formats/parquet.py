@@ -132,7 +132,8 @@ def _check_columns(schema: pa.Schema, names: tuple[str, ...], staging: Staging) 
     for name, field in zip(names, schema, strict=True):
         if name in (dataset.key, dataset.parent) and not _may_be_id(field.type):
             raise Unreadable(
-                f"The column {column_mapping.spoken(name, field.name)} is of the type {field.type}; ids are text or whole numbers.",
+                f"The column {column_mapping.spoken(name, field.name)} is of the type {field.type};"
+                " ids are text or whole numbers.",
                 code="invalid_type",
                 hint="Write the column as text (string) or as whole numbers (integer).",
             )

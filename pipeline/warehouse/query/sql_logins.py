@@ -7,10 +7,11 @@ from threading import BoundedSemaphore, Lock
 
 from sqlalchemy import Engine
 
+from pipeline.adapters.postgres import connect, pulse_of
 from pipeline.settings import Settings
 from pipeline.warehouse.dataset_roles import Granted
-from pipeline.warehouse.migrate import connect, grant, pulse_of, sql_url
 from pipeline.warehouse.query import Catalog, Console
+from pipeline.warehouse.sql_reader import grant, sql_url
 
 SQL_AT_ONCE = 3
 """Of a process, whoever asks: a thousand keys take no more connections than one."""
