@@ -34,7 +34,7 @@ from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.load.load_part import load_part
 from pipeline.local import postgres
 from pipeline.local.stack import Stack
-from pipeline.prepare.manifest import MANIFEST, Cutting, Manifest
+from pipeline.prepare.manifest import MANIFEST, BatchSizes, Manifest
 from pipeline.sandbox import process, validate_file
 from pipeline.settings import ROOT
 from pipeline.warehouse import migrate
@@ -75,7 +75,7 @@ def cut(file: Path, dataset: Dataset, part_records: int, folder: Path) -> Cut:
     """The file's parts, as a worker stores them: one row group a part."""
     folder.mkdir()
     (folder / validate_file.SOURCE).symlink_to(file)
-    cutting = Cutting("bench", BATCH, max(part_records // BATCH, 1))
+    cutting = BatchSizes("bench", BATCH, max(part_records // BATCH, 1))
     process.run(measure.cut, folder, dataset, cutting, **measure.LIMITS, answer=lambda parents: None)
     parts = folder / validate_file.PARTS
     manifest = Manifest.from_json((parts / MANIFEST).read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ import psutil
 from benchmarks.data import COLUMNS
 from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset
-from pipeline.prepare.manifest import Cutting
+from pipeline.prepare.manifest import BatchSizes
 from pipeline.sandbox import process, validate_file
 
 LIMITS = {"memory_bytes": 8 << 30, "seconds": 3600.0}
@@ -50,7 +50,7 @@ def validated(folder: Path, dataset: Dataset, ask: validate_file.Ask) -> tuple[i
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, counted.errors
 
 
-def cut(folder: Path, dataset: Dataset, cutting: Cutting, ask: validate_file.Ask) -> None:
+def cut(folder: Path, dataset: Dataset, cutting: BatchSizes, ask: validate_file.Ask) -> None:
     """Runs in the child: the parts of a file, validated before as ever."""
     validate_file.validate(folder, dataset, "bench.csv", "bench", cutting, Options(), ask)
 

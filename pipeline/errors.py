@@ -1,10 +1,10 @@
 """What can go wrong, in two families, told apart at birth so that no retry loop has to ask.
 
     BulkheadError
-    ├── FileIsWrong          the user must act; a retry cannot help
+    ├── RejectedFile          the user must act; a retry cannot help
     │   ├── Unreadable       the file cannot be read as any format we know
     │   └── FileReplaced     another file lies under the key by now
-    ├── NotUsable            a request or a setting makes no sense; a retry cannot help
+    ├── InvalidRequest            a request or a setting makes no sense; a retry cannot help
     │   ├── UnknownDataset
     │   ├── Gone             a receiver of messages wants none any more
     │   └── IllegalMove      the import is in a state that does not allow it
@@ -16,7 +16,7 @@
     ├── PartsLost            the database has lost parts that were loaded; they are loaded again
     ├── SystemFault          something is not set up as it should be; a few attempts, then a person has to act
     │   └── DataFault        the database cannot hold a value of ours
-    └── WorldIsWrong         something around us is away or overloaded; Temporal's backoff tries again
+    └── TransientError         something around us is away or overloaded; Temporal's backoff tries again
         ├── Unreachable      a server does not answer
         ├── Busy             as much of this is under way as may be
         ├── NoSpace          a disk is full
@@ -42,7 +42,7 @@ class BulkheadError(Exception):
         super().__init__(message or inspect.cleandoc(self.__doc__ or ""))
 
 
-class FileIsWrong(BulkheadError):
+class RejectedFile(BulkheadError):
     """The file cannot be imported as it is.
 
     ``code`` is one of the stable finding codes; ``hint`` says how to mend the file.
@@ -56,27 +56,27 @@ class FileIsWrong(BulkheadError):
         self.form = ""  # the file's format, once that is known
 
 
-class Unreadable(FileIsWrong):
+class Unreadable(RejectedFile):
     """The file could not be read."""
 
 
-class FileReplaced(FileIsWrong):
+class FileReplaced(RejectedFile):
     """Another file was put under the same key before this one could be read."""
 
 
-class NotUsable(BulkheadError):
+class InvalidRequest(BulkheadError):
     """That cannot be done."""
 
 
-class UnknownDataset(NotUsable):
+class UnknownDataset(InvalidRequest):
     """There is no such dataset."""
 
 
-class Gone(NotUsable):
+class RecipientGone(InvalidRequest):
     """The webhook's receiver says that it is gone (410)."""
 
 
-class IllegalMove(NotUsable):
+class IllegalMove(InvalidRequest):
     """The import is in a state that does not allow this."""
 
 
@@ -112,7 +112,7 @@ class DatasetBusy(BulkheadError):
     """Another import of the dataset is at work."""
 
 
-class WorldIsWrong(BulkheadError):
+class TransientError(BulkheadError):
     """Something around us is not working; trying again later may help.
 
     ``wait_seconds``: not before so many, if somebody said so.
@@ -121,23 +121,23 @@ class WorldIsWrong(BulkheadError):
     wait_seconds: float | None = None
 
 
-class Unreachable(WorldIsWrong):
+class Unreachable(TransientError):
     """A server does not answer."""
 
 
-class Busy(WorldIsWrong):
+class Busy(TransientError):
     """As many messages as may be are under way to this host or about this dataset. Try again in a minute."""
 
 
-class Crashed(WorldIsWrong):
+class Crashed(TransientError):
     """A child process died or ran over its limits."""
 
 
-class NoSpace(WorldIsWrong):
+class NoSpace(TransientError):
     """No space is left on a disk. The import goes on by itself when there is some."""
 
 
-class Superseded(WorldIsWrong):
+class Superseded(TransientError):
     """Another attempt has taken this over."""
 
 

@@ -255,7 +255,7 @@ class _CleanUp:
         """Put it aside first, while nobody can have the import run again: a dry run that is promoted uses it anew."""
         if not self._dry_run:
             gone = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}{GONE}")
-            with self._ledger.held(folder.name) as state:
+            with self._ledger.locked(folder.name) as state:
                 if not state.is_final or not folder.is_dir():
                     return
                 folder.rename(gone)

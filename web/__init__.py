@@ -35,7 +35,7 @@ from web.api import (
     sql,
     webhooks,
 )
-from web.app_context import Edges
+from web.app_context import AppContext
 from web.http import auth, problems, rate_limit
 from web.http.request_body import drain
 from web.http.url_converters import EncodedSlashes, NameConverter, RestConverter
@@ -53,7 +53,7 @@ PAGE_POLICY = (
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def create_app(settings: Settings | None = None, *, edges: Edges | None = None) -> Flask:
+def create_app(settings: Settings | None = None, *, edges: AppContext | None = None) -> Flask:
     """The app on ``settings`` (or the environment's). Connects to nothing before the first request."""
     if settings is None:
         settings = load_settings()
@@ -72,7 +72,7 @@ def create_app(settings: Settings | None = None, *, edges: Edges | None = None) 
         validation_error_callback=problems.refuse_parameters,
     )
     _configure(app, settings)
-    app.extensions["bulkhead"] = edges or Edges.of(settings)
+    app.extensions["bulkhead"] = edges or AppContext.of(settings)
     app.before_request(_begin)  # first of all, so that even a refusal has its request_id
     auth.install(app)
     rate_limit.install(app, settings.requests_per_minute)

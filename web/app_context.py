@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, cast
 from flask import current_app
 from sqlalchemy import Engine
 
-from pipeline.adapters.liveness import Pulse
+from pipeline.adapters.liveness import Liveness
 from pipeline.adapters.postgres import connect, pulse_of
 from pipeline.adapters.s3 import Store
-from pipeline.ledger.api_keys import Keys
+from pipeline.ledger.api_keys import ApiKeys
 from pipeline.ledger.imports import Ledger
-from pipeline.notify.recipients import Receivers
+from pipeline.notify.recipients import Recipients
 from pipeline.settings import Settings
 from pipeline.warehouse.marts import Marts
 from pipeline.warehouse.query import Console, Records
-from pipeline.warehouse.query.sql_logins import Readers
+from pipeline.warehouse.query.sql_logins import SqlLogins
 
 if TYPE_CHECKING:
-    from pipeline.adapters.temporal import Orchestrator
+    from pipeline.adapters.temporal import TemporalClient
 
 UPLOADS_AT_ONCE = 6
 """Of a process's fourteen threads, so many may wait for slow uploaders."""
@@ -43,20 +43,20 @@ ANSWER_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Edges:
+class AppContext:
     """The settings, and everything outside the process that a request may need."""
 
     settings: Settings
-    database: Pulse
+    database: Liveness
     engine: Engine
     store: Store
     ledger: Ledger
-    keys: Keys
-    receivers: Receivers
+    keys: ApiKeys
+    receivers: Recipients
     marts: Marts
     records: Records
-    readers: Readers
-    orchestrator: Orchestrator
+    readers: SqlLogins
+    orchestrator: TemporalClient
     uploads: BoundedSemaphore
     streams: BoundedSemaphore
     previews: BoundedSemaphore
@@ -64,9 +64,9 @@ class Edges:
     engines: tuple[Engine, ...] = ()
 
     @classmethod
-    def of(cls, settings: Settings) -> Edges:
+    def of(cls, settings: Settings) -> AppContext:
         """Connects to nothing yet: each edge does at its first use."""
-        from pipeline.adapters.temporal import Orchestrator
+        from pipeline.adapters.temporal import TemporalClient
 
         database = pulse_of(settings.database_url)
         replica = pulse_of(settings.read_url) if settings.database_read_url else database
@@ -79,12 +79,12 @@ class Edges:
             engine=engine,
             store=Store.of(settings, answer_seconds=ANSWER_SECONDS),
             ledger=Ledger(engine),
-            keys=Keys(engine),
-            receivers=Receivers(engine, settings),
+            keys=ApiKeys(engine),
+            receivers=Recipients(engine, settings),
             marts=Marts(engine),
             records=Records(reads),
-            readers=Readers(settings, engine, reads),
-            orchestrator=Orchestrator.of(settings),
+            readers=SqlLogins(settings, engine, reads),
+            orchestrator=TemporalClient.of(settings),
             uploads=BoundedSemaphore(UPLOADS_AT_ONCE),
             streams=BoundedSemaphore(STREAMS_AT_ONCE),
             previews=BoundedSemaphore(PREVIEWS_AT_ONCE),
@@ -104,6 +104,6 @@ class Edges:
         return self.readers.of_all.console
 
 
-def edges() -> Edges:
+def app_context() -> AppContext:
     """Those of the app that answers the present request."""
-    return cast(Edges, current_app.extensions["bulkhead"])
+    return cast(AppContext, current_app.extensions["bulkhead"])

@@ -29,7 +29,7 @@ class SilentError(psycopg.OperationalError):
     """The server holds the connection open and answers nothing."""
 
 
-class Pulse:
+class Liveness:
     """Knows whether a server answers. Safe to share between threads; starts no thread before it has to.
 
     ``probe`` asks the server: True if all is well, False if it answered something else (an error, a refused connection). It
@@ -83,7 +83,7 @@ class Pulse:
             return False
 
 
-def of_postgresql(conninfo: str) -> Pulse:
+def of_postgresql(conninfo: str) -> Liveness:
     """The pulse of a PostgreSQL server: a fresh connection and a statement, as any client would."""
 
     def probe() -> bool:
@@ -94,7 +94,7 @@ def of_postgresql(conninfo: str) -> Pulse:
         except (psycopg.errors.ConnectionTimeout, SilentError) as error:
             raise TimeoutError from error
 
-    return Pulse(probe)
+    return Liveness(probe)
 
 
 class _Limited(psycopg.Connection[Any]):
@@ -106,7 +106,7 @@ class _Limited(psycopg.Connection[Any]):
         return super().wait(_watched(gen, lambda: time.monotonic() > until, self), *args, **options)
 
 
-def watched(pulse: Pulse, seconds: float | None = None) -> type[psycopg.Connection[Any]]:
+def watched(pulse: Liveness, seconds: float | None = None) -> type[psycopg.Connection[Any]]:
     """A class of connections that give up a server which ``pulse`` finds silent, and any wait of more than ``seconds``.
 
     The connection is closed then: what the server makes of the statement is not known.
@@ -123,7 +123,7 @@ def watched(pulse: Pulse, seconds: float | None = None) -> type[psycopg.Connecti
 class _Overdue:
     """Whether a wait is to be given up; asked about ten times a second while it lasts."""
 
-    def __init__(self, pulse: Pulse, seconds: float | None) -> None:
+    def __init__(self, pulse: Liveness, seconds: float | None) -> None:
         self._pulse, self._seconds, self._began = pulse, seconds, time.monotonic()
 
     def __call__(self) -> bool:
@@ -151,4 +151,4 @@ def _watched(
         return value
 
 
-__all__ = ["Pulse", "SilentError", "of_postgresql", "watched"]
+__all__ = ["Liveness", "SilentError", "of_postgresql", "watched"]

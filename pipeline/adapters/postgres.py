@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline import exact_json
 from pipeline.adapters import liveness, postgres_sessions
-from pipeline.adapters.liveness import Pulse
+from pipeline.adapters.liveness import Liveness
 from pipeline.adapters.postgres_sessions import KEEPALIVE, Session
 from pipeline.sqlfiles import load
 
@@ -34,7 +34,7 @@ def connect(
     idle_seconds: float | None = None,
     silence_seconds: float | None = None,
     pool_seconds: float = 30.0,
-    server: Pulse | None = None,
+    server: Liveness | None = None,
 ) -> Engine:
     """An engine on ``url`` with at most ``pool_size`` connections; a dead connection is noticed and replaced.
 
@@ -70,7 +70,9 @@ _CONNECT_SECONDS = 2
 """The shortest time that psycopg gives a connection to be made."""
 
 
-def _give_up_when_silent(engine: Engine, server: Pulse, settings: Mapping[str, str], statement_seconds: float | None) -> None:
+def _give_up_when_silent(
+    engine: Engine, server: Liveness, settings: Mapping[str, str], statement_seconds: float | None
+) -> None:
     """Have the engine's connections watch the server. Its own time limit comes first, where it can still keep it."""
     kind = liveness.watched(server, statement_seconds + _CONNECT_SECONDS if statement_seconds else None)
 
@@ -86,7 +88,7 @@ def _give_up_when_silent(engine: Engine, server: Pulse, settings: Mapping[str, s
         return postgres_sessions.apply(connection, settings)
 
 
-def pulse_of(url: str) -> Pulse:
+def pulse_of(url: str) -> Liveness:
     """The pulse of the PostgreSQL server at ``url``."""
     return liveness.of_postgresql(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False))
 
@@ -97,14 +99,14 @@ def may_take(seconds: float) -> str:
 
 
 @contextmanager
-def _raw(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
+def raw_connection(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
     """A connection of its own in autocommit mode, for what no transaction may hold."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         raw: Any = connection.connection.driver_connection
         yield raw
 
 
-def _driver(connection: Connection) -> psycopg.Connection[Any]:
+def driver_connection(connection: Connection) -> psycopg.Connection[Any]:
     driver: Any = connection.connection.driver_connection
     raw: psycopg.Connection[Any] = driver
     return raw

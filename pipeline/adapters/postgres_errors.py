@@ -16,7 +16,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from pipeline.errors import BulkheadError, DataFault, NoSpace, SystemFault, Unreachable, WorldIsWrong
+from pipeline.errors import BulkheadError, DataFault, NoSpace, SystemFault, TransientError, Unreachable
 
 DATABASE_ERRORS = (psycopg.Error, DBAPIError, PoolTimeout)
 """What ``kind_of`` and ``as_ours`` take."""
@@ -92,7 +92,7 @@ def _kind_without_state(error: BaseException) -> Kind:
 
 def is_passing(error: BaseException) -> bool:
     """Whether any error, of the database or not, is one that passes by itself."""
-    return isinstance(error, WorldIsWrong) or (isinstance(error, DATABASE_ERRORS) and kind_of(error) is Kind.TRANSIENT)
+    return isinstance(error, TransientError) or (isinstance(error, DATABASE_ERRORS) and kind_of(error) is Kind.TRANSIENT)
 
 
 def as_ours(error: BaseException) -> BulkheadError:

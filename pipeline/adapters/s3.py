@@ -30,7 +30,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from pipeline.adapters.liveness import Pulse
+from pipeline.adapters.liveness import Liveness
 from pipeline.errors import FileReplaced, SystemFault, Unreachable
 from pipeline.settings import MIB, Settings
 
@@ -195,7 +195,7 @@ class Store:
 
         self._s3 = self._quick = client(endpoint)
         self._prober: Callable[[], S3Client] = lambda: client(endpoint, seconds=1.0)
-        self.pulse = Pulse(self._answers)
+        self.pulse = Liveness(self._answers)
         if answer_seconds is not None:
             self._quick = client(endpoint, seconds=answer_seconds)
             self._give_up_when_silent(answer_seconds)

@@ -34,11 +34,11 @@ from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlread
 from temporalio.service import RPCError, RPCStatusCode
 
 from pipeline.contracts.messages import (
-    Arrival,
     Cleaned,
     CleanRun,
     Delivery,
     MartsRun,
+    ObjectArrived,
     Outcome,
     Progress,
     QueueRun,
@@ -66,7 +66,7 @@ from pipeline.contracts.workflows import (
     queue_workflow_id,
     results_workflow_id,
 )
-from pipeline.errors import NotUsable, Unreachable
+from pipeline.errors import InvalidRequest, Unreachable
 from pipeline.settings import Settings
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ _TOLD_SECONDS = 5.0
 """For requests that the ledger has already, and that reconciliation carries out if Temporal is away now."""
 
 
-class Orchestrator:
+class TemporalClient:
     """A client of one Temporal namespace. Connects at first use; safe to share between threads.
 
     Every method raises Unreachable when Temporal does not answer.
@@ -93,7 +93,7 @@ class Orchestrator:
         self._client: Client | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> Orchestrator:
+    def of(cls, settings: Settings) -> TemporalClient:
         """The one that the settings name."""
         return cls(settings.temporal_address, settings.temporal_namespace, settings.task_queue)
 
@@ -106,14 +106,14 @@ class Orchestrator:
                 self._loop.close()
                 self._loop = self._thread = self._client = None
 
-    def announce(self, arrival: Arrival) -> None:
+    def announce(self, arrival: ObjectArrived) -> None:
         """Tell a file's queue of it, starting the queue if it is not running."""
         dataset = dataset_of(arrival.key)
         if dataset is None:
             raise ValueError(f"{arrival.key!r} is not the key of an incoming file.")
         self._run(self._announce(arrival, dataset))
 
-    async def _announce(self, arrival: Arrival, dataset: str) -> None:
+    async def _announce(self, arrival: ObjectArrived, dataset: str) -> None:
         client = await self._connected()
         await client.start_workflow(
             QUEUE_WORKFLOW,
@@ -178,10 +178,11 @@ class Orchestrator:
             raise
 
     def write_results(self, wanted: ResultsWanted) -> None:
-        """Have a file of results written, if that is not under way. Raises NotUsable with what stood against it last time."""
+        """Have a file of results written, if that is not under way. Raises InvalidRequest with what stood against it last
+        time."""
         failure = self._run(self._write_results(wanted))
         if failure:
-            raise NotUsable(failure)
+            raise InvalidRequest(failure)
 
     async def _write_results(self, wanted: ResultsWanted) -> str:
         """One that succeeded is run anew: what it wrote is gone since, as a dry run's results are when it is promoted."""
@@ -287,7 +288,7 @@ class Orchestrator:
         return description.status is WorkflowExecutionStatus.RUNNING
 
     def reconcile(self, *, seconds: float = 600.0) -> Reconciled:
-        """Run a reconciliation now, and wait for what it finds. Raises NotUsable if it fails."""
+        """Run a reconciliation now, and wait for what it finds. Raises InvalidRequest if it fails."""
         return self._run(_unless_failed(self._reconcile(), "The reconciliation"), seconds=seconds)
 
     async def _reconcile(self) -> Reconciled:
@@ -307,7 +308,7 @@ class Orchestrator:
     def clean(self, *, dry_run: bool = False, seconds: float = 3600.0) -> Cleaned:
         """Run a clean-up now, and wait for what it removes. It goes on if that takes longer than ``seconds``.
 
-        Raises NotUsable if it fails.
+        Raises InvalidRequest if it fails.
         """
         return self._run(_unless_failed(self._clean(CleanRun(dry_run)), "The clean-up"), seconds=seconds)
 
@@ -384,7 +385,7 @@ def _updated(wanted: Schedule, there: ScheduleUpdateInput) -> ScheduleUpdate:
 
 
 async def _unless_failed(run: Coroutine[Any, Any, T], what: str) -> T:
-    """What a workflow returns. Raises NotUsable with the reason for which it failed."""
+    """What a workflow returns. Raises InvalidRequest with the reason for which it failed."""
     try:
         return await run
     except WorkflowFailureError as error:
@@ -392,4 +393,4 @@ async def _unless_failed(run: Coroutine[Any, Any, T], what: str) -> T:
         while cause.__cause__ is not None and not isinstance(cause, ApplicationError):
             cause = cause.__cause__
         why = cause.message if isinstance(cause, FailureError) else str(cause)
-        raise NotUsable(f"{what} failed: {why}") from error
+        raise InvalidRequest(f"{what} failed: {why}") from error

@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 
 from pipeline.contracts.options import DELIMITER_NAMES, DELIMITERS, OnError
 from pipeline.contracts.states import State
-from pipeline.errors import BulkheadError, FileIsWrong, NotUsable, Unreachable
+from pipeline.errors import BulkheadError, InvalidRequest, RejectedFile, Unreachable
 
 if TYPE_CHECKING:
     from pipeline.client.api import Client
@@ -172,7 +172,7 @@ class Commands(TyperGroup):
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of our output has gone, which typer knows how to end
                 raise
-            give_up(NotUsable(in_words(error) if error.filename else f"The output cannot be written: {in_words(error)}"))
+            give_up(InvalidRequest(in_words(error) if error.filename else f"The output cannot be written: {in_words(error)}"))
 
 
 def in_words(error: OSError) -> str:
@@ -214,11 +214,11 @@ def give_up(error: BulkheadError) -> NoReturn:
         say(f"bulkhead: {error}", "red")
     if isinstance(error, ApiError) and error.status in (401, 403):
         say("The key is taken from BULKHEAD_API_KEY; `bulkhead up` keeps one for this machine under BULKHEAD_HOME.")
-    if isinstance(error, FileIsWrong) and error.hint:
+    if isinstance(error, RejectedFile) and error.hint:
         say(error.hint)
     for note in getattr(error, "__notes__", ()):
         say(note)
-    codes = {TimedOut: Exit.TIMED_OUT, Unreachable: Exit.UNREACHABLE, FileIsWrong: Exit.REJECTED}
+    codes = {TimedOut: Exit.TIMED_OUT, Unreachable: Exit.UNREACHABLE, RejectedFile: Exit.REJECTED}
     raise typer.Exit(next((code for kind, code in codes.items() if isinstance(error, kind)), Exit.ERROR)) from error
 
 
@@ -273,5 +273,5 @@ def deliver(chunks: Iterable[bytes], output: Path | None) -> None:
         try:
             write_file(output, chunks)
         except OSError as error:
-            raise NotUsable(f"Cannot write {output}: {error.strerror}.") from error
+            raise InvalidRequest(f"Cannot write {output}: {error.strerror}.") from error
         say(f"Written to {output}.")

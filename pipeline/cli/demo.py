@@ -22,7 +22,7 @@ from rich.panel import Panel
 
 from pipeline import display
 from pipeline.cli import terminal
-from pipeline.client.api import Client, Import
+from pipeline.client.api import Client, ImportJson
 from pipeline.contracts.options import Options
 from pipeline.errors import BulkheadError
 from pipeline.local.demo_data import broken_csv, places, places_csv
@@ -88,7 +88,7 @@ def _run(home: Path, files: Path) -> str:
 # --- the steps ---
 
 
-def _load(client: Client, file: Path, *, fresh: bool) -> Import:
+def _load(client: Client, file: Path, *, fresh: bool) -> ImportJson:
     """The real file's way into the warehouse."""
     count = places_csv(file)
     _step(f"Uploading {count:,} countries and subdivisions of ISO 3166, each below the place it lies in")
@@ -153,7 +153,7 @@ def _where(stack: Stack, page: str) -> None:
 # --- how a step is shown and judged ---
 
 
-def _import(client: Client, file: Path, options: Options | None = None) -> Import:
+def _import(client: Client, file: Path, options: Options | None = None) -> ImportJson:
     """Upload a file, follow it to its end, show its counts."""
     with terminal.following() as progress:
         made = client.upload(file, DATASET, options=options, on_sent=progress.sent)
@@ -167,7 +167,7 @@ def _count(client: Client) -> int:
     return int(client.query(COUNT_SQL)["rows"][0][0])
 
 
-def _expect_counts(ended: Import, **wanted: int) -> None:
+def _expect_counts(ended: ImportJson, **wanted: int) -> None:
     for name, number in wanted.items():
         _expect(f"{name} records", ended["counts"][name], number)
 

@@ -33,10 +33,10 @@ from pipeline.cli.app import (
 )
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
-from pipeline.errors import NotUsable, Unreachable, WorldIsWrong
+from pipeline.errors import InvalidRequest, TransientError, Unreachable
 
 if TYPE_CHECKING:
-    from pipeline.client.api import Client, Import
+    from pipeline.client.api import Client, ImportJson
 
 Timeout = Annotated[float | None, typer.Option(help="Stop waiting after so many seconds (exit 6).", min=0)]
 
@@ -95,7 +95,7 @@ def upload(
     _begun(server, made, wait=wait, timeout=timeout, as_json=as_json)
 
 
-def _begun(server: Client, made: Import, *, wait: bool, timeout: float | None, as_json: bool) -> NoReturn:
+def _begun(server: Client, made: ImportJson, *, wait: bool, timeout: float | None, as_json: bool) -> NoReturn:
     """An import is on its way: say so, or follow it, and end with the code that fits."""
     from pipeline.cli.terminal import print_json, print_line, say
 
@@ -133,7 +133,7 @@ def _addresses(given: list[str] | None) -> tuple[str, ...]:
 
     try:
         return targets.listed(",".join(given or ()))
-    except NotUsable as error:
+    except InvalidRequest as error:
         raise typer.BadParameter(str(error), param_hint="--notify") from error
 
 
@@ -160,7 +160,7 @@ def _how_to_go_on(server: str, dataset: str, file: Path, *, resume: bool) -> Ite
     before = None if resume else resume_state.find(server, dataset, file)
     try:
         yield
-    except (KeyboardInterrupt, WorldIsWrong, ApiError) as error:
+    except (KeyboardInterrupt, TransientError, ApiError) as error:
         left = resume_state.find(server, dataset, file)
         if left is not None and left != before:
             hint = f"What S3 has of it is kept. Go on with: bulkhead upload {shlex.quote(str(file))} -d {dataset} --resume"
@@ -171,7 +171,7 @@ def _how_to_go_on(server: str, dataset: str, file: Path, *, resume: bool) -> Ite
         raise
 
 
-def _send(file: Path, filename: str | None, send: Callable[..., Import]) -> Import:
+def _send(file: Path, filename: str | None, send: Callable[..., ImportJson]) -> ImportJson:
     """The import that the server made of the file; what is no regular file is sent as it comes."""
     from pipeline.cli.terminal import following, say
 
@@ -190,7 +190,7 @@ def _send(file: Path, filename: str | None, send: Callable[..., Import]) -> Impo
         say("Interrupted: the upload was broken off, nothing is imported.")
         raise
     except OSError as error:
-        raise NotUsable(f"Cannot read {file}: {error.strerror}.") from error
+        raise InvalidRequest(f"Cannot read {file}: {error.strerror}.") from error
 
 
 @app.command(rich_help_panel="Imports")
@@ -213,7 +213,7 @@ def watch(import_id: ImportId, timeout: Timeout = None, as_json: AsJson = False)
     raise typer.Exit(OF_STATE[State(ended["state"])])
 
 
-def _follow(server: Client, import_id: str, timeout: float | None) -> Import:
+def _follow(server: Client, import_id: str, timeout: float | None) -> ImportJson:
     """The import at its end. Ctrl-C lets go of it: the import goes on without us."""
     from pipeline.cli.terminal import following, say
     from pipeline.client.api import TimedOut
@@ -229,7 +229,7 @@ def _follow(server: Client, import_id: str, timeout: float | None) -> Import:
         raise
 
 
-def _show(shown: Import, as_json: bool) -> None:
+def _show(shown: ImportJson, as_json: bool) -> None:
     from pipeline.cli.terminal import import_table, out, print_json
 
     if as_json:
@@ -238,7 +238,7 @@ def _show(shown: Import, as_json: bool) -> None:
         out().print(import_table(shown))
 
 
-def _tell(ended: Import) -> None:
+def _tell(ended: ImportJson) -> None:
     """The end of an import, for whoever watches, and where to go from there."""
     from pipeline.cli.terminal import err, import_table, say
 
@@ -277,7 +277,7 @@ def list_imports(
     out().print(rows_table(columns, [_line(one) for one in found]))
 
 
-def _line(one: Import) -> tuple[Any, ...]:
+def _line(one: ImportJson) -> tuple[Any, ...]:
     found, counts = one["findings"], one["counts"]
     name = one["source"]["filename"]
     return one["id"], one["dataset"], one["state"], name, counts["total"], found["errors"], one["created_at"]
@@ -336,7 +336,7 @@ def cancel(import_id: ImportId, as_json: AsJson = False) -> None:
     _asked(client().cancel(import_id), as_json)
 
 
-def _asked(asked: Import, as_json: bool) -> None:
+def _asked(asked: ImportJson, as_json: bool) -> None:
     """What was asked of an import is on its way; here is how it stands now."""
     from pipeline.cli.terminal import print_json, print_line
 

@@ -36,7 +36,7 @@ from pipeline.cli.app import (
 )
 from pipeline.contracts.options import Options
 from pipeline.display import counted
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 from pipeline.warehouse import existing_edges
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _bring(file: Path, folder: Path, filename: str | None) -> str:
                 with file.open("rb") as stream:
                     shutil.copyfileobj(stream, copy)
     except OSError as error:
-        raise NotUsable(f"Cannot read {file}: {error.strerror}.") from error
+        raise InvalidRequest(f"Cannot read {file}: {error.strerror}.") from error
     return filename or ("stdin.csv" if str(file) == "-" else file.name)
 
 
@@ -162,7 +162,7 @@ def _judge(
     folder: Path, rules: Dataset, name: str, options: Options, settings: Settings, engine: Engine | None
 ) -> dict[str, Any]:
     """What an import of the file would find, in the child process that an import would use."""
-    from pipeline.prepare.manifest import Cutting
+    from pipeline.prepare.manifest import BatchSizes
     from pipeline.sandbox import process, validate_file
 
     def edges(wanted: Path) -> Path | None:
@@ -178,7 +178,7 @@ def _judge(
         rules,
         name,
         "offline",
-        Cutting("offline", settings.batch_records, settings.batches_per_part) if engine is not None else None,
+        BatchSizes("offline", settings.batch_records, settings.batches_per_part) if engine is not None else None,
         options,
         memory_bytes=settings.validation_memory_bytes,
         seconds=settings.validation_seconds,
@@ -221,7 +221,7 @@ def _keep(report: Path, output: Path) -> None:
     try:
         shutil.copytree(report, output, dirs_exist_ok=True)
     except OSError as error:
-        raise NotUsable(f"Cannot write into {output}: {in_words(error)}") from error
+        raise InvalidRequest(f"Cannot write into {output}: {in_words(error)}") from error
 
 
 def _tell(verdict: dict[str, Any], groups: list[dict[str, Any]], name: str, output: Path | None) -> None:

@@ -12,10 +12,10 @@ import typer
 from pipeline.cli.app import AsJson, Exit, ImportId, TableFormat, app, client, dataset_names, deliver, in_words
 from pipeline.contracts.states import State
 from pipeline.display import counted
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from pipeline.client.api import Client, Import
+    from pipeline.client.api import Client, ImportJson
     from pipeline.client.http import Download
 
 ON_SCREEN_ROWS = 50
@@ -137,7 +137,7 @@ def report(
         try:
             _download_report(server, import_id, output)
         except OSError as error:
-            raise NotUsable(f"Cannot write into {output}: {in_words(error)}") from error
+            raise InvalidRequest(f"Cannot write into {output}: {in_words(error)}") from error
         say(f"Written to {output}.")
         where = str(output / "index.html")
     if as_json:
@@ -187,7 +187,7 @@ def results(
     _tell_none(shown, kind)
 
 
-def _tell_rejected(shown: Import) -> None:
+def _tell_rejected(shown: ImportJson) -> None:
     from pipeline.cli.terminal import say
 
     say(f"No record was processed: import {shown['id']} was rejected as a whole.", "red")
@@ -195,7 +195,7 @@ def _tell_rejected(shown: Import) -> None:
     say(f"The records of the file: bulkhead results {shown['id']} --kind {RowsOf.UNPROCESSED}")
 
 
-def _tell_none(shown: Import, kind: RowsOf) -> None:
+def _tell_none(shown: ImportJson, kind: RowsOf) -> None:
     """If the file has a header and nothing else, it is not for a mistake."""
     from pipeline.cli.terminal import say
 

@@ -20,10 +20,10 @@ import typer
 from pipeline.adapters import postgres
 from pipeline.cli.app import AsJson, Commands, Exit, app
 from pipeline.display import counted
-from pipeline.errors import NotUsable, Unreachable
+from pipeline.errors import InvalidRequest, Unreachable
 
 if TYPE_CHECKING:
-    from pipeline.ledger.api_keys import Keys
+    from pipeline.ledger.api_keys import ApiKeys
 
 keys_app = typer.Typer(cls=Commands, no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys_app, name="key", rich_help_panel="Operation")
@@ -89,11 +89,11 @@ def reconcile(as_json: AsJson = False) -> None:
 
     Example: `bulkhead reconcile`
     """
-    from pipeline.adapters.temporal import Orchestrator
+    from pipeline.adapters.temporal import TemporalClient
     from pipeline.cli.terminal import print_json, print_line, say, working
     from pipeline.settings import load_settings
 
-    with closing(Orchestrator.of(load_settings())) as orchestrator, working("Looking through incoming/ ..."):
+    with closing(TemporalClient.of(load_settings())) as orchestrator, working("Looking through incoming/ ..."):
         found = orchestrator.reconcile()
     if as_json:
         print_json(asdict(found))
@@ -117,11 +117,11 @@ def clean(
 
     Example: `bulkhead clean --dry-run`
     """
-    from pipeline.adapters.temporal import Orchestrator
+    from pipeline.adapters.temporal import TemporalClient
     from pipeline.cli.terminal import print_json, print_line, say, working
     from pipeline.settings import load_settings
 
-    with closing(Orchestrator.of(load_settings())) as orchestrator, working("Looking for what is not kept any longer ..."):
+    with closing(TemporalClient.of(load_settings())) as orchestrator, working("Looking for what is not kept any longer ..."):
         done = orchestrator.clean(dry_run=dry_run)
     if as_json:
         print_json({"dry_run": dry_run, **asdict(done)})
@@ -253,23 +253,23 @@ def key_revoke(
 
     with _keys() as keys:
         if not keys.revoke(str(key_id)):
-            raise NotUsable(f"There is no key {key_id} that could be revoked. See which there are: bulkhead key list")
+            raise InvalidRequest(f"There is no key {key_id} that could be revoked. See which there are: bulkhead key list")
     say(f"Revoked {key_id}.")
     if as_json:
         print_json({"id": str(key_id), "revoked": True})
 
 
 @contextmanager
-def _keys() -> Iterator[Keys]:
+def _keys() -> Iterator[ApiKeys]:
     """The keys in the database of the settings."""
     from sqlalchemy.exc import OperationalError
 
-    from pipeline.ledger.api_keys import Keys
+    from pipeline.ledger.api_keys import ApiKeys
     from pipeline.settings import load_settings
 
     engine = postgres.connect(_needed(load_settings().database_url), pool_size=1, name="bulkhead key")
     try:
-        yield Keys(engine)
+        yield ApiKeys(engine)
     except OperationalError as error:
         raise Unreachable(f"PostgreSQL does not answer: {error.orig}") from error
     finally:
@@ -278,5 +278,5 @@ def _keys() -> Iterator[Keys]:
 
 def _needed(database_url: str) -> str:
     if not database_url:
-        raise NotUsable("DATABASE_URL is not set, and no embedded stack has left one under BULKHEAD_HOME: bulkhead up.")
+        raise InvalidRequest("DATABASE_URL is not set, and no embedded stack has left one under BULKHEAD_HOME: bulkhead up.")
     return database_url

@@ -22,25 +22,25 @@ from urllib.parse import quote, unquote, urldefrag, urljoin
 
 import requests
 
-from pipeline.client.http import ApiError, Body, Download, Sent, Wire
-from pipeline.client.multipart_upload import FROM_BYTES, NotDirect, Tell, send_in_parts
+from pipeline.client.http import ApiError, Body, Download, HttpClient, Sent
+from pipeline.client.multipart_upload import FROM_BYTES, DirectUploadRefused, Tell, send_in_parts
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
-from pipeline.errors import WorldIsWrong
+from pipeline.errors import TransientError
 from pipeline.settings import load_settings
 
-__all__ = ["ApiError", "Client", "Import", "TimedOut"]
+__all__ = ["ApiError", "Client", "ImportJson", "TimedOut"]
 
-Import = dict[str, Any]
+ImportJson = dict[str, Any]
 """An import as the API shows it."""
 
 FIRST_POLL_SECONDS, SLOWEST_POLL_SECONDS = 0.2, 2.0
 
 
-class TimedOut(WorldIsWrong):
+class TimedOut(TransientError):
     """The import is still under way. ``last`` is what was last seen of it."""
 
-    def __init__(self, message: str, *, last: Import) -> None:
+    def __init__(self, message: str, *, last: ImportJson) -> None:
         super().__init__(message)
         self.last = last
 
@@ -55,7 +55,7 @@ class Client:
         if url is None:
             settings = load_settings()
             url, key = settings.url, key or settings.api_key
-        self._wire = Wire(url, key)
+        self._wire = HttpClient(url, key)
         self.url = self._wire.url
 
     # --- imports ---
@@ -72,13 +72,13 @@ class Client:
         direct: bool | None = None,
         resume: bool = False,
         tell: Tell | None = None,
-    ) -> Import:
+    ) -> ImportJson:
         """Send a file, or a stream whose length nobody knows, and return the import that the server made of it.
 
         A file of 64 MiB or more goes straight to S3, in parts, unless ``direct`` says otherwise; ``resume`` goes on with one
         that broke off; ``tell`` is told if it turns out otherwise. Raises Unreachable if the connection breaks and the stream
         cannot be read again, ApiError (code ``damaged_upload``) if the server's SHA-256 is not that of the bytes sent,
-        NotUsable if a file that is to be resumed has changed.
+        InvalidRequest if a file that is to be resumed has changed.
         """
         source = Path(source) if isinstance(source, str) else source
         tell = tell or (lambda text: None)
@@ -87,7 +87,7 @@ class Client:
         if direct and isinstance(source, Path) and _bytes_of(source):
             try:
                 return self._send_direct(source, dataset, filename, options, resume=resume, on_sent=on_sent, tell=tell)
-            except NotDirect as why:
+            except DirectUploadRefused as why:
                 tell(f"{why} The file goes through the server instead.")
         path = f"/v1/datasets/{quote(dataset, safe='')}/imports"
         asked = _parameters(options or Options())
@@ -103,7 +103,7 @@ class Client:
         resume: bool,
         on_sent: Sent | None,
         tell: Tell,
-    ) -> Import:
+    ) -> ImportJson:
         """Raises NotDirect before a byte has gone."""
         made = send_in_parts(
             self._wire,
@@ -126,7 +126,7 @@ class Client:
         *,
         on_sent: Sent | None,
         idempotency_key: str | None = None,
-    ) -> Import:
+    ) -> ImportJson:
         body = Body(source, on_sent or _unwatched)
         answer = self._wire.send(
             "POST",
@@ -148,22 +148,22 @@ class Client:
             )
         return made
 
-    def get(self, import_id: str) -> Import:
+    def get(self, import_id: str) -> ImportJson:
         """One import as it stands now."""
         return self._json("GET", _path(import_id))
 
-    def list(self, *, dataset: str | None = None, state: str | None = None) -> Iterator[Import]:
+    def list(self, *, dataset: str | None = None, state: str | None = None) -> Iterator[ImportJson]:
         """Every import, newest first, page by page."""
         for page in self._pages("/v1/imports", {"dataset": dataset, "state": state}):
             yield from page["items"]
 
     def wait(
         self,
-        made: str | Import,
+        made: str | ImportJson,
         *,
-        on_progress: Callable[[Import], None] | None = None,
+        on_progress: Callable[[ImportJson], None] | None = None,
         timeout: float | None = None,
-    ) -> Import:
+    ) -> ImportJson:
         """Ask until an import, or that of this id, has come to its end, and return it then; ``timeout`` in seconds.
 
         ``on_progress`` is called with each answer. Raises TimedOut.
@@ -183,15 +183,15 @@ class Client:
             time.sleep(pause if left is None else min(pause, left))
             pause = min(pause * 1.2, SLOWEST_POLL_SECONDS)
 
-    def cancel(self, import_id: str) -> Import:
+    def cancel(self, import_id: str) -> ImportJson:
         """Ask for an import to stop."""
         return self._json("POST", _path(import_id, "cancel"))
 
-    def pause(self, import_id: str) -> Import:
+    def pause(self, import_id: str) -> ImportJson:
         """Ask for an import to stand still; what is under way comes to its end."""
         return self._json("POST", _path(import_id, "pause"))
 
-    def resume(self, import_id: str) -> Import:
+    def resume(self, import_id: str) -> ImportJson:
         """Have a paused import go on."""
         return self._json("POST", _path(import_id, "resume"))
 
@@ -203,7 +203,7 @@ class Client:
         filename: str | None = None,
         only: str | None = None,
         on_sent: Sent | None = None,
-    ) -> Import:
+    ) -> ImportJson:
         """A new import of the records that failed (or with ``only="unprocessed"`` of those), or of ``source``: them, corrected.
 
         Raises as ``upload`` does.
@@ -213,7 +213,7 @@ class Client:
             return self._json("POST", path, params=_given(only=only), headers={"Idempotency-Key": str(uuid.uuid4())})
         return self._send_file(path, source, filename, {}, on_sent=on_sent)
 
-    def promote(self, import_id: str) -> Import:
+    def promote(self, import_id: str) -> ImportJson:
         """Have a validated dry run loaded."""
         return self._json("POST", _path(import_id, "promote"))
 

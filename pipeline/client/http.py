@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
-from pipeline.errors import BulkheadError, NotUsable, Unreachable
+from pipeline.errors import BulkheadError, InvalidRequest, Unreachable
 
 Sent = Callable[[int, int | None], None]
 """Told how many bytes have been sent, and of how many, if that is known."""
@@ -41,7 +41,7 @@ class ApiError(BulkheadError):
         self.detail = detail
 
 
-class Wire:
+class HttpClient:
     """The way to one server, with one key. Not to be shared between threads."""
 
     def __init__(self, url: str, key: str = "") -> None:
@@ -53,14 +53,14 @@ class Wire:
     def send(self, method: str, path: str, *, body: Body | None = None, **options: Any) -> requests.Response:
         """The server's answer; ``options`` are those of requests.
 
-        Raises ApiError if the server refuses, Unreachable if it does not answer or keeps breaking off, NotUsable if
+        Raises ApiError if the server refuses, Unreachable if it does not answer or keeps breaking off, InvalidRequest if
         the address is none.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 answer = self._once(method, path, body, options)
             except ValueError as error:  # what requests says of an address that is none
-                raise NotUsable(f"BULKHEAD_URL is {self.url!r}, which cannot be used: {error}") from error
+                raise InvalidRequest(f"BULKHEAD_URL is {self.url!r}, which cannot be used: {error}") from error
             except requests.RequestException as error:
                 self._give_up_or_wait(attempt, body, error)
                 continue
@@ -70,9 +70,9 @@ class Wire:
             time.sleep(pause_after(attempt, answer.headers.get("Retry-After", "")))
         raise AssertionError("the last attempt returns or raises")
 
-    def another(self) -> Wire:
+    def another(self) -> HttpClient:
         """The same way for another thread."""
-        return Wire(self.url, self._key)
+        return HttpClient(self.url, self._key)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -170,7 +170,7 @@ class Body:
         with path.open("rb") as stream:
             yield from self._counted(stream, size)
         if self._sent < size:
-            raise NotUsable(f"{path} became shorter while it was being sent: nothing was imported.")
+            raise InvalidRequest(f"{path} became shorter while it was being sent: nothing was imported.")
 
     def _counted(self, stream: BinaryIO, total: int | None) -> Iterator[bytes]:
         while chunk := stream.read(CHUNK_BYTES if total is None else min(CHUNK_BYTES, total - self._sent)):

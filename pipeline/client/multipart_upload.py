@@ -22,9 +22,9 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from pipeline.client import http, resume_state
-from pipeline.client.http import ApiError, Sent, Sized, Wire
-from pipeline.client.resume_state import Unfinished
-from pipeline.errors import NotUsable, Unreachable
+from pipeline.client.http import ApiError, HttpClient, Sent, Sized
+from pipeline.client.resume_state import ResumeState
+from pipeline.errors import InvalidRequest, Unreachable
 
 FROM_BYTES = 64 << 20
 """What is smaller goes through the server: one request, and its SHA-256 is compared."""
@@ -43,7 +43,7 @@ _GONE = ("unknown_upload", "upload_over", "canceled_meanwhile")
 _NO_ROUTE = ("", "not_found", "method_not_allowed")
 
 
-class NotDirect(Exception):
+class DirectUploadRefused(Exception):
     """The file cannot go straight to S3 from here, and no byte of it has. The message is a sentence that says why."""
 
 
@@ -56,7 +56,7 @@ class _Stopped(Exception):
 
 
 def send_in_parts(
-    api: Wire,
+    api: HttpClient,
     file: Path,
     dataset: str,
     *,
@@ -68,7 +68,8 @@ def send_in_parts(
 ) -> str:
     """Upload the file, or what S3 does not have of it yet, and return its import's id.
 
-    Raises NotDirect before a byte has gone, NotUsable for a file that has changed, else what Wire.send does: then ``resume``
+    Raises NotDirect before a byte has gone, InvalidRequest for a file that has changed, else what Wire.send does: then
+    ``resume``
     goes on.
     """
     known = resume_state.find(api.url, dataset, file)
@@ -87,12 +88,12 @@ def send_in_parts(
     return _send_all(api, _open(api, file, dataset, filename, options), {}, on_sent)
 
 
-def _check_options(known: Unfinished, filename: str, options: Mapping[str, object]) -> None:
-    """What was asked for stands with the import since it was begun. Raises NotUsable for a wish that is another one."""
+def _check_options(known: ResumeState, filename: str, options: Mapping[str, object]) -> None:
+    """What was asked for stands with the import since it was begun. Raises InvalidRequest for a wish that is another one."""
     asked = {**known.options, **options}
     if asked != known.options or (filename and filename != known.filename):
         began = ", ".join(f"{name}={value}" for name, value in sorted(known.options.items())) or "no options"
-        raise NotUsable(
+        raise InvalidRequest(
             f"The upload of {known.filename} was begun with {began}, which cannot be changed on the way."
             " Resume it without options, or upload the file anew, without --resume."
         )
@@ -101,7 +102,7 @@ def _check_options(known: Unfinished, filename: str, options: Mapping[str, objec
 # --- opening, and going on ---
 
 
-def _open(api: Wire, file: Path, dataset: str, filename: str, options: Mapping[str, object]) -> Unfinished:
+def _open(api: HttpClient, file: Path, dataset: str, filename: str, options: Mapping[str, object]) -> ResumeState:
     """Raises NotDirect, and then nothing is left of it."""
     stat, filename = file.stat(), filename or file.name
     metadata = {"dataset": dataset, "size": stat.st_size, **options}
@@ -109,9 +110,9 @@ def _open(api: Wire, file: Path, dataset: str, filename: str, options: Mapping[s
         opened = api.send("POST", "/s3/multipart", json={"filename": filename, "metadata": metadata}).json()
     except ApiError as error:
         if error.status in (404, 405, 501) and error.code in _NO_ROUTE:
-            raise NotDirect(f"{api.url} does not sign uploads straight to S3.") from error
+            raise DirectUploadRefused(f"{api.url} does not sign uploads straight to S3.") from error
         raise
-    upload = Unfinished(
+    upload = ResumeState(
         server=api.url,
         dataset=dataset,
         path=str(file.absolute()),
@@ -126,7 +127,7 @@ def _open(api: Wire, file: Path, dataset: str, filename: str, options: Mapping[s
     )
     try:
         _probe(_sign(api, upload, 1))
-    except NotDirect:
+    except DirectUploadRefused:
         _give_up(api, upload)
         raise
     with suppress(OSError):  # nowhere to remember it: then it cannot be resumed, but it can be sent
@@ -146,12 +147,12 @@ def _probe(address: str) -> None:
         with http.session_to(address) as session:
             answer = session.head(f"{split.scheme}://{split.netloc}/", timeout=(PROBE_SECONDS, PROBE_SECONDS))
     except (requests.RequestException, ValueError) as error:
-        raise NotDirect(f"S3 cannot be reached from here at {split.netloc}: {http.cause(error)}.") from error
+        raise DirectUploadRefused(f"S3 cannot be reached from here at {split.netloc}: {http.cause(error)}.") from error
     if answer.status_code in (502, 503, 504):
-        raise NotDirect(f"S3 cannot be reached from here at {split.netloc}: the answer is {answer.status_code}.")
+        raise DirectUploadRefused(f"S3 cannot be reached from here at {split.netloc}: the answer is {answer.status_code}.")
 
 
-def _go_on(api: Wire, upload: Unfinished, on_sent: Sent) -> str:
+def _go_on(api: HttpClient, upload: ResumeState, on_sent: Sent) -> str:
     """Raises _Gone if the server or S3 knows nothing of it any more."""
     try:
         there = _parts_there(api, upload)
@@ -162,7 +163,7 @@ def _go_on(api: Wire, upload: Unfinished, on_sent: Sent) -> str:
     return _send_all(api, upload, there, on_sent)
 
 
-def _made_already(api: Wire, upload: Unfinished) -> str:
+def _made_already(api: HttpClient, upload: ResumeState) -> str:
     """It may be that all but the answer to the last request had come; the server then says the same again. Raises _Gone."""
     try:
         _complete(api, upload, {})
@@ -174,12 +175,12 @@ def _made_already(api: Wire, upload: Unfinished) -> str:
     return upload.import_id
 
 
-def _send_all(api: Wire, upload: Unfinished, there: Mapping[int, str], on_sent: Sent) -> str:
+def _send_all(api: HttpClient, upload: ResumeState, there: Mapping[int, str], on_sent: Sent) -> str:
     """Send what is not there, and have the file made of all of it."""
-    sent = _Crew(api, upload, there, on_sent).send()
+    sent = _PartUploader(api, upload, there, on_sent).send()
     try:
         upload.check()
-    except NotUsable:
+    except InvalidRequest:
         _give_up(api, upload)
         raise
     _complete(api, upload, sent)
@@ -187,7 +188,7 @@ def _send_all(api: Wire, upload: Unfinished, there: Mapping[int, str], on_sent: 
     return upload.import_id
 
 
-def _give_up(api: Wire, upload: Unfinished) -> None:
+def _give_up(api: HttpClient, upload: ResumeState) -> None:
     """Nothing is to be left of it; what cannot be removed now expires."""
     with suppress(ApiError, Unreachable):
         api.send("DELETE", _route(upload))
@@ -197,27 +198,27 @@ def _give_up(api: Wire, upload: Unfinished) -> None:
 # --- what the server is asked ---
 
 
-def _route(upload: Unfinished, rest: str = "") -> str:
+def _route(upload: ResumeState, rest: str = "") -> str:
     return f"/s3/multipart/{quote(upload.upload_id, safe='')}{rest}?key={quote(upload.key, safe='')}"
 
 
-def _sign(api: Wire, upload: Unfinished, number: int) -> str:
+def _sign(api: HttpClient, upload: ResumeState, number: int) -> str:
     return str(api.send("GET", _route(upload, f"/{number}")).json()["url"])
 
 
-def _parts_there(api: Wire, upload: Unfinished) -> dict[int, str]:
+def _parts_there(api: HttpClient, upload: ResumeState) -> dict[int, str]:
     """The ETags of the parts that S3 has, whole."""
     listed = api.send("GET", _route(upload)).json()
     sizes = {number: length for number, (_, length) in ranges(upload).items()}
     return {one["PartNumber"]: one["ETag"] for one in listed if sizes.get(one["PartNumber"]) == one["Size"]}
 
 
-def _complete(api: Wire, upload: Unfinished, etags: Mapping[int, str]) -> None:
+def _complete(api: HttpClient, upload: ResumeState, etags: Mapping[int, str]) -> None:
     parts = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(etags.items())]
     api.send("POST", _route(upload, "/complete"), json={"parts": parts})
 
 
-def ranges(upload: Unfinished) -> dict[int, tuple[int, int]]:
+def ranges(upload: ResumeState) -> dict[int, tuple[int, int]]:
     """Where each part begins in the file, and its length."""
     starts = range(0, upload.size_bytes, upload.part_bytes)
     return {n: (start, min(upload.part_bytes, upload.size_bytes - start)) for n, start in enumerate(starts, 1)}
@@ -235,10 +236,10 @@ class _News:
     etag: str = ""
 
 
-class _Hand:
+class _Connections:
     """One thread's connections: to the server, and to S3, where our key is nobody's business."""
 
-    def __init__(self, api: Wire) -> None:
+    def __init__(self, api: HttpClient) -> None:
         self.api = api.another()
         self._s3: requests.Session | None = None
 
@@ -256,10 +257,10 @@ class _Hand:
         return self._s3
 
 
-class _Crew:
+class _PartUploader:
     """A few threads that take part after part, each on its own connections; what becomes of it the caller's thread hears."""
 
-    def __init__(self, api: Wire, upload: Unfinished, there: Mapping[int, str], on_sent: Sent) -> None:
+    def __init__(self, api: HttpClient, upload: ResumeState, there: Mapping[int, str], on_sent: Sent) -> None:
         self._api, self._upload, self._on_sent = api, upload, on_sent
         self._ranges = ranges(upload)
         self._etags = dict(there)
@@ -298,7 +299,7 @@ class _Crew:
 
     def _work(self) -> None:
         try:
-            with _Hand(self._api) as hand:
+            with _Connections(self._api) as hand:
                 while not self._stop.is_set():
                     number = self._waiting.get_nowait()
                     self._news.put(_News(number, self._ranges[number][1], self._send_part(hand, number)))
@@ -307,7 +308,7 @@ class _Crew:
         except BaseException as error:
             self._news.put(error)
 
-    def _send_part(self, hand: _Hand, number: int) -> str:
+    def _send_part(self, hand: _Connections, number: int) -> str:
         """The part's ETag. Raises ApiError if S3 keeps refusing it, Unreachable if it does not answer."""
         refusals = 0
         for attempt in range(1, ATTEMPTS + 1):
@@ -329,7 +330,7 @@ class _Crew:
                 raise _Stopped
         raise AssertionError("the last attempt returns or raises")
 
-    def _put(self, hand: _Hand, number: int) -> requests.Response:
+    def _put(self, hand: _Connections, number: int) -> requests.Response:
         start, length = self._ranges[number]
         digest = hashlib.md5(usedforsecurity=False)
         for chunk in self._chunks(start, length):
@@ -355,7 +356,7 @@ class _Crew:
                     raise _Stopped
                 chunk = stream.read(min(http.CHUNK_BYTES, length))
                 if not chunk:
-                    raise NotUsable(f"{self._upload.path} became shorter while it was being sent: nothing was imported.")
+                    raise InvalidRequest(f"{self._upload.path} became shorter while it was being sent: nothing was imported.")
                 length -= len(chunk)
                 yield chunk
 

@@ -18,14 +18,14 @@ from typing import Any
 
 import platformdirs
 
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 
 FORGOTTEN_AFTER_SECONDS = 30 * 24 * 3600
 """No server keeps half an upload for so long."""
 
 
 @dataclass(frozen=True)
-class Unfinished:
+class ResumeState:
     """An upload that was begun: of which file as it was then, where its parts go, and what was asked for."""
 
     server: str
@@ -41,25 +41,25 @@ class Unfinished:
     options: dict[str, Any]
 
     def check(self) -> None:
-        """Raises NotUsable if the file is no longer the one whose parts were sent."""
+        """Raises InvalidRequest if the file is no longer the one whose parts were sent."""
         now = Path(self.path).stat()
         if (now.st_size, now.st_mtime_ns) != (self.size_bytes, self.modified_ns):
-            raise NotUsable(
+            raise InvalidRequest(
                 f"{self.path} has changed since its upload was begun: then {_described(self.size_bytes, self.modified_ns)},"
                 f" now {_described(now.st_size, now.st_mtime_ns)}. Parts of two versions make no file, so nothing of it is"
                 " imported. Upload it anew, without --resume."
             )
 
 
-def find(server: str, dataset: str, path: Path) -> Unfinished | None:
+def find(server: str, dataset: str, path: Path) -> ResumeState | None:
     """The upload of that file that was begun last and is not at its end; None also if what was kept cannot be read."""
     try:
-        return Unfinished(**json.loads(_file(server, dataset, str(path.absolute())).read_text("utf-8")))
+        return ResumeState(**json.loads(_file(server, dataset, str(path.absolute())).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def keep(upload: Unfinished) -> None:
+def keep(upload: ResumeState) -> None:
     """Remember it, and let go of what is too old. Raises OSError."""
     file = _file(upload.server, upload.dataset, upload.path)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def keep(upload: Unfinished) -> None:
                 other.unlink()
 
 
-def forget(upload: Unfinished) -> None:
+def forget(upload: ResumeState) -> None:
     """It is at its end; unless another upload of the same file has been begun since."""
     if find(upload.server, upload.dataset, Path(upload.path)) == upload:
         _file(upload.server, upload.dataset, upload.path).unlink(missing_ok=True)

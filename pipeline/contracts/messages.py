@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
-from pipeline.contracts.object_keys import Fate
+from pipeline.contracts.object_keys import RowOutcome
 from pipeline.contracts.states import State
 
 # --- States ---
@@ -28,7 +28,7 @@ from pipeline.contracts.states import State
 
 
 @dataclass(frozen=True)
-class Arrival:
+class ObjectArrived:
     """An object that arrived in S3, as an event or the reconciliation tells of it. Told at least once, in any order."""
 
     bucket: str
@@ -49,14 +49,14 @@ class ImportRef:
 
 
 @dataclass(frozen=True)
-class Arrivals:
+class ObjectsArrived:
     """Arrivals of one dataset that are looked at together, in their order."""
 
-    items: tuple[Arrival, ...]
+    items: tuple[ObjectArrived, ...]
 
 
 @dataclass(frozen=True)
-class Asked:
+class NextImportRequest:
     """A queue asks for its dataset's next import, other than those that it could not bring to an end."""
 
     dataset: str
@@ -64,7 +64,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Next:
+class NextImport:
     """The import of a dataset that is at work, or else the one that has waited longest; None if there is none."""
 
     ref: ImportRef | None = None
@@ -117,7 +117,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Preview:
+class DryRunCounts:
     """What the load would do. ``moved`` are those of the updated that get another parent; the other four add up."""
 
     inserted: int = 0
@@ -126,8 +126,8 @@ class Preview:
     moved: int = 0
     failed: int = 0  # a value that the warehouse's type does not take
 
-    def __add__(self, other: Preview) -> Preview:
-        return Preview(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
+    def __add__(self, other: DryRunCounts) -> DryRunCounts:
+        return DryRunCounts(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
 
     def to_json(self) -> dict[str, int]:
         """As the API shows it; ``failed`` only if there are any."""
@@ -148,12 +148,12 @@ class ResultsWanted:
     """A file of results that somebody asked for."""
 
     ref: ImportRef
-    fate: Fate
+    fate: RowOutcome
     form: str
 
 
 @dataclass(frozen=True)
-class Held:
+class PauseState:
     """Whether an import stands still because somebody wants it to."""
 
     holds: bool
@@ -198,7 +198,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Told:
+class Deliveries:
     """The messages about an outcome that are still to be sent."""
 
     deliveries: tuple[Delivery, ...] = ()
@@ -238,7 +238,7 @@ class QueueRun:
 
     dataset: str
     running: ImportRef | None = None  # the import that the run before began
-    arrived: tuple[Arrival, ...] = ()  # what has not been looked at
+    arrived: tuple[ObjectArrived, ...] = ()  # what has not been looked at
     last: ImportRef | None = None  # the import that was over last
     begun: int = 0  # how often in a row the one that is running, or else the last one, was begun
 

@@ -12,7 +12,7 @@ INCOMING = "incoming"
 DATASET_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """A dataset is also a table, a suite and a piece of a path: one strict spelling serves them all."""
 
-_IMPORT_IDS = uuid.UUID("5f1d4c52-7f0e-5d0b-9c39-3f8b6c0c7a11")
+_IMPORT_ID_NAMESPACE = uuid.UUID("5f1d4c52-7f0e-5d0b-9c39-3f8b6c0c7a11")
 
 
 def incoming_key(dataset: str, import_id: str, filename: str) -> str:
@@ -42,7 +42,7 @@ def import_id_in(key: str) -> str | None:
 
 def import_id_for(bucket: str, key: str, etag: str, modified: str) -> str:
     """The import id of a dropped file: the same object gives the same id, however often and by whom it is announced."""
-    return str(uuid.uuid5(_IMPORT_IDS, "\n".join((bucket, key, etag, modified))))
+    return str(uuid.uuid5(_IMPORT_ID_NAMESPACE, "\n".join((bucket, key, etag, modified))))
 
 
 def batches_prefix(import_id: str) -> str:
@@ -70,7 +70,7 @@ def results_prefix(import_id: str) -> str:
     return f"results/{import_id}/"
 
 
-class Fate(StrEnum):
+class RowOutcome(StrEnum):
     """What became of a row of a file."""
 
     SUCCEEDED = "succeeded"  # it is in the warehouse as the file has it
@@ -82,12 +82,12 @@ RESULTS_FORMS = ("native", "parquet", "csv", "json")
 """Files of results: exact ones, in the format that was uploaded and in Parquet; and for people, as CSV and JSON."""
 
 
-def results_file(fate: Fate, form: str, reading: Mapping[str, Any]) -> str:
+def results_file(fate: RowOutcome, form: str, reading: Mapping[str, Any]) -> str:
     """The name of the file with the rows of that fate, in one of RESULTS_FORMS, of a file that was read as ``reading`` says."""
     return f"{fate}-exact.{native_format(reading)}" if form == "native" else f"{fate}.{form}"
 
 
-def results_key(import_id: str, fate: Fate, form: str, reading: Mapping[str, Any]) -> str:
+def results_key(import_id: str, fate: RowOutcome, form: str, reading: Mapping[str, Any]) -> str:
     """Where that file lies."""
     return f"{results_prefix(import_id)}{results_file(fate, form, reading)}"
 

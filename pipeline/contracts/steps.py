@@ -8,27 +8,30 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from pipeline.contracts.messages import (
-    Arrivals,
-    Asked,
     Cleaned,
     CleanRun,
+    Deliveries,
     Delivery,
+    DryRunCounts,
     Ending,
-    Held,
     ImportRef,
     MartsRun,
-    Next,
+    NextImport,
+    NextImportRequest,
+    ObjectsArrived,
     Outcome,
     PartRef,
     PartResult,
+    PauseState,
     Plan,
-    Preview,
     Reconciled,
     ResultsWanted,
-    Told,
     Verdict,
     Written,
 )
+
+REJECTED_FILE = "FileIsWrong"
+"""Type of the failure of a step that rejects the file. Recorded histories have it under this name, so the name stays."""
 
 HEARTBEAT_SECONDS = 10.0
 """A step that has said nothing for so long has died with its worker."""
@@ -37,7 +40,7 @@ Takes = TypeVar("Takes")
 Gives = TypeVar("Gives")
 
 
-class Lane(StrEnum):
+class TaskQueue(StrEnum):
     """Kinds of work that must not wait for one another. Each is a task queue, of which a worker does so much at once."""
 
     SHORT = ""  # a moment each
@@ -51,14 +54,14 @@ class Lane(StrEnum):
     MART = "marts"  # a dataset's materialized views: as long as their limit lets them
 
 
-MOVED_FROM: Mapping[Lane, tuple[Lane, ...]] = {
-    Lane.SHORT: (Lane.MESSAGE, Lane.RECONCILE, Lane.CLEAN),
-    Lane.FILE: (Lane.RESULTS,),
+MOVED_FROM: Mapping[TaskQueue, tuple[TaskQueue, ...]] = {
+    TaskQueue.SHORT: (TaskQueue.MESSAGE, TaskQueue.RECONCILE, TaskQueue.CLEAN),
+    TaskQueue.FILE: (TaskQueue.RESULTS,),
 }
 """Lanes whose steps belonged to another one: workflows that began then may still ask for them there."""
 
 
-def task_queue_of(task_queue: str, lane: Lane) -> str:
+def task_queue_of(task_queue: str, lane: TaskQueue) -> str:
     """The name of the lane's own task queue, where ``task_queue`` is that of the short steps and of the workflows."""
     return f"{task_queue}/{lane}" if lane else task_queue
 
@@ -70,26 +73,26 @@ class Step(Generic[Takes, Gives]):
     name: str
     takes: type[Takes]
     gives: type[Gives]
-    lane: Lane = Lane.SHORT
+    lane: TaskQueue = TaskQueue.SHORT
 
 
-REGISTER = Step("register", Arrivals, type(None))
-NEXT = Step("next", Asked, Next)
-WATCH = Step("watch", ImportRef, type(None), Lane.WAIT)
-VALIDATE = Step("validate", ImportRef, Verdict, Lane.FILE)
-PREPARE = Step("prepare", ImportRef, Plan, Lane.FILE)
-PREVIEW = Step("preview", ImportRef, Preview, Lane.FILE)
-LOAD_PART = Step("load_part", PartRef, PartResult, Lane.PART)
-GIVE_UP_PART = Step("give_up_part", PartRef, PartResult, Lane.FILE)
-HOLD = Step("hold", ImportRef, Held)
-GO_ON = Step("go_on", ImportRef, Held)
+REGISTER = Step("register", ObjectsArrived, type(None))
+NEXT = Step("next", NextImportRequest, NextImport)
+WATCH = Step("watch", ImportRef, type(None), TaskQueue.WAIT)
+VALIDATE = Step("validate", ImportRef, Verdict, TaskQueue.FILE)
+PREPARE = Step("prepare", ImportRef, Plan, TaskQueue.FILE)
+PREVIEW = Step("preview", ImportRef, DryRunCounts, TaskQueue.FILE)
+LOAD_PART = Step("load_part", PartRef, PartResult, TaskQueue.PART)
+GIVE_UP_PART = Step("give_up_part", PartRef, PartResult, TaskQueue.FILE)
+HOLD = Step("hold", ImportRef, PauseState)
+GO_ON = Step("go_on", ImportRef, PauseState)
 FINISH = Step("finish", Ending, Outcome)
 CLOSE = Step("close", Ending, Outcome)
-REFRESH_MARTS = Step("refresh_marts", MartsRun, type(None), Lane.MART)
-WRITE_FAILED = Step("write_failed", Ending, Written, Lane.FILE)
-WRITE_RESULTS = Step("write_results", ResultsWanted, type(None), Lane.RESULTS)
-ADDRESSEES = Step("addressees", Outcome, Told, Lane.MESSAGE)
-DELIVER = Step("deliver", Delivery, type(None), Lane.MESSAGE)
-TRY_RECEIVER = Step("try_receiver", Delivery, type(None), Lane.MESSAGE)
-RECONCILE = Step("reconcile", type(None), Reconciled, Lane.RECONCILE)
-CLEAN = Step("clean", CleanRun, Cleaned, Lane.CLEAN)
+REFRESH_MARTS = Step("refresh_marts", MartsRun, type(None), TaskQueue.MART)
+WRITE_FAILED = Step("write_failed", Ending, Written, TaskQueue.FILE)
+WRITE_RESULTS = Step("write_results", ResultsWanted, type(None), TaskQueue.RESULTS)
+ADDRESSEES = Step("addressees", Outcome, Deliveries, TaskQueue.MESSAGE)
+DELIVER = Step("deliver", Delivery, type(None), TaskQueue.MESSAGE)
+TRY_RECEIVER = Step("try_receiver", Delivery, type(None), TaskQueue.MESSAGE)
+RECONCILE = Step("reconcile", type(None), Reconciled, TaskQueue.RECONCILE)
+CLEAN = Step("clean", CleanRun, Cleaned, TaskQueue.CLEAN)

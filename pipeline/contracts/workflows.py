@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.contracts.object_keys import Fate
+from pipeline.contracts.object_keys import RowOutcome
 from pipeline.contracts.states import State
 
 QUEUE_WORKFLOW = "DatasetQueue"
@@ -43,6 +43,6 @@ def marts_workflow_id(dataset: str) -> str:
     return f"marts/{dataset}"
 
 
-def results_workflow_id(import_id: str, fate: Fate, form: str) -> str:
+def results_workflow_id(import_id: str, fate: RowOutcome, form: str) -> str:
     """The workflow that writes a file of results which nobody asked for before."""
     return f"results/{import_id}/{fate}/{form}"

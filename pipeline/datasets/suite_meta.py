@@ -11,7 +11,7 @@ from pipeline.contracts.options import OnError
 
 
 @dataclass(frozen=True)
-class Mapping:
+class ColumnNames:
     """How a file's columns become the dataset's (``meta.mapping``); names are compared without case and outer space.
 
     A file's column that is an alias or is renamed takes the column's name; a column that the file lacks, or leaves empty,
@@ -32,7 +32,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Bounds:
+class TreeLimits:
     """What the tree that results must not exceed (``meta.bounds``); None: no bound."""
 
     max_depth: int | None = None  # of levels; a root has depth 1

@@ -20,7 +20,7 @@ from typing import Any
 
 from sqlalchemy import Engine, RowMapping, text
 
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 from pipeline.sqlfiles import load
 
 _KEY = re.compile(r"bk_([0-9a-f]{32})_([0-9a-f]{48})")
@@ -42,7 +42,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True)
-class Key:
+class ApiKey:
     """One API key, without its secret."""
 
     id: str
@@ -70,7 +70,7 @@ class Key:
         }
 
 
-class Keys:
+class ApiKeys:
     """The keys in the database; each method is one transaction. Safe to share between threads."""
 
     def __init__(self, engine: Engine) -> None:
@@ -78,24 +78,24 @@ class Keys:
 
     # --- keys ---
 
-    def create(self, name: str, role: Role | str, datasets: Iterable[str] | None = None) -> tuple[str, Key]:
+    def create(self, name: str, role: Role | str, datasets: Iterable[str] | None = None) -> tuple[str, ApiKey]:
         """A new key, for ``datasets`` alone if any are named: its text, which nobody can tell again, and its row.
 
-        Raises NotUsable for an unknown role, for no dataset at all, and for an admin that is not to see everything.
+        Raises InvalidRequest for an unknown role, for no dataset at all, and for an admin that is not to see everything.
         """
         if role not in list(Role):
-            raise NotUsable(f"There is no role {role!r}; a key is for one of {', '.join(Role)}.")
+            raise InvalidRequest(f"There is no role {role!r}; a key is for one of {', '.join(Role)}.")
         named = None if datasets is None else sorted(set(datasets))
         if named is not None and role == Role.ADMIN:
-            raise NotUsable("An admin sees every dataset. A key for some of them is a reader's or an uploader's.")
+            raise InvalidRequest("An admin sees every dataset. A key for some of them is a reader's or an uploader's.")
         if named == []:
-            raise NotUsable("A key is for all datasets, or for one at least.")
+            raise InvalidRequest("A key is for all datasets, or for one at least.")
         key_id, secret = uuid.uuid4(), secrets.token_hex(_SECRET_BYTES)
         row = self._one("key_create", id=key_id, name=name, role=str(role), datasets=named, secret_hash=_hash(secret))
         assert row is not None, "an insert that returns gives its row or raises"
         return f"bk_{key_id.hex}_{secret}", _key(row)
 
-    def check(self, key_text: str) -> Key | None:
+    def check(self, key_text: str) -> ApiKey | None:
         """The key that ``key_text`` proves the right to use, or None. Wrong and right ones take as long."""
         match = _KEY.fullmatch(key_text)
         if match is None:
@@ -108,12 +108,12 @@ class Keys:
         self._one("key_used", id=key_id)
         return _key(row)
 
-    def get(self, key_id: str) -> Key | None:
+    def get(self, key_id: str) -> ApiKey | None:
         """A key that is still good, by its id; None if it was revoked or never was."""
         row = self._one("key_get", id=uuid.UUID(key_id))
         return _key(row) if row and row["revoked_at"] is None else None
 
-    def list(self) -> Sequence[Key]:
+    def list(self) -> Sequence[ApiKey]:
         """Every key there ever was, newest first."""
         with self._engine.connect() as connection:
             return [_key(row) for row in connection.execute(text(load("queries/key_list"))).mappings()]
@@ -130,7 +130,7 @@ class Keys:
         self._one("sign_in_open", token_hash=_hash(token), key_id=uuid.UUID(key_id), seconds=seconds)
         return token
 
-    def redeem(self, token: str) -> Key | None:
+    def redeem(self, token: str) -> ApiKey | None:
         """The key behind a token, the first time it is asked for; None ever after."""
         row = self._one("sign_in_redeem", token_hash=_hash(token))
         return _key(row) if row else None
@@ -145,6 +145,8 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _key(row: RowMapping) -> Key:
+def _key(row: RowMapping) -> ApiKey:
     datasets = None if row["datasets"] is None else tuple(row["datasets"])
-    return Key(row["id"], row["name"], Role(row["role"]), row["created_at"], row["last_used_at"], row["revoked_at"], datasets)
+    return ApiKey(
+        row["id"], row["name"], Role(row["role"]), row["created_at"], row["last_used_at"], row["revoked_at"], datasets
+    )

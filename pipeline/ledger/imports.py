@@ -20,12 +20,12 @@ import psycopg
 from sqlalchemy import Connection, Engine, RowMapping, text
 from sqlalchemy.exc import IntegrityError
 
-from pipeline.contracts.messages import Arrival, Outcome
+from pipeline.contracts.messages import ObjectArrived, Outcome
 from pipeline.contracts.object_keys import Kept
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import ACTIVE, AT_WORK, MOVES, State
-from pipeline.errors import Canceled, DatasetBusy, IllegalMove, NotUsable, WorldIsWrong
-from pipeline.ledger.models import Import, Move, Trace, ValidationRun
+from pipeline.errors import Canceled, DatasetBusy, IllegalMove, InvalidRequest, TransientError
+from pipeline.ledger.models import ImportRecord, Move, Trace, ValidationRun
 from pipeline.sqlfiles import load, without_nul
 
 _SETTABLE = {
@@ -129,12 +129,12 @@ class Ledger:
     def take_up(self, import_id: str, attempt: datetime) -> None:
         """Begin to validate an import, for the first time or because its run was lost; ``attempt`` is when this was scheduled.
 
-        Raises what ``move`` raises, and WorldIsWrong if a later attempt has taken it up already: this one has slept.
+        Raises what ``move`` raises, and TransientError if a later attempt has taken it up already: this one has slept.
         """
         with self._engine.begin() as connection:
             row = _locked(connection, import_id)
             if row["taken_up_at"] is not None and row["taken_up_at"] > attempt:
-                raise WorldIsWrong("A later attempt has taken up the import.")
+                raise TransientError("A later attempt has taken up the import.")
             _moved(connection, import_id, State.VALIDATING, "", {"taken_up_at": attempt})
 
     def cancel(self, import_id: str) -> bool:
@@ -159,7 +159,7 @@ class Ledger:
         if any(row["canceling"] for row in self._rows("import_canceling", id=import_id)):
             raise Canceled
 
-    def close(self, import_id: str) -> Import:
+    def close(self, import_id: str) -> ImportRecord:
         """No part is written from here on, not even by a loader that sleeps; the import as it then is, with its last counts."""
         with self._engine.begin() as connection:
             connection.execute(text(load("queries/import_close")), {"import_id": import_id})
@@ -184,7 +184,7 @@ class Ledger:
         """The ids of the imports that try this one's failed records again, oldest first."""
         return [row["id"] for row in self._rows("import_retries", import_id=import_id)]
 
-    def loaded_before(self, one: Import, rules_version: str) -> Import | None:
+    def loaded_before(self, one: ImportRecord, rules_version: str) -> ImportRecord | None:
         """The import that loaded the very content of ``one`` before, by the same rules and wishes; None if none did."""
         rows = self._rows(
             "import_loaded_before",
@@ -198,7 +198,7 @@ class Ledger:
         )
         return self.get(rows[0]["id"]) if rows else None
 
-    def changed_since(self, earlier: Import) -> bool:
+    def changed_since(self, earlier: ImportRecord) -> bool:
         """Whether another import, or another client, has written records of the dataset since ``earlier`` began to load."""
         return bool(self._rows("import_changed_since", id=earlier.id, dataset=earlier.dataset)[0]["is_changed"])
 
@@ -223,10 +223,11 @@ class Ledger:
             connection.execute(text(load("queries/quarantine_discard")), {"import_id": import_id})
             _note_move(connection, import_id, state, State.QUEUED, MOVES[state][State.QUEUED])
 
-    def hold_back(self, import_id: str, records: int, rows: Path | None) -> None:
+    def quarantine(self, import_id: str, records: int, rows: Path | None) -> None:
         """Enter the quarantine as part 0, whose records all failed; ``rows`` is a CSV as quarantine.py writes it.
 
-        What an earlier attempt entered is replaced. Raises NotUsable if parts are loaded already that another quarantine was
+        What an earlier attempt entered is replaced. Raises InvalidRequest if parts are loaded already that another
+        quarantine was
         cut without: then the warehouse has been changed since, and the parts would not be those that they were.
         """
         with self._engine.begin() as connection:
@@ -235,7 +236,9 @@ class Ledger:
             booked, loaded = connection.execute(text(load("queries/quarantine_known")), {"import_id": import_id}).one()
             if loaded:
                 if booked != records:
-                    raise NotUsable("The warehouse was changed since the first records were loaded. Upload the file again.")
+                    raise InvalidRequest(
+                        "The warehouse was changed since the first records were loaded. Upload the file again."
+                    )
                 return
             connection.execute(text(load("queries/quarantine_discard")), {"import_id": import_id})
             if rows is None:
@@ -254,7 +257,7 @@ class Ledger:
 
     # --- reading ---
 
-    def get(self, import_id: str) -> Import | None:
+    def get(self, import_id: str) -> ImportRecord | None:
         """One import, or None."""
         found = self._read([import_id])
         return found[0] if found else None
@@ -270,7 +273,7 @@ class Ledger:
         since: datetime | None = None,
         until: datetime | None = None,
         named: str | None = None,
-    ) -> list[Import]:
+    ) -> list[ImportRecord]:
         """A page of imports, newest first; ``before`` is the id of the last one seen, ``named`` a part of the file's name,
         ``among`` the datasets that there are."""
         with self._engine.connect() as connection:
@@ -282,12 +285,12 @@ class Ledger:
             ).scalars()
             return self._read(list(ids))
 
-    def _read(self, ids: Sequence[str]) -> list[Import]:
+    def _read(self, ids: Sequence[str]) -> list[ImportRecord]:
         with self._engine.connect() as connection:
             rows = connection.execute(text(load("queries/import_status")), {"ids": [UUID(one) for one in ids]}).mappings()
             return [_import(row) for row in rows]
 
-    def imports_of(self, arrival: Arrival) -> list[tuple[str, State, str]]:
+    def imports_of(self, arrival: ObjectArrived) -> list[tuple[str, State, str]]:
         """(id, state, etag) of the imports of one object, newest first."""
         rows = self._rows("object_imports", bucket=arrival.bucket, key=arrival.key)
         return [(row["id"], State(row["state"]), row["etag"]) for row in rows]
@@ -349,11 +352,11 @@ class Ledger:
         """The parts that are in the books, without the quarantine."""
         return [row["part_no"] for row in self._rows("part_numbers", import_id=import_id)]
 
-    def known(self, import_id: str) -> Import:
-        """An import that must be there. Raises NotUsable if it is not."""
+    def known(self, import_id: str) -> ImportRecord:
+        """An import that must be there. Raises InvalidRequest if it is not."""
         found = self.get(import_id)
         if found is None:
-            raise NotUsable(f"The ledger knows no import {import_id}.")
+            raise InvalidRequest(f"The ledger knows no import {import_id}.")
         return found
 
     def part_totals(self, import_id: str) -> dict[str, int]:
@@ -376,13 +379,13 @@ class Ledger:
         with self._engine.begin() as connection:
             connection.execute(text(load("queries/mapping_keep")), given)
 
-    def active(self) -> list[Import]:
+    def active(self) -> list[ImportRecord]:
         """The imports that stand in their datasets' queues, oldest first."""
         with self._engine.connect() as connection:
             ids = list(connection.execute(text(load("queries/import_active"))).scalars())
         return sorted(self._read(ids), key=lambda one: one.created_at)
 
-    def next(self, dataset: str, but: Sequence[str] = ()) -> Import | None:
+    def next(self, dataset: str, but: Sequence[str] = ()) -> ImportRecord | None:
         """The import of a dataset that is at work, or else the first in its queue, leaving out those that are named."""
         rows = self._rows("import_next", dataset=dataset, but=[UUID(one) for one in but])
         return self.get(rows[0]["id"]) if rows else None
@@ -435,7 +438,7 @@ class Ledger:
         return count
 
     @contextmanager
-    def held(self, import_id: str) -> Iterator[State]:
+    def locked(self, import_id: str) -> Iterator[State]:
         """The import's state, which nobody can change while the block lasts. Raises LookupError."""
         with self._engine.begin() as connection:
             yield _locked_state(connection, import_id)
@@ -576,5 +579,5 @@ def _header(names: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(sorted(names)).encode()).hexdigest()
 
 
-def _import(row: RowMapping) -> Import:
-    return Import(**{**row, "state": State(row["state"]), "options": Options.from_json(row["options"])})
+def _import(row: RowMapping) -> ImportRecord:
+    return ImportRecord(**{**row, "state": State(row["state"]), "options": Options.from_json(row["options"])})

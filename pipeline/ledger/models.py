@@ -15,7 +15,7 @@ from pipeline.display import masked
 
 
 @dataclass(frozen=True)
-class Import:
+class ImportRecord:
     """One import as the ledger knows it now. Counts of loaded records are live sums over its parts."""
 
     id: str

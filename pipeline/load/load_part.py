@@ -27,10 +27,10 @@ from psycopg.sql import SQL, Composable, Composed, Identifier
 from psycopg.types.json import Jsonb
 
 from pipeline.adapters.postgres_errors import Kind, as_ours, in_words, kind_of, sqlstate_of
-from pipeline.contracts.messages import PartResult, Preview
+from pipeline.contracts.messages import DryRunCounts, PartResult
 from pipeline.contracts.states import State
 from pipeline.datasets.dataset import Column, Dataset
-from pipeline.errors import DamagedPart, NotLoading, NotUsable, PartsLost, Rewound, Superseded, Unreachable
+from pipeline.errors import DamagedPart, InvalidRequest, NotLoading, PartsLost, Rewound, Superseded, Unreachable
 from pipeline.sqlfiles import load as query_text
 from pipeline.warehouse import foreign_writes
 
@@ -125,12 +125,12 @@ def give_up_part(
 
 def preview(
     connection: Connection, dataset: Dataset, parts: Iterable[tuple[Path, str]], *, beat: Callable[[], None] = lambda: None
-) -> Preview:
+) -> DryRunCounts:
     """What loading ``parts`` (files, each with its SHA-256) would do, exactly and without doing any of it.
 
     One transaction of ``connection``, rolled back, a part. Raises as load_part does.
     """
-    foreseen = Preview()
+    foreseen = DryRunCounts()
     for path, sha256 in parts:
         part = _Part(connection, dataset, _read(path, dataset, sha256), "", 0, sha256)
         with _told_apart(), part.transaction(force_rollback=True):
@@ -234,7 +234,7 @@ class _Part:
             return None
         *counts, sha256 = row
         if sha256 not in ("", self.sha256):
-            raise NotUsable(f"Part {self.part_no} was cut differently when it was loaded. Upload the file again.")
+            raise InvalidRequest(f"Part {self.part_no} was cut differently when it was loaded. Upload the file again.")
         return PartResult(*counts)
 
     def load(self, claim: int, needed: int) -> PartResult:
@@ -373,7 +373,7 @@ class _Part:
         self._isolate(middle, last, refused=good)
         return False
 
-    def preview(self) -> Preview:
+    def preview(self) -> DryRunCounts:
         """What ``load`` would do, but for what only the table's own constraints refuse."""
         try:
             with self.connection.transaction():
@@ -386,12 +386,12 @@ class _Part:
         self.connection.execute(self._drop_misfits())
         return self._foresee(typed=False)
 
-    def _foresee(self, *, typed: bool) -> Preview:
+    def _foresee(self, *, typed: bool) -> DryRunCounts:
         self.connection.execute("analyze arriving")  # or else the planner may read the whole warehouse for each part
         row = self.connection.execute(self._preview_statement(typed=typed)).fetchone()
         assert row is not None
         inserted, updated, unchanged, moved = row
-        return Preview(inserted, updated, unchanged, moved, self.table.num_rows - inserted - updated - unchanged)
+        return DryRunCounts(inserted, updated, unchanged, moved, self.table.num_rows - inserted - updated - unchanged)
 
     # --- what is refused ---
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from pipeline.adapters import postgres
-from pipeline.ledger.api_keys import Key, Keys, Role
+from pipeline.ledger.api_keys import ApiKey, ApiKeys, Role
 from pipeline.local.home import write_private
 from pipeline.local.stack import Stack
 from pipeline.settings import environment, load_settings
@@ -60,11 +60,11 @@ def local_stack(home: Path, *, port: int | None = None, say: Say) -> Stack:
     return Stack(home, port=port, environ=environment(), prepare=prepare, say=say)
 
 
-def local_key(home: Path, database_url: str) -> tuple[str, Key]:
+def local_key(home: Path, database_url: str) -> tuple[str, ApiKey]:
     """This machine's administrator key: the one in the home while it is good, else a new one."""
     engine = postgres.connect(database_url, pool_size=1, name="bulkhead up")
     try:
-        keys, file = Keys(engine), home / KEY_FILE
+        keys, file = ApiKeys(engine), home / KEY_FILE
         text = file.read_text().strip() if file.is_file() else ""
         key = keys.check(text)
         if key is None:
@@ -81,7 +81,7 @@ def sign_in_url(stack: Stack) -> str:
     _, key = local_key(stack.home.path, database_url)
     engine = postgres.connect(database_url, pool_size=1, name="bulkhead up")
     try:
-        token = Keys(engine).sign_in_token(key.id)
+        token = ApiKeys(engine).sign_in_token(key.id)
     finally:
         engine.dispose()
     return f"{stack.environment['BULKHEAD_URL']}/sign-in?token={token}"

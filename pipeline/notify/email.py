@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pipeline.display import place_and_record
-from pipeline.errors import NotUsable, Unreachable
-from pipeline.notify.webhook import _STATE_WORDS
+from pipeline.errors import InvalidRequest, Unreachable
+from pipeline.notify.webhook import STATE_TEXTS
 
 
 def compose_email(
@@ -28,7 +28,7 @@ def compose_email(
 ) -> EmailMessage:
     """What happened, the counts, the most frequent findings (``groups``, as in groups.json) and the links, as plain text."""
     name = _one_line(shown["source"]["filename"]) or shown["id"]
-    words = _STATE_WORDS.get(shown["state"], shown["state"])
+    words = STATE_TEXTS.get(shown["state"], shown["state"])
     message = EmailMessage()
     message["Subject"] = f"{name} {words} ({shown['dataset']})"
     message["From"] = sender
@@ -39,7 +39,7 @@ def compose_email(
     return message
 
 
-def test_email(*, page: str, sender: str, to: str, message_id: str) -> EmailMessage:
+def sample_email(*, page: str, sender: str, to: str, message_id: str) -> EmailMessage:
     """A mail that is only a test."""
     message = EmailMessage()
     message["Subject"] = "A test from Bulkhead"
@@ -87,7 +87,7 @@ def _one_line(text: str) -> str:
 def send_email(message: EmailMessage, *, smtp_url: str, outbox: Path) -> None:
     """Hand the message to ``smtp_url`` (``smtp://user:password@host:port`` or ``smtps://``), or write it into ``outbox``.
 
-    Raises Unreachable if the server does not take it now, NotUsable if it refuses the addressee.
+    Raises Unreachable if the server does not take it now, InvalidRequest if it refuses the addressee.
     """
     if not smtp_url:
         outbox.mkdir(parents=True, exist_ok=True)
@@ -106,6 +106,6 @@ def send_email(message: EmailMessage, *, smtp_url: str, outbox: Path) -> None:
                 server.login(unquote(parts.username), unquote(parts.password or ""))
             server.send_message(message)
     except smtplib.SMTPRecipientsRefused as error:
-        raise NotUsable(f"The mail server refuses {message['To']}: {error}") from error
+        raise InvalidRequest(f"The mail server refuses {message['To']}: {error}") from error
     except (OSError, smtplib.SMTPException) as error:
         raise Unreachable(f"The mail server does not take the message: {error}") from error

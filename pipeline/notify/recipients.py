@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Engine, RowMapping, text
 
 from pipeline.display import masked
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 from pipeline.notify.targets import EMAIL, WEBHOOK, channel_of
 from pipeline.settings import Settings
 from pipeline.sqlfiles import load
@@ -36,7 +36,7 @@ class NamedBy(StrEnum):
 
 
 @dataclass(frozen=True)
-class Receiver:
+class Recipient:
     """Somebody who is told. ``id`` stands for the target where the target itself must not be shown."""
 
     channel: str
@@ -74,16 +74,16 @@ class Receiver:
         }
 
 
-class Receivers:
+class Recipients:
     """The receivers of one Bulkhead; each method is one transaction. Safe to share between threads."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._settings = settings
 
-    def all(self, named: Iterable[str] = ()) -> list[Receiver]:
+    def all(self, named: Iterable[str] = ()) -> list[Recipient]:
         """Those of the settings, those that were added, whoever an upload has ``named``, and who is off; each once."""
-        found: dict[tuple[str, str], Receiver] = {}
+        found: dict[tuple[str, str], Recipient] = {}
         for one in (*self._of_settings(), *map(_added, self._rows("receiver_list")), *map(self._of_upload, named)):
             found.setdefault(one.place, one)
         for row in self._rows("receiver_off_list"):
@@ -91,68 +91,68 @@ class Receivers:
             found[off.place] = replace(off, off_at=row["off_at"], off_because=row["because"])
         return list(found.values())
 
-    def to_tell(self, dataset: str, named: Iterable[str] = ()) -> list[Receiver]:
+    def to_tell(self, dataset: str, named: Iterable[str] = ()) -> list[Recipient]:
         """Those who are told of an import of ``dataset`` whose upload has ``named`` some more."""
         named = tuple(named)
         return [one for one in self.all(named) if one.wants(dataset) or (one.off_at is None and one.target in named)]
 
-    def find(self, channel: str, target: str, named: Iterable[str] = ()) -> Receiver | None:
+    def find(self, channel: str, target: str, named: Iterable[str] = ()) -> Recipient | None:
         """The one there; None if nobody names it."""
         return next((one for one in self.all(named) if one.place == (channel, target)), None)
 
-    def called(self, name: str, named: Iterable[str] = ()) -> Receiver | None:
+    def called(self, name: str, named: Iterable[str] = ()) -> Recipient | None:
         """The receiver with that id; None if neither the settings, an admin nor the upload names it."""
         return next((one for one in self.all(named) if one.id == name), None)
 
-    def add(self, target: str, datasets: Iterable[str] | None = None) -> Receiver:
+    def add(self, target: str, datasets: Iterable[str] | None = None) -> Recipient:
         """A new receiver, of all datasets or of some; a webhook gets a secret of its own.
 
-        Raises NotUsable for what is no address, for one that is a receiver already, and for no dataset at all.
+        Raises InvalidRequest for what is no address, for one that is a receiver already, and for no dataset at all.
         """
         channel = channel_of(target)
         wanted = None if datasets is None else tuple(sorted(set(datasets)))
         if wanted == ():
-            raise NotUsable("A receiver is told of all datasets, or of one at least.")
+            raise InvalidRequest("A receiver is told of all datasets, or of one at least.")
         secret = _new_secret() if channel == WEBHOOK else ""
-        made = Receiver(channel, target, NamedBy.ADMIN, wanted, secret)
+        made = Recipient(channel, target, NamedBy.ADMIN, wanted, secret)
         given = {"datasets": None if wanted is None else list(wanted), "secret": secret}
         known = self.find(channel, target)
         if (known and known.named_by is not NamedBy.UPLOAD) or not self._done("receiver_add", made, **given):
-            raise NotUsable(f"{masked(target)} is a receiver already.")
+            raise InvalidRequest(f"{masked(target)} is a receiver already.")
         self.switch_on(made)
         return made
 
-    def remove(self, receiver: Receiver) -> None:
-        """It is told nothing any more. Raises NotUsable if no admin added it."""
+    def remove(self, receiver: Recipient) -> None:
+        """It is told nothing any more. Raises InvalidRequest if no admin added it."""
         if receiver.named_by is not NamedBy.ADMIN:
             where = {
                 NamedBy.SETTINGS: "The settings name it (BULKHEAD_WEBHOOK_URLS, BULKHEAD_EMAIL_TO): take it out there.",
                 NamedBy.UPLOAD: "Only uploads named it: it is told of them alone, and of none while it is off.",
             }
-            raise NotUsable(where[receiver.named_by])
+            raise InvalidRequest(where[receiver.named_by])
         self._done("receiver_remove", receiver)
         self._done("receiver_on", receiver)
 
-    def switch_off(self, receiver: Receiver, because: str) -> None:
+    def switch_off(self, receiver: Recipient, because: str) -> None:
         """It is told nothing until it is switched on again."""
         self._done("receiver_off", receiver, because=because)
 
-    def switch_on(self, receiver: Receiver) -> None:
+    def switch_on(self, receiver: Recipient) -> None:
         """It is told again."""
         self._done("receiver_on", receiver)
 
-    def _of_settings(self) -> list[Receiver]:
+    def _of_settings(self) -> list[Recipient]:
         settings = self._settings
-        webhooks = [Receiver(WEBHOOK, url, secret=settings.webhook_secret) for url in settings.webhook_urls]
-        return webhooks + [Receiver(EMAIL, to) for to in settings.email_to]
+        webhooks = [Recipient(WEBHOOK, url, secret=settings.webhook_secret) for url in settings.webhook_urls]
+        return webhooks + [Recipient(EMAIL, to) for to in settings.email_to]
 
-    def _of_upload(self, target: str) -> Receiver:
+    def _of_upload(self, target: str) -> Recipient:
         """For no dataset in particular: it is told of the imports that name it, and of those alone."""
         secret = self._settings.webhook_secret
         channel = channel_of(target)
-        return Receiver(channel, target, NamedBy.UPLOAD, (), secret if channel == WEBHOOK else "")
+        return Recipient(channel, target, NamedBy.UPLOAD, (), secret if channel == WEBHOOK else "")
 
-    def _done(self, query: str, receiver: Receiver, **more: Any) -> bool:
+    def _done(self, query: str, receiver: Recipient, **more: Any) -> bool:
         """Whether the statement has changed anything."""
         given = {"channel": receiver.channel, "target": receiver.target, **more}
         with self._engine.begin() as connection:
@@ -168,9 +168,9 @@ def receiver_id(channel: str, target: str) -> str:
     return hashlib.sha256(f"{channel}\n{target}".encode()).hexdigest()[:24]
 
 
-def _added(row: RowMapping) -> Receiver:
+def _added(row: RowMapping) -> Recipient:
     datasets = None if row["datasets"] is None else tuple(row["datasets"])
-    return Receiver(row["channel"], row["target"], NamedBy.ADMIN, datasets, row["secret"])
+    return Recipient(row["channel"], row["target"], NamedBy.ADMIN, datasets, row["secret"])
 
 
 def _new_secret() -> str:

@@ -11,7 +11,7 @@ from email.headerregistry import Address
 from urllib.parse import urlsplit
 
 from pipeline.display import masked
-from pipeline.errors import NotUsable, Unreachable
+from pipeline.errors import InvalidRequest, Unreachable
 
 WEBHOOK, EMAIL = "webhook", "email"
 CHARACTERS_MAX = 2000
@@ -29,9 +29,9 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def channel_of(address: str) -> str:
-    """How whoever is there is told: WEBHOOK or EMAIL. Raises NotUsable if it is no address at all."""
+    """How whoever is there is told: WEBHOOK or EMAIL. Raises InvalidRequest if it is no address at all."""
     if len(address) > CHARACTERS_MAX or not address.isprintable() or not address.isascii() or " " in address:
-        raise NotUsable(f"{address[:100]!r} is no address: it may hold no blank and no character beyond ASCII.")
+        raise InvalidRequest(f"{address[:100]!r} is no address: it may hold no blank and no character beyond ASCII.")
     if "://" in address:
         web_parts(address)
         return WEBHOOK
@@ -40,35 +40,38 @@ def channel_of(address: str) -> str:
     except (ValueError, IndexError, MessageError):
         parsed = Address()
     if not parsed.username or not parsed.domain:
-        raise NotUsable(f"{address[:100]!r} is neither an http or https address nor a mail address such as me@example.org.")
+        raise InvalidRequest(
+            f"{address[:100]!r} is neither an http or https address nor a mail address such as me@example.org."
+        )
     return EMAIL
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """The addresses in a text, with commas between them, each once. Raises NotUsable for one that is none, and for too many."""
+    """The addresses in a text, with commas between them, each once. Raises InvalidRequest for one that is none, and for too
+    many."""
     found = tuple(dict.fromkeys(piece.strip() for piece in text.split(",") if piece.strip()))
     if len(found) > NAMED_MAX:
-        raise NotUsable(f"At most {NAMED_MAX} addresses may be named.")
+        raise InvalidRequest(f"At most {NAMED_MAX} addresses may be named.")
     for address in found:
         channel_of(address)
     return found
 
 
 def web_parts(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port. Raises NotUsable for what is not a plain http or https address."""
+    """Scheme, host and port. Raises InvalidRequest for what is not a plain http or https address."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise NotUsable(f"{masked(url)!r} is not a plain http or https address.") from None
+        raise InvalidRequest(f"{masked(url)!r} is not a plain http or https address.") from None
     is_host = _HOST.fullmatch(parts.hostname or "") is not None  # whoever connects must read it as we do
     if parts.scheme not in ("http", "https") or not is_host or parts.username or parts.password:
-        raise NotUsable(f"{masked(url)!r} is not a plain http or https address.")
+        raise InvalidRequest(f"{masked(url)!r} is not a plain http or https address.")
     return parts.scheme, parts.hostname or "", port or (443 if parts.scheme == "https" else 80)
 
 
 def check(address: str, *, allow_private: bool = False, domains: Collection[str] = ()) -> None:
-    """Raises NotUsable for an address that no message may go to, as far as it shows without asking for its host.
+    """Raises InvalidRequest for an address that no message may go to, as far as it shows without asking for its host.
 
     ``domains``: only there and below, if there are any. ``allow_private``: also into our own network.
     """
@@ -81,12 +84,12 @@ def check(address: str, *, allow_private: bool = False, domains: Collection[str]
             _check_literal(host)
     host, domains = host.rstrip(".").lower(), [domain.lower() for domain in domains]
     if domains and not any(host == domain or host.endswith(f".{domain}") for domain in domains):
-        raise NotUsable(f"Messages may go to {', '.join(sorted(domains))} alone, not to {host}.")
+        raise InvalidRequest(f"Messages may go to {', '.join(sorted(domains))} alone, not to {host}.")
 
 
 def _check_port(url: str, port: int) -> None:
     if (port < 1024 and port not in (80, 443)) or port in _OTHER_SERVICES:
-        raise NotUsable(f"{masked(url)!r} names a port that is not for the web.")
+        raise InvalidRequest(f"{masked(url)!r} names a port that is not for the web.")
 
 
 def _check_literal(host: str) -> None:
@@ -99,14 +102,14 @@ def _check_literal(host: str) -> None:
         raise _private(host)
 
 
-def _private(host: str) -> NotUsable:
-    return NotUsable(f"{host} is a private address; BULKHEAD_WEBHOOK_ALLOW_PRIVATE=true would allow it.")
+def _private(host: str) -> InvalidRequest:
+    return InvalidRequest(f"{host} is a private address; BULKHEAD_WEBHOOK_ALLOW_PRIVATE=true would allow it.")
 
 
 def check_target(url: str, *, allow_private: bool) -> None:
     """No webhook may reach into our own network: every address that its name has now must be public.
 
-    Raises NotUsable, or Unreachable for a name that has no address.
+    Raises InvalidRequest, or Unreachable for a name that has no address.
     """
     check(url, allow_private=allow_private)
     if allow_private:

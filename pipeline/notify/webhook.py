@@ -23,7 +23,7 @@ from standardwebhooks.webhooks import Webhook
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from pipeline.errors import Gone, NotUsable, Unreachable
+from pipeline.errors import InvalidRequest, RecipientGone, Unreachable
 from pipeline.notify.targets import check_target, is_public
 
 TIMEOUT_SECONDS = (5.0, 20.0)
@@ -35,7 +35,7 @@ DEADLINE_SECONDS = 30.0
 WAIT_SECONDS_MAX = 86_400.0
 """No receiver puts us off for longer than that: a message is tried for three days."""
 
-_STATE_WORDS = {
+STATE_TEXTS = {
     "succeeded": "succeeded",
     "validated": "passed its dry run",
     "partially_succeeded": "succeeded in part",
@@ -63,7 +63,7 @@ def payload(shown: Mapping[str, Any], *, page: str) -> dict[str, Any]:
     }
 
 
-def test_payload(*, page: str) -> dict[str, Any]:
+def sample_payload(*, page: str) -> dict[str, Any]:
     """The body of a webhook that is only a test."""
     return {"type": "bulkhead.test", "timestamp": datetime.now(tz=UTC).isoformat(), "data": {"links": {"page": page}}}
 
@@ -71,7 +71,8 @@ def test_payload(*, page: str) -> dict[str, Any]:
 def send_webhook(url: str, body: Mapping[str, Any], *, message_id: str, secret: str, allow_private: bool = False) -> None:
     """POST a signed webhook.
 
-    Raises NotUsable if the URL may not be called, Gone if the receiver said so (410), Unreachable if it should be tried again:
+    Raises InvalidRequest if the URL may not be called, Gone if the receiver said so (410), Unreachable if it should be tried
+    again:
     no answer, or one that is not 2xx (a redirect is not followed, and counts as such).
     """
     check_target(url, allow_private=allow_private)
@@ -96,7 +97,7 @@ def send_webhook(url: str, body: Mapping[str, Any], *, message_id: str, secret: 
     except requests.RequestException as error:
         raise Unreachable(f"The webhook's receiver did not answer: {_reason(error)}.") from error
     if status == requests.codes.gone:
-        raise Gone()
+        raise RecipientGone()
     if not 200 <= status < 300:
         refusal = Unreachable(f"The webhook's receiver answered {status}.")
         refusal.wait_seconds = wait
@@ -155,7 +156,7 @@ class _Watched:
         made: socket.socket = super()._new_conn()  # type: ignore[misc]
         if not _here.allow_private and not is_public(made.getpeername()[0]):
             made.close()
-            raise NotUsable("The webhook's address has become a private one; nothing was sent.")
+            raise InvalidRequest("The webhook's address has become a private one; nothing was sent.")
         _here.opened.append(made.dup())  # a TLS connection takes the first one over
         if time.monotonic() > _here.until:  # whoever cuts has been here already
             made.close()

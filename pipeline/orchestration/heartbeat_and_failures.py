@@ -22,7 +22,8 @@ from temporalio.exceptions import ApplicationError, CancelledError
 
 from pipeline.adapters.postgres_errors import DATABASE_ERRORS, as_ours
 from pipeline.adapters.postgres_sessions import stop_asked
-from pipeline.errors import BulkheadError, FileIsWrong, NoSpace, SystemFault, WorldIsWrong, is_no_space
+from pipeline.contracts.steps import REJECTED_FILE
+from pipeline.errors import BulkheadError, NoSpace, RejectedFile, SystemFault, TransientError, is_no_space
 
 log = structlog.get_logger()
 
@@ -39,7 +40,7 @@ R = TypeVar("R")
 _is_beating: ContextVar[bool] = ContextVar("is_beating", default=False)
 
 
-def told_apart(step: Callable[P, R]) -> Callable[P, R]:
+def converts_errors(step: Callable[P, R]) -> Callable[P, R]:
     """Have the step heartbeat as long as it runs, and give every error the form in which Temporal either tries again or not.
 
     A step that is canceled ends as canceled, whatever its interrupted work raises.
@@ -56,7 +57,7 @@ def _attempt(step: Callable[P, R], *, may_stop: bool) -> Callable[P, R]:
     @functools.wraps(step)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            with beating(may_stop=may_stop):
+            with heartbeating(may_stop=may_stop):
                 return step(*args, **kwargs)
         except (CancelledError, ApplicationError):
             raise
@@ -84,7 +85,7 @@ def _ours(error: Exception) -> BulkheadError:
 
 def _for_temporal(error: BulkheadError) -> ApplicationError:
     """The error in the form by which Temporal knows whether to try again, and when."""
-    if isinstance(error, WorldIsWrong):
+    if isinstance(error, TransientError):
         wait = None if error.wait_seconds is None else timedelta(seconds=error.wait_seconds)
         return ApplicationError(str(error), type=_family(error), next_retry_delay=wait)
     if isinstance(error, SystemFault):
@@ -127,7 +128,7 @@ _faults = _Faults()
 
 def _family(error: BulkheadError) -> str:
     """The name that the workflow knows the error by; the file's faults share one."""
-    return FileIsWrong.__name__ if isinstance(error, FileIsWrong) else type(error).__name__
+    return REJECTED_FILE if isinstance(error, RejectedFile) else type(error).__name__
 
 
 def beat(*details: object) -> None:
@@ -138,7 +139,7 @@ def beat(*details: object) -> None:
 
 
 @contextmanager
-def beating(*, may_stop: bool = True) -> Iterator[None]:
+def heartbeating(*, may_stop: bool = True) -> Iterator[None]:
     """Heartbeats beside the work, and with ``may_stop`` the chance for its long statements to be canceled.
 
     Without effect inside another such block, and in a step of which Temporal wants no heartbeats.

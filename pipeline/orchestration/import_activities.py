@@ -24,23 +24,23 @@ from temporalio.service import RPCError, RPCStatusCode
 from pipeline import retention
 from pipeline.adapters.postgres_errors import DATABASE_ERRORS, is_passing
 from pipeline.adapters.s3 import NotThere, Store
-from pipeline.adapters.temporal import Orchestrator
+from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.messages import (
-    Arrival,
-    Arrivals,
-    Asked,
     Cleaned,
     CleanRun,
+    DryRunCounts,
     Ending,
-    Held,
     ImportRef,
     MartsRun,
-    Next,
+    NextImport,
+    NextImportRequest,
+    ObjectArrived,
+    ObjectsArrived,
     Outcome,
     PartRef,
     PartResult,
+    PauseState,
     Plan,
-    Preview,
     Reconciled,
     ResultsWanted,
     Verdict,
@@ -67,7 +67,7 @@ from pipeline.contracts.steps import (
     WATCH,
     WRITE_FAILED,
     WRITE_RESULTS,
-    Lane,
+    TaskQueue,
 )
 from pipeline.contracts.workflows import import_workflow_id
 from pipeline.datasets.dataset import Dataset, blank_dataset, load_dataset
@@ -76,24 +76,24 @@ from pipeline.errors import (
     Canceled,
     Crashed,
     DamagedPart,
-    FileIsWrong,
     FileReplaced,
-    NotUsable,
+    InvalidRequest,
     PartsLost,
+    RejectedFile,
     Rewound,
     SystemFault,
+    TransientError,
     UnknownDataset,
-    WorldIsWrong,
 )
 from pipeline.ledger.findings import keep_findings
 from pipeline.ledger.imports import Ledger
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from pipeline.load import load_part as load
 from pipeline.orchestration import reuse_verdict
-from pipeline.orchestration.heartbeat_and_failures import BEAT_SECONDS, beat, beating, to_its_end, told_apart
-from pipeline.orchestration.result_files import Clerk
-from pipeline.prepare.manifest import MANIFEST, Cutting, Manifest
-from pipeline.receive.arrivals import FORCE, Incoming
+from pipeline.orchestration.heartbeat_and_failures import BEAT_SECONDS, beat, converts_errors, heartbeating, to_its_end
+from pipeline.orchestration.result_files import ResultFiles
+from pipeline.prepare.manifest import MANIFEST, BatchSizes, Manifest
+from pipeline.receive.arrivals import FORCE, Arrivals
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.report import findings
 from pipeline.sandbox import process, validate_file
@@ -113,47 +113,47 @@ READING_ATTEMPTS = 3
 class Activities:
     """The steps, on one worker's edges: its settings, store and warehouse."""
 
-    def __init__(self, settings: Settings, store: Store, engine: Engine, orchestrator: Orchestrator) -> None:
+    def __init__(self, settings: Settings, store: Store, engine: Engine, orchestrator: TemporalClient) -> None:
         self._settings = settings
         self._store = store
         self._engine = engine
         self._ledger = Ledger(engine)
-        self._incoming = Incoming(store, self._ledger)
+        self._incoming = Arrivals(store, self._ledger)
         self._orchestrator = orchestrator
         self._marts = Marts(engine)
         self._reconciler = Reconciler(settings, store, self._ledger, orchestrator)
-        self._clerk = Clerk(settings, store, self._ledger)
+        self._clerk = ResultFiles(settings, store, self._ledger)
 
     @property
-    def by_lane(self) -> dict[Lane, list[Callable[..., Any]]]:
+    def by_task_queue(self) -> dict[TaskQueue, list[Callable[..., Any]]]:
         """What a worker registers, and with which task queue."""
         return {
-            Lane.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.close],
-            Lane.FILE: [self.validate, self.prepare, self.preview, self.give_up_part, self.write_failed],
-            Lane.PART: [self.load_part],
-            Lane.WAIT: [self.watch],
-            Lane.RESULTS: [self.write_results],
-            Lane.RECONCILE: [self.reconcile],
-            Lane.CLEAN: [self.clean],
-            Lane.MART: [self.refresh_marts],
+            TaskQueue.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.close],
+            TaskQueue.FILE: [self.validate, self.prepare, self.preview, self.give_up_part, self.write_failed],
+            TaskQueue.PART: [self.load_part],
+            TaskQueue.WAIT: [self.watch],
+            TaskQueue.RESULTS: [self.write_results],
+            TaskQueue.RECONCILE: [self.reconcile],
+            TaskQueue.CLEAN: [self.clean],
+            TaskQueue.MART: [self.refresh_marts],
         }
 
     # --- the journey ---
 
     @activity.defn(name=REGISTER.name, no_thread_cancel_exception=True)
-    @told_apart
-    def register(self, arrivals: Arrivals) -> None:
+    @converts_errors
+    def register(self, arrivals: ObjectsArrived) -> None:
         """Write newly arrived objects into the ledger, which may know them already.
 
         One that cannot be written is logged and left, and holds up no other. Raises what the last one raised if that is true of
         all of them: then it is not theirs.
         """
         left = 0
-        with beating():
+        with heartbeating():
             for arrival in arrivals.items:
                 try:
                     self._register(arrival)
-                except NotUsable as error:
+                except InvalidRequest as error:
                     log.warning("not registered", key=arrival.key, why=str(error))
                 except Exception as error:
                     left += 1
@@ -161,7 +161,7 @@ class Activities:
                         raise
                     log.warning("not registered", key=arrival.key, why=str(error), exc_info=True)
 
-    def _register(self, arrival: Arrival) -> None:
+    def _register(self, arrival: ObjectArrived) -> None:
         """An arrival that names its import is of one that is in the ledger, whatever lies there now."""
         stored = None if arrival.import_id else self._store.head(arrival.key)
         if stored is None:
@@ -191,12 +191,12 @@ class Activities:
             self._ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
 
     @activity.defn(name=NEXT.name)
-    @told_apart
-    def next(self, asked: Asked) -> Next:
+    @converts_errors
+    def next(self, asked: NextImportRequest) -> NextImport:
         """The dataset's import that was at work when its run was lost, or else the one that has waited longest."""
-        with beating():
+        with heartbeating():
             found = self._ledger.next(asked.dataset, asked.but)
-        return Next(found.ref if found else None)
+        return NextImport(found.ref if found else None)
 
     @activity.defn(name=WATCH.name)
     async def watch(self, ref: ImportRef) -> None:
@@ -211,7 +211,7 @@ class Activities:
             over.cancel()
 
     @activity.defn(name=VALIDATE.name, no_thread_cancel_exception=True)
-    @told_apart
+    @converts_errors
     def validate(self, ref: ImportRef) -> Verdict:
         """Download, read strictly, check everything against file and warehouse; store the findings and their pages."""
         self._ledger.take_up(ref.import_id, activity.info().current_attempt_scheduled_time)
@@ -223,7 +223,7 @@ class Activities:
             if earlier and not known.options.force and not self._ledger.changed_since(earlier):
                 return self._duplicate(known, earlier)
             judged = (earlier and self._taken_over(known, earlier, dataset)) or self._judge(known, dataset, folder)
-        except FileIsWrong as error:
+        except RejectedFile as error:
             judged = self._refuse(ref, folder, error)
         except Crashed as error:
             judged = self._given_up(ref, folder, error)
@@ -248,7 +248,7 @@ class Activities:
         log.info("validated", import_id=ref.import_id, records=judged.records, errors=judged.errors)
         return judged.verdict(dry_run=self._ledger.known(ref.import_id).options.dry_run)
 
-    def _loaded_before(self, known: Import, dataset: Dataset) -> Import | None:
+    def _loaded_before(self, known: ImportRecord, dataset: Dataset) -> ImportRecord | None:
         """The earlier import that loaded this very content, if one did, and if it is to matter.
 
         A dry run asks what a load would do, and whoever promotes one has seen the answer.
@@ -257,7 +257,7 @@ class Activities:
             return None
         return self._ledger.loaded_before(known, dataset.version)
 
-    def _duplicate(self, known: Import, earlier: Import) -> Verdict:
+    def _duplicate(self, known: ImportRecord, earlier: ImportRecord) -> Verdict:
         self._ledger.update(known.id, duplicate_of=earlier.id)
         said = (
             f"Import {earlier.id} ({earlier.filename}) has loaded this very content, and no import has changed"
@@ -265,22 +265,22 @@ class Activities:
         )
         return Verdict(0, 0, 0, known=said)
 
-    def _taken_over(self, known: Import, earlier: Import, dataset: Dataset) -> findings.Counted | None:
+    def _taken_over(self, known: ImportRecord, earlier: ImportRecord, dataset: Dataset) -> findings.Counted | None:
         """What validation said of this content before, with the report, if it would say the same again."""
-        with beating():
+        with heartbeating():
             try:
                 manifest = self._stored_manifest(earlier.id)
                 said = reuse_verdict.said_before(earlier, manifest, dataset, self._cutting(known.id))
                 if said:
                     reuse_verdict.copy_report(self._store, earlier.id, known.id, beat=beat)
                 return said
-            except (NotThere, NotUsable):
+            except (NotThere, InvalidRequest):
                 return None
 
-    def _cutting(self, import_id: str) -> Cutting:
-        return Cutting(import_id, self._settings.batch_records, self._settings.batches_per_part)
+    def _cutting(self, import_id: str) -> BatchSizes:
+        return BatchSizes(import_id, self._settings.batch_records, self._settings.batches_per_part)
 
-    def _judge(self, known: Import, dataset: Dataset, folder: Path) -> findings.Counted:
+    def _judge(self, known: ImportRecord, dataset: Dataset, folder: Path) -> findings.Counted:
         """Fill ``folder``, which has the import's object, with the report on it and, if it may be loaded, its parts.
 
         Raises Crashed.
@@ -298,11 +298,11 @@ class Activities:
             answer=lambda _: self._edges(dataset, folder),  # where the question lies we know, and need not be told
         )
 
-    def _refuse(self, ref: ImportRef, folder: Path, error: FileIsWrong) -> findings.Counted:
+    def _refuse(self, ref: ImportRef, folder: Path, error: RejectedFile) -> findings.Counted:
         """The report on a file that is refused as a whole."""
         try:
             dataset = self._dataset(ref)
-        except FileIsWrong:
+        except RejectedFile:
             dataset = blank_dataset(ref.dataset)
         return process.run(validate_file.refuse, folder, dataset, error, ref.import_id, **self._limits(), heartbeat=beat)
 
@@ -312,16 +312,16 @@ class Activities:
             raise crash
         log.warning("file given up", import_id=ref.import_id, why=str(crash))
         hint = "Export it again, in another format perhaps, or upload it in several files."
-        return self._refuse(ref, folder, FileIsWrong(f"The file could not be read: {crash}", hint=hint))
+        return self._refuse(ref, folder, RejectedFile(f"The file could not be read: {crash}", hint=hint))
 
     def _hold_back(self, ref: ImportRef, folder: Path, judged: findings.Counted) -> None:
         """Enter what is in quarantine, or that nothing is."""
         rows = folder / validate_file.QUARANTINE if judged.quarantined else None
-        with beating():
-            self._ledger.hold_back(ref.import_id, judged.quarantined, rows)
+        with heartbeating():
+            self._ledger.quarantine(ref.import_id, judged.quarantined, rows)
 
     @activity.defn(name=PREPARE.name, no_thread_cancel_exception=True)
-    @told_apart
+    @converts_errors
     def prepare(self, ref: ImportRef) -> Plan:
         """Store the parts, which hold the records in parents-first batches, the manifest last."""
         self._ledger.check_canceled(ref.import_id)
@@ -350,10 +350,10 @@ class Activities:
         earlier_id = self._ledger.known(ref.import_id).reading.get(reuse_verdict.TAKEN_OVER_FROM)
         if earlier_id is None:
             return None
-        with beating():
+        with heartbeating():
             try:
                 return reuse_verdict.copy_parts(self._store, self._stored_manifest(earlier_id), ref.import_id, beat=beat)
-            except (NotThere, NotUsable):
+            except (NotThere, InvalidRequest):
                 return None
 
     def _cut(self, ref: ImportRef) -> tuple[Manifest, Path]:
@@ -374,28 +374,28 @@ class Activities:
         return self._publish(ref, again)
 
     @activity.defn(name=PREVIEW.name, no_thread_cancel_exception=True)
-    @told_apart
-    def preview(self, ref: ImportRef) -> Preview:
+    @converts_errors
+    def preview(self, ref: ImportRef) -> DryRunCounts:
         """Compare the parts with the warehouse as the load would; nothing is written there, and no part is stored."""
         self._ledger.check_canceled(ref.import_id)
         manifest, folder = self._cut(ref)
         dataset = load_dataset(ref.dataset, self._settings.datasets_root)
         parts = [(folder / part.filename, part.sha256) for part in manifest.parts]
-        with beating(), self._engine.connect() as connection:
+        with heartbeating(), self._engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
             foreseen = load.preview(raw, dataset, parts, beat=beat)
         self._ledger.update(ref.import_id, preview=foreseen.to_json())
         return foreseen
 
     @activity.defn(name=LOAD_PART.name, no_thread_cancel_exception=True)
-    @told_apart
+    @converts_errors
     def load_part(self, part: PartRef) -> PartResult:
         """Fetch one part and upsert it, in one transaction with its row in the ledger."""
         ref, part_no = part.ref, part.part_no
         self._ledger.check_canceled(ref.import_id)
         path = self._folder(ref) / f"load-{part_no:06d}-{uuid.uuid4().hex[:8]}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beating():
+        with heartbeating():
             try:
                 self._store.get_file(part_key(ref.import_id, part_no), path, beat=beat)
                 return self._with_part(load.load_part, part, path)
@@ -405,20 +405,20 @@ class Activities:
                 path.unlink(missing_ok=True)
 
     @activity.defn(name=GIVE_UP_PART.name, no_thread_cancel_exception=True)
-    @told_apart
+    @converts_errors
     def give_up_part(self, part: PartRef) -> PartResult:
         """Enter the records of a part that is damaged as failures. Which they are tells the file itself, cut once more."""
         ref, part_no = part.ref, part.part_no
         self._ledger.check_canceled(ref.import_id)
         log.warning("part given up", import_id=ref.import_id, part_no=part_no, why=part.reason)
         reason = f"The stored part {part_no} is damaged: {part.reason}. The file is not at fault: retry the failed records."
-        with beating():
+        with heartbeating():
             try:
                 _, folder = self._cut(ref)
                 path = folder / self._manifest(ref.import_id).part(part_no).filename
                 return self._with_part(load.give_up_part, part, path, code="part_damaged", reason=reason)
-            except (DamagedPart, FileIsWrong) as error:
-                raise NotUsable(f"Part {part_no} is damaged, and cannot be made again from the file: {error}") from error
+            except (DamagedPart, RejectedFile) as error:
+                raise InvalidRequest(f"Part {part_no} is damaged, and cannot be made again from the file: {error}") from error
 
     def _with_part(self, do: Callable[..., PartResult], part: PartRef, path: Path, **options: str) -> PartResult:
         """Load the part in ``path``, or give it up, on a connection of the pool."""
@@ -447,23 +447,23 @@ class Activities:
     # --- a pause ---
 
     @activity.defn(name=HOLD.name)
-    @told_apart
-    def hold(self, ref: ImportRef) -> Held:
+    @converts_errors
+    def hold(self, ref: ImportRef) -> PauseState:
         """Enter that the import stands still, if that is still wanted."""
-        with beating():
+        with heartbeating():
             self._ledger.check_canceled(ref.import_id)
             wanted = self._ledger.known(ref.import_id).pause_wanted
             if wanted:
                 self._ledger.move(ref.import_id, State.PAUSED)
-        return Held(wanted)
+        return PauseState(wanted)
 
     @activity.defn(name=GO_ON.name)
-    @told_apart
-    def go_on(self, ref: ImportRef) -> Held:
+    @converts_errors
+    def go_on(self, ref: ImportRef) -> PauseState:
         """Enter that the import goes on, if it stood still."""
-        with beating():
+        with heartbeating():
             self._ledger.move(ref.import_id, State.LOADING)
-        return Held(False)
+        return PauseState(False)
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - one Activities lives as long as its worker
     def _manifest(self, import_id: str) -> Manifest:
@@ -473,7 +473,9 @@ class Activities:
         try:
             return Manifest.from_json(self._store.get_bytes(manifest_key(import_id)).decode())
         except (NotThere, ValueError, TypeError, KeyError) as error:
-            raise NotUsable(f"The manifest of the stored parts is gone or damaged: {error}. Upload the file again.") from error
+            raise InvalidRequest(
+                f"The manifest of the stored parts is gone or damaged: {error}. Upload the file again."
+            ) from error
 
     @activity.defn(name=FINISH.name, no_thread_cancel_exception=True)
     @to_its_end
@@ -488,7 +490,7 @@ class Activities:
             return Outcome(known.id, known.state, known.reason)
         if known.promoted and not ref.promoted:  # the same, and its dry run was promoted before we came back
             return Outcome(known.id, State.VALIDATED)
-        with beating():
+        with heartbeating():
             if ending.state is None:
                 self._demand_all_parts(known)
             known = self._ledger.close(ref.import_id)
@@ -516,7 +518,7 @@ class Activities:
         log.info("finished", import_id=ref.import_id, state=state, **known.counts)
         return Outcome(ref.import_id, state, reason)
 
-    def _damage(self, known: Import) -> str:
+    def _damage(self, known: ImportRecord) -> str:
         """What another client's writes to the warehouse did to the import; empty if nothing."""
         if not (known.inserted or known.updated):
             return ""
@@ -524,7 +526,7 @@ class Activities:
             raw: Any = connection.connection.driver_connection
             return foreign_writes.damage(raw, self._dataset(known.ref), known.id, known.inserted + known.updated)
 
-    def _demand_all_parts(self, known: Import) -> None:
+    def _demand_all_parts(self, known: ImportRecord) -> None:
         """Raises PartsLost or Rewound if the ledger has forgotten what the workflow has seen done, as after a failover."""
         if known.state in load.NOT_YET:
             raise Rewound
@@ -538,18 +540,18 @@ class Activities:
                 self._orchestrator.refresh_marts(ref.dataset)
             else:
                 existing_edges.analyze(self._engine, ref.dataset)
-        except (WorldIsWrong, SystemFault, *DATABASE_ERRORS) as error:  # reconciliation will, and autovacuum
+        except (TransientError, SystemFault, *DATABASE_ERRORS) as error:  # reconciliation will, and autovacuum
             log.warning("not refreshed yet", dataset=ref.dataset, why=str(error))
 
     @activity.defn(name=REFRESH_MARTS.name, no_thread_cancel_exception=True)
-    @told_apart
+    @converts_errors
     def refresh_marts(self, run: MartsRun) -> None:
         """Bring a dataset's marts up to date, once the planner knows of what was loaded."""
         existing_edges.analyze(self._engine, run.dataset)
         self._marts.refresh(run.dataset, seconds=self._settings.mart_seconds, beat=beat)
 
     @staticmethod
-    def _closing(known: Import, ending: Ending) -> tuple[State, str]:
+    def _closing(known: ImportRecord, ending: Ending) -> tuple[State, str]:
         """The final state. Only if every record is accounted for may it be a success; a request to cancel goes before all."""
         if known.cancel_requested:
             return State.CANCELED, CANCELED_BY_USER
@@ -569,13 +571,13 @@ class Activities:
         return State.PARTIALLY_SUCCEEDED, " ".join(said)
 
     @activity.defn(name=CLOSE.name)
-    @told_apart
+    @converts_errors
     def close(self, ending: Ending) -> Outcome:
         """Close the books of an import whose runs end without doing so: by the ledger alone, so that nothing else can fail."""
         known = self._ledger.known(ending.ref.import_id)
         if known.state.is_final:
             return Outcome(known.id, known.state, known.reason)
-        with beating():
+        with heartbeating():
             known = self._ledger.close(known.id)
             state, reason = self._closing(known, ending)
             try:
@@ -588,19 +590,19 @@ class Activities:
     # --- what no event announced ---
 
     @activity.defn(name=RECONCILE.name)
-    @told_apart
+    @converts_errors
     def reconcile(self) -> Reconciled:
         """Announce what no event announced, and have marts refreshed that were forgotten."""
-        with beating():
+        with heartbeating():
             for dataset in self._marts.due():
                 self._orchestrator.refresh_marts(dataset)
             return self._reconciler.reconcile(beat=beat)
 
     @activity.defn(name=CLEAN.name, no_thread_cancel_exception=True)
-    @told_apart
+    @converts_errors
     def clean(self, run: CleanRun) -> Cleaned:
         """Remove what is not kept any longer."""
-        with beating():
+        with heartbeating():
             return retention.clean(self._settings, self._store, self._ledger, dry_run=run.dry_run, beat=beat)
 
     # --- what several steps need ---
@@ -611,9 +613,9 @@ class Activities:
             return load_dataset(ref.dataset, self._settings.datasets_root)
         except UnknownDataset as error:
             hint = "Put the file under incoming/<dataset>/ with the name of one of them."
-            raise FileIsWrong(str(error), code="unknown_dataset", hint=hint) from error
+            raise RejectedFile(str(error), code="unknown_dataset", hint=hint) from error
 
-    def _fetch(self, ref: ImportRef, folder: Path) -> Import:
+    def _fetch(self, ref: ImportRef, folder: Path) -> ImportRecord:
         """Download the import's object, and enter what it is. Raises FileReplaced, also if it was removed."""
         hint = "The newer file has an import of its own. Give every file a name of its own."
         if import_id_in(ref.key) == ref.import_id:
@@ -690,13 +692,13 @@ class Activities:
         return Written(self._clerk.write_at_once(replace(known, reason=reason), beat=activity.heartbeat))
 
     @activity.defn(name=WRITE_RESULTS.name, no_thread_cancel_exception=True)
-    @told_apart
+    @converts_errors
     def write_results(self, wanted: ResultsWanted) -> None:
         """Write a file of results that is not among those that are written at once."""
-        with beating():
+        with heartbeating():
             self._clerk.write(self._ledger.known(wanted.ref.import_id), {wanted.fate: [wanted.form]}, beat=beat)
 
-    def _store_summary(self, known: Import, state: State, reason: str) -> None:
+    def _store_summary(self, known: ImportRecord, state: State, reason: str) -> None:
         summary = replace(known, state=state, reason=reason).to_json(self._settings.url)
         self._store.put_bytes(
             results_prefix(known.id) + "summary.json", findings.as_json(summary), content_type="application/json"

@@ -20,20 +20,20 @@ from temporalio.exceptions import (
     is_cancelled_exception,
 )
 
-from pipeline.orchestration.queue_workflow import _is_not_its_turn
+from pipeline.orchestration.queue_workflow import is_not_its_turn
 from pipeline.orchestration.steps import (
     APART,
-    _all_of,
-    _cause,
-    _count,
-    _have_told,
-    _is_long,
-    _is_lost,
-    _is_type,
-    _one_of,
-    _step,
-    _step_unless_canceled,
-    _to_its_end,
+    counted,
+    is_long,
+    is_lost,
+    is_type,
+    reason_of,
+    run_step,
+    run_step_unless_canceled,
+    shielded,
+    start_notifying,
+    wait_for_all,
+    wait_for_one,
 )
 
 with workflow.unsafe.imports_passed_through():
@@ -55,6 +55,7 @@ with workflow.unsafe.imports_passed_through():
         LOAD_PART,
         PREPARE,
         PREVIEW,
+        REJECTED_FILE,
         VALIDATE,
         WRITE_FAILED,
     )
@@ -106,24 +107,24 @@ class ImportFile:
     async def _finish(self, ending: Ending) -> Outcome:
         """Close the books. What takes as long as the file is large does not hold up the short steps of others."""
         ending = replace(ending, apart=workflow.patched(APART))
-        outcome = await _step(FINISH, ending, limit=timedelta(hours=1), beats=True)
+        outcome = await run_step(FINISH, ending, limit=timedelta(hours=1), beats=True)
         if not outcome.is_final:
-            written = await _step(WRITE_FAILED, ending, limit=timedelta(hours=6), beats=True)
+            written = await run_step(WRITE_FAILED, ending, limit=timedelta(hours=6), beats=True)
             ending = replace(ending, fault=written.fault)
-            outcome = await _step(FINISH, ending, limit=timedelta(hours=1), beats=True)
+            outcome = await run_step(FINISH, ending, limit=timedelta(hours=1), beats=True)
         self._progress = Progress(outcome.state)
-        await _have_told(outcome)
+        await start_notifying(outcome)
         return outcome
 
     async def _outcome(self, run: ImportRun) -> Outcome:
         """Go the whole way, and write down how it ended; what the database has lost meanwhile is done again."""
         while True:
             try:
-                return await _to_its_end(self._finish(await self._ending(run)))
+                return await shielded(self._finish(await self._ending(run)))
             except ActivityError as error:
-                if not _is_lost(error):
+                if not is_lost(error):
                     raise
-                run = ImportRun(run.ref, self._plan if _is_type(error, "PartsLost") else None)
+                run = ImportRun(run.ref, self._plan if is_type(error, "PartsLost") else None)
                 self._parts_done = 0
 
     async def _ending(self, run: ImportRun) -> Ending:
@@ -132,28 +133,28 @@ class ImportFile:
         try:
             plan = run.plan
             if plan is None:
-                verdict = await _step_unless_canceled(VALIDATE, ref, limit=timedelta(hours=6), beats=True)
+                verdict = await run_step_unless_canceled(VALIDATE, ref, limit=timedelta(hours=6), beats=True)
                 if verdict.known:
                     return Ending(ref, State.DUPLICATE, verdict.known)
                 if not verdict.accepted:
-                    return Ending(ref, State.REJECTED, verdict.refusal or _count(verdict.errors, "error"))
+                    return Ending(ref, State.REJECTED, verdict.refusal or counted(verdict.errors, "error"))
                 if verdict.dry_run:
-                    await _step_unless_canceled(PREVIEW, ref, limit=timedelta(hours=6), beats=True)
+                    await run_step_unless_canceled(PREVIEW, ref, limit=timedelta(hours=6), beats=True)
                     return Ending(ref, State.VALIDATED)
                 self._progress = Progress(State.PREPARING)
-                plan = await _step_unless_canceled(PREPARE, ref, limit=timedelta(hours=6), beats=True)
+                plan = await run_step_unless_canceled(PREPARE, ref, limit=timedelta(hours=6), beats=True)
             self._plan = plan
             await self._load(ref, plan)
         except (FailureError, asyncio.CancelledError) as error:
-            if is_cancelled_exception(error) or _is_type(error, "Canceled"):
+            if is_cancelled_exception(error) or is_type(error, "Canceled"):
                 return Ending(ref, State.CANCELED, CANCELED_BY_USER)
-            if _is_not_its_turn(error):
+            if is_not_its_turn(error):
                 raise
-            if _is_lost(error):
+            if is_lost(error):
                 raise
-            if _is_type(error, "FileIsWrong"):
-                return Ending(ref, State.REJECTED, _cause(error))
-            return Ending(ref, State.FAILED, _cause(error))
+            if is_type(error, REJECTED_FILE):
+                return Ending(ref, State.REJECTED, reason_of(error))
+            return Ending(ref, State.FAILED, reason_of(error))
         return Ending(ref)
 
     async def _load(self, ref: ImportRef, plan: Plan) -> None:
@@ -167,16 +168,16 @@ class ImportFile:
         try:
             for part_no in range(self._parts_done + 1, plan.parts + 1):
                 while under_way and (len(under_way) >= plan.parallel or min(under_way.values()) <= plan.needed_by(part_no)):
-                    await _one_of(under_way)
+                    await wait_for_one(under_way)
                 wave = plan.wave_of(part_no)
-                if self._pause_wanted or _is_long():
-                    await _all_of(under_way)
+                if self._pause_wanted or is_long():
+                    await wait_for_all(under_way)
                     await self._stand_still(ref, plan, wave)
                     self._go_on_as_new(ref, plan)
                 self._show(plan, wave)
                 task = asyncio.create_task(self._load_part(ref, part_no, f"part {part_no} of {plan.parts}"))
                 under_way[task] = part_no
-            await _all_of(under_way)
+            await wait_for_all(under_way)
         except BaseException:
             for task in under_way:
                 task.cancel()
@@ -187,28 +188,28 @@ class ImportFile:
         """A part that is not what was stored is given up at once, with its records; the rest of the import goes on."""
         part = PartRef(ref, part_no)
         try:
-            await _step(LOAD_PART, part, limit=timedelta(minutes=30), beats=True, summary=summary)
+            await run_step(LOAD_PART, part, limit=timedelta(minutes=30), beats=True, summary=summary)
         except ActivityError as error:
-            if not _is_type(error, "DamagedPart"):
+            if not is_type(error, "DamagedPart"):
                 raise
-            part = replace(part, reason=_cause(error))
-            await _step(GIVE_UP_PART, part, limit=timedelta(hours=6), beats=True, summary=f"{summary} is damaged")
+            part = replace(part, reason=reason_of(error))
+            await run_step(GIVE_UP_PART, part, limit=timedelta(hours=6), beats=True, summary=f"{summary} is damaged")
         self._parts_done += 1
 
     async def _stand_still(self, ref: ImportRef, plan: Plan, wave: int) -> None:
         """While somebody wants a pause. Nothing is under way, and the ledger says so."""
         while self._pause_wanted:
-            held = await _step_unless_canceled(HOLD, ref, limit=timedelta(minutes=1), beats=True)
+            held = await run_step_unless_canceled(HOLD, ref, limit=timedelta(minutes=1), beats=True)
             if held.holds:
                 self._show(plan, wave, State.PAUSED)
                 await workflow.wait_condition(lambda: not self._pause_wanted)
             else:  # it was resumed meanwhile, and the signal is on its way
                 self._pause_wanted = False
-            await _step_unless_canceled(GO_ON, ref, limit=timedelta(minutes=1), beats=True)
+            await run_step_unless_canceled(GO_ON, ref, limit=timedelta(minutes=1), beats=True)
 
     def _go_on_as_new(self, ref: ImportRef, plan: Plan) -> None:
         """Begin a new history if this one has become long. Nothing may be under way."""
-        if _is_long():
+        if is_long():
             workflow.continue_as_new(ImportRun(ref, plan, self._parts_done, bool(self._pause_wanted)))
 
     def _show(self, plan: Plan, wave: int, state: State = State.LOADING) -> None:

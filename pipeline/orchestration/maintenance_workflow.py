@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
         REFRESH_SIGNAL,
         RESULTS_WORKFLOW,
     )
-from pipeline.orchestration.steps import HEARTBEAT, _cause, _is_long, _step
+from pipeline.orchestration.steps import HEARTBEAT, is_long, reason_of, run_step
 
 
 @workflow.defn(name=RESULTS_WORKFLOW)
@@ -44,9 +44,11 @@ class WriteResults:
     async def run(self, wanted: ResultsWanted) -> None:
         """Fails with what stands against it."""
         try:
-            await _step(WRITE_RESULTS, wanted, limit=timedelta(hours=6), beats=True, summary=f"{wanted.fate} as {wanted.form}")
+            await run_step(
+                WRITE_RESULTS, wanted, limit=timedelta(hours=6), beats=True, summary=f"{wanted.fate} as {wanted.form}"
+            )
         except ActivityError as error:
-            raise ApplicationError(_cause(error), non_retryable=True) from error
+            raise ApplicationError(reason_of(error), non_retryable=True) from error
 
 
 @workflow.defn(name=MARTS_WORKFLOW)
@@ -67,8 +69,8 @@ class RefreshMarts:
         """A view that cannot be refreshed is in the ledger with the reason; what passes by itself is tried again."""
         while self._is_wanted:
             self._is_wanted = False
-            await _step(REFRESH_MARTS, run, limit=timedelta(hours=6), beats=True)
-            if _is_long():
+            await run_step(REFRESH_MARTS, run, limit=timedelta(hours=6), beats=True)
+            if is_long():
                 workflow.continue_as_new(run)
 
 

@@ -12,17 +12,17 @@ from typing import Any
 from temporalio import activity
 
 from pipeline.adapters.s3 import NotThere, Store
-from pipeline.contracts.messages import Delivery, Outcome, Told
+from pipeline.contracts.messages import Deliveries, Delivery, Outcome
 from pipeline.contracts.object_keys import report_prefix
 from pipeline.contracts.steps import ADDRESSEES, DELIVER, TRY_RECEIVER
-from pipeline.errors import Busy, Gone, NotUsable, WorldIsWrong
+from pipeline.errors import Busy, InvalidRequest, RecipientGone, TransientError
 from pipeline.ledger.imports import Ledger
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from pipeline.notify import email, webhook
 from pipeline.notify.delivery_limits import Key, Limits
-from pipeline.notify.recipients import NamedBy, Receiver, Receivers, receiver_id
+from pipeline.notify.recipients import NamedBy, Recipient, Recipients, receiver_id
 from pipeline.notify.targets import EMAIL, WEBHOOK, web_parts
-from pipeline.orchestration.heartbeat_and_failures import told_apart
+from pipeline.orchestration.heartbeat_and_failures import converts_errors
 from pipeline.report import finding_groups
 from pipeline.settings import Settings
 
@@ -42,10 +42,10 @@ RETRY_SECONDS, RETRY_FACTOR, RETRY_SECONDS_MAX = 5.0, 4.0, 36_000.0
 """The rhythm of Standard Webhooks, roughly: seconds, minutes, then hours, for three days. Only real attempts count."""
 
 
-class Postman:
+class NotifyActivities:
     """The steps that tell people, on one worker's edges."""
 
-    def __init__(self, settings: Settings, store: Store, ledger: Ledger, receivers: Receivers) -> None:
+    def __init__(self, settings: Settings, store: Store, ledger: Ledger, receivers: Recipients) -> None:
         self._settings = settings
         self._store = store
         self._ledger = ledger
@@ -58,15 +58,15 @@ class Postman:
         return [self.addressees, self.deliver, self.try_receiver]
 
     @activity.defn(name=ADDRESSEES.name)
-    @told_apart
-    def addressees(self, outcome: Outcome) -> Told:
+    @converts_errors
+    def addressees(self, outcome: Outcome) -> Deliveries:
         """Who is still to be told. The first time it is noted who that is, and each message gets its lasting id."""
         if not self._ledger.is_noted(outcome.import_id, outcome.state):
             self._note(outcome)
         rows = self._ledger.deliveries(outcome.import_id)
         still = [row for row in rows if row["delivered_at"] is None and row["given_up_at"] is None]
         ids = [(row["channel"], receiver_id(row["channel"], row["target"])) for row in still]
-        return Told(tuple(Delivery(outcome.import_id, channel, receiver=receiver) for channel, receiver in ids))
+        return Deliveries(tuple(Delivery(outcome.import_id, channel, receiver=receiver) for channel, receiver in ids))
 
     def _note(self, outcome: Outcome) -> None:
         known = self._ledger.known(outcome.import_id)
@@ -77,11 +77,12 @@ class Postman:
         self._ledger.deliveries_noted(outcome.import_id, outcome.state)
 
     @activity.defn(name=DELIVER.name)
-    @told_apart
+    @converts_errors
     def deliver(self, delivery: Delivery) -> None:
         """Send one message; the ledger keeps how often it was tried and how it ended.
 
-        A receiver that says that it is gone is told nothing from then on. Raises NotUsable for one that is not named any more,
+        A receiver that says that it is gone is told nothing from then on. Raises InvalidRequest for one that is not named
+        any more,
         and Busy if there are too many at once: then it was not tried.
         """
         known, row = self._ledger.known(delivery.import_id), self._row(delivery)
@@ -97,25 +98,25 @@ class Postman:
         except Busy as error:
             self._ledger.delivery_put_off(*place, error.wait_seconds or 0.0)
             raise
-        except WorldIsWrong as error:
+        except TransientError as error:
             if error.wait_seconds is None:
                 error.wait_seconds = min(RETRY_SECONDS * RETRY_FACTOR ** row["attempts"], RETRY_SECONDS_MAX)
             self._ledger.delivery_tried(*place, str(error), wait_seconds=error.wait_seconds)
             raise
-        except NotUsable as error:
+        except InvalidRequest as error:
             self._ledger.delivery_tried(*place, str(error), is_last=True)
             raise
         self._ledger.delivery_tried(*place)
 
     def _row(self, delivery: Delivery) -> Mapping[str, Any]:
-        """What the ledger has of the message. Raises NotUsable if it has nothing."""
+        """What the ledger has of the message. Raises InvalidRequest if it has nothing."""
         wanted = delivery.receiver or receiver_id(delivery.channel, delivery.target)
         for row in self._ledger.deliveries(delivery.import_id):
             if receiver_id(row["channel"], row["target"]) == wanted:
                 return row
-        raise NotUsable("No message of this import is for this receiver.")
+        raise InvalidRequest("No message of this import is for this receiver.")
 
-    def _place(self, receiver: Receiver, others: Mapping[Key, int], delivery: Delivery) -> AbstractContextManager[None]:
+    def _place(self, receiver: Recipient, others: Mapping[Key, int], delivery: Delivery) -> AbstractContextManager[None]:
         """A place among the messages that are sent at once. Raises Busy if there is none."""
         queue = activity.info().task_queue
         if not queue.endswith(f"/{DELIVER.lane}"):
@@ -124,36 +125,36 @@ class Postman:
         return self._limits.place(("host", host), others, at_host=PER_HOST, asked=delivery.asked)
 
     @activity.defn(name=TRY_RECEIVER.name)
-    @told_apart
+    @converts_errors
     def try_receiver(self, delivery: Delivery) -> None:
         """Send a message that is about nothing, to somebody who is told of imports; the ledger keeps nothing of it."""
         settings, message_id = self._settings, f"msg_{uuid.uuid4().hex}"
         receiver = self._receiver(delivery)
         with self._place(receiver, {}, replace(delivery, asked=True)):
             if receiver.channel == WEBHOOK:
-                self._post(receiver, webhook.test_payload(page=settings.url), message_id)
+                self._post(receiver, webhook.sample_payload(page=settings.url), message_id)
                 return
             to = receiver.target
-            message = email.test_email(page=settings.url, sender=settings.email_from, to=to, message_id=message_id)
+            message = email.sample_email(page=settings.url, sender=settings.email_from, to=to, message_id=message_id)
             email.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
 
-    def _receiver(self, delivery: Delivery, named: Sequence[str] = ()) -> Receiver:
+    def _receiver(self, delivery: Delivery, named: Sequence[str] = ()) -> Recipient:
         found = self._receivers.called(delivery.receiver or receiver_id(delivery.channel, delivery.target), named)
         if found is None:
-            raise NotUsable("Nobody names this receiver any more: neither the settings, nor an admin, nor the upload.")
+            raise InvalidRequest("Nobody names this receiver any more: neither the settings, nor an admin, nor the upload.")
         return found
 
-    def _post(self, receiver: Receiver, body: dict[str, Any], message_id: str) -> None:
+    def _post(self, receiver: Recipient, body: dict[str, Any], message_id: str) -> None:
         allow_private = self._settings.webhook_allow_private
         try:
             webhook.send_webhook(
                 receiver.target, body, message_id=message_id, secret=receiver.secret, allow_private=allow_private
             )
-        except Gone as error:
+        except RecipientGone as error:
             self._receivers.switch_off(receiver, str(error))
             raise
 
-    def _send(self, receiver: Receiver, one: Import, message_id: str) -> None:
+    def _send(self, receiver: Recipient, one: ImportRecord, message_id: str) -> None:
         settings, page = self._settings, f"{self._settings.url}/imports/{one.id}"
         shown = one.to_json(settings.url)
         if receiver.channel == WEBHOOK:

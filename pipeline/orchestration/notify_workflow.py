@@ -14,9 +14,9 @@ from temporalio.exceptions import (
 
 with workflow.unsafe.imports_passed_through():
     from pipeline.contracts.messages import (
+        Deliveries,
         Delivery,
         Outcome,
-        Told,
     )
     from pipeline.contracts.steps import (
         ADDRESSEES,
@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
         NOTIFY_WORKFLOW,
         SEND_WORKFLOW,
     )
-from pipeline.orchestration.steps import BACKOFF, HEARTBEAT, _cause, _step
+from pipeline.orchestration.steps import BACKOFF, HEARTBEAT, reason_of, run_step
 
 
 @workflow.defn(name=NOTIFY_WORKFLOW)
@@ -38,7 +38,7 @@ class TellUser:
     @workflow.run
     async def run(self, outcome: Outcome) -> None:
         """Each receiver is tried on its own, for three days. The step itself says when the next attempt is due."""
-        told: Told = await _step(ADDRESSEES, outcome, limit=timedelta(minutes=1), beats=True)
+        told: Deliveries = await run_step(ADDRESSEES, outcome, limit=timedelta(minutes=1), beats=True)
         await asyncio.gather(*(self._deliver(delivery) for delivery in told.deliveries))
 
     async def _deliver(self, delivery: Delivery) -> None:
@@ -76,5 +76,5 @@ class SendOne:
                 summary=delivery.channel,
             )
         except ActivityError as error:
-            return _cause(error)
+            return reason_of(error)
         return ""

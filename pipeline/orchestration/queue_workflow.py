@@ -17,12 +17,12 @@ from temporalio.exceptions import (
 
 with workflow.unsafe.imports_passed_through():
     from pipeline.contracts.messages import (
-        Arrival,
-        Arrivals,
-        Asked,
         Ending,
         ImportRef,
         ImportRun,
+        NextImportRequest,
+        ObjectArrived,
+        ObjectsArrived,
         Outcome,
         QueueRun,
     )
@@ -44,11 +44,11 @@ from pipeline.orchestration.steps import (
     BEGUN_AGAIN,
     BETWEEN_TRIES,
     WATCHED_AGAIN,
-    _done_or_long,
-    _have_told,
-    _is_long,
-    _is_type,
-    _step,
+    done_or_long,
+    is_long,
+    is_type,
+    run_step,
+    start_notifying,
 )
 
 REGISTERED_AT_ONCE = 100
@@ -82,7 +82,7 @@ class DatasetQueue:
         self._stuck: list[str] = []  # only in histories of earlier
 
     @workflow.signal(name=ENQUEUE_SIGNAL)
-    def enqueue(self, arrival: Arrival) -> None:
+    def enqueue(self, arrival: ObjectArrived) -> None:
         """An object arrived, perhaps not for the first time; the ledger knows whether it still has to be imported."""
         self._arrived[arrival] = None
 
@@ -93,7 +93,7 @@ class DatasetQueue:
         over = self._watch(self._running) if self._running else None  # begun by the run before this one
         while over or (over := await self._begin_next()):
             over = await self._until_over(over)
-            if _is_long():
+            if is_long():
                 await self._go_on_as_new(over)
             self._last, self._running, over = self._running, None, None
         registrar.cancel()
@@ -101,12 +101,12 @@ class DatasetQueue:
     async def _keep_registering(self) -> None:
         """Have the ledger know what arrived, in the order of the events."""
         while True:
-            await workflow.wait_condition(lambda: bool(self._arrived) and not _is_long())
+            await workflow.wait_condition(lambda: bool(self._arrived) and not is_long())
             some = tuple(self._arrived)[:REGISTERED_AT_ONCE]
             self._looking = True
             try:
                 summary = f"{len(some)} from {some[0].key}"
-                await _step(REGISTER, Arrivals(some), limit=timedelta(minutes=5), beats=True, summary=summary)
+                await run_step(REGISTER, ObjectsArrived(some), limit=timedelta(minutes=5), beats=True, summary=summary)
             except ActivityError as error:
                 workflow.logger.warning("arrivals could not be registered; reconciliation will: %s", error.__cause__)
             for one in some:
@@ -118,11 +118,11 @@ class DatasetQueue:
         while True:
             if self._arrived:
                 await self._until_looked()
-            if _is_long():
+            if is_long():
                 await self._go_on_as_new(None)
             looked = self._looked
-            asked = Asked(self._dataset, tuple(self._stuck))
-            ref = (await _step(NEXT, asked, limit=timedelta(minutes=1), beats=True)).ref
+            asked = NextImportRequest(self._dataset, tuple(self._stuck))
+            ref = (await run_step(NEXT, asked, limit=timedelta(minutes=1), beats=True)).ref
             if ref and ref == self._last and not workflow.patched(BEGUN_AGAIN):
                 self._stuck.append(ref.import_id)
             elif ref and ref == self._last and self._begun >= RUNS:
@@ -164,8 +164,8 @@ class DatasetQueue:
         why = f" The last one said: {self._why}" if self._why else ""
         reason = f"It was begun {RUNS} times, and no run came to its end.{why}"
         try:
-            outcome = await _step(CLOSE, Ending(ref, State.FAILED, reason), limit=timedelta(minutes=1), beats=True)
-            await _have_told(outcome)
+            outcome = await run_step(CLOSE, Ending(ref, State.FAILED, reason), limit=timedelta(minutes=1), beats=True)
+            await start_notifying(outcome)
         except ActivityError as error:
             workflow.logger.warning("the books of %s could not be closed: %s", ref.import_id, error.__cause__)
             await workflow.sleep(BETWEEN_TRIES)
@@ -173,7 +173,7 @@ class DatasetQueue:
     async def _until_over(self, over: asyncio.Task[None]) -> asyncio.Task[None]:
         """Wait until the import is over, or until this history is long; what is returned is done in the first case only."""
         while True:
-            await _done_or_long(over)
+            await done_or_long(over)
             error = over.exception() if over.done() else None
             if error is None or self._running is None or not workflow.patched(WATCHED_AGAIN):
                 return over
@@ -182,11 +182,11 @@ class DatasetQueue:
 
     async def _until_looked(self) -> None:
         looked = self._looked
-        await workflow.wait_condition(lambda: self._looked > looked or _is_long())
+        await workflow.wait_condition(lambda: self._looked > looked or is_long())
 
     def _watch(self, ref: ImportRef) -> asyncio.Task[None]:
         """Wait for the end of its run, however long that takes: an import may be paused for weeks."""
-        return asyncio.create_task(_step(WATCH, ref, limit=timedelta(days=1), give_up=None, beats=True, summary=ref.key))
+        return asyncio.create_task(run_step(WATCH, ref, limit=timedelta(days=1), give_up=None, beats=True, summary=ref.key))
 
     async def _go_on_as_new(self, over: asyncio.Task[None] | None) -> None:
         """Begin a new history, with what is under way."""
@@ -199,7 +199,7 @@ class DatasetQueue:
         workflow.continue_as_new(QueueRun(self._dataset, running, carried, last, self._begun))
 
 
-def _few_of(arrivals: Iterable[Arrival]) -> tuple[Arrival, ...]:
+def _few_of(arrivals: Iterable[ObjectArrived]) -> tuple[ObjectArrived, ...]:
     """The first of them, as many as fit CARRIED_BYTES as JSON."""
     few, room = [], CARRIED_BYTES
     for arrival in arrivals:
@@ -210,10 +210,10 @@ def _few_of(arrivals: Iterable[Arrival]) -> tuple[Arrival, ...]:
     return tuple(few)
 
 
-def _is_not_its_turn(error: BaseException) -> bool:
+def is_not_its_turn(error: BaseException) -> bool:
     """The import was ended from outside while it waited, or another one of its dataset is at work: then the queue goes on.
 
     Only VALIDATE, which takes the import up, can say so; of any other step an illegal move is a fault.
     """
     is_taking_up = isinstance(error, ActivityError) and error.activity_type == VALIDATE.name
-    return is_taking_up and (_is_type(error, "IllegalMove") or _is_type(error, "DatasetBusy"))
+    return is_taking_up and (is_type(error, "IllegalMove") or is_type(error, "DatasetBusy"))

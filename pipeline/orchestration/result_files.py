@@ -20,11 +20,11 @@ import structlog
 
 from pipeline.adapters.s3 import NotThere, Store
 from pipeline.contracts.messages import ImportRef
-from pipeline.contracts.object_keys import RESULTS_FORMS, Fate, part_key, report_prefix, results_prefix
+from pipeline.contracts.object_keys import RESULTS_FORMS, RowOutcome, part_key, report_prefix, results_prefix
 from pipeline.datasets.dataset import load_dataset
-from pipeline.errors import Crashed, FileIsWrong, FileReplaced, NotUsable
+from pipeline.errors import Crashed, FileReplaced, InvalidRequest, RejectedFile
 from pipeline.ledger.imports import Ledger
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from pipeline.sandbox import process, write_results
 from pipeline.settings import Settings
 
@@ -33,23 +33,24 @@ log = structlog.get_logger()
 FATES_SCHEMA = pa.schema([("row", pa.int64()), ("fate", pa.string()), ("code", pa.string()), ("reason", pa.string())])
 NOT_PROCESSED = "not_processed"
 
-Wanted = Mapping[Fate, Sequence[str]]
+Wanted = Mapping[RowOutcome, Sequence[str]]
 Beat = Callable[..., None]
 
 
-class Clerk:
-    """On one worker's edges. Each import's results take a child, and memory as a validation does; lanes bound how many."""
+class ResultFiles:
+    """On one worker's edges. Each import's results take a child, and memory as a validation does; task_queues bound how
+    many."""
 
     def __init__(self, settings: Settings, store: Store, ledger: Ledger) -> None:
         self._settings = settings
         self._store = store
         self._ledger = ledger
 
-    def has_to_write(self, known: Import) -> bool:
+    def has_to_write(self, known: ImportRecord) -> bool:
         """Whether write_at_once would write anything."""
         return bool(_at_once(known))
 
-    def write_at_once(self, known: Import, *, beat: Beat) -> str:
+    def write_at_once(self, known: ImportRecord, *, beat: Beat) -> str:
         """The files that are small or that a retry takes: of what failed, and of what was left over of a load.
 
         What is wrong if they do not add up. That the file is not there any more, or ends whoever sorts it, costs the import
@@ -58,16 +59,17 @@ class Clerk:
         try:
             if wanted := _at_once(known):
                 self.write(known, wanted, beat=beat)
-        except (FileIsWrong, Crashed) as error:
+        except (RejectedFile, Crashed) as error:
             log.warning("no results", import_id=known.id, why=str(error))
-        except NotUsable as error:
+        except InvalidRequest as error:
             return str(error)
         return ""
 
-    def write(self, known: Import, wanted: Wanted, *, beat: Beat) -> None:
+    def write(self, known: ImportRecord, wanted: Wanted, *, beat: Beat) -> None:
         """Write and store these files, of each fate in these forms.
 
-        Raises FileIsWrong if the file is not there any more, NotUsable if its rows do not add up with the ledger's counts.
+        Raises RejectedFile if the file is not there any more, InvalidRequest if its rows do not add up with the ledger's
+        counts.
         """
         folder = self._settings.work_dir / known.id / f"results-{uuid.uuid4().hex[:8]}"
         try:
@@ -81,7 +83,9 @@ class Clerk:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _sort(self, known: Import, folder: Path, others: write_results.Others, wanted: Wanted, beat: Beat) -> dict[Fate, int]:
+    def _sort(
+        self, known: ImportRecord, folder: Path, others: write_results.Others, wanted: Wanted, beat: Beat
+    ) -> dict[RowOutcome, int]:
         dataset = load_dataset(known.dataset, self._settings.datasets_root).for_upload(known.options)
         return process.run(
             write_results.write_results,
@@ -98,7 +102,7 @@ class Clerk:
         except NotThere as error:
             raise FileReplaced("The file was removed.", code="file_removed") from error
 
-    def _write_fates(self, known: Import, to: Path, beat: Beat) -> write_results.Others:
+    def _write_fates(self, known: ImportRecord, to: Path, beat: Beat) -> write_results.Others:
         """Say of each row what became of it, if that is not what became of all others, which is returned."""
         loaded = set(self._ledger.part_numbers(known.id))
         with pq.ParquetWriter(to, FATES_SCHEMA) as file:
@@ -111,11 +115,11 @@ class Clerk:
                 for errors in self._errors(known.id):
                     file.write_table(errors)
             if not loaded:
-                return write_results.Others(Fate.UNPROCESSED, NOT_PROCESSED, known.reason)
+                return write_results.Others(RowOutcome.UNPROCESSED, NOT_PROCESSED, known.reason)
             for part_no in sorted({*range(1, known.parts_total + 1)} - loaded):
                 file.write_table(_unprocessed(self._rows_of(known.ref, part_no), known.reason))
                 beat()
-        return write_results.Others(Fate.SUCCEEDED)
+        return write_results.Others(RowOutcome.SUCCEEDED)
 
     def _errors(self, import_id: str) -> Iterator[pa.Table]:
         """Why rows of a rejected file were not loaded, as far as it is their own fault."""
@@ -126,7 +130,7 @@ class Clerk:
         for batch in pq.ParquetFile(report).iter_batches(columns=["row", "severity", "code", "message"]):
             found = [one for one in batch.to_pylist() if one["severity"] == "error" and one["row"] is not None]
             codes, reasons = [one["code"] for one in found], [one["message"] for one in found]
-            yield _fates([one["row"] for one in found], Fate.UNPROCESSED, codes, reasons)
+            yield _fates([one["row"] for one in found], RowOutcome.UNPROCESSED, codes, reasons)
 
     def _rows_of(self, ref: ImportRef, part_no: int) -> list[int]:
         """The file's rows that a part holds."""
@@ -141,33 +145,39 @@ class Clerk:
         return found
 
 
-def _at_once(known: Import) -> Wanted:
+def _at_once(known: ImportRecord) -> Wanted:
     """The files that an import has at its end."""
     unprocessed = known.records_total - known.processed
-    there = {Fate.FAILED: known.failed > 0, Fate.UNPROCESSED: 0 < unprocessed < known.records_total}
+    there = {RowOutcome.FAILED: known.failed > 0, RowOutcome.UNPROCESSED: 0 < unprocessed < known.records_total}
     return {fate: RESULTS_FORMS for fate, is_there in there.items() if is_there}
 
 
 def _failed(page: Sequence[Mapping[str, Any]]) -> pa.Table:
-    return _fates([one["row"] for one in page], Fate.FAILED, [one["code"] for one in page], [one["reason"] for one in page])
+    return _fates(
+        [one["row"] for one in page], RowOutcome.FAILED, [one["code"] for one in page], [one["reason"] for one in page]
+    )
 
 
 def _unprocessed(rows: Sequence[int], reason: str) -> pa.Table:
-    return _fates(rows, Fate.UNPROCESSED, [NOT_PROCESSED] * len(rows), [reason] * len(rows))
+    return _fates(rows, RowOutcome.UNPROCESSED, [NOT_PROCESSED] * len(rows), [reason] * len(rows))
 
 
-def _fates(rows: Sequence[int], fate: Fate, codes: Sequence[str], reasons: Sequence[str]) -> pa.Table:
+def _fates(rows: Sequence[int], fate: RowOutcome, codes: Sequence[str], reasons: Sequence[str]) -> pa.Table:
     columns = (rows, [str(fate)] * len(rows), codes, reasons)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, FATES_SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=FATES_SCHEMA)
 
 
-def _demand_balance(counted: Mapping[Fate, int], known: Import) -> None:
-    """Raises NotUsable if these numbers of rows are not those of the ledger."""
+def _demand_balance(counted: Mapping[RowOutcome, int], known: ImportRecord) -> None:
+    """Raises InvalidRequest if these numbers of rows are not those of the ledger."""
     unprocessed = known.records_total - known.processed
-    booked = {Fate.SUCCEEDED: known.processed - known.failed, Fate.FAILED: known.failed, Fate.UNPROCESSED: unprocessed}
+    booked = {
+        RowOutcome.SUCCEEDED: known.processed - known.failed,
+        RowOutcome.FAILED: known.failed,
+        RowOutcome.UNPROCESSED: unprocessed,
+    }
     found = {fate: counted.get(fate, 0) for fate in booked}
     if found != booked:
         told = "; ".join(f"{found[fate]:,} rows {fate}, by the ledger {rows:,}" for fate, rows in booked.items())
         fault = "This is a fault of the system, not of the file; please report it."
-        raise NotUsable(f"The results do not add up: {told}. {fault}")
+        raise InvalidRequest(f"The results do not add up: {told}. {fault}")

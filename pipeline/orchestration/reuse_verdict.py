@@ -14,8 +14,8 @@ from dataclasses import replace
 from pipeline.adapters.s3 import NotThere, Store
 from pipeline.contracts.object_keys import Kept, part_key, report_prefix
 from pipeline.datasets.dataset import Dataset
-from pipeline.ledger.models import Import
-from pipeline.prepare.manifest import Cutting, Manifest
+from pipeline.ledger.models import ImportRecord
+from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.report.findings import Counted
 
 TAKEN_OVER_FROM = "taken_over_from"
@@ -24,7 +24,7 @@ TAKEN_OVER_FROM = "taken_over_from"
 COPIES_AT_ONCE = 8
 
 
-def said_before(earlier: Import, manifest: Manifest, dataset: Dataset, cutting: Cutting) -> Counted | None:
+def said_before(earlier: ImportRecord, manifest: Manifest, dataset: Dataset, cutting: BatchSizes) -> Counted | None:
     """What validation said of the import ``earlier``, which has the same content; None if it has to look for itself."""
     reading = earlier.reading
     if not dataset.rules or (reading.get("rules"), reading.get("asked")) != (dataset.rules, 0):

@@ -50,7 +50,7 @@ HEARTBEAT = timedelta(seconds=HEARTBEAT_SECONDS)
 """A step that says nothing for so long has died with its worker; attempt.py speaks five times as often."""
 
 
-async def _step(
+async def run_step(
     step: Step[Takes, Gives],
     given: Takes,
     *,
@@ -78,16 +78,16 @@ async def _step(
     return result
 
 
-def _is_long() -> bool:
+def is_long() -> bool:
     """Temporal holds that this history ought to end."""
     return workflow.info().is_continue_as_new_suggested()
 
 
-async def _done_or_long(over: asyncio.Task[None]) -> None:
-    await workflow.wait_condition(lambda: over.done() or _is_long())
+async def done_or_long(over: asyncio.Task[None]) -> None:
+    await workflow.wait_condition(lambda: over.done() or is_long())
 
 
-async def _have_told(outcome: Outcome) -> None:
+async def start_notifying(outcome: Outcome) -> None:
     """Have the user told of an import's end; that goes on whatever becomes of this run."""
     try:
         await workflow.start_child_workflow(
@@ -100,7 +100,7 @@ async def _have_told(outcome: Outcome) -> None:
         workflow.logger.info("import %s is being told of already", outcome.import_id)
 
 
-async def _one_of(under_way: dict[asyncio.Task[None], int]) -> None:
+async def wait_for_one(under_way: dict[asyncio.Task[None], int]) -> None:
     """Wait until one of the tasks is over, and leave only those that are not. Raises what it raised."""
     over, _ = await workflow.wait(list(under_way), return_when=asyncio.FIRST_COMPLETED)
     for task in over:
@@ -108,22 +108,22 @@ async def _one_of(under_way: dict[asyncio.Task[None], int]) -> None:
     await asyncio.gather(*over)
 
 
-async def _all_of(under_way: dict[asyncio.Task[None], int]) -> None:
+async def wait_for_all(under_way: dict[asyncio.Task[None], int]) -> None:
     """Wait for all of the tasks, and leave none. Raises what the first to fail raised."""
     await asyncio.gather(*under_way)
     under_way.clear()
 
 
-async def _step_unless_canceled(step: Step[Takes, Gives], given: Takes, **options: Any) -> Gives:
+async def run_step_unless_canceled(step: Step[Takes, Gives], given: Takes, **options: Any) -> Gives:
     """Run a step of an import. Raises CancelledError if the workflow's cancellation was requested meanwhile, also if the step
     ended before it heard of that: Temporal delivers one request only."""
-    result = await _step(step, given, **options)
+    result = await run_step(step, given, **options)
     if workflow.cancellation_reason() is not None and workflow.patched(CANCEL_IS_KEPT):
         raise asyncio.CancelledError
     return result
 
 
-async def _to_its_end(work: Coroutine[Any, Any, Outcome]) -> Outcome:
+async def shielded(work: Coroutine[Any, Any, Outcome]) -> Outcome:
     """Wait for the end of what must not be broken off, even if the workflow's cancellation is requested meanwhile."""
     task = asyncio.create_task(work)
     while not task.done():
@@ -135,21 +135,21 @@ async def _to_its_end(work: Coroutine[Any, Any, Outcome]) -> Outcome:
     return task.result()
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _is_type(error: BaseException, name: str) -> bool:
+def is_type(error: BaseException, name: str) -> bool:
     cause = error.__cause__
     return isinstance(cause, ApplicationError) and cause.type == name
 
 
-def _is_lost(error: BaseException) -> bool:
+def is_lost(error: BaseException) -> bool:
     """The database has lost what this import had done, as a failover may: parts, or all since it was taken up."""
-    return _is_type(error, "PartsLost") or _is_type(error, "Rewound")
+    return is_type(error, "PartsLost") or is_type(error, "Rewound")
 
 
-def _cause(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """What the user is told of a failure: the message that an activity worded for that, or else the innermost."""
     while error.__cause__ is not None and not isinstance(error, ApplicationError):
         error = error.__cause__

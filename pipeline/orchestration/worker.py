@@ -18,15 +18,15 @@ from temporalio.worker import Worker
 from pipeline import logs
 from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
-from pipeline.adapters.temporal import Orchestrator
-from pipeline.contracts.steps import MOVED_FROM, Lane, task_queue_of
+from pipeline.adapters.temporal import TemporalClient
+from pipeline.contracts.steps import MOVED_FROM, TaskQueue, task_queue_of
 from pipeline.errors import Unreachable
 from pipeline.ledger.imports import Ledger
-from pipeline.notify.recipients import Receivers
+from pipeline.notify.recipients import Recipients
 from pipeline.orchestration.import_activities import Activities
 from pipeline.orchestration.import_workflow import ImportFile
 from pipeline.orchestration.maintenance_workflow import CleanUp, Reconcile, RefreshMarts, WriteResults
-from pipeline.orchestration.notify_activities import Postman
+from pipeline.orchestration.notify_activities import NotifyActivities
 from pipeline.orchestration.notify_workflow import SendOne, TellUser
 from pipeline.orchestration.queue_workflow import DatasetQueue
 from pipeline.sandbox import process
@@ -73,15 +73,15 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
     other file's parts, and however many imports there are, memory and connections are bounded.
     """
     threads = threads_of(settings)
-    pool_size = sum(number for lane, number in threads.items() if lane is not Lane.MESSAGE)
+    pool_size = sum(number for lane, number in threads.items() if lane is not TaskQueue.MESSAGE)
     engine = postgres.connect(settings.database_url, pool_size=pool_size, name="bulkhead worker", idle_seconds=IDLE_SECONDS)
     mail_engine = postgres.connect(
         settings.database_url, pool_size=MESSAGE_CONNECTIONS, name="bulkhead messages", idle_seconds=IDLE_SECONDS
     )
-    orchestrator = Orchestrator.of(settings)
+    orchestrator = TemporalClient.of(settings)
     store = Store.of(settings)
-    steps = Activities(settings, store, engine, orchestrator).by_lane
-    steps[Lane.MESSAGE] = Postman(settings, store, Ledger(mail_engine), Receivers(mail_engine, settings)).all
+    steps = Activities(settings, store, engine, orchestrator).by_task_queue
+    steps[TaskQueue.MESSAGE] = NotifyActivities(settings, store, Ledger(mail_engine), Recipients(mail_engine, settings)).all
     try:
         async with serving(client, settings.task_queue, steps, threads):
             yield
@@ -91,40 +91,45 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
         orchestrator.close()
 
 
-def threads_of(settings: Settings) -> dict[Lane, int]:
+def threads_of(settings: Settings) -> dict[TaskQueue, int]:
     """How many steps of each lane may run at once, those that take no thread aside."""
     return {
-        Lane.SHORT: SHORT_STEPS,
-        Lane.FILE: settings.max_parallel_files,
-        Lane.PART: settings.max_parallel_parts,
-        Lane.MESSAGE: MESSAGES,
-        Lane.RESULTS: RESULTS,
-        Lane.RECONCILE: UPKEEP,
-        Lane.CLEAN: UPKEEP,
-        Lane.MART: MARTS_AT_ONCE,
+        TaskQueue.SHORT: SHORT_STEPS,
+        TaskQueue.FILE: settings.max_parallel_files,
+        TaskQueue.PART: settings.max_parallel_parts,
+        TaskQueue.MESSAGE: MESSAGES,
+        TaskQueue.RESULTS: RESULTS,
+        TaskQueue.RECONCILE: UPKEEP,
+        TaskQueue.CLEAN: UPKEEP,
+        TaskQueue.MART: MARTS_AT_ONCE,
     }
 
 
 @asynccontextmanager
 async def serving(
-    client: Client, task_queue: str, steps: Mapping[Lane, list[Callable[..., Any]]], threads: Mapping[Lane, int]
+    client: Client, task_queue: str, steps: Mapping[TaskQueue, list[Callable[..., Any]]], threads: Mapping[TaskQueue, int]
 ) -> AsyncIterator[None]:
-    """The workers of all lanes, for as long as the block lasts.
+    """The workers of all task_queues, for as long as the block lasts.
 
     A step that has changed its lane is served in the one that it had, too, for workflows that began before.
     """
-    async with AsyncExitStack() as lanes:
-        for lane in Lane:
-            pool = lanes.enter_context(ThreadPoolExecutor(threads[lane], lane or "step")) if lane in threads else None
+    async with AsyncExitStack() as task_queues:
+        for lane in TaskQueue:
+            pool = task_queues.enter_context(ThreadPoolExecutor(threads[lane], lane or "step")) if lane in threads else None
             served = [step for one in (lane, *MOVED_FROM.get(lane, ())) for step in steps[one]]
             queue = task_queue_of(task_queue, lane)
             worker = _at_work(client, lane, queue, served, pool, threads.get(lane, WAITS))
-            await lanes.enter_async_context(worker)
+            await task_queues.enter_async_context(worker)
         yield
 
 
 def _at_work(
-    client: Client, lane: Lane, task_queue: str, steps: list[Callable[..., Any]], pool: ThreadPoolExecutor | None, at_once: int
+    client: Client,
+    lane: TaskQueue,
+    task_queue: str,
+    steps: list[Callable[..., Any]],
+    pool: ThreadPoolExecutor | None,
+    at_once: int,
 ) -> Worker:
     """The worker of one lane; that of the short steps has the workflows too."""
     return Worker(
@@ -147,7 +152,7 @@ async def run(settings: Settings) -> None:
         client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
     except RuntimeError as error:
         raise Unreachable(f"Temporal does not answer at {settings.temporal_address}: {error}") from error
-    orchestrator = Orchestrator.of(settings)
+    orchestrator = TemporalClient.of(settings)
     ready = settings.home / "worker.ready"
     async with working(client, settings):
         schedules = asyncio.create_task(_keep_schedules(orchestrator, settings))
@@ -158,7 +163,7 @@ async def run(settings: Settings) -> None:
     orchestrator.close()
 
 
-async def _keep_schedules(orchestrator: Orchestrator, settings: Settings) -> None:
+async def _keep_schedules(orchestrator: TemporalClient, settings: Settings) -> None:
     """Have Temporal keep the schedules, as the settings want them, also in a namespace that is made anew."""
     while True:
         try:

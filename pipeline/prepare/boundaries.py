@@ -11,22 +11,22 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pipeline.prepare.manifest import PART_BYTES, Cutting
+from pipeline.prepare.manifest import PART_BYTES, BatchSizes
 
 
-class _Batch(NamedTuple):
+class Batch(NamedTuple):
     """Consecutive records, of which ``size_bytes`` is the sum."""
 
     records: int
     size_bytes: int
 
 
-class _Cut(NamedTuple):
+class PartCut(NamedTuple):
     """What makes one part: its first record's place in the order, and its batches, numbered from ``first_batch``."""
 
     first: int
     first_batch: int
-    batches: tuple[_Batch, ...]
+    batches: tuple[Batch, ...]
 
     @property
     def records(self) -> int:
@@ -39,7 +39,7 @@ class _Cut(NamedTuple):
         return pa.array(np.repeat(numbers, [batch.records for batch in self.batches]))
 
 
-def _batches(connection: duckdb.DuckDBPyConnection, records: int, cutting: Cutting) -> list[_Batch]:
+def cut_batches(connection: duckdb.DuckDBPyConnection, records: int, cutting: BatchSizes) -> list[Batch]:
     """Cut the order into batches whose numbers of records differ by one at most; one that is too wide for a part is cut again.
 
     The row ids of a new table are the numbers of its rows, in their order; a window would have to count them.
@@ -48,27 +48,27 @@ def _batches(connection: duckdb.DuckDBPyConnection, records: int, cutting: Cutti
     query = (
         f"select count(*), sum(_bytes)::bigint from in_order group by rowid * {even} // {max(records, 1)} order by min(rowid)"
     )
-    batches: list[_Batch] = []
+    batches: list[Batch] = []
     first = 0
     for count, size in connection.execute(query).fetchall():
         if size <= PART_BYTES:
-            batches.append(_Batch(count, size))
+            batches.append(Batch(count, size))
         else:
             range_ = f"rowid >= {first} and rowid < {first + count}"
             sizes = [
                 row[0] for row in connection.execute(f"select _bytes from in_order where {range_} order by rowid").fetchall()
             ]
-            batches += [_Batch(len(run), sum(run)) for run in _runs(sizes, count)]
+            batches += [Batch(len(run), sum(run)) for run in _runs(sizes, count)]
         first += count
     return batches
 
 
-def _parts(batches: Sequence[_Batch], batches_per_part: int) -> list[_Cut]:
+def group_batches(batches: Sequence[Batch], batches_per_part: int) -> list[PartCut]:
     """Put as many batches into each part as were asked for, or as ``PART_BYTES`` have room for."""
-    cuts: list[_Cut] = []
+    cuts: list[PartCut] = []
     first = taken = 0
     for run in _runs([batch.size_bytes for batch in batches], batches_per_part):
-        cuts.append(_Cut(first, taken + 1, tuple(batches[taken : taken + len(run)])))
+        cuts.append(PartCut(first, taken + 1, tuple(batches[taken : taken + len(run)])))
         first, taken = first + cuts[-1].records, taken + len(run)
     return cuts
 
@@ -85,7 +85,7 @@ def _runs(sizes: Sequence[int], most: int) -> Iterator[Sequence[int]]:
         yield sizes[first:]
 
 
-def _needs(connection: duckdb.DuckDBPyConnection, cuts: Sequence[_Cut]) -> list[int]:
+def needed_parts(connection: duckdb.DuckDBPyConnection, cuts: Sequence[PartCut]) -> list[int]:
     """For each part, the last of the earlier parts that it, or a part before it, has a parent in; 0 if there is none.
 
     Makes ``placed`` (_row, _above, place, part).
@@ -106,7 +106,7 @@ def _needs(connection: duckdb.DuckDBPyConnection, cuts: Sequence[_Cut]) -> list[
     return list(accumulate((last or 0 for (last,) in lasts), max))
 
 
-def _waves(needs: Sequence[int]) -> list[int]:
+def waves_of(needs: Sequence[int]) -> list[int]:
     """The wave of each part: that of the part before it, unless it needs a part that lies in this very wave."""
     waves: list[int] = []
     for needed in needs:

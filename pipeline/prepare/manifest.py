@@ -11,7 +11,7 @@ MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
-class Cutting:
+class BatchSizes:
     """How an import is to be cut: a batch has 100 to ``batch_records`` records, and a part ``batches_per_part`` batches.
 
     Both have fewer where there are fewer in all, or where the records are wide.
@@ -69,7 +69,7 @@ class Manifest:
         needs = tuple(part.needs for part in self.parts)
         return Plan(records=self.records, batches=self.batches, parts=len(self.parts), waves=self.waves, needs=needs)
 
-    def is_cut_by(self, cutting: Cutting) -> bool:
+    def is_cut_by(self, cutting: BatchSizes) -> bool:
         """It is how ``cutting`` would cut the same records."""
         wanted = (cutting.batch_records, cutting.batches_per_part, PART_BYTES)
         return (self.batch_records, self.batches_per_part, self.part_bytes) == wanted

@@ -29,7 +29,7 @@ where links._row not in (select _row from quarantined)
 """
 
 
-def _lay_out_forest(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
+def lay_out_forest(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
     """``forest`` (_row, id, parent, above): each record with the next of the file's records above it in the tree
     that results. The way there may lead through the warehouse: docs/decisions/0005.
 
@@ -52,7 +52,7 @@ select _row, reached, level from levels where reached is null
 """
 
 
-def _give_levels(connection: duckdb.DuckDBPyConnection) -> None:
+def give_levels(connection: duckdb.DuckDBPyConnection) -> None:
     """``levels`` (_row, level): how many of the file's records are above each that has others below it; few have, in a tree."""
     connection.execute(
         """create or replace temp table levels as
@@ -63,7 +63,7 @@ def _give_levels(connection: duckdb.DuckDBPyConnection) -> None:
         raise RuntimeError("The records to be cut into batches go in circles.")
 
 
-def _put_in_order(connection: duckdb.DuckDBPyConnection, dataset: Dataset, widest: int) -> int:
+def put_in_order(connection: duckdb.DuckDBPyConnection, dataset: Dataset, widest: int) -> int:
     """Make ``in_order`` (_row, _above, _bytes, columns): by level, then parent, then id. Return how many records it has.
 
     They are sorted with all that they hold: to sort their numbers, and fetch the rest by them, takes longer. Where the

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.prepare.boundaries import _Cut, _waves
+from pipeline.prepare.boundaries import PartCut, waves_of
 from pipeline.prepare.manifest import PART_BYTES, Part
 from pipeline.staging.database import quoted
 
@@ -26,7 +26,9 @@ SPOOL_BYTES = 32 << 20
 """Bytes of wide records that are read at once, to be distributed over the parts."""
 
 
-def _streamed(connection: duckdb.DuckDBPyConnection, dataset: Dataset, cuts: Sequence[_Cut], widest: int) -> Iterator[pa.Table]:
+def streamed_tables(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, cuts: Sequence[PartCut], widest: int
+) -> Iterator[pa.Table]:
     """Yield the records of each part as one Arrow table, in order; no more than about one part is in memory."""
     columns = ", ".join(map(quoted, dataset.names))
     rows = max(min(FETCH_ROWS, PART_BYTES // max(widest, 1), max((cut.records for cut in cuts), default=1)), 1)
@@ -39,8 +41,8 @@ def _streamed(connection: duckdb.DuckDBPyConnection, dataset: Dataset, cuts: Seq
         waiting = waiting.slice(cut.records)
 
 
-def _gathered(
-    connection: duckdb.DuckDBPyConnection, dataset: Dataset, cuts: Sequence[_Cut], folder: Path
+def gathered_tables(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, cuts: Sequence[PartCut], folder: Path
 ) -> Iterator[pa.Table]:
     """Do the same for records too wide to be sorted: they are read in the file's order, piece by piece, and distributed over
     files on disk, one a part, each of which is sorted by itself."""
@@ -98,11 +100,11 @@ def _read_spool(spool: Path) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def _written(tables: Iterator[pa.Table], needs: Sequence[int], folder: Path) -> Iterator[Part]:
+def write_parts(tables: Iterator[pa.Table], needs: Sequence[int], folder: Path) -> Iterator[Part]:
     """The parts in their order, each written while the next is fetched."""
     with ThreadPoolExecutor(1) as pen:
         writing: Future[Part] | None = None
-        for part_no, (table, wave, needed) in enumerate(zip(tables, _waves(needs), needs, strict=True), start=1):
+        for part_no, (table, wave, needed) in enumerate(zip(tables, waves_of(needs), needs, strict=True), start=1):
             if writing:
                 yield writing.result()
             writing = pen.submit(_write, part_no, wave, needed, table, folder)

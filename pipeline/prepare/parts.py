@@ -13,14 +13,14 @@ import shutil
 from pathlib import Path
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.prepare.boundaries import _batches, _needs, _parts
-from pipeline.prepare.manifest import MANIFEST, PART_BYTES, Cutting, Manifest
-from pipeline.prepare.parents_first import _give_levels, _lay_out_forest, _put_in_order
-from pipeline.prepare.part_files import _gathered, _streamed, _written
+from pipeline.prepare.boundaries import cut_batches, group_batches, needed_parts
+from pipeline.prepare.manifest import MANIFEST, PART_BYTES, BatchSizes, Manifest
+from pipeline.prepare.parents_first import give_levels, lay_out_forest, put_in_order
+from pipeline.prepare.part_files import gathered_tables, streamed_tables, write_parts
 from pipeline.staging.database import WIDE_BYTES, connect, longest_row
 
 
-def cut(database: Path, dataset: Dataset, cutting: Cutting, *, folder: Path) -> Manifest:
+def cut(database: Path, dataset: Dataset, cutting: BatchSizes, *, folder: Path) -> Manifest:
     """Cut ``incoming`` into parts below ``folder`` (made anew) and return the manifest, which is written there last.
 
     What is not ``quarantined`` of it must be valid: ids unique, no cycles.
@@ -28,18 +28,18 @@ def cut(database: Path, dataset: Dataset, cutting: Cutting, *, folder: Path) -> 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with connect(database) as connection:
-        _lay_out_forest(connection, dataset)
-        _give_levels(connection)
+        lay_out_forest(connection, dataset)
+        give_levels(connection)
         widest = longest_row(connection)
-        records = _put_in_order(connection, dataset, widest)
-        batches = _batches(connection, records, cutting)
-        cuts = _parts(batches, cutting.batches_per_part)
-        needs = _needs(connection, cuts)
+        records = put_in_order(connection, dataset, widest)
+        batches = cut_batches(connection, records, cutting)
+        cuts = group_batches(batches, cutting.batches_per_part)
+        needs = needed_parts(connection, cuts)
         if widest > WIDE_BYTES:
-            tables = _gathered(connection, dataset, cuts, folder)
+            tables = gathered_tables(connection, dataset, cuts, folder)
         else:
-            tables = _streamed(connection, dataset, cuts, widest)
-        parts = tuple(_written(tables, needs, folder))
+            tables = streamed_tables(connection, dataset, cuts, widest)
+        parts = tuple(write_parts(tables, needs, folder))
     manifest = Manifest(
         cutting.import_id,
         dataset.name,

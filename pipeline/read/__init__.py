@@ -18,20 +18,20 @@ import pyarrow as pa
 from pipeline.contracts.options import DELIMITERS
 from pipeline.datasets.dataset import Dataset
 from pipeline.display import LINES_KEPT
-from pipeline.errors import FileIsWrong, NotUsable, Unreadable
+from pipeline.errors import InvalidRequest, RejectedFile, Unreadable
 from pipeline.read import column_mapping, path_ids, value_limits
 from pipeline.read.containers.archive_members import Gathering
-from pipeline.read.containers.unpack import PARQUET, Content, Upload, Whole, unpack
+from pipeline.read.containers.unpack import PARQUET, Content, StoredFile, Whole, unpack
 from pipeline.read.containers.zip_archive import within
 from pipeline.read.formats.delimited import read_delimited
 from pipeline.read.formats.excel import read_excel
 from pipeline.read.formats.json_records import read_array, read_lines
 from pipeline.read.formats.parquet import read_parquet
 from pipeline.read.limits import Limits
-from pipeline.read.raw_tables import Staging
-from pipeline.read.read_result import Table
+from pipeline.read.raw_tables import RawTables
+from pipeline.read.read_result import ReadResult
 
-__all__ = ["FORMATS", "Limits", "Reading", "Staging", "read"]
+__all__ = ["FORMATS", "Limits", "RawTables", "Reading", "read"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Reading:
     members: int  # files in the archive that were read as one; 1 without an archive
 
 
-TextReader = Callable[[Iterator[bytes], Staging], Table]
-FileReader = Callable[[Path, Staging], Table]
+TextReader = Callable[[Iterator[bytes], RawTables], ReadResult]
+FileReader = Callable[[Path, RawTables], ReadResult]
 
 FILES: dict[str, tuple[bytes, FileReader]] = {
     "parquet": (PARQUET, read_parquet),
@@ -90,8 +90,8 @@ def read(
     """
     limits = limits or Limits()
     if delimiter is not None and delimiter not in DELIMITERS:
-        raise NotUsable(f"{delimiter!r} cannot be the delimiter: it is one of {', '.join(map(repr, DELIMITERS))}.")
-    with unpack(source, limits) as upload, Staging(database, dataset, limits, folder=source.parent) as staging:
+        raise InvalidRequest(f"{delimiter!r} cannot be the delimiter: it is one of {', '.join(map(repr, DELIMITERS))}.")
+    with unpack(source, limits) as upload, RawTables(database, dataset, limits, folder=source.parent) as staging:
         staging.delimiter = delimiter
         staging.text_file = source if upload.compression == "none" else None
         form, encoding, table = _read_all(upload, staging)
@@ -101,7 +101,7 @@ def read(
     return reading
 
 
-def _read_all(upload: Upload, staging: Staging) -> tuple[str, str, Table]:
+def _read_all(upload: StoredFile, staging: RawTables) -> tuple[str, str, ReadResult]:
     """(format, encoding, table) of all that the upload holds, which lies in ``raw`` then."""
     several = Gathering(staging) if len(upload.names) > 1 else None
     form, encodings, table = "", dict[str, None](), None
@@ -117,11 +117,11 @@ def _read_all(upload: Upload, staging: Staging) -> tuple[str, str, Table]:
     return form, ", ".join(encodings), table
 
 
-def _read_one(content: Content, staging: Staging) -> tuple[str, Table]:
+def _read_one(content: Content, staging: RawTables) -> tuple[str, ReadResult]:
     if isinstance(content, Whole):
         try:
             return content.format, FILES[content.format][1](content.path, staging)
-        except FileIsWrong as error:
+        except RejectedFile as error:
             error.form = content.format
             raise
     if content.encoding != "utf-8":
@@ -130,7 +130,7 @@ def _read_one(content: Content, staging: Staging) -> tuple[str, Table]:
     return form, TEXTS[form][1](chunks, staging)
 
 
-def _checked(form: str, encoding: str, table: Table, upload: Upload, filename: str, staging: Staging) -> Reading:
+def _checked(form: str, encoding: str, table: ReadResult, upload: StoredFile, filename: str, staging: RawTables) -> Reading:
     """What was read, once all that can be wrong with it as a whole was looked at."""
     dataset = staging.dataset
     for name in column_mapping.unmet(table.originals or table.columns, dataset):
@@ -163,7 +163,7 @@ def _checked(form: str, encoding: str, table: Table, upload: Upload, filename: s
     )
 
 
-def _without_left_out(table: Table, staging: Staging) -> Table:
+def _without_left_out(table: ReadResult, staging: RawTables) -> ReadResult:
     """Let the columns go that are to be left out."""
     originals, letters = table.originals or table.columns, table.letters or ("",) * len(table.columns)
     triples = list(zip(table.columns, originals, letters, strict=True))

@@ -6,7 +6,7 @@ Here is asked whether an id is a path at all.
 
 from __future__ import annotations
 
-from pipeline.read.raw_tables import Staging
+from pipeline.read.raw_tables import RawTables
 from pipeline.staging.database import VALUE_LENGTH, quoted
 
 _FIND = """
@@ -32,7 +32,7 @@ where message is not null
 """
 
 
-def check_paths(staging: Staging) -> None:
+def check_paths(staging: RawTables) -> None:
     """Add a finding for every id that is not a path, or written otherwise than the first; if the dataset's ids are paths."""
     separator, key = staging.dataset.shape.path_separator, staging.dataset.key
     if separator is None:

@@ -31,7 +31,7 @@ _FLUSH_CHARACTERS = 1 << 23
 _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
 
 
-class Staging:
+class RawTables:
     """The database while it is being filled. On an exception all of it is removed: half a table is no table."""
 
     def __init__(self, database: Path, dataset: Dataset, limits: Limits, *, folder: Path | None = None) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Table:
+class ReadResult:
     """The table as a whole. ``longest_bytes`` and ``has_nul`` tell which checks of values are worth their time.
 
     ``columns`` are the names in ``raw``, ``originals`` what the file calls them, one for one; none if it calls them the same.

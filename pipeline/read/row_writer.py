@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pipeline.read.raw_tables import Staging
+from pipeline.read.raw_tables import RawTables
 from pipeline.staging.database import quoted
 
 _BATCH_ROWS = 20_000
 _BATCH_CHARACTERS = 1 << 23
 
 
-class Arrived:
+class RowWriter:
     """Rows on their way into ``raw``, a batch at a time, with the lines they came from. An empty text is no value."""
 
-    def __init__(self, names: tuple[str, ...], staging: Staging) -> None:
+    def __init__(self, names: tuple[str, ...], staging: RawTables) -> None:
         self._staging = staging
         kinds = ", ".join(f"{quoted(name)} varchar" for name in names)
         staging.drop_raw()

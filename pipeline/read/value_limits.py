@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.read.limits import Limits
-from pipeline.read.raw_tables import Staging
-from pipeline.read.read_result import Table
+from pipeline.read.raw_tables import RawTables
+from pipeline.read.read_result import ReadResult
 from pipeline.staging.database import quoted
 
 # What nobody sees and nobody means: controls, no-break and zero-width spaces, marks that turn the direction of text.
@@ -38,7 +38,7 @@ class Rule:
     say: Callable[[str], tuple[str, str]]
 
 
-def check_values(staging: Staging, table: Table) -> None:
+def check_values(staging: RawTables, table: ReadResult) -> None:
     """Add a finding for every value that breaks a rule. What cannot be there, by what the reader saw, is not looked for."""
     dataset = staging.dataset
     of_ids, of_others = _rules_of_ids(table, staging.limits), _rules_of_others(table, staging.limits)
@@ -47,7 +47,7 @@ def check_values(staging: Staging, table: Table) -> None:
             _apply(staging, name, rule)
 
 
-def _rules_of_ids(table: Table, limits: Limits) -> list[Rule]:
+def _rules_of_ids(table: ReadResult, limits: Limits) -> list[Rule]:
     if table.is_plain:
         outer = "starts_with(value, $bound) or ends_with(value, $bound)"
         rules = [Rule("invalid_character", outer, " ", _say_outer_space)]
@@ -60,17 +60,17 @@ def _rules_of_ids(table: Table, limits: Limits) -> list[Rule]:
     return rules + _rules_of_length(table, limits.id_bytes)
 
 
-def _rules_of_others(table: Table, limits: Limits) -> list[Rule]:
+def _rules_of_others(table: ReadResult, limits: Limits) -> list[Rule]:
     rules = [Rule("invalid_character", "contains(value, $bound)", "\0", _say_invisible)] if table.has_nul else []
     return rules + _rules_of_length(table, limits.value_bytes)
 
 
-def _rules_of_length(table: Table, most: int) -> list[Rule]:
+def _rules_of_length(table: ReadResult, most: int) -> list[Rule]:
     too_long = Rule("value_too_long", "strlen(value) > $bound", most, _say_too_long(most))
     return [too_long] if table.longest_bytes > most else []
 
 
-def _apply(staging: Staging, column: str, rule: Rule) -> None:
+def _apply(staging: RawTables, column: str, rule: Rule) -> None:
     cursor = staging.connection.cursor()  # its own, since findings are written while offenders are read
     cursor.execute(_OFFENDERS.format(column=quoted(column), condition=rule.condition), {"bound": rule.bound})
     while offenders := cursor.fetchmany(_FETCH_ROWS):

@@ -38,7 +38,7 @@ ASKED_BYTES_MAX = 64 << 10
 
 
 @dataclass(frozen=True)
-class Asked:
+class UploadRequest:
     """What an upload asked for, and its creator: all of the import's row that cannot be found out from the file."""
 
     options: Options = field(default_factory=Options)
@@ -47,7 +47,7 @@ class Asked:
     retry_of: str | None = None
 
 
-def metadata_of(import_id: str, asked: Asked) -> dict[str, str]:
+def metadata_of(import_id: str, asked: UploadRequest) -> dict[str, str]:
     """The metadata to store with an uploaded file. What was asked for is left out where S3 does not hold that much."""
     said = {"options": asked.options.to_json(), "filename": asked.filename}
     said |= {name: id_ for name in ("created_by", "retry_of") if (id_ := getattr(asked, name))}
@@ -57,7 +57,7 @@ def metadata_of(import_id: str, asked: Asked) -> dict[str, str]:
     return metadata if size <= METADATA_BYTES_MAX else {IMPORT_ID: import_id}
 
 
-def asked_in(metadata: Mapping[str, str]) -> Asked | None:
+def asked_in(metadata: Mapping[str, str]) -> UploadRequest | None:
     """Read what ``metadata_of`` wrote; None if it is not there, or cannot be read."""
     try:
         unpack = zlib.decompressobj()
@@ -67,24 +67,24 @@ def asked_in(metadata: Mapping[str, str]) -> Asked | None:
         said = json.loads(text)
         options = Options.from_json(said["options"])
         ids = {name: str(uuid.UUID(said[name])) for name in ("created_by", "retry_of") if said.get(name)}
-        return Asked(options, str(said["filename"]), **ids)
+        return UploadRequest(options, str(said["filename"]), **ids)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, zlib.error):
         return None
 
 
 @dataclass(frozen=True)
-class Found:
+class ObjectOwner:
     """The import that an object is the file of: an id, or the reason ``why`` no import may be made of the object.
 
     ``asked`` is set where the ledger has no row for an uploaded file: with what to restore it.
     """
 
     import_id: str = ""
-    asked: Asked | None = None
+    asked: UploadRequest | None = None
     why: str = ""
 
 
-class Incoming:
+class Arrivals:
     """Tells which imports the objects of one bucket are the files of. Asks S3 only about what the ledger does not know."""
 
     def __init__(self, store: Store, ledger: Ledger) -> None:
@@ -95,30 +95,32 @@ class Incoming:
         """What the ledger knows of the imports that these listed objects may be the files of."""
         return self._ledger.traces({one for stored in files for one in ids_of(self._store.bucket, stored)})
 
-    def find(self, stored: Stored) -> Found:
+    def find(self, stored: Stored) -> ObjectOwner:
         """The import of an object whose metadata is known (``Store.head``). Raises Unreachable."""
         said = _id_or_none(stored.metadata.get(IMPORT_ID))
         ids = (*ids_of(self._store.bucket, stored), *([said] if said else []))
         known = self._ledger.traces(set(ids))
         if trace := trace_of(self._store.bucket, stored, known):
-            return Found(trace.id)
+            return ObjectOwner(trace.id)
         dropped, own = ids[0], import_id_in(stored.key)
         if IMPORT_ID not in stored.metadata and not is_ours(own):
-            return Found(dropped)
+            return ObjectOwner(dropped)
         return self._restored(stored, own, said, known)
 
-    def _restored(self, stored: Stored, own: str | None, said: str | None, known: Mapping[str, Trace]) -> Found:
+    def _restored(self, stored: Stored, own: str | None, said: str | None, known: Mapping[str, Trace]) -> ObjectOwner:
         """An uploaded file at whose key the ledger knows no import."""
         if IMPORT_ID in stored.metadata and (own is None or said != own):
-            return Found(why=f"it is a copy of the file that was uploaded for import {said or 'of no valid id'}")
+            return ObjectOwner(why=f"it is a copy of the file that was uploaded for import {said or 'of no valid id'}")
         if own and own in known:
-            return Found(why=f"the file of import {own} was uploaded to {known[own].key}")
+            return ObjectOwner(why=f"the file of import {own} was uploaded to {known[own].key}")
         asked = asked_in(stored.metadata)
         if own is None or asked is None:
-            return Found(why=f"the ledger does not know import {own}, and the object does not say what it was asked to do")
+            return ObjectOwner(
+                why=f"the ledger does not know import {own}, and the object does not say what it was asked to do"
+            )
         if self._was_canceled(own):
-            return Found(why=f"the ledger does not know import {own}, which was canceled")
-        return Found(own, asked)
+            return ObjectOwner(why=f"the ledger does not know import {own}, which was canceled")
+        return ObjectOwner(own, asked)
 
     def _was_canceled(self, import_id: str) -> bool:
         try:

@@ -16,14 +16,14 @@ from functools import partial
 import structlog
 
 from pipeline.adapters.s3 import Store, Stored
-from pipeline.adapters.temporal import Orchestrator
-from pipeline.contracts.messages import Arrival, Reconciled
+from pipeline.adapters.temporal import TemporalClient
+from pipeline.contracts.messages import ObjectArrived, Reconciled
 from pipeline.contracts.object_keys import INCOMING, dataset_of
 from pipeline.contracts.states import AT_WORK, State
 from pipeline.errors import IllegalMove
 from pipeline.ledger.imports import Ledger
-from pipeline.ledger.models import Import
-from pipeline.receive.arrivals import Incoming, is_unchanged, trace_of
+from pipeline.ledger.models import ImportRecord
+from pipeline.receive.arrivals import Arrivals, is_unchanged, trace_of
 from pipeline.settings import Settings
 
 log = structlog.get_logger()
@@ -57,12 +57,12 @@ GROWING = timedelta(minutes=2)
 class Reconciler:
     """One worker's, on its edges."""
 
-    def __init__(self, settings: Settings, store: Store, ledger: Ledger, orchestrator: Orchestrator) -> None:
+    def __init__(self, settings: Settings, store: Store, ledger: Ledger, orchestrator: TemporalClient) -> None:
         self._settings = settings
         self._store = store
         self._ledger = ledger
         self._orchestrator = orchestrator
-        self._incoming = Incoming(store, ledger)
+        self._incoming = Arrivals(store, ledger)
         self._left_alone: dict[tuple[str, str], str] = {}
 
     def reconcile(self, *, beat: Callable[[int], None], now: datetime | None = None) -> Reconciled:
@@ -71,7 +71,7 @@ class Reconciler:
         ledger does not know."""
         now = now or datetime.now(UTC)
         terminated = self._end_unknown(now)
-        stranded = [Arrival(one.bucket, one.key, one.id) for one in self._stranded()]
+        stranded = [ObjectArrived(one.bucket, one.key, one.id) for one in self._stranded()]
         beat(0)
         seen, started, keys = 0, self._announce(stranded), [arrival.key for arrival in stranded[:KEYS_TOLD]]
         expired, told = self._expire(now), self._tell(beat)
@@ -131,12 +131,12 @@ class Reconciler:
                 expired += self._ledger.move(import_id, State.EXPIRED)
         return expired
 
-    def _stranded(self) -> list[Import]:
+    def _stranded(self) -> list[ImportRecord]:
         """One import of each dataset that has some under way, but no queue, or no run of the one that is at work.
 
         One wakes the queue, which asks the ledger for all.
         """
-        of_dataset: dict[str, list[Import]] = {}
+        of_dataset: dict[str, list[ImportRecord]] = {}
         for one in self._ledger.active():
             of_dataset.setdefault(one.dataset, []).append(one)
         stranded = []
@@ -146,7 +146,7 @@ class Reconciler:
                 stranded.append((lost or active)[0])
         return stranded
 
-    def _told(self, one: Import) -> bool:
+    def _told(self, one: ImportRecord) -> bool:
         """Tell an import's run what is wanted of it, if it does not do so: Temporal may have been away. False without a run."""
         if not self._orchestrator.import_is_running(one.id):
             return False
@@ -169,10 +169,10 @@ class Reconciler:
             self._orchestrator.terminate(import_id, "The ledger does not know this import.")
         return len(unknown)
 
-    def _look(self, files: Sequence[Stored], *, beat: Callable[[], None]) -> tuple[list[Arrival], list[str], int]:
+    def _look(self, files: Sequence[Stored], *, beat: Callable[[], None]) -> tuple[list[ObjectArrived], list[str], int]:
         """Arrivals that no event announced, keys of objects that no import may be made of, and a count of changed objects."""
         bucket, known = self._store.bucket, self._incoming.traces(files)
-        missed, alone, changed = list[Arrival](), list[str](), 0
+        missed, alone, changed = list[ObjectArrived](), list[str](), 0
         for stored in files:
             trace = trace_of(bucket, stored, known)
             if trace is None:
@@ -180,9 +180,9 @@ class Reconciler:
                 if self._why_left_alone(stored):
                     alone.append(stored.key)
                 else:
-                    missed.append(Arrival(bucket, stored.key))
+                    missed.append(ObjectArrived(bucket, stored.key))
             elif trace.state is State.AWAITING_UPLOAD:  # it is whole, and no answer to its uploader said so
-                missed.append(Arrival(bucket, stored.key))
+                missed.append(ObjectArrived(bucket, stored.key))
             else:
                 changed += not is_unchanged(stored, trace)
         return missed, alone, changed
@@ -201,7 +201,7 @@ class Reconciler:
             self._left_alone[name] = why
         return self._left_alone[name]
 
-    def _announce(self, arrivals: Sequence[Arrival]) -> int:
+    def _announce(self, arrivals: Sequence[ObjectArrived]) -> int:
         for arrival in arrivals:
             self._orchestrator.announce(arrival)
         return len(arrivals)

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, get_type_hints
 from pydantic import TypeAdapter
 
 from pipeline import errors
-from pipeline.errors import BulkheadError, Crashed, FileIsWrong, NoSpace, is_no_space
+from pipeline.errors import BulkheadError, Crashed, NoSpace, RejectedFile, is_no_space
 from pipeline.settings import environment_without_secrets
 
 PRELOAD = ["pipeline.sandbox.validate_file", "pipeline.sandbox.warm_up"]
@@ -213,7 +213,7 @@ def _error_of(told: Any) -> BulkheadError:
     kind = getattr(errors, str(told.get("class")), None)
     if not (isinstance(kind, type) and issubclass(kind, BulkheadError)):
         kind = Crashed
-    if not issubclass(kind, FileIsWrong):
+    if not issubclass(kind, RejectedFile):
         return kind(told["message"])
     code, hint, line = told.get("code"), told.get("hint"), told.get("line")
     if not (isinstance(code, str) and isinstance(hint, str) and isinstance(line, int | None)):
@@ -274,7 +274,7 @@ def _needs_more_memory(limits: _Limits) -> Crashed:
 
 
 def _told(error: BulkheadError) -> bytes:
-    fields = {name: getattr(error, name) for name in ("code", "hint", "line")} if isinstance(error, FileIsWrong) else {}
+    fields = {name: getattr(error, name) for name in ("code", "hint", "line")} if isinstance(error, RejectedFile) else {}
     return json.dumps({"class": type(error).__name__, "message": str(error), **fields}).encode()
 
 

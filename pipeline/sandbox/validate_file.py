@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset
-from pipeline.errors import FileIsWrong
+from pipeline.errors import RejectedFile
 from pipeline.prepare import parts
-from pipeline.prepare.manifest import Cutting
-from pipeline.read import Limits, Staging, read
+from pipeline.prepare.manifest import BatchSizes
+from pipeline.read import Limits, RawTables, read
 from pipeline.report import finding_groups, findings, findings_workbook
 from pipeline.report.findings import Counted
 from pipeline.staging.cast import stage
@@ -42,7 +42,7 @@ Without a warehouse, None."""
 
 
 def validate(
-    folder: Path, dataset: Dataset, filename: str, run_name: str, cutting: Cutting | None, options: Options, ask: Ask
+    folder: Path, dataset: Dataset, filename: str, run_name: str, cutting: BatchSizes | None, options: Options, ask: Ask
 ) -> Counted:
     """``source`` -> ``report/`` (findings in all formats, ``docs/``) and, if accepted and ``cutting`` says how, ``parts/``.
 
@@ -58,7 +58,7 @@ def _validate(
     dataset: Dataset,
     filename: str,
     run_name: str,
-    cutting: Cutting | None,
+    cutting: BatchSizes | None,
     options: Options,
     ask: Ask,
     database: Path,
@@ -73,7 +73,7 @@ def _validate(
         early = knife.submit(cut) if cut and seen.is_clean and not has_wide_rows(database) else None
         counted = _judge(database, folder, dataset, seen, run_name)
     counted = replace(counted, reading={**counted.reading, "asked": asked, "rules": dataset.rules})
-    held = quarantine.hold_back(database, dataset, dataset.tolerance_for(options), counted.records)
+    held = quarantine.quarantine_records(database, dataset, dataset.tolerance_for(options), counted.records)
     counted = replace(counted, quarantined=held.records, refusal=held.refusal)
     if not counted.verdict().accepted:
         shutil.rmtree(folder / PARTS, ignore_errors=True)
@@ -92,13 +92,13 @@ def _stage(file: Path, dataset: Dataset, filename: str, options: Options, databa
     """The file's records into ``incoming``, every row accounted for; of a file that cannot be read, why not."""
     try:
         read(file, dataset, database=database, filename=filename, delimiter=options.delimiter)
-    except FileIsWrong as error:
+    except RejectedFile as error:
         _lay_out_refusal(database, dataset, error)
     stage(database, dataset)
     _balance_rows(database)
 
 
-def refuse(folder: Path, dataset: Dataset, error: FileIsWrong, run_name: str) -> Counted:
+def refuse(folder: Path, dataset: Dataset, error: RejectedFile, run_name: str) -> Counted:
     """The report on a file that was refused before it could be read."""
     with in_memory(folder) as database:
         _lay_out_refusal(database, dataset, error)
@@ -106,9 +106,9 @@ def refuse(folder: Path, dataset: Dataset, error: FileIsWrong, run_name: str) ->
         return _judge(database, folder, dataset, sql_checks.look(database, dataset, edges=None), run_name)
 
 
-def _lay_out_refusal(database: Path, dataset: Dataset, error: FileIsWrong) -> None:
+def _lay_out_refusal(database: Path, dataset: Dataset, error: RejectedFile) -> None:
     """A staging database without records; its one finding says why."""
-    with Staging(database, dataset, Limits()) as staging:
+    with RawTables(database, dataset, Limits()) as staging:
         columns = ", ".join(f"{quoted(name)} varchar" for name in dataset.names)
         staging.connection.execute(f"create table raw (_row bigint, {columns})")
         none = pa.array([[]], pa.list_(pa.string()))

@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 import xlsxwriter
 
-from pipeline.contracts.object_keys import Fate, added_names, native_format, results_file
+from pipeline.contracts.object_keys import RowOutcome, added_names, native_format, results_file
 from pipeline.contracts.options import DELIMITERS
 from pipeline.datasets.dataset import Dataset
 from pipeline.read import read
@@ -41,17 +41,17 @@ _FETCH_ROWS = 10_000
 class Others:
     """What became of the rows of which nothing else is said."""
 
-    fate: Fate
+    fate: RowOutcome
     code: str | None = None
     reason: str | None = None
 
 
 def write_results(
-    folder: Path, dataset: Dataset, delimiter: str | None, others: Others, wanted: Mapping[Fate, Sequence[str]]
-) -> dict[Fate, int]:
+    folder: Path, dataset: Dataset, delimiter: str | None, others: Others, wanted: Mapping[RowOutcome, Sequence[str]]
+) -> dict[RowOutcome, int]:
     """``source``, the file, and ``fates.parquet`` in ``folder`` -> ``results/``, a file a fate and form that is ``wanted``.
 
-    How many rows each fate has, of all of them. Raises FileIsWrong if the file cannot be read (any more).
+    How many rows each fate has, of all of them. Raises RejectedFile if the file cannot be read (any more).
     """
     return in_enough_memory(folder, partial(_write_results, folder, dataset, delimiter, others, wanted))
 
@@ -61,9 +61,9 @@ def _write_results(
     dataset: Dataset,
     delimiter: str | None,
     others: Others,
-    wanted: Mapping[Fate, Sequence[str]],
+    wanted: Mapping[RowOutcome, Sequence[str]],
     database: Path,
-) -> dict[Fate, int]:
+) -> dict[RowOutcome, int]:
     shutil.rmtree(folder / RESULTS, ignore_errors=True)
     (folder / RESULTS).mkdir()
     reading = read(folder / SOURCE, dataset, database=database, delimiter=delimiter)
@@ -77,7 +77,7 @@ def _write_results(
             for form in forms:
                 _write(connection, names, fate, form, facts, folder / RESULTS)
         counted = connection.execute("select fate, count(*) from fated group by fate").fetchall()
-    return {Fate(fate): int(rows) for fate, rows in counted}
+    return {RowOutcome(fate): int(rows) for fate, rows in counted}
 
 
 _FATED = """
@@ -98,7 +98,12 @@ from rows left join said on rows._row = said.row
 
 
 def _write(
-    connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: Fate, form: str, facts: Mapping[str, Any], folder: Path
+    connection: duckdb.DuckDBPyConnection,
+    names: dict[str, str],
+    fate: RowOutcome,
+    form: str,
+    facts: Mapping[str, Any],
+    folder: Path,
 ) -> None:
     """One file: ``csv``, ``json`` or ``parquet``, or ``native``, the uploaded file's own format."""
     to, kind = folder / results_file(fate, form, facts), native_format(facts) if form == "native" else form
@@ -116,7 +121,9 @@ def _write(
     number(connection, f"copy ({query}) to {literal(str(to))} ({options})")
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: Fate, *, safe: bool, fated: str = "fated") -> str:
+def _rows(
+    connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: RowOutcome, *, safe: bool, fated: str = "fated"
+) -> str:
     """The query for the rows of a fate, in the file's order.
 
     What is no record, or could not be kept whole (a key that stands twice, a broken cell), has its text in one more column and
@@ -134,7 +141,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: Fa
         where fated.fate = {literal(fate)} order by fated._row"""
 
 
-def _rows_of_workbook(connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: Fate, whole: str) -> str:
+def _rows_of_workbook(connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: RowOutcome, whole: str) -> str:
     """The same for a workbook: of a row with a cell that is too long for one, the text says where the row is whole.
 
     As of any row that could not be kept: nothing of it is loaded by a retry until its cells are filled.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.datasets.suite_meta import Bounds
+from pipeline.datasets.suite_meta import TreeLimits
 from pipeline.staging.database import FINDINGS, quoted
 
 
@@ -42,7 +42,7 @@ from nodes left join (
 """
 
 
-def lay_out_bounds(connection: duckdb.DuckDBPyConnection, bounds: Bounds) -> None:
+def lay_out_bounds(connection: duckdb.DuckDBPyConnection, bounds: TreeLimits) -> None:
     """Make ``bounds`` (max_depth, max_children, single_root), of one row."""
     connection.execute(
         """create or replace table bounds as

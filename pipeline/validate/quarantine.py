@@ -22,14 +22,14 @@ MESSAGE_LENGTH = 1000
 
 
 @dataclass(frozen=True)
-class Held:
+class Quarantined:
     """How many records are held back; none with a ``refusal``, which says why the file cannot be loaded without them."""
 
     records: int = 0
     refusal: str = ""
 
 
-def hold_back(database: Path, dataset: Dataset, tolerance: Tolerance, records: int) -> Held:
+def quarantine_records(database: Path, dataset: Dataset, tolerance: Tolerance, records: int) -> Quarantined:
     """Make ``quarantined`` (_row, id, code, message) from what the checks found in a file of ``records`` records.
 
     Empty if nothing is wrong, if the dataset or the upload wants such files rejected, or if too much is wrong.
@@ -37,20 +37,20 @@ def hold_back(database: Path, dataset: Dataset, tolerance: Tolerance, records: i
     with connect(database) as connection:
         connection.execute("create or replace table quarantined (_row bigint, id varchar, code varchar, message varchar)")
         if tolerance.on_error is not OnError.QUARANTINE:
-            return Held()
+            return Quarantined()
         refusal = _of_the_file(connection) or _too_much(_gather_bad(connection), records, tolerance)
         if refusal:
-            return Held(refusal=refusal)
+            return Quarantined(refusal=refusal)
         _gather_below(connection)
         connection.execute(_QUARANTINED.format(key=quoted(dataset.key)))
         held = number(connection, "select count(*) from quarantined")
         if held and not number(connection, "select count(*) from incoming anti join quarantined using (_row)"):
             connection.execute("delete from quarantined")
-            return Held(refusal="Every record has an error or hangs below one that has: nothing is left to be loaded.")
+            return Quarantined(refusal="Every record has an error or hangs below one that has: nothing is left to be loaded.")
         if held and (refusal := _out_of_bounds(connection)):
             connection.execute("delete from quarantined")
-            return Held(refusal=refusal)
-        return Held(held)
+            return Quarantined(refusal=refusal)
+        return Quarantined(held)
 
 
 def write_rows(database: Path, dataset: Dataset, import_id: str, to: Path) -> None:

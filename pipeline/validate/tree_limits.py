@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import duckdb
 
-from pipeline.datasets.suite_meta import Bounds
+from pipeline.datasets.suite_meta import TreeLimits
 
 _NODES = "select {what} as what, id, parent from links where id is not null"
 _FAMILIES = """
@@ -63,7 +63,7 @@ group by met
 """
 
 
-def questions(bounds: Bounds) -> list[str]:
+def questions(bounds: TreeLimits) -> list[str]:
     """Queries for what else to ask the warehouse: what (below, children, roots), id, and the parent that it is to have."""
     asked = {
         _NODES.format(what="'below'"): bounds.max_depth is not None,

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 from pipeline.sqlfiles import load
 
 Connection = psycopg.Connection[Any]
@@ -27,7 +27,7 @@ _LOCK_SECONDS = 2
 
 
 @dataclass(frozen=True)
-class Granted:
+class DatasetRole:
     """A set of datasets, sorted by name."""
 
     datasets: tuple[str, ...]
@@ -38,10 +38,10 @@ class Granted:
         return "bulkhead_reader_" + hashlib.sha256("\n".join(self.datasets).encode()).hexdigest()[:16]
 
 
-def make(connection: Connection, granted: Granted, password: str) -> None:
+def make(connection: Connection, granted: DatasetRole, password: str) -> None:
     """Have the set's schema and role as they should be. Safe to repeat; ``connection`` is in autocommit mode.
 
-    Raises NotUsable if the role is not there and we may not make it.
+    Raises InvalidRequest if the role is not there and we may not make it.
     """
     with connection.transaction():
         connection.execute(f"set local lock_timeout = '{_LOCK_SECONDS}s'")
@@ -50,7 +50,7 @@ def make(connection: Connection, granted: Granted, password: str) -> None:
         _make_schema(connection, granted)
 
 
-def renew(connection: Connection, sets: Iterable[Granted]) -> list[str]:
+def renew(connection: Connection, sets: Iterable[DatasetRole]) -> list[str]:
     """Bring the schemas of these sets to the tables and marts as they are now, within the caller's transaction; their names.
 
     A set that nobody has asked for yet is left alone: it is made when somebody does.
@@ -67,16 +67,16 @@ def clear(connection: Connection) -> None:
         connection.execute(SQL("drop schema {} cascade").format(Identifier(name)))
 
 
-def _state(connection: Connection, granted: Granted) -> tuple[bool, str, bool]:
+def _state(connection: Connection, granted: DatasetRole) -> tuple[bool, str, bool]:
     row = connection.execute(load("queries/granted_state"), {"name": granted.name}).fetchone()
     assert row is not None, "we are a role ourselves"
     return row[0], row[1], row[2]
 
 
-def _make_role(connection: Connection, granted: Granted, password: str) -> None:
+def _make_role(connection: Connection, granted: DatasetRole, password: str) -> None:
     there, _, may = _state(connection, granted)
     if not there and not may:
-        raise NotUsable(
+        raise InvalidRequest(
             f"SQL is not open to this key yet: PostgreSQL lacks the role {granted.name}, which Bulkhead may not make itself."
             " docs/security.md says how the database's administrator does."
         )
@@ -91,7 +91,7 @@ def _make_role(connection: Connection, granted: Granted, password: str) -> None:
     )
 
 
-def _make_schema(connection: Connection, granted: Granted) -> None:
+def _make_schema(connection: Connection, granted: DatasetRole) -> None:
     """The views, made anew if they are not those that they should be; and the role's right to them."""
     statements = [*_views(connection, granted)]
     digest = hashlib.sha256("\n".join(one.as_string(connection) for one in statements).encode()).hexdigest()
@@ -105,7 +105,7 @@ def _make_schema(connection: Connection, granted: Granted) -> None:
     connection.execute(SQL(load("queries/granted_schema")).format(role=schema))
 
 
-def _views(connection: Connection, granted: Granted) -> Iterable[Composed]:
+def _views(connection: Connection, granted: DatasetRole) -> Iterable[Composed]:
     """The statements that make them."""
     datasets, schema = list(granted.datasets), Identifier(granted.name)
     for name, columns in connection.execute(load("queries/granted_relations"), {"datasets": datasets}).fetchall():

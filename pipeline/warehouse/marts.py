@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Engine, text
 
-from pipeline.adapters.postgres import _driver
+from pipeline.adapters.postgres import driver_connection
 from pipeline.adapters.postgres_errors import DATABASE_ERRORS, Kind, as_ours, in_words, kind_of, sqlstate_of
 from pipeline.sqlfiles import load, opening_comment
 from pipeline.warehouse import dataset_roles
@@ -119,7 +119,7 @@ def _reason(name: str, error: BaseException, seconds: float) -> str:
     return f"The mart {name} could not be refreshed: {why}."
 
 
-def _make_mart(connection: Connection, path: Path) -> str:
+def make_mart(connection: Connection, path: Path) -> str:
     """A mart is one SELECT; its opening comment says whether it is kept as a materialized view."""
     query, name = path.read_text(encoding="utf-8"), path.stem
     wanted = "materialized view" if _is_materialized(query) else "view"
@@ -127,7 +127,7 @@ def _make_mart(connection: Connection, path: Path) -> str:
     comment = query.strip()
     if there is None or (there.kind, there.comment) != (wanted, comment):
         if there is not None:
-            dataset_roles.clear(_driver(connection))
+            dataset_roles.clear(driver_connection(connection))
             connection.exec_driver_sql(f'drop {there.kind} warehouse."{name}"')
         connection.exec_driver_sql(f'create {wanted} warehouse."{name}" as {query}')
         connection.execute(

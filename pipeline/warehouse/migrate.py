@@ -19,15 +19,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from pipeline.adapters.postgres import _driver, _raw, connect
+from pipeline.adapters.postgres import connect, driver_connection, raw_connection
 from pipeline.datasets.dataset import dataset_names, load_dataset
-from pipeline.errors import NotUsable, Unreachable
+from pipeline.errors import InvalidRequest, Unreachable
 from pipeline.settings import ROOT
 from pipeline.sqlfiles import in_order, load
 from pipeline.warehouse import dataset_roles, foreign_writes, table_changes
-from pipeline.warehouse.dataset_roles import Granted
-from pipeline.warehouse.marts import _make_mart
-from pipeline.warehouse.sql_reader import _make_reader
+from pipeline.warehouse.dataset_roles import DatasetRole
+from pipeline.warehouse.marts import make_mart
+from pipeline.warehouse.sql_reader import make_reader
 
 _MIGRATION_LOCK = 727_074_001
 """Key of the advisory lock that lets one migration run at a time; any constant will do."""
@@ -57,16 +57,19 @@ def migrate(
     while files are loaded.
 
     Returns what was looked after; ``say`` hears of what takes long. ``password`` is the reader role's; None takes the one in
-    ``url``, so that sql_url can find it. Raises NotUsable, before anything is changed, if a table differs from its file in what
+    ``url``, so that sql_url can find it. Raises InvalidRequest, before anything is changed, if a table differs from its file
+    in what
     cannot be done beside reads and loads; Unreachable if PostgreSQL does not answer, or a table is never free for a moment.
     """
     engine = connect(url, pool_size=3, name="bulkhead migrate", statement_seconds=None)  # an index takes what it takes
     datasets = [load_dataset(name, root) for name in dataset_names(root)]
     try:
-        with _alone(engine, say), _raw(engine) as raw:
+        with _alone(engine, say), raw_connection(engine) as raw:
             plans = [table_changes.plan(raw, dataset) for dataset in datasets]
             if refused := [line for plan in plans for line in plan.refused]:
-                raise NotUsable("\n".join(["Nothing was changed, for this cannot be done beside reads and loads.", *refused]))
+                raise InvalidRequest(
+                    "\n".join(["Nothing was changed, for this cannot be done beside reads and loads.", *refused])
+                )
             done = table_changes.patiently(lambda seconds: _migrate_ledger(engine, seconds), "The ledger")
             for plan in plans:
                 done.append(Migrated(f"table {plan.called}", tuple(table_changes.apply(raw, plan, say=say))))
@@ -134,7 +137,7 @@ def newest_version() -> str:
 
 def differing_tables(engine: Engine, root: Path = ROOT) -> dict[str, str]:
     """How each dataset's table differs from its file, in words; empty if it does not. Changes nothing."""
-    with _raw(engine) as raw:
+    with raw_connection(engine) as raw:
         return {name: _difference(raw, name, root) for name in dataset_names(root)}
 
 
@@ -147,7 +150,7 @@ def other_writers(engine: Engine) -> list[str]:
 def _difference(raw: psycopg.Connection[Any], name: str, root: Path) -> str:
     try:
         plan = table_changes.plan(raw, load_dataset(name, root))
-    except NotUsable as error:
+    except InvalidRequest as error:
         return f"cannot be compared with its file: {error}"
     if plan.is_new:
         return "has no table yet"
@@ -181,10 +184,10 @@ def _make_views(engine: Engine, root: Path, password: str, seconds: float) -> li
     """The marts, and the roles that may read them."""
     with engine.begin() as connection:
         connection.exec_driver_sql(table_changes.wait_at_most(seconds))
-        marts = [_make_mart(connection, path) for path in in_order(root / "sql" / "marts")]
-        reader = _make_reader(connection, password)
-        sets = [Granted(tuple(names)) for names in connection.execute(text(load("queries/key_datasets"))).scalars()]
-        names = dataset_roles.renew(_driver(connection), sets)
+        marts = [make_mart(connection, path) for path in in_order(root / "sql" / "marts")]
+        reader = make_reader(connection, password)
+        sets = [DatasetRole(tuple(names)) for names in connection.execute(text(load("queries/key_datasets"))).scalars()]
+        names = dataset_roles.renew(driver_connection(connection), sets)
         return [Migrated(line) for line in [*marts, reader, *(f"role {name}" for name in names)]]
 
 

@@ -9,18 +9,18 @@ from sqlalchemy import Connection, Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from pipeline.adapters.postgres import _driver, _raw
-from pipeline.errors import NotUsable, Unreachable
+from pipeline.adapters.postgres import driver_connection, raw_connection
+from pipeline.errors import InvalidRequest, Unreachable
 from pipeline.settings import Settings
 from pipeline.sqlfiles import load
 from pipeline.warehouse import dataset_roles
-from pipeline.warehouse.dataset_roles import Granted
+from pipeline.warehouse.dataset_roles import DatasetRole
 
 READER_ROLE = "bulkhead_reader"
 """The login role of people's own SQL: it may read the schema ``warehouse`` and nothing else."""
 
 
-def _make_reader(connection: Connection, password: str) -> str:
+def make_reader(connection: Connection, password: str) -> str:
     """The role that people's own SQL logs in as; where we may not create roles, somebody else has to."""
     may = connection.execute(text("select rolcreaterole or rolsuper from pg_roles where rolname = current_user")).scalar()
     if not may:
@@ -33,7 +33,7 @@ def _make_reader(connection: Connection, password: str) -> str:
         database=Identifier(connection.engine.url.database or ""),
         password=password,
     )
-    _driver(connection).execute(statements)
+    driver_connection(connection).execute(statements)
     return f"role {READER_ROLE}"
 
 
@@ -48,16 +48,16 @@ def sql_url(settings: Settings, role: str = "") -> str:
     return url.render_as_string(hide_password=False)
 
 
-def grant(engine: Engine, settings: Settings, wanted: Granted) -> None:
+def grant(engine: Engine, settings: Settings, wanted: DatasetRole) -> None:
     """See to it that people's SQL can run as the role of a set of datasets.
 
-    Raises NotUsable if it is not there and we may not make it, Unreachable if that must wait.
+    Raises InvalidRequest if it is not there and we may not make it, Unreachable if that must wait.
     """
     password = make_url(sql_url(settings)).password or ""
     try:
-        with _raw(engine) as raw:
+        with raw_connection(engine) as raw:
             dataset_roles.make(raw, wanted, password)
     except pg.InsufficientPrivilege as error:
-        raise NotUsable("SQL is not open to this key yet: PostgreSQL lets Bulkhead make no schema for it.") from error
+        raise InvalidRequest("SQL is not open to this key yet: PostgreSQL lets Bulkhead make no schema for it.") from error
     except (psycopg.Error, DBAPIError, PoolTimeoutError) as error:
         raise Unreachable("PostgreSQL could not make the role that this query runs as. Try again in a moment.") from error

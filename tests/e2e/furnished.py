@@ -13,7 +13,7 @@ from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.settings import Settings
 from tests.e2e.test_pages import judged
-from web.app_context import Edges
+from web.app_context import AppContext
 
 BROKEN = (
     "id,parentId,name,kind\n"
@@ -31,7 +31,7 @@ BROKEN = (
 SQL = 'select id, "parentId", name from records order by id'
 
 
-def furnish(edges: Edges, store: Store, settings: Settings, folder: Path) -> dict[str, str]:
+def furnish(edges: AppContext, store: Store, settings: Settings, folder: Path) -> dict[str, str]:
     """Fill the ledger, the store and the warehouse; the paths of the pages that there are, by name."""
     broken = judged(edges, store, folder, BROKEN)
     imports = {"rejected": broken, **{name: _moved(edges, name, way) for name, way in _WAYS.items()}}
@@ -75,7 +75,7 @@ _WAYS: dict[str, tuple[State, ...]] = {
 }
 
 
-def _moved(edges: Edges, name: str, way: tuple[State, ...]) -> str:
+def _moved(edges: AppContext, name: str, way: tuple[State, ...]) -> str:
     """An import that went this way."""
     import_id = str(uuid.uuid4())
     options = Options(dry_run=name == "validated")

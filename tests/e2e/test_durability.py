@@ -17,11 +17,11 @@ import pytest
 
 from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
-from pipeline.adapters.temporal import Orchestrator
-from pipeline.contracts.messages import Arrival
+from pipeline.adapters.temporal import TemporalClient
+from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.states import State
 from pipeline.ledger.imports import Ledger
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,22 +89,22 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
     engine.dispose()
 
 
-def announce(settings: Settings, store: Store, rows: list[tuple[str, str, str]]) -> Arrival:
+def announce(settings: Settings, store: Store, rows: list[tuple[str, str, str]]) -> ObjectArrived:
     key = "incoming/records/tree.csv"
     shuffled = random.Random(7).sample(rows, len(rows))
     store.put_bytes(key, ("id,parentId,name\n" + "".join(f"{','.join(row)}\n" for row in shuffled)).encode())
-    arrival, orchestrator = Arrival(store.bucket, key), Orchestrator.of(settings)
+    arrival, orchestrator = ObjectArrived(store.bucket, key), TemporalClient.of(settings)
     orchestrator.announce(arrival)
     orchestrator.close()
     return arrival
 
 
-def current(ledger: Ledger, arrival: Arrival) -> Import | None:
+def current(ledger: Ledger, arrival: ObjectArrived) -> ImportRecord | None:
     known = ledger.imports_of(arrival)
     return ledger.get(known[0][0]) if known else None
 
 
-def wait_for(ledger: Ledger, arrival: Arrival, seconds: float = 200.0) -> Import:
+def wait_for(ledger: Ledger, arrival: ObjectArrived, seconds: float = 200.0) -> ImportRecord:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         one = current(ledger, arrival)
@@ -149,7 +149,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
     assert digest(loaded) == digest(rows)
 
 
-def _wait_until_loading(ledger: Ledger, arrival: Arrival, *, more_than: int) -> None:
+def _wait_until_loading(ledger: Ledger, arrival: ObjectArrived, *, more_than: int) -> None:
     until = time.monotonic() + 120
     while time.monotonic() < until:
         one = current(ledger, arrival)

@@ -17,11 +17,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Press
 
 from pipeline.adapters.s3 import Store
-from pipeline.ledger.api_keys import Keys, Role
+from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
 from tests.e2e.furnished import SQL, furnish
 from tests.e2e.test_pages import Open, shoot, shots, sign_in, text, wait_for
-from web.app_context import Edges
+from web.app_context import AppContext
 
 __all__ = ["shots", "sign_in"]
 
@@ -38,7 +38,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 
 
 @pytest.fixture
-def paths(edges: Edges, store: Store, settings: Settings, tmp_path: Path) -> dict[str, str]:
+def paths(edges: AppContext, store: Store, settings: Settings, tmp_path: Path) -> dict[str, str]:
     """The pages, by name."""
     return furnish(edges, store, settings, tmp_path / "judged")
 
@@ -159,7 +159,7 @@ def test_every_stop_of_the_tab_key_is_seen(sign_in: Open, server: Any, paths: di
 
 
 def test_the_main_paths_by_keys_alone(
-    open_browser: Open, server: Any, keys: Keys, edges: Edges, paths: dict[str, str], tmp_path: Path
+    open_browser: Open, server: Any, keys: ApiKeys, edges: AppContext, paths: dict[str, str], tmp_path: Path
 ) -> None:
     browser, url = open_browser(width=1280), server.url
     browser.get(f"{url}/sign-in")

@@ -24,10 +24,10 @@ from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.datasets.dataset import load_dataset
 from pipeline.ledger import findings
-from pipeline.ledger.api_keys import Keys, Role
+from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.sandbox import process, validate_file
 from pipeline.settings import Settings
-from web.app_context import STREAMS_AT_ONCE, Edges
+from web.app_context import STREAMS_AT_ONCE, AppContext
 
 CSV = "id,parentId,name,kind\nFR,,France,Country\n"
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
@@ -39,7 +39,7 @@ Open = Callable[..., webdriver.Chrome]
 
 
 @pytest.fixture
-def sign_in(server: Any, keys: Keys, open_browser: Open) -> Open:
+def sign_in(server: Any, keys: ApiKeys, open_browser: Open) -> Open:
     """Opens a browser that has followed a sign-in link and pressed its button."""
 
     def start(**wishes: Any) -> webdriver.Chrome:
@@ -94,7 +94,7 @@ def assert_no_complaints(browser: webdriver.Chrome) -> None:
     assert [entry["message"] for entry in browser.get_log("browser")] == []
 
 
-def judged(edges: Edges, store: Store, folder: Path, text: str, filename: str = "broken.csv") -> str:
+def judged(edges: AppContext, store: Store, folder: Path, text: str, filename: str = "broken.csv") -> str:
     """A rejected import with all that validation really leaves of such a file."""
     import_id = str(uuid.uuid4())
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def judged(edges: Edges, store: Store, folder: Path, text: str, filename: str = 
     return import_id
 
 
-def rejected(edges: Edges, store: Store, filename: str = "broken.csv") -> str:
+def rejected(edges: AppContext, store: Store, filename: str = "broken.csv") -> str:
     """An import with two kinds of findings, full of markup."""
     import_id = str(uuid.uuid4())
     edges.ledger.open(import_id, dataset="places", filename=filename, bucket=store.bucket, key=f"incoming/places/{import_id}/x")
@@ -158,7 +158,7 @@ def rejected(edges: Edges, store: Store, filename: str = "broken.csv") -> str:
 
 
 def test_a_file_is_uploaded_and_watched_to_its_end(
-    sign_in: Open, server: Any, edges: Edges, store: Store, settings: Settings, tmp_path: Path
+    sign_in: Open, server: Any, edges: AppContext, store: Store, settings: Settings, tmp_path: Path
 ) -> None:
     browser = sign_in()
     file = tmp_path / "tiny <b> places.csv"
@@ -215,7 +215,7 @@ def test_a_file_is_dropped(sign_in: Open) -> None:
     wait_for(browser, "h1", "dropped.csv")
 
 
-def test_what_is_refused_is_said_where_one_looks(sign_in: Open, edges: Edges, tmp_path: Path) -> None:
+def test_what_is_refused_is_said_where_one_looks(sign_in: Open, edges: AppContext, tmp_path: Path) -> None:
     browser = sign_in()
     file = tmp_path / "empty.csv"
     file.touch()
@@ -227,7 +227,7 @@ def test_what_is_refused_is_said_where_one_looks(sign_in: Open, edges: Edges, tm
     assert edges.ledger.page() == []
 
 
-def test_findings(sign_in: Open, server: Any, edges: Edges, store: Store) -> None:
+def test_findings(sign_in: Open, server: Any, edges: AppContext, store: Store) -> None:
     browser = sign_in()
     import_id = rejected(edges, store, EVIL)
     browser.get(f"{server.url}/imports/{import_id}")
@@ -248,7 +248,7 @@ def test_findings(sign_in: Open, server: Any, edges: Edges, store: Store) -> Non
     assert_no_complaints(browser)
 
 
-def test_a_report_has_its_looks_and_runs_nothing(sign_in: Open, server: Any, edges: Edges, store: Store) -> None:
+def test_a_report_has_its_looks_and_runs_nothing(sign_in: Open, server: Any, edges: AppContext, store: Store) -> None:
     browser = sign_in()
     import_id = rejected(edges, store)
     docs = f"reports/{import_id}/docs"
@@ -289,7 +289,7 @@ BROKEN = "id,parentId,name,kind,alpha_3\n" + "".join(
 
 @pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, False), (1100, True)])
 def test_the_report_looks_right_and_needs_nothing_else(
-    sign_in: Open, server: Any, edges: Edges, store: Store, tmp_path: Path, shots: Path, width: int, dark: bool
+    sign_in: Open, server: Any, edges: AppContext, store: Store, tmp_path: Path, shots: Path, width: int, dark: bool
 ) -> None:
     browser = sign_in(width=width, dark=dark)
     import_id = judged(edges, store, tmp_path / "judged", BROKEN)
@@ -319,7 +319,7 @@ def test_the_report_looks_right_and_needs_nothing_else(
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, True)])
-def test_the_trend_of_a_dataset(sign_in: Open, server: Any, edges: Edges, shots: Path, width: int, dark: bool) -> None:
+def test_the_trend_of_a_dataset(sign_in: Open, server: Any, edges: AppContext, shots: Path, width: int, dark: bool) -> None:
     browser = sign_in(width=width, dark=dark)
     for day in range(1, 31):
         past(edges, day)
@@ -339,7 +339,7 @@ def test_the_trend_of_a_dataset(sign_in: Open, server: Any, edges: Edges, shots:
     wait_for(browser, "h1", "places-30.csv")
 
 
-def past(edges: Edges, day: int) -> str:
+def past(edges: AppContext, day: int) -> str:
     """An import of former days: every fifth is rejected, every third warned of."""
     import_id = str(uuid.uuid4())
     errors, warnings = (day * 7, day) if day % 5 == 0 else (0, 0), day * 2 if day % 3 == 0 else 0
@@ -354,7 +354,7 @@ def past(edges: Edges, day: int) -> str:
     return import_id
 
 
-def test_canceling_asks_first(sign_in: Open, server: Any, edges: Edges, shots: Path) -> None:
+def test_canceling_asks_first(sign_in: Open, server: Any, edges: AppContext, shots: Path) -> None:
     browser = sign_in()
     import_id = str(uuid.uuid4())
     edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
@@ -381,7 +381,7 @@ def test_canceling_asks_first(sign_in: Open, server: Any, edges: Edges, shots: P
 
 @pytest.mark.parametrize(("width", "dark", "scripts"), [(1100, False, True), (390, True, True), (1100, False, False)])
 def test_a_load_is_watched(
-    sign_in: Open, server: Any, edges: Edges, settings: Settings, shots: Path, width: int, dark: bool, scripts: bool
+    sign_in: Open, server: Any, edges: AppContext, settings: Settings, shots: Path, width: int, dark: bool, scripts: bool
 ) -> None:
     browser = sign_in(width=width, dark=dark, scripts=scripts)
     import_id = str(uuid.uuid4())
@@ -409,7 +409,7 @@ def test_a_load_is_watched(
         wait_for(browser, ".resume summary", "Resume it")
 
 
-def test_without_a_free_stream_the_page_asks(sign_in: Open, server: Any, edges: Edges) -> None:
+def test_without_a_free_stream_the_page_asks(sign_in: Open, server: Any, edges: AppContext) -> None:
     browser = sign_in()
     import_id = str(uuid.uuid4())
     edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
@@ -425,7 +425,7 @@ def test_without_a_free_stream_the_page_asks(sign_in: Open, server: Any, edges: 
         stream.close()
 
 
-def foreseen(edges: Edges, import_id: str) -> None:
+def foreseen(edges: AppContext, import_id: str) -> None:
     """What the worker does with a dry run that has a quarantine."""
     reading = {"format": "csv", "compression": "gzip", "encoding": "utf-8", "delimiter": ";", "records": 1000}
     preview = {"inserted": 900, "updated": 60, "unchanged": 28, "moved": 7}
@@ -437,7 +437,7 @@ def foreseen(edges: Edges, import_id: str) -> None:
 
 @pytest.mark.parametrize(("width", "dark", "scripts"), [(1100, False, True), (390, True, True), (1100, True, False)])
 def test_admins_make_and_revoke_keys(
-    sign_in: Open, server: Any, keys: Keys, shots: Path, width: int, dark: bool, scripts: bool
+    sign_in: Open, server: Any, keys: ApiKeys, shots: Path, width: int, dark: bool, scripts: bool
 ) -> None:
     browser = sign_in(width=width, dark=dark, scripts=scripts)
     browser.find_element(By.LINK_TEXT, "Admin").click()
@@ -465,7 +465,7 @@ def test_admins_make_and_revoke_keys(
 
 @pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, True)])
 def test_admins_see_who_is_told_and_what_is_set(
-    sign_in: Open, server: Any, edges: Edges, shots: Path, width: int, dark: bool
+    sign_in: Open, server: Any, edges: AppContext, shots: Path, width: int, dark: bool
 ) -> None:
     browser = sign_in(width=width, dark=dark)
     for state, error in ((State.CANCELED, ""), (State.EXPIRED, EVIL)):
@@ -493,7 +493,7 @@ def test_admins_see_who_is_told_and_what_is_set(
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_a_dry_run_foresees_and_loading_it_asks_first(
-    sign_in: Open, server: Any, edges: Edges, tmp_path: Path, scripts: bool
+    sign_in: Open, server: Any, edges: AppContext, tmp_path: Path, scripts: bool
 ) -> None:
     browser = sign_in(scripts=scripts)
     file = tmp_path / "dry.csv"
@@ -529,7 +529,7 @@ def test_a_dry_run_foresees_and_loading_it_asks_first(
     assert_no_complaints(browser)
 
 
-def test_all_of_it_without_scripts(sign_in: Open, edges: Edges, tmp_path: Path) -> None:
+def test_all_of_it_without_scripts(sign_in: Open, edges: AppContext, tmp_path: Path) -> None:
     browser = sign_in(scripts=False)
     file = tmp_path / "plain.csv"
     file.write_text(CSV)
@@ -548,7 +548,7 @@ def test_all_of_it_without_scripts(sign_in: Open, edges: Edges, tmp_path: Path) 
     wait_for(browser, "h1", "Sign in")
 
 
-def test_signing_in_with_a_key(open_browser: Open, server: Any, keys: Keys) -> None:
+def test_signing_in_with_a_key(open_browser: Open, server: Any, keys: ApiKeys) -> None:
     browser = open_browser()
     browser.get(f"{server.url}/imports")
     assert text(browser, "h1") == "Sign in"
@@ -559,7 +559,7 @@ def test_signing_in_with_a_key(open_browser: Open, server: Any, keys: Keys) -> N
 
 
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (320, True), (1400, True)])
-def test_pages_fit(sign_in: Open, server: Any, edges: Edges, store: Store, width: int, dark: bool) -> None:
+def test_pages_fit(sign_in: Open, server: Any, edges: AppContext, store: Store, width: int, dark: bool) -> None:
     browser = sign_in(width=width, dark=dark)
     import_id = rejected(edges, store, "a-very-long-file-name-without-any-space-in-it-" * 3 + ".csv")
     for path in (

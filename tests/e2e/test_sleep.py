@@ -15,10 +15,10 @@ import psycopg
 import pytest
 
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import Arrival
+from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.states import State
 from pipeline.ledger.imports import Ledger
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from pipeline.orchestration.steps import HEARTBEAT
 from pipeline.orchestration.worker import IDLE_SECONDS
 from pipeline.settings import Settings
@@ -96,7 +96,9 @@ def until(holds: Any, seconds: float = 60.0) -> Any:
     raise AssertionError("it did not come to pass")
 
 
-def asleep_in_a_part(workers: list[Worker], seen: Database, one: Import, *, whole_group: bool) -> tuple[Worker, list[int]]:
+def asleep_in_a_part(
+    workers: list[Worker], seen: Database, one: ImportRecord, *, whole_group: bool
+) -> tuple[Worker, list[int]]:
     """Stop a worker while it has the transaction of a part open; which one, and the parts that it was at."""
 
     def stopped() -> tuple[Worker, list[int]] | None:
@@ -167,7 +169,7 @@ def on_a_machine_of_its_own(environment: dict[str, str], folder: Path) -> Any:
     return closing_worker({**environment, "BULKHEAD_HOME": str(folder / "home")}, folder)
 
 
-def loading(ledger: Ledger, arrival: Arrival) -> Any:
+def loading(ledger: Ledger, arrival: ObjectArrived) -> Any:
     one = current(ledger, arrival)
     assert one is None or not one.state.is_final, f"it was over before anybody slept: {one}"
     return one if one and one.state is State.LOADING and one.parts_done >= 2 else None

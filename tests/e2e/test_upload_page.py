@@ -15,14 +15,14 @@ from selenium.webdriver.common.keys import Keys as Press
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import Arrival
+from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
 from tests.e2e.test_pages import EVIL, Open, assert_no_complaints, shoot, shots, sign_in, text, wait_for
 from tests.integration.test_import import running_worker
-from web.app_context import Edges
+from web.app_context import AppContext
 
 __all__ = ["shots", "sign_in"]
 
@@ -75,18 +75,18 @@ def large(folder: Path, size: int) -> tuple[Path, int]:
     return file, records
 
 
-def load(edges: Edges, settings: Settings, made: Sequence[Import]) -> list[Import]:
+def load(edges: AppContext, settings: Settings, made: Sequence[ImportRecord]) -> list[ImportRecord]:
     """What S3's event would set going, to its end."""
     with running_worker(settings):
         for one in made:
-            edges.orchestrator.announce(Arrival(edges.store.bucket, one.key, one.id))
+            edges.orchestrator.announce(ObjectArrived(edges.store.bucket, one.key, one.id))
         WebDriverWait(None, 90, poll_frequency=0.1).until(  # type: ignore[type-var]
             lambda _: all(edges.ledger.known(one.id).state.is_final for one in made)
         )
     return [edges.ledger.known(one.id) for one in made]
 
 
-def test_what_the_form_says_at_the_click_is_what_counts(sign_in: Open, server: Any, edges: Edges, tmp_path: Path) -> None:
+def test_what_the_form_says_at_the_click_is_what_counts(sign_in: Open, server: Any, edges: AppContext, tmp_path: Path) -> None:
     """Files wait for their turn, two at a time; what is chosen for the next ones meanwhile is not theirs."""
     browser, names = sign_in(), [f"{n}.csv" for n in range(5)]
     browser.find_element(By.CSS_SELECTOR, "input[value=places]").click()
@@ -103,7 +103,7 @@ def test_what_the_form_says_at_the_click_is_what_counts(sign_in: Open, server: A
     assert {(one.dataset, one.options.dry_run) for one in edges.ledger.page()} == {("places", True)}
 
 
-def test_several_files_are_dropped(sign_in: Open, server: Any, edges: Edges, store: Store, shots: Path) -> None:
+def test_several_files_are_dropped(sign_in: Open, server: Any, edges: AppContext, store: Store, shots: Path) -> None:
     browser = sign_in()
     browser.execute_script(
         "const data = new DataTransfer();"
@@ -140,7 +140,7 @@ def test_several_files_are_dropped(sign_in: Open, server: Any, edges: Edges, sto
 
 
 def test_columns_are_mapped_and_remembered(
-    sign_in: Open, server: Any, edges: Edges, settings: Settings, shots: Path, tmp_path: Path
+    sign_in: Open, server: Any, edges: AppContext, settings: Settings, shots: Path, tmp_path: Path
 ) -> None:
     browser = sign_in()
     choose(browser, places(tmp_path, "odd.csv", ODD_CSV))
@@ -176,7 +176,7 @@ def test_columns_are_mapped_and_remembered(
 
 
 def test_a_remembered_mapping_counts_also_for_who_does_not_wait_for_it(
-    sign_in: Open, server: Any, edges: Edges, tmp_path: Path
+    sign_in: Open, server: Any, edges: AppContext, tmp_path: Path
 ) -> None:
     names, mapping = ["Kürzel", "parentId", "name", "kind"], {"Kürzel": "id"}
     edges.ledger.keep_mapping("places", names, mapping, by=edges.keys.create("x", "admin")[1].id)
@@ -188,7 +188,7 @@ def test_a_remembered_mapping_counts_also_for_who_does_not_wait_for_it(
 
 
 def test_an_upload_goes_on_after_a_lost_connection_and_after_the_page_was_left(
-    sign_in: Open, server: Any, edges: Edges, store: Store, settings: Settings, shots: Path, tmp_path: Path
+    sign_in: Open, server: Any, edges: AppContext, store: Store, settings: Settings, shots: Path, tmp_path: Path
 ) -> None:
     browser = sign_in()
     parts = 9  # three go at once: the page is left with some there, some on their way, and some to come
@@ -244,7 +244,7 @@ def test_an_upload_goes_on_after_a_lost_connection_and_after_the_page_was_left(
         assert connection.execute("select count(*) from warehouse.records").fetchone() == (records,)
 
 
-def test_an_upload_is_paused_and_given_up(sign_in: Open, edges: Edges, store: Store, tmp_path: Path) -> None:
+def test_an_upload_is_paused_and_given_up(sign_in: Open, edges: AppContext, store: Store, tmp_path: Path) -> None:
     browser = sign_in()
     browser.find_element(By.CSS_SELECTOR, "[name=dataset][value=records]").click()
     choose(browser, large(tmp_path, 4 * PART)[0])
@@ -264,7 +264,7 @@ def test_an_upload_is_paused_and_given_up(sign_in: Open, edges: Edges, store: St
 
 
 def test_without_a_way_to_s3_the_file_goes_through_the_server(
-    sign_in: Open, edges: Edges, store: Store, settings: Settings, tmp_path: Path
+    sign_in: Open, edges: AppContext, store: Store, settings: Settings, tmp_path: Path
 ) -> None:
     browser = sign_in()
     browser.execute_cdp_cmd("Network.enable", {})
@@ -280,7 +280,9 @@ def test_without_a_way_to_s3_the_file_goes_through_the_server(
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1100, True), (390, False), (320, True)])
-def test_by_keyboard_on_any_screen(sign_in: Open, edges: Edges, shots: Path, tmp_path: Path, width: int, dark: bool) -> None:
+def test_by_keyboard_on_any_screen(
+    sign_in: Open, edges: AppContext, shots: Path, tmp_path: Path, width: int, dark: bool
+) -> None:
     browser = sign_in(width=width, dark=dark)
     choose(
         browser, places(tmp_path, "a-long-name-without-a-space-" * 4 + ".csv", ODD_CSV), places(tmp_path, "b.csv", "id\n1\n")
@@ -314,7 +316,7 @@ def test_templates_are_offered(sign_in: Open, server: Any) -> None:
     assert got.startswith("id,parentId,name,kind")
 
 
-def test_the_plain_form_takes_one_file(sign_in: Open, edges: Edges, tmp_path: Path) -> None:
+def test_the_plain_form_takes_one_file(sign_in: Open, edges: AppContext, tmp_path: Path) -> None:
     browser = sign_in(scripts=False)
     assert browser.find_element(By.ID, "file").get_attribute("multiple") is None
     assert not browser.find_element(By.ID, "unfinished").is_displayed()

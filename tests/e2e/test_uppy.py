@@ -15,7 +15,7 @@ from selenium import webdriver
 
 from pipeline.contracts.states import State
 from tests.integration.conftest import Server
-from web.app_context import Edges
+from web.app_context import AppContext
 
 PAGE = b"""<!doctype html><title>Uppy</title><script src="/uppy.min.js"></script><script>
 const uppy = new Uppy.Uppy({meta: {dataset: "records", dry_run: true}})
@@ -85,7 +85,7 @@ def run(page: webdriver.Chrome, script: str) -> Any:
     return page.execute_async_script("const done = arguments[0]; " + script)
 
 
-def is_all_there(edges: Edges, key: str) -> None:
+def is_all_there(edges: AppContext, key: str) -> None:
     stored = edges.store.get_bytes(key)
     assert hashlib.sha256(stored).hexdigest() == hashlib.sha256(CONTENT).hexdigest()
     [one] = edges.ledger.page(limit=5)
@@ -93,7 +93,7 @@ def is_all_there(edges: Edges, key: str) -> None:
     assert one.options.dry_run
 
 
-def test_a_large_file_goes_in_parts(page: webdriver.Chrome, edges: Edges) -> None:
+def test_a_large_file_goes_in_parts(page: webdriver.Chrome, edges: AppContext) -> None:
     assert len(CONTENT) > 12_000_000
     done = run(page, f"add({ROWS}); uppy.upload().then(result => done(outcome(result)))")
     assert done["failed"] == []
@@ -101,7 +101,7 @@ def test_a_large_file_goes_in_parts(page: webdriver.Chrome, edges: Edges) -> Non
     is_all_there(edges, one.key)
 
 
-def test_paused_after_its_first_part_it_goes_on(page: webdriver.Chrome, edges: Edges) -> None:
+def test_paused_after_its_first_part_it_goes_on(page: webdriver.Chrome, edges: AppContext) -> None:
     """Uppy asks what S3 has, and sends the rest."""
     run(
         page,
@@ -121,7 +121,7 @@ def test_paused_after_its_first_part_it_goes_on(page: webdriver.Chrome, edges: E
     is_all_there(edges, one.key)
 
 
-def test_given_up_it_leaves_nothing(page: webdriver.Chrome, edges: Edges) -> None:
+def test_given_up_it_leaves_nothing(page: webdriver.Chrome, edges: AppContext) -> None:
     run(
         page,
         f"""add({ROWS});
@@ -133,7 +133,7 @@ def test_given_up_it_leaves_nothing(page: webdriver.Chrome, edges: Edges) -> Non
     assert [*edges.store.list("incoming/")] == []
 
 
-def test_a_small_file_goes_by_a_signed_form(page: webdriver.Chrome, edges: Edges) -> None:
+def test_a_small_file_goes_by_a_signed_form(page: webdriver.Chrome, edges: AppContext) -> None:
     done = run(page, f"add({SMALL}); uppy.upload().then(result => done(outcome(result)))")
     assert done["failed"] == []
     [one] = edges.ledger.page(limit=5)

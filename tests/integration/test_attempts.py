@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
-from pipeline.adapters.temporal import Orchestrator
+from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.messages import ImportRef, PartRef, PartResult
 from pipeline.contracts.object_keys import manifest_key, report_prefix
 from pipeline.errors import DamagedPart
@@ -27,7 +27,7 @@ __all__ = ["loader"]  # a fixture
 
 @pytest.fixture
 def activities(settings: Settings, store: Store) -> Iterator[Activities]:
-    engine, orchestrator = postgres.connect(settings.database_url), Orchestrator.of(settings)
+    engine, orchestrator = postgres.connect(settings.database_url), TemporalClient.of(settings)
     yield Activities(settings, store, engine, orchestrator)
     orchestrator.close()
     engine.dispose()

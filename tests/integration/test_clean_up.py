@@ -28,13 +28,13 @@ from temporalio.client import Client
 from pipeline import retention
 from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
-from pipeline.adapters.temporal import Orchestrator
+from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.messages import Cleaned
 from pipeline.contracts.object_keys import Kept, batches_prefix, report_prefix, results_prefix
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import AT_WORK, MOVES, State
 from pipeline.errors import IllegalMove
-from pipeline.ledger.api_keys import Keys, Role
+from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.ledger.imports import Ledger
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings
@@ -55,7 +55,7 @@ class House:
     store: Store
     engine: Engine
     ledger: Ledger
-    orchestrator: Orchestrator
+    orchestrator: TemporalClient
     uploads: dict[str, str] = field(default_factory=dict)  # the import that each open multipart upload is of
 
     def clean(self, *, dry_run: bool = False, now: datetime | None = None, **kept: timedelta | None) -> Cleaned:
@@ -140,7 +140,7 @@ def way_to(state: State) -> list[State]:
 @pytest.fixture
 def house(settings: Settings, store: Store) -> Iterator[House]:
     engine = postgres.connect(settings.database_url)
-    with closing(Orchestrator.of(settings)) as orchestrator:
+    with closing(TemporalClient.of(settings)) as orchestrator:
         yield House(settings, store, engine, Ledger(engine), orchestrator)
     engine.dispose()
 
@@ -300,7 +300,7 @@ def test_a_dry_run_that_is_not_promoted_in_time_expires_and_then_goes_as_any_imp
 
 
 def test_requests_that_will_not_be_repeated_and_links_that_open_nothing_are_forgotten(house: House) -> None:
-    keys, now = Keys(house.engine), datetime.now(UTC)
+    keys, now = ApiKeys(house.engine), datetime.now(UTC)
     _, key = keys.create("a", Role.UPLOADER)
     awaited, over = house.an_import(State.AWAITING_UPLOAD), house.an_import(State.SUCCEEDED)
     for name, import_id, days in (("old", over, 8), ("young", over, 6), ("awaited", awaited, 8)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from pipeline.adapters.s3 import Store
-from pipeline.adapters.temporal import Orchestrator
+from pipeline.adapters.temporal import TemporalClient
 from pipeline.settings import Settings
 
 
@@ -13,7 +13,7 @@ def test_a_test_has_a_database_a_bucket_and_a_namespace(settings: Settings, stor
     store.put_bytes("k", b"x")
     with psycopg.connect(database) as connection:
         assert connection.execute("select count(*) from ledger.import").fetchone() == (0,)
-    orchestrator = Orchestrator.of(settings)
+    orchestrator = TemporalClient.of(settings)
     assert orchestrator.is_up()
     assert not orchestrator.queue_is_running("places")
 

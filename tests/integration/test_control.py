@@ -11,14 +11,14 @@ import psycopg
 import pytest
 import uuid_utils
 
-from pipeline.contracts.messages import Arrival
+from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.object_keys import part_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from tests.integration.test_import import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
 from tests.integration.test_options import QUARANTINE, ended, known, promote, upload
-from web.app_context import Edges
+from web.app_context import AppContext
 
 __all__ = ["bulkhead", "settings"]
 
@@ -116,7 +116,7 @@ def test_content_is_known_only_while_no_other_import_has_changed_anything(bulkhe
     ],
 )
 def test_whatever_else_was_loaded_counts_however_it_ended(
-    edges: Edges, state: str, inserted: int, updated: int, changed: bool
+    edges: AppContext, state: str, inserted: int, updated: int, changed: bool
 ) -> None:
     ids = [str(uuid_utils.uuid7()) for _ in range(3)]
     for one, dataset in zip(ids, ("records", "records", "places"), strict=True):
@@ -192,7 +192,7 @@ def pause(bulkhead: Bulkhead, import_id: str, *, wanted: bool) -> None:
 # --- Damaged parts ---
 
 
-def held_before_loading(bulkhead: Bulkhead, text: str) -> Import:
+def held_before_loading(bulkhead: Bulkhead, text: str) -> ImportRecord:
     """An import whose parts are stored, and which is paused before the first one is loaded."""
     one = upload(bulkhead, text, Options(), wait=False)
     pause(bulkhead, one.id, wanted=True)
@@ -303,6 +303,8 @@ def test_a_large_file_and_a_long_queue_hold_up_no_other_dataset(bulkhead: Bulkhe
         for letter in "ABC":
             small = bulkhead.ingest(f"id,parentId,name,kind\nX{letter},,n,Country\n", dataset="places", name=f"{letter}.csv")
             assert (small.state, small.inserted) == (State.SUCCEEDED, 1), small.reason
-        assert not bulkhead.ledger.imports_of(Arrival(bulkhead.store.bucket, large))[0][1].is_final, "it was not waited for"
+        assert not bulkhead.ledger.imports_of(ObjectArrived(bulkhead.store.bucket, large))[0][1].is_final, (
+            "it was not waited for"
+        )
     assert bulkhead.import_of(large, seconds=180.0).inserted == 12_000
     assert bulkhead.import_of(others[-1], seconds=180.0).state is State.SUCCEEDED

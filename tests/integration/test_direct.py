@@ -20,7 +20,7 @@ import pytest
 from pipeline.contracts.states import State
 from pipeline.settings import ROOT, Settings
 from tests.integration.conftest import Server
-from web.app_context import Edges
+from web.app_context import AppContext
 
 MIB = 1 << 20
 PARTS = 8
@@ -75,7 +75,7 @@ def slow_way(settings: Settings) -> Iterator[SlowWay]:
 
 
 @pytest.fixture
-def server(slow_way: SlowWay, settings: Settings, edges: Edges, serve: Callable[[Settings], Server]) -> Server:
+def server(slow_way: SlowWay, settings: Settings, edges: AppContext, serve: Callable[[Settings], Server]) -> Server:
     """A web app whose signed addresses lead over the thin line."""
     return serve(settings.model_copy(update={"s3_endpoint": slow_way.url}))
 
@@ -123,19 +123,19 @@ def until(is_so: Callable[[], bool], what: str, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-def parts_there(edges: Edges) -> dict[int, int]:
+def parts_there(edges: AppContext) -> dict[int, int]:
     """The parts that S3 has of the one upload, with their sizes."""
     [page] = edges.store.uploads("incoming/")
     [upload] = page
     return {part.number: part.size_bytes for part in edges.store.parts(upload.key, upload.upload_id)}
 
 
-def in_the_middle(edges: Edges, slow_way: SlowWay) -> None:
+def in_the_middle(edges: AppContext, slow_way: SlowWay) -> None:
     until(lambda: slow_way.put.total() > 4, "the parts do not come")
     until(lambda: len(parts_there(edges)) >= 2, "no part is stored")
 
 
-def is_all_there(edges: Edges, import_id: str, file: Path) -> None:
+def is_all_there(edges: AppContext, import_id: str, file: Path) -> None:
     one = edges.ledger.known(import_id)
     assert one.state is State.QUEUED
     digest = hashlib.sha256(edges.store.get_bytes(one.key)).hexdigest()
@@ -144,7 +144,7 @@ def is_all_there(edges: Edges, import_id: str, file: Path) -> None:
 
 
 def test_killed_in_the_middle_it_goes_on_with_what_is_missing(
-    begin: Callable[..., subprocess.Popen[str]], slow_way: SlowWay, edges: Edges, file: Path
+    begin: Callable[..., subprocess.Popen[str]], slow_way: SlowWay, edges: AppContext, file: Path
 ) -> None:
     asked = ("--direct", "--dry-run", "--on-error", "quarantine", "--max-errors", "3", "--delimiter", "comma")
     first = begin(*asked)
@@ -174,7 +174,7 @@ def test_killed_in_the_middle_it_goes_on_with_what_is_missing(
 
 
 def test_interrupted_it_says_how_to_go_on(
-    begin: Callable[..., subprocess.Popen[str]], slow_way: SlowWay, edges: Edges, file: Path
+    begin: Callable[..., subprocess.Popen[str]], slow_way: SlowWay, edges: AppContext, file: Path
 ) -> None:
     first = begin("--direct")
     in_the_middle(edges, slow_way)

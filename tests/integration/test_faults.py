@@ -25,7 +25,7 @@ from pipeline.adapters.postgres import connect
 from pipeline.adapters.postgres_sessions import Session
 from pipeline.adapters.s3 import Store
 from pipeline.contracts import steps
-from pipeline.contracts.messages import Arrival
+from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.object_keys import part_key
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
@@ -331,11 +331,11 @@ def test_an_arrival_that_cannot_be_registered_holds_up_no_other(
         bulkhead.drop(f"id,parentId,name\n{name},,n\n", name=f"{name}.csv", announce=False) for name in ("bad", "good", "fine")
     ]
     for key in keys:
-        bulkhead.orchestrator.announce(Arrival(bulkhead.store.bucket, key))
+        bulkhead.orchestrator.announce(ObjectArrived(bulkhead.store.bucket, key))
     with running_worker(settings):
         for key in keys[1:]:
             assert bulkhead.import_of(key).state is State.SUCCEEDED
-    assert bulkhead.ledger.imports_of(Arrival(bulkhead.store.bucket, keys[0])) == []
+    assert bulkhead.ledger.imports_of(ObjectArrived(bulkhead.store.bucket, keys[0])) == []
 
 
 def test_a_nul_in_a_reason_or_a_name_is_written_as_text(bulkhead: Bulkhead) -> None:

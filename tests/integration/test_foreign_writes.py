@@ -12,7 +12,7 @@ import pytest
 from pipeline.cli import doctor
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from pipeline.warehouse import migrate
 from tests.integration.test_control import ORPHANS, balance, bulkhead, held_before_loading, known, pause, settings, slow
 from tests.integration.test_import import HEADER, Bulkhead, _until, tree
@@ -30,7 +30,7 @@ def by_hand(bulkhead: Bulkhead, *statements: str) -> None:
             connection.execute(statement)
 
 
-def resumed(bulkhead: Bulkhead, one: Import) -> Import:
+def resumed(bulkhead: Bulkhead, one: ImportRecord) -> ImportRecord:
     pause(bulkhead, one.id, wanted=False)
     return ended(bulkhead, one.id)
 

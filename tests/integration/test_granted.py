@@ -17,27 +17,27 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url
 
 from pipeline.contracts.states import State
-from pipeline.errors import NotUsable
-from pipeline.ledger.api_keys import Keys, Role
+from pipeline.errors import InvalidRequest
+from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
-from pipeline.warehouse.dataset_roles import Granted
+from pipeline.warehouse.dataset_roles import DatasetRole
 from pipeline.warehouse.migrate import migrate
-from pipeline.warehouse.query import Refused, Stopped
+from pipeline.warehouse.query import QueryRefused, QueryStopped
 from pipeline.warehouse.query import console as console_module
-from pipeline.warehouse.query.sql_logins import SQL_AT_ONCE, Reader
+from pipeline.warehouse.query.sql_logins import SQL_AT_ONCE, SqlLogin
 from pipeline.warehouse.sql_reader import sql_url
 from tests.integration.conftest import Caller
 from tests.integration.test_web_pages import Page
 from tests.integration.test_web_sql import DENIED, SLOW
-from web.app_context import Edges
+from web.app_context import AppContext
 
-OURS = Granted(("records",))
+OURS = DatasetRole(("records",))
 
 
 # --- keys ---
 
 
-def test_a_key_is_for_some_datasets_or_for_all(keys: Keys) -> None:
+def test_a_key_is_for_some_datasets_or_for_all(keys: ApiKeys) -> None:
     text, key = keys.create("me", Role.READER, ["records", "places", "records"])
     assert key.datasets == ("places", "records")
     assert key.to_json()["datasets"] == ["places", "records"]
@@ -52,8 +52,8 @@ def test_a_key_is_for_some_datasets_or_for_all(keys: Keys) -> None:
 @pytest.mark.parametrize(
     ("role", "datasets", "said"), [("admin", ["places"], "An admin sees every"), ("reader", [], "at least")]
 )
-def test_an_admin_sees_all_and_nobody_sees_nothing(keys: Keys, role: str, datasets: list[str], said: str) -> None:
-    with pytest.raises(NotUsable, match=said):
+def test_an_admin_sees_all_and_nobody_sees_nothing(keys: ApiKeys, role: str, datasets: list[str], said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
         keys.create("me", role, datasets)
     assert keys.list() == []
 
@@ -83,7 +83,7 @@ def test_over_http(caller_for: Callable[[str], Caller], app: Any) -> None:
     assert len(admin.get("/v1/keys").json["items"]) == 2
 
 
-def test_on_the_page(browser: FlaskClient, keys: Keys) -> None:
+def test_on_the_page(browser: FlaskClient, keys: ApiKeys) -> None:
     def make(**fields: Any) -> Any:
         token = Page(browser.get("/admin/keys").text).field("csrf_token")
         return browser.post("/admin/keys", data={"csrf_token": token, "name": "n", "role": "reader", **fields})
@@ -104,7 +104,7 @@ def test_on_the_page(browser: FlaskClient, keys: Keys) -> None:
 
 
 @pytest.fixture
-def filled(settings: Settings, edges: Edges) -> Settings:
+def filled(settings: Settings, edges: AppContext) -> Settings:
     """A record and a finding in each of two datasets."""
     with psycopg.connect(settings.database_url) as connection:
         for name, columns in (("records", ""), ("places", ", name, kind")):
@@ -125,12 +125,12 @@ def filled(settings: Settings, edges: Edges) -> Settings:
 
 
 @pytest.fixture
-def ours(filled: Settings, edges: Edges) -> Reader:
+def ours(filled: Settings, edges: AppContext) -> SqlLogin:
     """The SQL of those who may see the dataset records alone."""
     return edges.readers.of(OURS.datasets)
 
 
-def test_what_is_granted_can_be_read_by_any_of_its_names(ours: Reader) -> None:
+def test_what_is_granted_can_be_read_by_any_of_its_names(ours: SqlLogin) -> None:
     for table in ("records", "warehouse.records", '"warehouse"."records"', "WAREHOUSE . records"):
         assert ours.console.run(f"select {table}.id from {table}").rows == [("secret of records",)], table
     assert ours.console.run("select dataset, value from warehouse.import_findings").rows == [("records", "secret of records")]
@@ -140,15 +140,15 @@ def test_what_is_granted_can_be_read_by_any_of_its_names(ours: Reader) -> None:
     assert tables["records"] == ["id", "parentId", "name", "attributes", "_import_id", "_row", "_loaded_at"]
 
 
-def test_a_mart_is_granted_with_all_that_it_reads(ours: Reader, edges: Edges) -> None:
+def test_a_mart_is_granted_with_all_that_it_reads(ours: SqlLogin, edges: AppContext) -> None:
     reader = edges.readers.of(("places",))
     assert reader.console.run("select id from places_tree").rows == [("secret of places",)]
-    with pytest.raises(Refused, match='"places_tree" does not exist'):
+    with pytest.raises(QueryRefused, match='"places_tree" does not exist'):
         ours.console.run("select * from places_tree")
     assert "places_tree" in [table.name for table in edges.readers.of(("places", "records")).catalog.tables()]
 
 
-def test_a_mart_over_a_mart_and_over_two_datasets(filled: Settings, edges: Edges) -> None:
+def test_a_mart_over_a_mart_and_over_two_datasets(filled: Settings, edges: AppContext) -> None:
     with psycopg.connect(filled.database_url) as connection:
         connection.execute("create view warehouse.above as select id from warehouse.places_tree")
         connection.execute(
@@ -181,12 +181,12 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("sql", ELSEWHERE)
-def test_what_is_not_granted_is_as_if_it_had_never_been(ours: Reader, sql: str) -> None:
+def test_what_is_not_granted_is_as_if_it_had_never_been(ours: SqlLogin, sql: str) -> None:
     """The same words for a table that is there and for one that is not, whatever is asked of it."""
     said = []
     for name in ("places", "plants"):
         for ask in (ours.console.run, ours.console.plan):
-            with pytest.raises(Refused) as caught:
+            with pytest.raises(QueryRefused) as caught:
                 ask(sql.replace("{0}", name).replace("{}", name))
             said.append(str(caught.value).replace(name, "..."))
     assert len(set(said)) == 1, said
@@ -209,13 +209,13 @@ def test_what_is_not_granted_is_as_if_it_had_never_been(ours: Reader, sql: str) 
         "select nextval('warehouse.x')",
     ],
 )
-def test_postgresql_denies_it_without_the_guard(ours: Reader, monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
+def test_postgresql_denies_it_without_the_guard(ours: SqlLogin, monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
     monkeypatch.setattr(console_module, "guarded", lambda sql, **_: sql)
-    with pytest.raises(Refused):
+    with pytest.raises(QueryRefused):
         ours.console.run(sql.replace("delete from records", "delete from warehouse.places"))
 
 
-def test_no_condition_sees_a_finding_of_another_dataset(ours: Reader) -> None:
+def test_no_condition_sees_a_finding_of_another_dataset(ours: SqlLogin) -> None:
     for sql in (
         "select count(*) from import_findings where value::int > 0 or true",
         "select count(*) from import_findings where 1 / (case when value like '%places%' then 0 else 1 end) = 1",
@@ -223,25 +223,25 @@ def test_no_condition_sees_a_finding_of_another_dataset(ours: Reader) -> None:
     ):
         try:
             assert ours.console.run(sql).rows == [(1,)], sql
-        except Refused as error:
+        except QueryRefused as error:
             assert "places" not in str(error), sql
 
 
-def test_a_plan_tells_nothing_of_others(ours: Reader) -> None:
+def test_a_plan_tells_nothing_of_others(ours: SqlLogin) -> None:
     for sql in (
         "select * from import_findings",
         "select * from records where id in (select id from import_findings where dataset = 'places')",
         "select * from information_schema.tables",
         "with x as materialized (select value from import_findings) select (select max(value) from x)",
     ):
-        with pytest.raises(Refused, match="A plan can be shown of"):
+        with pytest.raises(QueryRefused, match="A plan can be shown of"):
             ours.console.plan(sql)
         ours.console.run(sql)
     assert len(ours.console.plan("select count(*) from records, generate_series(1, 3)")) > 1
 
 
 def test_the_information_schema_shows_nothing_of_others(
-    ours: Reader, filled: Settings, monkeypatch: pytest.MonkeyPatch
+    ours: SqlLogin, filled: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PostgreSQL itself shows everybody the name of each table in one view of many; that one the guard keeps shut."""
     with psycopg.connect(filled.database_url) as connection:
@@ -254,18 +254,18 @@ def test_the_information_schema_shows_nothing_of_others(
     for (view,) in found:
         try:
             assert ours.console.run(asked.format(view)).rows == [], view
-        except Refused:
+        except QueryRefused:
             shut.add(view)
     assert {view for (view,) in found} - shut == {"columns", "schemata", "tables", "views"}
     monkeypatch.setattr(console_module, "guarded", lambda sql, **_: sql)
     telling = set()
     for view in shut:
-        with suppress(Refused):  # some PostgreSQL shows to its administrator alone
+        with suppress(QueryRefused):  # some PostgreSQL shows to its administrator alone
             telling |= {view} if ours.console.run(asked.format(view)).rows else set()
     assert telling == {"udt_privileges"}, "docs/security.md says so"
 
 
-def test_the_role_owns_nothing_and_may_do_nothing_else(ours: Reader, filled: Settings) -> None:
+def test_the_role_owns_nothing_and_may_do_nothing_else(ours: SqlLogin, filled: Settings) -> None:
     with closing(psycopg.connect(sql_url(filled, OURS.name), autocommit=True)) as connection:
         connection.execute("set default_transaction_read_only = off")
         for sql in (
@@ -294,7 +294,7 @@ def test_the_role_owns_nothing_and_may_do_nothing_else(ours: Reader, filled: Set
 def test_many_sets_take_no_more_connections_than_one(filled: Settings) -> None:
     """And leave those of everybody else alone, loads among them."""
     hasty = filled.model_copy(update={"sql_seconds": 2.0})
-    with closing(Edges.of(hasty)) as edges, ThreadPoolExecutor(8) as pool:
+    with closing(AppContext.of(hasty)) as edges, ThreadPoolExecutor(8) as pool:
         sets: list[tuple[str, ...] | None] = [None, ("places",), ("records",), ("places", "records")]
         readers = [edges.readers.of(one) for one in sets]
         slow = [pool.submit(reader.console.run, SLOW) for reader in [*readers, *readers]]
@@ -308,7 +308,7 @@ def test_many_sets_take_no_more_connections_than_one(filled: Settings) -> None:
             most = max(most, counted[0] if counted else 0)
             assert len(edges.ledger.page()) == 2, "the ledger answers meanwhile"
             time.sleep(0.05)
-        assert all(isinstance(one.exception(), Stopped) for one in slow)
+        assert all(isinstance(one.exception(), QueryStopped) for one in slow)
         assert most == SQL_AT_ONCE
 
 
@@ -316,13 +316,13 @@ def test_many_sets_take_no_more_connections_than_one(filled: Settings) -> None:
 
 
 @pytest.fixture
-def used(keys: Keys, ours: Reader) -> Iterator[Reader]:
+def used(keys: ApiKeys, ours: SqlLogin) -> Iterator[SqlLogin]:
     """A set that a key is for, and whose role was made."""
     keys.create("me", Role.READER, OURS.datasets)
     yield ours
 
 
-def test_a_migration_keeps_up_with_tables_and_marts(used: Reader, filled: Settings, a_root: Any) -> None:
+def test_a_migration_keeps_up_with_tables_and_marts(used: SqlLogin, filled: Settings, a_root: Any) -> None:
     mart = a_root / "sql" / "marts" / "names.sql"
     mart.write_text("-- names.\nselect id from warehouse.records\n")
     table = a_root / "sql" / "tables" / "records.sql"
@@ -332,12 +332,12 @@ def test_a_migration_keeps_up_with_tables_and_marts(used: Reader, filled: Settin
     assert used.console.run("select * from names").rows == [("secret of records",)]
     mart.write_text("-- names, of more.\nselect id from warehouse.records union select id from warehouse.places\n")
     migrate(filled.database_url, root=a_root)
-    with pytest.raises(Refused, match='"names" does not exist'):
+    with pytest.raises(QueryRefused, match='"names" does not exist'):
         used.console.run("select * from names")
     assert used.console.run("select count(*) from records").rows == [(1,)]
 
 
-def test_a_migration_that_changes_nothing_leaves_the_views_alone(used: Reader, filled: Settings) -> None:
+def test_a_migration_that_changes_nothing_leaves_the_views_alone(used: SqlLogin, filled: Settings) -> None:
     def made() -> Any:
         with psycopg.connect(filled.database_url) as connection:
             return connection.execute("select to_regnamespace(%s)::oid", (OURS.name,)).fetchone()
@@ -347,18 +347,18 @@ def test_a_migration_that_changes_nothing_leaves_the_views_alone(used: Reader, f
     assert made() == before
 
 
-def test_what_comes_later_is_not_granted(used: Reader, filled: Settings) -> None:
+def test_what_comes_later_is_not_granted(used: SqlLogin, filled: Settings) -> None:
     with psycopg.connect(filled.database_url) as connection:
         connection.execute("create table warehouse.later (id text)")
     migrate(filled.database_url)
-    with pytest.raises(Refused, match='"later" does not exist'):
+    with pytest.raises(QueryRefused, match='"later" does not exist'):
         used.console.run("select * from later")
 
 
-def test_a_role_that_was_dropped_is_made_again(used: Reader, filled: Settings) -> None:
+def test_a_role_that_was_dropped_is_made_again(used: SqlLogin, filled: Settings) -> None:
     with psycopg.connect(filled.database_url) as connection:
         connection.execute(SQL("drop owned by {}").format(Identifier(OURS.name)))
-    with closing(Edges.of(filled)) as anew:
+    with closing(AppContext.of(filled)) as anew:
         assert anew.readers.of(OURS.datasets).console.run("select count(*) from records").rows == [(1,)]
 
 
@@ -369,7 +369,7 @@ def test_who_may_make_no_roles_says_so(filled: Settings) -> None:
             connection.execute(f"grant create, connect on database {connection.info.dbname} to bulkhead_plain")
             url = make_url(filled.database_url).set(username="bulkhead_plain", password="x")
             plain = filled.model_copy(update={"database_url": url.render_as_string(hide_password=False)})
-            with closing(Edges.of(plain)) as edges, pytest.raises(NotUsable, match="lacks the role bulkhead_reader_"):
+            with closing(AppContext.of(plain)) as edges, pytest.raises(InvalidRequest, match="lacks the role bulkhead_reader_"):
                 edges.readers.of(("nobody_made_this",))
         finally:
             connection.execute("drop owned by bulkhead_plain")

@@ -27,12 +27,12 @@ from werkzeug import Request, Response
 
 from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
-from pipeline.adapters.temporal import Orchestrator
-from pipeline.contracts.messages import Arrival
+from pipeline.adapters.temporal import TemporalClient
+from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.object_keys import manifest_key, part_key, report_prefix, results_prefix
 from pipeline.contracts.states import State
 from pipeline.ledger.imports import Ledger
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from pipeline.orchestration.worker import working
 from pipeline.prepare.manifest import Manifest
 from pipeline.settings import Settings
@@ -49,7 +49,7 @@ class Bulkhead:
         self.store = store
         self.engine = postgres.connect(settings.database_url)
         self.ledger = Ledger(self.engine)
-        self.orchestrator = Orchestrator.of(settings)
+        self.orchestrator = TemporalClient.of(settings)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -62,14 +62,14 @@ class Bulkhead:
         metadata = {"force": "true"} if force else {}
         self.store.put_bytes(key, text.encode() if isinstance(text, str) else text, metadata=metadata)
         if announce:
-            self.orchestrator.announce(Arrival(self.store.bucket, key))
+            self.orchestrator.announce(ObjectArrived(self.store.bucket, key))
         return key
 
-    def import_of(self, key: str, *, number: int = 1, seconds: float = 60.0) -> Import:
+    def import_of(self, key: str, *, number: int = 1, seconds: float = 60.0) -> ImportRecord:
         """The ``number``-th import of what lies at ``key``, when it is over."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            known = self.ledger.imports_of(Arrival(self.store.bucket, key))
+            known = self.ledger.imports_of(ObjectArrived(self.store.bucket, key))
             if len(known) >= number and known[0][1].is_final:
                 found = self.ledger.get(known[0][0])
                 assert found is not None
@@ -77,14 +77,14 @@ class Bulkhead:
             time.sleep(0.05)
         raise AssertionError(f"{key}: {known}")
 
-    def ingest(self, text: str | bytes, **options: Any) -> Import:
+    def ingest(self, text: str | bytes, **options: Any) -> ImportRecord:
         return self.import_of(self.drop(text, **options))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.settings.database_url) as connection:
             return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
 
-    def findings(self, one: Import) -> list[dict[str, Any]]:
+    def findings(self, one: ImportRecord) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.store.get_bytes(report_prefix(one.id) + "findings.json"))
         return found
 
@@ -135,7 +135,7 @@ def tree(count: int, *, name: str = "n") -> str:
     return HEADER + "\n".join(rows[1::2] + rows[::2]) + "\n"
 
 
-def balance(one: Import) -> bool:
+def balance(one: ImportRecord) -> bool:
     counts = one.counts
     done = counts["inserted"] + counts["updated"] + counts["unchanged"] + counts["failed"]
     return done + counts["unprocessed"] == counts["total"]
@@ -293,11 +293,11 @@ def test_two_files_that_close_a_circle_only_together(bulkhead: Bulkhead) -> None
 def test_the_same_event_five_times_makes_one_run_and_a_new_file_under_the_name_another(bulkhead: Bulkhead) -> None:
     key = bulkhead.drop(tree(10))
     for _ in range(4):
-        bulkhead.orchestrator.announce(Arrival(bulkhead.store.bucket, key))
+        bulkhead.orchestrator.announce(ObjectArrived(bulkhead.store.bucket, key))
     bulkhead.import_of(key)
-    bulkhead.orchestrator.announce(Arrival(bulkhead.store.bucket, key))
+    bulkhead.orchestrator.announce(ObjectArrived(bulkhead.store.bucket, key))
     time.sleep(1.1)  # S3 tells times of change to the second
-    assert len(bulkhead.ledger.imports_of(Arrival(bulkhead.store.bucket, key))) == 1
+    assert len(bulkhead.ledger.imports_of(ObjectArrived(bulkhead.store.bucket, key))) == 1
     bulkhead.drop(tree(10, name="m"))
     assert bulkhead.import_of(key, number=2).updated == 10
 
@@ -392,9 +392,11 @@ def test_cancel_says_what_was_loaded(bulkhead: Bulkhead, tmp_path: Path) -> None
         connection.execute("create trigger slow after insert on warehouse.records execute function slow()")
     key = bulkhead.drop(tree(8000))
     _until(
-        lambda: any(state is State.LOADING for _, state, _ in bulkhead.ledger.imports_of(Arrival(bulkhead.store.bucket, key)))
+        lambda: any(
+            state is State.LOADING for _, state, _ in bulkhead.ledger.imports_of(ObjectArrived(bulkhead.store.bucket, key))
+        )
     )
-    ((import_id, _, _),) = bulkhead.ledger.imports_of(Arrival(bulkhead.store.bucket, key))
+    ((import_id, _, _),) = bulkhead.ledger.imports_of(ObjectArrived(bulkhead.store.bucket, key))
     assert bulkhead.orchestrator.cancel(import_id)
     one = bulkhead.import_of(key)
     assert one.state is State.CANCELED

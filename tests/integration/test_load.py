@@ -22,25 +22,25 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.adapters import postgres
-from pipeline.contracts.messages import PartResult, Preview
+from pipeline.contracts.messages import DryRunCounts, PartResult
 from pipeline.datasets.dataset import Column, Dataset, load_dataset
 from pipeline.errors import (
     DamagedPart,
+    InvalidRequest,
     NotLoading,
-    NotUsable,
     PartsLost,
     Rewound,
     Superseded,
     SystemFault,
+    TransientError,
     Unreachable,
-    WorldIsWrong,
 )
 from pipeline.ledger.imports import Ledger
 from pipeline.load import load_part as load
 from pipeline.load.load_part import give_up_part, load_part, preview
 from pipeline.prepare import manifest as manifest_module
 from pipeline.prepare import parts as batch
-from pipeline.prepare.manifest import Cutting
+from pipeline.prepare.manifest import BatchSizes
 
 Record = tuple[str, str | None, str | None]
 
@@ -256,7 +256,7 @@ def test_of_attempts_that_load_one_part_at_once_exactly_one_counts(loader: Loade
 
 def test_a_part_of_another_cut_is_not_taken_for_the_one_that_was_loaded(loader: Loader) -> None:
     loader.load(flat(300))
-    with pytest.raises(NotUsable, match="cut differently"):
+    with pytest.raises(InvalidRequest, match="cut differently"):
         loader.load(flat(301))
 
 
@@ -280,7 +280,7 @@ def test_an_attempt_that_is_overtaken_by_one_that_slept_is_tried_again(loader: L
     monkeypatch.setattr(load._Part, "_enter", overtaken)
     with pytest.raises(Superseded) as raised:
         loader.load(flat(500))
-    assert isinstance(raised.value, WorldIsWrong), "it is worth another attempt"
+    assert isinstance(raised.value, TransientError), "it is worth another attempt"
     monkeypatch.setattr(load._Part, "_enter", enter)
     assert sleeper.wake() == PartResult(inserted=500)
     assert loader.load(flat(500)) == PartResult(inserted=500), "the next attempt finds what the sleeper did"
@@ -525,7 +525,7 @@ def test_whoever_loads_a_part_needs_memory_for_a_part_whatever_the_widths(
                 repeat(chr(65 + (i % 26)::integer), {length}) as name, '{{}}' as attributes
             from range({narrow + wide}) t(i)"""
         )
-    manifest = batch.cut(tmp_path / "d.duckdb", loader.dataset, Cutting("i"), folder=tmp_path / "parts")
+    manifest = batch.cut(tmp_path / "d.duckdb", loader.dataset, BatchSizes("i"), folder=tmp_path / "parts")
     told = [(part.part_no, part.filename, part.sha256) for part in manifest.parts]
     steps = [("preview", ""), ("insert", loader.import_id), ("merge", loader.new_import()), ("give up", loader.new_import())]
     call = [sys.executable, "-c", MEASURED, loader.url, str(tmp_path / "parts"), json.dumps(told), json.dumps(steps)]
@@ -560,7 +560,7 @@ def test_a_preview_counts_what_the_load_then_does_and_leaves_no_trace(loader: Lo
     changed = [*flat(500)[:498], ("r0498", "r0001", "name 498"), ("r0499", None, "other"), ("new", "r0000", None)]
     trace = "select (select count(*) from ledger.part), array_agg(xmin::text order by id) from warehouse.records"
     before = loader.rows(trace)
-    assert preview(loader.connection, loader.dataset, [loader.part(changed)] * 2) == Preview(2, 4, 996, 2)
+    assert preview(loader.connection, loader.dataset, [loader.part(changed)] * 2) == DryRunCounts(2, 4, 996, 2)
     assert loader.connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
     assert loader.rows(trace) == before
     assert loader.load(changed) == PartResult(inserted=1, updated=2, unchanged=498)
@@ -571,7 +571,7 @@ def test_a_preview_tells_apart_what_the_warehouses_types_do_not_take(loader: Loa
     columns = tuple(replace(one, type="interval") if one.name == "name" else one for one in loader.dataset.columns)
     dataset = replace(loader.dataset, columns=columns)
     parts = [loader.part([("a", None, "1 day"), ("b", None, "no interval"), ("c", "a", None)])]
-    assert preview(loader.connection, dataset, parts) == Preview(inserted=2, failed=1)
+    assert preview(loader.connection, dataset, parts) == DryRunCounts(inserted=2, failed=1)
 
 
 def test_what_is_in_quarantine_does_not_slow_the_others_down(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,14 +14,14 @@ import psycopg
 import pytest
 import requests
 
-from pipeline.contracts.messages import Arrival
+from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.states import State
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from pipeline.read.limits import Limits
 from pipeline.settings import Settings
 from tests.integration.conftest import Server
 from tests.integration.test_import import running_worker
-from web.app_context import Edges
+from web.app_context import AppContext
 
 MOST = Limits().id_bytes
 LENGTHS = (1, 2, 3, 126, 127, 128, 255, 256, 511, 512, 700, 1000, MOST - 1, MOST)
@@ -45,7 +45,7 @@ def ndjson(*records: Record) -> bytes:
 class Reader:
     """Somebody at the other end of a real server, whose request lines have a limit."""
 
-    def __init__(self, server: Server, edges: Edges) -> None:
+    def __init__(self, server: Server, edges: AppContext) -> None:
         self._server, self._edges, self.url = server, edges, server.url
 
     def get(self, path: str, **query: str) -> requests.Response:
@@ -63,13 +63,13 @@ class Reader:
         assert answer.json()["next_cursor"] is None
         return found
 
-    def upload(self, content: bytes, path: str = "/v1/datasets/records/imports", **query: str) -> Import:
+    def upload(self, content: bytes, path: str = "/v1/datasets/records/imports", **query: str) -> ImportRecord:
         answer = requests.post(
             f"{self._server.url}{path}", params=query, data=content, headers=self._server.headers, timeout=60
         )
         assert answer.status_code == 202, answer.text
         import_id = answer.json()["id"]
-        self._edges.orchestrator.announce(Arrival(self._edges.store.bucket, self._edges.ledger.known(import_id).key))
+        self._edges.orchestrator.announce(ObjectArrived(self._edges.store.bucket, self._edges.ledger.known(import_id).key))
         until = time.monotonic() + 120
         while not (one := self._edges.ledger.known(import_id)).state.is_final:
             assert time.monotonic() < until, one
@@ -78,14 +78,14 @@ class Reader:
 
 
 @pytest.fixture
-def reader(settings: Settings, serve: Callable[[Settings], Server], edges: Edges) -> Reader:
+def reader(settings: Settings, serve: Callable[[Settings], Server], edges: AppContext) -> Reader:
     return Reader(serve(settings), edges)
 
 
 BASE = "/v1/datasets/records/records"
 
 
-def test_ids_of_every_length_in_every_role(reader: Reader, settings: Settings, edges: Edges) -> None:
+def test_ids_of_every_length_in_every_role(reader: Reader, settings: Settings, edges: AppContext) -> None:
     chance = random.Random(11)
     chains = [[an_id(chance, length) for _ in range(3)] for length in LENGTHS]
     records = [
@@ -127,7 +127,7 @@ def _comes_back(reader: Reader, records: list[Record]) -> None:
     assert (again.state, again.unchanged) == (State.SUCCEEDED, len(records)), again.reason
 
 
-def _is_quarantined_and_reported(reader: Reader, edges: Edges, chance: random.Random) -> None:
+def _is_quarantined_and_reported(reader: Reader, edges: AppContext, chance: random.Random) -> None:
     """At the limit below what is bad, and beyond it: refused with a finding that says so, and nothing else is lost."""
     orphans = [an_id(chance, length) for length in LENGTHS[3:]]
     nowhere = [an_id(chance, length) for length in LENGTHS[3:]]

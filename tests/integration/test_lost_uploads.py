@@ -14,17 +14,17 @@ import requests
 import uuid_utils
 
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import Arrival, Arrivals, Reconciled
+from pipeline.contracts.messages import ObjectArrived, ObjectsArrived, Reconciled
 from pipeline.contracts.object_keys import incoming_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from pipeline.orchestration.import_activities import Activities
-from pipeline.receive.arrivals import Asked, metadata_of
+from pipeline.receive.arrivals import UploadRequest, metadata_of
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings
 from tests.integration.test_import import _until, running_worker
-from web.app_context import Edges
+from web.app_context import AppContext
 
 CSV = b"id,parentId,name\n1,,a\n2,1,b\n"
 METHODS = ("PUT ", "POST ", "DELETE ", "HEAD ", "GET ")
@@ -75,7 +75,7 @@ class LosingProxy:
 
 
 @pytest.fixture
-def losing(settings: Settings, edges: Edges) -> Iterator[LosingProxy]:
+def losing(settings: Settings, edges: AppContext) -> Iterator[LosingProxy]:
     """The web app reaches S3 through such a proxy; the worker and the test do not."""
     proxy = LosingProxy(str(settings.s3_endpoint))
     object.__setattr__(edges, "store", Store.of(settings.model_copy(update={"s3_endpoint": proxy.endpoint})))
@@ -83,29 +83,29 @@ def losing(settings: Settings, edges: Edges) -> Iterator[LosingProxy]:
     proxy.close()
 
 
-def reconciled(settings: Settings, store: Store, edges: Edges) -> Reconciled:
+def reconciled(settings: Settings, store: Store, edges: AppContext) -> Reconciled:
     return Reconciler(settings, store, edges.ledger, edges.orchestrator).reconcile(beat=lambda _: None)
 
 
-def loaded(edges: Edges) -> int:
+def loaded(edges: AppContext) -> int:
     with edges.engine.connect() as connection:
         return int(connection.exec_driver_sql("select count(*) from warehouse.records").scalar_one())
 
 
-def forget(edges: Edges, *ids: str) -> None:
+def forget(edges: AppContext, *ids: str) -> None:
     """As after a restore of the ledger to a moment before these uploads."""
     with edges.engine.begin() as connection:
         for one in ids:
             connection.exec_driver_sql("delete from ledger.import where id = %s", (one,))
 
 
-def announce(settings: Settings, edges: Edges, store: Store, *keys: str) -> None:
+def announce(settings: Settings, edges: AppContext, store: Store, *keys: str) -> None:
     """Have these events looked at, by REGISTER as a worker has it."""
     activities = Activities(settings, store, edges.engine, edges.orchestrator)
-    activities.register(Arrivals(tuple(Arrival(store.bucket, key) for key in keys)))
+    activities.register(ObjectsArrived(tuple(ObjectArrived(store.bucket, key) for key in keys)))
 
 
-def ended(edges: Edges, import_id: str) -> Import:
+def ended(edges: AppContext, import_id: str) -> ImportRecord:
     _until(lambda: edges.ledger.known(import_id).state.is_final, seconds=60)
     return edges.ledger.known(import_id)
 
@@ -114,7 +114,7 @@ def ended(edges: Edges, import_id: str) -> Import:
 
 
 def test_what_s3_took_without_its_answer_arriving_is_never_imported(
-    api: Any, edges: Edges, settings: Settings, store: Store, losing: LosingProxy
+    api: Any, edges: AppContext, settings: Settings, store: Store, losing: LosingProxy
 ) -> None:
     """Neither file, and above all not the dry run, is loaded: whether the event or the reconciliation comes."""
     once = {"Idempotency-Key": "again"}
@@ -138,7 +138,7 @@ def test_what_s3_took_without_its_answer_arriving_is_never_imported(
 
 
 def test_an_upload_whose_event_came_before_its_answer_was_lost_is_the_import_that_it_began(
-    api: Any, edges: Edges, settings: Settings, store: Store, losing: LosingProxy
+    api: Any, edges: AppContext, settings: Settings, store: Store, losing: LosingProxy
 ) -> None:
     losing.on_lost = lambda: announce(settings, edges, store, *[stored.key for stored in store.list("incoming/")])
     answer = api.post("/v1/datasets/records/imports?filename=a.csv&dry_run=true", data=CSV)
@@ -147,14 +147,14 @@ def test_an_upload_whose_event_came_before_its_answer_was_lost_is_the_import_tha
     assert (made["state"], made["dry_run"]) == ("queued", True)
     assert losing.lost == ["PUT"] * len(losing.lost), "nobody removes a file that is wanted"
     assert [one.id for one in edges.ledger.page()] == [made["id"]]
-    edges.orchestrator.announce(Arrival(store.bucket, made["source"]["key"], made["id"]))
+    edges.orchestrator.announce(ObjectArrived(store.bucket, made["source"]["key"], made["id"]))
     with running_worker(settings):
         assert ended(edges, made["id"]).state is State.VALIDATED
     assert loaded(edges) == 0
 
 
 def test_an_upload_that_was_canceled_before_its_answer_was_lost_stays_canceled(
-    api: Any, edges: Edges, settings: Settings, store: Store, losing: LosingProxy
+    api: Any, edges: AppContext, settings: Settings, store: Store, losing: LosingProxy
 ) -> None:
     def cancel() -> None:
         (one,) = edges.ledger.page()
@@ -166,7 +166,9 @@ def test_an_upload_that_was_canceled_before_its_answer_was_lost_stays_canceled(
     assert [one.state for one in edges.ledger.page()] == [State.CANCELED]
 
 
-def test_a_retry_whose_copy_was_not_confirmed_is_not_imported(api: Any, edges: Edges, settings: Settings, store: Store) -> None:
+def test_a_retry_whose_copy_was_not_confirmed_is_not_imported(
+    api: Any, edges: AppContext, settings: Settings, store: Store
+) -> None:
     one = api.upload(CSV, dataset="records").json
     edges.ledger.move(one["id"], State.CANCELED, records_total=2, unprocessed=2)
     proxy = LosingProxy(str(settings.s3_endpoint))
@@ -209,7 +211,7 @@ def sent(api: Any, way: str) -> str:
 
 
 def test_an_import_whose_row_is_lost_is_restored_with_all_that_was_asked_for(
-    api: Any, edges: Edges, settings: Settings, store: Store
+    api: Any, edges: AppContext, settings: Settings, store: Store
 ) -> None:
     ids = [sent(api, way) for way in ("request", "form", "parts")]
     parent = api.upload(b"id,parentId,name\n9,,z\n", dataset="records").json["id"]
@@ -232,27 +234,29 @@ def test_an_import_whose_row_is_lost_is_restored_with_all_that_was_asked_for(
     assert reconciled(settings, store, edges).started == 0
 
 
-def test_what_cannot_be_restored_is_left_alone_and_reported(api: Any, edges: Edges, settings: Settings, store: Store) -> None:
+def test_what_cannot_be_restored_is_left_alone_and_reported(
+    api: Any, edges: AppContext, settings: Settings, store: Store
+) -> None:
     def put(import_id: str, metadata: dict[str, str], *, name: str = "a.csv") -> str:
         key = incoming_key("records", import_id, name)
         store.put_bytes(key, CSV, metadata=metadata)
         return key
 
     ids = [str(uuid_utils.uuid7()) for _ in range(6)]
-    dry = metadata_of(ids[5], Asked(Options(dry_run=True)))
+    dry = metadata_of(ids[5], UploadRequest(Options(dry_run=True)))
     large = Options(dry_run=True, mapping={str(uuid_utils.uuid4()): "name" for _ in range(100)})
-    assert "import" not in metadata_of(ids[0], Asked(large))
+    assert "import" not in metadata_of(ids[0], UploadRequest(large))
     alone = [
-        put(ids[0], metadata_of(ids[0], Asked(large))),
+        put(ids[0], metadata_of(ids[0], UploadRequest(large))),
         put(ids[1], {}, name="of an upload, without its metadata.csv"),
         put(ids[2], {"import-id": ids[2], "import": "nonsense"}),
-        put(ids[3], metadata_of(ids[4], Asked(Options(dry_run=True)))),
+        put(ids[3], metadata_of(ids[4], UploadRequest(Options(dry_run=True)))),
         "incoming/records/copied.csv",
         "incoming/records/2026/copied.csv",
     ]
     store.put_bytes(alone[4], CSV, metadata=dry)
     store.put_bytes(alone[5], CSV, metadata={"import-id": "not an id"})
-    canceled = put(ids[5], metadata_of(ids[5], Asked(Options())))
+    canceled = put(ids[5], metadata_of(ids[5], UploadRequest(Options())))
     store.put_bytes(f"results/{ids[5]}/summary.json", b'{"state": "canceled"}')
     own_folder = "incoming/records/6ba7b810-9dad-11d1-80b4-00c04fd430c8/dropped.csv"
     store.put_bytes(own_folder, CSV)
@@ -264,7 +268,7 @@ def test_what_cannot_be_restored_is_left_alone_and_reported(api: Any, edges: Edg
 
 
 def test_s3_is_asked_once_about_an_object_that_is_left_alone(
-    edges: Edges, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+    edges: AppContext, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = incoming_key("records", str(uuid_utils.uuid7()), "a.csv")
     store.put_bytes(key, CSV)
@@ -278,11 +282,11 @@ def test_s3_is_asked_once_about_an_object_that_is_left_alone(
 
 @pytest.mark.parametrize("state", [State.CANCELED, State.REJECTED, State.VALIDATED, State.EXPIRED, State.FAILED])
 def test_a_known_import_is_not_imported_again_because_its_object_changed(
-    edges: Edges, settings: Settings, store: Store, state: State
+    edges: AppContext, settings: Settings, store: Store, state: State
 ) -> None:
     """Encrypted anew, copied back with or without its metadata, or under another name."""
     import_id = str(uuid_utils.uuid7())
-    key, asked = incoming_key("records", import_id, "a.csv"), Asked(Options(dry_run=state is State.VALIDATED))
+    key, asked = incoming_key("records", import_id, "a.csv"), UploadRequest(Options(dry_run=state is State.VALIDATED))
     edges.ledger.open(
         import_id, dataset="records", filename="a.csv", bucket=store.bucket, key=key, etag="of old", options=asked.options
     )
@@ -306,7 +310,7 @@ def test_a_known_import_is_not_imported_again_because_its_object_changed(
 
 
 def test_of_a_hundred_files_all_of_whose_events_were_lost_each_is_imported_once(
-    edges: Edges, settings: Settings, store: Store
+    edges: AppContext, settings: Settings, store: Store
 ) -> None:
     dropped = [f"incoming/records/{number}.csv" for number in range(50)]
     ids = [str(uuid_utils.uuid7()) for _ in range(50)]
@@ -314,7 +318,7 @@ def test_of_a_hundred_files_all_of_whose_events_were_lost_each_is_imported_once(
     options = Options(on_error=OnError.QUARANTINE)
     for import_id, key in zip(ids, uploaded, strict=True):
         edges.ledger.open(import_id, dataset="records", filename="a.csv", bucket=store.bucket, key=key, options=options)
-        store.put_bytes(key, CSV, metadata=metadata_of(import_id, Asked(options)))
+        store.put_bytes(key, CSV, metadata=metadata_of(import_id, UploadRequest(options)))
     for key in dropped:
         store.put_bytes(key, CSV)
     forget(edges, *ids[:10])  # and of some the row was lost as well
@@ -330,12 +334,12 @@ def test_of_a_hundred_files_all_of_whose_events_were_lost_each_is_imported_once(
 
 
 def test_events_that_are_26_hours_late_or_tell_of_an_older_version_begin_nothing(
-    edges: Edges, settings: Settings, store: Store
+    edges: AppContext, settings: Settings, store: Store
 ) -> None:
     key, own = "incoming/records/a.csv", str(uuid_utils.uuid7())
     uploaded = incoming_key("records", own, "a.csv")
     edges.ledger.open(own, dataset="records", filename="a.csv", bucket=store.bucket, key=uploaded)
-    store.put_bytes(uploaded, CSV, metadata=metadata_of(own, Asked()))
+    store.put_bytes(uploaded, CSV, metadata=metadata_of(own, UploadRequest()))
     store.put_bytes(key, CSV)
     store.put_bytes(key, CSV + b"3,1,c\n")
     announce(settings, edges, store, uploaded, key)  # the second version's event is the first to come

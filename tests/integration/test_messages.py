@@ -33,16 +33,16 @@ from werkzeug import Request, Response
 from pipeline import retention
 from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
-from pipeline.adapters.temporal import Orchestrator
+from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.messages import CleanRun, Delivery, Outcome, Reconciled, ResultsWanted
-from pipeline.contracts.object_keys import Fate
+from pipeline.contracts.object_keys import RowOutcome
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
-from pipeline.contracts.steps import DELIVER, Lane
+from pipeline.contracts.steps import DELIVER, TaskQueue
 from pipeline.contracts.workflows import CLEAN_WORKFLOW, notify_workflow_id
 from pipeline.ledger.imports import Ledger
-from pipeline.notify.recipients import Receivers, receiver_id
-from pipeline.orchestration.notify_activities import Postman
+from pipeline.notify.recipients import Recipients, receiver_id
+from pipeline.orchestration.notify_activities import NotifyActivities
 from pipeline.orchestration.worker import serving, threads_of
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.sandbox import write_results as results
@@ -73,8 +73,8 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def orchestrator(settings: Settings) -> Iterator[Orchestrator]:
-    with closing(Orchestrator.of(settings)) as one:
+def orchestrator(settings: Settings) -> Iterator[TemporalClient]:
+    with closing(TemporalClient.of(settings)) as one:
         yield one
 
 
@@ -111,9 +111,9 @@ def over(ledger: Ledger, store: Store, notify: Sequence[str] = (), dataset: str 
 
 
 class Paced(Orchestra):
-    """The lanes of a real worker, with stand-ins for all steps but the postman's."""
+    """The task_queues of a real worker, with stand-ins for all steps but the postman's."""
 
-    def __init__(self, client: Client, settings: Settings, postman: Postman) -> None:
+    def __init__(self, client: Client, settings: Settings, postman: NotifyActivities) -> None:
         super().__init__(client)
         self._settings = settings
         self._postman = postman
@@ -121,10 +121,10 @@ class Paced(Orchestra):
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        lanes: dict[Lane, list[Callable[..., Any]]] = {lane: [] for lane in Lane} | self.steps.by_lane
-        lanes[Lane.MESSAGE] = self._postman.all
-        idle = {lane: [_nothing(lane)] for lane in Lane if not lanes[lane]}
-        async with serving(self.client, QUEUE, lanes | idle, threads_of(self._settings)):
+        task_queues: dict[TaskQueue, list[Callable[..., Any]]] = {lane: [] for lane in TaskQueue} | self.steps.by_task_queue
+        task_queues[TaskQueue.MESSAGE] = self._postman.all
+        idle = {lane: [_nothing(lane)] for lane in TaskQueue if not task_queues[lane]}
+        async with serving(self.client, QUEUE, task_queues | idle, threads_of(self._settings)):
             yield
 
     async def until(self, true: Callable[[], bool]) -> None:
@@ -152,7 +152,7 @@ class Timed(Steps):
         self.before_closing = lambda ending: self.ended.update({ending.ref.import_id: time.monotonic()})
 
 
-def _nothing(lane: Lane) -> Callable[..., Any]:
+def _nothing(lane: TaskQueue) -> Callable[..., Any]:
     """A lane needs a step."""
 
     @activity.defn(name=f"nothing in {lane}")
@@ -163,8 +163,8 @@ def _nothing(lane: Lane) -> Callable[..., Any]:
 
 
 def test_hanging_receivers_leave_a_queue_its_pace(settings: Settings, ledger: Ledger, store: Store) -> None:
-    orchestrator = Orchestrator.of(settings.model_copy(update={"task_queue": QUEUE}))
-    postman = Postman(settings, store, ledger, Receivers(ledger._engine, settings))
+    orchestrator = TemporalClient.of(settings.model_copy(update={"task_queue": QUEUE}))
+    postman = NotifyActivities(settings, store, ledger, Recipients(ledger._engine, settings))
 
     def some(number: int, urls: Sequence[str] = ()) -> list[str]:
         five = [[urls[(5 * one + n) % len(urls)] for n in range(5)] if urls else [] for one in range(number)]
@@ -211,10 +211,10 @@ def test_clean_ups_and_files_of_results_that_take_for_ever_hold_up_neither_impor
     with running_worker(settings):
         one = upload(bulkhead, HEADER + "1,,a\n", Options())
         monkeypatch.setattr(retention, "clean", hang)
-        monkeypatch.setattr("pipeline.orchestration.result_files.Clerk.write", hang)
+        monkeypatch.setattr("pipeline.orchestration.result_files.ResultFiles.write", hang)
         for number in range(10):
             asyncio.run(begin(CLEAN_WORKFLOW, CleanRun(), number))
-        for fate in Fate:
+        for fate in RowOutcome:
             for form in ("native", "csv", "json", "parquet"):
                 bulkhead.orchestrator.write_results(ResultsWanted(one.ref, fate, form))
         assert entered.acquire(timeout=20)
@@ -252,7 +252,7 @@ def patiently(folder: Path, dataset: Any, *rest: Any) -> Any:
 
 
 def test_messages_to_other_hosts_arrive_while_some_hang_and_waiting_is_no_try(
-    settings: Settings, store: Store, ledger: Ledger, orchestrator: Orchestrator, httpserver: HTTPServer
+    settings: Settings, store: Store, ledger: Ledger, orchestrator: TemporalClient, httpserver: HTTPServer
 ) -> None:
     seen: list[Request] = []
     httpserver.expect_request("/good").respond_with_handler(lambda request: seen.append(request) or Response())  # type: ignore[func-returns-value]
@@ -283,7 +283,7 @@ async def history_of(settings: Settings, workflow_id: str) -> str:
 
 
 def test_temporal_is_told_no_address(
-    settings: Settings, store: Store, ledger: Ledger, orchestrator: Orchestrator, httpserver: HTTPServer
+    settings: Settings, store: Store, ledger: Ledger, orchestrator: TemporalClient, httpserver: HTTPServer
 ) -> None:
     httpserver.expect_request("/s3cret").respond_with_data("")
     url = httpserver.url_for("/s3cret")
@@ -338,7 +338,7 @@ def aged(settings: Settings, seconds: int = 120) -> None:
 
 
 def test_reconciliation_has_users_told_where_what_did_so_was_lost_and_never_twice(
-    settings: Settings, store: Store, ledger: Ledger, orchestrator: Orchestrator, httpserver: HTTPServer
+    settings: Settings, store: Store, ledger: Ledger, orchestrator: TemporalClient, httpserver: HTTPServer
 ) -> None:
     seen: list[Request] = []
     httpserver.expect_request("/hook").respond_with_handler(lambda request: seen.append(request) or Response())  # type: ignore[func-returns-value]
@@ -365,7 +365,7 @@ def test_reconciliation_has_users_told_where_what_did_so_was_lost_and_never_twic
 
 
 def test_an_end_long_ago_and_one_without_a_run_are_left_alone(
-    settings: Settings, store: Store, ledger: Ledger, orchestrator: Orchestrator
+    settings: Settings, store: Store, ledger: Ledger, orchestrator: TemporalClient
 ) -> None:
     over(ledger, store)
     aged(settings, 4 * 86_400)
@@ -377,7 +377,7 @@ def test_an_end_long_ago_and_one_without_a_run_are_left_alone(
 
 
 def test_a_bucket_too_large_for_one_run_is_listed_over_several(
-    settings: Settings, store: Store, ledger: Ledger, orchestrator: Orchestrator, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, store: Store, ledger: Ledger, orchestrator: TemporalClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = [f"incoming/places/{number}.csv" for number in range(7)]
     for key in keys:
@@ -407,7 +407,7 @@ class Small:
         return self._paginator.paginate(**given, PaginationConfig={"PageSize": 2})
 
 
-def test_schedules_follow_the_settings_and_stay_paused(settings: Settings, orchestrator: Orchestrator) -> None:
+def test_schedules_follow_the_settings_and_stay_paused(settings: Settings, orchestrator: TemporalClient) -> None:
     async def schedule(pause: bool = False) -> tuple[timedelta, str, bool]:
         client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
         handle = client.get_schedule_handle("reconcile")
@@ -421,7 +421,7 @@ def test_schedules_follow_the_settings_and_stay_paused(settings: Settings, orche
     orchestrator.schedule_reconciliation(7)
     assert asyncio.run(schedule(pause=True)) == (timedelta(seconds=7), settings.task_queue, True)
     other = settings.model_copy(update={"task_queue": "another"})
-    with closing(Orchestrator.of(other)) as another:
+    with closing(TemporalClient.of(other)) as another:
         another.schedule_reconciliation(7)
     assert asyncio.run(schedule()) == (timedelta(seconds=7), "another", True)
 

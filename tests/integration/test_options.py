@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import uuid_utils
 
-from pipeline.contracts.messages import Arrival
+from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.object_keys import incoming_key, report_prefix, results_prefix
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from tests.integration.test_import import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
 
 __all__ = ["bulkhead", "settings"]  # fixtures
@@ -25,7 +25,7 @@ DRY_RUN = Options(dry_run=True)
 SNAPSHOT = 'select id, "parentId", name, _import_id::text, _row, xmin::text from warehouse.records order by id'
 
 
-def upload(bulkhead: Bulkhead, text: str, options: Options, *, wait: bool = True, dataset: str = "records") -> Import:
+def upload(bulkhead: Bulkhead, text: str, options: Options, *, wait: bool = True, dataset: str = "records") -> ImportRecord:
     """As the API does it: the ledger first, then the object, then its event."""
     import_id = str(uuid_utils.uuid7())
     key = incoming_key(dataset, import_id, "a.csv")
@@ -33,17 +33,17 @@ def upload(bulkhead: Bulkhead, text: str, options: Options, *, wait: bool = True
     bulkhead.ledger.open(import_id, dataset=dataset, filename="a.csv", bucket=bucket, key=key, options=options)
     stored = bulkhead.store.put_stream(key, io.BytesIO(text.encode()))
     bulkhead.ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)
-    bulkhead.orchestrator.announce(Arrival(bucket, key))
+    bulkhead.orchestrator.announce(ObjectArrived(bucket, key))
     return ended(bulkhead, import_id) if wait else known(bulkhead, import_id)
 
 
-def known(bulkhead: Bulkhead, import_id: str) -> Import:
+def known(bulkhead: Bulkhead, import_id: str) -> ImportRecord:
     found = bulkhead.ledger.get(import_id)
     assert found is not None
     return found
 
 
-def ended(bulkhead: Bulkhead, import_id: str, seconds: float = 60.0) -> Import:
+def ended(bulkhead: Bulkhead, import_id: str, seconds: float = 60.0) -> ImportRecord:
     until = time.monotonic() + seconds
     while not (one := known(bulkhead, import_id)).state.is_final:
         assert time.monotonic() < until, one
@@ -51,14 +51,14 @@ def ended(bulkhead: Bulkhead, import_id: str, seconds: float = 60.0) -> Import:
     return one
 
 
-def promote(bulkhead: Bulkhead, import_id: str) -> Import:
+def promote(bulkhead: Bulkhead, import_id: str) -> ImportRecord:
     one = known(bulkhead, import_id)
     bulkhead.ledger.promote(import_id)
-    bulkhead.orchestrator.announce(Arrival(one.bucket, one.key, one.id))
+    bulkhead.orchestrator.announce(ObjectArrived(one.bucket, one.key, one.id))
     return ended(bulkhead, import_id)
 
 
-def failed(bulkhead: Bulkhead, one: Import) -> dict[int, dict[str, Any]]:
+def failed(bulkhead: Bulkhead, one: ImportRecord) -> dict[int, dict[str, Any]]:
     """The failed records by their rows, the same in the ledger and in both files."""
     array = json.loads(bulkhead.store.get_bytes(results_prefix(one.id) + "failed.json"))
     table = list(csv.DictReader(io.StringIO(bulkhead.store.get_bytes(results_prefix(one.id) + "failed.csv").decode())))
@@ -212,7 +212,7 @@ def test_two_dry_runs_wait_for_each_other_and_neither_is_promoted_by_a_reconcili
     assert second.started_at is not None
     assert first.finished_at <= second.started_at
     for one in (first, second):
-        bulkhead.orchestrator.announce(Arrival(one.bucket, one.key))
+        bulkhead.orchestrator.announce(ObjectArrived(one.bucket, one.key))
     assert bulkhead.orchestrator.reconcile().started == 0
     bulkhead.ingest(tree(5), name="later.csv")
     assert {known(bulkhead, one.id).state for one in (first, second)} == {State.VALIDATED}

@@ -19,13 +19,13 @@ from temporalio.testing import ActivityEnvironment
 
 from pipeline.adapters.postgres import connect
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import Arrival, Arrivals, Asked, Ending, ImportRef, ImportRun, PartRef
+from pipeline.contracts.messages import Ending, ImportRef, ImportRun, NextImportRequest, ObjectArrived, ObjectsArrived, PartRef
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.contracts.workflows import IMPORT_WORKFLOW, import_workflow_id, queue_workflow_id
-from pipeline.errors import Canceled, DatasetBusy, IllegalMove, NotUsable, WorldIsWrong
+from pipeline.errors import Canceled, DatasetBusy, IllegalMove, InvalidRequest, TransientError
 from pipeline.ledger.imports import Ledger
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from pipeline.local import postgres
 from pipeline.local.stack import Stack
 from pipeline.orchestration.import_activities import Activities
@@ -37,7 +37,7 @@ from tests.integration.test_control import pause, slow
 from tests.integration.test_import import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
 from tests.integration.test_options import ended, known, upload
 from web import create_app
-from web.app_context import Edges
+from web.app_context import AppContext
 
 __all__ = ["bulkhead", "settings"]
 
@@ -135,7 +135,7 @@ def test_an_attempt_that_slept_does_not_take_up_what_a_later_one_has(idle: Bulkh
     idle.ledger.take_up(ref.import_id, NOW)
     idle.ledger.move(ref.import_id, State.PREPARING)
     idle.ledger.move(ref.import_id, State.LOADING)
-    with pytest.raises(WorldIsWrong):
+    with pytest.raises(TransientError):
         idle.ledger.take_up(ref.import_id, NOW - timedelta(seconds=1))
     assert known(idle, ref.import_id).state is State.LOADING
 
@@ -191,8 +191,8 @@ def test_every_step_answers_the_same_when_it_was_cut_off_after_its_last_write(id
         return first
 
     key = idle.drop(tree(1000), announce=False)
-    twice(activities.register, Arrivals((Arrival(store.bucket, key),)))
-    ref = twice(activities.next, Asked("records")).ref
+    twice(activities.register, ObjectsArrived((ObjectArrived(store.bucket, key),)))
+    ref = twice(activities.next, NextImportRequest("records")).ref
     verdict = twice(activities.validate, ref)
     assert (verdict.records, verdict.errors) == (1000, 0)
     plan = twice(activities.prepare, ref)
@@ -254,7 +254,7 @@ def test_a_run_that_was_begun_beside_the_one_at_work_ends_and_its_import_has_its
 @pytest.fixture
 def api(settings: Settings, bulkhead: Bulkhead) -> Iterator[Caller]:
     """An uploader, on the same edges as the worker."""
-    with closing(Edges.of(settings)) as edges:
+    with closing(AppContext.of(settings)) as edges:
         yield Caller(create_app(settings, edges=edges).test_client(), edges.keys.create("an uploader", "uploader")[0])
 
 
@@ -265,7 +265,7 @@ def cancel(api: Caller, import_id: str) -> Any:
     return answer.json
 
 
-def canceled(bulkhead: Bulkhead, import_id: str) -> Import:
+def canceled(bulkhead: Bulkhead, import_id: str) -> ImportRecord:
     """The import at its end, which is what was asked for, with exact counts."""
     done = ended(bulkhead, import_id)
     assert done.state is State.CANCELED, done.reason
@@ -312,7 +312,7 @@ def test_a_cancel_of_a_paused_import_whose_runs_are_lost_is_carried_out(bulkhead
 def test_a_cancel_and_a_pause_while_temporal_is_away_are_carried_out_by_reconciliation(bulkhead: Bulkhead) -> None:
     slow(bulkhead)
     away = bulkhead.settings.model_copy(update={"temporal_address": "127.0.0.1:1"})
-    with closing(Edges.of(away)) as edges:
+    with closing(AppContext.of(away)) as edges:
         api = Caller(create_app(away, edges=edges).test_client(), edges.keys.create("an uploader", "uploader")[0])
         one = upload(bulkhead, tree(8000), Options(), wait=False)
         _until(lambda: known(bulkhead, one.id).state is State.LOADING)
@@ -329,7 +329,7 @@ def test_a_cancel_while_the_books_are_being_closed_is_kept(bulkhead: Bulkhead, m
     """It comes after the ending was decided, and right before the last move."""
     store_summary, decided = Activities._store_summary, list[State]()
 
-    def asked_meanwhile(activities: Activities, one: Import, state: State, reason: str) -> None:
+    def asked_meanwhile(activities: Activities, one: ImportRecord, state: State, reason: str) -> None:
         decided.append(state)
         if not one.cancel_requested:
             bulkhead.ledger.cancel(one.id)
@@ -411,11 +411,11 @@ def test_the_run_of_an_import_that_the_ledger_does_not_know_does_not_hold_its_da
 
 def test_a_reconciliation_or_a_clean_up_that_fails_says_why(bulkhead: Bulkhead, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise NotUsable("The bucket is not there.")
+        raise InvalidRequest("The bucket is not there.")
 
     monkeypatch.setattr("pipeline.receive.reconciliation.Reconciler.reconcile", fail)
     monkeypatch.setattr("pipeline.retention.clean", fail)
-    with pytest.raises(NotUsable, match="The reconciliation failed: The bucket is not there"):
+    with pytest.raises(InvalidRequest, match="The reconciliation failed: The bucket is not there"):
         bulkhead.orchestrator.reconcile()
-    with pytest.raises(NotUsable, match="The clean-up failed: The bucket is not there"):
+    with pytest.raises(InvalidRequest, match="The clean-up failed: The bucket is not there"):
         bulkhead.orchestrator.clean()

@@ -16,11 +16,11 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
 from werkzeug import Request, Response
 
-from pipeline.contracts.messages import Arrival
+from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.workflows import notify_workflow_id
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 from pipeline.ledger.api_keys import Role
-from pipeline.notify.recipients import Receivers, receiver_id
+from pipeline.notify.recipients import Recipients, receiver_id
 from pipeline.notify.targets import check
 from pipeline.settings import Settings
 from tests.integration.conftest import Caller
@@ -28,13 +28,13 @@ from tests.integration.test_import import SECRET, _until, running_worker, tree
 from tests.integration.test_web_admin import button, signed_in
 from tests.integration.test_web_pages import EVIL, Page
 from web import create_app
-from web.app_context import Edges
+from web.app_context import AppContext
 
 
 class World(NamedTuple):
     """An app, somebody who may all, and what webhooks have got."""
 
-    edges: Edges
+    edges: AppContext
     app: Any
     api: Caller
     seen: list[Request]
@@ -51,7 +51,7 @@ class World(NamedTuple):
         answer = self.api.post(f"/v1/datasets/{dataset}/imports?force=true&filename=a.csv{query}", data=content)
         assert answer.status_code == 202, answer.text
         import_id: str = answer.json["id"]
-        self.edges.orchestrator.announce(Arrival(self.edges.store.bucket, self.edges.ledger.known(import_id).key))
+        self.edges.orchestrator.announce(ObjectArrived(self.edges.store.bucket, self.edges.ledger.known(import_id).key))
         _until(  # the worker's first file waits for its child to warm up
             lambda: asyncio.run(self._is_told(import_id)) or any(row["attempts"] for row in self.told(import_id)), seconds=60
         )
@@ -85,7 +85,7 @@ class World(NamedTuple):
 def world(settings: Settings, httpserver: HTTPServer) -> Iterator[World]:
     queue = f"receivers-{uuid.uuid4().hex[:8]}"
     other = settings.model_copy(update={"webhook_allow_private": True, "webhook_secret": SECRET, "task_queue": queue})
-    with closing(Edges.of(other)) as edges, running_worker(other):
+    with closing(AppContext.of(other)) as edges, running_worker(other):
         app = create_app(other, edges=edges)
         yield World(edges, app, Caller(app.test_client(), edges.keys.create("an admin", Role.ADMIN)[0]), [], httpserver)
 
@@ -139,20 +139,20 @@ def test_who_is_gone_is_told_nothing_until_somebody_wants_it(world: World) -> No
     assert len(world.told(world.ingest())) == 1
 
 
-def test_one_of_the_settings_that_is_gone_is_told_nothing_either(settings: Settings, edges: Edges) -> None:
+def test_one_of_the_settings_that_is_gone_is_told_nothing_either(settings: Settings, edges: AppContext) -> None:
     urls = ("https://receiver.example/a", "https://receiver.example/b")
-    receivers = Receivers(edges.engine, settings.model_copy(update={"webhook_urls": urls, "email_to": ("me@example.org",)}))
+    receivers = Recipients(edges.engine, settings.model_copy(update={"webhook_urls": urls, "email_to": ("me@example.org",)}))
     gone = receivers.all()[0]
     receivers.switch_off(gone, "gone")
     assert [one.target for one in receivers.to_tell("places")] == [urls[1], "me@example.org"]
     assert [one.target for one in receivers.to_tell("places", [urls[0]])] == [urls[1], "me@example.org"], "whoever names it"
-    with pytest.raises(NotUsable, match="BULKHEAD_WEBHOOK_URLS"):
+    with pytest.raises(InvalidRequest, match="BULKHEAD_WEBHOOK_URLS"):
         receivers.remove(gone)
     receivers.switch_on(gone)
     assert len(receivers.to_tell("places")) == 3
 
 
-def test_one_that_only_an_upload_named_can_be_wanted_again(caller_for: Any, edges: Edges) -> None:
+def test_one_that_only_an_upload_named_can_be_wanted_again(caller_for: Any, edges: AppContext) -> None:
     admin, place = caller_for("admin"), "https://receiver.example/x"
     (named,) = edges.receivers.all([place])
     edges.receivers.switch_off(named, "gone")
@@ -224,7 +224,7 @@ WRONG = (
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_no_upload_and_no_admin_names_a_wrong_address(api: Caller, caller_for: Any, edges: Edges, wrong: str) -> None:
+def test_no_upload_and_no_admin_names_a_wrong_address(api: Caller, caller_for: Any, edges: AppContext, wrong: str) -> None:
     answers = [
         api.post("/v1/datasets/places/imports", query_string={"notify": wrong}, data=b"id,parentId\n1,\n"),
         api.post("/s3/multipart", json={"filename": "a", "metadata": {"dataset": "places", "notify": [wrong]}}),
@@ -237,7 +237,7 @@ def test_no_upload_and_no_admin_names_a_wrong_address(api: Caller, caller_for: A
     assert edges.receivers.all() == []
 
 
-def test_at_most_five_and_only_where_the_settings_let(api: Caller, edges: Edges, settings: Settings) -> None:
+def test_at_most_five_and_only_where_the_settings_let(api: Caller, edges: AppContext, settings: Settings) -> None:
     many = ",".join(f"me{i}@example.org" for i in range(6))
     answer = api.post("/v1/datasets/places/imports", query_string={"notify": many}, data=b"x")
     assert (answer.status_code, "At most 5" in answer.json["detail"]) == (422, True)
@@ -256,7 +256,7 @@ def test_at_most_five_and_only_where_the_settings_let(api: Caller, edges: Edges,
 
 
 def test_an_address_is_held_to_its_host_not_to_what_it_looks_like() -> None:
-    with pytest.raises(NotUsable):
+    with pytest.raises(InvalidRequest):
         check("https://example.org@evil.test/", domains=["example.org"])
     check("https://EXAMPLE.org./x", domains=["example.org"])
 

@@ -14,12 +14,12 @@ import pytest
 import xlsxwriter
 from python_calamine import CalamineWorkbook
 
-from pipeline.contracts.messages import Arrival
+from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.states import State
 from pipeline.settings import Settings
 from tests.integration.conftest import Caller
 from tests.integration.test_import import running_worker
-from web.app_context import Edges
+from web.app_context import AppContext
 
 Row = dict[str, Any]
 Ended = Callable[[Any], Any]
@@ -80,13 +80,13 @@ def worker(settings: Settings) -> Iterator[None]:
 
 
 @pytest.fixture
-def ended(api: Caller, edges: Edges, worker: None) -> Ended:
+def ended(api: Caller, edges: AppContext, worker: None) -> Ended:
     """An import's end, as its answer says it; with us for the relay that brings S3's events."""
 
     def wait(made: Any) -> Any:
         assert made.status_code == 202, made.json
         one = edges.ledger.known(made.json["id"])
-        edges.orchestrator.announce(Arrival(one.bucket, one.key, one.id))
+        edges.orchestrator.announce(ObjectArrived(one.bucket, one.key, one.id))
         return last_of(api, one.id)
 
     return wait
@@ -164,11 +164,11 @@ def test_an_unreadable_file_has_no_rows(api: Caller, ended: Ended) -> None:
     assert (one["state"], answer.status_code, answer.json["code"]) == ("rejected", 410, "no_results")
 
 
-def test_a_pause_by_the_api(api: Caller, edges: Edges, ended: Ended) -> None:
+def test_a_pause_by_the_api(api: Caller, edges: AppContext, ended: Ended) -> None:
     made = api.post("/v1/datasets/records/imports", data=b"id,parentId\n" + b"".join(b"%d,\n" % n for n in range(50_000)))
     paused = api.post(f"/v1/imports/{made.json['id']}/pause")
     assert (paused.status_code, paused.json["pause_requested"]) == (202, True)
-    edges.orchestrator.announce(Arrival(edges.store.bucket, paused.json["source"]["key"]))
+    edges.orchestrator.announce(ObjectArrived(edges.store.bucket, paused.json["source"]["key"]))
     until = time.monotonic() + 60
     while (one := api.get(f"/v1/imports/{made.json['id']}").json)["state"] != "paused":
         assert time.monotonic() < until, one

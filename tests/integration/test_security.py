@@ -16,13 +16,13 @@ import requests
 
 from pipeline.adapters.s3 import Store
 from pipeline.contracts.states import State
-from pipeline.ledger.api_keys import Keys, Role
+from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
 from tests.integration.conftest import Caller, Server, follow_link
 from tests.integration.test_web_keys import csrf
 from tests.integration.test_web_pages import EVIL, evil_import
 from web import create_app
-from web.app_context import Edges
+from web.app_context import AppContext
 from web.http.auth import for_anyone
 
 __all__ = ["evil_import"]
@@ -33,7 +33,7 @@ CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
 # --- uploads ---
 
 
-def test_a_body_that_is_too_large_is_refused_before_it_is_sent(server: Server, edges: Edges) -> None:
+def test_a_body_that_is_too_large_is_refused_before_it_is_sent(server: Server, edges: AppContext) -> None:
     """The answer comes although not one byte of the body did."""
     size = edges.settings.max_upload_bytes + 1
     head = (
@@ -83,7 +83,7 @@ def _follow_link(session: requests.Session, url: str, token: str) -> None:
     assert session.post(f"{url}/sign-in", data=fields, timeout=20).ok
 
 
-def test_a_revoked_key_opens_nothing_a_second_later(server: Server, edges: Edges) -> None:
+def test_a_revoked_key_opens_nothing_a_second_later(server: Server, edges: AppContext) -> None:
     """Not in either process of the server, not by a session, and not by a stream that is open already."""
     text, key = edges.keys.create("gone soon", Role.UPLOADER)
     import_id = str(uuid.uuid4())
@@ -103,7 +103,7 @@ def test_a_revoked_key_opens_nothing_a_second_later(server: Server, edges: Edges
     assert time.monotonic() - revoked < 10, "the stream has ended, long before its minute"
 
 
-def test_no_key_and_no_token_is_in_any_log(server: Server, edges: Edges) -> None:
+def test_no_key_and_no_token_is_in_any_log(server: Server, edges: AppContext) -> None:
     text, key = edges.keys.create("somebody", Role.ADMIN)
     token = edges.keys.sign_in_token(key.id)
     wrong = f"bk_{uuid.uuid4().hex}_{'5ec4e7' * 8}"
@@ -126,7 +126,7 @@ def test_no_key_and_no_token_is_in_any_log(server: Server, edges: Edges) -> None
         assert secret not in said
 
 
-def test_a_dump_of_the_database_opens_no_door(keys: Keys, app: Any, settings: Settings) -> None:
+def test_a_dump_of_the_database_opens_no_door(keys: ApiKeys, app: Any, settings: Settings) -> None:
     text, key = keys.create("me", Role.ADMIN)
     token = keys.sign_in_token(key.id)
     with psycopg.connect(settings.database_url) as connection:
@@ -144,7 +144,7 @@ def test_a_dump_of_the_database_opens_no_door(keys: Keys, app: Any, settings: Se
 
 
 def test_who_did_what_is_in_the_log(
-    settings: Settings, edges: Edges, browser: Any, keys: Keys, capfd: pytest.CaptureFixture[str]
+    settings: Settings, edges: AppContext, browser: Any, keys: ApiKeys, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Each change, and each query: which key, which route, what came of it; and whose key an import is."""
     app = create_app(settings.model_copy(update={"log_format": "json"}), edges=edges)

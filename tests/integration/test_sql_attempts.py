@@ -12,18 +12,18 @@ from psycopg import errors as pg
 
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
-from pipeline.warehouse.dataset_roles import Granted
+from pipeline.warehouse.dataset_roles import DatasetRole
 from pipeline.warehouse.sql_reader import sql_url
 from tests.integration.conftest import Caller
 from tests.sql_corpus import ATTEMPTS, LEGITIMATE
-from web.app_context import Edges
+from web.app_context import AppContext
 
-ONLY = Granted(("records",))
+ONLY = DatasetRole(("records",))
 SECRET = "literal of another reader"
 
 
 @pytest.fixture
-def callers(settings: Settings, edges: Edges, app: Any, caller_for: Callable[[str], Caller]) -> dict[str, Caller]:
+def callers(settings: Settings, edges: AppContext, app: Any, caller_for: Callable[[str], Caller]) -> dict[str, Caller]:
     """A reader of everything and a reader of ``records``; and a dataset's table that neither may know of."""
     with psycopg.connect(settings.database_url) as connection:
         connection.execute("create table warehouse.secret_dataset (id text, secret_column text)")

@@ -21,11 +21,11 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 from pipeline.local import postgres, seaweedfs
 from pipeline.local.component import Component
 from pipeline.local.home import PATH_BYTES_MAX, Home
-from pipeline.local.relay import Deliveries, make_server
+from pipeline.local.relay import EventQueue, make_server
 from pipeline.local.stack import SERVERS, Stack
 from pipeline.local.supervisor import ComponentFailedError, Supervisor
 
@@ -128,13 +128,13 @@ def test_two_stacks_run_side_by_side_but_not_on_one_home(stack: Stack, home: Pat
     with Stack(home, components=("postgres", "seaweedfs")) as other:
         assert postgres.url(other.home) != postgres.url(stack.home)
         assert seaweedfs.endpoint_url(other.home) != seaweedfs.endpoint_url(stack.home)
-        with pytest.raises(NotUsable, match="BULKHEAD_HOME"):
+        with pytest.raises(InvalidRequest, match="BULKHEAD_HOME"):
             Stack(home, components=()).start()
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error(stack: Stack, home: Path) -> None:
     taken = stack.home.port_of("postgres")
-    with pytest.raises(NotUsable, match="BULKHEAD_PORT"):
+    with pytest.raises(InvalidRequest, match="BULKHEAD_PORT"):
         Stack(home, port=taken, components=()).start()
 
 
@@ -333,7 +333,7 @@ def test_the_relay_turns_what_is_put_into_s3_into_one_event_each(home: Path, tmp
         server = make_server(
             stack.home.port_of("relay"),
             stack.home.secret("relay"),
-            Deliveries(tmp_path / "relay", lambda event, context: events.append(event)),
+            EventQueue(tmp_path / "relay", lambda event, context: events.append(event)),
         )
         threading.Thread(target=server.serve_forever, daemon=True).start()
         store = seaweedfs.store(stack.home)

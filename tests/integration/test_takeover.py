@@ -15,9 +15,9 @@ from pipeline.adapters.s3 import Store
 from pipeline.contracts.object_keys import batches_prefix, manifest_key, part_key, report_prefix
 from pipeline.contracts.states import State
 from pipeline.datasets.dataset import load_dataset
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from pipeline.orchestration.reuse_verdict import said_before
-from pipeline.prepare.manifest import Cutting, Manifest
+from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.sandbox import process
 from pipeline.settings import ROOT, Settings
 from tests.integration.test_import import Bulkhead, running_worker, tree
@@ -82,17 +82,17 @@ def test_what_is_loaded_again_by_force_is_not_validated_again(bulkhead: Bulkhead
     assert bulkhead.rows("select count(*), min(name) from warehouse.records where name = 'changed by hand'") == [(0, None)]
 
 
-def change_a_check(bulkhead: Bulkhead, first: Import) -> None:
+def change_a_check(bulkhead: Bulkhead, first: ImportRecord) -> None:
     folder = bulkhead.settings.datasets_root / "sql" / "checks" / "records"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "no_seven.sql").write_text("-- Seven is not wanted.\nselect _row, id as value from incoming where id = 'r7'\n")
 
 
-def let_parts_go(bulkhead: Bulkhead, first: Import) -> None:
+def let_parts_go(bulkhead: Bulkhead, first: ImportRecord) -> None:
     bulkhead.store.delete_prefix(batches_prefix(first.id))
 
 
-def let_the_report_go(bulkhead: Bulkhead, first: Import) -> None:
+def let_the_report_go(bulkhead: Bulkhead, first: ImportRecord) -> None:
     bulkhead.store.delete_prefix(report_prefix(first.id))
 
 
@@ -101,7 +101,7 @@ def let_the_report_go(bulkhead: Bulkhead, first: Import) -> None:
     [(change_a_check, State.REJECTED), (let_parts_go, State.SUCCEEDED), (let_the_report_go, State.SUCCEEDED)],
 )
 def test_where_it_might_say_something_else_or_is_gone_it_looks_again(
-    bulkhead: Bulkhead, validated: list[str], meanwhile: Callable[[Bulkhead, Import], None], state: State
+    bulkhead: Bulkhead, validated: list[str], meanwhile: Callable[[Bulkhead, ImportRecord], None], state: State
 ) -> None:
     first = bulkhead.ingest(FILE)
     meanwhile(bulkhead, first)
@@ -141,7 +141,7 @@ def test_parts_that_go_between_verdict_and_load_are_made_again(
 
 def test_only_what_holds_for_sure_is_taken_over(bulkhead: Bulkhead, root: Path) -> None:
     first, dataset = bulkhead.ingest(FILE), load_dataset("records", root)
-    cutting = Cutting("x", batches_per_part=2)
+    cutting = BatchSizes("x", batches_per_part=2)
     manifest = Manifest.from_json(bulkhead.store.get_bytes(manifest_key(first.id)).decode())
     assert said_before(first, manifest, dataset, cutting) is not None
     for other in (
@@ -153,8 +153,8 @@ def test_only_what_holds_for_sure_is_taken_over(bulkhead: Bulkhead, root: Path) 
         replace(first, reading={name: value for name, value in first.reading.items() if name != "rules"}),
     ):
         assert said_before(other, manifest, dataset, cutting) is None
-    assert said_before(first, manifest, dataset, Cutting("x", batches_per_part=3)) is None
-    assert said_before(first, manifest, dataset, Cutting("x", batch_records=150, batches_per_part=2)) is None
+    assert said_before(first, manifest, dataset, BatchSizes("x", batches_per_part=3)) is None
+    assert said_before(first, manifest, dataset, BatchSizes("x", batch_records=150, batches_per_part=2)) is None
 
 
 @pytest.mark.parametrize(

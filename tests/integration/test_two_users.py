@@ -33,17 +33,17 @@ from flask.testing import FlaskClient
 from temporalio.client import Client
 from werkzeug.test import TestResponse
 
-from pipeline.contracts.messages import Arrival
+from pipeline.contracts.messages import ObjectArrived
 from pipeline.datasets.dataset import dataset_names, load_dataset
-from pipeline.ledger.api_keys import Key, Role
-from pipeline.ledger.models import Import
+from pipeline.ledger.api_keys import ApiKey, Role
+from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
 from pipeline.warehouse.migrate import migrate
 from pipeline.warehouse.query import console
 from tests.integration.conftest import Caller, follow_link
 from tests.integration.test_import import running_worker
 from web.api import events
-from web.app_context import Edges
+from web.app_context import AppContext
 from web.services import key_scope
 
 SECONDS = 12.0
@@ -62,7 +62,7 @@ class Side:
 
     mark: str
     text: str
-    key: Key
+    key: ApiKey
     imports: list[str] = field(default_factory=list)
     uploads: list[tuple[str, str]] = field(default_factory=list)  # (upload id, S3 key)
     etags: list[str] = field(default_factory=list)
@@ -204,7 +204,7 @@ def settings(settings: Settings, a_root: Path) -> Settings:
 class Users:
     """Both of them, signed in and with a key, on one app."""
 
-    def __init__(self, app: Flask, edges: Edges) -> None:
+    def __init__(self, app: Flask, edges: AppContext) -> None:
         self.app, self.edges = app, edges
         self.ours, self.theirs = (self._side(mark) for mark in (OURS, THEIRS))
         self.secrets: dict[str, str] = {}  # of theirs, each with something that looks like it
@@ -223,7 +223,7 @@ class Users:
             for side in (self.ours, self.theirs):
                 for one in side.imports:
                     known = self.edges.ledger.known(one)
-                    self.edges.orchestrator.announce(Arrival(known.bucket, known.key, one))
+                    self.edges.orchestrator.announce(ObjectArrived(known.bucket, known.key, one))
             for side in (self.ours, self.theirs):
                 for one in side.imports:
                     self._wait(one)
@@ -544,7 +544,7 @@ def _turn(pool: list[str], turn: int) -> str:
 
 
 @pytest.fixture
-def users(app: Flask, edges: Edges, monkeypatch: pytest.MonkeyPatch) -> Users:
+def users(app: Flask, edges: AppContext, monkeypatch: pytest.MonkeyPatch) -> Users:
     """With all that two users may have."""
     monkeypatch.setattr(events, "STREAM_SECONDS", 0.0)
     both = Users(app, edges)
@@ -583,7 +583,7 @@ def _role_of_all(change: pytest.MonkeyPatch, users: Users) -> None:
 
 
 def _any_import(change: pytest.MonkeyPatch, users: Users) -> None:
-    def found(import_id: str) -> Import | None:
+    def found(import_id: str) -> ImportRecord | None:
         with suppress(ValueError):
             return users.edges.ledger.get(str(uuid.UUID(import_id)))
         return None

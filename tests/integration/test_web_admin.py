@@ -21,7 +21,7 @@ from tests.integration.conftest import follow_link
 from tests.integration.test_import import SECRET, running_worker
 from tests.integration.test_web_pages import EVIL, Page
 from web import create_app
-from web.app_context import Edges
+from web.app_context import AppContext
 
 PAGES = ("/admin/keys", "/admin/webhooks", "/admin/settings")
 CHANGES = (
@@ -30,14 +30,14 @@ CHANGES = (
 )
 
 
-def signed_in(app: Any, edges: Edges, role: Role) -> Any:
+def signed_in(app: Any, edges: AppContext, role: Role) -> Any:
     client = app.test_client()
     _, key = edges.keys.create("somebody", role)
     follow_link(client, edges.keys.sign_in_token(key.id))
     return client
 
 
-def test_they_are_for_admins(app: Any, edges: Edges) -> None:
+def test_they_are_for_admins(app: Any, edges: AppContext) -> None:
     for role in (Role.READER, Role.UPLOADER):
         client = signed_in(app, edges, role)
         token = Page(client.get("/").text).field("csrf_token")
@@ -49,7 +49,7 @@ def test_they_are_for_admins(app: Any, edges: Edges) -> None:
     assert [stranger.post(path).status_code for path in CHANGES] == [401] * len(CHANGES)
 
 
-def test_every_change_needs_the_token_of_its_form(browser: Any, edges: Edges) -> None:
+def test_every_change_needs_the_token_of_its_form(browser: Any, edges: AppContext) -> None:
     assert "/admin/keys" in browser.get("/").text
     before = edges.keys.list()
     for path in CHANGES:
@@ -58,7 +58,7 @@ def test_every_change_needs_the_token_of_its_form(browser: Any, edges: Edges) ->
     assert edges.keys.list() == before
 
 
-def test_a_key_is_made_shown_once_and_revoked(browser: Any, app: Any, edges: Edges) -> None:
+def test_a_key_is_made_shown_once_and_revoked(browser: Any, app: Any, edges: AppContext) -> None:
     token = Page(browser.get("/admin/keys").text).field("csrf_token")
     made = browser.post("/admin/keys", data={"csrf_token": token, "name": f"  {EVIL}\n", "role": "uploader"})
     assert made.status_code == 201
@@ -80,7 +80,7 @@ def test_a_key_is_made_shown_once_and_revoked(browser: Any, app: Any, edges: Edg
         assert browser.post(f"/admin/keys/{wrong}/revoke", data={"csrf_token": token}).status_code == 404
 
 
-def test_a_key_without_a_name_or_role_is_refused(browser: Any, edges: Edges) -> None:
+def test_a_key_without_a_name_or_role_is_refused(browser: Any, edges: AppContext) -> None:
     token = Page(browser.get("/admin/keys").text).field("csrf_token")
     for name, role in (("", "reader"), (" \n ", "reader"), ("\0", "reader"), ("x" * 201, "reader"), ("n", "king"), ("n", "")):
         answer = browser.post("/admin/keys", data={"csrf_token": token, "name": name, "role": role})
@@ -99,7 +99,7 @@ SECRETS = {
 }
 
 
-def test_settings_are_shown_and_no_secret(settings: Settings, edges: Edges) -> None:
+def test_settings_are_shown_and_no_secret(settings: Settings, edges: AppContext) -> None:
     app = create_app(settings.model_copy(update=SECRETS), edges=edges)
     object.__setattr__(edges, "settings", settings.model_copy(update=SECRETS))
     client = signed_in(app, edges, Role.ADMIN)
@@ -117,7 +117,7 @@ def test_settings_are_shown_and_no_secret(settings: Settings, edges: Edges) -> N
 
 
 @pytest.fixture
-def told(settings: Settings, httpserver: HTTPServer) -> Iterator[tuple[Edges, list[Request]]]:
+def told(settings: Settings, httpserver: HTTPServer) -> Iterator[tuple[AppContext, list[Request]]]:
     """Edges with a webhook that answers, one that does not, and a mail address; and what the webhook got."""
     seen: list[Request] = []
     httpserver.expect_request("/hook").respond_with_handler(lambda request: seen.append(request) or Response())  # type: ignore[func-returns-value]
@@ -125,7 +125,7 @@ def told(settings: Settings, httpserver: HTTPServer) -> Iterator[tuple[Edges, li
     urls = (httpserver.url_for("/hook"), httpserver.url_for("/full"))
     wishes = {"webhook_urls": urls, "webhook_secret": SECRET, "webhook_allow_private": True, "email_to": ("me@example.org",)}
     other = settings.model_copy(update={**wishes, "task_queue": f"told-{uuid.uuid4().hex[:8]}"})
-    with closing(Edges.of(other)) as edges, running_worker(other):
+    with closing(AppContext.of(other)) as edges, running_worker(other):
         yield edges, seen
 
 
@@ -135,7 +135,7 @@ def button(page: str, action: str, nth: int = 0) -> dict[str, str]:
     return dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form))
 
 
-def test_a_test_and_a_message_once_more(told: tuple[Edges, list[Request]]) -> None:
+def test_a_test_and_a_message_once_more(told: tuple[AppContext, list[Request]]) -> None:
     edges, seen = told
     client = signed_in(create_app(edges.settings, edges=edges), edges, Role.ADMIN)
     hook = edges.settings.webhook_urls[0]
@@ -176,7 +176,7 @@ def test_a_test_and_a_message_once_more(told: tuple[Edges, list[Request]]) -> No
     assert row["delivered_at"] <= datetime.now(tz=UTC)
 
 
-def test_nobody_else_is_ever_called(told: tuple[Edges, list[Request]]) -> None:
+def test_nobody_else_is_ever_called(told: tuple[AppContext, list[Request]]) -> None:
     edges, seen = told
     client = signed_in(create_app(edges.settings, edges=edges), edges, Role.ADMIN)
     fields = button(client.get("/admin/webhooks").text, "/admin/webhooks/test")
@@ -190,7 +190,7 @@ def test_nobody_else_is_ever_called(told: tuple[Edges, list[Request]]) -> None:
     assert seen == []
 
 
-def test_operators_find_the_workflow(settings: Settings, edges: Edges, app: Any) -> None:
+def test_operators_find_the_workflow(settings: Settings, edges: AppContext, app: Any) -> None:
     import_id = str(uuid.uuid4())
     edges.ledger.open(import_id, dataset="places", filename="a", bucket="b", key="k")
     path = f"/imports/{import_id}"

@@ -19,7 +19,7 @@ from pipeline.adapters.s3 import Store
 from pipeline.contracts.states import State
 from pipeline.ledger.findings import keep_findings
 from pipeline.settings import Settings
-from web.app_context import Edges
+from web.app_context import AppContext
 
 WAY = (State.VALIDATING, State.PREPARING, State.LOADING)
 FINDINGS = pa.schema(
@@ -35,7 +35,7 @@ MakeImport = Callable[..., str]
 
 
 @pytest.fixture
-def make_import(edges: Edges) -> MakeImport:
+def make_import(edges: AppContext) -> MakeImport:
     """Makes an import that went the given way."""
 
     def make(*way: State, dataset: str = "places", filename: str = "f.csv", **columns: Any) -> str:
@@ -52,7 +52,7 @@ def make_import(edges: Edges) -> MakeImport:
 
 
 @pytest.fixture
-def rejected(make_import: MakeImport, edges: Edges, store: Store, tmp_path: Path) -> str:
+def rejected(make_import: MakeImport, edges: AppContext, store: Store, tmp_path: Path) -> str:
     """An import with 5,000 missing parents, and one cycle at the very end."""
     findings: list[dict[str, Any]] = [
         {
@@ -181,7 +181,7 @@ def test_cancel_what_waits(api: Any, make_import: MakeImport) -> None:
 
 
 def test_cancel_what_works_goes_through_temporal(
-    api: Any, make_import: MakeImport, edges: Edges, monkeypatch: pytest.MonkeyPatch
+    api: Any, make_import: MakeImport, edges: AppContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(edges.orchestrator, "cancel", lambda import_id: asked.append(import_id) or True)
@@ -401,7 +401,7 @@ def test_errors_are_problems(api: Any) -> None:
             assert answer.headers["Allow"]
 
 
-def test_a_fault_of_ours_says_nothing_of_it(api: Any, edges: Edges, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_says_nothing_of_it(api: Any, edges: AppContext, monkeypatch: pytest.MonkeyPatch) -> None:
     def break_down(**_: Any) -> Any:
         raise RuntimeError("secret words")
 
@@ -423,7 +423,7 @@ def test_health(app: Any) -> None:
     assert client.get("/readyz").json == {"status": "ok", "parts": {"postgresql": "ok", "s3": "ok"}}
 
 
-def test_not_ready_without_s3(app: Any, edges: Edges) -> None:
+def test_not_ready_without_s3(app: Any, edges: AppContext) -> None:
     away = Store("b", endpoint="http://127.0.0.1:9", access_key="a", secret_key="b")
     object.__setattr__(edges, "store", away)
     answer = app.test_client().get("/readyz")
@@ -452,7 +452,7 @@ def test_the_description_names_every_route(app: Any) -> None:
         assert reference in spec["components"]["schemas"]
 
 
-def test_a_sha256_that_is_known_stays_when_an_upload_is_told_of_without_one(make_import: MakeImport, edges: Edges) -> None:
+def test_a_sha256_that_is_known_stays_when_an_upload_is_told_of_without_one(make_import: MakeImport, edges: AppContext) -> None:
     import_id = make_import(State.VALIDATING)
     edges.ledger.uploaded(import_id, size_bytes=11, sha256="", etag="f")
     made = edges.ledger.get(import_id)

@@ -19,13 +19,13 @@ import requests
 from pipeline.contracts.states import State
 from pipeline.settings import Settings
 from web.api import events
-from web.app_context import STREAMS_AT_ONCE, Edges
+from web.app_context import STREAMS_AT_ONCE, AppContext
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
 
 
 @pytest.fixture
-def loading(edges: Edges) -> str:
+def loading(edges: AppContext) -> str:
     """An import of 4,000 records that has just begun to load."""
     import_id = str(uuid.uuid4())
     edges.ledger.open(import_id, dataset="places", filename="<b>\n\ndata: x.csv", bucket="b", key="k", state=State.QUEUED)
@@ -59,7 +59,7 @@ def whole(answer: Any) -> bytes:
     return content
 
 
-def test_an_import_is_watched_to_its_end(api: Any, edges: Edges, settings: Settings, loading: str) -> None:
+def test_an_import_is_watched_to_its_end(api: Any, edges: AppContext, settings: Settings, loading: str) -> None:
     answer = api.get(f"/v1/imports/{loading}/events")
     assert (answer.status_code, answer.content_type) == (200, "text/event-stream")
     assert answer.headers["Cache-Control"] == "no-store"
@@ -106,14 +106,14 @@ def test_a_stream_is_short_and_the_next_goes_on(
     assert now["progress"]["records_per_second"] > 100  # from what was seen before the stream broke off
 
 
-def test_any_last_event_id_does_no_harm(api: Any, edges: Edges, loading: str) -> None:
+def test_any_last_event_id_does_no_harm(api: Any, edges: AppContext, loading: str) -> None:
     edges.ledger.move(loading, State.FAILED)
     for wrong in ("x", "1", "9" * 14 + "-1-" + "0" * 16, "1-" + "9" * 30 + "-" + "0" * 16, "é", "-" * 5000):
         answer = api.get(f"/v1/imports/{loading}/events", headers={"Last-Event-ID": wrong})
         assert [data["state"] for _, data in told(iter([whole(answer)]))] == ["failed"]
 
 
-def test_there_are_only_so_many_and_a_place_is_free_again(api: Any, edges: Edges, loading: str) -> None:
+def test_there_are_only_so_many_and_a_place_is_free_again(api: Any, edges: AppContext, loading: str) -> None:
     path = f"/v1/imports/{loading}/events"
     open_ones = [api.get(path) for _ in range(STREAMS_AT_ONCE)]
     full = api.get(path)
@@ -128,7 +128,7 @@ def test_there_are_only_so_many_and_a_place_is_free_again(api: Any, edges: Edges
     assert edges.streams._value == STREAMS_AT_ONCE
 
 
-def test_streams_leave_room_and_nobody_waits_for_them(server: Any, edges: Edges, loading: str) -> None:
+def test_streams_leave_room_and_nobody_waits_for_them(server: Any, edges: AppContext, loading: str) -> None:
     """Behind gunicorn: all streams taken, the rest works; readers that go free their places; and it stops at once."""
     path = f"{server.url}/v1/imports/{loading}/events"
     taken = []

@@ -15,7 +15,7 @@ import pytest
 import requests
 from jsonschema import Draft202012Validator
 
-from pipeline.contracts.object_keys import Fate, report_prefix, results_key
+from pipeline.contracts.object_keys import RowOutcome, report_prefix, results_key
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
@@ -24,7 +24,7 @@ from tests.integration.conftest import Caller
 from tests.integration.test_import import running_worker
 from web.api.openapi import operations
 from web.api.openapi_examples import CSV, IMPORT_ID, KEY_ID, REQUESTS, SCHEMAS, UPLOAD_KEY
-from web.app_context import Edges
+from web.app_context import AppContext
 from web.http.problems import KINDS
 
 DONE = (State.VALIDATING, State.PREPARING, State.LOADING, State.PARTIALLY_SUCCEEDED)
@@ -44,7 +44,7 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def admin(app: Any, edges: Edges) -> tuple[Caller, str]:
+def admin(app: Any, edges: AppContext) -> tuple[Caller, str]:
     """Somebody who may do everything, and the id of the key."""
     text, key = edges.keys.create("an admin", Role.ADMIN)
     return Caller(app.test_client(), text), key.id
@@ -122,7 +122,7 @@ def test_the_page_shows_every_operation(app: Any, described: dict[str, Any]) -> 
 
 
 @pytest.fixture
-def world(edges: Edges, settings: Settings) -> Callable[[str, str], dict[str, str]]:
+def world(edges: AppContext, settings: Settings) -> Callable[[str, str], dict[str, str]]:
     """Makes what the example of an operation speaks of; gives what S3 calls it, where S3 chooses the name."""
 
     def make(endpoint: str, key_id: str) -> dict[str, str]:
@@ -137,7 +137,7 @@ def world(edges: Edges, settings: Settings) -> Callable[[str, str], dict[str, st
     return make
 
 
-def populate(edges: Edges, settings: Settings, way: tuple[State, ...] = DONE, *, dry_run: bool = False) -> None:
+def populate(edges: AppContext, settings: Settings, way: tuple[State, ...] = DONE, *, dry_run: bool = False) -> None:
     """What the examples speak of: records, a key, an import that has gone ``way``, and its files."""
     _records(settings)
     _a_key(settings)
@@ -161,7 +161,7 @@ def _a_key(settings: Settings) -> None:
         )
 
 
-def _an_import(edges: Edges, way: tuple[State, ...], *, dry_run: bool) -> None:
+def _an_import(edges: AppContext, way: tuple[State, ...], *, dry_run: bool) -> None:
     edges.ledger.open(
         IMPORT_ID,
         dataset="places",
@@ -180,7 +180,7 @@ def _an_import(edges: Edges, way: tuple[State, ...], *, dry_run: bool) -> None:
         edges.ledger.update(IMPORT_ID, preview={"inserted": 1, "updated": 0, "unchanged": 0, "moved": 0})
 
 
-def _its_files(edges: Edges) -> None:
+def _its_files(edges: AppContext) -> None:
     finding, sink = SCHEMAS["Finding"], io.BytesIO()
     strings = pa.list_(pa.string())
     fields = [(name, pa.string()) for name in ("code", "severity", "message", "id", "column", "value", "hint")]
@@ -190,11 +190,11 @@ def _its_files(edges: Edges) -> None:
     edges.store.put_bytes(f"{report_prefix(IMPORT_ID)}findings.parquet", sink.getvalue())
     edges.store.put_bytes(f"{report_prefix(IMPORT_ID)}groups.json", json.dumps(SCHEMAS["FindingGroups"]).encode())
     edges.store.put_bytes(f"{report_prefix(IMPORT_ID)}docs/index.html", b"<p>Report")
-    for fate, form in ((Fate.SUCCEEDED, "csv"), (Fate.UNPROCESSED, "native")):
+    for fate, form in ((RowOutcome.SUCCEEDED, "csv"), (RowOutcome.UNPROCESSED, "native")):
         edges.store.put_bytes(results_key(IMPORT_ID, fate, form, {}), CSV.encode())
 
 
-def _an_upload(edges: Edges, key_id: str, endpoint: str) -> dict[str, str]:
+def _an_upload(edges: AppContext, key_id: str, endpoint: str) -> dict[str, str]:
     edges.ledger.open(
         IMPORT_ID, dataset="places", filename="places.csv", bucket=edges.store.bucket, key=UPLOAD_KEY, created_by=key_id
     )

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from pipeline.contracts.messages import Arrival
+from pipeline.contracts.messages import ObjectArrived
 from pipeline.datasets.dataset import load_dataset
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
 from pipeline.warehouse.query import Page
 from tests.integration.conftest import Server
@@ -28,7 +28,7 @@ from tests.integration.test_import import _until, running_worker
 from tests.integration.test_web_records import BASE, put
 from tests.support.memory import Growth
 from web.api import record_export
-from web.app_context import EXPORTS_AT_ONCE, Edges
+from web.app_context import EXPORTS_AT_ONCE, AppContext
 
 FORMS = ("csv", "json", "ndjson", "parquet", "arrow")
 MIB = 1 << 20
@@ -90,7 +90,7 @@ def test_what_excludes_each_other(api: Any) -> None:
     assert api.get("/v1/datasets/nonsense/records?format=csv").json["code"] == "unknown_dataset"
 
 
-def test_a_file_of_records_can_be_uploaded_again(api: Any, edges: Edges, settings: Settings) -> None:
+def test_a_file_of_records_can_be_uploaded_again(api: Any, edges: AppContext, settings: Settings) -> None:
     with psycopg.connect(settings.database_url) as connection:
         connection.execute(
             'insert into warehouse.places (id, "parentId", name, kind, numeric_code, _import_id, _row)'
@@ -101,7 +101,7 @@ def test_a_file_of_records_can_be_uploaded_again(api: Any, edges: Edges, setting
     assert text.splitlines()[0] == "id,parentId,name,kind,alpha_3,numeric_code,flag"
     made = api.upload(text.encode()).json["id"]
     with running_worker(settings):
-        edges.orchestrator.announce(Arrival(edges.store.bucket, edges.ledger.known(made).key))
+        edges.orchestrator.announce(ObjectArrived(edges.store.bucket, edges.ledger.known(made).key))
         _until(lambda: edges.ledger.known(made).state.is_final)
     assert edges.ledger.known(made).unchanged == 2, "it is what is there already"
 
@@ -111,7 +111,7 @@ NUMBERS = (
 )
 
 
-def test_what_is_no_column_of_its_own_comes_back_digit_for_digit(api: Any, edges: Edges, settings: Settings) -> None:
+def test_what_is_no_column_of_its_own_comes_back_digit_for_digit(api: Any, edges: AppContext, settings: Settings) -> None:
     """File -> jsonb -> file -> jsonb -> file, in each way in; the files are equal byte for byte."""
     members = ",".join(f'"n{at}":{number}' for at, number in enumerate(NUMBERS.split()))
     nested = f'{{{members},"deep":[{{{members}}},"é\\u00e9\\n\\"",null,true,{{}}]}}'
@@ -127,9 +127,9 @@ def test_what_is_no_column_of_its_own_comes_back_digit_for_digit(api: Any, edges
             assert answer.status_code == 200, answer.text
             return bytes(answer.data)
 
-    def ended(content: bytes, filename: str) -> Import:
+    def ended(content: bytes, filename: str) -> ImportRecord:
         made = api.upload(content, dataset="records", filename=filename).json["id"]
-        edges.orchestrator.announce(Arrival(edges.store.bucket, edges.ledger.known(made).key))
+        edges.orchestrator.announce(ObjectArrived(edges.store.bucket, edges.ledger.known(made).key))
         _until(lambda: edges.ledger.known(made).state.is_final)
         return edges.ledger.known(made)
 
@@ -200,7 +200,7 @@ def test_pages_are_as_large_as_their_records_let_them(monkeypatch: pytest.Monkey
     assert asked == [record_export.FIRST_RECORDS, few, few, few, record_export.MOST_RECORDS, record_export.MOST_RECORDS]
 
 
-def test_few_are_made_at_once_and_a_place_is_given_back(api: Any, edges: Edges, some: list[str], monkeypatch: Any) -> None:
+def test_few_are_made_at_once_and_a_place_is_given_back(api: Any, edges: AppContext, some: list[str], monkeypatch: Any) -> None:
     answers = [api.get(f"{BASE}?format=csv", buffered=False) for _ in range(EXPORTS_AT_ONCE)]
     busy = api.get(f"{BASE}?format=csv")
     assert (busy.status_code, busy.json["code"], busy.headers["Retry-After"]) == (503, "busy", "2")

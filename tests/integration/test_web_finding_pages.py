@@ -13,7 +13,7 @@ from psycopg.sql import SQL
 from pipeline.contracts.states import State
 from pipeline.settings import Settings
 from pipeline.sqlfiles import load
-from web.app_context import Edges
+from web.app_context import AppContext
 
 FINDINGS = 30_000
 RARE = FINDINGS - 10  # the number of the one finding of its code
@@ -32,7 +32,7 @@ from generate_series(1, %(findings)s) as n
 
 
 @pytest.fixture
-def imports(edges: Edges, settings: Settings) -> list[str]:
+def imports(edges: AppContext, settings: Settings) -> list[str]:
     """Two imports with as many findings each, and no statistics that would tell one from the other."""
     made = []
     for _ in range(2):
@@ -143,7 +143,7 @@ def read_in(plan: dict[str, Any]) -> list[int]:
     return [int(own), *(rows for inner in plan.get("Plans", []) for rows in read_in(inner))]
 
 
-def test_imports_are_found_by_day_and_by_name(browser: Any, edges: Edges, settings: Settings) -> None:
+def test_imports_are_found_by_day_and_by_name(browser: Any, edges: AppContext, settings: Settings) -> None:
     for day, name in (("2026-03-01", "Spring.csv"), ("2026-03-02", "spring-2.csv"), ("2026-06-01", "summer.csv")):
         import_id = str(uuid.uuid4())
         edges.ledger.open(import_id, dataset="places", filename=name, bucket="b", key=import_id)
@@ -163,7 +163,7 @@ def test_imports_are_found_by_day_and_by_name(browser: Any, edges: Edges, settin
         assert browser.get(f"/imports?{wrong}").status_code == 400
 
 
-def test_whoever_waits_has_its_place_said(browser: Any, edges: Edges) -> None:
+def test_whoever_waits_has_its_place_said(browser: Any, edges: AppContext) -> None:
     for number in range(3):
         edges.ledger.open(
             str(uuid.uuid4()), dataset="places", filename=f"{number}.csv", bucket="b", key="k", state=State.QUEUED

@@ -16,13 +16,13 @@ import psutil
 import pytest
 import requests
 
-from pipeline.adapters.liveness import Pulse
+from pipeline.adapters.liveness import Liveness
 from pipeline.ledger.api_keys import Role
 from pipeline.local.stack import Stack
 from pipeline.settings import Settings
 from tests.integration.conftest import Server
 from web import create_app
-from web.app_context import Edges
+from web.app_context import AppContext
 
 ANSWERED_SECONDS = 8.0
 """The limits are of 2 to 3 s; the rest is for a machine that runs other tests. Without them it took 75 s and more."""
@@ -138,11 +138,11 @@ def silent() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("part", ["postgresql", "s3"])
-def test_a_proxy_that_accepts_and_stays_silent(part: str, silent: str, settings: Settings, edges: Edges) -> None:
+def test_a_proxy_that_accepts_and_stays_silent(part: str, silent: str, settings: Settings, edges: AppContext) -> None:
     token, _ = edges.keys.create("an uploader", Role.UPLOADER)
     to = {"postgresql": {"database_url": f"postgresql://a:b@{silent}/c"}, "s3": {"s3_endpoint": f"http://{silent}"}}[part]
     mute = settings.model_copy(update=to)
-    with closing(Edges.of(mute)) as behind:
+    with closing(AppContext.of(mute)) as behind:
         client = create_app(mute, edges=behind).test_client()
         assert client.get("/healthz").status_code == 200
         ready = client.get("/readyz")
@@ -153,13 +153,13 @@ def test_a_proxy_that_accepts_and_stays_silent(part: str, silent: str, settings:
     assert edges.ledger.page(limit=1) == []
 
 
-def test_a_slow_statement_is_not_taken_for_silence(edges: Edges) -> None:
+def test_a_slow_statement_is_not_taken_for_silence(edges: AppContext) -> None:
     with edges.engine.connect() as connection:
         assert connection.exec_driver_sql("select 'late' from pg_sleep(2.8)").scalar() == "late"
     assert not edges.database.silent
 
 
-def test_what_waits_for_a_lock_is_ended_by_the_server(edges: Edges) -> None:
+def test_what_waits_for_a_lock_is_ended_by_the_server(edges: AppContext) -> None:
     with edges.engine.connect() as connection:
         shown = connection.exec_driver_sql("show statement_timeout").scalar()
     assert shown == "15s"
@@ -174,7 +174,7 @@ def test_a_pulse_asks_once_for_all_and_until_it_is_answered() -> None:
             raise TimeoutError
         return True
 
-    pulse = Pulse(probe)
+    pulse = Liveness(probe)
     with ThreadPoolExecutor(8) as people:
         assert all(people.map(lambda _: pulse.is_well(10), range(8)))
     assert not pulse.silent
@@ -185,7 +185,7 @@ def test_a_pulse_whose_server_answers_with_an_error_is_not_silent() -> None:
     def probe() -> bool:
         raise ConnectionRefusedError
 
-    pulse = Pulse(probe)
+    pulse = Liveness(probe)
     assert not pulse.is_well(10)
     pulse.suspect(waited=60)
     assert wait_until(lambda: not pulse.silent)

@@ -13,7 +13,7 @@ from pipeline.settings import Settings
 from tests.integration.conftest import Caller
 from tests.integration.test_web_keys import NEEDS
 from web import create_app
-from web.app_context import Edges
+from web.app_context import AppContext
 
 
 def test_every_route_tells_its_request_id_and_the_quota(caller_for: Callable[[str], Any]) -> None:
@@ -52,7 +52,7 @@ def test_a_page_links_to_the_next(api: Any, settings: Settings) -> None:
     assert seen == [("AA", 0), ("BB", 0), ("CC", 0)]
 
 
-def test_who_asks_too_often_is_told_when_to_come_again(settings: Settings, edges: Edges) -> None:
+def test_who_asks_too_often_is_told_when_to_come_again(settings: Settings, edges: AppContext) -> None:
     app = create_app(settings.model_copy(update={"requests_per_minute": 3}), edges=edges)
     one, other = (Caller(app.test_client(), edges.keys.create(name, "reader")[0]) for name in ("one", "other"))
     assert [one.get("/v1/imports").status_code for _ in range(3)] == [200] * 3

@@ -12,8 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline.errors import NotUsable
-from pipeline.ledger.api_keys import Keys, Role
+from pipeline.errors import InvalidRequest
+from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
 from tests.integration.conftest import follow_link
 
@@ -23,7 +23,7 @@ CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
 # --- keys ---
 
 
-def test_a_key_is_shown_once_and_kept_nowhere(keys: Keys, settings: Settings) -> None:
+def test_a_key_is_shown_once_and_kept_nowhere(keys: ApiKeys, settings: Settings) -> None:
     text, key = keys.create("me", Role.UPLOADER)
     prefix, key_id, secret = text.split("_")
     assert (prefix, uuid.UUID(key_id), key.role) == ("bk", uuid.UUID(key.id), Role.UPLOADER)
@@ -34,7 +34,7 @@ def test_a_key_is_shown_once_and_kept_nowhere(keys: Keys, settings: Settings) ->
     assert keys.create("me", "reader")[0] != text
 
 
-def test_check(keys: Keys) -> None:
+def test_check(keys: ApiKeys) -> None:
     text, key = keys.create("me", Role.READER)
     found = keys.check(text)
     assert found is not None
@@ -51,7 +51,7 @@ def test_check(keys: Keys) -> None:
         assert keys.check(wrong) is None, wrong
 
 
-def test_last_used_is_noted_once_a_minute(keys: Keys) -> None:
+def test_last_used_is_noted_once_a_minute(keys: ApiKeys) -> None:
     text, key = keys.create("me", Role.READER)
     assert key.last_used_at is None
     keys.check(text)
@@ -61,7 +61,7 @@ def test_last_used_is_noted_once_a_minute(keys: Keys) -> None:
     assert keys.list()[0].last_used_at == first
 
 
-def test_revoked(keys: Keys) -> None:
+def test_revoked(keys: ApiKeys) -> None:
     text, key = keys.create("me", Role.READER)
     token = keys.sign_in_token(key.id)
     assert keys.revoke(key.id)
@@ -72,12 +72,12 @@ def test_revoked(keys: Keys) -> None:
     assert not keys.revoke(str(uuid.uuid4()))
 
 
-def test_an_unknown_role(keys: Keys) -> None:
-    with pytest.raises(NotUsable, match="reader, uploader, admin"):
+def test_an_unknown_role(keys: ApiKeys) -> None:
+    with pytest.raises(InvalidRequest, match="reader, uploader, admin"):
         keys.create("me", "king")
 
 
-def test_a_sign_in_token_works_once(keys: Keys) -> None:
+def test_a_sign_in_token_works_once(keys: ApiKeys) -> None:
     _, key = keys.create("me", Role.READER)
     token = keys.sign_in_token(key.id)
     with ThreadPoolExecutor(5) as pool:
@@ -212,7 +212,7 @@ def test_keys_over_http(caller_for: Callable[[str], Any], app: Any) -> None:
 # --- people ---
 
 
-def test_a_sign_in_link(app: Any, keys: Keys) -> None:
+def test_a_sign_in_link(app: Any, keys: ApiKeys) -> None:
     _, key = keys.create("me", Role.READER)
     token = keys.sign_in_token(key.id)
     client = app.test_client()
@@ -249,7 +249,7 @@ def test_cookies_are_for_https_where_the_address_is(settings: Settings, edges: A
     assert "Secure" in answer.headers["Set-Cookie"]
 
 
-def test_signing_in_with_a_key_and_out(app: Any, keys: Keys) -> None:
+def test_signing_in_with_a_key_and_out(app: Any, keys: ApiKeys) -> None:
     text, _ = keys.create("me <b>", Role.READER)
     client = app.test_client()
     token = csrf(client, "/sign-in")
@@ -292,7 +292,7 @@ def test_a_wrong_key_is_not_made_good_by_a_cookie(browser: Any) -> None:
     assert browser.get("/v1/imports", headers={"Authorization": "Bearer wrong"}).status_code == 401
 
 
-def test_a_forged_session(app: Any, keys: Keys) -> None:
+def test_a_forged_session(app: Any, keys: ApiKeys) -> None:
     client = app.test_client()
     client.set_cookie("bulkhead_1", "eyJrZXlfaWQiOiJ4In0.aaaa.bbbb")
     assert client.get("/imports").location == "/sign-in"

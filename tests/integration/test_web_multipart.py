@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import requests
 
-from pipeline.contracts.messages import Arrival
+from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings
 from tests.integration.test_import import _until, running_worker
-from web.app_context import Edges
+from web.app_context import AppContext
 
 MIB = 1 << 20
 FIRST = b"id,parentId,name\n" + b"".join(b"r%d,,n\n" % i for i in range(800_000))
@@ -49,13 +49,13 @@ def send(api: Any, opened: dict[str, Any], number: int, body: bytes) -> dict[str
     return {"PartNumber": number, "ETag": answer.headers["ETag"]}
 
 
-def nothing_is_left(edges: Edges, opened: dict[str, Any]) -> None:
+def nothing_is_left(edges: AppContext, opened: dict[str, Any]) -> None:
     assert edges.store.head(opened["key"]) is None
     assert [*edges.store.uploads(opened["key"])] == []
     assert edges.ledger.get(opened["id"]) is None
 
 
-def test_a_file_in_parts_becomes_an_import(api: Any, edges: Edges, settings: Settings) -> None:
+def test_a_file_in_parts_becomes_an_import(api: Any, edges: AppContext, settings: Settings) -> None:
     opened = open_upload(api, force="true")
     assert opened["key"] == f"incoming/records/{opened['id']}/my_file.csv"
     awaited = api.get(f"/v1/imports/{opened['id']}").json
@@ -73,7 +73,7 @@ def test_a_file_in_parts_becomes_an_import(api: Any, edges: Edges, settings: Set
     assert whole.json["location"] == whole.json["links"]["self"] == opened["links"]["self"]
     again = api.post(at(opened, "/complete"), json={"parts": parts})
     assert (again.status_code, again.json) == (200, whole.json)
-    edges.orchestrator.announce(Arrival(edges.store.bucket, opened["key"], opened["id"]))
+    edges.orchestrator.announce(ObjectArrived(edges.store.bucket, opened["key"], opened["id"]))
     with running_worker(settings):
         _until(lambda: edges.ledger.known(opened["id"]).state.is_final, seconds=120)
     one = edges.ledger.known(opened["id"])
@@ -92,7 +92,7 @@ def test_several_parts_are_signed_at_once(api: Any) -> None:
     assert api.get(at(opened, "/10001")).json["code"] == "invalid_parameter"
 
 
-def test_an_upload_that_is_given_up_leaves_nothing(api: Any, edges: Edges) -> None:
+def test_an_upload_that_is_given_up_leaves_nothing(api: Any, edges: AppContext) -> None:
     opened = open_upload(api)
     part = send(api, opened, 1, b"x")
     assert api("DELETE", at(opened)).json == {}
@@ -107,7 +107,7 @@ def test_an_upload_that_is_given_up_leaves_nothing(api: Any, edges: Edges) -> No
 
 
 @pytest.mark.parametrize("case", ["wrong ETag", "not there", "none"])
-def test_wrong_parts_can_be_mended(api: Any, edges: Edges, case: str) -> None:
+def test_wrong_parts_can_be_mended(api: Any, edges: AppContext, case: str) -> None:
     opened = open_upload(api)
     part = send(api, opened, 1, b"id,parentId\n1,\n")
     wrong = {"wrong ETag": [{**part, "ETag": '"0"'}], "not there": [part, {**part, "PartNumber": 2}], "none": []}[case]
@@ -118,7 +118,7 @@ def test_wrong_parts_can_be_mended(api: Any, edges: Edges, case: str) -> None:
     assert edges.ledger.known(opened["id"]).state is State.QUEUED
 
 
-def test_completing_again_after_a_lost_answer_is_the_same(api: Any, edges: Edges) -> None:
+def test_completing_again_after_a_lost_answer_is_the_same(api: Any, edges: AppContext) -> None:
     opened = open_upload(api)
     part = send(api, opened, 1, b"id,parentId\n1,\n")
     edges.store.complete(opened["key"], opened["uploadId"], [(1, part["ETag"].strip('"'))])  # and then the web app was killed
@@ -134,7 +134,7 @@ def test_an_empty_file_is_refused(api: Any) -> None:
     assert (answer.status_code, answer.json["code"]) in ((400, "empty_file"), (409, "wrong_parts"))
 
 
-def test_what_is_too_large_leaves_nothing(api: Any, edges: Edges, app: Any) -> None:
+def test_what_is_too_large_leaves_nothing(api: Any, edges: AppContext, app: Any) -> None:
     opened = open_upload(api)
     part = send(api, opened, 1, b"x" * 2_000)
     limited = edges.settings.model_copy(update={"max_upload_bytes": 1_000})
@@ -144,7 +144,7 @@ def test_what_is_too_large_leaves_nothing(api: Any, edges: Edges, app: Any) -> N
     nothing_is_left(edges, opened)
 
 
-def test_an_upload_is_its_makers(api: Any, caller_for: Callable[[Role], Any], edges: Edges) -> None:
+def test_an_upload_is_its_makers(api: Any, caller_for: Callable[[Role], Any], edges: AppContext) -> None:
     mine, theirs, admin = caller_for(Role.UPLOADER), caller_for(Role.UPLOADER), caller_for(Role.ADMIN)
     opened = open_upload(mine)
     part = send(mine, opened, 1, b"id,parentId\n1,\n")
@@ -169,7 +169,7 @@ def test_an_upload_is_its_makers(api: Any, caller_for: Callable[[Role], Any], ed
         ({"metadata": {"dataset": "records"}}, "invalid_parameter"),
     ],
 )
-def test_what_cannot_be_opened_leaves_nothing(api: Any, edges: Edges, body: dict[str, Any], code: str) -> None:
+def test_what_cannot_be_opened_leaves_nothing(api: Any, edges: AppContext, body: dict[str, Any], code: str) -> None:
     assert api.post("/s3/multipart", json=body).json["code"] == code
     assert edges.ledger.page(limit=5) == []
 
@@ -186,7 +186,7 @@ def test_a_canceled_import_takes_no_parts(api: Any) -> None:
     assert api.get(at(opened, "/1")).json["code"] == "canceled_meanwhile"
 
 
-def test_a_small_file_goes_by_a_form(api: Any, edges: Edges) -> None:
+def test_a_small_file_goes_by_a_form(api: Any, edges: AppContext) -> None:
     signed = api.get("/s3/params?filename=a.csv&type=text/csv&metadata[dataset]=records").json
     assert signed["method"] == "POST"
     files = {"file": ("a.csv", b"id,parentId\n1,\n")}
@@ -196,7 +196,7 @@ def test_a_small_file_goes_by_a_form(api: Any, edges: Edges) -> None:
 
 
 def test_a_whole_file_of_which_nobody_has_heard_is_announced_and_never_given_up(
-    api: Any, edges: Edges, settings: Settings
+    api: Any, edges: AppContext, settings: Settings
 ) -> None:
     """S3 has taken the form, and its event was lost."""
     signed = api.get("/s3/params?filename=a.csv&type=text/csv&metadata[dataset]=records").json
@@ -211,7 +211,7 @@ def test_a_whole_file_of_which_nobody_has_heard_is_announced_and_never_given_up(
 
 
 def test_an_upload_that_is_given_up_while_it_is_made_whole_leaves_nothing(
-    api: Any, edges: Edges, monkeypatch: pytest.MonkeyPatch
+    api: Any, edges: AppContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = open_upload(api)
     part = send(api, opened, 1, b"id,parentId\n1,\n")
@@ -232,7 +232,7 @@ def test_a_number_of_a_part_that_is_none_is_refused(api: Any) -> None:
     assert (answer.status_code, answer.json["code"]) == (422, "invalid_parameter")
 
 
-def test_an_upload_that_still_grows_does_not_expire(api: Any, edges: Edges, settings: Settings) -> None:
+def test_an_upload_that_still_grows_does_not_expire(api: Any, edges: AppContext, settings: Settings) -> None:
     living, dead = open_upload(api), open_upload(api)
     send(api, living, 1, b"x")
     with edges.engine.begin() as connection:
@@ -246,7 +246,7 @@ def test_an_upload_that_still_grows_does_not_expire(api: Any, edges: Edges, sett
     assert api.get(at(dead)).json["code"] == "upload_over"
 
 
-def test_an_import_does_not_expire_before_its_form(api: Any, edges: Edges, settings: Settings) -> None:
+def test_an_import_does_not_expire_before_its_form(api: Any, edges: AppContext, settings: Settings) -> None:
     brief = settings.model_copy(update={"keep_uploads": timedelta(minutes=10)})
     object.__setattr__(edges, "settings", brief)
     signed = api.get("/s3/params?filename=a.csv&type=text/csv&metadata[dataset]=records").json
@@ -269,7 +269,7 @@ def test_an_import_does_not_expire_before_its_form(api: Any, edges: Edges, setti
     assert expired_after(signed["expires"] // 60 + 16) == {opened["id"], signed["id"]}
 
 
-def test_the_metadata_of_a_form_is_signed(api: Any, edges: Edges) -> None:
+def test_the_metadata_of_a_form_is_signed(api: Any, edges: AppContext) -> None:
     """Who has the form cannot make a dry run something else."""
     for change in ({}, {"x-amz-meta-import": "e30="}, {"x-amz-meta-import-id": "01990b3c-0000-7000-8000-000000000001"}):
         signed = api.get("/s3/params?filename=a.csv&metadata[dataset]=records&metadata[dry_run]=true").json

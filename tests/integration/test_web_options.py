@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from pipeline.adapters.temporal import Orchestrator
+from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
-from web.app_context import Edges
+from web.app_context import AppContext
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
 ALL = (
@@ -22,13 +22,13 @@ ALL = (
 ASKED = Options(True, OnError.QUARANTINE, 5, 0.1, ";", force=True, mapping={"Nom": "name", "x": ""})
 
 
-def options_of(edges: Edges, import_id: str) -> Options:
+def options_of(edges: AppContext, import_id: str) -> Options:
     one = edges.ledger.get(import_id)
     assert one is not None
     return one.options
 
 
-def validated(edges: Edges, api: Any) -> str:
+def validated(edges: AppContext, api: Any) -> str:
     """An import whose dry run is over, as the worker leaves it."""
     import_id = str(api.post("/v1/datasets/places/imports?dry_run=true", data=CSV).json["id"])
     edges.ledger.move(import_id, State.VALIDATING, records_total=1, records_valid=1)
@@ -37,7 +37,7 @@ def validated(edges: Edges, api: Any) -> str:
     return import_id
 
 
-def test_every_option_reaches_the_ledger_and_is_shown(api: Any, edges: Edges) -> None:
+def test_every_option_reaches_the_ledger_and_is_shown(api: Any, edges: AppContext) -> None:
     made = api.post(f"/v1/datasets/places/imports?{ALL}", data=CSV)
     assert made.status_code == 202
     assert options_of(edges, made.json["id"]) == ASKED
@@ -66,7 +66,7 @@ def test_every_option_reaches_the_ledger_and_is_shown(api: Any, edges: Edges) ->
         *("mapping=", "mapping=[]", 'mapping={"a": 1}', 'mapping={"a": "nonsense"}', 'mapping={"a": "name", "b": "name"}'),
     ],
 )
-def test_a_wrong_option_is_refused_and_named(api: Any, edges: Edges, wrong: str) -> None:
+def test_a_wrong_option_is_refused_and_named(api: Any, edges: AppContext, wrong: str) -> None:
     answer = api.post(f"/v1/datasets/places/imports?{wrong}", data=CSV)
     assert (answer.status_code, answer.json["code"]) == (422, "invalid_parameter")
     assert wrong.partition("=")[0] in answer.json["detail"]
@@ -74,7 +74,7 @@ def test_a_wrong_option_is_refused_and_named(api: Any, edges: Edges, wrong: str)
 
 
 @pytest.mark.parametrize("given", ["comma", "%2C", "tab", "%09", "pipe", "|", "%3B"])
-def test_a_delimiter_by_name_or_as_it_is(api: Any, edges: Edges, given: str) -> None:
+def test_a_delimiter_by_name_or_as_it_is(api: Any, edges: AppContext, given: str) -> None:
     made = api.post(f"/v1/datasets/places/imports?delimiter={given}", data=CSV).json
     assert made["options"]["delimiter"] in (",", ";", "\t", "|")
 
@@ -89,9 +89,9 @@ def test_the_same_key_with_other_options_is_another_request(api: Any) -> None:
     assert (other.status_code, other.json["code"]) == (422, "idempotency_mismatch")
 
 
-def test_promoting_a_dry_run_puts_it_into_the_queue(api: Any, edges: Edges, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_promoting_a_dry_run_puts_it_into_the_queue(api: Any, edges: AppContext, monkeypatch: pytest.MonkeyPatch) -> None:
     announced: list[Any] = []
-    monkeypatch.setattr(Orchestrator, "announce", lambda self, arrival: announced.append(arrival))
+    monkeypatch.setattr(TemporalClient, "announce", lambda self, arrival: announced.append(arrival))
     import_id = validated(edges, api)
     answer = api.post(f"/v1/imports/{import_id}/promote")
     assert (answer.status_code, answer.json["state"], answer.json["dry_run"]) == (202, "queued", False)
@@ -103,7 +103,7 @@ def test_promoting_a_dry_run_puts_it_into_the_queue(api: Any, edges: Edges, monk
 
 
 @pytest.mark.parametrize("way", [[], [State.VALIDATING], [State.VALIDATING, State.REJECTED], [State.CANCELED]])
-def test_only_a_validated_import_can_be_promoted(api: Any, edges: Edges, way: list[State]) -> None:
+def test_only_a_validated_import_can_be_promoted(api: Any, edges: AppContext, way: list[State]) -> None:
     import_id = api.post("/v1/datasets/places/imports?dry_run=true", data=CSV).json["id"]
     for state in way:
         edges.ledger.move(import_id, state)
@@ -112,14 +112,14 @@ def test_only_a_validated_import_can_be_promoted(api: Any, edges: Edges, way: li
     assert options_of(edges, import_id).dry_run
 
 
-def test_promoting_needs_an_uploader_and_an_import(api: Any, caller_for: Any, edges: Edges) -> None:
+def test_promoting_needs_an_uploader_and_an_import(api: Any, caller_for: Any, edges: AppContext) -> None:
     import_id = validated(edges, api)
     assert caller_for("reader").post(f"/v1/imports/{import_id}/promote").status_code == 403
     assert api.post("/v1/imports/nonsense/promote").status_code == 404
 
 
-def test_what_is_promoted_while_temporal_is_away_waits_in_the_queue(api: Any, edges: Edges) -> None:
-    object.__setattr__(edges, "orchestrator", Orchestrator("127.0.0.1:9", "nowhere", "q"))
+def test_what_is_promoted_while_temporal_is_away_waits_in_the_queue(api: Any, edges: AppContext) -> None:
+    object.__setattr__(edges, "orchestrator", TemporalClient("127.0.0.1:9", "nowhere", "q"))
     assert api.post(f"/v1/imports/{validated(edges, api)}/promote").json["state"] == "queued"
 
 
@@ -132,7 +132,7 @@ def token(page: str) -> str:
     return found[1]
 
 
-def test_the_form_asks_for_the_same(browser: FlaskClient, edges: Edges) -> None:
+def test_the_form_asks_for_the_same(browser: FlaskClient, edges: AppContext) -> None:
     page = browser.get("/").text
     assert all(f'name="{name}"' in page for name in ("dry_run", "on_error", "delimiter"))
     fields = {
@@ -155,9 +155,9 @@ def test_the_form_asks_for_the_same(browser: FlaskClient, edges: Edges) -> None:
 
 
 def test_the_page_of_a_dry_run_foresees_and_asks_before_it_promotes(
-    browser: FlaskClient, api: Any, edges: Edges, monkeypatch: pytest.MonkeyPatch
+    browser: FlaskClient, api: Any, edges: AppContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Orchestrator, "announce", lambda self, arrival: None)
+    monkeypatch.setattr(TemporalClient, "announce", lambda self, arrival: None)
     import_id = validated(edges, api)
     page = browser.get(f"/imports/{import_id}").text
     for words in ("Dry run", "What a load would do", "Nothing was written", "Really load it?"):

@@ -20,7 +20,7 @@ from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from tests.integration.conftest import follow_link
-from web.app_context import Edges
+from web.app_context import AppContext
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
@@ -59,7 +59,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def evil_import(edges: Edges, store: Store, settings: Settings) -> str:
+def evil_import(edges: AppContext, store: Store, settings: Settings) -> str:
     """An import in which every text is an attack."""
     import_id = str(uuid.uuid4())
     key = f"incoming/places/{import_id}/x"
@@ -165,7 +165,7 @@ def test_the_headers(browser: Any) -> None:
     assert browser.get("/imports").headers["Cache-Control"] == "no-store"
 
 
-def test_an_upload_without_javascript(browser: Any, edges: Edges, store: Store) -> None:
+def test_an_upload_without_javascript(browser: Any, edges: AppContext, store: Store) -> None:
     page = Page(browser.get("/").text)
     page.assert_tame()
     names = [one.get("name") for one in page.all("input")]
@@ -195,7 +195,7 @@ def test_an_upload_without_javascript(browser: Any, edges: Edges, store: Store) 
     ],
 )
 def test_a_form_that_is_refused(
-    browser: Any, edges: Edges, store: Store, change: dict[str, Any], status: int, words: str
+    browser: Any, edges: AppContext, store: Store, change: dict[str, Any], status: int, words: str
 ) -> None:
     token = Page(browser.get("/").text).field("csrf_token")
     form = {"csrf_token": token, "dataset": "places", "file": (io.BytesIO(CSV), "a.csv"), **change}
@@ -208,14 +208,14 @@ def test_a_form_that_is_refused(
     assert [*store.list("")] == []
 
 
-def test_a_reader_sees_no_form(app: Any, edges: Edges) -> None:
+def test_a_reader_sees_no_form(app: Any, edges: AppContext) -> None:
     client = app.test_client()
     _, key = edges.keys.create("me", Role.READER)
     follow_link(client, edges.keys.sign_in_token(key.id))
     assert "Your key may look, but not upload." in client.get("/").text
 
 
-def test_cancel_from_the_page(browser: Any, edges: Edges) -> None:
+def test_cancel_from_the_page(browser: Any, edges: AppContext) -> None:
     import_id = str(uuid.uuid4())
     edges.ledger.open(import_id, dataset="places", filename="a", bucket="b", key="k", state=State.QUEUED)
     path = f"/imports/{import_id}/cancel"
@@ -227,7 +227,7 @@ def test_cancel_from_the_page(browser: Any, edges: Edges) -> None:
 
 
 @pytest.mark.parametrize("state", list(State))
-def test_every_state_has_a_page(browser: Any, edges: Edges, settings: Settings, state: State) -> None:
+def test_every_state_has_a_page(browser: Any, edges: AppContext, settings: Settings, state: State) -> None:
     import_id = str(uuid.uuid4())
     edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k")
     with psycopg.connect(settings.database_url) as connection:
@@ -238,7 +238,7 @@ def test_every_state_has_a_page(browser: Any, edges: Edges, settings: Settings, 
     assert len(browser.get("/imports", query_string={"state": state}).text.split(import_id)) == 2
 
 
-def test_pages_of_imports(browser: Any, edges: Edges) -> None:
+def test_pages_of_imports(browser: Any, edges: AppContext) -> None:
     made = [str(uuid.uuid4()) for _ in range(60)]
     for import_id in made:
         edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k")

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
-from pipeline.contracts.messages import Arrival
+from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.states import State
 from pipeline.errors import Crashed
 from pipeline.sandbox import process
 from pipeline.settings import Settings
 from tests.integration.test_import import _until, running_worker
 from web.api import previews
-from web.app_context import PREVIEWS_AT_ONCE, Edges
+from web.app_context import PREVIEWS_AT_ONCE, AppContext
 
 CSV = "Kürzel;parent_id;Name;kind;junk\nFR;;France;Country;x\nFR-75;FR;Paris;Department;y\n".encode()
 MAPPING = {"Kürzel": "id", "parent_id": "parentId", "Name": "name", "junk": ""}
@@ -38,7 +38,7 @@ def test_a_template_is_a_download(api: Any) -> None:
     assert api.get("/v1/datasets/nonsense/template").json["code"] == "unknown_dataset"
 
 
-def test_a_preview(api: Any, edges: Edges) -> None:
+def test_a_preview(api: Any, edges: AppContext) -> None:
     answer = look(api)
     assert answer.status_code == 200, answer.text
     seen = answer.json
@@ -70,7 +70,7 @@ def test_what_cannot_be_previewed(api: Any, body: bytes, status: int, code: str)
     assert (answer.status_code, answer.json["code"]) == (status, code)
 
 
-def test_a_preview_is_bounded(api: Any, edges: Edges, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_is_bounded(api: Any, edges: AppContext, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*_: Any, **limits: Any) -> None:
         assert limits == {"memory_bytes": 1 << 30, "seconds": 20.0, "file_bytes": 512 << 20}
         raise Crashed("It took more than 20 seconds.")
@@ -117,12 +117,12 @@ def test_what_cannot_be_remembered(api: Any, body: Any) -> None:
     assert (answer.status_code, answer.json["code"]) == (422, "invalid_parameter")
 
 
-def test_a_mapped_file_is_loaded_and_known_again_by_its_mapping(api: Any, edges: Edges, settings: Settings) -> None:
+def test_a_mapped_file_is_loaded_and_known_again_by_its_mapping(api: Any, edges: AppContext, settings: Settings) -> None:
     mapping = json.dumps(MAPPING)
 
     def imported(**query: str) -> Any:
         made = api.post("/v1/datasets/places/imports", query_string={"filename": "a.csv", **query}, data=CSV).json
-        edges.orchestrator.announce(Arrival(edges.store.bucket, made["source"]["key"], made["id"]))
+        edges.orchestrator.announce(ObjectArrived(edges.store.bucket, made["source"]["key"], made["id"]))
         _until(lambda: edges.ledger.known(made["id"]).state.is_final, seconds=60)
         return edges.ledger.known(made["id"])
 
@@ -134,7 +134,9 @@ def test_a_mapped_file_is_loaded_and_known_again_by_its_mapping(api: Any, edges:
     assert api.get("/v1/datasets/places/records/FR-75").json["name"] == "Paris"
 
 
-def test_the_page_may_connect_to_where_uploads_are_signed_for(browser: Any, app: Any, edges: Edges, settings: Settings) -> None:
+def test_the_page_may_connect_to_where_uploads_are_signed_for(
+    browser: Any, app: Any, edges: AppContext, settings: Settings
+) -> None:
     policy = browser.get("/").headers["Content-Security-Policy"]
     assert f"; connect-src 'self' {settings.s3_endpoint}" in policy
     assert policy.endswith(str(settings.s3_endpoint)), "and nowhere else"

@@ -22,7 +22,7 @@ from pipeline.sqlfiles import load
 from tests.integration.conftest import follow_link
 from tests.integration.test_web_pages import EVIL, Page
 from tests.integration.test_web_records import ODD_IDS, TREE, large, put
-from web.app_context import Edges
+from web.app_context import AppContext
 from web.pages.formatting import CHILDREN_COUNTED
 from web.pages.records import ANCESTORS_SHOWN, IMPORTS_SEARCHED, NODES_SHOWN, label_of
 
@@ -98,7 +98,7 @@ def test_a_long_level_comes_in_pages(browser: Any, settings: Settings) -> None:
     assert "There are no more." in page_of(browser.get(f"{TREE_PAGE}?under=top&after=zzz")).text
 
 
-def test_nobody_counts_a_million_children(browser: Any, api: Any, settings: Settings, edges: Edges) -> None:
+def test_nobody_counts_a_million_children(browser: Any, api: Any, settings: Settings, edges: AppContext) -> None:
     many = CHILDREN_COUNTED + 500
     put(settings, ("wide", None), ("full", None), *[(f"w{n}", "wide") for n in range(many)])
     put(settings, *[(f"f{n}", "full") for n in range(CHILDREN_COUNTED)])
@@ -150,7 +150,7 @@ def test_an_empty_dataset(browser: Any) -> None:
 # --- a record ---
 
 
-def test_a_record_says_all_of_itself(browser: Any, settings: Settings, edges: Edges) -> None:
+def test_a_record_says_all_of_itself(browser: Any, settings: Settings, edges: AppContext) -> None:
     import_id = str(uuid.uuid4())
     edges.ledger.open(import_id, dataset="records", filename="tree.csv", bucket="b", key="k")
     put(settings, ("r", None), ("r1", "r"))
@@ -176,7 +176,7 @@ def test_a_record_says_all_of_itself(browser: Any, settings: Settings, edges: Ed
     assert "which the ledger does not know" in stranger.text
 
 
-def test_the_lineage_tells_what_the_ledger_knows_and_no_more(browser: Any, settings: Settings, edges: Edges) -> None:
+def test_the_lineage_tells_what_the_ledger_knows_and_no_more(browser: Any, settings: Settings, edges: AppContext) -> None:
     put(settings, ("a", None), ("b", None))
     made = []
     with psycopg.connect(settings.database_url) as connection:
@@ -262,7 +262,7 @@ def test_any_value_is_harmless_and_readable(browser: Any, settings: Settings, na
 # --- who may ---
 
 
-def test_records_are_for_those_with_a_key(app: Any, edges: Edges, settings: Settings) -> None:
+def test_records_are_for_those_with_a_key(app: Any, edges: AppContext, settings: Settings) -> None:
     put(settings, ("a", None))
     for path in ("/datasets", TREE_PAGE, f"{TREE_PAGE}/a", "/sql?q=select+1"):
         answer = app.test_client().get(path)
@@ -274,7 +274,7 @@ def test_records_are_for_those_with_a_key(app: Any, edges: Edges, settings: Sett
         assert client.get(path).status_code == 200, path
 
 
-def test_an_import_leads_to_its_records(browser: Any, edges: Edges, settings: Settings) -> None:
+def test_an_import_leads_to_its_records(browser: Any, edges: AppContext, settings: Settings) -> None:
     import_id = str(uuid.uuid4())
     edges.ledger.open(import_id, dataset="records", filename="a.csv", bucket="b", key="k")
     assert TREE_PAGE not in browser.get(f"/imports/{import_id}").text
@@ -312,7 +312,7 @@ def test_a_count_ends_where_it_is_told_to(large: Any) -> None:
     assert {node["Index Name"] for node in _nodes(plan["Plan"]) if "Index Name" in node} == {"records_parentId_id"}
 
 
-def test_refusals_are_looked_up_by_import(edges: Edges, settings: Settings) -> None:
+def test_refusals_are_looked_up_by_import(edges: AppContext, settings: Settings) -> None:
     """However many records were refused, a look costs a step down an index for each import."""
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         connection.execute(

@@ -16,7 +16,7 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.settings import Settings
 from pipeline.warehouse.query import Records
 from pipeline.warehouse.query.records import statement
-from web.app_context import Edges
+from web.app_context import AppContext
 
 BASE = "/v1/datasets/records/records"
 IMPORT_ID = uuid.uuid4()
@@ -169,7 +169,7 @@ CHILDREN_EACH = 8
 
 
 @pytest.fixture
-def large(edges: Edges, settings: Settings) -> Iterator[Any]:
+def large(edges: AppContext, settings: Settings) -> Iterator[Any]:
     """A connection to a table large enough for a planner to care, of which it knows nothing yet."""
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         connection.execute("alter table warehouse.records set (autovacuum_enabled = false)")
@@ -221,7 +221,7 @@ def test_each_question_goes_along_an_index(large: Any, settings: Settings) -> No
                 assert all(node.get("Heap Fetches", 0) == 0 for node in nodes), "nor does it look at the table"
 
 
-def test_questions_are_answered_while_the_table_gets_a_column(edges: Edges, settings: Settings) -> None:
+def test_questions_are_answered_while_the_table_gets_a_column(edges: AppContext, settings: Settings) -> None:
     """A plan that a session kept from one question to the next would not do any more."""
     put(settings, *TREE)
     dataset = load_dataset("records")
@@ -251,7 +251,7 @@ def test_a_page_of_descendants_costs_what_it_shows(large: Any, settings: Setting
         assert _rows_read(settings, beyond=before) - before < 5000  # of 200,000
 
 
-def test_descendants_below_many_siblings_come_once_each_and_in_order(edges: Edges, settings: Settings) -> None:
+def test_descendants_below_many_siblings_come_once_each_and_in_order(edges: AppContext, settings: Settings) -> None:
     """More siblings with children than a walk keeps in mind, taken in pages that end anywhere."""
     below = [(f"a{n:02}.{m}", f"a{n:02}") for n in range(45) for m in (0, 1)]
     put(settings, ("top", None), *[(f"a{n:02}", "top") for n in range(45)], *below)

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from pipeline import retention
 from pipeline.contracts.object_keys import Kept, incoming_key, report_prefix, results_prefix
 from pipeline.contracts.states import State
-from web.app_context import Edges
+from web.app_context import AppContext
 
 from .conftest import Caller
 
@@ -21,7 +21,7 @@ KEEPS = {Kept.RESULTS: "keep_results", Kept.REPORT: "keep_reports", Kept.SOURCE:
 
 
 @pytest.fixture
-def over(edges: Edges) -> str:
+def over(edges: AppContext) -> str:
     """An import that was loaded in part, with two findings and one failed record."""
     import_id = str(uuid.uuid4())
     key = incoming_key("places", import_id, "a.csv")
@@ -52,7 +52,7 @@ def over(edges: Edges) -> str:
     return import_id
 
 
-def clean(edges: Edges, *what: Kept) -> None:
+def clean(edges: AppContext, *what: Kept) -> None:
     keep = {KEEPS[one]: timedelta(0) for one in what}
     settings = edges.settings.model_copy(update={"keep_batches": None, "keep_uploads": None, **keep})
     later = datetime.now(UTC) + timedelta(hours=1)
@@ -76,7 +76,7 @@ def clean(edges: Edges, *what: Kept) -> None:
     ],
 )
 def test_whoever_asks_is_told_since_when_it_is_gone_and_by_which_setting(
-    api: Caller, edges: Edges, over: str, what: Kept, method: str, path: str
+    api: Caller, edges: AppContext, over: str, what: Kept, method: str, path: str
 ) -> None:
     clean(edges, *(one for one in KEEPS if one is not what))
     before = api(method, f"/v1/imports/{over}{path}")
@@ -93,7 +93,7 @@ def test_whoever_asks_is_told_since_when_it_is_gone_and_by_which_setting(
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT.*Z", answer.json["removed_at"])
 
 
-def test_the_counts_stay_and_say_what_was_removed(api: Caller, edges: Edges, over: str) -> None:
+def test_the_counts_stay_and_say_what_was_removed(api: Caller, edges: AppContext, over: str) -> None:
     before = api.get(f"/v1/imports/{over}/results").json
     assert before is not None
     assert before["removed"] == {"results": None, "report": None, "source": None}
@@ -106,7 +106,9 @@ def test_the_counts_stay_and_say_what_was_removed(api: Caller, edges: Edges, ove
     assert after["counts"]["failed"] == 1
 
 
-def test_a_file_of_which_nothing_was_loaded_is_not_tried_again_once_it_is_gone(api: Caller, edges: Edges, over: str) -> None:
+def test_a_file_of_which_nothing_was_loaded_is_not_tried_again_once_it_is_gone(
+    api: Caller, edges: AppContext, over: str
+) -> None:
     with edges.engine.begin() as connection:
         connection.execute(text("delete from ledger.part; update ledger.import set unprocessed = 2, state = 'canceled'"))
     clean(edges, Kept.SOURCE)
@@ -118,7 +120,7 @@ def test_a_file_of_which_nothing_was_loaded_is_not_tried_again_once_it_is_gone(a
     assert mended.status_code == 202, "a file of one's own can always be brought"
 
 
-def test_the_page_says_what_is_gone_and_offers_nothing_that_is(browser: FlaskClient, edges: Edges, over: str) -> None:
+def test_the_page_says_what_is_gone_and_offers_nothing_that_is(browser: FlaskClient, edges: AppContext, over: str) -> None:
     page = browser.get(f"/imports/{over}").text
     assert "No longer kept" not in page
     for link in ("/errors?format=csv", "/results/failed?format=csv", f"/imports/{over}/report", f"/imports/{over}/retry"):

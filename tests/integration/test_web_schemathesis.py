@@ -22,7 +22,7 @@ from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from tests.integration.test_web_examples import populate
 from web.api.openapi_examples import REQUESTS
-from web.app_context import Edges
+from web.app_context import AppContext
 
 CHECKS = [
     not_a_server_error,
@@ -48,7 +48,7 @@ def test_no_answer_is_undocumented(app: Any, key_for: Callable[[str], str], requ
 
 @pytest.mark.timeout(0)
 def test_no_answer_about_what_is_there_is_undocumented(
-    app: Any, edges: Edges, settings: Settings, key_for: Callable[[str], str], request: pytest.FixtureRequest
+    app: Any, edges: AppContext, settings: Settings, key_for: Callable[[str], str], request: pytest.FixtureRequest
 ) -> None:
     """Where there is what the examples speak of: addresses name it, and the rest of a request is made up."""
     populate(edges, settings)

@@ -19,10 +19,10 @@ from psycopg import errors as pg
 from pipeline.adapters.postgres import connect
 from pipeline.contracts.states import State
 from pipeline.settings import Settings
-from pipeline.warehouse.query import Console, Refused, Stopped, TooMuch
+from pipeline.warehouse.query import Console, QueryRefused, QueryStopped, ResultTooLarge
 from pipeline.warehouse.query import console as console_module
 from pipeline.warehouse.sql_reader import sql_url
-from web.app_context import Edges
+from web.app_context import AppContext
 
 
 def ask(api: Any, sql: str, path: str = "/v1/query", **body: Any) -> Any:
@@ -65,7 +65,7 @@ def test_values_of_every_kind(api: Any) -> None:
     assert row[8:] == ["2024-05-31T10:00:00+00:00", [1, None], {"x": [1.5]}, "\\xff", "1 day, 0:00:01", 1]
 
 
-def test_findings_of_imports(api: Any, edges: Edges, settings: Settings) -> None:
+def test_findings_of_imports(api: Any, edges: AppContext, settings: Settings) -> None:
     import_id = str(uuid.uuid4())
     edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
     with psycopg.connect(settings.database_url) as connection:
@@ -85,7 +85,7 @@ def test_the_order_is_kept(api: Any) -> None:
     assert [row[0] for row in rows] == sorted(range(1, 5001), key=lambda n: (n % 7, -n))
 
 
-def test_limits_of_rows(api: Any, edges: Edges) -> None:
+def test_limits_of_rows(api: Any, edges: AppContext) -> None:
     assert len(ask(api, "select * from records", limit=2).json["rows"]) == 2
     assert ask(api, "select * from records", limit=2).json["truncated"] is True
     assert ask(api, "select * from records", limit=3).json["truncated"] is False
@@ -154,7 +154,7 @@ WAITS = "select pg_sleep(60)"
 
 def test_too_slow(hasty: Console) -> None:
     began = time.monotonic()
-    with pytest.raises(Stopped, match=r"after 0\.5 seconds"):
+    with pytest.raises(QueryStopped, match=r"after 0\.5 seconds"):
         hasty.run(SLOW)
     assert time.monotonic() - began < 30
 
@@ -172,7 +172,7 @@ def test_a_limit_that_was_lifted_from_inside_holds_from_outside(
 ) -> None:
     monkeypatch.setattr(console_module, "guarded", lambda sql, **_: sql)  # as if the guard had been fooled
     began = time.monotonic()
-    with pytest.raises(Stopped):
+    with pytest.raises(QueryStopped):
         hasty.run(sql)
     assert time.monotonic() - began < 30
 
@@ -182,7 +182,7 @@ def test_what_one_query_sets_the_next_does_not_see(hasty: Console, monkeypatch: 
     hasty.run("select set_config('search_path', 'pg_temp', false), set_config('statement_timeout', '0', false)")
     monkeypatch.undo()
     assert hasty.run("select count(*) from records").rows == [(0,)]
-    with pytest.raises(Stopped):
+    with pytest.raises(QueryStopped):
         hasty.run(SLOW)
 
 
@@ -192,11 +192,11 @@ def test_slow_users_cost_the_others_little(hasty: Console) -> None:
         began = time.monotonic()
         assert hasty.run("select 1").rows == [(1,)]
         assert time.monotonic() - began < 30
-        assert all(isinstance(one.exception(), Stopped) for one in slow)
+        assert all(isinstance(one.exception(), QueryStopped) for one in slow)
 
 
 def test_too_much(hasty: Console) -> None:
-    with pytest.raises((TooMuch, Stopped)):
+    with pytest.raises((ResultTooLarge, QueryStopped)):
         hasty.run("select count(*) from (select n, md5(n::text) from generate_series(1, 100000000) n order by 2) x")
 
 
@@ -206,7 +206,7 @@ def test_what_a_query_may_take_of_memory_is_bounded(settings: Settings) -> None:
     console = Console(engine, seconds=30.0, rows_max=10)
     assert console.run(array.format(100)).rows == [(100_000_000,)]
     with closing(psycopg.connect(settings.database_url, autocommit=True)) as other:
-        with pytest.raises(TooMuch, match="memory"):
+        with pytest.raises(ResultTooLarge, match="memory"):
             console.run(array.format(3000))
         assert other.execute("select 1").fetchone() == (1,), "the server did not restart"
     engine.dispose()
@@ -241,7 +241,7 @@ DENIED = [
 @pytest.mark.parametrize("sql", DENIED)
 def test_denied_by_the_database(hasty: Console, settings: Settings, sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console_module, "guarded", lambda sql, **_: sql)
-    with pytest.raises(Refused):
+    with pytest.raises(QueryRefused):
         hasty.run(sql)
     with psycopg.connect(settings.database_url) as connection:
         assert connection.execute("select count(*) from warehouse.records").fetchone() == (0,)

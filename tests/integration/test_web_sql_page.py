@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.settings import Settings
-from pipeline.warehouse.query import Console, Refused, Stopped
+from pipeline.warehouse.query import Console, QueryRefused, QueryStopped
 from pipeline.warehouse.query import console as console_module
 from tests.integration.test_web_pages import EVIL, Page
 from tests.integration.test_web_records import TREE, put
 from tests.integration.test_web_sql import DENIED, SLOW, hasty
-from web.app_context import Edges
+from web.app_context import AppContext
 from web.pages.sql import ADDRESS_CHARACTERS_MAX
 
 __all__ = ["hasty"]
@@ -38,7 +38,7 @@ def editor_of(answer: Any) -> str:
     return unescape(answer.text.partition("<textarea")[2].partition(">\n")[2].partition("</textarea>")[0])
 
 
-def test_an_address_shows_its_query_and_runs_nothing(browser: Any, edges: Edges, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_shows_its_query_and_runs_nothing(browser: Any, edges: AppContext, monkeypatch: pytest.MonkeyPatch) -> None:
     sql = "select '<b>&' as \"a?b#c\",\n  1 + 1 -- ü"
     answer = ask(browser, sql)
     assert answer.status_code == 200
@@ -65,7 +65,7 @@ def test_a_query_that_is_too_long_has_no_address(browser: Any) -> None:
     assert address_in(browser.get("/sql")) == ""
 
 
-def test_limits_are_shown(browser: Any, edges: Edges) -> None:
+def test_limits_are_shown(browser: Any, edges: AppContext) -> None:
     page = Page(browser.get("/sql").text)
     said = " ".join(page.text.split())
     assert f"Stopped after {edges.settings.sql_seconds:g} seconds" in said
@@ -141,14 +141,14 @@ def test_a_plan(browser: Any, settings: Settings) -> None:
 
 def test_a_plan_runs_nothing(hasty: Console) -> None:
     assert any("Aggregate" in line for line in hasty.plan(SLOW))
-    with pytest.raises(Stopped):
+    with pytest.raises(QueryStopped):
         hasty.run(SLOW)
 
 
 @pytest.mark.parametrize("sql", [*DENIED[:4], "select 1; drop table warehouse.records", "select 1; select pg_sleep(1)"])
 def test_a_plan_is_denied_by_the_database_too(hasty: Console, sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console_module, "guarded", lambda sql, **_: sql)  # as if the guard had been fooled
-    with pytest.raises(Refused):
+    with pytest.raises(QueryRefused):
         hasty.plan(sql)
 
 
@@ -165,7 +165,7 @@ def test_a_plan_that_is_made_to_run_is_held_by_the_limits(
 ) -> None:
     put(settings, *TREE)
     monkeypatch.setattr(console_module, "guarded", lambda sql, **_: sql)
-    with pytest.raises((Refused, Stopped)):
+    with pytest.raises((QueryRefused, QueryStopped)):
         hasty.plan(sql)
     with psycopg.connect(settings.database_url) as connection:
         assert connection.execute("select count(*) from warehouse.records").fetchone() == (len(TREE),)

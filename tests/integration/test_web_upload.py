@@ -25,7 +25,7 @@ from pipeline.contracts.states import State
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings
 from tests.integration.test_import import _until, running_worker
-from web.app_context import Edges
+from web.app_context import AppContext
 from web.services import uploads
 from web.services.uploads import LEASE_SECONDS
 
@@ -49,7 +49,7 @@ def nothing_left(store: Store, settings: Settings) -> Callable[[], None]:
 # --- what gets in ---
 
 
-def test_a_bare_body_is_stored_and_acknowledged(api: Any, store: Store, edges: Edges) -> None:
+def test_a_bare_body_is_stored_and_acknowledged(api: Any, store: Store, edges: AppContext) -> None:
     answer = api.upload(CSV, filename="places.csv")
     assert answer.status_code == 202
     made = answer.json
@@ -189,7 +189,7 @@ def test_a_file_field_left_empty_beside_the_file_does_no_harm(api: Any) -> None:
     assert api.post("/v1/datasets/places/imports", data=body, headers={"Content-Type": BOUNDARY}).status_code == 202
 
 
-def test_too_large(settings: Settings, nothing_left: Callable[[], None], api: Any, edges: Edges) -> None:
+def test_too_large(settings: Settings, nothing_left: Callable[[], None], api: Any, edges: AppContext) -> None:
     object.__setattr__(edges, "settings", settings.model_copy(update={"max_upload_bytes": 100}))
     _assert_problem(api.upload(b"x" * 101), 413, "too_large")
     form = {"file": (BytesIO(b"x" * 101), "a.csv")}
@@ -199,7 +199,7 @@ def test_too_large(settings: Settings, nothing_left: Callable[[], None], api: An
     assert api.upload(b"x" * 100).status_code == 202
 
 
-def test_as_many_as_there_are_places(api: Any, edges: Edges, nothing_left: Callable[[], None]) -> None:
+def test_as_many_as_there_are_places(api: Any, edges: AppContext, nothing_left: Callable[[], None]) -> None:
     while edges.uploads.acquire(blocking=False):
         pass
     answer = api.upload(CSV)
@@ -211,7 +211,7 @@ def test_as_many_as_there_are_places(api: Any, edges: Edges, nothing_left: Calla
 
 
 def test_s3_away(
-    settings: Settings, edges: Edges, api: Any, nothing_left: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    settings: Settings, edges: AppContext, api: Any, nothing_left: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = Store(settings.bucket, endpoint="http://127.0.0.1:9", access_key="a", secret_key="b")
     object.__setattr__(edges, "store", away)
@@ -221,7 +221,7 @@ def test_s3_away(
     nothing_left()
 
 
-def test_canceled_while_it_was_uploaded(api: Any, edges: Edges, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_canceled_while_it_was_uploaded(api: Any, edges: AppContext, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     put_stream = store.put_stream
 
     def cancel_then_put(key: str, stream: Any, **options: Any) -> Any:
@@ -236,7 +236,7 @@ def test_canceled_while_it_was_uploaded(api: Any, edges: Edges, store: Store, mo
 # --- once and no more ---
 
 
-def test_the_same_key_gives_the_same_import(api: Any, edges: Edges) -> None:
+def test_the_same_key_gives_the_same_import(api: Any, edges: AppContext) -> None:
     first = api.upload(CSV, headers={"Idempotency-Key": "k1"})
     again = api.upload(CSV, headers={"Idempotency-Key": '"k1"'})
     assert first.status_code == again.status_code == 202
@@ -258,7 +258,7 @@ def test_another_upload_under_the_same_key(api: Any, caller_for: Callable[[str],
     assert caller_for("uploader").upload(CSV, headers=once).json["id"] != first  # somebody else's key is another key
 
 
-def test_the_first_is_still_under_way(api: Any, edges: Edges, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_is_still_under_way(api: Any, edges: AppContext, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = []
     put_stream = edges.store.put_stream
 
@@ -273,7 +273,7 @@ def test_the_first_is_still_under_way(api: Any, edges: Edges, monkeypatch: pytes
     assert answers[0].headers["Retry-After"]
 
 
-def test_an_upload_that_expired_may_be_repeated(api: Any, edges: Edges, settings: Settings) -> None:
+def test_an_upload_that_expired_may_be_repeated(api: Any, edges: AppContext, settings: Settings) -> None:
     first = api.upload(CSV, headers={"Idempotency-Key": "k"}).json["id"]
     with psycopg.connect(settings.database_url) as connection:
         connection.execute("update ledger.import set state = 'expired'")
@@ -283,7 +283,7 @@ def test_an_upload_that_expired_may_be_repeated(api: Any, edges: Edges, settings
     assert "Idempotent-Replayed" not in again.headers
 
 
-def test_of_ten_at_once_one_is_made(api: Any, edges: Edges, app: Any) -> None:
+def test_of_ten_at_once_one_is_made(api: Any, edges: AppContext, app: Any) -> None:
     def send(_: int) -> int:
         client = app.test_client()
         headers = {"Authorization": f"Bearer {api.key}", "Idempotency-Key": "k"}
@@ -298,20 +298,20 @@ def test_of_ten_at_once_one_is_made(api: Any, edges: Edges, app: Any) -> None:
 # --- an upload's process may die ---
 
 
-def _lapse(edges: Edges, seconds: float) -> None:
+def _lapse(edges: AppContext, seconds: float) -> None:
     """Let so much time pass for leases."""
     with edges.engine.begin() as connection:
         connection.exec_driver_sql(f"update ledger.import set upload_until = upload_until - interval '{seconds} seconds'")
 
 
-def _expired(edges: Edges, settings: Settings) -> int:
+def _expired(edges: AppContext, settings: Settings) -> int:
     reconciler = Reconciler(settings, edges.store, edges.ledger, edges.orchestrator)
     return reconciler.reconcile(beat=lambda _: None).expired
 
 
 @pytest.mark.parametrize("ending", ["reconciliation", "the same request"])
 def test_an_upload_whose_web_process_was_killed_is_given_up_soon(
-    settings: Settings, edges: Edges, serve: Callable[[Settings], Any], ending: str
+    settings: Settings, edges: AppContext, serve: Callable[[Settings], Any], ending: str
 ) -> None:
     server = serve(settings)
     lines = ["POST /v1/datasets/places/imports?filename=a.csv HTTP/1.1", "Host: x", f"Authorization: Bearer {server.key}"]
@@ -344,7 +344,7 @@ def _children(pid: int) -> list[int]:
 
 
 def test_a_slow_upload_is_not_given_up_while_its_process_lives(
-    api: Any, edges: Edges, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    api: Any, edges: AppContext, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uploads, "LEASE_SECONDS", 1.0)
     monkeypatch.setattr(uploads, "RENEW_SECONDS", 0.1)
@@ -363,7 +363,7 @@ def test_a_slow_upload_is_not_given_up_while_its_process_lives(
 
 @pytest.mark.parametrize("size", [1, 9 << 20], ids=["one request to S3", "several"])
 def test_a_process_that_wakes_after_its_lease_imports_nothing(
-    api: Any, edges: Edges, settings: Settings, monkeypatch: pytest.MonkeyPatch, size: int
+    api: Any, edges: AppContext, settings: Settings, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     put_stream = edges.store.put_stream
 
@@ -379,7 +379,7 @@ def test_a_process_that_wakes_after_its_lease_imports_nothing(
 
 
 def test_a_file_that_is_whole_is_imported_though_its_process_died_before_it_said_so(
-    api: Any, edges: Edges, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    api: Any, edges: AppContext, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: Any, **__: Any) -> None:
         raise SystemExit("killed")
@@ -427,7 +427,7 @@ def _problem_in(answer: bytes) -> dict[str, Any]:
     return document
 
 
-def test_bodies_that_stop_half_way(server: Any, nothing_left: Callable[[], None], edges: Edges) -> None:
+def test_bodies_that_stop_half_way(server: Any, nothing_left: Callable[[], None], edges: AppContext) -> None:
     big = b"x" * (10 << 20)  # more than one chunk of S3, so that a multipart upload has begun
     for body, length in ((CSV, len(CSV) + 1), (b"", 10), (big, len(big) + 5)):
         answer = _request(server, headers={"Content-Length": str(length), "Idempotency-Key": "k"}, body=body, then="shut")

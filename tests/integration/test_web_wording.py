@@ -17,7 +17,7 @@ from pipeline.settings import ROOT, Settings
 from tests.integration.conftest import Caller, follow_link
 from tests.integration.test_web_api import MakeImport, make_import
 from web import create_app
-from web.app_context import Edges
+from web.app_context import AppContext
 
 __all__ = ["make_import"]
 
@@ -129,7 +129,7 @@ def test_an_address_nearby_is_offered(browser: FlaskClient) -> None:
 
 
 @pytest.fixture
-def with_products(tmp_path: Path, settings: Settings, edges: Edges) -> Edges:
+def with_products(tmp_path: Path, settings: Settings, edges: AppContext) -> AppContext:
     """A dataset was added below BULKHEAD_DATASETS_ROOT, and nothing was migrated."""
     root = tmp_path / "root"
     for folder in ("expectations", "sql"):
@@ -141,7 +141,7 @@ def with_products(tmp_path: Path, settings: Settings, edges: Edges) -> Edges:
     return dataclasses.replace(edges, settings=settings.model_copy(update={"datasets_root": root}))
 
 
-def test_a_dataset_without_its_table_takes_no_file(with_products: Edges, settings: Settings) -> None:
+def test_a_dataset_without_its_table_takes_no_file(with_products: AppContext, settings: Settings) -> None:
     app = create_app(settings, edges=with_products)
     token, key = with_products.keys.create("an uploader", Role.UPLOADER)
     caller, page = Caller(app.test_client(), token), app.test_client()
@@ -182,7 +182,7 @@ def test_a_preview_takes_the_name_that_an_upload_takes(api: Caller) -> None:
     assert (answer.status_code, answer.json["rows"]) == (200, [["FR", None, "France", "Country"]])
 
 
-def test_a_duplicate_is_known_content_and_no_failure(browser: FlaskClient, make_import: MakeImport, edges: Edges) -> None:
+def test_a_duplicate_is_known_content_and_no_failure(browser: FlaskClient, make_import: MakeImport, edges: AppContext) -> None:
     counts = {"records_total": 7, "records_valid": 7, "unprocessed": 7}
     earlier = make_import(State.VALIDATING, State.CANCELED, filename="first.csv", **counts)
     again = make_import(State.VALIDATING, State.DUPLICATE, duplicate_of=earlier)

@@ -24,28 +24,28 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import Worker
 
 from pipeline.contracts.messages import (
-    Arrival,
-    Arrivals,
-    Asked,
+    Deliveries,
     Delivery,
+    DryRunCounts,
     Ending,
-    Held,
     ImportRef,
-    Next,
+    NextImport,
+    NextImportRequest,
+    ObjectArrived,
+    ObjectsArrived,
     Outcome,
     PartRef,
     PartResult,
+    PauseState,
     Plan,
-    Preview,
     Progress,
     QueueRun,
-    Told,
     Verdict,
     Written,
 )
 from pipeline.contracts.object_keys import dataset_of
 from pipeline.contracts.states import State
-from pipeline.contracts.steps import Lane, task_queue_of
+from pipeline.contracts.steps import TaskQueue, task_queue_of
 from pipeline.contracts.workflows import (
     ENQUEUE_SIGNAL,
     QUEUE_WORKFLOW,
@@ -94,7 +94,7 @@ class Steps:
         return [int(line.rpartition(" ")[2]) for line in self.log if line.startswith("load ")]
 
     @activity.defn
-    def register(self, arrivals: Arrivals) -> None:
+    def register(self, arrivals: ObjectsArrived) -> None:
         self.before_registering()
         self.registered += len(arrivals.items)
         for arrival in arrivals.items:
@@ -103,9 +103,9 @@ class Steps:
             self.known.setdefault((import_id, ref.promoted), ref)
 
     @activity.defn
-    def next(self, asked: Asked) -> Next:
+    def next(self, asked: NextImportRequest) -> NextImport:
         waiting = [ref for ref in self.known.values() if ref.dataset == asked.dataset and ref.import_id not in asked.but]
-        return Next(next((ref for ref in waiting if ref not in self.over), None))
+        return NextImport(next((ref for ref in waiting if ref not in self.over), None))
 
     @activity.defn
     async def watch(self, ref: ImportRef) -> None:
@@ -123,9 +123,9 @@ class Steps:
         return self.verdict
 
     @activity.defn
-    def preview(self, ref: ImportRef) -> Preview:
+    def preview(self, ref: ImportRef) -> DryRunCounts:
         self.log.append(f"preview {ref.import_id}")
-        return Preview(inserted=400)
+        return DryRunCounts(inserted=400)
 
     @activity.defn
     def prepare(self, ref: ImportRef) -> Plan:
@@ -153,14 +153,14 @@ class Steps:
         return PartResult(failed=200)
 
     @activity.defn
-    def hold(self, ref: ImportRef) -> Held:
+    def hold(self, ref: ImportRef) -> PauseState:
         self.log.append(f"hold {ref.import_id}")
-        return Held(self.pause_wanted)
+        return PauseState(self.pause_wanted)
 
     @activity.defn
-    def go_on(self, ref: ImportRef) -> Held:
+    def go_on(self, ref: ImportRef) -> PauseState:
         self.log.append(f"go on {ref.import_id}")
-        return Held(False)
+        return PauseState(False)
 
     @activity.defn
     def finish(self, ending: Ending) -> Outcome:
@@ -185,8 +185,8 @@ class Steps:
         return Written()
 
     @activity.defn
-    def addressees(self, outcome: Outcome) -> Told:
-        return Told((Delivery(outcome.import_id, "webhook", "http://a"), Delivery(outcome.import_id, "email", "b")))
+    def addressees(self, outcome: Outcome) -> Deliveries:
+        return Deliveries((Delivery(outcome.import_id, "webhook", "http://a"), Delivery(outcome.import_id, "email", "b")))
 
     @activity.defn
     def deliver(self, delivery: Delivery) -> None:
@@ -195,13 +195,13 @@ class Steps:
         self.log.append(f"told {delivery.import_id} {delivery.target}")
 
     @property
-    def by_lane(self) -> dict[Lane, list[Callable[..., Any]]]:
+    def by_task_queue(self) -> dict[TaskQueue, list[Callable[..., Any]]]:
         return {
-            Lane.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.close],
-            Lane.FILE: [self.validate, self.preview, self.prepare, self.give_up_part, self.write_failed],
-            Lane.PART: [self.load_part],
-            Lane.WAIT: [self.watch],
-            Lane.MESSAGE: [self.addressees, self.deliver],
+            TaskQueue.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.close],
+            TaskQueue.FILE: [self.validate, self.preview, self.prepare, self.give_up_part, self.write_failed],
+            TaskQueue.PART: [self.load_part],
+            TaskQueue.WAIT: [self.watch],
+            TaskQueue.MESSAGE: [self.addressees, self.deliver],
         }
 
 
@@ -225,7 +225,7 @@ class Orchestra:
                     activities=steps,
                     activity_executor=pool,
                 )
-                for lane, steps in self.steps.by_lane.items()
+                for lane, steps in self.steps.by_task_queue.items()
             ]
             async with AsyncExitStack() as self._workers:
                 for worker in workers:
@@ -246,7 +246,7 @@ class Orchestra:
             id=queue_workflow_id(dataset),
             task_queue=QUEUE,
             start_signal=ENQUEUE_SIGNAL,
-            start_signal_args=[Arrival("b", f"incoming/{dataset}/{import_id}")],
+            start_signal_args=[ObjectArrived("b", f"incoming/{dataset}/{import_id}")],
         )
 
     def import_run(self, import_id: str) -> WorkflowHandle[Any, Outcome]:
@@ -481,7 +481,7 @@ def test_a_lasting_fault_of_the_system_fails_the_import_and_says_why(play: Any, 
     async def story(o: Orchestra) -> None:
         def fail(part_no: int) -> None:
             if part_no == 2:
-                raise ApplicationError("there is no table", type="NotUsable", non_retryable=True)
+                raise ApplicationError("there is no table", type="InvalidRequest", non_retryable=True)
 
         o.steps.plan = Plan(records=1000, batches=5, parts=5, waves=(5,), parallel=2)
         o.steps.before_part = fail

@@ -22,7 +22,7 @@ from temporalio.testing import ActivityEnvironment
 from pipeline.adapters.postgres_errors import Kind, as_ours, kind_of
 from pipeline.adapters.postgres_sessions import stop_asked
 from pipeline.errors import Crashed, DamagedPart, FileReplaced, NoSpace, NotLoading, Superseded
-from pipeline.orchestration.heartbeat_and_failures import FEW_ATTEMPTS, beat, to_its_end, told_apart
+from pipeline.orchestration.heartbeat_and_failures import FEW_ATTEMPTS, beat, converts_errors, to_its_end
 
 TRANSIENT = [
     *(pg.DiskFull, pg.OutOfMemory, pg.TooManyConnections, pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow),
@@ -74,7 +74,7 @@ def in_a_step() -> ActivityEnvironment:
 class Attempts:
     """Attempts at one step, as Temporal makes them."""
 
-    def __init__(self, raised: BaseException, *, step: Any = told_apart) -> None:
+    def __init__(self, raised: BaseException, *, step: Any = converts_errors) -> None:
         @step
         def run() -> None:
             raise raised
@@ -145,7 +145,7 @@ def test_a_step_that_is_canceled_ends_as_canceled_whatever_its_work_raises(raise
     environment, asked = in_a_step(), list[bool]()
 
     @activity.defn(no_thread_cancel_exception=True)
-    @told_apart
+    @converts_errors
     def step() -> None:
         environment.cancel()
         hook = stop_asked.get()
@@ -175,7 +175,7 @@ def test_a_step_beats_all_the_time_that_it_runs(monkeypatch: pytest.MonkeyPatch)
     environment, beats = in_a_step(), threading.Semaphore(0)
     environment.on_heartbeat = lambda *_: beats.release()
 
-    @told_apart
+    @converts_errors
     def step() -> bool:
         return all(beats.acquire(timeout=10) for _ in range(5))
 

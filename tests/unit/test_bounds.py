@@ -18,15 +18,15 @@ import pytest
 
 from pipeline.contracts.options import OnError, Options
 from pipeline.datasets.dataset import Dataset, load_dataset
-from pipeline.datasets.suite_meta import Bounds, Tolerance
-from pipeline.errors import NotUsable
-from pipeline.prepare.manifest import Cutting
+from pipeline.datasets.suite_meta import Tolerance, TreeLimits
+from pipeline.errors import InvalidRequest
+from pipeline.prepare.manifest import BatchSizes
 from pipeline.sandbox import validate_file
 from pipeline.settings import ROOT
 from pipeline.sqlfiles import load
 from pipeline.staging.hierarchy import lay_out_bounds
 from pipeline.validate.cycles import find_cycles
-from pipeline.validate.quarantine import hold_back
+from pipeline.validate.quarantine import quarantine_records
 from pipeline.validate.sql_checks import _find_by_check, read_check, run_checks
 from pipeline.validate.tree_limits import measure_depths
 from pipeline.validate.tree_overlay import add_edges, ask_for
@@ -174,7 +174,7 @@ def test_a_second_root_is_told_which_one_is_there(check: Check) -> None:
 
 def test_of_a_record_with_too_many_children_no_new_one_gets_by_the_quarantine(check: Check, database: Path) -> None:
     check([("x", None), ("b", "w"), ("c", "w"), ("d", "c")], {"w": None, "a": "w"}, max_children=1)
-    hold_back(database, RECORDS, Tolerance(OnError.QUARANTINE), 4)
+    quarantine_records(database, RECORDS, Tolerance(OnError.QUARANTINE), 4)
     with duckdb.connect(str(database)) as connection:
         assert connection.execute("select _row from quarantined order by _row").fetchall() == [(2,), (3,), (4,)]
 
@@ -191,7 +191,7 @@ def test_room_that_a_record_in_quarantine_was_to_make_is_no_room(
     check: Check, database: Path, rows: list[Row], warehouse: Tree, bounds: dict[str, Any], refusal: str
 ) -> None:
     check(rows, warehouse, **bounds)
-    held = hold_back(database, RECORDS, Tolerance(OnError.QUARANTINE), len(rows))
+    held = quarantine_records(database, RECORDS, Tolerance(OnError.QUARANTINE), len(rows))
     assert refusal in held.refusal
     assert held.records == (0 if refusal else 1)
 
@@ -204,7 +204,7 @@ def test_depth_costs_rounds_and_not_steps() -> None:
             case when i > 0 then i - 1 end as above from range(200000) t(i)"""
         )
         find_cycles(connection)
-        lay_out_bounds(connection, Bounds(max_depth=10))
+        lay_out_bounds(connection, TreeLimits(max_depth=10))
         measure_depths(connection)
         assert connection.execute(
             "select count(*), max(depth), sum(depth) from depths where depth = number + 1"
@@ -222,7 +222,7 @@ def test_a_bound_that_means_nothing_is_refused(bounds: dict[str, Any], tmp_path:
     (tmp_path / "sql").symlink_to(ROOT / "sql")
     suite = (ROOT / "expectations" / "records.json").read_text().replace('"meta": {', f'"meta": {{"bounds": {bounds},', 1)
     (tmp_path / "expectations" / "records.json").write_text(suite.replace("'", '"').replace("True", "true"))
-    with pytest.raises(NotUsable, match=r"meta\.bounds"):
+    with pytest.raises(InvalidRequest, match=r"meta\.bounds"):
         load_dataset("records", tmp_path)
 
 
@@ -233,7 +233,7 @@ def test_a_tolerance_that_means_nothing_is_refused(tolerance: dict[str, Any], tm
     suite = json.loads((ROOT / "expectations" / "records.json").read_text())
     suite["meta"]["tolerance"] = tolerance
     (tmp_path / "expectations" / "records.json").write_text(json.dumps(suite))
-    with pytest.raises(NotUsable, match=r"expectations/records\.json: .*(tolerance|OnError)"):
+    with pytest.raises(InvalidRequest, match=r"expectations/records\.json: .*(tolerance|OnError)"):
         load_dataset("records", tmp_path)
 
 
@@ -330,7 +330,7 @@ def test_a_chain_in_places_is_refused_by_its_depth(tmp_path: Path) -> None:
         for one in ids:
             file.write(f"{one},{last},n,k\n")
             last = one
-    counted = validate_file.validate(tmp_path, places, "a.csv", "run", Cutting("i"), Options(), lambda wanted: None)
+    counted = validate_file.validate(tmp_path, places, "a.csv", "run", BatchSizes("i"), Options(), lambda wanted: None)
     limit = places.bounds.max_depth
     assert limit is not None and counted.by_code == {"max_depth_exceeded": rows - limit}
     assert not counted.verdict().accepted

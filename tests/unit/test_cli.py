@@ -28,7 +28,7 @@ from pipeline.client import http
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.display import visible
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 from pipeline.ledger.api_keys import Role
 
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
@@ -173,7 +173,7 @@ def test_the_delimiter_goes_along(run: Run, file: Path, monkeypatch: pytest.Monk
 
     def stop(_: object, *args: object, **__: object) -> None:
         given.extend(args)
-        raise NotUsable("That is enough.")
+        raise InvalidRequest("That is enough.")
 
     monkeypatch.setattr("pipeline.sandbox.process.run", stop)
     assert run("validate", str(file), "--delimiter", named).exit_code == 1

@@ -17,7 +17,7 @@ from werkzeug import Request, Response
 
 from pipeline.client import http
 from pipeline.client.api import ApiError, Client, TimedOut
-from pipeline.errors import NotUsable, Unreachable
+from pipeline.errors import InvalidRequest, Unreachable
 
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 ACCEPTED = b'HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{"id": "some"}'
@@ -174,7 +174,7 @@ def test_a_file_that_shrinks_is_an_error(client: Client, httpserver: HTTPServer,
         with file.open("r+b") as stream:
             stream.truncate(1 << 20)
 
-    with pytest.raises(NotUsable, match="shorter"):
+    with pytest.raises(InvalidRequest, match="shorter"):
         client.upload(file, "records", on_sent=shrink)
 
 
@@ -207,7 +207,7 @@ def test_another_server_under_our_url(httpserver: HTTPServer, client: Client) ->
 
 @pytest.mark.parametrize("url", ["", "localhost:80", "ftp://127.0.0.1", "http://", "http://.example"])
 def test_an_address_that_is_none(url: str) -> None:
-    with pytest.raises(NotUsable, match="BULKHEAD_URL"):
+    with pytest.raises(InvalidRequest, match="BULKHEAD_URL"):
         Client(url).get(IMPORT_ID)
 
 

@@ -9,7 +9,7 @@ import typing
 import pytest
 
 from pipeline.contracts import messages
-from pipeline.contracts.messages import Preview, Verdict
+from pipeline.contracts.messages import DryRunCounts, Verdict
 from pipeline.contracts.object_keys import dataset_of, import_id_for, import_id_in, incoming_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import MOVES, State, states_before
@@ -93,9 +93,9 @@ def test_a_verdict_accepts_what_has_no_error_or_is_held_back() -> None:
 
 
 def test_previews_of_parts_add_up() -> None:
-    assert Preview(1, 2, 3, 4) + Preview(1, 1, 1, 1, 1) == Preview(2, 3, 4, 5, 1)
-    assert Preview(1).to_json() == {"inserted": 1, "updated": 0, "unchanged": 0, "moved": 0}
-    assert Preview(failed=2).to_json()["failed"] == 2
+    assert DryRunCounts(1, 2, 3, 4) + DryRunCounts(1, 1, 1, 1, 1) == DryRunCounts(2, 3, 4, 5, 1)
+    assert DryRunCounts(1).to_json() == {"inserted": 1, "updated": 0, "unchanged": 0, "moved": 0}
+    assert DryRunCounts(failed=2).to_json()["failed"] == 2
 
 
 def test_every_step_carries_dataclasses_only() -> None:
@@ -108,10 +108,10 @@ def test_every_step_carries_dataclasses_only() -> None:
 
 def test_each_activity_has_the_types_of_its_step() -> None:
     from pipeline.orchestration.import_activities import Activities
-    from pipeline.orchestration.notify_activities import Postman
+    from pipeline.orchestration.notify_activities import NotifyActivities
 
     steps = {value.name: value for value in vars(messages).values() if isinstance(value, Step)}
-    steppers = [*vars(Activities).items(), *vars(Postman).items()]
+    steppers = [*vars(Activities).items(), *vars(NotifyActivities).items()]
     methods = {name: method for name, method in steppers if hasattr(method, "__temporal_activity_definition")}
     assert set(methods) == set(steps)
     for name, method in methods.items():

@@ -20,9 +20,9 @@ from werkzeug import Request, Response
 
 from pipeline.client import http, multipart_upload, resume_state
 from pipeline.client.api import ApiError, Client
-from pipeline.client.resume_state import Unfinished
+from pipeline.client.resume_state import ResumeState
 from pipeline.contracts.options import Options
-from pipeline.errors import NotUsable, Unreachable
+from pipeline.errors import InvalidRequest, Unreachable
 
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 KEY, UPLOAD_ID = f"incoming/records/{IMPORT_ID}/a.csv", "up/load"
@@ -156,7 +156,7 @@ def told() -> Iterator[list[str]]:
     yield []
 
 
-def broken_off(bucket: Bucket, client: Client, file: Path, **more: Any) -> Unfinished:
+def broken_off(bucket: Bucket, client: Client, file: Path, **more: Any) -> ResumeState:
     """An upload that S3 refused one part of, for good."""
     bucket.answers[8] = [400] * multipart_upload.REFUSALS
     with pytest.raises(ApiError, match="S3 refuses part 8: 400 SlowDown"):
@@ -226,7 +226,7 @@ def test_a_connection_to_s3_that_breaks_is_tried_again(bucket: Bucket, client: C
     with HangUp(times=3) as hung_up:
         real, signed, broken = bucket.s3.removesuffix("/bucket"), multipart_upload._sign, (4, 5, 6)
 
-        def sign(api: Any, upload: Unfinished, number: int) -> str:
+        def sign(api: Any, upload: ResumeState, number: int) -> str:
             address = signed(api, upload, number)
             return address.replace(real, hung_up.url) if number in broken and bucket.signed[number] == 1 else address
 
@@ -248,7 +248,7 @@ def test_a_file_that_changes_on_the_way_makes_no_import(bucket: Bucket, client: 
     def touch(done: int, total: int | None) -> None:
         os.utime(file, ns=(0, 5))
 
-    with pytest.raises(NotUsable, match="has changed since its upload was begun"):
+    with pytest.raises(InvalidRequest, match="has changed since its upload was begun"):
         client.upload(file, "records", direct=True, on_sent=touch)
     assert (bucket.whole, bucket.is_gone) == (None, True)
     assert resume_state.find(client.url, "records", file) is None
@@ -284,14 +284,16 @@ def test_a_file_that_has_changed_is_refused(bucket: Bucket, client: Client, file
         file.write_bytes(CONTENT + b"more")
     else:
         os.utime(file, ns=(0, 5))
-    with pytest.raises(NotUsable, match=r"a\.csv has changed .* then 9,437,192 bytes, written at .*, now .*without --resume"):
+    with pytest.raises(
+        InvalidRequest, match=r"a\.csv has changed .* then 9,437,192 bytes, written at .*, now .*without --resume"
+    ):
         client.upload(file, "records", resume=True)
     assert bucket.put.total() == 0
 
 
 def test_a_wish_cannot_change_on_the_way(bucket: Bucket, client: Client, file: Path) -> None:
     broken_off(bucket, client, file, options=Options(dry_run=True))
-    with pytest.raises(NotUsable, match="begun with dry_run=True"):
+    with pytest.raises(InvalidRequest, match="begun with dry_run=True"):
         client.upload(file, "records", resume=True, options=Options(force=True))
     assert bucket.put.total() == 0
     client.upload(file, "records", resume=True, options=Options(dry_run=True))
@@ -333,7 +335,7 @@ def test_what_is_kept_names_no_key_and_is_apart_for_each_server_dataset_and_file
     assert resume_state.find(client.url, "records", file) is None
     resume_state.keep(left)
     os.utime(kept, (0, 0))
-    other = Unfinished(**{**vars(left), "dataset": "places"})
+    other = ResumeState(**{**vars(left), "dataset": "places"})
     resume_state.keep(other)
     assert resume_state.find(client.url, "records", file) is None, "what is a month old is let go of"
 

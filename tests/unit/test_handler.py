@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.contracts.messages import Arrival
+from pipeline.contracts.messages import ObjectArrived
 
 
 def put(key: str, *, name: str = "ObjectCreated:Put", bucket: str = "b") -> dict[str, Any]:
@@ -51,7 +51,7 @@ def put(key: str, *, name: str = "ObjectCreated:Put", bucket: str = "b") -> dict
     ],
 )
 def test_only_new_files_under_incoming_are_announced(handler: ModuleType, event: dict[str, Any], keys: list[str]) -> None:
-    assert handler.requests_in(event) == [Arrival("b", key) for key in keys]
+    assert handler.requests_in(event) == [ObjectArrived("b", key) for key in keys]
 
 
 def test_an_event_without_a_file_does_not_even_call_temporal(handler: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from pipeline.receive.arrivals import (
     ASKED,
     IMPORT_ID,
     METADATA_BYTES_MAX,
-    Asked,
+    UploadRequest,
     asked_in,
     ids_of,
     is_ours,
@@ -43,10 +43,15 @@ ALL = Options(
 
 @pytest.mark.parametrize(
     "asked",
-    [Asked(), Asked(ALL, "Städte ü\x7f.csv", OWN, OTHER), Asked(Options(dry_run=True)), Asked(filename="文" * 255)],
+    [
+        UploadRequest(),
+        UploadRequest(ALL, "Städte ü\x7f.csv", OWN, OTHER),
+        UploadRequest(Options(dry_run=True)),
+        UploadRequest(filename="文" * 255),
+    ],
     ids=["nothing", "all", "a dry run", "a long name"],
 )
-def test_all_that_was_asked_for_comes_back(asked: Asked) -> None:
+def test_all_that_was_asked_for_comes_back(asked: UploadRequest) -> None:
     metadata = metadata_of(OWN, asked)
     assert metadata[IMPORT_ID] == OWN
     assert all(value.isascii() and value.isprintable() for value in metadata.values())
@@ -60,7 +65,7 @@ def test_every_option_is_tried_here() -> None:
 
 def test_what_s3_cannot_hold_is_not_said_in_part() -> None:
     mapping = {f"column {base64.b85encode(str(n**9).encode()).decode()}": f"c{n}" for n in range(1_000)}
-    metadata = metadata_of(OWN, Asked(Options(dry_run=True, mapping=mapping)))
+    metadata = metadata_of(OWN, UploadRequest(Options(dry_run=True, mapping=mapping)))
     assert metadata == {IMPORT_ID: OWN}
     assert asked_in(metadata) is None
 

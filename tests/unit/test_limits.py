@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from pipeline.errors import Busy, NotUsable, Unreachable
+from pipeline.errors import Busy, InvalidRequest, Unreachable
 from pipeline.notify import delivery_limits
 from pipeline.notify.delivery_limits import Key, Limits
 
@@ -119,7 +119,7 @@ def test_an_answer_ends_the_backoff(places: Limits, clock: Clock) -> None:
         pass
 
 
-@pytest.mark.parametrize("error", [NotUsable, Unreachable])
+@pytest.mark.parametrize("error", [InvalidRequest, Unreachable])
 def test_a_quick_refusal_is_no_reason_for_a_backoff(places: Limits, clock: Clock, error: type[Exception]) -> None:
     with pytest.raises(error), places.place(DEAD, {}, at_host=2):
         clock.now += 0.2

@@ -13,7 +13,7 @@ from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import load_dataset
 from pipeline.prepare import manifest as manifest_module
 from pipeline.prepare import part_files, parts
-from pipeline.prepare.manifest import MANIFEST, Cutting, Manifest
+from pipeline.prepare.manifest import MANIFEST, BatchSizes, Manifest
 from pipeline.sandbox import validate_file
 from pipeline.staging import database as workspace
 from pipeline.staging.database import MEMORY_BYTES, MOST_MEMORY_BYTES, connect
@@ -23,7 +23,7 @@ RECORDS = load_dataset("records")
 
 def validated(folder: Path, lines: list[str]) -> Any:
     (folder / validate_file.SOURCE).write_text("\n".join(["id,parentId,name", *lines, ""]))
-    return validate_file.validate(folder, RECORDS, "a.csv", "r", Cutting("i"), Options(), lambda wanted: None)
+    return validate_file.validate(folder, RECORDS, "a.csv", "r", BatchSizes("i"), Options(), lambda wanted: None)
 
 
 def test_what_does_not_fit_into_a_small_share_of_memory_is_done_again_with_a_larger_one(
@@ -60,7 +60,7 @@ def test_wide_records_need_no_more_memory_than_a_piece_of_them(tmp_path: Path, m
     with (tmp_path / validate_file.SOURCE).open("w") as file:
         for id_, name in [*narrow[:10_000], *wide, *narrow[10_000:]]:
             file.write(f'{{"id":"{id_}","parentId":null,"name":"{name}"}}\n')
-    counted = validate_file.validate(tmp_path, RECORDS, "a", "r", Cutting("i"), Options(), lambda wanted: None)
+    counted = validate_file.validate(tmp_path, RECORDS, "a", "r", BatchSizes("i"), Options(), lambda wanted: None)
     assert (counted.records, counted.errors) == (20_256, 0)
     manifest = Manifest.from_json((tmp_path / validate_file.PARTS / MANIFEST).read_text())
     assert manifest.records == 20_256

@@ -19,9 +19,9 @@ from pipeline import read as reading
 from pipeline.contracts.options import OnError, Options
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.prepare import parents_first, part_files
-from pipeline.prepare.manifest import Cutting
-from pipeline.read import Staging
-from pipeline.read.read_result import Table
+from pipeline.prepare.manifest import BatchSizes
+from pipeline.read import RawTables
+from pipeline.read.read_result import ReadResult
 from pipeline.report import findings
 from pipeline.report.findings import Counted
 from pipeline.sandbox import validate_file
@@ -66,7 +66,7 @@ def validate(tmp_path: Path) -> Validate:
         (tmp_path / validate_file.SOURCE).write_bytes(text.encode() if isinstance(text, str) else text)
         rules = dataset or load_dataset("places")
         return validate_file.validate(
-            tmp_path, rules, "f.csv", "run", Cutting("import"), options or Options(), lambda parents: None
+            tmp_path, rules, "f.csv", "run", BatchSizes("import"), options or Options(), lambda parents: None
         )
 
     return run
@@ -261,7 +261,7 @@ def test_one_file_of_the_report_that_lacks_what_the_others_have(validate: Valida
 # --- The reader ---
 
 
-def _read_as(monkeypatch: pytest.MonkeyPatch, slip: Callable[[Table, Staging], Table]) -> None:
+def _read_as(monkeypatch: pytest.MonkeyPatch, slip: Callable[[ReadResult, RawTables], ReadResult]) -> None:
     mark, read = reading.TEXTS["csv"]
     monkeypatch.setitem(reading.TEXTS, "csv", (mark, lambda chunks, staging: slip(read(chunks, staging), staging)))
 
@@ -273,7 +273,7 @@ def test_a_reader_that_miscounts(validate: Validate, monkeypatch: pytest.MonkeyP
         validate(BAD)
 
 
-def _slip(staging: Staging, slip: str) -> None:
+def _slip(staging: RawTables, slip: str) -> None:
     """Change ``raw``, which is a view where the text was regular."""
     if staging.connection.execute("select 1 from duckdb_views() where view_name = 'raw'").fetchall():
         staging.connection.execute("create table kept as from raw; drop view raw; drop table text_rows")
@@ -295,7 +295,7 @@ def _slip(staging: Staging, slip: str) -> None:
 def test_a_reader_that_loses_or_doubles_a_row(
     validate: Validate, monkeypatch: pytest.MonkeyPatch, slip: str, text: str
 ) -> None:
-    def slipped(table: Table, staging: Staging) -> Table:
+    def slipped(table: ReadResult, staging: RawTables) -> ReadResult:
         _slip(staging, slip)
         return table
 
@@ -307,7 +307,7 @@ def test_a_reader_that_loses_or_doubles_a_row(
 def test_a_row_that_is_read_twice_and_counted_twice(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it is a row like any other, and a duplicate."""
 
-    def doubled(table: Table, staging: Staging) -> Table:
+    def doubled(table: ReadResult, staging: RawTables) -> ReadResult:
         _slip(staging, "insert into raw select 3 as _row, * exclude (_row) from raw where _row = 2")
         return replace(table, records=table.records + 1)
 
@@ -326,13 +326,13 @@ def test_a_row_lost_on_the_way_to_its_types(validate: Validate, monkeypatch: pyt
 
 
 def test_parts_that_hold_one_record_less(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = part_files._streamed
+    tables = part_files.streamed_tables
 
     def one_less(*args: Any) -> Iterator[pa.Table]:
         for table in tables(*args):
             yield table.slice(1)
 
-    monkeypatch.setattr(part_files, "_streamed", one_less)
+    monkeypatch.setattr(part_files, "streamed_tables", one_less)
     with pytest.raises(RuntimeError, match="2 records went into the batches, 1 came out"):
         validate()
 
@@ -345,12 +345,12 @@ def test_a_part_that_was_not_written_whole(validate: Validate, monkeypatch: pyte
 
 
 def test_a_record_that_gets_lost_before_the_parts(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    lay_out = parents_first._lay_out_forest
+    lay_out = parents_first.lay_out_forest
 
     def one_less(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
         lay_out(connection, dataset)
         connection.execute("delete from links where _row = 2")
 
-    monkeypatch.setattr(parents_first, "_lay_out_forest", one_less)
+    monkeypatch.setattr(parents_first, "lay_out_forest", one_less)
     with pytest.raises(RuntimeError, match="Of 2 records 1 are in parts"):
         validate()

@@ -20,12 +20,12 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from temporalio.exceptions import ApplicationError
 from werkzeug import Request, Response
 
-from pipeline.errors import NotUsable, Unreachable
+from pipeline.errors import InvalidRequest, Unreachable
 from pipeline.notify import webhook
 from pipeline.notify.email import compose_email, send_email
 from pipeline.notify.targets import check, is_public
 from pipeline.notify.webhook import payload, send_webhook
-from pipeline.orchestration.heartbeat_and_failures import told_apart
+from pipeline.orchestration.heartbeat_and_failures import converts_errors
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 IN_AN_HOUR = "in an hour"
@@ -63,7 +63,9 @@ def test_a_webhook_is_signed_so_that_the_official_library_verifies_it(httpserver
         Webhook(SECRET).verify(seen[0].data.replace(b"10", b"11"), headers)
 
 
-@pytest.mark.parametrize(("status", "error"), [(500, Unreachable), (404, Unreachable), (302, Unreachable), (410, NotUsable)])
+@pytest.mark.parametrize(
+    ("status", "error"), [(500, Unreachable), (404, Unreachable), (302, Unreachable), (410, InvalidRequest)]
+)
 def test_only_a_2xx_answer_counts_as_told(httpserver: HTTPServer, status: int, error: type[Exception]) -> None:
     httpserver.expect_request("/hook").respond_with_data("", status=status, headers={"Location": "/elsewhere"})
     with pytest.raises(error):
@@ -89,7 +91,7 @@ def test_a_receiver_says_when_to_come_again(httpserver: HTTPServer, said: str, s
     with pytest.raises(Unreachable) as raised:
         send_webhook(httpserver.url_for("/hook"), {}, message_id="m", secret=SECRET, allow_private=True)
 
-    @told_apart
+    @converts_errors
     def step() -> None:
         raise raised.value
 
@@ -143,7 +145,7 @@ def test_a_receiver_says_when_to_come_again(httpserver: HTTPServer, said: str, s
     ],
 )
 def test_no_webhook_reaches_into_our_own_network(url: str) -> None:
-    with pytest.raises(NotUsable):
+    with pytest.raises(InvalidRequest):
         send_webhook(url, {}, message_id="m", secret=SECRET)
 
 
@@ -154,7 +156,7 @@ def test_what_is_public(address: str) -> None:
 
 @pytest.mark.parametrize("odd", ["https://evil.test\\x.example.org/", "https://evil.test x.example.org/", "https://[::1/"])
 def test_a_host_is_read_as_whoever_connects_reads_it(odd: str) -> None:
-    with pytest.raises(NotUsable):
+    with pytest.raises(InvalidRequest):
         check(odd, allow_private=True, domains=["example.org"])
 
 
@@ -170,7 +172,7 @@ def test_a_name_that_is_another_when_it_is_called_gets_nothing(httpserver: HTTPS
 
     monkeypatch.setattr(socket, "getaddrinfo", rebound)
     httpserver.expect_request("/").respond_with_data("")
-    with pytest.raises(NotUsable, match="become a private one"):
+    with pytest.raises(InvalidRequest, match="become a private one"):
         send_webhook(f"http://rebinding.example:{httpserver.port}/", {}, message_id="m", secret=SECRET)
     assert len(asked) == 2 and httpserver.log == []
 
@@ -197,7 +199,7 @@ def test_no_error_tells_the_address(host: str) -> None:
         "http://1.1.1.1:22/?s3cret",
         "http://me:s3cret@example.org/",
     ):
-        with pytest.raises(NotUsable) as refused:
+        with pytest.raises(InvalidRequest) as refused:
             send_webhook(wrong, {}, message_id="m", secret=SECRET)
         assert "s3cret" not in str(refused.value)
 

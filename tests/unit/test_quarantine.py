@@ -17,7 +17,7 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.datasets.suite_meta import Tolerance
 from pipeline.staging.database import FINDINGS
 from pipeline.staging.hierarchy import lay_out
-from pipeline.validate.quarantine import Held, hold_back, write_rows
+from pipeline.validate.quarantine import Quarantined, quarantine_records, write_rows
 from pipeline.validate.sql_checks import read_check, run_checks
 
 RECORDS = load_dataset("records")
@@ -72,7 +72,7 @@ def held(database: Path) -> dict[int, str]:
 def test_what_hangs_below_a_bad_record_is_held_back_with_it(database: Path) -> None:
     rows: list[Row] = [("a", None), ("b", "a"), ("c", "b"), ("d", "c"), ("e", "a")]
     staged(database, rows, bad={2: "invalid_type"})
-    assert hold_back(database, RECORDS, QUARANTINE, 5) == Held(3)
+    assert quarantine_records(database, RECORDS, QUARANTINE, 5) == Quarantined(3)
     assert held(database) == {2: "invalid_type", 3: "parent_quarantined", 4: "parent_quarantined"}
     with duckdb.connect(str(database)) as connection:
         ((message,),) = connection.execute("select message from quarantined where _row = 4").fetchall()
@@ -81,15 +81,15 @@ def test_what_hangs_below_a_bad_record_is_held_back_with_it(database: Path) -> N
 
 def test_nothing_is_held_back_where_nothing_is_wrong_or_such_files_are_rejected(database: Path) -> None:
     staged(database, [("a", None), ("b", "a")])
-    assert hold_back(database, RECORDS, QUARANTINE, 2) == Held()
+    assert quarantine_records(database, RECORDS, QUARANTINE, 2) == Quarantined()
     staged(database, [("a", None), ("b", "x")])
-    assert hold_back(database, RECORDS, Tolerance(), 2) == Held()
+    assert quarantine_records(database, RECORDS, Tolerance(), 2) == Quarantined()
     assert held(database) == {}
 
 
 def test_of_equal_copies_the_first_one_stays_and_of_unequal_ones_none(database: Path) -> None:
     staged(database, [("a", None), ("b", "a"), ("b", "a"), ("c", "b"), ("d", None), ("d", "a"), ("e", "d")])
-    hold_back(database, RECORDS, QUARANTINE, 7)
+    quarantine_records(database, RECORDS, QUARANTINE, 7)
     assert held(database) == {
         **{3: "duplicate_id", 5: "conflicting_duplicate", 6: "conflicting_duplicate", 7: "parent_quarantined"}
     }
@@ -97,10 +97,10 @@ def test_of_equal_copies_the_first_one_stays_and_of_unequal_ones_none(database: 
 
 def test_a_whole_circle_also_through_the_warehouse_and_what_hangs_below_it(database: Path) -> None:
     staged(database, [("a", "c"), ("d", "b"), ("e", None), ("f", "d")], {"c": "b", "b": "a"})
-    hold_back(database, RECORDS, QUARANTINE, 4)
+    quarantine_records(database, RECORDS, QUARANTINE, 4)
     assert held(database) == {1: "circular_reference", 2: "parent_quarantined", 4: "parent_quarantined"}
     staged(database, [("a", "b"), ("b", "c"), ("c", "a"), ("e", None)])
-    hold_back(database, RECORDS, QUARANTINE, 4)
+    quarantine_records(database, RECORDS, QUARANTINE, 4)
     assert held(database) == dict.fromkeys((1, 2, 3), "circular_reference")
 
 
@@ -108,10 +108,10 @@ def test_a_whole_circle_also_through_the_warehouse_and_what_hangs_below_it(datab
 def test_what_hangs_below_an_old_circle_is_held_back_and_one_that_nothing_hangs_below_does_no_harm(database: Path) -> None:
     ring: Tree = {"x": "y", "y": "x"}
     staged(database, [("a", "x"), ("b", "a"), ("c", None), ("d", "y")], ring)
-    hold_back(database, RECORDS, QUARANTINE, 4)
+    quarantine_records(database, RECORDS, QUARANTINE, 4)
     assert held(database) == {1: "circular_reference", 2: "below_cycle", 4: "below_cycle"}
     staged(database, [("a", "nowhere"), ("b", "a"), ("c", None)], ring)
-    hold_back(database, RECORDS, QUARANTINE, 3)
+    quarantine_records(database, RECORDS, QUARANTINE, 3)
     assert held(database) == {1: "missing_parent", 2: "parent_quarantined"}
 
 
@@ -132,20 +132,20 @@ def test_what_hangs_below_an_old_circle_is_held_back_and_one_that_nothing_hangs_
 )
 def test_the_limits_are_of_records_with_errors_of_their_own(database: Path, tolerance: Tolerance, refusal: str) -> None:
     staged(database, [("a", "x"), ("b", "a"), ("c", "b"), ("d", None)])
-    assert hold_back(database, RECORDS, tolerance, 4).refusal == refusal
+    assert quarantine_records(database, RECORDS, tolerance, 4).refusal == refusal
     assert len(held(database)) == (0 if refusal else 3)
 
 
 def test_a_file_of_which_nothing_would_be_left_or_that_is_wrong_as_a_whole_is_refused(database: Path) -> None:
     staged(database, [("a", "x"), ("b", "a")])
-    assert "nothing is left" in hold_back(database, RECORDS, QUARANTINE, 2).refusal
+    assert "nothing is left" in quarantine_records(database, RECORDS, QUARANTINE, 2).refusal
     assert held(database) == {}
     staged(database, [("a", None)])
     with duckdb.connect(str(database)) as connection:
         connection.execute(
             "insert into findings by name select 'error' as severity, 'unknown_column' as code, 'No.' as message"
         )
-    assert hold_back(database, RECORDS, QUARANTINE, 1).refusal.endswith("No.")
+    assert quarantine_records(database, RECORDS, QUARANTINE, 1).refusal.endswith("No.")
 
 
 def test_the_rows_are_written_with_all_their_columns_and_the_malformed_ones_with_their_text(
@@ -154,7 +154,7 @@ def test_the_rows_are_written_with_all_their_columns_and_the_malformed_ones_with
     staged(database, [("a", None), ('b"\n,', "x"), ("c\0", "y")], bad={9: "malformed_row"})
     with duckdb.connect(str(database)) as connection:
         connection.execute("create table malformed as select 9 as _row, 10 as line, '1,2,3,4,5' as text")
-    assert hold_back(database, RECORDS, QUARANTINE, 4) == Held(3)
+    assert quarantine_records(database, RECORDS, QUARANTINE, 4) == Quarantined(3)
     write_rows(database, RECORDS, "the-import", tmp_path / "rows.csv")
     with (tmp_path / "rows.csv").open(newline="") as file:
         lines = list(csv.reader(file))
@@ -227,7 +227,7 @@ def test_random_trees_against_the_oracle(database: Path, seed: int) -> None:
     bad = bad_in(rows, old) | other
     staged(database, rows, old, dict.fromkeys(other, "invalid_type"))
     expected = oracle(rows, old, bad)
-    result = hold_back(database, RECORDS, QUARANTINE, len(rows))
+    result = quarantine_records(database, RECORDS, QUARANTINE, len(rows))
     if len(expected) == len(rows):
         assert bool(result.refusal) == bool(rows)
     else:
@@ -250,4 +250,4 @@ def test_a_chain_of_a_million_below_a_bad_record_takes_twenty_rounds(database: P
         connection.execute(
             "insert into findings by name select 'error' as severity, 1 as row, 'missing_parent' as code, 'm' as message"
         )
-    assert hold_back(database, RECORDS, QUARANTINE, 1_000_001) == Held(1_000_000)
+    assert quarantine_records(database, RECORDS, QUARANTINE, 1_000_001) == Quarantined(1_000_000)

@@ -18,7 +18,7 @@ import duckdb
 import pytest
 
 from pipeline.datasets.dataset import load_dataset
-from pipeline.errors import NotUsable, Unreadable
+from pipeline.errors import InvalidRequest, Unreadable
 from pipeline.read import Limits, Reading, read
 from pipeline.read.formats.delimited_scan import Scan
 
@@ -255,7 +255,7 @@ def test_a_chosen_delimiter_is_used_exactly(reads: Reader) -> None:
     with pytest.raises(Unreadable) as caught:
         reads(content, delimiter="|")
     assert "looks like ';'" in caught.value.hint
-    with pytest.raises(NotUsable, match="':' cannot be the delimiter"):
+    with pytest.raises(InvalidRequest, match="':' cannot be the delimiter"):
         reads(content, delimiter=":")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pipeline.local import relay
-from pipeline.local.relay import BODY_BYTES_MOST, Deliveries, Malformed, event_in, make_server, s3_event
+from pipeline.local.relay import BODY_BYTES_MOST, EventQueue, Malformed, event_in, make_server, s3_event
 
 
 def posted(key: str, *, etag: str = "49f96038f20aa062772267b640a18d79", **entry: Any) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def wait_until_empty(folder: Path) -> None:
 
 def test_a_lambda_that_fails_twice_is_called_a_third_time(tmp_path: Path) -> None:
     called = Lambda(failures=2)
-    Deliveries(tmp_path, called, pauses_seconds=(0.01, 0.01)).accept({"n": 1})
+    EventQueue(tmp_path, called, pauses_seconds=(0.01, 0.01)).accept({"n": 1})
     assert called.done.wait(5)
     wait_until_empty(tmp_path)
     assert called.events == [{"n": 1}] * 3
@@ -127,7 +127,7 @@ def test_a_lambda_that_fails_twice_is_called_a_third_time(tmp_path: Path) -> Non
 
 
 def test_a_lambda_that_fails_for_good_leaves_a_dead_letter(tmp_path: Path) -> None:
-    Deliveries(tmp_path, Lambda(failures=99), pauses_seconds=(0.01, 0.01)).accept({"n": 1})
+    EventQueue(tmp_path, Lambda(failures=99), pauses_seconds=(0.01, 0.01)).accept({"n": 1})
     wait_until_empty(tmp_path)
     (letter,) = (tmp_path / "dead-letters").iterdir()
     assert json.loads(letter.read_text()) == {"event": {"n": 1}, "error": "ConnectionError: Temporal is away"}
@@ -137,7 +137,7 @@ def test_what_was_accepted_before_the_relay_died_is_delivered_after(tmp_path: Pa
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool" / "1-a.json").write_text(json.dumps({"n": 1}))
     called = Lambda()
-    Deliveries(tmp_path, called)
+    EventQueue(tmp_path, called)
     assert called.done.wait(5)
     wait_until_empty(tmp_path)
     assert called.events == [{"n": 1}]
@@ -152,7 +152,7 @@ def test_an_unreadable_file_in_the_spool_is_put_aside_and_ends_no_thread(tmp_pat
         (tmp_path / "spool" / f"0-{number}.json").write_bytes(content)
     (tmp_path / "spool" / "1-a.json").write_text(json.dumps({"n": 1}))
     called = Lambda()
-    Deliveries(tmp_path, called)
+    EventQueue(tmp_path, called)
     assert called.done.wait(5)
     wait_until_empty(tmp_path)
     assert called.events == [{"n": 1}]
@@ -169,7 +169,7 @@ def test_an_event_is_on_disk_before_it_is_accepted(tmp_path: Path, monkeypatch: 
         fsync(descriptor)
 
     hold = threading.Event()
-    deliveries = Deliveries(tmp_path, lambda *_: hold.wait(5))
+    deliveries = EventQueue(tmp_path, lambda *_: hold.wait(5))
     monkeypatch.setattr(os, "fsync", note)
     deliveries.accept({"n": 1})
     (spooled,) = (tmp_path / "spool").iterdir()
@@ -184,7 +184,7 @@ def test_dead_letters_are_kept_for_a_time(tmp_path: Path) -> None:
     for path, days in ((old, 31), (young, 29)):
         path.touch()
         os.utime(path, (time.time() - days * 86_400,) * 2)
-    Deliveries(tmp_path, Lambda(), keep=timedelta(days=30))
+    EventQueue(tmp_path, Lambda(), keep=timedelta(days=30))
     for _ in range(500):
         if not old.exists():
             break
@@ -240,7 +240,7 @@ def test_a_malformed_event_is_told_apart(body: bytes) -> None:
 def served(tmp_path: Path) -> Iterator[tuple[int, Lambda]]:
     """A relay's server, and the Lambda behind it."""
     called = Lambda()
-    server = make_server(0, TOKEN, Deliveries(tmp_path, called))
+    server = make_server(0, TOKEN, EventQueue(tmp_path, called))
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
     yield server.server_address[1], called
     server.shutdown()
@@ -271,7 +271,7 @@ def test_whatever_is_posted_has_an_answer_and_the_relay_goes_on(served: tuple[in
 
 
 def test_an_event_that_the_disk_does_not_take_is_not_accepted(tmp_path: Path) -> None:
-    deliveries = Deliveries(tmp_path, Lambda())
+    deliveries = EventQueue(tmp_path, Lambda())
     (tmp_path / "spool").rmdir()
     server = make_server(0, TOKEN, deliveries)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()

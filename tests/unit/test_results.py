@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
-from pipeline.contracts.object_keys import Fate, added_names, results_file
+from pipeline.contracts.object_keys import RowOutcome, added_names, results_file
 from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.orchestration.result_files import FATES_SCHEMA
@@ -80,13 +80,13 @@ ROWS = st.lists(
 
 
 def write(
-    folder: Path, dataset: Dataset, fates: dict[int, Fate], *forms: str, others: Fate = Fate.SUCCEEDED
-) -> dict[Fate, int]:
+    folder: Path, dataset: Dataset, fates: dict[int, RowOutcome], *forms: str, others: RowOutcome = RowOutcome.SUCCEEDED
+) -> dict[RowOutcome, int]:
     """Sort the rows of ``source``; those that are not named are ``others``."""
     said = [list(fates), [str(one) for one in fates.values()], ["why"] * len(fates), ["because"] * len(fates)]
     arrays = [pa.array(column, field.type) for column, field in zip(said, FATES_SCHEMA, strict=True)]
     pq.write_table(pa.Table.from_arrays(arrays, schema=FATES_SCHEMA), folder / FATES)
-    return write_results(folder, dataset, None, Others(Fate.SUCCEEDED), dict.fromkeys(Fate, forms))
+    return write_results(folder, dataset, None, Others(RowOutcome.SUCCEEDED), dict.fromkeys(RowOutcome, forms))
 
 
 def raw(source: Path, dataset: Dataset) -> tuple[Reading, list[tuple[Any, ...]]]:
@@ -109,7 +109,11 @@ def test_every_row_is_in_one_file_exactly_and_is_read_from_it_as_it_was(
     WRITERS[form](rows, folder / "source")
     reading, whole = raw(folder / "source", dataset)
     assert len(whole) == len(rows)
-    fates = {row: fate for row in range(1, len(rows) + 1) if (fate := data.draw(st.sampled_from(Fate))) is not Fate.SUCCEEDED}
+    fates = {
+        row: fate
+        for row in range(1, len(rows) + 1)
+        if (fate := data.draw(st.sampled_from(RowOutcome))) is not RowOutcome.SUCCEEDED
+    }
     counted = write(folder, dataset, fates, "native", "parquet")
     assert sum(counted.values()) == len(rows)
     facts = {"format": reading.format}
@@ -120,14 +124,17 @@ def test_every_row_is_in_one_file_exactly_and_is_read_from_it_as_it_was(
             file = folder / RESULTS / results_file(fate, exact, facts)
             again, values = raw(file, dataset.ignoring(added))
             assert (again.original_columns, len(values)) == (reading.original_columns, number)
-            numbers = [row for row in range(1, len(rows) + 1) if fates.get(row, Fate.SUCCEEDED) is fate]
+            numbers = [row for row in range(1, len(rows) + 1) if fates.get(row, RowOutcome.SUCCEEDED) is fate]
             found.update(zip(numbers, values, strict=True))
         assert [found[row] for row in sorted(found)] == whole
 
 
 def test_the_columns_are_those_of_the_file_in_their_order_then_row_code_and_reason(tmp_path: Path, dataset: Dataset) -> None:
     (tmp_path / "source").write_text("Name;parentId;id;code\n=1+1;;007;x\nb;007;8;y\n")
-    assert write(tmp_path, dataset, {2: Fate.FAILED}, "native", "csv", "json") == {Fate.SUCCEEDED: 1, Fate.FAILED: 1}
+    assert write(tmp_path, dataset, {2: RowOutcome.FAILED}, "native", "csv", "json") == {
+        RowOutcome.SUCCEEDED: 1,
+        RowOutcome.FAILED: 1,
+    }
     exact = (tmp_path / RESULTS / "failed-exact.csv").read_text().splitlines()
     assert exact == ["Name;parentId;id;code;row;_code;reason", "b;007;8;y;2;why;because"]
     loaded = list(csv.reader(io.StringIO((tmp_path / RESULTS / "succeeded.csv").read_text())))
@@ -139,7 +146,7 @@ def test_the_columns_are_those_of_the_file_in_their_order_then_row_code_and_reas
 
 def test_a_row_that_is_no_record_comes_with_its_text(tmp_path: Path, dataset: Dataset) -> None:
     (tmp_path / "source").write_text("id,parentId,name\n1,,a\n2,,b,too,many\n3,,c\n")
-    assert write(tmp_path, dataset, {2: Fate.FAILED, 3: Fate.FAILED}, "native")[Fate.FAILED] == 2
+    assert write(tmp_path, dataset, {2: RowOutcome.FAILED, 3: RowOutcome.FAILED}, "native")[RowOutcome.FAILED] == 2
     exact = list(csv.reader(io.StringIO((tmp_path / RESULTS / "failed-exact.csv").read_text())))
     assert exact == [
         ["id", "parentId", "name", "row", "code", "reason", "text"],
@@ -154,7 +161,7 @@ TWICE = '[{"id": "1", "name": "a"}, {"id": "2", "name": "b", "name": "c"}, {"id"
 def test_a_row_that_could_not_be_kept_whole_is_no_better_in_its_file(tmp_path: Path, dataset: Dataset) -> None:
     """A key that stands twice, an id that is none: a retry without a change must not load what is left of them."""
     (tmp_path / "source").write_text(TWICE.replace('"id": "1"', '"id": "1", "parentId": null'))
-    write(tmp_path, dataset, {2: Fate.FAILED, 3: Fate.FAILED}, "native")
+    write(tmp_path, dataset, {2: RowOutcome.FAILED, 3: RowOutcome.FAILED}, "native")
     failed = json.loads((tmp_path / RESULTS / "failed-exact.json").read_text())
     assert [(row["id"], row["name"], row["row"]) for row in failed] == [(None, None, 2), (None, None, 3)]
     assert [json.loads(row["text"]) for row in failed] == [
@@ -183,7 +190,7 @@ def test_a_cell_that_no_workbook_holds_is_not_lost_silently(tmp_path: Path, data
         connection.execute(
             "create table fated as select _row, null::varchar as text, 'failed' as fate, 'c' as code, 'r' as reason from raw"
         )
-        _write(connection, original_names(connection), Fate.FAILED, "native", {"format": "xlsx", "delimiter": ""}, folder)
+        _write(connection, original_names(connection), RowOutcome.FAILED, "native", {"format": "xlsx", "delimiter": ""}, folder)
     sheet = CalamineWorkbook.from_path(folder / "failed-exact.xlsx").get_sheet_by_index(0).to_python()
     by_row = {line[5]: line for line in sheet[1:]}
     assert (by_row[1][3], by_row[3][3]) == ("x" * 32_767, "🚢" * 16_383)

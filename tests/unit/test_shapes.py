@@ -130,10 +130,10 @@ def test_a_tree_that_is_no_json_is_refused(staged: Shaped, content: str, said: s
 @pytest.mark.parametrize("cut", range(1, 40, 3))
 def test_a_tree_is_the_same_however_the_text_is_cut(staged: Shaped, tmp_path: Path, cut: int) -> None:
     from pipeline.read.formats.json_records import read_lines
-    from pipeline.read.raw_tables import Staging
+    from pipeline.read.raw_tables import RawTables
 
     text = TREE.encode()
-    with Staging(tmp_path / "cut.duckdb", TREES, Limits()) as staging:
+    with RawTables(tmp_path / "cut.duckdb", TREES, Limits()) as staging:
         read_lines(iter([text[at : at + cut] for at in range(0, len(text), cut)]), staging)
         rows = staging.connection.execute('select _row, id, "parentId", name from raw order by _row').fetchall()
     assert rows == [(row, *rest) for row, _, *rest, _ in FLAT]

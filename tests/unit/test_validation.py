@@ -13,7 +13,7 @@ import pytest
 from pipeline.contracts.options import OnError, Options
 from pipeline.datasets.dataset import load_dataset
 from pipeline.prepare import parts as batch
-from pipeline.prepare.manifest import MANIFEST, Cutting, Manifest
+from pipeline.prepare.manifest import MANIFEST, BatchSizes, Manifest
 from pipeline.report.findings import Counted
 from pipeline.sandbox import validate_file
 from pipeline.validate import expectations
@@ -44,7 +44,9 @@ def validate(tmp_path: Path) -> Validate:
 
     def run(text: str, options: Options | None = None) -> Counted:
         (tmp_path / validate_file.SOURCE).write_text(text)
-        return validate_file.validate(tmp_path, STRICT, "a.csv", "run", Cutting("i"), options or Options(), lambda wanted: None)
+        return validate_file.validate(
+            tmp_path, STRICT, "a.csv", "run", BatchSizes("i"), options or Options(), lambda wanted: None
+        )
 
     return run
 

@@ -19,7 +19,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.display import masked
-from pipeline.ledger.models import Import, Move
+from pipeline.ledger.models import ImportRecord, Move
 from pipeline.settings import Settings
 from web import create_app, session_secret
 from web.http.problems import KINDS, Problem
@@ -30,7 +30,7 @@ from web.services.stored_findings import _csv_cell
 from web.services.uploads import label_of, safe_name
 
 NOW = datetime(2026, 11, 24, 5, 3, 36, tzinfo=UTC)
-ONE = Import(
+ONE = ImportRecord(
     id=str(uuid.uuid4()), dataset="places", state=State.QUEUED, filename="a.csv", size_bytes=0, sha256="", bucket="b",
     key="k", etag="", records_total=5, records_valid=5, records_invalid=0, inserted=0, updated=0, unchanged=0, failed=1,
     unprocessed=0, parts_total=0, parts_done=0, findings_errors=1, findings_warnings=0, findings_by_code={}, reason="why",

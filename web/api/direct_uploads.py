@@ -22,9 +22,9 @@ from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.errors import BulkheadError
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.models import Import
-from pipeline.receive.arrivals import Asked, metadata_of
-from web.app_context import edges
+from pipeline.ledger.models import ImportRecord
+from pipeline.receive.arrivals import UploadRequest, metadata_of
+from web.app_context import app_context
 from web.http.auth import changes_state, for_role, key_in_use
 from web.http.problems import Problem, ProblemModel, refuse_parameters
 from web.http.responses import as_json
@@ -78,9 +78,9 @@ def open_upload(body: UploadAsked) -> Response:
     _check_size(body.size_bytes)
     one = _opened(body.filename, body.dataset, options)
     try:
-        upload_id = edges().store.begin_upload(one.key, metadata=_metadata(one))
+        upload_id = app_context().store.begin_upload(one.key, metadata=_metadata(one))
     except BulkheadError:
-        edges().ledger.discard(one.id)
+        app_context().ledger.discard(one.id)
         raise
     return as_json({"key": one.key, "uploadId": upload_id, **_links(one)})
 
@@ -139,41 +139,41 @@ def sign_form(query: FormQuery) -> Response:
         options = options_of_form(request.args)
     except ValidationError as error:
         refuse_parameters(error)
-    kept = edges().settings.keep_uploads
+    kept = app_context().settings.keep_uploads
     awaited = None if kept is None else max(kept.total_seconds(), FORM_SECONDS)
     one = _opened(query.filename, query.dataset or request.args.get("metadata[dataset]", ""), options, seconds=awaited)
-    most = min(edges().settings.max_upload_bytes, 5 << 30)
-    url, fields = edges().store.sign_form(one.key, bytes_max=most, seconds=SIGNED_SECONDS, metadata=_metadata(one))
+    most = min(app_context().settings.max_upload_bytes, 5 << 30)
+    url, fields = app_context().store.sign_form(one.key, bytes_max=most, seconds=SIGNED_SECONDS, metadata=_metadata(one))
     return as_json({"method": "POST", "url": url, "fields": fields, "headers": {}, "expires": SIGNED_SECONDS, **_links(one)})
 
 
 # --- what they share ---
 
 
-def _opened(filename: str, dataset: str, options: Options, *, seconds: float | None = None) -> Import:
+def _opened(filename: str, dataset: str, options: Options, *, seconds: float | None = None) -> ImportRecord:
     """A new import that awaits its upload: for so many seconds, or else as long as BULKHEAD_KEEP_UPLOADS says."""
     dataset_for(dataset, options)
     import_id, label = str(uuid_utils.uuid7()), label_of(filename)
     key = incoming_key(dataset, import_id, safe_name(label))
-    edges().ledger.open(
+    app_context().ledger.open(
         import_id,
         dataset=dataset,
         filename=label,
-        bucket=edges().store.bucket,
+        bucket=app_context().store.bucket,
         key=key,
         created_by=key_in_use().id,
         options=options,
         upload_seconds=seconds,
     )
-    return edges().ledger.known(import_id)
+    return app_context().ledger.known(import_id)
 
 
-def _metadata(one: Import) -> dict[str, str]:
+def _metadata(one: ImportRecord) -> dict[str, str]:
     """What is stored with the file, so that its import can be restored with all that was asked for."""
-    return metadata_of(one.id, Asked(one.options, one.filename, one.created_by, one.retry_of))
+    return metadata_of(one.id, UploadRequest(one.options, one.filename, one.created_by, one.retry_of))
 
 
-def _of(key: str, *, completed: bool = False) -> Import:
+def _of(key: str, *, completed: bool = False) -> ImportRecord:
     """The import whose upload this is, if whoever asks may go on with it and it still awaits it; or is ``completed`` by now.
 
     Raises Problem; of what is another's it does not say that it is there.
@@ -190,34 +190,34 @@ def _of(key: str, *, completed: bool = False) -> Import:
     return one
 
 
-def _parts(one: Import, upload_id: str) -> list[Part]:
+def _parts(one: ImportRecord, upload_id: str) -> list[Part]:
     try:
-        return list(edges().store.parts(one.key, upload_id))
+        return list(app_context().store.parts(one.key, upload_id))
     except NotThere as error:
         raise Problem("unknown_upload", f"S3 knows no upload {upload_id!r} to {one.key!r}.") from error
 
 
-def _signed(one: Import, upload_id: str, number: int) -> str:
-    return edges().store.sign_part(one.key, upload_id, number, seconds=SIGNED_SECONDS)
+def _signed(one: ImportRecord, upload_id: str, number: int) -> str:
+    return app_context().store.sign_part(one.key, upload_id, number, seconds=SIGNED_SECONDS)
 
 
-def _make_whole(one: Import, upload_id: str, wanted: list[tuple[int, str]]) -> None:
+def _make_whole(one: ImportRecord, upload_id: str, wanted: list[tuple[int, str]]) -> None:
     """Have S3 make the object, unless a request whose answer was lost has, and enter that it is there. Raises Problem."""
-    stored = edges().store.head(one.key)
+    stored = app_context().store.head(one.key)
     if stored is None:
         _complete(one, upload_id, wanted)
-        stored = edges().store.head(one.key)
+        stored = app_context().store.head(one.key)
     if stored is None:  # it was removed in this very moment
         raise Problem("unknown_upload")
     try:
-        edges().ledger.uploaded(one.id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+        app_context().ledger.uploaded(one.id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
     except LookupError as error:  # it was given up in this very moment: what S3 made all the same belongs to no import
         _delete_unwanted(one)
         raise Problem("unknown_upload") from error
     log.info("uploaded", import_id=one.id, dataset=one.dataset, size_bytes=stored.size_bytes, key_id=key_in_use().id)
 
 
-def _complete(one: Import, upload_id: str, wanted: list[tuple[int, str]]) -> None:
+def _complete(one: ImportRecord, upload_id: str, wanted: list[tuple[int, str]]) -> None:
     """Raises Problem for what is too large, empty, or not what S3 has; too large it is given up, else it can be mended."""
     there = {part.number: part for part in _parts(one, upload_id)}
     wrong = [number for number, etag in wanted if number not in there or there[number].etag != etag]
@@ -234,7 +234,7 @@ def _complete(one: Import, upload_id: str, wanted: list[tuple[int, str]]) -> Non
     if not size:
         raise Problem("empty_file")
     try:
-        edges().store.complete(one.key, upload_id, sorted(wanted))
+        app_context().store.complete(one.key, upload_id, sorted(wanted))
     except NotWhole as error:
         raise Problem("wrong_parts", f"S3 does not make a file of these parts: {error}") from error
     except NotThere as error:
@@ -243,17 +243,17 @@ def _complete(one: Import, upload_id: str, wanted: list[tuple[int, str]]) -> Non
 
 def _check_size(size: int) -> None:
     """Raises Problem for what is too large."""
-    most = edges().settings.max_upload_bytes
+    most = app_context().settings.max_upload_bytes
     if size > most:
         raise Problem("too_large", f"The file has {size:,} bytes; {most:,} are taken here.")
 
 
-def _delete_unwanted(one: Import) -> None:
+def _delete_unwanted(one: ImportRecord) -> None:
     """Delete the object of an upload that was given up; if S3 does not, have the ledger say that it has expired."""
     try:
-        edges().store.delete(one.key)
+        app_context().store.delete(one.key)
     except BulkheadError:
-        edges().ledger.open(
+        app_context().ledger.open(
             one.id,
             dataset=one.dataset,
             filename=one.filename,
@@ -266,14 +266,14 @@ def _delete_unwanted(one: Import) -> None:
         raise
 
 
-def _forget(one: Import, upload_id: str) -> None:
+def _forget(one: ImportRecord, upload_id: str) -> None:
     """The row goes last: while there is an object, an event of it finds a row."""
-    edges().store.abort(one.key, upload_id)
-    edges().store.delete(one.key)  # of an upload that was made whole beside us
-    edges().ledger.discard(one.id)
+    app_context().store.abort(one.key, upload_id)
+    app_context().store.delete(one.key)  # of an upload that was made whole beside us
+    app_context().ledger.discard(one.id)
 
 
-def _links(one: Import) -> dict[str, Any]:
+def _links(one: ImportRecord) -> dict[str, Any]:
     return {"id": one.id, "links": {"self": shown(one)["links"]["self"]}}
 
 

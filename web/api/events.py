@@ -25,8 +25,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.models import Import
-from web.app_context import edges
+from pipeline.ledger.models import ImportRecord
+from web.app_context import app_context
 from web.http.auth import for_role, key_in_use
 from web.http.problems import Problem, ProblemModel
 from web.models.common import ImportPath
@@ -81,15 +81,15 @@ def watch_import(path: ImportPath) -> Response:
     one, known = find(path.import_id), Seen.of(request.headers.get("Last-Event-ID", ""))
     if one.state.is_final and known.digest == digest_of(one):
         return Response(status=204)
-    places, ledger, pace = edges().streams, edges().ledger, _pace(one, known)
+    places, ledger, pace = app_context().streams, app_context().ledger, _pace(one, known)
     if not places.acquire(blocking=False):
         said = "As many imports as this server shows live at once are being watched. Ask for the import itself meanwhile."
         raise Problem("busy", said, headers={"Retry-After": "5"})
     at_work = current_app.extensions.get("at_work", lambda: True)
     wanted = _still_there(request.environ.get("gunicorn.socket"), at_work)
-    keys, key_id = edges().keys, key_in_use().id
+    keys, key_id = app_context().keys, key_in_use().id
 
-    def look() -> Import | None:
+    def look() -> ImportRecord | None:
         """A key that was revoked sees no more of it."""
         return ledger.get(one.id) if keys.get(key_id) else None
 
@@ -116,7 +116,12 @@ def _still_there(reader: socket.socket | None, at_work: Callable[[], bool]) -> C
 
 
 def _events(
-    one: Import, look: Callable[[], Import | None], known: Seen, pace: Pace, base_url: str, wanted: Callable[[], bool]
+    one: ImportRecord,
+    look: Callable[[], ImportRecord | None],
+    known: Seen,
+    pace: Pace,
+    base_url: str,
+    wanted: Callable[[], bool],
 ) -> Iterator[bytes]:
     """The stream. One look at the ledger a second."""
     began = spoke = time.monotonic()
@@ -147,11 +152,11 @@ def _events(
         one = found
 
 
-def _pace(one: Import, known: Seen) -> Pace:
+def _pace(one: ImportRecord, known: Seen) -> Pace:
     """Goes on from what the reader saw just now, or else from where the load began."""
     if 0 <= time.time() - known.at <= RATE_SECONDS:
         return Pace(deque([(known.at, known.records)]))
-    begun = load_begun(edges().ledger.moves(one.id)) if one.state is State.LOADING else None
+    begun = load_begun(app_context().ledger.moves(one.id)) if one.state is State.LOADING else None
     return Pace(deque([(begun.timestamp(), one.quarantined)] if begun else []))
 
 
@@ -160,7 +165,7 @@ def _event(event_id: str, shown: Mapping[str, Any]) -> bytes:
     return b"id: " + event_id.encode() + b"\ndata: " + orjson.dumps(shown) + b"\n\n"
 
 
-def digest_of(one: Import) -> str:
+def digest_of(one: ImportRecord) -> str:
     """What tells one stand of an import from another."""
     return hashlib.sha256(orjson.dumps(one.to_json(""))).hexdigest()[:16]
 
@@ -203,7 +208,7 @@ class Pace:
         return (after - before) / (ended - began) if ended - began >= 0.5 else None
 
 
-def progress(one: Import, pace: Pace) -> dict[str, Any]:
+def progress(one: ImportRecord, pace: Pace) -> dict[str, Any]:
     """How far an import is, in records and parts, how fast it goes and how long it will take, if that can be said."""
     rate = pace.rate if one.state is State.LOADING else None
     left = max(one.records_total - one.processed, 0)

@@ -13,8 +13,8 @@ from pipeline.adapters.s3 import NotThere
 from pipeline.contracts.object_keys import Kept, report_prefix
 from pipeline.display import place_of
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.models import Import
-from web.app_context import edges
+from pipeline.ledger.models import ImportRecord
+from web.app_context import app_context
 from web.http.auth import for_role
 from web.http.cursors import row_in
 from web.http.problems import Problem, ProblemModel
@@ -51,7 +51,7 @@ def errors(path: ImportPath, query: FindingsQuery) -> Response:
     if not _has_findings(one):
         return as_json({"items": [], "next_cursor": None, "total": 0})
     must_be_kept(one, Kept.REPORT)
-    found = edges().ledger.findings(
+    found = app_context().ledger.findings(
         one.id, codes=_codes(one, wanted), severity=wanted.severity, after=after, limit=query.limit + 1
     )
     placed = ({**finding, "place": place_of(finding, one.reading)} for finding in found[: query.limit])
@@ -67,24 +67,24 @@ def groups(path: ImportPath, query: GroupsQuery) -> Response:
     one = find(path.import_id)
     if _has_findings(one):
         must_be_kept(one, Kept.REPORT)
-    found = stored_groups(edges().store, one.id)
+    found = stored_groups(app_context().store, one.id)
     if query.code is not None:
         found["items"] = [one for one in found["items"] if one["code"] == query.code]
     return as_json(found)
 
 
-def _has_findings(one: Import) -> bool:
+def _has_findings(one: ImportRecord) -> bool:
     return one.findings_errors + one.findings_warnings > 0
 
 
-def _codes(one: Import, wanted: Wanted) -> list[str] | None:
+def _codes(one: ImportRecord, wanted: Wanted) -> list[str] | None:
     """The codes among which to look; None if any finding will do."""
     if wanted.code is not None:
         return [wanted.code]
     return None if wanted.everything else [*one.findings_by_code]
 
 
-def _total(one: Import, wanted: Wanted) -> int:
+def _total(one: ImportRecord, wanted: Wanted) -> int:
     """The ledger knows the common sums; only an unusual one is counted."""
     if wanted.everything:
         return one.findings_errors + one.findings_warnings
@@ -92,10 +92,10 @@ def _total(one: Import, wanted: Wanted) -> int:
         return one.findings_by_code.get(wanted.code or "", 0)
     if wanted.code is None:
         return one.findings_errors if wanted.severity == "error" else one.findings_warnings
-    return edges().ledger.count_findings(one.id, wanted.code, wanted.severity)
+    return app_context().ledger.count_findings(one.id, wanted.code, wanted.severity)
 
 
-def _findings_file(one: Import, file_format: str, wanted: Wanted) -> Response:
+def _findings_file(one: ImportRecord, file_format: str, wanted: Wanted) -> Response:
     """The stored file as it is; a selection is made on the way."""
     must_be_kept(one, Kept.REPORT)
     name = f"findings-{one.id}.{file_format}"
@@ -106,13 +106,13 @@ def _findings_file(one: Import, file_format: str, wanted: Wanted) -> Response:
             "The workbook is made once and holds everything: leave code and severity out, and filter in the sheet Findings."
         )
         raise Problem("bad_request", detail)
-    file = FindingsFile(edges().store, one.id)
+    file = FindingsFile(app_context().store, one.id)
     chunks = {"csv": file.as_csv, "json": file.as_json, "parquet": file.as_parquet, "arrow": file.as_arrow}[file_format](wanted)
     return as_download(chunks, name, CONTENT_TYPES[file_format])
 
 
 def _stored_file(key: str, name: str, file_format: str) -> Response:
-    chunks, stored = edges().store.stream(key)
+    chunks, stored = app_context().store.stream(key)
     return as_download(chunks, name, CONTENT_TYPES[file_format], stored.size_bytes)
 
 
@@ -137,12 +137,12 @@ def report_page(path: ReportPath) -> Response:
     return _report_page(find(path.import_id), path.page)
 
 
-def _report_page(one: Import, page: str) -> Response:
+def _report_page(one: ImportRecord, page: str) -> Response:
     must_be_kept(one, Kept.REPORT)
     try:
         if not {"", ".", ".."}.isdisjoint(page.split("/")):
             raise NotThere("Nothing has such a name.")
-        chunks, stored = edges().store.stream(f"{report_prefix(one.id)}docs/{page}")
+        chunks, stored = app_context().store.stream(f"{report_prefix(one.id)}docs/{page}")
     except NotThere as error:
         raise Problem("no_report", f"The report of this import has no {page}; it is {one.state}.") from error
     guessed = mimetypes.guess_type(page)[0] or "application/octet-stream"

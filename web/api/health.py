@@ -7,7 +7,7 @@ import time
 from flask import Blueprint, Response
 
 from web.api import openapi as apidoc
-from web.app_context import edges
+from web.app_context import app_context
 from web.http.auth import for_anyone
 from web.http.problems import RETRY_SECONDS
 from web.http.responses import as_json
@@ -29,7 +29,7 @@ def healthz() -> Response:
 @for_anyone
 def readyz() -> Response:
     """503 while a part without which no file can be taken in is away. Temporal may be: files wait for it in S3."""
-    asked = {"postgresql": edges().database, "s3": edges().store.pulse}
+    asked = {"postgresql": app_context().database, "s3": app_context().store.pulse}
     until = time.monotonic() + READY_SECONDS
     for part in asked.values():
         part.suspect()  # both at once

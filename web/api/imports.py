@@ -7,7 +7,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from pipeline.ledger.api_keys import Role
-from web.app_context import edges
+from web.app_context import app_context
 from web.http.auth import for_role, key_in_use
 from web.http.problems import ProblemModel
 from web.http.responses import as_json
@@ -53,10 +53,10 @@ api = APIBlueprint(
 def upload(path: DatasetPath, query: UploadQuery) -> Response:
     """The file is streamed into S3, and acknowledged. Idempotency-Key and Content-Digest are honoured."""
     dataset_for(path.dataset, query.options)
-    with a_place(edges()):
-        brought = upload_in(request, edges().settings.max_upload_bytes, query.options)
+    with a_place(app_context()):
+        brought = upload_in(request, app_context().settings.max_upload_bytes, query.options)
         once = Once.of(request, brought)
-        receipt = receive(edges(), brought, dataset=path.dataset, key=key_in_use(), once=once)
+        receipt = receive(app_context(), brought, dataset=path.dataset, key=key_in_use(), once=once)
     response = as_json(shown(receipt.made), 202)
     response.headers["Location"] = shown(receipt.made)["links"]["self"]
     if receipt.replayed:

@@ -7,7 +7,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from pipeline.ledger.api_keys import Role
-from web.app_context import edges
+from web.app_context import app_context
 from web.http.auth import for_role
 from web.http.problems import ProblemModel
 from web.http.responses import as_json
@@ -36,7 +36,7 @@ def create_key(body: KeyBody) -> Response:
 @for_role(Role.ADMIN)
 def list_keys() -> Response:
     """Without their secrets, which nobody knows."""
-    return as_json({"items": [key.to_json() for key in edges().keys.list()], "next_cursor": None})
+    return as_json({"items": [key.to_json() for key in app_context().keys.list()], "next_cursor": None})
 
 
 @api.delete("/<name:key_id>", summary="Revoke a key", responses={204: None})

@@ -18,10 +18,10 @@ from flask_openapi3.models.tag import Tag
 from pipeline.contracts.options import DELIMITER_NAMES
 from pipeline.datasets import template
 from pipeline.datasets.dataset import Dataset
-from pipeline.errors import Crashed, FileIsWrong, NotUsable
+from pipeline.errors import Crashed, InvalidRequest, RejectedFile
 from pipeline.ledger.api_keys import Role
 from pipeline.sandbox import process
-from web.app_context import edges
+from web.app_context import app_context
 from web.http.auth import for_role, key_in_use
 from web.http.problems import Problem, ProblemModel
 from web.http.responses import CONTENT_TYPES, as_download, as_json
@@ -77,7 +77,7 @@ def preview(path: DatasetPath, query: PreviewQuery) -> Response:
     dataset = key_scope.dataset(path.dataset)
     seen = _looked_at(dataset, query)
     names = [column.name for column in seen.columns]
-    remembered = edges().ledger.mapping(dataset.name, names)
+    remembered = app_context().ledger.mapping(dataset.name, names)
     columns = [_shown(column.name, column.becomes, column.meant, remembered) for column in seen.columns]
     shown = {name: value for name, value in vars(seen).items() if name != "columns"}
     return as_json({**shown, "remembered": remembered is not None, "columns": columns})
@@ -90,9 +90,9 @@ def remember(path: DatasetPath, body: MappingBody) -> Response:
     dataset = key_scope.dataset(path.dataset)
     try:
         dataset.check_mapping(body.mapping)
-    except NotUsable as error:
+    except InvalidRequest as error:
         raise Problem("invalid_parameter", f"mapping: {error}") from error
-    edges().ledger.keep_mapping(dataset.name, body.columns, body.mapping, by=key_in_use().id)
+    app_context().ledger.keep_mapping(dataset.name, body.columns, body.mapping, by=key_in_use().id)
     return Response(status=204)
 
 
@@ -101,7 +101,7 @@ def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:
     from pipeline.sandbox.preview_file import preview as look  # DuckDB, which the web app has no other use for
 
     try:
-        with a_place(edges()), tempfile.TemporaryDirectory(prefix="bulkhead-preview-") as folder:
+        with a_place(app_context()), tempfile.TemporaryDirectory(prefix="bulkhead-preview-") as folder:
             delimiter = query.delimiter and DELIMITER_NAMES.get(query.delimiter, query.delimiter)
             source, label = Path(folder) / "source", label_of(query.filename) if query.filename else ""
             with source.open("wb") as file:
@@ -114,7 +114,7 @@ def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:
                     seconds=SECONDS,
                     file_bytes=WRITTEN_BYTES,
                 )
-    except FileIsWrong as error:
+    except RejectedFile as error:
         raise Problem("unreadable_file", f"{error} {error.hint}".strip(), line=error.line) from error
     except Crashed as error:
         raise Problem("unreadable_file", "To look at the file would take too much time or memory.") from error
@@ -123,12 +123,12 @@ def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:
 @contextmanager
 def _its_turn() -> Iterator[None]:
     """Few files are read at once; the others wait a little. Raises Problem."""
-    if not edges().previews.acquire(timeout=WAIT_SECONDS):
+    if not app_context().previews.acquire(timeout=WAIT_SECONDS):
         raise Problem("busy", "As many previews as this server makes at once are being made. Try again in a few seconds.")
     try:
         yield
     finally:
-        edges().previews.release()
+        app_context().previews.release()
 
 
 def _shown(name: str, becomes: str | None, meant: str, remembered: dict[str, str] | None) -> dict[str, Any]:

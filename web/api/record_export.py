@@ -17,7 +17,7 @@ from flask import Response
 
 from pipeline.datasets.dataset import Column, Dataset
 from pipeline.warehouse.query import Page
-from web.app_context import edges
+from web.app_context import app_context
 from web.http.problems import Problem
 from web.http.responses import CONTENT_TYPES, as_download, as_text, json_bytes
 from web.http.table_streams import Sink, arrow_stream
@@ -42,7 +42,7 @@ def export(dataset: Dataset, form: str, pages: Pages) -> Response:
 
     Raises Problem if as many exports as this server makes at once are being made.
     """
-    places = edges().exports
+    places = app_context().exports
     if not places.acquire(blocking=False):
         raise Problem("busy", "As many exports as this server makes at once are being made. Try again in a moment.")
     try:

@@ -14,7 +14,7 @@ from pipeline.datasets.dataset import Dataset
 from pipeline.ledger.api_keys import Role
 from pipeline.warehouse.query import Page
 from web.api.record_export import export
-from web.app_context import edges
+from web.app_context import app_context
 from web.http.auth import for_role
 from web.http.problems import Problem, ProblemModel
 from web.http.responses import as_json
@@ -61,7 +61,7 @@ def get_dataset(path: DatasetPath) -> Response:
 @for_role(Role.READER)
 def validations(path: DatasetPath) -> Response:
     """Newest first, fifty at most: records, errors, warnings, and the findings by code."""
-    runs = edges().ledger.validations(_dataset(path).name)
+    runs = app_context().ledger.validations(_dataset(path).name)
     return as_json({"items": [run.to_json() for run in runs]})
 
 
@@ -69,7 +69,7 @@ def validations(path: DatasetPath) -> Response:
 @for_role(Role.READER)
 def list_records(path: DatasetPath, query: RecordsQuery) -> Response:
     """All of them, the children of ``parentId``, or the roots; a page of them, or with ``format`` every one, as a file."""
-    dataset, records = _dataset(path), edges().records
+    dataset, records = _dataset(path), app_context().records
     if sum((query.parentId is not None, query.root, query.id is not None)) > 1:
         raise Problem("bad_request", "parentId, root and id exclude each other. Send one of them.")
     if query.format is not None and (query.id is not None or query.cursor is not None):
@@ -98,7 +98,7 @@ def children(path: RecordPath, query: KinQuery) -> Response:
     """By id, each with whether it has children itself."""
     dataset, record = _record(path)
     return _shown(
-        dataset, edges().records.children(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit), query
+        dataset, app_context().records.children(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit), query
     )
 
 
@@ -112,7 +112,7 @@ def children_count(path: RecordPath) -> Response:
     """Those right below it. For all records of a page at once: ``counts=true``."""
     dataset, record = _record(path)
     record_id = record[dataset.key]
-    return as_json({"id": record_id, "children": edges().records.children_counts(dataset, [record_id])[record_id]})
+    return as_json({"id": record_id, "children": app_context().records.children_counts(dataset, [record_id])[record_id]})
 
 
 @api.get("/<name:dataset>/records/<name:record_id>/ancestors", summary="The records above one", responses={200: RecordPage})
@@ -121,7 +121,7 @@ def ancestors(path: RecordPath, query: KinQuery) -> Response:
     """Nearest first."""
     dataset, record = _record(path)
     return _shown(
-        dataset, edges().records.ancestors(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit), query
+        dataset, app_context().records.ancestors(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit), query
     )
 
 
@@ -131,7 +131,7 @@ def descendants(path: RecordPath, query: DescendantsQuery) -> Response:
     """In reading order: a record, then all below it, then the next; each with its depth."""
     dataset, record = _record(path)
     try:
-        page = edges().records.descendants(
+        page = app_context().records.descendants(
             dataset, record[dataset.key], cursor=query.cursor, limit=query.limit, depth_max=query.max_depth
         )
     except LookupError as error:
@@ -148,7 +148,7 @@ def described(dataset: Dataset) -> dict[str, Any]:
         "parent": dataset.parent,
         "rest": dataset.rest,
         "columns": [{"name": c.name, "type": c.type, "required": c.required} for c in dataset.columns],
-        "marts": [mart.to_json() for mart in edges().marts.states(dataset.name)],
+        "marts": [mart.to_json() for mart in app_context().marts.states(dataset.name)],
     }
 
 
@@ -158,7 +158,7 @@ def _dataset(path: DatasetPath) -> Dataset:
 
 def _record(path: RecordPath) -> tuple[Dataset, dict[str, Any]]:
     dataset = _dataset(path)
-    record = edges().records.one(dataset, path.record_id)
+    record = app_context().records.one(dataset, path.record_id)
     if record is None:
         raise Problem("unknown_record", f"The dataset {dataset.name!r} has no record {path.record_id!r}.")
     return dataset, record
@@ -167,6 +167,6 @@ def _record(path: RecordPath) -> tuple[Dataset, dict[str, Any]]:
 def _shown(dataset: Dataset, page: Page, query: KinQuery) -> Response:
     items = page.items
     if query.counts:
-        counts = edges().records.children_counts(dataset, [item[dataset.key] for item in items], query.counts_max)
+        counts = app_context().records.children_counts(dataset, [item[dataset.key] for item in items], query.counts_max)
         items = [{**item, "_children": counts[item[dataset.key]]} for item in items]
     return as_json({"items": items, "next_cursor": page.next_cursor})

@@ -11,13 +11,21 @@ from flask_openapi3.models.tag import Tag
 
 from pipeline.adapters.s3 import NotThere
 from pipeline.contracts.messages import ResultsWanted
-from pipeline.contracts.object_keys import RESULTS_FORMS, Fate, Kept, native_format, results_file, results_key, results_prefix
+from pipeline.contracts.object_keys import (
+    RESULTS_FORMS,
+    Kept,
+    RowOutcome,
+    native_format,
+    results_file,
+    results_key,
+    results_prefix,
+)
 from pipeline.contracts.states import State
 from pipeline.display import place_of_record
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.models import Import
-from web.app_context import edges
+from pipeline.ledger.models import ImportRecord
+from web.app_context import app_context
 from web.http.auth import for_role
 from web.http.cursors import row_in
 from web.http.problems import Problem, ProblemModel
@@ -45,9 +53,9 @@ def results(path: ImportPath) -> Response:
     one = find(path.import_id)
     base = f"{request.host_url}v1/imports/{one.id}"
     files = [(f"findings.{form}", findings_key(one.id, form), f"{base}/errors?format={form}") for form in FINDINGS_FORMS]
-    stored = [(name, edges().store.head(key), href) for name, key, href in files]
-    written = {found.key: found for found in edges().store.list(results_prefix(one.id))}
-    for fate in Fate:
+    stored = [(name, app_context().store.head(key), href) for name, key, href in files]
+    written = {found.key: found for found in app_context().store.list(results_prefix(one.id))}
+    for fate in RowOutcome:
         for form in RESULTS_FORMS:
             found = written.get(results_key(one.id, fate, form, one.reading))
             stored.append((results_file(fate, form, one.reading), found, f"{base}/results/{fate}?format={form}"))
@@ -58,22 +66,24 @@ def results(path: ImportPath) -> Response:
             "reason": one.reason,
             "counts": one.counts,
             "files": [{"name": name, "href": href, "size_bytes": there.size_bytes} for name, there, href in stored if there],
-            "rows": {fate: {"count": rows_of(one, fate), "href": f"{base}/results/{fate}?format=native"} for fate in Fate},
+            "rows": {
+                fate: {"count": rows_of(one, fate), "href": f"{base}/results/{fate}?format=native"} for fate in RowOutcome
+            },
             "summary": _summary(one),
             "removed": one.removed,
         }
     )
 
 
-def rows_of(one: Import, fate: Fate) -> int:
+def rows_of(one: ImportRecord, fate: RowOutcome) -> int:
     """How many rows have that fate, as far as it is known."""
     succeeded = one.processed - one.failed
-    return {Fate.SUCCEEDED: succeeded, Fate.FAILED: one.failed, Fate.UNPROCESSED: one.unprocessed}[fate]
+    return {RowOutcome.SUCCEEDED: succeeded, RowOutcome.FAILED: one.failed, RowOutcome.UNPROCESSED: one.unprocessed}[fate]
 
 
-def _summary(one: Import) -> Any:
+def _summary(one: ImportRecord) -> Any:
     try:
-        return orjson.loads(edges().store.get_bytes(f"{results_prefix(one.id)}summary.json"))
+        return orjson.loads(app_context().store.get_bytes(f"{results_prefix(one.id)}summary.json"))
     except NotThere:
         return None
 
@@ -88,10 +98,10 @@ def failed(path: ImportPath, query: FailuresQuery) -> Response:
     """A page of failures; with ``format``, every one of them as a file (as that of those that succeeded)."""
     one = find(path.import_id)
     if query.format is not None:
-        return _file(one, Fate.FAILED, query.format)
+        return _file(one, RowOutcome.FAILED, query.format)
     if one.failed:
         must_be_kept(one, Kept.RESULTS)
-    rows = edges().ledger.failures(one.id, after_row=row_in(query.cursor), limit=query.limit + 1)
+    rows = app_context().ledger.failures(one.id, after_row=row_in(query.cursor), limit=query.limit + 1)
     items = [{"place": place_of_record(row["row"], one.reading), **row} for row in rows[: query.limit]]
     more = len(rows) > query.limit
     return as_json({"items": items, "next_cursor": str(items[-1]["row"]) if more else None, "total": one.failed})
@@ -105,17 +115,17 @@ def succeeded(path: ImportPath, query: RowsQuery) -> Response:
     ``native`` (the format that was uploaded) and ``parquet`` are exact and can be uploaded again; ``csv`` and ``json`` are for
     people, and in the first one no spreadsheet takes a cell for a formula.
     """
-    return _file(find(path.import_id), Fate.SUCCEEDED, query.format)
+    return _file(find(path.import_id), RowOutcome.SUCCEEDED, query.format)
 
 
 @api.get("/unprocessed", summary="The rows to which nobody came", responses={202: BeingWritten})
 @for_role(Role.READER)
 def unprocessed(path: ImportPath, query: RowsQuery) -> Response:
     """As with those that succeeded."""
-    return _file(find(path.import_id), Fate.UNPROCESSED, query.format)
+    return _file(find(path.import_id), RowOutcome.UNPROCESSED, query.format)
 
 
-def _file(one: Import, fate: Fate, form: str) -> Response:
+def _file(one: ImportRecord, fate: RowOutcome, form: str) -> Response:
     if not one.state.is_final:
         raise Problem("not_finished", f"The import is {one.state}: what became of its rows is known at its end.")
     must_be_kept(one, Kept.RESULTS)
@@ -124,21 +134,21 @@ def _file(one: Import, fate: Fate, form: str) -> Response:
     key, name = results_key(one.id, fate, stored_form, one.reading), f"{fate}-{one.id}.{kind}"
     try:
         if form == "arrow":
-            return as_download(as_arrow(opened(edges().store, key)), name, CONTENT_TYPES[kind])
-        chunks, stored = edges().store.stream(key)
+            return as_download(as_arrow(opened(app_context().store, key)), name, CONTENT_TYPES[kind])
+        chunks, stored = app_context().store.stream(key)
     except NotThere:
         return _have_written(one, fate, stored_form)
     return as_download(chunks, name, CONTENT_TYPES[kind], stored.size_bytes)
 
 
-def _have_written(one: Import, fate: Fate, form: str) -> Response:
+def _have_written(one: ImportRecord, fate: RowOutcome, form: str) -> Response:
     """Nobody asked for this file before."""
     if one.state in (State.DUPLICATE, State.EXPIRED) or not one.records_total:
         raise Problem("no_results", f"The import is {one.state}: no row of its file was looked at.")
     must_be_kept(one, Kept.SOURCE)
     try:
-        edges().orchestrator.write_results(ResultsWanted(one.ref, fate, form))
-    except NotUsable as error:
+        app_context().orchestrator.write_results(ResultsWanted(one.ref, fate, form))
+    except InvalidRequest as error:
         raise Problem("no_results", str(error)) from error
     waiting = {"state": "being_written", "detail": f"The {fate} rows are being written. Ask again in a moment."}
     return as_json(waiting, 202, **{"Retry-After": "1"})

@@ -12,7 +12,7 @@ from flask_openapi3.models.tag import Tag
 from pipeline import display
 from pipeline.ledger.api_keys import Role
 from pipeline.notify.recipients import receiver_id
-from web.app_context import edges
+from web.app_context import app_context
 from web.http.auth import for_role
 from web.http.problems import ProblemModel
 from web.http.responses import as_json
@@ -35,7 +35,7 @@ api = APIBlueprint(
 @for_role(Role.ADMIN)
 def list_receivers() -> Response:
     """Those that the settings name, and those that were added, by webhook and by e-mail."""
-    return as_json({"items": [receiver.to_json() for receiver in edges().receivers.all()], "next_cursor": None})
+    return as_json({"items": [receiver.to_json() for receiver in app_context().receivers.all()], "next_cursor": None})
 
 
 @api.post("/webhooks", summary="Add a receiver", responses={201: MadeReceiver})
@@ -74,7 +74,7 @@ def test_receiver(path: WebhookPath) -> Response:
 def list_deliveries(path: WebhookPath) -> Response:
     """Those of the last fifty imports, newest first."""
     receiver = receiver_of(path.webhook_id)
-    rows = edges().ledger.recent_deliveries(IMPORTS_TOLD)
+    rows = app_context().ledger.recent_deliveries(IMPORTS_TOLD)
     own = [row for row in rows if (row["channel"], row["target"]) == receiver.place]
     return as_json({"items": [_shown(row) for row in own], "next_cursor": None})
 
@@ -94,7 +94,7 @@ def resend_delivery(path: DeliveryPath) -> Response:
 def deliveries_of_import(path: ImportPath) -> Response:
     """How often each message was tried, whether it arrived, and what stood against it last."""
     one = find(path.import_id)
-    rows = [{**row, "import_id": one.id} for row in edges().ledger.deliveries(one.id)]
+    rows = [{**row, "import_id": one.id} for row in app_context().ledger.deliveries(one.id)]
     return as_json({"items": [_shown(row) for row in rows], "next_cursor": None})
 
 

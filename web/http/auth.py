@@ -16,8 +16,8 @@ from flask_wtf.csrf import generate_csrf, validate_csrf
 from sqlalchemy.exc import SQLAlchemyError
 from wtforms import ValidationError
 
-from pipeline.ledger.api_keys import Key, Role
-from web.app_context import edges
+from pipeline.ledger.api_keys import ApiKey, Role
+from web.app_context import app_context
 from web.http.problems import Problem
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -64,24 +64,24 @@ def install(app: Flask) -> None:
     app.view_functions["static"] = for_anyone(app.view_functions["static"])
 
 
-def key_in_use() -> Key:
+def key_in_use() -> ApiKey:
     """The key that the present request came with."""
-    key: Key = g.key
+    key: ApiKey = g.key
     return key
 
 
-def signed_in() -> Key | None:
+def signed_in() -> ApiKey | None:
     """Return the key of the request, looked up now if it was not before; None if there is none or PostgreSQL is away."""
     if "key" not in g:
         g.key, g.is_unsure = None, True
         with suppress(SQLAlchemyError):  # PostgreSQL is away, and the page says just that
             g.key = _asking()
             g.is_unsure = False
-    key: Key | None = g.key
+    key: ApiKey | None = g.key
     return key
 
 
-def sign_in(key: Key) -> None:
+def sign_in(key: ApiKey) -> None:
     """Open a session for the key's owner; whatever session there was before is over."""
     session.clear()
     session["key_id"] = key.id
@@ -127,17 +127,17 @@ def _needs_csrf(view: Any) -> bool:
     return request.method not in SAFE_METHODS
 
 
-def _asking() -> Key | None:
+def _asking() -> ApiKey | None:
     """The key behind the request. A bearer token counts alone: a wrong one is not made good by a cookie."""
     g.by_cookie = False
     if "Authorization" in request.headers:
         scheme, _, token = request.headers["Authorization"].partition(" ")
-        return edges().keys.check(token.strip()) if scheme.lower() == "bearer" else None
+        return app_context().keys.check(token.strip()) if scheme.lower() == "bearer" else None
     key_id = session.get("key_id")
     if key_id is None:
         return None
     g.by_cookie = True
-    return edges().keys.get(key_id)
+    return app_context().keys.get(key_id)
 
 
 def _csrf_in_form() -> str | None:

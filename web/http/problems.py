@@ -21,8 +21,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from pipeline.adapters.s3 import NotThere
-from pipeline.errors import BulkheadError, IllegalMove, NotUsable, UnknownDataset, WorldIsWrong
-from pipeline.warehouse.query import Refused, Stopped, TooMuch
+from pipeline.errors import BulkheadError, IllegalMove, InvalidRequest, TransientError, UnknownDataset
+from pipeline.warehouse.query import QueryRefused, QueryStopped, ResultTooLarge
 from web.http import parameter_messages
 from web.models import SUBJECTS
 
@@ -212,15 +212,15 @@ def _of_house(error: BulkheadError) -> Problem:
     codes: list[tuple[type[BulkheadError], str]] = [
         (UnknownDataset, "unknown_dataset"),
         (IllegalMove, "conflict"),
-        (Refused, "query_refused"),
-        (Stopped, "query_too_slow"),
-        (TooMuch, "query_too_large"),
-        (NotUsable, "unusable"),
+        (QueryRefused, "query_refused"),
+        (QueryStopped, "query_too_slow"),
+        (ResultTooLarge, "query_too_large"),
+        (InvalidRequest, "unusable"),
     ]
     for kind, code in codes:
         if isinstance(error, kind):
             return Problem(code, str(error))
-    if isinstance(error, WorldIsWrong):
+    if isinstance(error, TransientError):
         log.warning("unreachable", request_id=g.get("request_id"), error=str(error))
         return Problem("unreachable")
     return _of_nobody(error)

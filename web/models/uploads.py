@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, RootModel, TypeAdapter, ValidationError
 
 from pipeline.contracts.options import DELIMITER_NAMES, OnError, Options
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 from pipeline.notify import targets
 from web.models.common import Given
 
@@ -28,7 +28,7 @@ def _is_mapping(text: str) -> str:
 def _are_addresses(text: str) -> str:
     try:
         targets.listed(text)
-    except NotUsable as error:
+    except InvalidRequest as error:
         raise ValueError(str(error)) from None
     return text
 

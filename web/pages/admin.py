@@ -9,10 +9,10 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import AliasChoices, ValidationError
 
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 from pipeline.ledger.api_keys import Role
-from pipeline.notify.recipients import Receiver, receiver_id
-from web.app_context import edges
+from pipeline.notify.recipients import Recipient, receiver_id
+from web.app_context import app_context
 from web.http.auth import for_role, key_in_use
 from web.http.problems import KINDS, Problem
 from web.models.admin import KeyBody, ReceiverBody
@@ -46,7 +46,7 @@ def create_key() -> ResponseReturnValue:
         key_text, made = make_key(wanted)
     except ValidationError:
         return _keys_page(said="A key needs a name of 1 to 200 characters and one of the roles."), 422
-    except NotUsable as error:
+    except InvalidRequest as error:
         return _keys_page(said=str(error)), 400
     return _keys_page(made=made, key_text=key_text), 201
 
@@ -62,7 +62,7 @@ def revoke_key(key_id: str) -> ResponseReturnValue:
 def _keys_page(**more: Any) -> str:
     return render_template(
         "admin_keys.html",
-        keys=edges().keys.list(),
+        keys=app_context().keys.list(),
         roles=list(Role),
         datasets=key_scope.datasets(),
         own=key_in_use().id,
@@ -127,24 +127,24 @@ def resend() -> ResponseReturnValue:
     return _webhooks_page(tried=receiver, error=error)
 
 
-def _receiver_of_form() -> Receiver:
+def _receiver_of_form() -> Recipient:
     return receiver_of(request.form.get("receiver", ""))
 
 
-def _called(row: Mapping[str, Any], receivers: Sequence[Receiver]) -> str:
+def _called(row: Mapping[str, Any], receivers: Sequence[Recipient]) -> str:
     """The id of whom a message was for; nothing if nobody names them any more, who then is not called again."""
     is_named = row["target"] in (row["named"] or ()) or (row["channel"], row["target"]) in {one.place for one in receivers}
     return receiver_id(row["channel"], row["target"]) if is_named else ""
 
 
 def _webhooks_page(**more: Any) -> str:
-    receivers = edges().receivers.all()
+    receivers = app_context().receivers.all()
     return render_template(
         "admin_webhooks.html",
         receivers=receivers,
         datasets=key_scope.datasets(),
-        told=[{**row, "receiver": _called(row, receivers)} for row in edges().ledger.recent_deliveries(IMPORTS_TOLD)],
-        smtp=edges().settings.smtp_url,
+        told=[{**row, "receiver": _called(row, receivers)} for row in app_context().ledger.recent_deliveries(IMPORTS_TOLD)],
+        smtp=app_context().settings.smtp_url,
         **more,
     )
 
@@ -156,7 +156,7 @@ def _webhooks_page(**more: Any) -> str:
 @for_role(Role.ADMIN)
 def settings_page() -> ResponseReturnValue:
     """What is set, as this process read it."""
-    settings = edges().settings
+    settings = app_context().settings
     shown = [
         {
             "name": name.choices[0],

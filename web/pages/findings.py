@@ -15,8 +15,8 @@ from flask.typing import ResponseReturnValue
 from pipeline.contracts.object_keys import Kept
 from pipeline.display import meant, place_and_record, place_of, record_at
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.models import Import
-from web.app_context import edges
+from pipeline.ledger.models import ImportRecord
+from web.app_context import app_context
 from web.http.auth import for_role
 from web.http.cursors import row_in
 from web.http.problems import Problem
@@ -75,29 +75,29 @@ def findings_page(import_id: str) -> ResponseReturnValue:
     )
 
 
-def _code_named(one: Import, wanted: str | None) -> str | None:
+def _code_named(one: ImportRecord, wanted: str | None) -> str | None:
     """The code that somebody looks for, as it is written or in words."""
     name = (wanted or "").lower().replace(" ", "_")
     return name if name in one.findings_by_code else None
 
 
-def _found(one: Import, wanted: str | None, codes: list[str] | None) -> list[dict[str, Any]]:
+def _found(one: ImportRecord, wanted: str | None, codes: list[str] | None) -> list[dict[str, Any]]:
     if codes and not {*codes} <= {*one.findings_by_code}:
         known = sorted(one.findings_by_code)
         said = f"This import has no findings of the code {codes[0]!r}.{meant(codes[0], known)}"
         raise Problem("bad_request", f"{said} Codes of its findings: {', '.join(known) or 'none'}.")
     after = row_in(request.args.get("after"))
     row = record_at(wanted, one.reading) if wanted else None
-    if row is not None and not edges().ledger.findings(one.id, wanted=wanted, codes=codes, limit=1):
+    if row is not None and not app_context().ledger.findings(one.id, wanted=wanted, codes=codes, limit=1):
         wanted = str(row)  # a place in the file, unless an id or a value is written like that
-    return edges().ledger.findings(one.id, wanted=wanted, codes=codes, after=after, limit=FINDINGS_SHOWN + 1)
+    return app_context().ledger.findings(one.id, wanted=wanted, codes=codes, after=after, limit=FINDINGS_SHOWN + 1)
 
 
-def _circles(one: Import) -> list[Circle]:
+def _circles(one: ImportRecord) -> list[Circle]:
     """The first of them."""
     if CIRCULAR not in one.findings_by_code or one.report_removed_at:
         return []
-    found = edges().ledger.findings(one.id, codes=[CIRCULAR], limit=CIRCLES_SHOWN)
+    found = app_context().ledger.findings(one.id, codes=[CIRCULAR], limit=CIRCLES_SHOWN)
     return [
         Circle(place_and_record(place_of(each, one.reading), each["row"]), each["cycle"], cycle_diagram.ring(each["cycle"]))
         for each in found

@@ -14,7 +14,7 @@ from flask import Flask
 from pipeline.contracts.options import DELIMITER_NAMES, OnError, Options
 from pipeline.contracts.states import State
 from pipeline.display import counted, masked, place_of, place_of_record, record_name, visible
-from pipeline.ledger.models import Import, Move
+from pipeline.ledger.models import ImportRecord, Move
 from web.http.responses import as_text, json_bytes
 from web.services.pace import load_begun
 
@@ -99,7 +99,7 @@ def moment(value: datetime | None) -> str:
     return f"{value.astimezone(UTC):%-d %b %Y, %H:%M:%S} UTC" if value else "–"
 
 
-def duration(one: Import) -> str:
+def duration(one: ImportRecord) -> str:
     """How long an import took from the first step to the last, or has taken so far."""
     if one.started_at is None:
         return "–"
@@ -114,7 +114,7 @@ def lasted(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def pace(one: Import, moves: Sequence[Move]) -> str:
+def pace(one: ImportRecord, moves: Sequence[Move]) -> str:
     """How fast a load has been since it began, and how long it will take if it goes on so; nothing if that is not known."""
     begun = load_begun(moves)
     done = one.processed - one.quarantined
@@ -237,7 +237,7 @@ def asked(options: Options) -> str:
     return ", ".join(told)
 
 
-def phases(one: Import, reached: set[str], moves: Sequence[Move] = ()) -> list[dict[str, str]]:
+def phases(one: ImportRecord, reached: set[str], moves: Sequence[Move] = ()) -> list[dict[str, str]]:
     """Where the import stands, as a list of phases that are ``done``, ``now``, ``stopped`` or ``ahead``.
 
     ``reached``: every state that the import has been in. What was left says how long it ``took``.
@@ -267,7 +267,7 @@ def _spent(moves: Sequence[Move]) -> dict[str, float]:
     return spent
 
 
-def verdict(one: Import) -> str:
+def verdict(one: ImportRecord) -> str:
     """What became of the file, in one sentence."""
     counts = {name: number(value) for name, value in one.counts.items()}
     total = counted(one.records_total, "record")
@@ -316,7 +316,7 @@ def verdict(one: Import) -> str:
             return "Nothing was left to do: an earlier import loaded this very content."
 
 
-def reason(one: Import) -> str:
+def reason(one: ImportRecord) -> str:
     """What the ledger says of the end, where the verdict alone leaves it open."""
     if one.state is State.REJECTED:
         return "" if _ONLY_A_COUNT.fullmatch(one.reason) else one.reason

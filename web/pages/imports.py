@@ -18,9 +18,9 @@ from pipeline.contracts.states import ACTIVE, State
 from pipeline.contracts.workflows import import_workflow_id
 from pipeline.display import meant
 from pipeline.ledger.api_keys import Role
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from pipeline.warehouse.existing_edges import with_tables
-from web.app_context import edges
+from web.app_context import app_context
 from web.http.auth import CSRF_FIELD, check_csrf, checks_csrf_itself, for_anyone, for_role, key_in_use, sign_in
 from web.http.problems import KINDS, Problem, refuse_parameters
 from web.http.request_body import Form
@@ -69,10 +69,10 @@ def sign_in_with_key() -> ResponseReturnValue:
     """Open a session for the key, or for the one-time token, that the form holds."""
     check_csrf(request.form.get(CSRF_FIELD))
     if "token" in request.form:
-        key = edges().keys.redeem(request.form["token"])
+        key = app_context().keys.redeem(request.form["token"])
         said = "This sign-in link was used before or is too old. Use a key, or a fresh link."
     else:
-        key = edges().keys.check(request.form.get("key", "").strip())
+        key = app_context().keys.check(request.form.get("key", "").strip())
         said = "This key is wrong or was revoked."
     if key is None:
         return render_template("sign_in.html", said=said), 401
@@ -97,9 +97,9 @@ def upload_page() -> ResponseReturnValue:
     """Where a file is handed in; below it the latest imports."""
     recent = key_scope.imports(limit=RECENT_SHOWN)
     datasets = key_scope.datasets()
-    there = with_tables(edges().engine, [one.name for one in datasets])
+    there = with_tables(app_context().engine, [one.name for one in datasets])
     chosen = request.args.get("dataset", "")
-    g.connects_to = edges().store.public_origin
+    g.connects_to = app_context().store.public_origin
     return render_template(
         "upload.html",
         datasets=datasets,
@@ -115,12 +115,12 @@ def upload_page() -> ResponseReturnValue:
 @checks_csrf_itself
 def upload() -> ResponseReturnValue:
     """The plain form. Its token, dataset and options come before the file, so the file is never held."""
-    with a_place(edges()):
-        form = Form(body_chunks(request, edges().settings.max_upload_bytes), request.mimetype_params.get("boundary", ""))
+    with a_place(app_context()):
+        form = Form(body_chunks(request, app_context().settings.max_upload_bytes), request.mimetype_params.get("boundary", ""))
         check_csrf(form.fields.get(CSRF_FIELD))
         brought = Upload(form.filename, form.file_chunks(), _options(form.fields))
         dataset = dataset_for(form.fields.get("dataset", ""), brought.options)
-        receipt = receive(edges(), brought, dataset=dataset, key=key_in_use())
+        receipt = receive(app_context(), brought, dataset=dataset, key=key_in_use())
     return redirect(url_for("pages.import_page", import_id=receipt.made.id), 303)
 
 
@@ -180,7 +180,7 @@ def _day(text: str | None, *, days: int = 0) -> datetime | None:
 def import_page(import_id: str) -> ResponseReturnValue:
     """One import: where it stands, what was found, what was loaded."""
     one = find(import_id)
-    moves = edges().ledger.moves(one.id)
+    moves = app_context().ledger.moves(one.id)
     reached = {str(move.to_state) for move in moves} | {str(one.state)}
     return render_template(
         "import.html",
@@ -192,13 +192,13 @@ def import_page(import_id: str) -> ResponseReturnValue:
         pace=formatting.pace(one, moves),
         workflow_page=_workflow_page(one),
         moves=moves,
-        deliveries=edges().ledger.deliveries(one.id),
+        deliveries=app_context().ledger.deliveries(one.id),
         kinds=_kinds(one),
-        failures=edges().ledger.failures(one.id, limit=FAILURES_SHOWN) if one.failed else [],
+        failures=app_context().ledger.failures(one.id, limit=FAILURES_SHOWN) if one.failed else [],
         has_report=_has_report(one, reached),
         may=_may(one),
         earlier=key_scope.import_of(one.duplicate_of) if one.duplicate_of else None,
-        retries=edges().ledger.retries(one.id),
+        retries=app_context().ledger.retries(one.id),
         removed=[said for what in Kept if what is not Kept.BATCHES and (said := removal(one, what))],
     )
 
@@ -209,7 +209,7 @@ def report_page(import_id: str) -> ResponseReturnValue:
     """Great Expectations' Data Docs of one import, within the app."""
     one = find(import_id)
     must_be_kept(one, Kept.REPORT)
-    if edges().store.head(f"{report_prefix(one.id)}docs/index.html") is None:
+    if app_context().store.head(f"{report_prefix(one.id)}docs/index.html") is None:
         raise Problem("no_report", f"There is no report of this import; it is {one.state}.")
     return render_template("report.html", one=one)
 
@@ -249,9 +249,9 @@ def promote_from_page(import_id: str) -> ResponseReturnValue:
     return redirect(url_for("pages.import_page", import_id=promote(find(import_id)).id), 303)
 
 
-def _workflow_page(one: Import) -> str:
+def _workflow_page(one: ImportRecord) -> str:
     """Where Temporal shows the import's workflow, for those who run the system; nothing for others."""
-    settings = edges().settings
+    settings = app_context().settings
     if not settings.temporal_ui_url or not key_in_use().role.covers(Role.ADMIN):
         return ""
     workflow = quote(import_workflow_id(one.id), safe="")
@@ -260,7 +260,7 @@ def _workflow_page(one: Import) -> str:
     )
 
 
-def _may(one: Import) -> dict[str, bool]:
+def _may(one: ImportRecord) -> dict[str, bool]:
     """What may be asked of an import as it stands, by whoever looks at it."""
     asks, over = key_in_use().role.covers(Role.UPLOADER), one.state.is_final
     goes_on = asks and one.state in ACTIVE and not one.cancel_requested
@@ -289,11 +289,11 @@ class Kind:
     untold: int  # findings of which not even the group is shown
 
 
-def _kinds(one: Import) -> list[Kind]:
+def _kinds(one: ImportRecord) -> list[Kind]:
     """What was found, the most frequent code first."""
     if not one.findings_by_code or one.report_removed_at:
         return []
-    items = stored_groups(edges().store, one.id)["items"]
+    items = stored_groups(app_context().store, one.id)["items"]
     found = []
     for code, count in sorted(one.findings_by_code.items(), key=lambda item: -item[1]):
         groups = [group for group in items if group["code"] == code][:GROUPS_SHOWN]
@@ -310,10 +310,10 @@ def _common_hint(groups: list[dict[str, Any]]) -> str | None:
     return hint if times * 2 > len(hints) else None
 
 
-def _has_report(one: Import, reached: set[str]) -> bool:
+def _has_report(one: ImportRecord, reached: set[str]) -> bool:
     """Stored at the end of validation, whatever came after."""
     validated = one.state is not State.VALIDATING and str(State.VALIDATING) in reached and not one.report_removed_at
-    return validated and edges().store.head(f"{report_prefix(one.id)}docs/index.html") is not None
+    return validated and app_context().store.head(f"{report_prefix(one.id)}docs/index.html") is not None
 
 
 @pages.get("/datasets/<name:dataset>/validations")
@@ -321,7 +321,7 @@ def _has_report(one: Import, reached: set[str]) -> bool:
 def validations_page(dataset: str) -> ResponseReturnValue:
     """What validation said of a dataset's files, one after the other."""
     known = key_scope.dataset(dataset)
-    runs = edges().ledger.validations(known.name)
+    runs = app_context().ledger.validations(known.name)
     return render_template(
         "validations.html", dataset=known, runs=runs, charts=trend_charts.charts(runs), codes=trend_charts.by_code(runs)
     )

@@ -17,7 +17,7 @@ from pipeline.datasets.dataset import LINEAGE, Dataset
 from pipeline.display import place_and_record, place_of_record
 from pipeline.ledger.api_keys import Role
 from pipeline.warehouse.query import Page
-from web.app_context import edges
+from web.app_context import app_context
 from web.http.auth import for_role
 from web.http.problems import Problem
 from web.pages.formatting import CHILDREN_COUNTED
@@ -70,7 +70,9 @@ class Level:
 def datasets_page() -> ResponseReturnValue:
     """What there is to look at."""
     shown = key_scope.datasets()
-    return render_template("datasets.html", datasets=shown, marts={one.name: edges().marts.states(one.name) for one in shown})
+    return render_template(
+        "datasets.html", datasets=shown, marts={one.name: app_context().marts.states(one.name) for one in shown}
+    )
 
 
 @pages.get("/datasets/<name:dataset>/records")
@@ -81,7 +83,7 @@ def tree_page(dataset: str) -> ResponseReturnValue:
     wanted = request.args.get("id")
     if wanted in _FOLDERS:
         return record_page(dataset, wanted)
-    if wanted and edges().records.one(known, wanted) is not None:
+    if wanted and app_context().records.one(known, wanted) is not None:
         return redirect(record_url(known.name, wanted))
     under = request.args.get("under")
     above = _ancestors(known, under) if under is not None else []
@@ -104,7 +106,7 @@ def tree_page(dataset: str) -> ResponseReturnValue:
 def record_page(dataset: str, record_id: str) -> ResponseReturnValue:
     """One record: its columns, what is above and below it, and the imports that are known to have touched it."""
     known = key_scope.dataset(dataset)
-    record = edges().records.one(known, record_id)
+    record = app_context().records.one(known, record_id)
     if record is None:
         raise _unknown(known, record_id)
     above = _ancestors(known, record_id)
@@ -122,7 +124,7 @@ def record_page(dataset: str, record_id: str) -> ResponseReturnValue:
         count=_counts(known, [record_id])[record_id],
         written_by=written_by,
         from_place=place_and_record(place_of_record(row, written_by.reading if written_by else {}), row),
-        refusals=edges().ledger.failures_of(known.name, record_id, imports=IMPORTS_SEARCHED, limit=REFUSALS_SHOWN),
+        refusals=app_context().ledger.failures_of(known.name, record_id, imports=IMPORTS_SEARCHED, limit=REFUSALS_SHOWN),
         imports_searched=IMPORTS_SEARCHED,
         findings_sql=_findings_sql(known.name, record_id),
         json_url=f"/v1/datasets/{quote(known.name)}/records?id={quote(record_id, safe='')}",
@@ -144,7 +146,7 @@ def label_of(dataset: Dataset) -> str:
 
 def _level(dataset: Dataset, parent: str | None) -> Level:
     """The page of siblings that the request asks for."""
-    read, after = edges().records, request.args.get("after")
+    read, after = app_context().records, request.args.get("after")
     if parent is None:
         page = read.roots(dataset, cursor=after, limit=NODES_SHOWN)
     else:
@@ -181,15 +183,15 @@ def _node(dataset: Dataset, record: dict[str, Any], label: str, children: int) -
 
 
 def _counts(dataset: Dataset, ids: list[str]) -> dict[str, int]:
-    return edges().records.children_counts(dataset, ids, CHILDREN_COUNTED + 1)
+    return app_context().records.children_counts(dataset, ids, CHILDREN_COUNTED + 1)
 
 
 def _ancestors(dataset: Dataset, record_id: str) -> list[Node | None]:
     """From the top down to the record itself; None stands for those further up. Empty if there is no such record."""
-    record = edges().records.one(dataset, record_id)
+    record = app_context().records.one(dataset, record_id)
     if record is None:
         return []
-    page = edges().records.ancestors(dataset, record_id, cursor=None, limit=ANCESTORS_SHOWN)
+    page = app_context().records.ancestors(dataset, record_id, cursor=None, limit=ANCESTORS_SHOWN)
     label = label_of(dataset)
     way: list[Node | None] = [_node(dataset, one, label, 1) for one in [record, *page.items]]
     return [*([None] if page.next_cursor is not None else []), *way[::-1]]

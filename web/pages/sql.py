@@ -15,7 +15,7 @@ from flask.typing import ResponseReturnValue
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.display import visible
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 from pipeline.ledger.api_keys import Role
 from pipeline.warehouse.query import Answer
 from web.http.auth import for_role
@@ -67,7 +67,7 @@ def run_sql() -> ResponseReturnValue:
                 return _page(sql, plan=console.plan(sql))
             case "csv" | "parquet":
                 return as_file(console.run(sql), wanted, for_people=True)
-    except NotUsable as error:
+    except InvalidRequest as error:
         return _page(sql, said=str(error)), 400
     raise Problem("bad_request", f"There is nothing to do called {wanted!r}. There are: run, plan, csv, parquet.")
 

@@ -10,14 +10,14 @@ import uuid_utils
 from flask import Request
 
 from pipeline.adapters.s3 import NotThere
-from pipeline.contracts.messages import Arrival
-from pipeline.contracts.object_keys import Fate, Kept, added_names, incoming_key, results_key
+from pipeline.contracts.messages import ObjectArrived
+from pipeline.contracts.object_keys import Kept, RowOutcome, added_names, incoming_key, results_key
 from pipeline.contracts.options import DELIMITERS, Options
 from pipeline.contracts.states import State
 from pipeline.errors import IllegalMove, Unreachable
-from pipeline.ledger.models import Import
-from pipeline.receive.arrivals import Asked, metadata_of
-from web.app_context import edges
+from pipeline.ledger.models import ImportRecord
+from pipeline.receive.arrivals import UploadRequest, metadata_of
+from web.app_context import app_context
 from web.http.auth import key_in_use
 from web.http.problems import Problem
 from web.services.imports import find, must_be_kept
@@ -28,16 +28,16 @@ _RETRY = re.compile(r" \(retry(?: ([0-9]{1,6}))?(?: of (?:failed|unprocessed) re
 _SUFFIXES = re.compile(r"(?i)(\.(csv|tsv|txt|json|ndjson|jsonl|parquet|xlsx|gz|zst|zip))+$")
 
 
-def cancel(one: Import) -> Import:
+def cancel(one: ImportRecord) -> ImportRecord:
     """Have an import canceled. Raises Problem if it has come to its end."""
     try:
-        edges().ledger.cancel(one.id)  # first: whatever happens to its run, each step looks here
+        app_context().ledger.cancel(one.id)  # first: whatever happens to its run, each step looks here
     except IllegalMove as error:
         raise Problem("already_finished", str(error)) from error
     if one.state is State.AWAITING_UPLOAD:
         return find(one.id)
     try:
-        is_running = edges().orchestrator.cancel(one.id)
+        is_running = app_context().orchestrator.cancel(one.id)
     except Unreachable as error:
         log.warning("not told of the cancel", import_id=one.id, error=str(error))  # reconciliation will
         return find(one.id)
@@ -47,38 +47,38 @@ def cancel(one: Import) -> Import:
     return one
 
 
-def pause(one: Import, *, wanted: bool) -> Import:
+def pause(one: ImportRecord, *, wanted: bool) -> ImportRecord:
     """Have an import stand still, or go on. Raises Problem if it has come to its end."""
     try:
-        edges().ledger.pause(one.id, wanted=wanted)  # first: what begins to load it looks here
+        app_context().ledger.pause(one.id, wanted=wanted)  # first: what begins to load it looks here
     except IllegalMove as error:
         raise Problem("already_finished" if find(one.id).state.is_final else "conflict", str(error)) from error
     try:
-        edges().orchestrator.pause(one.id, wanted=wanted)
+        app_context().orchestrator.pause(one.id, wanted=wanted)
     except Unreachable as error:
         log.warning("not told of the pause", import_id=one.id, error=str(error))  # reconciliation will
     return find(one.id)
 
 
-def promote(one: Import) -> Import:
+def promote(one: ImportRecord) -> ImportRecord:
     """Have a dry run loaded. Raises Problem if the import is none, or none any more."""
     try:
-        edges().ledger.promote(one.id)
+        app_context().ledger.promote(one.id)
     except IllegalMove as error:
         raise Problem("wrong_state", str(error)) from error
     _announce(one)
     return find(one.id)
 
 
-def _announce(one: Import) -> None:
+def _announce(one: ImportRecord) -> None:
     """Tell its queue of an import that stands in the ledger; if that fails, reconciliation will."""
     try:
-        edges().orchestrator.announce(Arrival(one.bucket, one.key, one.id))
+        app_context().orchestrator.announce(ObjectArrived(one.bucket, one.key, one.id))
     except Unreachable as error:
         log.warning("not announced", import_id=one.id, error=str(error))
 
 
-def retry(one: Import, only: str | None, asked: Request | None = None) -> Receipt:
+def retry(one: ImportRecord, only: str | None, asked: Request | None = None) -> Receipt:
     """A new import, linked to ``one``, of its failed records or of those that were never processed.
 
     Raises Problem if there are none, or if ``one`` has not come to its end.
@@ -86,10 +86,10 @@ def retry(one: Import, only: str | None, asked: Request | None = None) -> Receip
     if not one.state.is_final or one.state is State.VALIDATED:
         raise Problem("not_finished", f"The import is {one.state}: what failed is known when it has come to its end.")
     if asked is not None and _has_body(asked):
-        with a_place(edges()):
-            brought = upload_in(asked, edges().settings.max_upload_bytes, again(one))
+        with a_place(app_context()):
+            brought = upload_in(asked, app_context().settings.max_upload_bytes, again(one))
             once = Once.of(asked, brought)
-            return receive(edges(), brought, dataset=one.dataset, key=key_in_use(), once=once, retry_of=one.id)
+            return receive(app_context(), brought, dataset=one.dataset, key=key_in_use(), once=once, retry_of=one.id)
     kind = only or default_kind(one)
     if not {"failed": one.failed, "unprocessed": one.unprocessed}[kind]:
         raise Problem("nothing_to_retry", f"Of this import no record {'has failed' if kind == 'failed' else 'is unprocessed'}.")
@@ -98,12 +98,12 @@ def retry(one: Import, only: str | None, asked: Request | None = None) -> Receip
     return _retry_stored(one, kind, once)
 
 
-def default_kind(one: Import) -> str:
+def default_kind(one: ImportRecord) -> str:
     """Which records a retry is of, unless somebody says."""
     return "failed" if one.failed else "unprocessed"
 
 
-def needed_for(one: Import, kind: str) -> Kept:
+def needed_for(one: ImportRecord, kind: str) -> Kept:
     """What the records of that kind are read from. Of a file of which nothing was loaded: itself."""
     return Kept.SOURCE if kind == "unprocessed" and one.unprocessed == one.records_total else Kept.RESULTS
 
@@ -112,7 +112,7 @@ def _has_body(asked: Request) -> bool:
     return bool(asked.content_length) or "chunked" in asked.headers.get("Transfer-Encoding", "").lower()
 
 
-def again(one: Import) -> Options:
+def again(one: ImportRecord) -> Options:
     """The wishes of ``one``, for a file that Bulkhead wrote of it: without the columns that such a file adds."""
     added = added_names(one.reading.get("original_columns", []))
     return Options(
@@ -128,16 +128,16 @@ def again(one: Import) -> Options:
     )
 
 
-def _stored_records(one: Import, kind: str) -> tuple[str, Options]:
+def _stored_records(one: ImportRecord, kind: str) -> tuple[str, Options]:
     """Where the records of that kind lie in S3, and how they are to be read."""
     if needed_for(one, kind) is Kept.SOURCE:
         return one.key, replace(again(one), without=one.options.without)
     detected = str(one.reading.get("delimiter") or "")
     options = replace(again(one), delimiter=detected if detected in DELIMITERS else None)
-    return results_key(one.id, Fate(kind), "native", one.reading), options
+    return results_key(one.id, RowOutcome(kind), "native", one.reading), options
 
 
-def retry_name(one: Import, kind: str, source: str) -> str:
+def retry_name(one: ImportRecord, kind: str, source: str) -> str:
     """What a retry is called: ``products (retry of failed records).csv``, and another one ``retry 2``.
 
     ``products (retry).csv`` where the file is tried again as a whole.
@@ -150,17 +150,17 @@ def retry_name(one: Import, kind: str, source: str) -> str:
     return f"{stem} (retry{times}{of}){ending[0] if ending else ''}"
 
 
-def _retry_stored(one: Import, kind: str, once: Once | None) -> Receipt:
+def _retry_stored(one: ImportRecord, kind: str, once: Once | None) -> Receipt:
     """Have the records of that kind imported as they were."""
     source, options = _stored_records(one, kind)
     import_id = str(uuid_utils.uuid7())
-    if once is not None and (earlier := once.begin(edges(), key_in_use(), import_id)):
+    if once is not None and (earlier := once.begin(app_context(), key_in_use(), import_id)):
         return Receipt(earlier, replayed=True)
     label = retry_name(one, kind, source)
     key = incoming_key(one.dataset, import_id, safe_name(label))
     by = key_in_use()
-    with received(edges(), import_id, key, by, once):
-        edges().ledger.open(
+    with received(app_context(), import_id, key, by, once):
+        app_context().ledger.open(
             import_id,
             dataset=one.dataset,
             filename=label,
@@ -172,11 +172,13 @@ def _retry_stored(one: Import, kind: str, once: Once | None) -> Receipt:
             upload_seconds=LEASE_SECONDS,
         )
         try:
-            stored = edges().store.copy(source, key, metadata=metadata_of(import_id, Asked(options, label, by.id, one.id)))
+            stored = app_context().store.copy(
+                source, key, metadata=metadata_of(import_id, UploadRequest(options, label, by.id, one.id))
+            )
         except NotThere as error:
             must_be_kept(find(one.id), needed_for(one, kind))  # it went meanwhile
             raise Problem("no_results", f"The {kind} records of this import are not kept any more.") from error
-        edges().ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+        app_context().ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
     made = find(import_id)
     _announce(made)
     return Receipt(made)

@@ -8,12 +8,12 @@ from typing import Any
 from flask import request
 
 from pipeline.contracts.object_keys import Kept
-from pipeline.ledger.models import Import
+from pipeline.ledger.models import ImportRecord
 from web.http.problems import Problem
 from web.services import key_scope
 
 
-def find(import_id: str) -> Import:
+def find(import_id: str) -> ImportRecord:
     """The import of that id. Raises Problem if there is none."""
     found = key_scope.import_of(import_id)
     if found is None:
@@ -21,7 +21,7 @@ def find(import_id: str) -> Import:
     return found
 
 
-def removal(one: Import, what: Kept) -> str | None:
+def removal(one: ImportRecord, what: Kept) -> str | None:
     """That this is not kept any more, since when, and which setting says so; None if it is kept, or never was there."""
     gone = one.removed_at(what)
     if gone is None:
@@ -36,12 +36,12 @@ def removal(one: Import, what: Kept) -> str | None:
     return f"{named} removed on {when}: how long they are kept after an import's end is set by {what.setting}."
 
 
-def must_be_kept(one: Import, what: Kept) -> None:
+def must_be_kept(one: ImportRecord, what: Kept) -> None:
     """Raises Problem if that is not kept any more."""
     if said := removal(one, what):
         raise Problem("no_longer_kept", said, setting=what.setting, removed_at=one.removed.get(what))
 
 
-def shown(one: Import) -> dict[str, Any]:
+def shown(one: ImportRecord) -> dict[str, Any]:
     """An import as the API shows it."""
     return one.to_json(request.host_url)

@@ -11,27 +11,27 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pipeline.datasets.dataset import Dataset, dataset_names, load_dataset
-from pipeline.ledger.models import Import
-from pipeline.warehouse.query.sql_logins import Reader
-from web.app_context import edges
+from pipeline.ledger.models import ImportRecord
+from pipeline.warehouse.query.sql_logins import SqlLogin
+from web.app_context import app_context
 from web.http.auth import key_in_use
 
 
 def dataset(name: str) -> Dataset:
     """The dataset of that name. Raises UnknownDataset, naming those there are."""
-    return load_dataset(name, edges().settings.datasets_root, key_in_use().datasets)
+    return load_dataset(name, app_context().settings.datasets_root, key_in_use().datasets)
 
 
 def datasets() -> list[Dataset]:
     """Every dataset, by name."""
-    root, key = edges().settings.datasets_root, key_in_use()
+    root, key = app_context().settings.datasets_root, key_in_use()
     return [load_dataset(name, root) for name in dataset_names(root) if key.sees(name)]
 
 
-def import_of(import_id: str) -> Import | None:
+def import_of(import_id: str) -> ImportRecord | None:
     """The import of that id, or None."""
     try:
-        found = edges().ledger.get(str(uuid.UUID(import_id)))
+        found = app_context().ledger.get(str(uuid.UUID(import_id)))
     except ValueError:
         return None
     return found if found is not None and key_in_use().sees(found.dataset) else None
@@ -46,9 +46,9 @@ def imports(
     named: str | None = None,
     before: str | None = None,
     limit: int,
-) -> Sequence[Import]:
+) -> Sequence[ImportRecord]:
     """A page of imports, newest first; ``before`` is the id of the last one seen, ``named`` a part of the file's name."""
-    return edges().ledger.page(
+    return app_context().ledger.page(
         dataset=dataset,
         state=state,
         since=since,
@@ -60,6 +60,6 @@ def imports(
     )
 
 
-def reader() -> Reader:
+def reader() -> SqlLogin:
     """Who the SQL of this key runs as."""
-    return edges().readers.of(key_in_use().datasets)
+    return app_context().readers.of(key_in_use().datasets)

@@ -30,14 +30,14 @@ from werkzeug.http import parse_options_header
 from pipeline.contracts.object_keys import incoming_key
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
-from pipeline.errors import BulkheadError, IllegalMove, NotUsable
-from pipeline.ledger.api_keys import Key
-from pipeline.ledger.models import Import
+from pipeline.errors import BulkheadError, IllegalMove, InvalidRequest
+from pipeline.ledger.api_keys import ApiKey
+from pipeline.ledger.models import ImportRecord
 from pipeline.notify import targets
-from pipeline.receive.arrivals import Asked, metadata_of
+from pipeline.receive.arrivals import UploadRequest, metadata_of
 from pipeline.sqlfiles import load
 from pipeline.warehouse.existing_edges import with_tables
-from web.app_context import Edges, edges
+from web.app_context import AppContext, app_context
 from web.http.problems import Problem, no_table
 from web.http.request_body import ChunkStream, Form, chunks_of, content_digest, too_large
 from web.http.responses import STALL_SECONDS
@@ -78,7 +78,7 @@ class Upload:
 class Receipt:
     """The import that an upload became; ``replayed``: an earlier request with this Idempotency-Key made it."""
 
-    made: Import
+    made: ImportRecord
     replayed: bool = False
 
 
@@ -137,21 +137,21 @@ def dataset_for(name: str, options: Options) -> str:
     dataset = key_scope.dataset(name)
     try:
         dataset.check_mapping(options.mapping)
-    except NotUsable as error:
+    except InvalidRequest as error:
         raise Problem("invalid_parameter", f"mapping: {error}") from error
     _check_notify(options)
-    if dataset.name not in with_tables(edges().engine, [dataset.name]):
+    if dataset.name not in with_tables(app_context().engine, [dataset.name]):
         raise no_table(dataset.name)
     return dataset.name
 
 
 def _check_notify(options: Options) -> None:
     """What shows without asking for the host; where a name leads to is looked at when a message is sent. Raises Problem."""
-    settings = edges().settings
+    settings = app_context().settings
     for address in options.notify:
         try:
             targets.check(address, allow_private=settings.webhook_allow_private, domains=settings.notify_domains)
-        except NotUsable as error:
+        except InvalidRequest as error:
             raise Problem("invalid_parameter", f"notify: {error}") from error
 
 
@@ -159,35 +159,35 @@ def _check_notify(options: Options) -> None:
 
 
 def receive(
-    edges: Edges, upload: Upload, *, dataset: str, key: Key, once: Once | None = None, retry_of: str | None = None
+    context: AppContext, upload: Upload, *, dataset: str, key: ApiKey, once: Once | None = None, retry_of: str | None = None
 ) -> Receipt:
     """Stream an upload into S3 and the ledger. Raises Problem or BulkheadError, and then nothing of it is imported."""
-    edges.store.must_answer()
+    context.store.must_answer()
     chunks = _not_empty(upload.chunks)
     import_id = str(uuid_utils.uuid7())
     if once is not None:
-        earlier = once.begin(edges, key, import_id)
+        earlier = once.begin(context, key, import_id)
         if earlier is not None:
             return Receipt(_same(earlier, chunks), replayed=True)
     label = label_of(upload.filename)
     s3_key = incoming_key(dataset, import_id, safe_name(label))
-    metadata = metadata_of(import_id, Asked(upload.options, label, key.id, retry_of))
-    with received(edges, import_id, s3_key, key, once):
-        edges.ledger.open(
+    metadata = metadata_of(import_id, UploadRequest(upload.options, label, key.id, retry_of))
+    with received(context, import_id, s3_key, key, once):
+        context.ledger.open(
             import_id,
             dataset=dataset,
             filename=label,
-            bucket=edges.store.bucket,
+            bucket=context.store.bucket,
             key=s3_key,
             created_by=key.id,
             options=upload.options,
             retry_of=retry_of,
             upload_seconds=LEASE_SECONDS,
         )
-        stored = edges.store.put_stream(s3_key, ChunkStream(chunks), metadata=metadata)
-        edges.ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)
+        stored = context.store.put_stream(s3_key, ChunkStream(chunks), metadata=metadata)
+        context.ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)
         log.info("uploaded", import_id=import_id, dataset=dataset, size_bytes=stored.size_bytes, key_id=key.id)
-    return Receipt(_made(edges, import_id, s3_key))
+    return Receipt(_made(context, import_id, s3_key))
 
 
 def _not_empty(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -198,44 +198,44 @@ def _not_empty(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 @contextmanager
-def a_place(edges: Edges) -> Iterator[None]:
+def a_place(context: AppContext) -> Iterator[None]:
     """One of the few places for uploads, or a polite refusal: slow uploaders must not take every thread."""
-    if not edges.uploads.acquire(blocking=False):
+    if not context.uploads.acquire(blocking=False):
         raise Problem("busy", "As many uploads as this server takes at once are under way. Try again in a few seconds.")
     try:
         yield
     finally:
-        edges.uploads.release()
+        context.uploads.release()
 
 
 @contextmanager
-def received(edges: Edges, import_id: str, s3_key: str, key: Key, once: Once | None) -> Iterator[None]:
+def received(context: AppContext, import_id: str, s3_key: str, key: ApiKey, once: Once | None) -> Iterator[None]:
     """Keep the upload's lease while the block brings its file into S3; if that fails in any way, take it back.
 
     Ends without an error if only S3's answer was lost, and its event has begun the import meanwhile.
     """
     try:
-        with _renewing(edges, import_id):
+        with _renewing(context, import_id):
             yield
     except BaseException as error:
         is_there = not isinstance(error, Problem)  # else the stream was at fault, before its end: S3 makes no object of that
-        if is_there and _has_begun(edges, import_id):
+        if is_there and _has_begun(context, import_id):
             if not isinstance(error, Exception):
                 raise
             log.info("S3's answer was lost, but its event was not", import_id=import_id)
             return
         log.warning("upload came to nothing", import_id=import_id, error=str(error))
-        _take_back(edges, import_id, s3_key, is_there=is_there)
+        _take_back(context, import_id, s3_key, is_there=is_there)
         if once is not None:
             with suppress(DBAPIError, PoolTimeout):  # the key of an upload that has expired may be used again as well
-                once.forget(edges, key, import_id)
+                once.forget(context, key, import_id)
         raise
 
 
-def _has_begun(edges: Edges, import_id: str) -> bool:
+def _has_begun(context: AppContext, import_id: str) -> bool:
     """Whether the import is at work already. If not, it expires: from now on no event of its object begins it."""
     try:
-        edges.ledger.move(import_id, State.EXPIRED, "S3 or the ledger did not confirm the upload: nothing of it is imported")
+        context.ledger.move(import_id, State.EXPIRED, "S3 or the ledger did not confirm the upload: nothing of it is imported")
     except IllegalMove:
         return True
     except (LookupError, DBAPIError, PoolTimeout):  # there is no row yet; or it expires when its lease has lapsed
@@ -243,28 +243,28 @@ def _has_begun(edges: Edges, import_id: str) -> bool:
     return False
 
 
-def _take_back(edges: Edges, import_id: str, s3_key: str, *, is_there: bool) -> None:
+def _take_back(context: AppContext, import_id: str, s3_key: str, *, is_there: bool) -> None:
     """Remove the object and the row. The row stays, as expired, if the object is there or may still come to be."""
     try:
-        edges.store.delete(s3_key)
+        context.store.delete(s3_key)
     except BulkheadError:
         is_there = True
     with suppress(IllegalMove, LookupError, DBAPIError, PoolTimeout):
         if is_there:
-            edges.ledger.move(import_id, State.EXPIRED, "the upload broke off")
+            context.ledger.move(import_id, State.EXPIRED, "the upload broke off")
         else:
-            edges.ledger.discard(import_id)
+            context.ledger.discard(import_id)
 
 
 @contextmanager
-def _renewing(edges: Edges, import_id: str) -> Iterator[None]:
+def _renewing(context: AppContext, import_id: str) -> Iterator[None]:
     """Renew the upload's lease while the block lasts."""
     over = threading.Event()
 
     def renew() -> None:
         while not over.wait(RENEW_SECONDS):
             with suppress(DBAPIError, PoolTimeout):  # PostgreSQL is away: the next try may succeed
-                edges.ledger.renew_upload(import_id, LEASE_SECONDS)
+                context.ledger.renew_upload(import_id, LEASE_SECONDS)
 
     thread = threading.Thread(target=renew, name=f"lease of {import_id}", daemon=True)
     thread.start()
@@ -275,7 +275,7 @@ def _renewing(edges: Edges, import_id: str) -> Iterator[None]:
         thread.join()
 
 
-def _same(earlier: Import, chunks: Iterator[bytes]) -> Import:
+def _same(earlier: ImportRecord, chunks: Iterator[bytes]) -> ImportRecord:
     """The earlier import, if these are its bytes. Reading them all lets the client finish sending, and hear of it."""
     digest = hashlib.sha256()
     for chunk in chunks:
@@ -285,27 +285,27 @@ def _same(earlier: Import, chunks: Iterator[bytes]) -> Import:
     return earlier
 
 
-def _made(edges: Edges, import_id: str, s3_key: str) -> Import:
-    made = edges.ledger.get(import_id)
+def _made(context: AppContext, import_id: str, s3_key: str) -> ImportRecord:
+    made = context.ledger.get(import_id)
     if made is None:
         raise Problem("internal")
     if made.state is State.CANCELED:
-        edges.store.delete(s3_key)
+        context.store.delete(s3_key)
         raise Problem("canceled_meanwhile")
     if made.state is State.EXPIRED:  # this process was not heard of for longer than its lease
         with suppress(BulkheadError):
-            edges.store.delete(s3_key)
+            context.store.delete(s3_key)
         raise Problem("upload_over", "The upload took a pause for too long and was given up. Send the file again.")
     return made
 
 
-def _has_died(edges: Edges, import_id: str) -> bool:
+def _has_died(context: AppContext, import_id: str) -> bool:
     """Give up an upload whose process does not renew its lease any more; False if it is alive, or its file is whole."""
-    s3_key = edges.ledger.lapsed_upload(import_id)
-    if s3_key is None or edges.store.head(s3_key) is not None:
+    s3_key = context.ledger.lapsed_upload(import_id)
+    if s3_key is None or context.store.head(s3_key) is not None:
         return False
     with suppress(IllegalMove):
-        edges.ledger.move(import_id, State.EXPIRED)
+        context.ledger.move(import_id, State.EXPIRED)
         return True
     return False
 
@@ -339,32 +339,32 @@ class Once:
             asked.append(json.dumps(options, sort_keys=True))
         return cls(given, hashlib.sha256("\n".join(map(str, asked)).encode("utf-8", "surrogatepass")).hexdigest())
 
-    def begin(self, edges: Edges, key: Key, import_id: str) -> Import | None:
+    def begin(self, context: AppContext, key: ApiKey, import_id: str) -> ImportRecord | None:
         """None: go on, this request is the first. Else the import that an earlier one made.
 
         Raises Problem if the earlier one asked for something else, or is still under way.
         """
-        if self._run(edges, "open", key, import_id=import_id, fingerprint=self.fingerprint):
+        if self._run(context, "open", key, import_id=import_id, fingerprint=self.fingerprint):
             return None
-        earlier = self._run(edges, "get", key)
+        earlier = self._run(context, "get", key)
         if earlier is None:  # it has come to nothing since
-            return self.begin(edges, key, import_id)
+            return self.begin(context, key, import_id)
         if earlier.fingerprint != self.fingerprint:
             raise Problem("idempotency_mismatch")
-        made = edges.ledger.get(earlier.import_id)
+        made = context.ledger.get(earlier.import_id)
         if made is not None and made.state not in (State.AWAITING_UPLOAD, State.EXPIRED):
             return made
-        is_dead = earlier.is_old if made is None else made.state is State.EXPIRED or _has_died(edges, made.id)
-        if is_dead and self._run(edges, "renew", key, import_id=import_id, stale_id=earlier.import_id):
+        is_dead = earlier.is_old if made is None else made.state is State.EXPIRED or _has_died(context, made.id)
+        if is_dead and self._run(context, "renew", key, import_id=import_id, stale_id=earlier.import_id):
             return None
         raise Problem("upload_in_flight", headers={"Retry-After": "2"})
 
-    def forget(self, edges: Edges, key: Key, import_id: str) -> None:
+    def forget(self, context: AppContext, key: ApiKey, import_id: str) -> None:
         """The request came to nothing: the next one is the first."""
-        self._run(edges, "discard", key, import_id=import_id)
+        self._run(context, "discard", key, import_id=import_id)
 
-    def _run(self, edges: Edges, query: str, key: Key, **values: Any) -> Row[Any] | None:
+    def _run(self, context: AppContext, query: str, key: ApiKey, **values: Any) -> Row[Any] | None:
         given = {"key_id": key.id, "idempotency_key": self.idempotency_key, **values}
-        with edges.engine.begin() as connection:
+        with context.engine.begin() as connection:
             result = connection.execute(text(load(f"queries/idempotency_{query}")), given)
             return result.first() if result.returns_rows else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pipeline.errors import Unreadable
-from pipeline.read.raw_tables import Staging, show
-from pipeline.read.read_result import Table
+from pipeline.read.raw_tables import RawTables, show
+from pipeline.read.read_result import ReadResult
 from pipeline.staging.database import quoted
 
 SAME_COLUMNS = ("csv", "parquet", "xlsx")
@@ -16,16 +16,16 @@ _NUMBERED = {"findings": "row", "malformed": "_row", "lines": "first_row"}
 class Gathering:
     """The files read so far. ``records`` of them are in the table ``gathered`` until ``finish`` gives it its name."""
 
-    def __init__(self, staging: Staging) -> None:
+    def __init__(self, staging: RawTables) -> None:
         self._staging = staging
-        self._tables: list[Table] = []
+        self._tables: list[ReadResult] = []
         self._first = ("", "")  # name and format of the first file
         self._seen = dict.fromkeys(_NUMBERED, 0)
         self.records = 0
         staging.connection.execute("create table gathered (_row bigint)")
         staging.connection.execute("create table members (first_row bigint not null, name varchar not null)")
 
-    def take(self, name: str, form: str, table: Table) -> None:
+    def take(self, name: str, form: str, table: ReadResult) -> None:
         """Add the file that lies in ``raw`` now. Raises Unreadable if it is not of the kind of the first."""
         if not self._tables:
             self._first = name, form
@@ -37,7 +37,7 @@ class Gathering:
         self._tables.append(table)
         self.records += table.records
 
-    def finish(self) -> Table:
+    def finish(self) -> ReadResult:
         """All files as one table, in ``raw``."""
         self._staging.connection.execute("alter table gathered rename to raw")
         named = {
@@ -45,7 +45,7 @@ class Gathering:
             for one in self._tables
             for name, original in zip(one.columns, one.originals or one.columns, strict=True)
         }
-        return Table(
+        return ReadResult(
             records=self.records,
             columns=tuple(named),
             longest_bytes=max(one.longest_bytes for one in self._tables),
@@ -56,7 +56,7 @@ class Gathering:
             sheet=", ".join(dict.fromkeys(one.sheet for one in self._tables if one.sheet)),
         )
 
-    def _check(self, name: str, form: str, table: Table) -> None:
+    def _check(self, name: str, form: str, table: ReadResult) -> None:
         first, first_form = self._first
         if form != first_form:
             raise Unreadable(
@@ -76,7 +76,7 @@ class Gathering:
                 hint="Give all files the same header, in any order.",
             )
 
-    def _append(self, table: Table) -> None:
+    def _append(self, table: ReadResult) -> None:
         connection = self._staging.connection
         for name in table.columns:
             connection.execute(f"alter table gathered add column if not exists {quoted(name)} varchar")

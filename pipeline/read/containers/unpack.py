@@ -81,7 +81,7 @@ Content = Text | Whole
 
 
 @dataclass(frozen=True)
-class Upload:
+class StoredFile:
     """What an upload holds. Each of ``contents`` is good until the next one is asked for."""
 
     compression: str  # "none", "gzip", "zstd" or "zip"
@@ -94,7 +94,7 @@ BLOCK_BYTES = 512 * KIB
 
 
 @contextmanager
-def unpack(source: Path, limits: Limits) -> Iterator[Upload]:
+def unpack(source: Path, limits: Limits) -> Iterator[StoredFile]:
     """Recognise what ``source`` holds. What has to be unpacked to a file lies beside it meanwhile.
 
     Raises Unreadable at once for a broken container, from ``contents`` for what is not taken, and from a text's chunks for a
@@ -115,13 +115,13 @@ def unpack(source: Path, limits: Limits) -> Iterator[Upload]:
         blocks = chain([head], blocks)
         plain = undo(blocks, limits) if undo else blocks
         path = None if undo else source
-        yield Upload(compression, ("",), _contents("", plain, compression, limits, Path(scratch), path))
+        yield StoredFile(compression, ("",), _contents("", plain, compression, limits, Path(scratch), path))
 
 
 _COMPRESSIONS = (("gzip", GZIP, gunzip), ("zstd", ZSTD, unzstd))
 
 
-def _unzip(members: ZipFile, limits: Limits, scratch: Path) -> Upload:
+def _unzip(members: ZipFile, limits: Limits, scratch: Path) -> StoredFile:
     entries = zip_archive.files_in(members, limits)
     if not entries:
         raise Unreadable("The ZIP archive holds no files.", code="empty_file", hint="Pack the files again.")
@@ -132,7 +132,7 @@ def _unzip(members: ZipFile, limits: Limits, scratch: Path) -> Upload:
             with zip_archive.within(name):
                 yield from _contents(name, zip_archive.bytes_of(members, entry, limits), "zip", limits, scratch)
 
-    return Upload("zip", names, contents())
+    return StoredFile("zip", names, contents())
 
 
 def _contents(

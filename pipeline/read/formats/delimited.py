@@ -20,14 +20,14 @@ from pipeline.errors import Unreadable
 from pipeline.read.formats.delimited_header import Header, delimiter_of, read_header, spare_of
 from pipeline.read.formats.delimited_scan import Scan
 from pipeline.read.limits import Limits
-from pipeline.read.raw_tables import Staging
-from pipeline.read.read_result import Table
-from pipeline.read.row_writer import Arrived
+from pipeline.read.raw_tables import RawTables
+from pipeline.read.read_result import ReadResult
+from pipeline.read.row_writer import RowWriter
 from pipeline.staging.cast import casts, typed_name
 from pipeline.staging.database import literal, quoted
 
 
-def read_delimited(chunks: Iterator[bytes], staging: Staging) -> Table:
+def read_delimited(chunks: Iterator[bytes], staging: RawTables) -> ReadResult:
     """Fill ``raw`` from a delimited text. Raises Unreadable for a header that does not name the columns."""
     first = _opening(chunks, staging.limits.header_bytes + 1)
     chunks = chain([first], chunks)
@@ -47,7 +47,7 @@ def read_delimited(chunks: Iterator[bytes], staging: Staging) -> Table:
         copy.unlink(missing_ok=True)
 
 
-def _read(file: Path, header: Header, rest: Iterator[bytes], scan: Scan, staging: Staging) -> Table:
+def _read(file: Path, header: Header, rest: Iterator[bytes], scan: Scan, staging: RawTables) -> ReadResult:
     """Parse ``file``; ``rest`` is what of its text the scan has yet to see. Fast if the text is regular."""
     names, records = header.names, -1
     with ThreadPoolExecutor(max_workers=1) as beside:
@@ -65,7 +65,7 @@ def _read(file: Path, header: Header, rest: Iterator[bytes], scan: Scan, staging
         staging.add_lines((max(record, 1), line + 1 if record else 2) for record, line in scan.anchors)
     else:
         records = _read_slowly(file, header, scan.delimiter, staging)
-    return Table(records, names, scan.longest_bytes, scan.has_nul, scan.delimiter, header.originals, scan.is_plain)
+    return ReadResult(records, names, scan.longest_bytes, scan.has_nul, scan.delimiter, header.originals, scan.is_plain)
 
 
 def _opening(chunks: Iterator[bytes], size: int) -> bytes:
@@ -105,7 +105,7 @@ def _open(file: Path) -> TextIO:
 # --- A regular text, by DuckDB ---
 
 
-def _read_fast(file: Path, header: Header, delimiter: str, staging: Staging) -> int:
+def _read_fast(file: Path, header: Header, delimiter: str, staging: RawTables) -> int:
     """Parse with everything fixed; -1 if DuckDB cannot take the text as it is.
 
     DuckDB 2.0.0 finds no records at all if it is told strictly that they end with CR LF; left alone it sees that itself.
@@ -135,13 +135,13 @@ def _read_fast(file: Path, header: Header, delimiter: str, staging: Staging) -> 
 # --- An irregular one, record by record ---
 
 
-def _read_slowly(file: Path, header: Header, delimiter: str, staging: Staging) -> int:
+def _read_slowly(file: Path, header: Header, delimiter: str, staging: RawTables) -> int:
     """Every record that has the header's shape becomes a row, every other one a finding; blank lines are passed over.
 
     Empty fields beyond the header's, where the header or the first record has them too, hold nothing and are let go.
     """
     width, spare, row, widths = len(header.names), header.spare, 0, set[int]()
-    arrived = Arrived(header.names, staging)
+    arrived = RowWriter(header.names, staging)
     with _open(file) as text:
         lines = Lines(text, staging.limits)
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -218,7 +218,7 @@ def _too_long(line: int, most: int) -> Unreadable:
 def _records(
     reader: csv._reader,  # type: ignore[name-defined]
     lines: Lines,
-    staging: Staging,
+    staging: RawTables,
 ) -> Iterator[tuple[int, list[str] | Fault]]:
     """(line, record) of each record with any field."""
     while True:

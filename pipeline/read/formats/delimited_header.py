@@ -11,7 +11,7 @@ from pipeline.contracts.options import DELIMITERS
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
-from pipeline.read.raw_tables import Staging
+from pipeline.read.raw_tables import RawTables
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def delimiter_of(opening: str, dataset: Dataset, chosen: str | None = None) -> s
     return said
 
 
-def read_header(opening: str, delimiter: str, staging: Staging) -> Header:
+def read_header(opening: str, delimiter: str, staging: RawTables) -> Header:
     """Read the header at the beginning of ``opening``, which is at most one character longer than a header may be.
 
     Raises Unreadable if it does not name the columns that the dataset needs.
@@ -79,7 +79,7 @@ def read_header(opening: str, delimiter: str, staging: Staging) -> Header:
     return Header(names, tuple(originals), spare, records, reader.line_num, line_end)
 
 
-def _names(originals: list[str], delimiter: str, staging: Staging, *, line: int) -> tuple[str, ...]:
+def _names(originals: list[str], delimiter: str, staging: RawTables, *, line: int) -> tuple[str, ...]:
     """The names for ``raw``; what is wrong with the header as a whole is said first."""
     dataset = staging.dataset
     refusal = column_mapping.missing([column_mapping.mapped(name, dataset) for name in originals], dataset, originals)

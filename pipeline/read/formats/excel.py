@@ -19,9 +19,9 @@ from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
 from pipeline.read.containers import zip_archive
 from pipeline.read.formats.excel_xml_scan import Survey, survey
-from pipeline.read.raw_tables import Staging, show
-from pipeline.read.read_result import Table
-from pipeline.read.row_writer import Arrived
+from pipeline.read.raw_tables import RawTables, show
+from pipeline.read.read_result import ReadResult
+from pipeline.read.row_writer import RowWriter
 
 Cell = str | float | int | bool | date | datetime | time | timedelta
 
@@ -29,7 +29,7 @@ _NAMED_AT_MOST = 5
 _SAFE_DIGITS = 15  # of a number in Excel
 
 
-def read_excel(path: Path, staging: Staging) -> Table:
+def read_excel(path: Path, staging: RawTables) -> ReadResult:
     """Fill ``raw`` from a workbook. Raises Unreadable for one that is broken or has no header that names the columns."""
     with zip_archive.opened(path) as parts:
         surveys = survey(parts, staging.limits)
@@ -62,7 +62,7 @@ def _sound_workbook() -> Iterator[None]:
 # --- The sheet ---
 
 
-def _choose(book: CalamineWorkbook, surveys: dict[str, Survey], staging: Staging) -> tuple[str, Survey, int]:
+def _choose(book: CalamineWorkbook, surveys: dict[str, Survey], staging: RawTables) -> tuple[str, Survey, int]:
     """The first visible sheet that holds anything, and how many do; the others are named in a warning."""
     sheets = [one for one in book.sheets_metadata if one.typ == SheetTypeEnum.WorkSheet]
     visible = [one.name for one in sheets if one.visible == SheetVisibleEnum.Visible]
@@ -82,7 +82,7 @@ def _choose(book: CalamineWorkbook, surveys: dict[str, Survey], staging: Staging
     return filled[0], surveys[filled[0]], len(filled)
 
 
-def _fill(sheet: CalamineSheet, survey: Survey, staging: Staging) -> Table:
+def _fill(sheet: CalamineSheet, survey: Survey, staging: RawTables) -> ReadResult:
     rows = enumerate(sheet.iter_rows(), 1)
     left = (sheet.start or (0, 0))[1]  # how many columns stand empty before the table
     header, first = next(((line, cells) for line, cells in rows if any(cell != "" for cell in cells)), (0, []))
@@ -97,10 +97,10 @@ def _fill(sheet: CalamineSheet, survey: Survey, staging: Staging) -> Table:
     _warn_of_numbers(body, staging)
     _warn_of_merged(sheet, header, staging)
     letters = tuple(column_letters(left + place) for place in range(1, len(names) + 1))
-    return Table(body.rows, names, body.longest_bytes, has_nul=False, originals=tuple(originals), letters=letters)
+    return ReadResult(body.rows, names, body.longest_bytes, has_nul=False, originals=tuple(originals), letters=letters)
 
 
-def _header(first: Sequence[Cell], line: int, left: int, survey: Survey, staging: Staging) -> list[str]:
+def _header(first: Sequence[Cell], line: int, left: int, survey: Survey, staging: RawTables) -> list[str]:
     """The columns' names in the file; Unreadable if they are not those that the dataset needs."""
     dataset = staging.dataset
     originals = [_text(cell) for cell in first]
@@ -122,12 +122,12 @@ def _header(first: Sequence[Cell], line: int, left: int, survey: Survey, staging
 class _Body:
     """The rows below the header, on their way into ``raw``."""
 
-    def __init__(self, names: tuple[str, ...], left: int, survey: Survey, staging: Staging) -> None:
+    def __init__(self, names: tuple[str, ...], left: int, survey: Survey, staging: RawTables) -> None:
         self._names, self._left, self._survey, self._staging = names, left, survey, staging
         dataset = staging.dataset
         self._ids = [place for place, name in enumerate(names) if name in (dataset.key, dataset.parent)]
         self._faulty_lines = {line for line, _ in survey.faults}
-        self.arrived = Arrived(names, staging)
+        self.arrived = RowWriter(names, staging)
         self.rows, self.longest_bytes = 0, 0
         self.numbers: list[tuple[str, str]] = []  # cells with ids that are numbers, and what they hold; the first of them
         self.numbered = 0
@@ -181,7 +181,7 @@ class _Body:
         return cell_name(line, place + 1 + self._left)
 
 
-def _warn_of_numbers(body: _Body, staging: Staging) -> None:
+def _warn_of_numbers(body: _Body, staging: RawTables) -> None:
     if body.numbered:
         first = ", ".join(f"{cell} is {value}" for cell, value in body.numbers)
         more = f" and {body.numbered - len(body.numbers):,} more" if body.numbered > len(body.numbers) else ""
@@ -194,7 +194,7 @@ def _warn_of_numbers(body: _Body, staging: Staging) -> None:
         )
 
 
-def _warn_of_merged(sheet: CalamineSheet, header: int, staging: Staging) -> None:
+def _warn_of_merged(sheet: CalamineSheet, header: int, staging: RawTables) -> None:
     merged = [(cell_name(top + 1, left + 1), cell_name(bottom + 1, right + 1))
               for (top, left), (bottom, right) in sheet.merged_cell_ranges or [] if bottom + 1 >= header]  # fmt: skip
     if merged:

@@ -18,22 +18,22 @@ from pipeline.read import column_mapping
 from pipeline.read.formats import nested_json
 from pipeline.read.formats.json_tokens import Number, Text
 from pipeline.read.formats.nested_json import Found
-from pipeline.read.raw_tables import Staging
-from pipeline.read.read_result import Table
+from pipeline.read.raw_tables import RawTables
+from pipeline.read.read_result import ReadResult
 from pipeline.staging.database import quoted
 
 _BATCH_ROWS = 20_000
 _BATCH_CHARACTERS = 1 << 23
 
 
-def read_array(chunks: Iterator[bytes], staging: Staging) -> Table:
+def read_array(chunks: Iterator[bytes], staging: RawTables) -> ReadResult:
     """Fill ``raw`` from a JSON array of objects. Raises Unreadable if the text is not one whole array."""
     text = Text(chunks, staging.limits)
     text.expect("[")
     return _fill(_elements(text, staging.dataset.shape.children), text, staging)
 
 
-def read_lines(chunks: Iterator[bytes], staging: Staging) -> Table:
+def read_lines(chunks: Iterator[bytes], staging: RawTables) -> ReadResult:
     """Fill ``raw`` from objects that follow each other. Raises Unreadable if the text breaks off or is something else."""
     text = Text(chunks, staging.limits)
     return _fill(_documents(text, staging.dataset.shape.children), text, staging)
@@ -74,7 +74,7 @@ def _taken(text: Text, children: str | None) -> Iterator[Found]:
 # --- From values to rows ---
 
 
-def _fill(found: Iterator[Found], text: Text, staging: Staging) -> Table:
+def _fill(found: Iterator[Found], text: Text, staging: RawTables) -> ReadResult:
     staging.connection.execute("create or replace table raw (_row bigint)")
     met: dict[str, str] = {}  # name in the file -> name in raw
     rows: list[dict[str, Any]] = []
@@ -104,10 +104,10 @@ def _fill(found: Iterator[Found], text: Text, staging: Staging) -> Table:
             _meet(staging.dataset.parent, met, 1, 1, staging)
         if staging.dataset.key in met.values():
             nested_json.adopt(staging)
-    return Table(text.rows, tuple(met.values()), text.longest_bytes, has_nul, originals=tuple(met))
+    return ReadResult(text.rows, tuple(met.values()), text.longest_bytes, has_nul, originals=tuple(met))
 
 
-def _meet(original: str, met: dict[str, str], row: int, line: int, staging: Staging) -> str:
+def _meet(original: str, met: dict[str, str], row: int, line: int, staging: RawTables) -> str:
     """Give ``raw`` a column for a key that was not met before; its name."""
     sound = _sound(original)
     name = column_mapping.named((*met, sound), staging.dataset, staging.limits, line=line)[-1]
@@ -122,7 +122,7 @@ def _flush(
     anchors: list[tuple[int, int]],
     nested: list[tuple[int, int]],
     met: dict[str, str],
-    staging: Staging,
+    staging: RawTables,
 ) -> None:
     nested_json.keep(nested, staging)
     if rows:
@@ -133,7 +133,7 @@ def _flush(
     anchors.clear()
 
 
-def _refuse_wrapping(value: Any, staging: Staging) -> None:
+def _refuse_wrapping(value: Any, staging: RawTables) -> None:
     """``{"data": [...]}`` is a document around records, not a record."""
     if isinstance(value, dict) and staging.dataset.key not in value:
         lists = [key for key, one in value.items() if isinstance(one, list)]
@@ -145,7 +145,7 @@ def _refuse_wrapping(value: Any, staging: Staging) -> None:
             )
 
 
-def _record(value: Any, row: int, line: int, met: dict[str, str], staging: Staging) -> dict[str, str | None] | None:
+def _record(value: Any, row: int, line: int, met: dict[str, str], staging: RawTables) -> dict[str, str | None] | None:
     """The texts of one record, by the names in ``raw``; a value that cannot be one is left empty and reported."""
     if not isinstance(value, dict):
         hint = 'A record is an object, for instance {"id": "1", "parentId": null}.'
@@ -171,7 +171,7 @@ def _record(value: Any, row: int, line: int, met: dict[str, str], staging: Stagi
     return texts
 
 
-def _fault(name: str, value: Any, staging: Staging) -> tuple[str, str, str] | None:
+def _fault(name: str, value: Any, staging: RawTables) -> tuple[str, str, str] | None:
     """(code, message, hint) of what is wrong with a value, whatever its column's type."""
     if isinstance(value, str) and value.isascii() and (not isinstance(value, Number) or value.lstrip("-").isdigit()):
         return None

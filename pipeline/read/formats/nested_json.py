@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from pipeline.read.formats.json_tokens import Text
-from pipeline.read.raw_tables import Staging
+from pipeline.read.raw_tables import RawTables
 from pipeline.staging.database import VALUE_LENGTH, quoted
 
 
@@ -135,7 +135,7 @@ from adopted where coalesce(id, '') = '' or said != id
 """
 
 
-def keep(nested: list[tuple[int, int]], staging: Staging) -> None:
+def keep(nested: list[tuple[int, int]], staging: RawTables) -> None:
     """Store which rows, the first of each pair, stand under which."""
     staging.connection.execute("create temp table if not exists nested (_row bigint, above bigint)")
     if nested:
@@ -144,7 +144,7 @@ def keep(nested: list[tuple[int, int]], staging: Staging) -> None:
         nested.clear()
 
 
-def adopt(staging: Staging) -> None:
+def adopt(staging: RawTables) -> None:
     """Give every row in ``raw`` that stands under another the other's id for its parent; a finding where it cannot be."""
     key, parent = quoted(staging.dataset.key), quoted(staging.dataset.parent)
     staging.connection.execute(_ADOPTED.format(key=key, parent=parent))

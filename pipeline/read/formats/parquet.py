@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
 from pipeline.read.limits import MIB, Limits
-from pipeline.read.raw_tables import Staging, show
-from pipeline.read.read_result import Table
+from pipeline.read.raw_tables import RawTables, show
+from pipeline.read.read_result import ReadResult
 from pipeline.staging.database import quoted
 
 _BATCH_ROWS = 8192
@@ -33,7 +33,7 @@ _TEXT = pa.large_string()
 _NANOSECONDS = (-(2**63) // 1000, 2**63 // 1000)  # how far they reach in 64 bits, in microseconds
 
 
-def read_parquet(path: Path, staging: Staging) -> Table:
+def read_parquet(path: Path, staging: RawTables) -> ReadResult:
     """Fill ``raw`` from a Parquet file. Raises Unreadable for a broken one, or one whose columns cannot be used."""
     with _whole_file():
         _check_ends(path, staging.limits)
@@ -49,7 +49,7 @@ def read_parquet(path: Path, staging: Staging) -> Table:
             filled.add(batch)
     if filled.rows != file.metadata.num_rows:
         raise Unreadable(f"The Parquet file announces {file.metadata.num_rows:,} rows and holds {filled.rows:,}.")
-    return Table(filled.rows, names, filled.longest_bytes, filled.has_nul, originals=tuple(originals))
+    return ReadResult(filled.rows, names, filled.longest_bytes, filled.has_nul, originals=tuple(originals))
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def _check_growth(unpacked: int, size: int, limits: Limits) -> None:
         )
 
 
-def _check_columns(schema: pa.Schema, names: tuple[str, ...], staging: Staging) -> None:
+def _check_columns(schema: pa.Schema, names: tuple[str, ...], staging: RawTables) -> None:
     dataset = staging.dataset
     refusal = column_mapping.missing(names, dataset, schema.names)
     if refusal:
@@ -153,7 +153,7 @@ def _may_be_id(kind: pa.DataType) -> bool:
 class _Filled:
     """What of the file is in ``raw`` by now."""
 
-    def __init__(self, names: tuple[str, ...], staging: Staging) -> None:
+    def __init__(self, names: tuple[str, ...], staging: RawTables) -> None:
         self._names, self._staging = names, staging
         self.rows, self.longest_bytes, self.has_nul = 0, 0, False
         kinds = ", ".join(f"{quoted(name)} varchar" for name in names)

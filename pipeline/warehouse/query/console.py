@@ -26,9 +26,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from pipeline.errors import NotUsable, Unreachable
+from pipeline.errors import InvalidRequest, Unreachable
 from pipeline.sqlfiles import load
-from pipeline.warehouse.query.guard import Refused, guarded
+from pipeline.warehouse.query.guard import QueryRefused, guarded
 
 FETCH_ROWS = 100
 ROW_BYTES_MAX = 256 << 10
@@ -45,11 +45,11 @@ QUERY_BYTES = 1 << 30
 _NONE_FREE = "No connection for queries is free. Try again in a moment."
 
 
-class Stopped(NotUsable):
+class QueryStopped(InvalidRequest):
     """The query took too long, or stood in the way, and was stopped."""
 
 
-class TooMuch(NotUsable):
+class ResultTooLarge(InvalidRequest):
     """The query needs more than a query may have."""
 
 
@@ -99,7 +99,7 @@ class Console:
     def run(self, sql: str, *, limit: int | None = None) -> Answer:
         """The first ``limit`` rows that ``sql`` gives, at most ``rows_max`` of them and 16 MiB.
 
-        Raises Refused (not a SELECT, or wrong), Stopped (too slow), TooMuch (too large), Unreachable (no connection).
+        Raises QueryRefused (not a SELECT, or wrong), QueryStopped (too slow), ResultTooLarge, Unreachable (no connection).
         """
         query = self._guarded(sql)
         rows_max = min(limit or self.rows_max, self.rows_max)
@@ -165,24 +165,26 @@ class Console:
         try:
             yield
         except pg.QueryCanceled as error:
-            raise Stopped(
+            raise QueryStopped(
                 f"The query was stopped after {self.seconds:g} seconds. Narrow it down, for instance with a WHERE on"
                 ' id or "parentId", which are indexed.'
             ) from error
         except (pg.ConfigurationLimitExceeded, pg.OutOfMemory, pg.ProgramLimitExceeded, pg.DiskFull) as error:
-            raise TooMuch(f"The query needs too much memory or disk: {_words(error)}.") from error
+            raise ResultTooLarge(f"The query needs too much memory or disk: {_words(error)}.") from error
         except pg.InvalidTextRepresentation as error:
             if '"a row of ' in str(error):
-                raise TooMuch(f"A row of the answer is over the limit of {ROW_BYTES_MAX:,} bytes.") from error
-            raise Refused(f"{_words(error)}.") from error
+                raise ResultTooLarge(f"A row of the answer is over the limit of {ROW_BYTES_MAX:,} bytes.") from error
+            raise QueryRefused(f"{_words(error)}.") from error
         except pg.InsufficientPrivilege as error:
-            raise Refused(f"{_words(error)}: queries may only read the schema warehouse.") from error
+            raise QueryRefused(f"{_words(error)}: queries may only read the schema warehouse.") from error
         except pg.SerializationFailure as error:  # on a replica: the query reads what the warehouse has changed since
-            raise Stopped("The query was stopped, so that the replica can keep up with the warehouse. Try again.") from error
+            raise QueryStopped(
+                "The query was stopped, so that the replica can keep up with the warehouse. Try again."
+            ) from error
         except psycopg.OperationalError as error:
             raise Unreachable("The connection to PostgreSQL broke off during the query.") from error
         except psycopg.Error as error:
-            raise Refused(f"{_words(error)}.") from error
+            raise QueryRefused(f"{_words(error)}.") from error
 
 
 def _bound_memory(connection: psycopg.Connection[Any]) -> None:
@@ -223,11 +225,13 @@ def _fetch(
 def _refuse_to_estimate_others(connection: psycopg.Connection[Any], query: SQL) -> None:
     """What the planner expects of a table tells of all its rows. Of tables that hold other datasets' too, nothing is told.
 
-    Raises Refused.
+    Raises QueryRefused.
     """
     row = connection.execute(SQL(load("queries/console_plan_json")).format(query=query), prepare=True).fetchone()
     if row is None or not _schemas_in(row[0]) <= {"warehouse"}:
-        raise Refused("A plan can be shown of queries over the tables of datasets and their marts alone. Run this one instead.")
+        raise QueryRefused(
+            "A plan can be shown of queries over the tables of datasets and their marts alone. Run this one instead."
+        )
 
 
 def _schemas_in(plan: Any) -> set[str]:

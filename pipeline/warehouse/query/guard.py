@@ -21,7 +21,7 @@ import sqlglot
 from sqlglot import Token, TokenType, exp
 from sqlglot.errors import SqlglotError
 
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 from pipeline.warehouse.query.allowed import DESCRIBES, FUNCTIONS, KEYWORDS, SESSION, TYPES
 from pipeline.warehouse.query.lexemes import Kind, Lexeme, lexemes
 
@@ -58,7 +58,7 @@ _ACTS = (
 )
 
 
-class Refused(NotUsable):
+class QueryRefused(InvalidRequest):
     """Only one SELECT over the warehouse can be run here."""
 
 
@@ -66,19 +66,19 @@ def guarded(sql: str, *, granted: bool = False, relations: Collection[str] | Non
     """The query to run for ``sql``: itself, without its semicolon, and with parentId found however it is written.
 
     ``granted``: for a role of some datasets, which knows their tables by their bare names. ``relations``: the tables and views
-    that may be read; None leaves it to PostgreSQL to say which there are. Raises Refused saying what is not allowed.
+    that may be read; None leaves it to PostgreSQL to say which there are. Raises QueryRefused saying what is not allowed.
     """
     if len(sql) > SQL_CHARACTERS_MAX:
-        raise Refused(f"The query is longer than {SQL_CHARACTERS_MAX:,} characters.")
+        raise QueryRefused(f"The query is longer than {SQL_CHARACTERS_MAX:,} characters.")
     if "\0" in sql:
-        raise Refused("The query contains a NUL character, which PostgreSQL does not know.")
+        raise QueryRefused("The query contains a NUL character, which PostgreSQL does not know.")
     if granted:
         sql = _bare(sql)
     query = _rewritten(sql, _tokens(sql))
     pieces = _pieces(query)
     tree = _single(query)
     for complaint in _complaints(tree, pieces, relations):
-        raise Refused(complaint)
+        raise QueryRefused(complaint)
     return query
 
 
@@ -86,15 +86,15 @@ def _tokens(sql: str) -> list[Token]:
     try:
         tokens = sqlglot.tokenize(sql, read="postgres")
     except SqlglotError as error:
-        raise Refused(f"This cannot be read as SQL: {_first_line(error)}") from error
+        raise QueryRefused(f"This cannot be read as SQL: {_first_line(error)}") from error
     if len(tokens) > TOKENS_MAX:
-        raise Refused(f"The query has more than {TOKENS_MAX:,} words and signs.")
+        raise QueryRefused(f"The query has more than {TOKENS_MAX:,} words and signs.")
     depth = deepest = 0
     for token in tokens:
         depth += (token.token_type in _OPENING) - (token.token_type in _CLOSING)
         deepest = max(deepest, depth)
     if deepest > NESTING_MAX:
-        raise Refused(f"The query is nested more than {NESTING_MAX} deep.")
+        raise QueryRefused(f"The query is nested more than {NESTING_MAX} deep.")
     return tokens
 
 
@@ -107,7 +107,7 @@ def _rewritten(sql: str, tokens: list[Token]) -> str:
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         tokens = tokens[:-1]
     if not tokens:
-        raise Refused("There is no query. Write one SELECT, for instance: select * from records limit 10")
+        raise QueryRefused("There is no query. Write one SELECT, for instance: select * from records limit 10")
     pieces, at = [], 0
     for token in tokens:
         if token.token_type is TokenType.VAR and token.text.lower() == "parentid":
@@ -133,32 +133,32 @@ def _single(query: str) -> exp.Query:
     try:
         trees = sqlglot.parse(query, read="postgres")
     except (SqlglotError, RecursionError) as error:
-        raise Refused(f"This cannot be read as SQL: {_first_line(error)}") from error
+        raise QueryRefused(f"This cannot be read as SQL: {_first_line(error)}") from error
     if len(trees) != 1:
-        raise Refused("Only one statement can be run at a time.")
+        raise QueryRefused("Only one statement can be run at a time.")
     tree = trees[0]
     if not isinstance(tree, exp.Query):
-        raise Refused("Only a SELECT can be run here: the warehouse is changed by imports alone.")
+        raise QueryRefused("Only a SELECT can be run here: the warehouse is changed by imports alone.")
     return tree
 
 
 def _pieces(query: str) -> list[Lexeme]:
-    """The query as PostgreSQL reads it. Raises Refused if sqlglot would read another one."""
+    """The query as PostgreSQL reads it. Raises QueryRefused if sqlglot would read another one."""
     try:
         pieces = lexemes(query)
     except ValueError as error:
-        raise Refused(str(error)) from error
+        raise QueryRefused(str(error)) from error
     tokens = _tokens(query)
     starts, ends = {piece.start for piece in pieces}, {piece.end for piece in pieces}
     for token in tokens:
         if token.start not in starts or token.end + 1 not in ends:
-            raise Refused(_unclear(query, token.start))
+            raise QueryRefused(_unclear(query, token.start))
     at = 0
     for piece in pieces:
         while at < len(tokens) and tokens[at].end < piece.start:
             at += 1
         if at == len(tokens) or not _is_same(piece, tokens[at]):
-            raise Refused(_unclear(query, piece.start))
+            raise QueryRefused(_unclear(query, piece.start))
     return pieces
 
 

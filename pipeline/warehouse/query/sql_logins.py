@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from pipeline.adapters.postgres import connect, pulse_of
 from pipeline.settings import Settings
-from pipeline.warehouse.dataset_roles import Granted
+from pipeline.warehouse.dataset_roles import DatasetRole
 from pipeline.warehouse.query import Catalog, Console
 from pipeline.warehouse.sql_reader import grant, sql_url
 
@@ -18,7 +18,7 @@ SQL_AT_ONCE = 3
 
 
 @dataclass(frozen=True)
-class Reader:
+class SqlLogin:
     """Runs queries, and knows what they can be about."""
 
     engine: Engine
@@ -26,7 +26,7 @@ class Reader:
     catalog: Catalog
 
 
-class Readers:
+class SqlLogins:
     """Makes each of them at its first use. Safe to share between threads."""
 
     def __init__(self, settings: Settings, engine: Engine, reads: Engine) -> None:
@@ -35,17 +35,18 @@ class Readers:
         self._reads = reads
         self._places = BoundedSemaphore(SQL_AT_ONCE)
         self._lock = Lock()
-        self._made: dict[tuple[str, ...], Reader] = {}
+        self._made: dict[tuple[str, ...], SqlLogin] = {}
         self._server = pulse_of(sql_url(settings))
         self.of_all = self._reader("", "warehouse")
 
-    def of(self, datasets: tuple[str, ...] | None) -> Reader:
-        """The reader of a set of datasets; None: of all. Raises NotUsable or Unreachable if PostgreSQL does not know it."""
+    def of(self, datasets: tuple[str, ...] | None) -> SqlLogin:
+        """The reader of a set of datasets; None: of all. Raises InvalidRequest or Unreachable if PostgreSQL does not know
+        it."""
         if datasets is None:
             return self.of_all
         with self._lock:
             if datasets not in self._made:
-                granted = Granted(datasets)
+                granted = DatasetRole(datasets)
                 grant(self._engine, self._settings, granted)
                 self._made[datasets] = self._reader(granted.name, granted.name)
             return self._made[datasets]
@@ -55,7 +56,7 @@ class Readers:
         for reader in (self.of_all, *self._made.values()):
             reader.engine.dispose()
 
-    def _reader(self, role: str, schema: str) -> Reader:
+    def _reader(self, role: str, schema: str) -> SqlLogin:
         settings = self._settings
         engine = connect(
             sql_url(settings, role),
@@ -73,4 +74,4 @@ class Readers:
             places=self._places,
             relations=catalog.names,
         )
-        return Reader(engine, console, catalog)
+        return SqlLogin(engine, console, catalog)
