@@ -19,8 +19,8 @@ from selenium.webdriver.common.keys import Keys as Press
 from pipeline.adapters.s3 import Store
 from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
-from tests.e2e.furnished import SQL, furnish
 from tests.e2e.test_pages import Open, shoot, shots, sign_in, text, wait_for
+from tests.support.furnished import SQL, furnish
 from web.app_context import AppContext
 
 __all__ = ["shots", "sign_in"]

@@ -30,7 +30,7 @@ from pipeline.local.stack import Stack
 from pipeline.settings import ROOT, Settings
 from tests.conftest import _register
 from tests.e2e.test_durability import digest, orphans_and_rows
-from tests.integration.test_import import Bulkhead, balance
+from tests.integration.receive.test_import_journey import Bulkhead, balance
 
 GROUPS = {
     "register": ("register",),
@@ -130,7 +130,7 @@ def outcomes(
         edges = {group: one.__enter__() for group, one in opened.items()}
         plan = folder / "plan.json"
         plan.write_text(json.dumps([_plan(edges[group], steps, environment) for group, steps in GROUPS.items()]))
-        process = subprocess.Popen([sys.executable, "-m", "tests.e2e.faulty_worker", str(plan)], cwd=ROOT)
+        process = subprocess.Popen([sys.executable, "-m", "tests.support.faulty_worker", str(plan)], cwd=ROOT)
         try:
             yield {group: pool.submit(_kill_at_every_point, one) for group, one in edges.items()}
         finally:

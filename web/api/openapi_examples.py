@@ -1,6 +1,6 @@
 """The examples in /openapi.json: what a request to each operation may say, and what each schema looks like.
 
-Every one is tried by tests/integration/test_web_examples.py, on a stack in which there is what they speak of.
+Every one is tried by tests/integration/web/api/test_openapi_examples.py, on a stack in which there is what they speak of.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What there is for the key in use. Of what its datasets do not hold, nothing here says that it exists.
 
 Whatever a view looks up by a name or an id that came with the request goes through this module: no other one of ``web`` reads
-datasets or imports by itself (tests/unit/test_web_granted.py).
+datasets or imports by itself (tests/unit/web/test_key_scope.py).
 """
 
 from __future__ import annotations
