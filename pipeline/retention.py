@@ -129,13 +129,13 @@ class _CleanUp:
         since = self._since(self._settings.keep_idempotency_keys)
         if since is not None:
             with self._trying("idempotency keys"):
-                count = self._ledger.expire("idempotency_expire", dry_run=self._dry_run, since=since)
+                count = self._ledger.expire("idempotency_keys/expire", dry_run=self._dry_run, since=since)
                 self.counts["idempotency_keys"] += count
         with self._trying("sign-in links"):
-            self.counts["sign_ins"] += self._ledger.expire("sign_in_expire", dry_run=self._dry_run, now=self._now)
+            self.counts["sign_ins"] += self._ledger.expire("sign_ins/expire", dry_run=self._dry_run, now=self._now)
         with self._trying("writes of other clients"):
             before = self._now - FOREIGN_WRITES_KEPT
-            self.counts["foreign_writes"] += self._ledger.expire("foreign_forget", dry_run=self._dry_run, before=before)
+            self.counts["foreign_writes"] += self._ledger.expire("foreign_writes/forget", dry_run=self._dry_run, before=before)
 
     def prefixes(self, what: Kept) -> None:
         """What lies under a prefix for each import. That of an import that the ledger does not know may be another ledger's."""

@@ -11,14 +11,15 @@ SQL = Path(__file__).resolve().parents[1] / "sql"
 
 @cache
 def load(name: str) -> str:
-    """The text of ``sql/<name>.sql``, for instance ``load("queries/import_status")``.
+    """The text of ``sql/<name>.sql``, for instance ``load("queries/imports/status")``.
 
     Raises LookupError listing the names that do exist.
     """
     path = SQL / f"{name}.sql"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.sql"))) or "none"
-        raise LookupError(f"There is no sql/{name}.sql; in that folder there are: {known}.")
+        folder = name.partition("/")[0]
+        known = ", ".join(sorted(str(p.relative_to(SQL).with_suffix("")) for p in (SQL / folder).rglob("*.sql"))) or "none"
+        raise LookupError(f"There is no sql/{name}.sql; in sql/{folder}/ there are: {known}.")
     return path.read_text(encoding="utf-8")
 
 

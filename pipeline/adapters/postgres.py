@@ -124,7 +124,7 @@ class ReplicaState:
 def replica_state(engine: Engine) -> ReplicaState:
     """Whether it is a replica, whether it has our tables, and how far it is behind (0 for what is no replica)."""
     with engine.connect() as connection:
-        return ReplicaState(*connection.execute(text(load("queries/replica_state"))).one())
+        return ReplicaState(*connection.execute(text(load("queries/tables/replica_state"))).one())
 
 
 def is_up(engine: Engine) -> bool:

@@ -91,7 +91,7 @@ class ApiKeys:
         if named == []:
             raise InvalidRequest("A key is for all datasets, or for one at least.")
         key_id, secret = uuid.uuid4(), secrets.token_hex(_SECRET_BYTES)
-        row = self._one("key_create", id=key_id, name=name, role=str(role), datasets=named, secret_hash=_hash(secret))
+        row = self._one("api_keys/create", id=key_id, name=name, role=str(role), datasets=named, secret_hash=_hash(secret))
         assert row is not None, "an insert that returns gives its row or raises"
         return f"bk_{key_id.hex}_{secret}", _key(row)
 
@@ -101,38 +101,38 @@ class ApiKeys:
         if match is None:
             return None
         key_id, secret = uuid.UUID(match[1]), match[2]
-        row = self._one("key_get", id=key_id)
+        row = self._one("api_keys/get", id=key_id)
         right = hmac.compare_digest(_hash(secret), row["secret_hash"] if row else _NOBODYS_HASH)
         if row is None or not right or row["revoked_at"] is not None:
             return None
-        self._one("key_used", id=key_id)
+        self._one("api_keys/used", id=key_id)
         return _key(row)
 
     def get(self, key_id: str) -> ApiKey | None:
         """A key that is still good, by its id; None if it was revoked or never was."""
-        row = self._one("key_get", id=uuid.UUID(key_id))
+        row = self._one("api_keys/get", id=uuid.UUID(key_id))
         return _key(row) if row and row["revoked_at"] is None else None
 
     def list(self) -> Sequence[ApiKey]:
         """Every key there ever was, newest first."""
         with self._engine.connect() as connection:
-            return [_key(row) for row in connection.execute(text(load("queries/key_list"))).mappings()]
+            return [_key(row) for row in connection.execute(text(load("queries/api_keys/list"))).mappings()]
 
     def revoke(self, key_id: str) -> bool:
         """From now on the key opens nothing; False if there is no such key."""
-        return self._one("key_revoke", id=uuid.UUID(key_id)) is not None
+        return self._one("api_keys/revoke", id=uuid.UUID(key_id)) is not None
 
     # --- sign-in links ---
 
     def sign_in_token(self, key_id: str, seconds: int = 3600) -> str:
         """A token that signs somebody in as the key's owner, once, within ``seconds``."""
         token = secrets.token_urlsafe(32)
-        self._one("sign_in_open", token_hash=_hash(token), key_id=uuid.UUID(key_id), seconds=seconds)
+        self._one("sign_ins/open", token_hash=_hash(token), key_id=uuid.UUID(key_id), seconds=seconds)
         return token
 
     def redeem(self, token: str) -> ApiKey | None:
         """The key behind a token, the first time it is asked for; None ever after."""
-        row = self._one("sign_in_redeem", token_hash=_hash(token))
+        row = self._one("sign_ins/redeem", token_hash=_hash(token))
         return _key(row) if row else None
 
     def _one(self, query: str, **values: Any) -> RowMapping | None:

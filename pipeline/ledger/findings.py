@@ -37,9 +37,9 @@ def keep_findings(engine: Engine, import_id: str, findings: Path, *, beat: Calla
     count = 0
     with engine.begin() as connection:
         connection.exec_driver_sql(may_take(LONG_SECONDS))
-        connection.execute(text(load("queries/finding_discard")), {"import_id": import_id})
+        connection.execute(text(load("queries/findings/discard")), {"import_id": import_id})
         raw: Any = connection.connection.driver_connection
-        with raw.cursor() as cursor, cursor.copy(load("queries/finding_copy")) as copy:
+        with raw.cursor() as cursor, cursor.copy(load("queries/findings/copy")) as copy:
             for batch in pq.ParquetFile(findings).iter_batches(batch_size=2000, columns=fields):
                 columns = (_storable(batch.column(name)) for name in fields)
                 for row in zip(*columns, strict=True):

@@ -40,7 +40,7 @@ ONE_AT_WORK = "import_at_work"
 _MAY_BE_LONG = "set local statement_timeout = '1h'"
 """For a transaction that writes or removes a row for each of a file's."""
 
-_ROWS = {Kept.REPORT: "finding_discard", Kept.RESULTS: "failure_discard"}
+_ROWS = {Kept.REPORT: "findings/discard", Kept.RESULTS: "failures/discard"}
 """Findings are the report once more, for people's SQL; failed records are results, whoever refused them."""
 
 
@@ -74,7 +74,7 @@ class Ledger:
         """
         with self._engine.begin() as connection:
             opened = connection.execute(
-                text(load("queries/import_open")),
+                text(load("queries/imports/open")),
                 {
                     "id": import_id,
                     "dataset": dataset,
@@ -96,11 +96,11 @@ class Ledger:
 
     def renew_upload(self, import_id: str, seconds: float) -> None:
         """The process that receives the import's file is alive: do not give the upload up for ``seconds`` from now."""
-        self._run("import_renew", id=import_id, seconds=seconds)
+        self._run("imports/renew", id=import_id, seconds=seconds)
 
     def lapsed_upload(self, import_id: str) -> str | None:
         """The key of an awaited upload whose process has stopped renewing its lease; None if there is no such upload."""
-        rows = self._rows("import_lapsed", id=import_id)
+        rows = self._rows("imports/lapsed", id=import_id)
         return rows[0]["key"] if rows else None
 
     def uploaded(self, import_id: str, *, size_bytes: int, sha256: str, etag: str) -> None:
@@ -148,25 +148,25 @@ class Ledger:
             if state.is_final:
                 raise IllegalMove(f"The import is {state}; it cannot be canceled any more.")
             if state in AT_WORK:
-                connection.execute(text(load("queries/import_cancel")), {"id": import_id})
+                connection.execute(text(load("queries/imports/cancel")), {"id": import_id})
                 return False
-            left = connection.execute(text(load("queries/import_left")), {"id": import_id}).scalar_one()
+            left = connection.execute(text(load("queries/imports/left")), {"id": import_id}).scalar_one()
             _moved(connection, import_id, State.CANCELED, "", {"unprocessed": int(left)})
             return True
 
     def check_canceled(self, import_id: str) -> None:
         """Raise Canceled if the import's cancellation was asked for."""
-        if any(row["canceling"] for row in self._rows("import_canceling", id=import_id)):
+        if any(row["canceling"] for row in self._rows("imports/canceling", id=import_id)):
             raise Canceled
 
     def close(self, import_id: str) -> ImportRecord:
         """No part is written from here on, not even by a loader that sleeps; the import as it then is, with its last counts."""
         with self._engine.begin() as connection:
-            connection.execute(text(load("queries/import_close")), {"import_id": import_id})
+            connection.execute(text(load("queries/imports/close")), {"import_id": import_id})
         with self._engine.begin() as connection:
-            connection.execute(text(load("queries/import_end_sleepers")), {"import_id": import_id})
+            connection.execute(text(load("queries/imports/end_sleepers")), {"import_id": import_id})
         with self._engine.begin() as connection:
-            connection.execute(text(load("queries/claims_discard")), {"import_id": import_id})
+            connection.execute(text(load("queries/parts/discard_leases")), {"import_id": import_id})
         return self.known(import_id)
 
     def pause(self, import_id: str, *, wanted: bool) -> None:
@@ -175,19 +175,19 @@ class Ledger:
         Raises IllegalMove if it has come to its end, or is being canceled.
         """
         with self._engine.begin() as connection:
-            if connection.execute(text(load("queries/import_pause")), {"id": import_id, "wanted": wanted}).first() is None:
+            if connection.execute(text(load("queries/imports/pause")), {"id": import_id, "wanted": wanted}).first() is None:
                 state = _locked_state(connection, import_id)
                 is_now = "being canceled" if state in ACTIVE else str(state)
                 raise IllegalMove(f"The import is {is_now}; it cannot be {'paused' if wanted else 'resumed'}.")
 
     def retries(self, import_id: str) -> list[str]:
         """The ids of the imports that try this one's failed records again, oldest first."""
-        return [row["id"] for row in self._rows("import_retries", import_id=import_id)]
+        return [row["id"] for row in self._rows("imports/retries", import_id=import_id)]
 
     def loaded_before(self, one: ImportRecord, rules_version: str) -> ImportRecord | None:
         """The import that loaded the very content of ``one`` before, by the same rules and wishes; None if none did."""
         rows = self._rows(
-            "import_loaded_before",
+            "imports/loaded_before",
             id=one.id,
             dataset=one.dataset,
             sha256=one.sha256,
@@ -200,7 +200,7 @@ class Ledger:
 
     def changed_since(self, earlier: ImportRecord) -> bool:
         """Whether another import, or another client, has written records of the dataset since ``earlier`` began to load."""
-        return bool(self._rows("import_changed_since", id=earlier.id, dataset=earlier.dataset)[0]["is_changed"])
+        return bool(self._rows("imports/changed_since", id=earlier.id, dataset=earlier.dataset)[0]["is_changed"])
 
     def update(self, import_id: str, **columns: Any) -> None:
         """Set columns of an import without moving it."""
@@ -217,10 +217,10 @@ class Ledger:
             if state is not State.VALIDATED:
                 raise IllegalMove(f"The import is {state}; only a dry run that is validated can be promoted.")
             options = Options.from_json(
-                connection.execute(text(load("queries/import_promote")), {"id": import_id}).scalar_one()
+                connection.execute(text(load("queries/imports/promote")), {"id": import_id}).scalar_one()
             )
             _set(connection, import_id, {"state": State.QUEUED, "options": replace(options, dry_run=False).to_json()})
-            connection.execute(text(load("queries/quarantine_discard")), {"import_id": import_id})
+            connection.execute(text(load("queries/quarantine/discard")), {"import_id": import_id})
             _note_move(connection, import_id, state, State.QUEUED, MOVES[state][State.QUEUED])
 
     def quarantine(self, import_id: str, records: int, rows: Path | None) -> None:
@@ -233,27 +233,27 @@ class Ledger:
         with self._engine.begin() as connection:
             connection.exec_driver_sql(_MAY_BE_LONG)
             _locked_state(connection, import_id)
-            booked, loaded = connection.execute(text(load("queries/quarantine_known")), {"import_id": import_id}).one()
+            booked, loaded = connection.execute(text(load("queries/quarantine/known")), {"import_id": import_id}).one()
             if loaded:
                 if booked != records:
                     raise InvalidRequest(
                         "The warehouse was changed since the first records were loaded. Upload the file again."
                     )
                 return
-            connection.execute(text(load("queries/quarantine_discard")), {"import_id": import_id})
+            connection.execute(text(load("queries/quarantine/discard")), {"import_id": import_id})
             if rows is None:
                 return
             entry = {"import_id": import_id, "records": records}
-            connection.execute(text(load("queries/quarantine_entry")), entry)
+            connection.execute(text(load("queries/quarantine/entry")), entry)
             raw: Any = connection.connection.driver_connection
-            with raw.cursor() as cursor, cursor.copy(load("queries/quarantine_copy")) as copy, rows.open("rb") as stream:
+            with raw.cursor() as cursor, cursor.copy(load("queries/quarantine/copy")) as copy, rows.open("rb") as stream:
                 while chunk := stream.read(1 << 20):
                     copy.write(chunk)
 
     def discard(self, import_id: str) -> None:
         """Forget an import whose upload never became whole."""
         with self._engine.begin() as connection:
-            connection.execute(text(load("queries/import_discard")), {"id": import_id})
+            connection.execute(text(load("queries/imports/discard")), {"id": import_id})
 
     # --- reading ---
 
@@ -278,7 +278,7 @@ class Ledger:
         ``among`` the datasets that there are."""
         with self._engine.connect() as connection:
             ids = connection.execute(
-                text(load("queries/import_page")),
+                text(load("queries/imports/page")),
                 {"dataset": dataset, "state": state, "before": before, "limit": limit}
                 | {"since": since, "until": until, "named": named}
                 | {"among": None if among is None else list(among)},
@@ -287,17 +287,17 @@ class Ledger:
 
     def _read(self, ids: Sequence[str]) -> list[ImportRecord]:
         with self._engine.connect() as connection:
-            rows = connection.execute(text(load("queries/import_status")), {"ids": [UUID(one) for one in ids]}).mappings()
+            rows = connection.execute(text(load("queries/imports/status")), {"ids": [UUID(one) for one in ids]}).mappings()
             return [_import(row) for row in rows]
 
     def imports_of(self, arrival: ObjectArrived) -> list[tuple[str, State, str]]:
         """(id, state, etag) of the imports of one object, newest first."""
-        rows = self._rows("object_imports", bucket=arrival.bucket, key=arrival.key)
+        rows = self._rows("imports/of_object", bucket=arrival.bucket, key=arrival.key)
         return [(row["id"], State(row["state"]), row["etag"]) for row in rows]
 
     def moves(self, import_id: str) -> list[Move]:
         """An import's changes of state, oldest first."""
-        return [Move(**row) for row in self._rows("move_list", import_id=import_id)]
+        return [Move(**row) for row in self._rows("moves/list", import_id=import_id)]
 
     def findings(
         self,
@@ -317,27 +317,27 @@ class Ledger:
         if wanted is not None:
             spelled = wanted.replace("\0", "\\u0000")  # as warehouse.keep_findings spells it
             row = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) <= 18 else None
-            rows = self._rows("finding_search", wanted=spelled, row=row, codes=list(codes or ()), **asked)
+            rows = self._rows("findings/search", wanted=spelled, row=row, codes=list(codes or ()), **asked)
         elif codes is not None:
             severities = ["error", "warning"] if severity is None else [severity]
-            rows = self._rows("finding_page_of_codes", codes=list(codes), severities=severities, **asked)
+            rows = self._rows("findings/page_of_codes", codes=list(codes), severities=severities, **asked)
         else:
-            rows = self._rows("finding_page", **asked)
+            rows = self._rows("findings/page", **asked)
         return [dict(row) for row in rows]
 
     def count_findings(self, import_id: str, code: str, severity: str) -> int:
         """How many findings there are of both."""
-        (row,) = self._rows("finding_count", import_id=import_id, code=code, severity=severity)
+        (row,) = self._rows("findings/count", import_id=import_id, code=code, severity=severity)
         return int(row["count"])
 
     def failures(self, import_id: str, *, after_row: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
         """A page of the records that were held back or that the warehouse refused, by row number."""
-        rows = self._rows("failure_list", import_id=import_id, after_row=after_row, limit=limit)
+        rows = self._rows("failures/list", import_id=import_id, after_row=after_row, limit=limit)
         return [dict(row) for row in rows]
 
     def failure_fates(self, import_id: str, *, after_row: int = 0, limit: int = 50_000) -> list[dict[str, Any]]:
         """The same, as (row, code, reason) only."""
-        rows = self._rows("failure_fates", import_id=import_id, after_row=after_row, limit=limit)
+        rows = self._rows("failures/fates", import_id=import_id, after_row=after_row, limit=limit)
         return [dict(row) for row in rows]
 
     def failures_of(self, dataset: str, record_id: str, *, imports: int, limit: int) -> list[dict[str, Any]]:
@@ -345,12 +345,12 @@ class Ledger:
 
         Each with import_id, filename, created_at, row, code and message, and how its file was read.
         """
-        rows = self._rows("failures_of_record", dataset=dataset, id=record_id, imports=imports, limit=limit)
+        rows = self._rows("failures/of_record", dataset=dataset, id=record_id, imports=imports, limit=limit)
         return [dict(row) for row in rows]
 
     def part_numbers(self, import_id: str) -> list[int]:
         """The parts that are in the books, without the quarantine."""
-        return [row["part_no"] for row in self._rows("part_numbers", import_id=import_id)]
+        return [row["part_no"] for row in self._rows("parts/numbers", import_id=import_id)]
 
     def known(self, import_id: str) -> ImportRecord:
         """An import that must be there. Raises InvalidRequest if it is not."""
@@ -361,38 +361,38 @@ class Ledger:
 
     def part_totals(self, import_id: str) -> dict[str, int]:
         """parts_done, records, inserted, updated, unchanged, failed: sums over the loaded parts."""
-        return dict(self._rows("part_totals", import_id=import_id)[0])
+        return dict(self._rows("parts/totals", import_id=import_id)[0])
 
     def validations(self, dataset: str, *, limit: int = 50) -> list[ValidationRun]:
         """What validation said of the dataset's last files, newest first."""
-        rows = self._rows("validation_runs", dataset=dataset, limit=limit)
+        rows = self._rows("findings/validation_runs", dataset=dataset, limit=limit)
         return [ValidationRun(**{**row, "state": State(row["state"])}) for row in rows]
 
     def mapping(self, dataset: str, names: Sequence[str]) -> dict[str, str] | None:
         """What was made last of the columns of a file that has these; None if there was none."""
-        rows = self._rows("mapping_get", dataset=dataset, header=_header(names))
+        rows = self._rows("mappings/get", dataset=dataset, header=_header(names))
         return dict(rows[0]["mapping"]) if rows else None
 
     def keep_mapping(self, dataset: str, names: Sequence[str], mapping: Mapping[str, str], *, by: str) -> None:
         """Remember what was made of the columns of a file that has these."""
         given = {"dataset": dataset, "header": _header(names), "mapping": json.dumps(mapping), "remembered_by": by}
         with self._engine.begin() as connection:
-            connection.execute(text(load("queries/mapping_keep")), given)
+            connection.execute(text(load("queries/mappings/keep")), given)
 
     def active(self) -> list[ImportRecord]:
         """The imports that stand in their datasets' queues, oldest first."""
         with self._engine.connect() as connection:
-            ids = list(connection.execute(text(load("queries/import_active"))).scalars())
+            ids = list(connection.execute(text(load("queries/imports/active"))).scalars())
         return sorted(self._read(ids), key=lambda one: one.created_at)
 
     def next(self, dataset: str, but: Sequence[str] = ()) -> ImportRecord | None:
         """The import of a dataset that is at work, or else the first in its queue, leaving out those that are named."""
-        rows = self._rows("import_next", dataset=dataset, but=[UUID(one) for one in but])
+        rows = self._rows("imports/next", dataset=dataset, but=[UUID(one) for one in but])
         return self.get(rows[0]["id"]) if rows else None
 
     def traces(self, ids: Iterable[str]) -> dict[str, Trace]:
         """Those of these imports that the ledger knows, by id."""
-        rows = self._rows("import_traces", ids=[UUID(one) for one in ids])
+        rows = self._rows("imports/traces", ids=[UUID(one) for one in ids])
         return {row["id"]: Trace(**{**row, "state": State(row["state"])}) for row in rows}
 
     def stale_uploads(self, since: datetime | None) -> list[tuple[str, str, bool]]:
@@ -400,7 +400,7 @@ class Ledger:
 
         Those whose lease has lapsed, and without a lease, those that have awaited their upload since before ``since``.
         """
-        return [(row["id"], row["key"], row["was_leased"]) for row in self._rows("import_stale", since=since)]
+        return [(row["id"], row["key"], row["was_leased"]) for row in self._rows("imports/stale", since=since)]
 
     # --- what is not kept any longer ---
 
@@ -426,10 +426,10 @@ class Ledger:
 
     def unpromoted(self, ended_by: datetime) -> list[str]:
         """The ids of dry runs that ended by then and were not promoted, oldest first."""
-        return [row["id"] for row in self._rows("import_unpromoted", since=ended_by)]
+        return [row["id"] for row in self._rows("imports/unpromoted", since=ended_by)]
 
     def expire(self, query: str, *, dry_run: bool, **values: datetime) -> int:
-        """Delete the rows that ``query`` names (idempotency_expire, sign_in_expire, foreign_forget); with ``dry_run`` only
+        """Delete the rows that ``query`` names (idempotency_keys/expire and the like); with ``dry_run`` only
         count them."""
         with self._engine.connect() as connection, connection.begin() as transaction:
             count = connection.execute(text(load(f"queries/{query}")), values).rowcount
@@ -447,34 +447,34 @@ class Ledger:
 
     def deliveries(self, import_id: str) -> list[dict[str, Any]]:
         """Who was told of the outcome, how often it was tried, and whether it arrived."""
-        return [dict(row) for row in self._rows("delivery_list", import_id=import_id)]
+        return [dict(row) for row in self._rows("deliveries/list", import_id=import_id)]
 
     def recent_deliveries(self, imports: int) -> list[dict[str, Any]]:
         """The same of the last so many imports, newest first, each with its import's id, filename, dataset and state."""
-        return [dict(row) for row in self._rows("delivery_recent", imports=imports)]
+        return [dict(row) for row in self._rows("deliveries/recent", imports=imports)]
 
     def open_delivery(self, import_id: str, channel: str, target: str, message_id: str) -> None:
         """Note that somebody is to be told; no effect the second time."""
-        self._run("delivery_open", import_id=import_id, channel=channel, target=target, message_id=message_id)
+        self._run("deliveries/open", import_id=import_id, channel=channel, target=target, message_id=message_id)
 
     def deliveries_noted(self, import_id: str, state: State) -> None:
         """Note that all who are to be told of this end are entered; no effect if the import has come to another since."""
-        self._run("delivery_noted", import_id=import_id, state=state)
+        self._run("deliveries/noted", import_id=import_id, state=state)
 
     def is_noted(self, import_id: str, state: State) -> bool:
         """Whether that was noted."""
-        return bool(self._rows("delivery_is_noted", import_id=import_id, state=state))
+        return bool(self._rows("deliveries/is_noted", import_id=import_id, state=state))
 
     def delivery_tried(
         self, import_id: str, channel: str, target: str, error: str = "", *, wait_seconds: float = 0.0, is_last: bool = False
     ) -> None:
         """Note one try; no error means that it arrived. Otherwise the next is in so many seconds, unless this was the last."""
         given = {"error": error, "wait_seconds": wait_seconds, "is_last": is_last}
-        self._run("delivery_tried", import_id=import_id, channel=channel, target=target, **given)
+        self._run("deliveries/tried", import_id=import_id, channel=channel, target=target, **given)
 
     def delivery_put_off(self, import_id: str, channel: str, target: str, wait_seconds: float) -> None:
         """Note that a message is tried in so many seconds; it was not tried now."""
-        self._run("delivery_put_off", import_id=import_id, channel=channel, target=target, wait_seconds=wait_seconds)
+        self._run("deliveries/put_off", import_id=import_id, channel=channel, target=target, wait_seconds=wait_seconds)
 
     def untold(self, *, within: timedelta, ended: timedelta, overdue: timedelta, limit: int) -> list[Outcome]:
         """Ends of imports of which nothing tells any more, among those ``within`` that time.
@@ -483,7 +483,7 @@ class Ledger:
         much. Those that ended first come first.
         """
         rows = self._rows(
-            "delivery_untold",
+            "deliveries/untold",
             final=[state for state in State if state.is_final],
             within=within.total_seconds(),
             ended=ended.total_seconds(),
@@ -494,18 +494,18 @@ class Ledger:
 
     def told_again(self, import_id: str, wait: timedelta) -> None:
         """Note that a message of the import that is overdue is not to be called so for this time: it is being seen to."""
-        self._run("delivery_told_again", import_id=import_id, wait_seconds=wait.total_seconds())
+        self._run("deliveries/told_again", import_id=import_id, wait_seconds=wait.total_seconds())
 
     # --- how far a bucket was listed ---
 
     def listed_up_to(self, bucket: str) -> str:
         """The key after which the listing of a bucket goes on; empty: from its beginning."""
-        rows = self._rows("listing_get", bucket=bucket)
+        rows = self._rows("listings/get", bucket=bucket)
         return str(rows[0]["after_key"]) if rows else ""
 
     def keep_listed(self, bucket: str, after_key: str) -> None:
         """Note that key."""
-        self._run("listing_keep", bucket=bucket, after_key=after_key)
+        self._run("listings/keep", bucket=bucket, after_key=after_key)
 
     def _rows(self, query: str, **values: Any) -> Sequence[RowMapping]:
         with self._engine.connect() as connection:
@@ -517,7 +517,7 @@ class Ledger:
 
 
 def _locked(connection: Connection, import_id: str) -> RowMapping:
-    row = connection.execute(text(load("queries/import_lock")), {"id": import_id}).mappings().first()
+    row = connection.execute(text(load("queries/imports/lock")), {"id": import_id}).mappings().first()
     if row is None:
         raise LookupError(f"There is no import {import_id}.")
     return row
@@ -546,7 +546,7 @@ def _moved(connection: Connection, import_id: str, to: State, reason: str, colum
         raise DatasetBusy(f"Another import of the dataset {row['dataset']} is at work; this one waits for its end.") from error
     _note_move(connection, import_id, state, to, reason or MOVES[state][to])
     if to is State.VALIDATING:  # if a run before this one was lost, its loaders may still be at it
-        connection.execute(text(load("queries/claims_discard")), {"import_id": import_id})
+        connection.execute(text(load("queries/parts/discard_leases")), {"import_id": import_id})
     return True
 
 
@@ -569,7 +569,7 @@ def _set(connection: Connection, import_id: str, columns: dict[str, Any]) -> Non
 
 def _note_move(connection: Connection, import_id: str, before: State | None, after: State, reason: str) -> None:
     connection.execute(
-        text(load("queries/move_insert")),
+        text(load("queries/moves/insert")),
         {"import_id": import_id, "from_state": before, "to_state": after, "reason": without_nul(reason)},
     )
 

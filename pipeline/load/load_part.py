@@ -216,20 +216,20 @@ class _Part:
         An attempt that sleeps inside its transaction holds the part's lock: its session is ended.
         """
         with self.connection.transaction():
-            row = self._run("load_claim", import_id=self.import_id, part_no=self.part_no).fetchone()
-            state = self._run("load_state", import_id=self.import_id).fetchone() if row is None else None
+            row = self._run("load/lease", import_id=self.import_id, part_no=self.part_no).fetchone()
+            state = self._run("load/state", import_id=self.import_id).fetchone() if row is None else None
         if state is not None and state[0] in NOT_YET:
             raise Rewound
         if row is None:
             raise NotLoading(f"The import is not being loaded, so part {self.part_no} is not either.")
-        self._run("load_end_sleeper", import_id=self.import_id, part_no=self.part_no)
+        self._run("load/end_sleeper", import_id=self.import_id, part_no=self.part_no)
         self.connection.commit()
         return int(row[0])
 
     def known_result(self) -> PartResult | None:
         """What an earlier attempt wrote. Of two attempts at once the second one waits here."""
-        self._run("load_lock", import_id=self.import_id, part_no=self.part_no)
-        row = self._run("load_known", import_id=self.import_id, part_no=self.part_no).fetchone()
+        self._run("load/lock", import_id=self.import_id, part_no=self.part_no)
+        row = self._run("load/known", import_id=self.import_id, part_no=self.part_no).fetchone()
         if row is None:
             return None
         *counts, sha256 = row
@@ -256,7 +256,7 @@ class _Part:
 
         They were, or this one would not have been begun: a failover has lost the commits since.
         """
-        row = self._run("load_earlier_parts", import_id=self.import_id, needed=needed).fetchone()
+        row = self._run("load/earlier_parts", import_id=self.import_id, needed=needed).fetchone()
         if needed and row is not None and row[0] != needed:
             raise PartsLost
 
@@ -264,7 +264,7 @@ class _Part:
         """The part's row in the ledger, and the claim given back: who cannot give it back has lost it, and must not commit."""
         result = PartResult(self.counts.inserted, self.counts.updated, self.counts.unchanged, self.failed)
         self._run(
-            "load_entry",
+            "load/entry",
             import_id=self.import_id,
             part_no=self.part_no,
             checksum=self.sha256,
@@ -274,7 +274,7 @@ class _Part:
             unchanged=result.unchanged,
             failed=result.failed,
         )
-        given_back = self._run("load_give_back", import_id=self.import_id, part_no=self.part_no, token=claim)
+        given_back = self._run("load/give_back_lease", import_id=self.import_id, part_no=self.part_no, token=claim)
         if given_back.rowcount != 1:
             raise Superseded(f"Another attempt has taken over part {self.part_no}, or the import is over.")  # the next one sees
         return result
@@ -300,7 +300,7 @@ class _Part:
     def _looks_new(self) -> bool:
         """The table has none of some records, one here and one there."""
         some = self.table.column(self.dataset.key)[:: max(1, self.table.num_rows // SAMPLE)]
-        row = self._run_here("load_looks_new", ids=[str(id_) for id_ in some.to_pylist()]).fetchone()
+        row = self._run_here("load/looks_new", ids=[str(id_) for id_ in some.to_pylist()]).fetchone()
         return bool(row and row[0])
 
     def _insert(self) -> bool:
@@ -332,12 +332,12 @@ class _Part:
 
     def _merge(self) -> None:
         """Look up every record: rewrite those that changed, insert those that are new."""
-        self._run_here("load_by_index")
-        row = self._run_here("load_compare").fetchone()
+        self._run_here("load/by_index")
+        row = self._run_here("load/compare").fetchone()
         assert row is not None
         new, changed = row
-        updated = self._run_here("load_update").rowcount if changed else 0
-        inserted = self._run_here("load_insert_new").rowcount if new else 0
+        updated = self._run_here("load/update").rowcount if changed else 0
+        inserted = self._run_here("load/insert_new").rowcount if new else 0
         self.counts.add(inserted, updated, self.table.num_rows)
 
     def _load_by_batches(self) -> None:
@@ -403,7 +403,7 @@ class _Part:
         warehouse: otherwise a record that could not be moved might close a circle (docs/decisions/0005). How many it were."""
         if not self._has_failures():
             return 0
-        query = self._sql("load_blocked")
+        query = self._sql("load/blocked")
         ways = self.connection.execute(query, {"import_id": self.import_id, "first": first, "last": last}).fetchall()
         if not ways:
             return 0
@@ -431,7 +431,7 @@ class _Part:
         return len(found)
 
     def _has_failures(self) -> bool:
-        row = self._run("load_has_failures", import_id=self.import_id).fetchone()
+        row = self._run("load/has_failures", import_id=self.import_id).fetchone()
         return bool(row and row[0])
 
     def _fail(self, faults: Sequence[tuple[int, str, str, str]]) -> None:
@@ -442,7 +442,7 @@ class _Part:
         with self.connection.cursor() as cursor:
             for first, last in _slices(sizes):
                 rows = [self._failure(*fault) for fault in faults[first:last]]
-                cursor.executemany(query_text("queries/load_failure"), rows)
+                cursor.executemany(query_text("queries/load/failure"), rows)
             if self.arrived:
                 cursor.execute("delete from arriving where _place = any(%s)", ([fault[0] for fault in faults],))
 
@@ -462,7 +462,7 @@ class _Part:
         """Fill ``arriving``: with the warehouse's types, or as text, so that the casts too fail record by record."""
         names = [Identifier(name) for name in self.names]
         columns = SQL(", ").join(names if typed else [SQL("{}::text").format(name) for name in names])
-        self.connection.execute(self._sql("load_arriving").format(columns=columns, table=self._table()))
+        self.connection.execute(self._sql("load/arriving").format(columns=columns, table=self._table()))
         slices = (
             self.table.slice(first, last - first).append_column("_place", pa.array(range(first, last), pa.int32()))
             for first, last in _slices(self._sizes)
@@ -486,7 +486,7 @@ class _Part:
 
     def _upsert(self, first: int, last: int) -> None:
         """One statement for the records at places first..last-1, which are text; only changed rows are rewritten."""
-        row = self._run_here("load_upsert", typed=False, first=first, last=last).fetchone()
+        row = self._run_here("load/upsert", typed=False, first=first, last=last).fetchone()
         assert row is not None
         inserted, updated, of = row
         self.counts.add(inserted, updated, of)
@@ -494,7 +494,7 @@ class _Part:
     def _run_here(self, name: str, *, typed: bool = True, **values: Any) -> psycopg.Cursor[Any]:
         """Run a statement on ``arriving`` and the dataset's table; ``typed`` if ``arriving`` has the table's types."""
         others, comma = self._others(), SQL(", ")
-        new = "excluded" if name == "load_upsert" else "arriving"
+        new = "excluded" if name == "load/upsert" else "arriving"
         statement = SQL(query_text(f"queries/{name}")).format(
             table=self._table(),
             key=Identifier(self.dataset.key),
@@ -510,7 +510,7 @@ class _Part:
     def _preview_statement(self, *, typed: bool) -> Composed:
         others, comma = self._others(), SQL(", ")
         named = zip(self._cast(typed=typed), self.names, strict=True)
-        return SQL(query_text("queries/load_preview")).format(
+        return SQL(query_text("queries/load/preview")).format(
             table=self._table(),
             key=Identifier(self.dataset.key),
             parent=Identifier(self.dataset.parent),
@@ -543,7 +543,7 @@ class _Part:
 
     def _sql(self, name: str) -> Any:
         text = SQL(query_text(f"queries/{name}"))
-        if name == "load_blocked":
+        if name == "load/blocked":
             return text.format(table=self._table(), key=Identifier(self.dataset.key), parent=Identifier(self.dataset.parent))
         return text
 

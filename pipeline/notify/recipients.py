@@ -84,9 +84,9 @@ class Recipients:
     def all(self, named: Iterable[str] = ()) -> list[Recipient]:
         """Those of the settings, those that were added, whoever an upload has ``named``, and who is off; each once."""
         found: dict[tuple[str, str], Recipient] = {}
-        for one in (*self._of_settings(), *map(_added, self._rows("receiver_list")), *map(self._of_upload, named)):
+        for one in (*self._of_settings(), *map(_added, self._rows("recipients/list")), *map(self._of_upload, named)):
             found.setdefault(one.place, one)
-        for row in self._rows("receiver_off_list"):
+        for row in self._rows("recipients/off_list"):
             off = found.get((row["channel"], row["target"])) or self._of_upload(row["target"])
             found[off.place] = replace(off, off_at=row["off_at"], off_because=row["because"])
         return list(found.values())
@@ -117,7 +117,7 @@ class Recipients:
         made = Recipient(channel, target, NamedBy.ADMIN, wanted, secret)
         given = {"datasets": None if wanted is None else list(wanted), "secret": secret}
         known = self.find(channel, target)
-        if (known and known.named_by is not NamedBy.UPLOAD) or not self._done("receiver_add", made, **given):
+        if (known and known.named_by is not NamedBy.UPLOAD) or not self._done("recipients/add", made, **given):
             raise InvalidRequest(f"{masked(target)} is a receiver already.")
         self.switch_on(made)
         return made
@@ -130,16 +130,16 @@ class Recipients:
                 NamedBy.UPLOAD: "Only uploads named it: it is told of them alone, and of none while it is off.",
             }
             raise InvalidRequest(where[receiver.named_by])
-        self._done("receiver_remove", receiver)
-        self._done("receiver_on", receiver)
+        self._done("recipients/remove", receiver)
+        self._done("recipients/on", receiver)
 
     def switch_off(self, receiver: Recipient, because: str) -> None:
         """It is told nothing until it is switched on again."""
-        self._done("receiver_off", receiver, because=because)
+        self._done("recipients/off", receiver, because=because)
 
     def switch_on(self, receiver: Recipient) -> None:
         """It is told again."""
-        self._done("receiver_on", receiver)
+        self._done("recipients/on", receiver)
 
     def _of_settings(self) -> list[Recipient]:
         settings = self._settings

@@ -63,12 +63,12 @@ def renew(connection: Connection, sets: Iterable[DatasetRole]) -> list[str]:
 
 def clear(connection: Connection) -> None:
     """Drop all schemas of sets, so that a mart they read can be made anew; ``renew`` follows in the same transaction."""
-    for (name,) in connection.execute(load("queries/granted_schemas")).fetchall():
+    for (name,) in connection.execute(load("queries/dataset_roles/schemas")).fetchall():
         connection.execute(SQL("drop schema {} cascade").format(Identifier(name)))
 
 
 def _state(connection: Connection, granted: DatasetRole) -> tuple[bool, str, bool]:
-    row = connection.execute(load("queries/granted_state"), {"name": granted.name}).fetchone()
+    row = connection.execute(load("queries/dataset_roles/state"), {"name": granted.name}).fetchone()
     assert row is not None, "we are a role ourselves"
     return row[0], row[1], row[2]
 
@@ -85,7 +85,7 @@ def _make_role(connection: Connection, granted: DatasetRole, password: str) -> N
     if not there:
         connection.execute(SQL("create role {}").format(Identifier(granted.name)))
     connection.execute(
-        SQL(load("queries/granted_role")).format(
+        SQL(load("queries/dataset_roles/role")).format(
             role=Identifier(granted.name), database=Identifier(connection.info.dbname), password=Literal(password)
         )
     )
@@ -102,14 +102,14 @@ def _make_schema(connection: Connection, granted: DatasetRole) -> None:
         connection.execute(SQL("comment on schema {} is {}").format(schema, Literal(made_from)))
         for statement in statements:
             connection.execute(statement)
-    connection.execute(SQL(load("queries/granted_schema")).format(role=schema))
+    connection.execute(SQL(load("queries/dataset_roles/schema")).format(role=schema))
 
 
 def _views(connection: Connection, granted: DatasetRole) -> Iterable[Composed]:
     """The statements that make them."""
     datasets, schema = list(granted.datasets), Identifier(granted.name)
-    for name, columns in connection.execute(load("queries/granted_relations"), {"datasets": datasets}).fetchall():
+    for name, columns in connection.execute(load("queries/dataset_roles/relations"), {"datasets": datasets}).fetchall():
         yield SQL("create view {}.{} as select {} from warehouse.{}").format(
             schema, Identifier(name), SQL(", ").join(map(Identifier, columns)), Identifier(name)
         )
-    yield SQL(load("queries/granted_findings")).format(schema=schema, datasets=Literal(datasets))
+    yield SQL(load("queries/dataset_roles/findings")).format(schema=schema, datasets=Literal(datasets))

@@ -41,7 +41,7 @@ def edges(engine: Engine, dataset: Dataset, wanted: Path, to: Path, *, beat: Cal
                         copy.write_row(row)
                     beat()
             cursor.execute("analyze wanted")
-        query = SQL(load("queries/edges_asked")).format(
+        query = SQL(load("queries/edges/of_ids")).format(
             table=Identifier("warehouse", dataset.name),
             key=Identifier(dataset.key),
             parent=Identifier(dataset.parent),
@@ -80,4 +80,4 @@ def has_table(engine: Engine, dataset: Dataset) -> bool:
 def with_tables(engine: Engine, names: Sequence[str]) -> set[str]:
     """Those of the datasets whose tables are there."""
     with engine.connect() as connection:
-        return {*connection.execute(text(load("queries/tables_there")), {"names": list(names)}).scalars()}
+        return {*connection.execute(text(load("queries/tables/existing")), {"names": list(names)}).scalars()}

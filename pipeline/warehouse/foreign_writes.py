@@ -25,23 +25,25 @@ CHECK_SECONDS = 900
 
 def is_noted(connection: Connection, dataset: Dataset) -> bool:
     """Whether the dataset's table has the trigger that notes writes of other clients."""
-    row = connection.execute(load("queries/foreign_trigger_there"), {"relation": f'warehouse."{dataset.name}"'}).fetchone()
+    row = connection.execute(
+        load("queries/foreign_writes/trigger_there"), {"relation": f'warehouse."{dataset.name}"'}
+    ).fetchone()
     return bool(row and row[0])
 
 
 def note(connection: Connection, dataset: Dataset) -> None:
     """Have writes of other clients to the dataset's table noted from now on."""
-    connection.execute(SQL(load("queries/foreign_trigger")).format(table=Identifier("warehouse", dataset.name)))
+    connection.execute(SQL(load("queries/foreign_writes/trigger")).format(table=Identifier("warehouse", dataset.name)))
 
 
 def was_changed(connection: Connection, import_id: str) -> bool:
     """Whether another client wrote to the import's table after its validation began."""
-    return connection.execute(load("queries/foreign_writes"), {"import_id": import_id}).fetchone() is not None
+    return connection.execute(load("queries/foreign_writes/changed"), {"import_id": import_id}).fetchone() is not None
 
 
 def orphans(connection: Connection, dataset: Dataset, first: int, last: int) -> list[tuple[int, str]]:
     """Return (place, parent) of the records of ``arriving`` at places first..last-1 whose parent is gone."""
-    query = SQL(load("queries/foreign_orphans")).format(
+    query = SQL(load("queries/foreign_writes/orphans")).format(
         table=Identifier("warehouse", dataset.name), key=Identifier(dataset.key), parent=Identifier(dataset.parent)
     )
     return connection.execute(query, {"first": first, "last": last}).fetchall()
@@ -54,10 +56,10 @@ def damage(connection: Connection, dataset: Dataset, import_id: str, written: in
     """
     with connection.transaction():
         connection.execute(f"set local statement_timeout = {CHECK_SECONDS * 1000}")
-        by = connection.execute(load("queries/foreign_writes"), {"import_id": import_id}).fetchone()
+        by = connection.execute(load("queries/foreign_writes/changed"), {"import_id": import_id}).fetchone()
         if by is None:
             return ""
-        query = SQL(load("queries/foreign_damage")).format(
+        query = SQL(load("queries/foreign_writes/damage")).format(
             table=Identifier("warehouse", dataset.name), key=Identifier(dataset.key), parent=Identifier(dataset.parent)
         )
         row = connection.execute(query, {"import_id": import_id}).fetchone()

@@ -54,20 +54,20 @@ class Marts:
     def want(self, dataset: str) -> bool:
         """Note that records of a dataset were loaded; False if it has no mart, and nothing is to be done."""
         with self._engine.begin() as connection:
-            if connection.execute(text(load("queries/marts_of")), {"dataset": dataset}).first() is None:
+            if connection.execute(text(load("queries/marts/of_table")), {"dataset": dataset}).first() is None:
                 return False
-            connection.execute(text(load("queries/mart_want")), {"dataset": dataset})
+            connection.execute(text(load("queries/marts/want")), {"dataset": dataset})
         return True
 
     def due(self) -> list[str]:
         """The datasets whose marts are wanted, though no refresh has begun since."""
         with self._engine.connect() as connection:
-            return list(connection.execute(text(load("queries/mart_due"))).scalars())
+            return list(connection.execute(text(load("queries/marts/due"))).scalars())
 
     def states(self, dataset: str) -> list[Mart]:
         """The marts of a dataset, by name."""
         with self._engine.connect() as connection:
-            rows = connection.execute(text(load("queries/mart_states")), {"dataset": dataset}).mappings()
+            rows = connection.execute(text(load("queries/marts/states")), {"dataset": dataset}).mappings()
             return [Mart(row["name"], row["state"], row["data_at"], row["error"]) for row in rows]
 
     def refresh(self, dataset: str, *, seconds: float, beat: Callable[[], None] = lambda: None) -> None:
@@ -77,8 +77,8 @@ class Marts:
         """
         passing: BaseException | None = None
         with self._engine.begin() as connection:
-            marts = connection.execute(text(load("queries/marts_of")), {"dataset": dataset}).all()
-            began = connection.execute(text(load("queries/mart_begin")), {"dataset": dataset}).scalar_one()
+            marts = connection.execute(text(load("queries/marts/of_table")), {"dataset": dataset}).all()
+            began = connection.execute(text(load("queries/marts/begin")), {"dataset": dataset}).scalar_one()
         for mart in marts:
             beat()
             started, said = time.monotonic(), ""
@@ -102,7 +102,7 @@ class Marts:
     def _note(self, dataset: str, name: str, began: datetime, seconds: float, error: str) -> None:
         given = {"dataset": dataset, "name": name, "began": began, "seconds": seconds, "error": error}
         with self._engine.begin() as connection:
-            connection.execute(text(load("queries/mart_tried")), given)
+            connection.execute(text(load("queries/marts/tried")), given)
 
 
 def _reason(name: str, error: BaseException, seconds: float) -> str:
@@ -123,7 +123,7 @@ def make_mart(connection: Connection, path: Path) -> str:
     """A mart is one SELECT; its opening comment says whether it is kept as a materialized view."""
     query, name = path.read_text(encoding="utf-8"), path.stem
     wanted = "materialized view" if _is_materialized(query) else "view"
-    there = connection.execute(text(load("queries/mart_definition")), {"name": name}).first()
+    there = connection.execute(text(load("queries/marts/definition")), {"name": name}).first()
     comment = query.strip()
     if there is None or (there.kind, there.comment) != (wanted, comment):
         if there is not None:

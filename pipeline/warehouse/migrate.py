@@ -144,7 +144,7 @@ def differing_tables(engine: Engine, root: Path = ROOT) -> dict[str, str]:
 def other_writers(engine: Engine) -> list[str]:
     """The roles beside our own that may write to a table of the warehouse."""
     with engine.connect() as connection:
-        return list(connection.execute(text(load("queries/other_writers"))).scalars())
+        return list(connection.execute(text(load("queries/foreign_writes/other_writers"))).scalars())
 
 
 def _difference(raw: psycopg.Connection[Any], name: str, root: Path) -> str:
@@ -186,7 +186,7 @@ def _make_views(engine: Engine, root: Path, password: str, seconds: float) -> li
         connection.exec_driver_sql(table_changes.wait_at_most(seconds))
         marts = [make_mart(connection, path) for path in in_order(root / "sql" / "marts")]
         reader = make_reader(connection, password)
-        sets = [DatasetRole(tuple(names)) for names in connection.execute(text(load("queries/key_datasets"))).scalars()]
+        sets = [DatasetRole(tuple(names)) for names in connection.execute(text(load("queries/api_keys/datasets"))).scalars()]
         names = dataset_roles.renew(driver_connection(connection), sets)
         return [Migrated(line) for line in [*marts, reader, *(f"role {name}" for name in names)]]
 

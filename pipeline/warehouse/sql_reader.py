@@ -28,7 +28,7 @@ def make_reader(connection: Connection, password: str) -> str:
     there = connection.execute(text("select 1 from pg_roles where rolname = :name"), {"name": READER_ROLE}).scalar()
     if not there:
         connection.exec_driver_sql(f"create role {READER_ROLE}")
-    statements = SQL(load("queries/reader_role")).format(
+    statements = SQL(load("queries/sql_reader/role")).format(
         role=Identifier(READER_ROLE),
         database=Identifier(connection.engine.url.database or ""),
         password=password,

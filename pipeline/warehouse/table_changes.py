@@ -187,7 +187,7 @@ def wait_at_most(seconds: float) -> str:
 
 
 def _held_by(connection: Connection, table: str) -> str:
-    rows = connection.execute(load("queries/table_holders"), {"relation": table}).fetchall()
+    rows = connection.execute(load("queries/tables/holders"), {"relation": table}).fetchall()
     return f", by the session {', '.join(row[0] for row in rows)}" if rows else ""
 
 
@@ -230,7 +230,7 @@ def _check_fit(connection: Connection, dataset: Dataset, table: str) -> None:
     """Raises InvalidRequest if records could not be told apart by their ids, or compared with what is there."""
     file = f"sql/tables/{dataset.name}.sql"
     ids = [dataset.key, dataset.parent]
-    unfit = connection.execute(load("queries/table_unfit"), {"relation": table, "ids": ids}).fetchone()
+    unfit = connection.execute(load("queries/tables/unfit"), {"relation": table, "ids": ids}).fetchone()
     if unfit is not None:
         raise InvalidRequest(
             f"{file}: the column {unfit[0]} ({unfit[1]}) takes ids for equal that differ, so that one record would overwrite"
@@ -256,9 +256,9 @@ def _state(connection: Connection, table: str, schema: str) -> State:
     def spelled(text: Any) -> Any:
         return text.replace(f"{schema}.", f"{SCHEMA}.") if isinstance(text, str) else text
 
-    columns = [Column(*(spelled(value) for value in row)) for row in rows("table_columns")]
-    indexes = [Index(*(spelled(value) for value in row)) for row in rows("table_indexes")]
-    constraints = [Constraint(*(spelled(value) for value in row)) for row in rows("table_constraints")]
+    columns = [Column(*(spelled(value) for value in row)) for row in rows("tables/columns")]
+    indexes = [Index(*(spelled(value) for value in row)) for row in rows("tables/indexes")]
+    constraints = [Constraint(*(spelled(value) for value in row)) for row in rows("tables/constraints")]
     return State({one.name: one for one in columns}, {one.name: one for one in indexes}, tuple(constraints))
 
 

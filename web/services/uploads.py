@@ -366,5 +366,5 @@ class Once:
     def _run(self, context: AppContext, query: str, key: ApiKey, **values: Any) -> Row[Any] | None:
         given = {"key_id": key.id, "idempotency_key": self.idempotency_key, **values}
         with context.engine.begin() as connection:
-            result = connection.execute(text(load(f"queries/idempotency_{query}")), given)
+            result = connection.execute(text(load(f"queries/idempotency_keys/{query}")), given)
             return result.first() if result.returns_rows else None

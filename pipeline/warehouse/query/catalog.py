@@ -32,7 +32,7 @@ class Catalog:
         """By name; none if the database does not know the role."""
         with self._engine.connect() as connection:
             asked = {"role": self._role, "schema": self._schema}
-            rows = connection.execute(text(load("queries/reader_tables")), asked).all()
+            rows = connection.execute(text(load("queries/sql_reader/tables")), asked).all()
         return [
             Table(name, tuple(Column(row.column_name, row.type) for row in columns))
             for name, columns in groupby(rows, key=lambda row: str(row.name))

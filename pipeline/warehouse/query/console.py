@@ -111,7 +111,7 @@ class Console:
     def plan(self, sql: str) -> list[str]:
         """How PostgreSQL would answer ``sql``, line by line; nothing is run. Raises as ``run`` does."""
         query = SQL(self._guarded(sql))
-        explain = SQL(load("queries/console_plan")).format(query=query)
+        explain = SQL(load("queries/console/plan")).format(query=query)
         with self._limited_connection() as connection:
             if self._granted:
                 _refuse_to_estimate_others(connection, query)
@@ -125,7 +125,7 @@ class Console:
     def _limited_connection(self) -> Iterator[psycopg.Connection[Any]]:
         """A fresh connection under the limits of time; what PostgreSQL says on it comes out as our errors."""
         with self._fresh_connection() as connection, self._complaints(), _Watchdog(connection, self.seconds):
-            limits = SQL(load("queries/console_limits"))
+            limits = SQL(load("queries/console/limits"))
             connection.execute(limits.format(milliseconds=str(int(self.seconds * 1000))))
             yield connection
 
@@ -227,7 +227,7 @@ def _refuse_to_estimate_others(connection: psycopg.Connection[Any], query: SQL) 
 
     Raises QueryRefused.
     """
-    row = connection.execute(SQL(load("queries/console_plan_json")).format(query=query), prepare=True).fetchone()
+    row = connection.execute(SQL(load("queries/console/plan_json")).format(query=query), prepare=True).fetchone()
     if row is None or not _schemas_in(row[0]) <= {"warehouse"}:
         raise QueryRefused(
             "A plan can be shown of queries over the tables of datasets and their marts alone. Run this one instead."
@@ -245,7 +245,7 @@ def _schemas_in(plan: Any) -> set[str]:
 
 
 def _measured(query: str) -> Composed:
-    return SQL(load("queries/console")).format(
+    return SQL(load("queries/console/run")).format(
         query=SQL(query),
         row_bytes=ROW_BYTES_MAX,
     )

@@ -161,13 +161,13 @@ class _Walk:
 
 
 def statement(query: str, dataset: Dataset) -> TextClause:
-    """The SQL of ``sql/queries/records_<query>.sql`` on a dataset's table."""
+    """The SQL of ``sql/queries/records/<query>.sql`` on a dataset's table."""
     names = {
         "table": f"warehouse.{_quoted(dataset.name)}",
         "key": _quoted(dataset.key),
         "parent": _quoted(dataset.parent),
     }
-    return text(load(f"queries/records_{query}").format_map(names))
+    return text(load(f"queries/records/{query}").format_map(names))
 
 
 def _quoted(name: str) -> str:

@@ -111,13 +111,13 @@ def test_notes_are_kept_for_a_week_and_for_as_long_as_an_import_has_to_know(bulk
     one = held_before_loading(bulkhead, tree(300))
     by_hand(bulkhead, "update warehouse.records set name = 'other' where id = 'x'")
     later = datetime.now(UTC) + timedelta(days=8)
-    assert bulkhead.ledger.expire("foreign_forget", dry_run=False, before=later - timedelta(days=30)) == 0
-    assert bulkhead.ledger.expire("foreign_forget", dry_run=True, before=later) == 1
-    assert bulkhead.ledger.expire("foreign_forget", dry_run=False, before=later) == 1, "the one before the import began"
+    assert bulkhead.ledger.expire("foreign_writes/forget", dry_run=False, before=later - timedelta(days=30)) == 0
+    assert bulkhead.ledger.expire("foreign_writes/forget", dry_run=True, before=later) == 1
+    assert bulkhead.ledger.expire("foreign_writes/forget", dry_run=False, before=later) == 1, "the one before the import began"
     by_hand(bulkhead, "update warehouse.records set name = 'another' where id = 'x'")
-    assert bulkhead.ledger.expire("foreign_forget", dry_run=False, before=later) == 0, "it has to know of both"
+    assert bulkhead.ledger.expire("foreign_writes/forget", dry_run=False, before=later) == 0, "it has to know of both"
     resumed(bulkhead, one)
-    assert bulkhead.ledger.expire("foreign_forget", dry_run=False, before=later) == 1, "the last one stays"
+    assert bulkhead.ledger.expire("foreign_writes/forget", dry_run=False, before=later) == 1, "the last one stays"
 
 
 def test_content_that_another_client_has_changed_since_is_loaded_again(bulkhead: Bulkhead) -> None:

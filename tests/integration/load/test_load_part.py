@@ -223,7 +223,7 @@ def test_an_attempt_that_sleeps_while_it_claims_holds_the_others_up_no_longer_th
 ) -> None:
     engine = postgres.connect(loader.url, idle_seconds=1.5)
     asleep = engine.raw_connection()
-    claim = load.query_text("queries/load_claim")
+    claim = load.query_text("queries/load/lease")
     asleep.driver_connection.execute(claim, {"import_id": loader.import_id, "part_no": 1})  # type: ignore[union-attr]
     began = time.monotonic()
     assert loader.load(flat(500)) == PartResult(inserted=500)
@@ -274,7 +274,7 @@ def test_an_attempt_that_is_overtaken_by_one_that_slept_is_tried_again(loader: L
     def overtaken(part: load._Part, claim: int) -> PartResult:
         if threading.current_thread() is not sleeper:
             with psycopg.connect(loader.url) as connection:  # the sleeper's claim; it has not come to ending this session
-                connection.execute(load.query_text("queries/load_claim"), {"import_id": part.import_id, "part_no": 1})  # type: ignore[call-overload]
+                connection.execute(load.query_text("queries/load/lease"), {"import_id": part.import_id, "part_no": 1})  # type: ignore[call-overload]
         return enter(part, claim)
 
     monkeypatch.setattr(load._Part, "_enter", overtaken)

@@ -43,7 +43,7 @@ def bounded(**bounds: Any) -> Dataset:
 
 
 def answer(warehouse: Tree, wanted: list[dict[str, str | None]]) -> Tree:
-    """What sql/queries/edges_asked.sql answers, in Python."""
+    """What sql/queries/edges/of_ids.sql answers, in Python."""
     asked = {what: [q for q in wanted if q["what"] == what] for what in ("above", "below", "children", "roots")}
     above: set[str] = set()
     for question in asked["above"]:

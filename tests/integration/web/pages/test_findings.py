@@ -124,7 +124,7 @@ ASKED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("analyzed", [False, True])
-@pytest.mark.parametrize("query", ["finding_page", "finding_page_of_codes", "finding_search"])
+@pytest.mark.parametrize("query", ["findings/page", "findings/page_of_codes", "findings/search"])
 def test_no_page_reads_all_of_them(imports: list[str], settings: Settings, query: str, analyzed: bool) -> None:
     values = {**ASKED, "import_id": imports[0]}
     named = re.sub(r"(?<!:):([a-z_]+)", r"%(\1)s", load(f"queries/{query}"))

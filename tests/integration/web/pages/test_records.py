@@ -305,7 +305,7 @@ def test_pages_of_a_large_table_read_little_and_are_quick(large: Any, browser: A
 def test_a_count_ends_where_it_is_told_to(large: Any) -> None:
     """A flat tree of 200,000: counting the children of its root reads so many entries of the index and no more."""
     large.execute(text("update warehouse.records set \"parentId\" = 'r1' where id <> 'r1' and id like 'r1%'"))
-    sql = load("queries/records_children_counts").format(table="warehouse.records", key="id", parent='"parentId"')
+    sql = load("queries/records/children_counts").format(table="warehouse.records", key="id", parent='"parentId"')
     (plan,) = large.execute(text(f"explain (analyze, format json) {sql}"), {"ids": ["r1"], "most": 1001}).scalar_one()
     counted = max(node["Actual Rows"] for node in _nodes(plan["Plan"]))
     assert counted == 1001
@@ -326,7 +326,7 @@ def test_refusals_are_looked_up_by_import(edges: AppContext, settings: Settings)
         connection.execute("analyze ledger.failure, ledger.import")
     values = {"dataset": "records", "id": "r77", "imports": IMPORTS_SEARCHED, "limit": 10}
     with edges.engine.connect() as connection:
-        sql = load("queries/failures_of_record")
+        sql = load("queries/failures/of_record")
         (plan,) = connection.execute(text(f"explain (analyze, format json) {sql}"), values).scalar_one()
     nodes = [*_nodes(plan["Plan"])]
     assert not [node for node in nodes if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "failure"]
