@@ -1,4 +1,5 @@
--- sql_reader/role: what people's own SQL may do: read the schema warehouse, within limits that they cannot lift. Its sessions tell
+-- sql_reader/role: what people's own SQL may do: read the schema warehouse, within limits that they cannot lift. Its
+-- sessions tell
 -- pg_stat_activity nothing, since all readers share the role, and a role may read what its sessions run.
 alter role {role} login noinherit connection limit 20 password {password};
 grant connect on database {database} to {role};
