@@ -32,7 +32,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, get_type_hints
 from pydantic import TypeAdapter
 
 from pipeline import errors
-from pipeline.errors import BulkheadError, Crashed, NoSpace, RejectedFile, is_no_space
+from pipeline.errors import BulkheadError, Crashed, NoSpace, RejectedFile, is_no_space, is_out_of_memory
 from pipeline.settings import environment_without_secrets
 
 PRELOAD = ["pipeline.sandbox.validate_file", "pipeline.sandbox.warm_up"]
@@ -258,7 +258,7 @@ def _work(theirs: Connection, call: tuple[Callable[..., Any], tuple[object, ...]
         elif is_no_space(error) or _NO_ROOM_TO_SPILL in str(error):
             full = NoSpace("No space is left on the disk of BULKHEAD_HOME. The work goes on when there is some.")
             say(_ERROR, _told(full))
-        elif "Out of Memory Error" in str(error):  # DuckDB's, or what a library made of it
+        elif is_out_of_memory(error):
             say(_ERROR, _told(_needs_more_memory(limits)))
         else:
             say(_FAULT, json.dumps(traceback.format_exc()).encode())
