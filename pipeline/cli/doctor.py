@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.adapters import postgres
-from pipeline.errors import BulkheadError, InvalidRequest
+from pipeline.errors import BulkheadError, NotReady
 from pipeline.settings import GIB, Settings
 
 PYTHON_MIN = (3, 11)
@@ -37,7 +37,7 @@ class Result:
     mend: str = ""
 
 
-class Wrong(InvalidRequest):
+class Wrong(NotReady):
     """Something is not right: what, and how to mend it."""
 
     def __init__(self, detail: str, mend: str) -> None:

@@ -24,7 +24,7 @@ from pipeline.contracts.messages import ObjectArrived, Outcome
 from pipeline.contracts.object_keys import Kept
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import ACTIVE, AT_WORK, MOVES, State
-from pipeline.errors import Canceled, DatasetBusy, IllegalMove, InvalidRequest, TransientError
+from pipeline.errors import Canceled, Conflict, DatasetBusy, IllegalMove, NotFound, TransientError
 from pipeline.ledger.models import ImportRecord, Move, Trace, ValidationRun
 from pipeline.sqlfiles import load, without_nul
 
@@ -226,7 +226,7 @@ class Ledger:
     def quarantine(self, import_id: str, records: int, rows: Path | None) -> None:
         """Enter the quarantine as part 0, whose records all failed; ``rows`` is a CSV as quarantine.py writes it.
 
-        What an earlier attempt entered is replaced. Raises InvalidRequest if parts are loaded already that another
+        What an earlier attempt entered is replaced. Raises Conflict if parts are loaded already that another
         quarantine was
         cut without: then the warehouse has been changed since, and the parts would not be those that they were.
         """
@@ -236,9 +236,7 @@ class Ledger:
             booked, loaded = connection.execute(text(load("queries/quarantine/known")), {"import_id": import_id}).one()
             if loaded:
                 if booked != records:
-                    raise InvalidRequest(
-                        "The warehouse was changed since the first records were loaded. Upload the file again."
-                    )
+                    raise Conflict("The warehouse was changed since the first records were loaded. Upload the file again.")
                 return
             connection.execute(text(load("queries/quarantine/discard")), {"import_id": import_id})
             if rows is None:
@@ -353,10 +351,10 @@ class Ledger:
         return [row["part_no"] for row in self._rows("parts/numbers", import_id=import_id)]
 
     def known(self, import_id: str) -> ImportRecord:
-        """An import that must be there. Raises InvalidRequest if it is not."""
+        """Return the import of that id. Raises NotFound if there is none."""
         found = self.get(import_id)
         if found is None:
-            raise InvalidRequest(f"The ledger knows no import {import_id}.")
+            raise NotFound(f"There is no import {import_id}.")
         return found
 
     def part_totals(self, import_id: str) -> dict[str, int]:

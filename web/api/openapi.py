@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 PROBLEM = "application/problem+json"
 
-_ALWAYS = ("unauthorized", "forbidden", "too_many_requests", "internal", "unreachable")
+_ALWAYS = ("unauthorized", "forbidden", "too_many_requests", "internal", "not_ready", "unreachable")
 _OF_PARAMETER = {
     "dataset": ("unknown_dataset",),
     "import_id": ("unknown_import",),

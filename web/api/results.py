@@ -22,7 +22,7 @@ from pipeline.contracts.object_keys import (
 )
 from pipeline.contracts.states import State
 from pipeline.display import place_of_record
-from pipeline.errors import InvalidRequest
+from pipeline.errors import NotFound
 from pipeline.ledger.api_keys import Role
 from pipeline.ledger.models import ImportRecord
 from web.app_context import app_context
@@ -148,7 +148,7 @@ def _have_written(one: ImportRecord, fate: RowOutcome, form: str) -> Response:
     must_be_kept(one, Kept.SOURCE)
     try:
         app_context().orchestrator.write_results(ResultsWanted(one.ref, fate, form))
-    except InvalidRequest as error:
+    except NotFound as error:
         raise Problem("no_results", str(error)) from error
     waiting = {"state": "being_written", "detail": f"The {fate} rows are being written. Ask again in a moment."}
     return as_json(waiting, 202, **{"Retry-After": "1"})
