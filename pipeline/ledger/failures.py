@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 
 from pipeline.adapters.postgres import LONG_SECONDS, may_take
 from pipeline.contracts.object_keys import QUARANTINE_PART_NO
-from pipeline.errors import InvalidRequest
+from pipeline.errors import Conflict
 from pipeline.ledger import transitions
 from pipeline.ledger.statements import Statements, execute
 from pipeline.sqlfiles import load
@@ -25,7 +25,7 @@ class Failures:
     def quarantine(self, import_id: str, records: int, rows: Path | None) -> None:
         """Store the quarantine as the part QUARANTINE_PART_NO, whose records all failed, in place of an earlier attempt's.
 
-        ``rows`` is the CSV of validate/quarantine.py; None without a quarantine. Raises InvalidRequest if parts are loaded
+        ``rows`` is the CSV of validate/quarantine.py; None without a quarantine. Raises Conflict if parts are loaded
         already that were cut with another quarantine: the warehouse has changed since, and the parts would differ.
         """
         part = {"import_id": import_id, "part_no": QUARANTINE_PART_NO}
@@ -35,9 +35,7 @@ class Failures:
             known = execute(connection, "quarantine/known", **part).mappings().one()
             if known["loaded_parts"]:
                 if known["quarantined"] != records:
-                    raise InvalidRequest(
-                        "The warehouse was changed since the first records were loaded. Upload the file again."
-                    )
+                    raise Conflict("The warehouse was changed since the first records were loaded. Upload the file again.")
                 return
             execute(connection, "quarantine/discard", **part)
             if rows is not None:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, RowMapping
 
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import ACTIVE, AT_WORK, State
-from pipeline.errors import Canceled, IllegalMove, InvalidRequest
+from pipeline.errors import Canceled, IllegalMove, NotFound
 from pipeline.ledger import transitions
 from pipeline.ledger.models import ImportRecord, Move, Trace
 from pipeline.ledger.statements import Statements, execute
@@ -162,10 +162,10 @@ class Imports:
         return found[0] if found else None
 
     def known(self, import_id: str) -> ImportRecord:
-        """Return an import that must be there. Raises InvalidRequest if it is not."""
+        """Return one import. Raises NotFound if there is none."""
         found = self.get(import_id)
         if found is None:
-            raise InvalidRequest(f"The ledger knows no import {import_id}.")
+            raise NotFound(f"There is no import {import_id}.")
         return found
 
     def page(

@@ -77,8 +77,9 @@ from pipeline.errors import (
     Crashed,
     DamagedPart,
     FileReplaced,
-    InvalidRequest,
+    InternalInconsistency,
     PartsLost,
+    PermanentError,
     RejectedFile,
     Rewound,
     SystemFault,
@@ -152,7 +153,7 @@ class Activities:
             for arrival in arrivals.items:
                 try:
                     self._register(arrival)
-                except InvalidRequest as error:
+                except PermanentError as error:
                     log.warning("not registered", key=arrival.key, why=str(error))
                 except Exception as error:
                     left += 1
@@ -273,7 +274,7 @@ class Activities:
                 if said:
                     reuse_verdict.copy_report(self._store, earlier.id, known.id, beat=beat)
                 return said
-            except (NotThere, InvalidRequest):
+            except (NotThere, InternalInconsistency):
                 return None
 
     def _cutting(self, import_id: str) -> BatchSizes:
@@ -352,7 +353,7 @@ class Activities:
         with heartbeating():
             try:
                 return reuse_verdict.copy_parts(self._store, self._stored_manifest(earlier_id), ref.import_id, beat=beat)
-            except (NotThere, InvalidRequest):
+            except (NotThere, InternalInconsistency):
                 return None
 
     def _cut(self, ref: ImportRef) -> tuple[Manifest, Path]:
@@ -417,7 +418,9 @@ class Activities:
                 path = folder / self._manifest(ref.import_id).part(part_no).filename
                 return self._with_part(load.give_up_part, part, path, code="part_damaged", reason=reason)
             except (DamagedPart, RejectedFile) as error:
-                raise InvalidRequest(f"Part {part_no} is damaged, and cannot be made again from the file: {error}") from error
+                raise InternalInconsistency(
+                    f"Part {part_no} is damaged, and cannot be made again from the file: {error}"
+                ) from error
 
     def _with_part(self, do: Callable[..., PartResult], part: PartRef, path: Path, **options: str) -> PartResult:
         """Load the part in ``path``, or give it up, on a connection of the pool."""
@@ -472,7 +475,7 @@ class Activities:
         try:
             return Manifest.from_json(self._store.get_bytes(manifest_key(import_id)).decode())
         except (NotThere, ValueError, TypeError, KeyError) as error:
-            raise InvalidRequest(
+            raise InternalInconsistency(
                 f"The manifest of the stored parts is gone or damaged: {error}. Upload the file again."
             ) from error
 

@@ -15,7 +15,7 @@ from pipeline.adapters.s3 import NotThere, Store
 from pipeline.contracts.messages import Deliveries, Delivery, Outcome
 from pipeline.contracts.object_keys import report_prefix
 from pipeline.contracts.steps import ADDRESSEES, DELIVER, TRY_RECEIVER
-from pipeline.errors import Busy, InvalidRequest, RecipientGone, TransientError
+from pipeline.errors import Busy, NotFound, PermanentError, RecipientGone, TransientError
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.notify import email, webhook
@@ -81,9 +81,8 @@ class NotifyActivities:
     def deliver(self, delivery: Delivery) -> None:
         """Send one message; the ledger keeps how often it was tried and how it ended.
 
-        A receiver that says that it is gone is told nothing from then on. Raises InvalidRequest for one that is not named
-        any more,
-        and Busy if there are too many at once: then it was not tried.
+        A receiver that says that it is gone is told nothing from then on. Raises NotFound for one that is not named
+        any more, and Busy if there are too many at once: then it was not tried.
         """
         known, row = self._ledger.imports.known(delivery.import_id), self._row(delivery)
         if row["delivered_at"] is not None and not delivery.asked:
@@ -103,18 +102,18 @@ class NotifyActivities:
                 error.wait_seconds = min(RETRY_SECONDS * RETRY_FACTOR ** row["attempts"], RETRY_SECONDS_MAX)
             self._ledger.deliveries.record_attempt(*place, str(error), wait_seconds=error.wait_seconds)
             raise
-        except InvalidRequest as error:
+        except PermanentError as error:
             self._ledger.deliveries.record_attempt(*place, str(error), is_last=True)
             raise
         self._ledger.deliveries.record_attempt(*place)
 
     def _row(self, delivery: Delivery) -> Mapping[str, Any]:
-        """What the ledger has of the message. Raises InvalidRequest if it has nothing."""
+        """What the ledger has of the message. Raises NotFound if it has nothing."""
         wanted = delivery.receiver or receiver_id(delivery.channel, delivery.target)
         for row in self._ledger.deliveries.of_import(delivery.import_id):
             if receiver_id(row["channel"], row["target"]) == wanted:
                 return row
-        raise InvalidRequest("No message of this import is for this receiver.")
+        raise NotFound("No message of this import is for this receiver.")
 
     def _place(self, receiver: Recipient, others: Mapping[Key, int], delivery: Delivery) -> AbstractContextManager[None]:
         """A place among the messages that are sent at once. Raises Busy if there is none."""
@@ -141,7 +140,7 @@ class NotifyActivities:
     def _receiver(self, delivery: Delivery, named: Sequence[str] = ()) -> Recipient:
         found = self._receivers.called(delivery.receiver or receiver_id(delivery.channel, delivery.target), named)
         if found is None:
-            raise InvalidRequest("Nobody names this receiver any more: neither the settings, nor an admin, nor the upload.")
+            raise NotFound("This recipient was removed: neither the settings, nor an admin, nor the upload names it.")
         return found
 
     def _post(self, receiver: Recipient, body: dict[str, Any], message_id: str) -> None:

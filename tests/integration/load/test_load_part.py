@@ -26,7 +26,7 @@ from pipeline.contracts.messages import DryRunCounts, PartResult
 from pipeline.datasets.dataset import Column, Dataset, load_dataset
 from pipeline.errors import (
     DamagedPart,
-    InvalidRequest,
+    InternalInconsistency,
     NotLoading,
     PartsLost,
     Rewound,
@@ -256,7 +256,7 @@ def test_of_attempts_that_load_one_part_at_once_exactly_one_counts(loader: Loade
 
 def test_a_part_of_another_cut_is_not_taken_for_the_one_that_was_loaded(loader: Loader) -> None:
     loader.load(flat(300))
-    with pytest.raises(InvalidRequest, match="cut differently"):
+    with pytest.raises(InternalInconsistency, match="cut differently"):
         loader.load(flat(301))
 
 

@@ -18,7 +18,7 @@ from werkzeug import Request, Response
 
 from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.workflows import notify_workflow_id
-from pipeline.errors import InvalidRequest
+from pipeline.errors import Conflict, InvalidRequest
 from pipeline.ledger.api_keys import Role
 from pipeline.notify.recipients import Recipients, receiver_id
 from pipeline.notify.targets import check
@@ -146,7 +146,7 @@ def test_one_of_the_settings_that_is_gone_is_told_nothing_either(settings: Setti
     receivers.switch_off(gone, "gone")
     assert [one.target for one in receivers.to_tell("places")] == [urls[1], "me@example.org"]
     assert [one.target for one in receivers.to_tell("places", [urls[0]])] == [urls[1], "me@example.org"], "whoever names it"
-    with pytest.raises(InvalidRequest, match="BULKHEAD_WEBHOOK_URLS"):
+    with pytest.raises(Conflict, match="BULKHEAD_WEBHOOK_URLS"):
         receivers.remove(gone)
     receivers.switch_on(gone)
     assert len(receivers.to_tell("places")) == 3
@@ -197,7 +197,7 @@ def test_a_message_to_who_was_removed_meanwhile_is_not_sent(world: World) -> Non
     made = world.api.post("/v1/webhooks", json={"target": hook}).json
     import_id = world.ingest()
     assert world.api("DELETE", f"/v1/webhooks/{made['id']}").status_code == 204
-    _until(lambda: "Nobody names this receiver" in str(world.told(import_id)[0]["last_error"]), seconds=30)
+    _until(lambda: "This recipient was removed" in str(world.told(import_id)[0]["last_error"]), seconds=30)
     assert len(world.seen) == 1
 
 

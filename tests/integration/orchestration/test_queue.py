@@ -23,7 +23,7 @@ from pipeline.contracts.messages import Ending, ImportRef, ImportRun, NextImport
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.contracts.workflows import IMPORT_WORKFLOW, import_workflow_id, queue_workflow_id
-from pipeline.errors import Canceled, DatasetBusy, IllegalMove, InvalidRequest, TransientError
+from pipeline.errors import Canceled, DatasetBusy, IllegalMove, InvalidRequest, SystemFault, TransientError
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.local import postgres
@@ -419,7 +419,7 @@ def test_a_reconciliation_or_a_clean_up_that_fails_says_why(bulkhead: Bulkhead, 
 
     monkeypatch.setattr("pipeline.receive.reconciliation.Reconciler.reconcile", fail)
     monkeypatch.setattr("pipeline.retention.clean", fail)
-    with pytest.raises(InvalidRequest, match="The reconciliation failed: The bucket is not there"):
+    with pytest.raises(SystemFault, match="The reconciliation failed: The bucket is not there"):
         bulkhead.orchestrator.reconcile()
-    with pytest.raises(InvalidRequest, match="The clean-up failed: The bucket is not there"):
+    with pytest.raises(SystemFault, match="The clean-up failed: The bucket is not there"):
         bulkhead.orchestrator.clean()

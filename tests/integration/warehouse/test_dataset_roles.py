@@ -17,7 +17,7 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url
 
 from pipeline.contracts.states import State
-from pipeline.errors import InvalidRequest
+from pipeline.errors import InvalidRequest, NotReady
 from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
 from pipeline.warehouse.dataset_roles import DatasetRole
@@ -369,7 +369,7 @@ def test_who_may_make_no_roles_says_so(filled: Settings) -> None:
             connection.execute(f"grant create, connect on database {connection.info.dbname} to bulkhead_plain")
             url = make_url(filled.database_url).set(username="bulkhead_plain", password="x")
             plain = filled.model_copy(update={"database_url": url.render_as_string(hide_password=False)})
-            with closing(AppContext.of(plain)) as edges, pytest.raises(InvalidRequest, match="lacks the role bulkhead_reader_"):
+            with closing(AppContext.of(plain)) as edges, pytest.raises(NotReady, match="lacks the role bulkhead_reader_"):
                 edges.readers.of(("nobody_made_this",))
         finally:
             connection.execute("drop owned by bulkhead_plain")

@@ -22,8 +22,9 @@ from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from tests.integration.conftest import Caller
 from tests.integration.receive.test_import_journey import running_worker
+from web import API_BLUEPRINTS
 from web.api.openapi import operations
-from web.api.openapi_examples import CSV, IMPORT_ID, KEY_ID, REQUESTS, SCHEMAS, UPLOAD_KEY
+from web.api.openapi_examples import CSV, IMPORT_ID, KEY_ID, SCHEMAS, UPLOAD_KEY
 from web.app_context import AppContext
 from web.http.problems import KINDS
 
@@ -34,6 +35,7 @@ WAYS: dict[str, tuple[State, ...]] = {  # other ways than DONE; the first step, 
     "control.resume_import": (State.VALIDATING,),
     "control.promote_import": (State.VALIDATING, State.VALIDATED),
 }
+ENDPOINTS = [f"{blueprint.name}.{view}" for blueprint in API_BLUEPRINTS for view in blueprint.described]
 NEEDS_A_WORKER = ("webhooks.test_receiver", "webhooks.resend_delivery")
 
 
@@ -76,7 +78,7 @@ def test_the_document_is_sound(described: dict[str, Any]) -> None:
 
 def test_every_operation_has_its_examples(described: dict[str, Any]) -> None:
     found = {operation["operationId"] for _, _, operation in operations(described)}
-    assert found == {endpoint.replace(".", "_") for endpoint in REQUESTS}
+    assert found == {endpoint.replace(".", "_") for endpoint in ENDPOINTS}
     for path, method, operation in operations(described):
         for parameter in operation.get("parameters", ()):
             if "example" in parameter:
@@ -219,7 +221,7 @@ def _bodies(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"data": example.encode(), "content_type": kind}
 
 
-@pytest.mark.parametrize("endpoint", REQUESTS)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_the_request_is_answered_as_described(
     endpoint: str,
     admin: tuple[Caller, str],
