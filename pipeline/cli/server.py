@@ -17,7 +17,6 @@ from uuid import UUID
 
 import typer
 
-from pipeline.adapters import postgres
 from pipeline.cli.app import AsJson, Commands, Exit, app
 from pipeline.display import counted
 from pipeline.errors import InvalidRequest, Unreachable
@@ -264,6 +263,7 @@ def _keys() -> Iterator[ApiKeys]:
     """The keys in the database of the settings."""
     from sqlalchemy.exc import OperationalError
 
+    from pipeline.adapters import postgres
     from pipeline.ledger.api_keys import ApiKeys
     from pipeline.settings import load_settings
 

@@ -21,6 +21,7 @@ from temporalio.exceptions import ApplicationError
 from werkzeug import Request, Response
 
 from pipeline.errors import InvalidRequest, Unreachable
+from pipeline.notify import email as email_module
 from pipeline.notify import webhook
 from pipeline.notify.email import compose_email, send_email
 from pipeline.notify.targets import check, is_public
@@ -253,7 +254,7 @@ def test_a_mail_servers_password_goes_under_tls_if_it_has_that(monkeypatch: pyte
         def __getattr__(self, name: str) -> Any:
             return lambda *_, **__: said.append(name)
 
-    monkeypatch.setattr(webhook.smtplib, "SMTP", Server)
+    monkeypatch.setattr(email_module.smtplib, "SMTP", Server)
     message = compose_email(SHOWN, page="http://x/imports/1", sender="a@b.example", to="c@d.example", message_id="msg_1")
     send_email(message, smtp_url="smtp://me:pw@mail.example:587", outbox=tmp_path)
     assert said == ["ehlo_or_helo_if_needed", "starttls", "login", "send_message"]

@@ -18,7 +18,7 @@ import pytest
 from pipeline import read as reading
 from pipeline.contracts.options import OnError, Options
 from pipeline.datasets.dataset import Dataset, load_dataset
-from pipeline.prepare import parents_first, part_files
+from pipeline.prepare import parts
 from pipeline.prepare.manifest import BatchSizes
 from pipeline.read import RawTables
 from pipeline.read.read_result import ReadResult
@@ -326,13 +326,13 @@ def test_a_row_lost_on_the_way_to_its_types(validate: Validate, monkeypatch: pyt
 
 
 def test_parts_that_hold_one_record_less(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = part_files.streamed_tables
+    tables = parts.streamed_tables
 
     def one_less(*args: Any) -> Iterator[pa.Table]:
         for table in tables(*args):
             yield table.slice(1)
 
-    monkeypatch.setattr(part_files, "streamed_tables", one_less)
+    monkeypatch.setattr(parts, "streamed_tables", one_less)
     with pytest.raises(RuntimeError, match="2 records went into the batches, 1 came out"):
         validate()
 
@@ -345,12 +345,12 @@ def test_a_part_that_was_not_written_whole(validate: Validate, monkeypatch: pyte
 
 
 def test_a_record_that_gets_lost_before_the_parts(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
-    lay_out = parents_first.lay_out_forest
+    lay_out = parts.lay_out_forest
 
     def one_less(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
         lay_out(connection, dataset)
         connection.execute("delete from links where _row = 2")
 
-    monkeypatch.setattr(parents_first, "lay_out_forest", one_less)
+    monkeypatch.setattr(parts, "lay_out_forest", one_less)
     with pytest.raises(RuntimeError, match="Of 2 records 1 are in parts"):
         validate()
