@@ -17,8 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline.adapters import postgres
-from pipeline.errors import BulkheadError, InvalidRequest
+from pipeline.errors import BulkheadError, NotReady
 from pipeline.settings import GIB, Settings
 
 PYTHON_MIN = (3, 11)
@@ -37,7 +36,7 @@ class Result:
     mend: str = ""
 
 
-class Wrong(InvalidRequest):
+class Wrong(NotReady):
     """Something is not right: what, and how to mend it."""
 
     def __init__(self, detail: str, mend: str) -> None:
@@ -142,6 +141,7 @@ def _settings(settings: Settings) -> str:
 def _database(settings: Settings) -> str:
     from sqlalchemy import text
 
+    from pipeline.adapters import postgres
     from pipeline.warehouse import migrate
 
     if not settings.database_url:
@@ -165,6 +165,7 @@ def _database(settings: Settings) -> str:
 
 def _tables(settings: Settings) -> str:
     """Every dataset's table is there, is what its file declares, and is written by Bulkhead's role alone."""
+    from pipeline.adapters import postgres
     from pipeline.warehouse import migrate
 
     if not settings.database_url:
@@ -186,6 +187,7 @@ def _tables(settings: Settings) -> str:
 
 
 def _reads(settings: Settings) -> str:
+    from pipeline.adapters import postgres
 
     if not settings.database_read_url:
         return "records and people's SQL are read where they are written; DATABASE_READ_URL is not set"
