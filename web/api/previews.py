@@ -124,6 +124,7 @@ def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:
                     memory_bytes=MEMORY_BYTES,
                     seconds=SECONDS,
                     file_bytes=WRITTEN_BYTES,
+                    server=process.PREVIEW,
                 )
     except RejectedFile as error:
         raise Problem("unreadable_file", f"{error} {error.hint}".strip(), line=error.line) from error
