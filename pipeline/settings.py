@@ -291,17 +291,15 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-@contextmanager
-def environment_without_secrets() -> Iterator[None]:
-    """While it lasts, processes that are started inherit no credentials; what they need comes as arguments."""
-    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_SECRET)}
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+_CHILD_NEEDS = re.compile(
+    r"PATH|HOME|TMPDIR|TZ|LANG|LANGUAGE|LC_[A-Z]+|LD_LIBRARY_PATH|LD_PRELOAD|MALLOC_[A-Z_]+"
+    r"|PYTHON(HOME|UTF8|HASHSEED|WARNINGS|IOENCODING|DONTWRITEBYTECODE|PYCACHEPREFIX)"
+)
+"""What Python, the C library and the loader read. Only names listed here are handed on, so no credential can be."""
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of the processes that read uploaded files; what else they need comes as arguments."""
+    needed = {name: value for name, value in os.environ.items() if _CHILD_NEEDS.fullmatch(name)}
     # Arrow's allocator (mimalloc) takes a GiB of addresses at its first use, which would count as memory of the child; in KiB.
-    os.environ["MIMALLOC_ARENA_RESERVE"] = str(64 << 10)
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
-
-
-_SECRET = ("AWS_", "BULKHEAD_", "DATABASE_", "TEMPORAL_", "OTEL_", "PG")
+    return needed | {"GX_ANALYTICS_ENABLED": "false", "MIMALLOC_ARENA_RESERVE": str(64 << 10)}

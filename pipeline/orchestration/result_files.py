@@ -23,7 +23,7 @@ from pipeline.contracts.messages import ImportRef
 from pipeline.contracts.object_keys import RESULTS_FORMS, RowOutcome, part_key, report_prefix, results_prefix
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Crashed, FileReplaced, InternalInconsistency, PermanentError, RejectedFile
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.sandbox import process, write_results
 from pipeline.settings import Settings
@@ -104,10 +104,10 @@ class ResultFiles:
 
     def _write_fates(self, known: ImportRecord, to: Path, beat: Beat) -> write_results.Others:
         """Say of each row what became of it, if that is not what became of all others, which is returned."""
-        loaded = set(self._ledger.part_numbers(known.id))
+        loaded = set(self._ledger.imports.part_numbers(known.id))
         with pq.ParquetWriter(to, FATES_SCHEMA) as file:
             after = 0
-            while page := self._ledger.failure_fates(known.id, after_row=after):
+            while page := self._ledger.failures.reasons(known.id, after_row=after):
                 file.write_table(_failed(page))
                 after = page[-1]["row"]
                 beat()

@@ -82,7 +82,7 @@ def open_upload(body: UploadAsked) -> Response:
     try:
         upload_id = app_context().store.begin_upload(one.key, metadata=_metadata(one))
     except BulkheadError:
-        app_context().ledger.discard(one.id)
+        app_context().ledger.uploads.discard(one.id)
         raise
     return as_json({"key": one.key, "uploadId": upload_id, **_links(one)})
 
@@ -193,7 +193,7 @@ def _opened(filename: str, dataset: str, options: Options, *, seconds: float | N
     dataset_for(dataset, options)
     import_id, label = str(uuid_utils.uuid7()), label_of(filename)
     key = incoming_key(dataset, import_id, safe_name(label))
-    app_context().ledger.open(
+    app_context().ledger.imports.open(
         import_id,
         dataset=dataset,
         filename=label,
@@ -203,7 +203,7 @@ def _opened(filename: str, dataset: str, options: Options, *, seconds: float | N
         options=options,
         upload_seconds=seconds,
     )
-    return app_context().ledger.known(import_id)
+    return app_context().ledger.imports.known(import_id)
 
 
 def _metadata(one: ImportRecord) -> dict[str, str]:
@@ -248,7 +248,7 @@ def _make_whole(one: ImportRecord, upload_id: str, wanted: list[tuple[int, str]]
     if stored is None:  # it was removed in this very moment
         raise Problem("unknown_upload")
     try:
-        app_context().ledger.uploaded(one.id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+        app_context().ledger.uploads.complete(one.id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
     except LookupError as error:  # it was given up in this very moment: what S3 made all the same belongs to no import
         _delete_unwanted(one)
         raise Problem("unknown_upload") from error
@@ -291,7 +291,7 @@ def _delete_unwanted(one: ImportRecord) -> None:
     try:
         app_context().store.delete(one.key)
     except BulkheadError:
-        app_context().ledger.open(
+        app_context().ledger.imports.open(
             one.id,
             dataset=one.dataset,
             filename=one.filename,
@@ -308,7 +308,7 @@ def _forget(one: ImportRecord, upload_id: str) -> None:
     """The row goes last: while there is an object, an event of it finds a row."""
     app_context().store.abort(one.key, upload_id)
     app_context().store.delete(one.key)  # of an upload that was made whole beside us
-    app_context().ledger.discard(one.id)
+    app_context().ledger.uploads.discard(one.id)
 
 
 def _links(one: ImportRecord) -> dict[str, Any]:

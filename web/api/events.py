@@ -88,7 +88,7 @@ def watch_import(path: ImportPath) -> Response:
 
     def look() -> ImportRecord | None:
         """A key that was revoked sees no more of it."""
-        return ledger.get(one.id) if keys.get(key_id) else None
+        return ledger.imports.get(one.id) if keys.get(key_id) else None
 
     stream = _events(one, look, known, pace, request.host_url, wanted)
     response = Response(stream, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
@@ -153,7 +153,7 @@ def _pace(one: ImportRecord, known: Seen) -> Pace:
     """Goes on from what the reader saw just now, or else from where the load began."""
     if 0 <= time.time() - known.at <= RATE_SECONDS:
         return Pace(deque([(known.at, known.records)]))
-    begun = load_begun(app_context().ledger.moves(one.id)) if one.state is State.LOADING else None
+    begun = load_begun(app_context().ledger.imports.moves(one.id)) if one.state is State.LOADING else None
     return Pace(deque([(begun.timestamp(), one.quarantined)] if begun else []))
 
 

@@ -55,7 +55,7 @@ def errors(path: ImportPath, query: FindingsQuery) -> Response:
     if not _has_findings(one):
         return as_json({"items": [], "next_cursor": None, "total": 0})
     must_be_kept(one, Kept.REPORT)
-    found = app_context().ledger.findings(
+    found = app_context().ledger.findings.page(
         one.id, codes=_codes(one, wanted), severity=wanted.severity, after=after, limit=query.limit + 1
     )
     placed = ({**finding, "place": place_of(finding, one.reading)} for finding in found[: query.limit])
@@ -102,7 +102,7 @@ def _total(one: ImportRecord, wanted: Wanted) -> int:
         return one.findings_by_code.get(wanted.code or "", 0)
     if wanted.code is None:
         return one.findings_errors if wanted.severity == "error" else one.findings_warnings
-    return app_context().ledger.count_findings(one.id, wanted.code, wanted.severity)
+    return app_context().ledger.findings.count(one.id, wanted.code, wanted.severity)
 
 
 def _findings_file(one: ImportRecord, file_format: str, wanted: Wanted) -> Response:

@@ -82,7 +82,7 @@ def preview(path: DatasetPath, query: PreviewQuery) -> Response:
     dataset = key_scope.dataset(path.dataset)
     seen = _looked_at(dataset, query)
     names = [column.name for column in seen.columns]
-    remembered = app_context().ledger.mapping(dataset.name, names)
+    remembered = app_context().ledger.mappings.get(dataset.name, names)
     columns = [_shown(column.name, column.becomes, column.meant, remembered) for column in seen.columns]
     shown = {name: value for name, value in vars(seen).items() if name != "columns"}
     return as_json({**shown, "remembered": remembered is not None, "columns": columns})
@@ -102,7 +102,7 @@ def remember(path: DatasetPath, body: MappingBody) -> Response:
         dataset.check_mapping(body.mapping)
     except InvalidRequest as error:
         raise Problem("invalid_parameter", f"mapping: {error}") from error
-    app_context().ledger.keep_mapping(dataset.name, body.columns, body.mapping, by=key_in_use().id)
+    app_context().ledger.mappings.keep(dataset.name, body.columns, body.mapping, by=key_in_use().id)
     return Response(status=204)
 
 
@@ -123,6 +123,7 @@ def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:
                     memory_bytes=MEMORY_BYTES,
                     seconds=SECONDS,
                     file_bytes=WRITTEN_BYTES,
+                    server=process.PREVIEW,
                 )
     except RejectedFile as error:
         raise Problem("unreadable_file", f"{error} {error.hint}".strip(), line=error.line) from error

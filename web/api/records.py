@@ -53,7 +53,7 @@ def get_dataset(path: DatasetPath) -> Response:
 @for_role(Role.READER)
 def validations(path: DatasetPath) -> Response:
     """Newest first, fifty at most: records, errors, warnings, and the findings by code."""
-    runs = app_context().ledger.validations(_dataset(path).name)
+    runs = app_context().ledger.findings.validation_runs(_dataset(path).name)
     return as_json({"items": [run.to_json() for run in runs]})
 
 

@@ -99,7 +99,7 @@ def failed(path: ImportPath, query: FailuresQuery) -> Response:
         return _file(one, RowOutcome.FAILED, query.format)
     if one.failed:
         must_be_kept(one, Kept.RESULTS)
-    rows = app_context().ledger.failures(one.id, after_row=row_in(query.cursor), limit=query.limit + 1)
+    rows = app_context().ledger.failures.page(one.id, after_row=row_in(query.cursor), limit=query.limit + 1)
     items = [{"place": place_of_record(row["row"], one.reading), **row} for row in rows[: query.limit]]
     more = len(rows) > query.limit
     return as_json({"items": items, "next_cursor": str(items[-1]["row"]) if more else None, "total": one.failed})

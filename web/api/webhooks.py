@@ -78,7 +78,7 @@ def test_receiver(path: WebhookPath) -> Response:
 def list_deliveries(path: WebhookPath) -> Response:
     """Those of the last fifty imports, newest first."""
     receiver = receiver_of(path.webhook_id)
-    rows = app_context().ledger.recent_deliveries(IMPORTS_TOLD)
+    rows = app_context().ledger.deliveries.recent(IMPORTS_TOLD)
     own = [row for row in rows if (row["channel"], row["target"]) == receiver.place]
     return as_json({"items": [_shown(row) for row in own], "next_cursor": None})
 
@@ -101,7 +101,7 @@ def resend_delivery(path: DeliveryPath) -> Response:
 def deliveries_of_import(path: ImportPath) -> Response:
     """How often each message was tried, whether it arrived, and what stood against it last."""
     one = find(path.import_id)
-    rows = [{**row, "import_id": one.id} for row in app_context().ledger.deliveries(one.id)]
+    rows = [{**row, "import_id": one.id} for row in app_context().ledger.deliveries.of_import(one.id)]
     return as_json({"items": [_shown(row) for row in rows], "next_cursor": None})
 
 

@@ -143,7 +143,7 @@ def _webhooks_page(**more: Any) -> str:
         "admin_webhooks.html",
         receivers=receivers,
         datasets=key_scope.datasets(),
-        told=[{**row, "receiver": _called(row, receivers)} for row in app_context().ledger.recent_deliveries(IMPORTS_TOLD)],
+        told=[{**row, "receiver": _called(row, receivers)} for row in app_context().ledger.deliveries.recent(IMPORTS_TOLD)],
         smtp=app_context().settings.smtp_url,
         **more,
     )

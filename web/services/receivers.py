@@ -71,6 +71,6 @@ def try_out(receiver: Recipient) -> str:
 def send_again(wanted: str, one: ImportRecord) -> tuple[Recipient, str]:
     """Send the message of an import once more, under the id it always had; to whom, and what stood against it, if anything."""
     receiver = receiver_of(wanted, *one.options.notify)
-    if receiver.place not in {(row["channel"], row["target"]) for row in app_context().ledger.deliveries(one.id)}:
+    if receiver.place not in {(row["channel"], row["target"]) for row in app_context().ledger.deliveries.of_import(one.id)}:
         raise Problem("unknown_delivery", "No message of this import was ever for this receiver.")
     return receiver, app_context().orchestrator.send(Delivery(one.id, receiver.channel, receiver=receiver.id))

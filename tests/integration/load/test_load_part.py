@@ -35,7 +35,7 @@ from pipeline.errors import (
     TransientError,
     Unreachable,
 )
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.load import load_part as load
 from pipeline.load.load_part import give_up_part, load_part, preview
 from pipeline.prepare import manifest as manifest_module
@@ -212,7 +212,7 @@ def test_an_attempt_that_slept_while_the_import_was_closed_writes_nothing(
 ) -> None:
     sleeper = Sleeper(loader, monkeypatch, before=before)
     engine = postgres.connect(loader.url)
-    assert Ledger(engine).close(loader.import_id).inserted == 0
+    assert Ledger(engine).imports.close(loader.import_id).inserted == 0
     engine.dispose()
     assert isinstance(sleeper.wake(), Superseded | NotLoading | Unreachable)
     assert loader.rows("select (select count(*) from warehouse.records), (select count(*) from ledger.part)") == [(0, 0)]

@@ -51,7 +51,7 @@ class World(NamedTuple):
         answer = self.api.post(f"/v1/datasets/{dataset}/imports?force=true&filename=a.csv{query}", data=content)
         assert answer.status_code == 202, answer.text
         import_id: str = answer.json["id"]
-        self.edges.orchestrator.announce(ObjectArrived(self.edges.store.bucket, self.edges.ledger.known(import_id).key))
+        self.edges.orchestrator.announce(ObjectArrived(self.edges.store.bucket, self.edges.ledger.imports.known(import_id).key))
         _until(  # the worker's first file waits for its child to warm up
             lambda: asyncio.run(self._is_told(import_id)) or any(row["attempts"] for row in self.told(import_id)), seconds=60
         )
@@ -70,7 +70,7 @@ class World(NamedTuple):
 
     def told(self, import_id: str) -> list[dict[str, Any]]:
         """The log of an import's messages."""
-        found: list[dict[str, Any]] = self.edges.ledger.deliveries(import_id)
+        found: list[dict[str, Any]] = self.edges.ledger.deliveries.of_import(import_id)
         return found
 
     def mails(self) -> list[Any]:
@@ -233,7 +233,7 @@ def test_no_upload_and_no_admin_names_a_wrong_address(api: Caller, caller_for: A
     ]
     assert [answer.status_code for answer in answers] == [422] * 4
     assert {answer.json["code"] for answer in answers} <= {"invalid_parameter", "invalid_receiver"}
-    assert edges.ledger.page() == []
+    assert edges.ledger.imports.page() == []
     assert edges.receivers.all() == []
 
 

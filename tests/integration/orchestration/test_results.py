@@ -127,7 +127,7 @@ def test_a_file_that_was_removed_costs_the_import_only_its_files(bulkhead: Bulkh
     pause(bulkhead, one.id, wanted=False)
     done = ended(bulkhead, one.id)
     assert (done.state, done.failed, done.inserted) == (State.PARTIALLY_SUCCEEDED, 1, 1)
-    assert [each["id"] for each in bulkhead.ledger.failures(one.id)] == ["2"]
+    assert [each["id"] for each in bulkhead.ledger.failures.page(one.id)] == ["2"]
     bulkhead.orchestrator.write_results(ResultsWanted(done.ref, RowOutcome.FAILED, "native"))
     with pytest.raises(NotFound, match="removed"):
         _until(lambda: _asked(bulkhead, done))

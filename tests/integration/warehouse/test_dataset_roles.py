@@ -109,7 +109,7 @@ def filled(settings: Settings, edges: AppContext) -> Settings:
     with psycopg.connect(settings.database_url) as connection:
         for name, columns in (("records", ""), ("places", ", name, kind")):
             import_id = str(uuid.uuid4())
-            edges.ledger.open(import_id, dataset=name, filename=f"{name}.csv", bucket="b", key=name, state=State.QUEUED)
+            edges.ledger.imports.open(import_id, dataset=name, filename=f"{name}.csv", bucket="b", key=name, state=State.QUEUED)
             connection.execute(
                 f"insert into warehouse.{name} (id, _import_id, _row{columns})"
                 f" values ('secret of {name}', %s, 1{', %s, %s' if columns else ''})",
@@ -306,7 +306,7 @@ def test_many_sets_take_no_more_connections_than_one(filled: Settings) -> None:
                     " where application_name = 'bulkhead sql' and datname = current_database()"
                 ).fetchone()
             most = max(most, counted[0] if counted else 0)
-            assert len(edges.ledger.page()) == 2, "the ledger answers meanwhile"
+            assert len(edges.ledger.imports.page()) == 2, "the ledger answers meanwhile"
             time.sleep(0.05)
         assert all(isinstance(one.exception(), QueryStopped) for one in slow)
         assert most == SQL_AT_ONCE
