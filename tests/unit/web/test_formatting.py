@@ -26,7 +26,7 @@ from pipeline.settings import Settings
 from pipeline.warehouse.query import Answer, Column
 from tests.support.formula_cells import FORMULAS, HARMLESS
 from web import create_app, session_secret
-from web.http.problems import KINDS, Problem
+from web.http.problems import PROBLEM_TYPES, Problem
 from web.http.responses import as_download, as_json, as_text
 from web.http.sql_files import _csv
 from web.http.url_converters import EncodedSlashes
@@ -232,10 +232,10 @@ def test_numbers_and_plain_words_stay() -> None:
 
 
 def test_every_kind_of_problem_says_what_to_do() -> None:
-    for code, kind in KINDS.items():
+    for code, kind in PROBLEM_TYPES.items():
         assert code == code.lower()
         assert 400 <= kind.status < 600
-        assert kind.mend.endswith(".")
+        assert kind.advice.endswith(".")
         assert len(str(Problem(code).detail)) > 20
     assert Problem("busy").headers["Retry-After"]
 
