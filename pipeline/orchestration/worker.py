@@ -20,7 +20,7 @@ from pipeline.adapters.s3 import Store
 from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.steps import MOVED_FROM, TaskQueue, task_queue_of
 from pipeline.errors import Unreachable
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.notify.recipients import Recipients
 from pipeline.orchestration.import_activities import Activities
 from pipeline.orchestration.import_workflow import ImportFile
