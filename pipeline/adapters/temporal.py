@@ -46,6 +46,7 @@ from pipeline.contracts.messages import (
     ResultsWanted,
 )
 from pipeline.contracts.object_keys import dataset_of
+from pipeline.contracts.steps import REJECTED_FILE
 from pipeline.contracts.workflows import (
     CLEAN_WORKFLOW,
     ENQUEUE_SIGNAL,
@@ -66,7 +67,7 @@ from pipeline.contracts.workflows import (
     queue_workflow_id,
     results_workflow_id,
 )
-from pipeline.errors import InvalidRequest, Unreachable
+from pipeline.errors import BulkheadError, NotFound, SystemFault, Unreachable
 from pipeline.settings import Settings
 
 T = TypeVar("T")
@@ -178,13 +179,15 @@ class TemporalClient:
             raise
 
     def write_results(self, wanted: ResultsWanted) -> None:
-        """Have a file of results written, if that is not under way. Raises InvalidRequest with what stood against it last
-        time."""
-        failure = self._run(self._write_results(wanted))
-        if failure:
-            raise InvalidRequest(failure)
+        """Have a file of results written, if that is not under way.
 
-    async def _write_results(self, wanted: ResultsWanted) -> str:
+        Raises NotFound if the last attempt found that the imported file is gone, SystemFault if it failed for another reason.
+        """
+        failure = self._run(self._write_results(wanted))
+        if failure is not None:
+            raise failure
+
+    async def _write_results(self, wanted: ResultsWanted) -> BulkheadError | None:
         """One that succeeded is run anew: what it wrote is gone since, as a dry run's results are when it is promoted."""
         client, workflow_id = await self._connected(), results_workflow_id(wanted.ref.import_id, wanted.fate, wanted.form)
         for reuse in (WorkflowIDReusePolicy.REJECT_DUPLICATE, WorkflowIDReusePolicy.ALLOW_DUPLICATE):
@@ -202,15 +205,15 @@ class TemporalClient:
                     return failure
             else:
                 break
-        return ""
+        return None
 
-    async def _failure(self, client: Client, workflow_id: str) -> str:
-        """Why a workflow that is over failed; nothing if it did not."""
+    async def _failure(self, client: Client, workflow_id: str) -> BulkheadError | None:
+        """Return why an ended workflow failed: NotFound if its file was rejected, else SystemFault; None if it succeeded."""
         try:
             await client.get_workflow_handle(workflow_id).result()
         except WorkflowFailureError as error:
-            return str(error.cause)
-        return ""
+            return (NotFound if _is_rejected_file(error) else SystemFault)(str(error.cause))
+        return None
 
     def send(self, delivery: Delivery) -> str:
         """Have one message sent now, once; what stood against it, or nothing if it arrived."""
@@ -288,7 +291,7 @@ class TemporalClient:
         return description.status is WorkflowExecutionStatus.RUNNING
 
     def reconcile(self, *, seconds: float = 600.0) -> Reconciled:
-        """Run a reconciliation now, and wait for what it finds. Raises InvalidRequest if it fails."""
+        """Run a reconciliation now, and wait for what it finds. Raises SystemFault if it fails."""
         return self._run(_unless_failed(self._reconcile(), "The reconciliation"), seconds=seconds)
 
     async def _reconcile(self) -> Reconciled:
@@ -308,7 +311,7 @@ class TemporalClient:
     def clean(self, *, dry_run: bool = False, seconds: float = 3600.0) -> Cleaned:
         """Run a clean-up now, and wait for what it removes. It goes on if that takes longer than ``seconds``.
 
-        Raises InvalidRequest if it fails.
+        Raises SystemFault if it fails.
         """
         return self._run(_unless_failed(self._clean(CleanRun(dry_run)), "The clean-up"), seconds=seconds)
 
@@ -385,7 +388,7 @@ def _updated(wanted: Schedule, there: ScheduleUpdateInput) -> ScheduleUpdate:
 
 
 async def _unless_failed(run: Coroutine[Any, Any, T], what: str) -> T:
-    """What a workflow returns. Raises InvalidRequest with the reason for which it failed."""
+    """Return what a workflow returns. Raises SystemFault with the reason for which it failed."""
     try:
         return await run
     except WorkflowFailureError as error:
@@ -393,4 +396,13 @@ async def _unless_failed(run: Coroutine[Any, Any, T], what: str) -> T:
         while cause.__cause__ is not None and not isinstance(cause, ApplicationError):
             cause = cause.__cause__
         why = cause.message if isinstance(cause, FailureError) else str(cause)
-        raise InvalidRequest(f"{what} failed: {why}") from error
+        raise SystemFault(f"{what} failed: {why}") from error
+
+
+def _is_rejected_file(error: BaseException | None) -> bool:
+    """Return whether an activity of the failed workflow rejected the file, by the type that it gave its failure."""
+    while error is not None:
+        if isinstance(error, ApplicationError) and error.type == REJECTED_FILE:
+            return True
+        error = error.__cause__
+    return False

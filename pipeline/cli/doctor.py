@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline.errors import BulkheadError, InvalidRequest
+from pipeline.errors import BulkheadError, NotReady
 from pipeline.settings import GIB, Settings
 
 PYTHON_MIN = (3, 11)
@@ -36,7 +36,7 @@ class Result:
     mend: str = ""
 
 
-class Wrong(InvalidRequest):
+class Wrong(NotReady):
     """Something is not right: what, and how to mend it."""
 
     def __init__(self, detail: str, mend: str) -> None:

@@ -50,6 +50,10 @@ def batches_prefix(import_id: str) -> str:
     return f"batches/{import_id}/"
 
 
+QUARANTINE_PART_NO = 0
+"""The quarantine is a part of its own in the ledger; the parts that are loaded are numbered from 1."""
+
+
 def part_key(import_id: str, part_no: int) -> str:
     """Where a part of an import lies, counted from 1."""
     return f"{batches_prefix(import_id)}part-{part_no:06d}.parquet"

@@ -96,11 +96,5 @@ AT_WORK = (State.VALIDATING, State.PREPARING, State.LOADING, State.PAUSED)
 ACTIVE = (State.QUEUED, *AT_WORK)
 """The states of an import that stands in its dataset's queue."""
 
-
-def states_before(after: State) -> tuple[State, ...]:
-    """The states from which ``after`` may be reached."""
-    return tuple(before for before, moves in MOVES.items() if after in moves)
-
-
 CANCELED_BY_USER = "canceled by the user"
 """Why an import ended, if its cancellation was asked for."""

@@ -77,16 +77,16 @@ from pipeline.errors import (
     Crashed,
     DamagedPart,
     FileReplaced,
-    InvalidRequest,
+    InternalInconsistency,
     PartsLost,
+    PermanentError,
     RejectedFile,
     Rewound,
     SystemFault,
     TransientError,
     UnknownDataset,
 )
-from pipeline.ledger.findings import keep_findings
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.load import load_part as load
 from pipeline.orchestration import reuse_verdict
@@ -153,7 +153,7 @@ class Activities:
             for arrival in arrivals.items:
                 try:
                     self._register(arrival)
-                except InvalidRequest as error:
+                except PermanentError as error:
                     log.warning("not registered", key=arrival.key, why=str(error))
                 except Exception as error:
                     left += 1
@@ -173,7 +173,7 @@ class Activities:
         import_id, asked = found.import_id, found.asked
         if asked is not None:
             log.warning("import restored from its object", import_id=import_id, key=arrival.key)
-        self._ledger.open(
+        self._ledger.imports.open(
             import_id,
             dataset=dataset_of(arrival.key) or "",
             filename=(asked and asked.filename) or Path(arrival.key).name,
@@ -186,16 +186,16 @@ class Activities:
             options=asked.options if asked else Options(force=stored.metadata.get(FORCE) == "true"),
             retry_of=asked.retry_of if asked else None,
         )
-        known = self._ledger.known(import_id)
+        known = self._ledger.imports.known(import_id)
         if known.state is State.AWAITING_UPLOAD:  # its event was faster than the upload's own answer
-            self._ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+            self._ledger.uploads.complete(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
 
     @activity.defn(name=NEXT.name)
     @converts_errors
     def next(self, asked: NextImportRequest) -> NextImport:
         """The dataset's import that was at work when its run was lost, or else the one that has waited longest."""
         with heartbeating():
-            found = self._ledger.next(asked.dataset, asked.but)
+            found = self._ledger.imports.next(asked.dataset, asked.but)
         return NextImport(found.ref if found else None)
 
     @activity.defn(name=WATCH.name)
@@ -214,13 +214,13 @@ class Activities:
     @converts_errors
     def validate(self, ref: ImportRef) -> Verdict:
         """Download, read strictly, check everything against file and warehouse; store the findings and their pages."""
-        self._ledger.take_up(ref.import_id, activity.info().current_attempt_scheduled_time)
+        self._ledger.imports.take_up(ref.import_id, activity.info().current_attempt_scheduled_time)
         folder = self._fresh_folder(ref)
         try:
             dataset = self._dataset(ref)
             known = self._fetch(ref, folder)
             earlier = self._loaded_before(known, dataset)
-            if earlier and not known.options.force and not self._ledger.changed_since(earlier):
+            if earlier and not known.options.force and not self._ledger.imports.changed_since(earlier):
                 return self._duplicate(known, earlier)
             judged = (earlier and self._taken_over(known, earlier, dataset)) or self._judge(known, dataset, folder)
         except RejectedFile as error:
@@ -232,8 +232,8 @@ class Activities:
         if ref.promoted:
             self._store.delete_prefix(results_prefix(ref.import_id))  # those of the dry run
         if reuse_verdict.TAKEN_OVER_FROM not in judged.reading:  # there, nothing was found
-            keep_findings(self._engine, ref.import_id, folder / validate_file.REPORT / "findings.parquet", beat=beat)
-        self._ledger.update(
+            self._ledger.findings.store(ref.import_id, folder / validate_file.REPORT / "findings.parquet", beat=beat)
+        self._ledger.imports.update(
             ref.import_id,
             reading=judged.reading,
             quarantined=judged.quarantined,
@@ -246,7 +246,7 @@ class Activities:
         )
         self._publish(ref, folder)
         log.info("validated", import_id=ref.import_id, records=judged.records, errors=judged.errors)
-        return judged.verdict(dry_run=self._ledger.known(ref.import_id).options.dry_run)
+        return judged.verdict(dry_run=self._ledger.imports.known(ref.import_id).options.dry_run)
 
     def _loaded_before(self, known: ImportRecord, dataset: Dataset) -> ImportRecord | None:
         """The earlier import that loaded this very content, if one did, and if it is to matter.
@@ -255,10 +255,10 @@ class Activities:
         """
         if known.options.dry_run or known.promoted:
             return None
-        return self._ledger.loaded_before(known, dataset.version)
+        return self._ledger.imports.loaded_before(known, dataset.version)
 
     def _duplicate(self, known: ImportRecord, earlier: ImportRecord) -> Verdict:
-        self._ledger.update(known.id, duplicate_of=earlier.id)
+        self._ledger.imports.update(known.id, duplicate_of=earlier.id)
         said = (
             f"Import {earlier.id} ({earlier.filename}) has loaded this very content, and no import has changed"
             f" {known.dataset} since. To load it again, upload it with force."
@@ -274,7 +274,7 @@ class Activities:
                 if said:
                     reuse_verdict.copy_report(self._store, earlier.id, known.id, beat=beat)
                 return said
-            except (NotThere, InvalidRequest):
+            except (NotThere, InternalInconsistency):
                 return None
 
     def _cutting(self, import_id: str) -> BatchSizes:
@@ -318,26 +318,26 @@ class Activities:
         """Enter what is in quarantine, or that nothing is."""
         rows = folder / validate_file.QUARANTINE if judged.quarantined else None
         with heartbeating():
-            self._ledger.quarantine(ref.import_id, judged.quarantined, rows)
+            self._ledger.failures.quarantine(ref.import_id, judged.quarantined, rows)
 
     @activity.defn(name=PREPARE.name, no_thread_cancel_exception=True)
     @converts_errors
     def prepare(self, ref: ImportRef) -> Plan:
         """Store the parts, which hold the records in parents-first batches, the manifest last."""
-        self._ledger.check_canceled(ref.import_id)
-        if self._ledger.known(ref.import_id).state is State.LOADING:  # this very step was cut off after its last write
+        self._ledger.imports.check_canceled(ref.import_id)
+        if self._ledger.imports.known(ref.import_id).state is State.LOADING:  # this very step was cut off after its last write
             manifest = self._stored_manifest(ref.import_id)
         else:
             manifest = self._prepared(ref)
-        pause_wanted = self._ledger.known(ref.import_id).pause_wanted
+        pause_wanted = self._ledger.imports.known(ref.import_id).pause_wanted
         return replace(manifest.plan, parallel=self._settings.max_parallel_parts + AHEAD, pause_wanted=pause_wanted)
 
     def _prepared(self, ref: ImportRef) -> Manifest:
-        self._ledger.move(ref.import_id, State.PREPARING)
+        self._ledger.imports.move(ref.import_id, State.PREPARING)
         manifest = self._copy_parts(ref) or self._store_parts(ref)
         self._store.put_bytes(manifest_key(ref.import_id), manifest.to_json().encode(), content_type="application/json")
-        self._ledger.update(ref.import_id, parts_total=len(manifest.parts))
-        self._ledger.move(ref.import_id, State.LOADING)
+        self._ledger.imports.update(ref.import_id, parts_total=len(manifest.parts))
+        self._ledger.imports.move(ref.import_id, State.LOADING)
         return manifest
 
     def _store_parts(self, ref: ImportRef) -> Manifest:
@@ -347,13 +347,13 @@ class Activities:
 
     def _copy_parts(self, ref: ImportRef) -> Manifest | None:
         """Those of the import whose validation was taken over; None if none was, or if they have gone since."""
-        earlier_id = self._ledger.known(ref.import_id).reading.get(reuse_verdict.TAKEN_OVER_FROM)
+        earlier_id = self._ledger.imports.known(ref.import_id).reading.get(reuse_verdict.TAKEN_OVER_FROM)
         if earlier_id is None:
             return None
         with heartbeating():
             try:
                 return reuse_verdict.copy_parts(self._store, self._stored_manifest(earlier_id), ref.import_id, beat=beat)
-            except (NotThere, InvalidRequest):
+            except (NotThere, InternalInconsistency):
                 return None
 
     def _cut(self, ref: ImportRef) -> tuple[Manifest, Path]:
@@ -377,14 +377,14 @@ class Activities:
     @converts_errors
     def preview(self, ref: ImportRef) -> DryRunCounts:
         """Compare the parts with the warehouse as the load would; nothing is written there, and no part is stored."""
-        self._ledger.check_canceled(ref.import_id)
+        self._ledger.imports.check_canceled(ref.import_id)
         manifest, folder = self._cut(ref)
         dataset = load_dataset(ref.dataset, self._settings.datasets_root)
         parts = [(folder / part.filename, part.sha256) for part in manifest.parts]
         with heartbeating(), self._engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
             foreseen = load.preview(raw, dataset, parts, beat=beat)
-        self._ledger.update(ref.import_id, preview=foreseen.to_json())
+        self._ledger.imports.update(ref.import_id, preview=foreseen.to_json())
         return foreseen
 
     @activity.defn(name=LOAD_PART.name, no_thread_cancel_exception=True)
@@ -392,7 +392,7 @@ class Activities:
     def load_part(self, part: PartRef) -> PartResult:
         """Fetch one part and upsert it, in one transaction with its row in the ledger."""
         ref, part_no = part.ref, part.part_no
-        self._ledger.check_canceled(ref.import_id)
+        self._ledger.imports.check_canceled(ref.import_id)
         path = self._folder(ref) / f"load-{part_no:06d}-{uuid.uuid4().hex[:8]}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         with heartbeating():
@@ -409,7 +409,7 @@ class Activities:
     def give_up_part(self, part: PartRef) -> PartResult:
         """Enter the records of a part that is damaged as failures. Which they are tells the file itself, cut once more."""
         ref, part_no = part.ref, part.part_no
-        self._ledger.check_canceled(ref.import_id)
+        self._ledger.imports.check_canceled(ref.import_id)
         log.warning("part given up", import_id=ref.import_id, part_no=part_no, why=part.reason)
         reason = f"The stored part {part_no} is damaged: {part.reason}. The file is not at fault: retry the failed records."
         with heartbeating():
@@ -418,7 +418,9 @@ class Activities:
                 path = folder / self._manifest(ref.import_id).part(part_no).filename
                 return self._with_part(load.give_up_part, part, path, code="part_damaged", reason=reason)
             except (DamagedPart, RejectedFile) as error:
-                raise InvalidRequest(f"Part {part_no} is damaged, and cannot be made again from the file: {error}") from error
+                raise InternalInconsistency(
+                    f"Part {part_no} is damaged, and cannot be made again from the file: {error}"
+                ) from error
 
     def _with_part(self, do: Callable[..., PartResult], part: PartRef, path: Path, **options: str) -> PartResult:
         """Load the part in ``path``, or give it up, on a connection of the pool."""
@@ -451,10 +453,10 @@ class Activities:
     def hold(self, ref: ImportRef) -> PauseState:
         """Enter that the import stands still, if that is still wanted."""
         with heartbeating():
-            self._ledger.check_canceled(ref.import_id)
-            wanted = self._ledger.known(ref.import_id).pause_wanted
+            self._ledger.imports.check_canceled(ref.import_id)
+            wanted = self._ledger.imports.known(ref.import_id).pause_wanted
             if wanted:
-                self._ledger.move(ref.import_id, State.PAUSED)
+                self._ledger.imports.move(ref.import_id, State.PAUSED)
         return PauseState(wanted)
 
     @activity.defn(name=GO_ON.name)
@@ -462,7 +464,7 @@ class Activities:
     def go_on(self, ref: ImportRef) -> PauseState:
         """Enter that the import goes on, if it stood still."""
         with heartbeating():
-            self._ledger.move(ref.import_id, State.LOADING)
+            self._ledger.imports.move(ref.import_id, State.LOADING)
         return PauseState(False)
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - one Activities lives as long as its worker
@@ -473,7 +475,7 @@ class Activities:
         try:
             return Manifest.from_json(self._store.get_bytes(manifest_key(import_id)).decode())
         except (NotThere, ValueError, TypeError, KeyError) as error:
-            raise InvalidRequest(
+            raise InternalInconsistency(
                 f"The manifest of the stored parts is gone or damaged: {error}. Upload the file again."
             ) from error
 
@@ -485,7 +487,7 @@ class Activities:
         Raises PartsLost or Rewound if the ledger does not know any more what was done.
         """
         ref = ending.ref
-        known = self._ledger.known(ref.import_id)
+        known = self._ledger.imports.known(ref.import_id)
         if known.state.is_final:  # this very step was cut off after its last write
             return Outcome(known.id, known.state, known.reason)
         if known.promoted and not ref.promoted:  # the same, and its dry run was promoted before we came back
@@ -493,7 +495,7 @@ class Activities:
         with heartbeating():
             if ending.state is None:
                 self._demand_all_parts(known)
-            known = self._ledger.close(ref.import_id)
+            known = self._ledger.imports.close(ref.import_id)
             state, reason = self._closing(known, ending)
             fault = ending.fault
             if fault is None and self._clerk.has_to_write(known):
@@ -509,7 +511,7 @@ class Activities:
             has_marts = is_changed and self._marts.want(ref.dataset)
             unprocessed = known.records_total - known.processed
             try:
-                self._ledger.move(ref.import_id, state, reason, unprocessed=unprocessed)
+                self._ledger.imports.move(ref.import_id, state, reason, unprocessed=unprocessed)
             except Canceled:  # asked for while the books were being closed
                 return self.finish(replace(ending, state=State.CANCELED, reason=CANCELED_BY_USER))
             if is_changed:
@@ -530,7 +532,7 @@ class Activities:
         """Raises PartsLost or Rewound if the ledger has forgotten what the workflow has seen done, as after a failover."""
         if known.state in load.NOT_YET:
             raise Rewound
-        if len(self._ledger.part_numbers(known.id)) < len(self._manifest(known.id).parts):
+        if len(self._ledger.imports.part_numbers(known.id)) < len(self._manifest(known.id).parts):
             raise PartsLost
 
     def _have_readers_served(self, ref: ImportRef, *, has_marts: bool) -> None:
@@ -574,14 +576,14 @@ class Activities:
     @converts_errors
     def close(self, ending: Ending) -> Outcome:
         """Close the books of an import whose runs end without doing so: by the ledger alone, so that nothing else can fail."""
-        known = self._ledger.known(ending.ref.import_id)
+        known = self._ledger.imports.known(ending.ref.import_id)
         if known.state.is_final:
             return Outcome(known.id, known.state, known.reason)
         with heartbeating():
-            known = self._ledger.close(known.id)
+            known = self._ledger.imports.close(known.id)
             state, reason = self._closing(known, ending)
             try:
-                self._ledger.move(known.id, state, reason, unprocessed=known.records_total - known.processed)
+                self._ledger.imports.move(known.id, state, reason, unprocessed=known.records_total - known.processed)
             except Canceled:  # asked for in this very moment
                 return self.close(ending)
         log.warning("closed", import_id=known.id, state=state, reason=reason)
@@ -626,10 +628,10 @@ class Activities:
             raise FileReplaced(str(error), code="file_replaced", hint=hint) from error
         except NotThere as error:
             raise FileReplaced("The file was removed before it could be read.", code="file_removed") from error
-        if ref.promoted and stored.sha256 != self._ledger.known(ref.import_id).sha256:
+        if ref.promoted and stored.sha256 != self._ledger.imports.known(ref.import_id).sha256:
             raise FileReplaced("These are not the bytes that the dry run validated.", code="file_replaced", hint=hint)
-        self._ledger.update(ref.import_id, sha256=stored.sha256, size_bytes=stored.size_bytes)
-        return self._ledger.known(ref.import_id)
+        self._ledger.imports.update(ref.import_id, sha256=stored.sha256, size_bytes=stored.size_bytes)
+        return self._ledger.imports.known(ref.import_id)
 
     def _edges(self, dataset: Dataset, folder: Path) -> Path:
         """The warehouse's edges around a file, which asks for them in ``folder``."""
@@ -685,7 +687,7 @@ class Activities:
     @to_its_end
     def write_failed(self, ending: Ending) -> Written:
         """Write the files of results that an import has at its end: of what failed, and of what was left over."""
-        known = self._ledger.known(ending.ref.import_id)
+        known = self._ledger.imports.known(ending.ref.import_id)
         if known.state.is_final:
             return Written()
         _, reason = self._closing(known, ending)
@@ -696,7 +698,7 @@ class Activities:
     def write_results(self, wanted: ResultsWanted) -> None:
         """Write a file of results that is not among those that are written at once."""
         with heartbeating():
-            self._clerk.write(self._ledger.known(wanted.ref.import_id), {wanted.fate: [wanted.form]}, beat=beat)
+            self._clerk.write(self._ledger.imports.known(wanted.ref.import_id), {wanted.fate: [wanted.form]}, beat=beat)
 
     def _store_summary(self, known: ImportRecord, state: State, reason: str) -> None:
         summary = replace(known, state=state, reason=reason).to_json(self._settings.url)

@@ -18,7 +18,7 @@ from pipeline.adapters.s3 import NotThere, Store, Stored
 from pipeline.contracts.object_keys import import_id_for, import_id_in, results_prefix
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import Trace
 
 IMPORT_ID = "import-id"
@@ -93,13 +93,13 @@ class Arrivals:
 
     def traces(self, files: Iterable[Stored]) -> Mapping[str, Trace]:
         """What the ledger knows of the imports that these listed objects may be the files of."""
-        return self._ledger.traces({one for stored in files for one in ids_of(self._store.bucket, stored)})
+        return self._ledger.imports.traces({one for stored in files for one in ids_of(self._store.bucket, stored)})
 
     def find(self, stored: Stored) -> ObjectOwner:
         """The import of an object whose metadata is known (``Store.head``). Raises Unreachable."""
         said = _id_or_none(stored.metadata.get(IMPORT_ID))
         ids = (*ids_of(self._store.bucket, stored), *([said] if said else []))
-        known = self._ledger.traces(set(ids))
+        known = self._ledger.imports.traces(set(ids))
         if trace := trace_of(self._store.bucket, stored, known):
             return ObjectOwner(trace.id)
         dropped, own = ids[0], import_id_in(stored.key)

@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.datasets.dataset import Column, Dataset
-from pipeline.errors import InvalidRequest
+from pipeline.errors import InvalidConfiguration
 from pipeline.exact_json import twice_in, twice_message
 from pipeline.staging.database import FINDINGS, VALUE_LENGTH, by_rows, connect, literal, quoted
 
@@ -245,12 +245,12 @@ def parent_of(path: str, separator: str) -> str:
 
 
 def _check_defaults(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
-    """A default must itself be what its column takes. Raises InvalidRequest: else every record would be at fault."""
+    """A default must itself be what its column takes. Raises InvalidConfiguration: else every record would be at fault."""
     for name, default in dataset.mapping.defaults.items():
         reading = reading_of(dataset.column(name).type)
         fits = f"select {reading.accepts.replace('{v}', literal(default))}" if reading.accepts else "select true"
         if connection.execute(fits).fetchall() != [(True,)]:
-            raise InvalidRequest(
+            raise InvalidConfiguration(
                 f"expectations/{dataset.name}.json: the default of {name}, {default!r}, is not {reading.expected}."
             )
 

@@ -22,7 +22,7 @@ from sqlglot import Token, TokenType
 from sqlglot.errors import TokenError
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.errors import InvalidRequest, Unreachable
+from pipeline.errors import Conflict, InvalidConfiguration, Unreachable
 from pipeline.sqlfiles import load
 
 Connection = psycopg.Connection[Any]
@@ -119,7 +119,7 @@ class Plan:
 def plan(connection: Connection, dataset: Dataset) -> Plan:
     """What brings the dataset's table to its file. Changes nothing; ``connection`` is in autocommit mode.
 
-    Raises InvalidRequest if the file is not SQL that makes this table.
+    Raises InvalidConfiguration if the file is not SQL that makes this table.
     """
     own, others = _statements(dataset)
     empty = Plan(dataset)
@@ -138,7 +138,7 @@ def plan(connection: Connection, dataset: Dataset) -> Plan:
 def apply(connection: Connection, plan: Plan, *, say: Say = lambda line: None) -> list[str]:
     """Do what is planned; says in words what was done. Each step is whole by itself, so a run that is cut off can be repeated.
 
-    Raises Unreachable if a lock could not be had, InvalidRequest if the data do not allow a unique index. ``connection`` is in
+    Raises Unreachable if a lock could not be had, Conflict if the data do not allow a unique index. ``connection`` is in
     autocommit mode.
     """
     if plan.is_new:
@@ -209,7 +209,7 @@ def _compare(connection: Connection, made: Plan, own: str, seconds: float) -> Pl
             connection.execute(own)
             found = connection.execute("select to_regclass(%s)", (scratch,)).fetchone()
             if found is None or found[0] is None:
-                raise InvalidRequest(f"sql/tables/{made.dataset.name}.sql does not make the table {made.called}.")
+                raise InvalidConfiguration(f"sql/tables/{made.dataset.name}.sql does not make the table {made.called}.")
             _check_fit(connection, made.dataset, scratch)
             declared = _state(connection, scratch, SCRATCH)
             _compare_columns(connection, made, there, declared)
@@ -223,16 +223,18 @@ def _compare(connection: Connection, made: Plan, own: str, seconds: float) -> Pl
     except psycopg.Error as error:
         if not error.sqlstate or error.sqlstate[:2] in ("08", "53", "55", "57"):
             raise
-        raise InvalidRequest(f"sql/tables/{made.dataset.name}.sql is not as PostgreSQL wants it: {_words(error)}.") from error
+        raise InvalidConfiguration(
+            f"sql/tables/{made.dataset.name}.sql is not as PostgreSQL wants it: {_words(error)}."
+        ) from error
 
 
 def _check_fit(connection: Connection, dataset: Dataset, table: str) -> None:
-    """Raises InvalidRequest if records could not be told apart by their ids, or compared with what is there."""
+    """Raises InvalidConfiguration if records could not be told apart by their ids, or compared with what is there."""
     file = f"sql/tables/{dataset.name}.sql"
     ids = [dataset.key, dataset.parent]
     unfit = connection.execute(load("queries/tables/unfit"), {"relation": table, "ids": ids}).fetchone()
     if unfit is not None:
-        raise InvalidRequest(
+        raise InvalidConfiguration(
             f"{file}: the column {unfit[0]} ({unfit[1]}) takes ids for equal that differ, so that one record would overwrite"
             " another. Declare it as text, with a deterministic collation (the default is one)."
         )
@@ -240,7 +242,7 @@ def _check_fit(connection: Connection, dataset: Dataset, table: str) -> None:
         try:
             connection.execute(f"select {_quoted(name)} is distinct from {_quoted(name)} from {table} limit 0")
         except pg.UndefinedFunction as error:
-            raise InvalidRequest(
+            raise InvalidConfiguration(
                 f"{file}: PostgreSQL cannot compare values of the column {name} ({dataset.column(name).type}), so no record"
                 " could be loaded again. Choose another type, such as jsonb for json, or text."
             ) from error
@@ -268,7 +270,7 @@ def _statements(dataset: Dataset) -> tuple[str, str]:
     try:
         tokens = sqlglot.tokenize(sql, read="postgres")
     except TokenError as error:
-        raise InvalidRequest(f"sql/tables/{dataset.name}.sql cannot be read: {error}") from error
+        raise InvalidConfiguration(f"sql/tables/{dataset.name}.sql cannot be read: {error}") from error
     own, end = [], 0
     for token in _owners(tokens, dataset.name):
         own += [sql[end : token.start], SCRATCH]
@@ -464,7 +466,7 @@ def _build(connection: Connection, plan: Plan, index: Index, name: str, say: Say
                 raise
         except (pg.IntegrityError, pg.DataError, pg.ProgramLimitExceeded) as error:
             connection.execute(f"drop index concurrently if exists {_named(name)}")
-            raise InvalidRequest(f"{plan.called}: the index {index.name} cannot be built: {_words(error)}.") from error
+            raise Conflict(f"{plan.called}: the index {index.name} cannot be built: {_words(error)}.") from error
 
 
 def _mark(connection: Connection, plan: Plan, name: str) -> None:

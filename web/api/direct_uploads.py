@@ -12,8 +12,6 @@ from typing import Any
 import structlog
 import uuid_utils
 from flask import Response, request
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 from pydantic import ValidationError
 
 from pipeline.adapters.s3 import NotThere, NotWhole, Part
@@ -24,9 +22,11 @@ from pipeline.errors import BulkheadError
 from pipeline.ledger.api_keys import Role
 from pipeline.ledger.models import ImportRecord
 from pipeline.receive.arrivals import UploadRequest, metadata_of
+from web.api.blueprint import ApiBlueprint, Example
+from web.api.openapi_examples import PARTS_GIVEN, UPLOAD_ASKED, UPLOAD_KEY
 from web.app_context import app_context
 from web.http.auth import changes_state, for_role, key_in_use
-from web.http.problems import Problem, ProblemModel, refuse_parameters
+from web.http.problems import Problem, refuse_parameters
 from web.http.responses import as_json
 from web.models.common import Nothing
 from web.models.uploads import (
@@ -57,17 +57,19 @@ SIGNED_SECONDS = 3600
 FORM_SECONDS = SIGNED_SECONDS + 900
 """An import awaits the file of its form for so long at least: a file that is sent at the last moment takes a while."""
 
-api = APIBlueprint(
-    "multipart",
-    __name__,
-    url_prefix="/s3",
-    abp_tags=[Tag(name="direct uploads", description="Files of any size, by the client straight into S3")],
-    abp_security=[{"key": []}],
-    abp_responses={"default": ProblemModel},
+_UPLOAD_ENDED = ("upload_over", "canceled_meanwhile")
+_KEY = {"key": UPLOAD_KEY}
+
+api = ApiBlueprint("multipart", "/s3", "direct uploads")
+
+
+@api.post(
+    "/multipart",
+    summary="Open an upload",
+    responses={200: OpenedUpload},
+    problems=("unknown_dataset", "no_table"),
+    example=Example(body=UPLOAD_ASKED),
 )
-
-
-@api.post("/multipart", summary="Open an upload", responses={200: OpenedUpload})
 @for_role(Role.UPLOADER)
 def open_upload(body: UploadAsked) -> Response:
     """``metadata`` names the dataset, and may hold what an upload may ask for (dry_run, on_error, ...)."""
@@ -80,12 +82,18 @@ def open_upload(body: UploadAsked) -> Response:
     try:
         upload_id = app_context().store.begin_upload(one.key, metadata=_metadata(one))
     except BulkheadError:
-        app_context().ledger.discard(one.id)
+        app_context().ledger.uploads.discard(one.id)
         raise
     return as_json({"key": one.key, "uploadId": upload_id, **_links(one)})
 
 
-@api.get("/multipart/<name:upload_id>", summary="The parts that S3 has", responses={200: StoredParts})
+@api.get(
+    "/multipart/<name:upload_id>",
+    summary="The parts that S3 has",
+    responses={200: StoredParts},
+    problems=_UPLOAD_ENDED,
+    example=Example(query=_KEY),
+)
 @for_role(Role.UPLOADER)
 def list_parts(path: UploadPath, query: UploadKey) -> Response:
     """Where an upload that was broken off goes on."""
@@ -93,7 +101,13 @@ def list_parts(path: UploadPath, query: UploadKey) -> Response:
     return as_json([_shown_part(part) for part in _parts(one, path.upload_id)])
 
 
-@api.get("/multipart/<name:upload_id>/batch", summary="Sign several parts", responses={200: SignedParts})
+@api.get(
+    "/multipart/<name:upload_id>/batch",
+    summary="Sign several parts",
+    responses={200: SignedParts},
+    problems=_UPLOAD_ENDED,
+    example=Example(query={**_KEY, "partNumbers": "1,2"}),
+)
 @for_role(Role.UPLOADER)
 def sign_parts(path: UploadPath, query: PartsQuery) -> Response:
     """Addresses to which parts can be PUT."""
@@ -101,14 +115,26 @@ def sign_parts(path: UploadPath, query: PartsQuery) -> Response:
     return as_json({"presignedUrls": {str(number): _signed(one, path.upload_id, number) for number in query.numbers}})
 
 
-@api.get("/multipart/<name:upload_id>/<int:part_number>", summary="Sign a part", responses={200: SignedPart})
+@api.get(
+    "/multipart/<name:upload_id>/<int:part_number>",
+    summary="Sign a part",
+    responses={200: SignedPart},
+    problems=_UPLOAD_ENDED,
+    example=Example(query=_KEY),
+)
 @for_role(Role.UPLOADER)
 def sign_part(path: PartPath, query: UploadKey) -> Response:
     """The address to which a part can be PUT: between 5 MiB and 5 GiB of it, but for the last one."""
     return as_json({"url": _signed(_of(query.key), path.upload_id, path.part_number), "expires": SIGNED_SECONDS})
 
 
-@api.post("/multipart/<name:upload_id>/complete", summary="Make the file of its parts", responses={200: WholeUpload})
+@api.post(
+    "/multipart/<name:upload_id>/complete",
+    summary="Make the file of its parts",
+    responses={200: WholeUpload},
+    problems=(*_UPLOAD_ENDED, "wrong_parts", "too_large", "empty_file"),
+    example=Example(query=_KEY, body=PARTS_GIVEN),
+)
 @for_role(Role.UPLOADER)
 def complete(path: UploadPath, query: UploadKey, body: PartsGiven) -> Response:
     """From here on it is an import like any other. Said once more, the answer is the same."""
@@ -118,7 +144,13 @@ def complete(path: UploadPath, query: UploadKey, body: PartsGiven) -> Response:
     return as_json({"location": shown(one)["links"]["self"], **_links(one)})
 
 
-@api.delete("/multipart/<name:upload_id>", summary="Give an upload up", responses={200: Nothing})
+@api.delete(
+    "/multipart/<name:upload_id>",
+    summary="Give an upload up",
+    responses={200: Nothing},
+    problems=_UPLOAD_ENDED,
+    example=Example(query=_KEY),
+)
 @for_role(Role.UPLOADER)
 def abort(path: UploadPath, query: UploadKey) -> Response:
     """Nothing of it stays, neither in S3 nor in the list of imports."""
@@ -127,7 +159,13 @@ def abort(path: UploadPath, query: UploadKey) -> Response:
     return as_json({})
 
 
-@api.get("/params", summary="Sign a form for a small file", responses={200: FormUpload})
+@api.get(
+    "/params",
+    summary="Sign a form for a small file",
+    responses={200: FormUpload},
+    problems=("unknown_dataset", "no_table"),
+    example=Example(query={"filename": "places.csv", "dataset": "places"}),
+)
 @for_role(Role.UPLOADER)
 @changes_state
 def sign_form(query: FormQuery) -> Response:
@@ -155,7 +193,7 @@ def _opened(filename: str, dataset: str, options: Options, *, seconds: float | N
     dataset_for(dataset, options)
     import_id, label = str(uuid_utils.uuid7()), label_of(filename)
     key = incoming_key(dataset, import_id, safe_name(label))
-    app_context().ledger.open(
+    app_context().ledger.imports.open(
         import_id,
         dataset=dataset,
         filename=label,
@@ -165,7 +203,7 @@ def _opened(filename: str, dataset: str, options: Options, *, seconds: float | N
         options=options,
         upload_seconds=seconds,
     )
-    return app_context().ledger.known(import_id)
+    return app_context().ledger.imports.known(import_id)
 
 
 def _metadata(one: ImportRecord) -> dict[str, str]:
@@ -210,7 +248,7 @@ def _make_whole(one: ImportRecord, upload_id: str, wanted: list[tuple[int, str]]
     if stored is None:  # it was removed in this very moment
         raise Problem("unknown_upload")
     try:
-        app_context().ledger.uploaded(one.id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+        app_context().ledger.uploads.complete(one.id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
     except LookupError as error:  # it was given up in this very moment: what S3 made all the same belongs to no import
         _delete_unwanted(one)
         raise Problem("unknown_upload") from error
@@ -253,7 +291,7 @@ def _delete_unwanted(one: ImportRecord) -> None:
     try:
         app_context().store.delete(one.key)
     except BulkheadError:
-        app_context().ledger.open(
+        app_context().ledger.imports.open(
             one.id,
             dataset=one.dataset,
             filename=one.filename,
@@ -270,7 +308,7 @@ def _forget(one: ImportRecord, upload_id: str) -> None:
     """The row goes last: while there is an object, an event of it finds a row."""
     app_context().store.abort(one.key, upload_id)
     app_context().store.delete(one.key)  # of an upload that was made whole beside us
-    app_context().ledger.discard(one.id)
+    app_context().ledger.uploads.discard(one.id)
 
 
 def _links(one: ImportRecord) -> dict[str, Any]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response, request
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from pipeline.ledger.api_keys import Role
+from web.api.blueprint import ApiBlueprint, Example
+from web.api.openapi_examples import CSV
 from web.app_context import app_context
 from web.http.auth import for_role, key_in_use
-from web.http.problems import ProblemModel
 from web.http.responses import as_json
 from web.models.common import DatasetPath, ImportPath
 from web.models.imports import ImportModel, ImportPage, ImportsQuery
@@ -33,14 +34,28 @@ BODIES = {
     }
 }
 
-api = APIBlueprint(
-    "imports",
-    __name__,
-    url_prefix="/v1",
-    abp_tags=[Tag(name="imports", description="One file's run each")],
-    abp_security=[{"key": []}],
-    abp_responses={"default": ProblemModel},
+UPLOAD_PROBLEMS = (
+    *("not_a_form", "no_file", "two_files", "empty_file", "broken_upload", "damaged_upload"),
+    *("upload_in_flight", "canceled_meanwhile", "idempotency_mismatch", "too_large", "busy"),
 )
+UPLOAD_RESPONSE_HEADERS = ("Location", "Idempotent-Replayed")
+UPLOAD_HEADERS: tuple[dict[str, Any], ...] = (
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The same request, sent again under the same key, gets the import that the first one made",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
+    },
+    {
+        "name": "Content-Digest",
+        "in": "header",
+        "description": "SHA-256 of the body (RFC 9530): what arrives otherwise is not taken",
+        "schema": {"type": "string"},
+    },
+)
+
+api = ApiBlueprint("imports", "/v1", "imports")
 
 
 @api.post(
@@ -48,6 +63,10 @@ api = APIBlueprint(
     summary="Upload a file",
     responses={202: ImportModel},
     openapi_extensions=BODIES,
+    problems=(*UPLOAD_PROBLEMS, "no_table"),
+    headers=UPLOAD_RESPONSE_HEADERS,
+    takes_headers=UPLOAD_HEADERS,
+    example=Example(query={"filename": "places.csv", "on_error": "quarantine", "max_errors": 10}, body=CSV),
 )
 @for_role(Role.UPLOADER)
 def upload(path: DatasetPath, query: UploadQuery) -> Response:
@@ -64,7 +83,13 @@ def upload(path: DatasetPath, query: UploadQuery) -> Response:
     return response
 
 
-@api.get("/imports", summary="List imports, newest first", responses={200: ImportPage})
+@api.get(
+    "/imports",
+    summary="List imports, newest first",
+    responses={200: ImportPage},
+    problems=("unknown_import",),
+    example=Example(query={"dataset": "places", "state": "rejected", "limit": 50}),
+)
 @for_role(Role.READER)
 def list_imports(query: ImportsQuery) -> Response:
     """A page of imports. The cursor is opaque: send next_cursor as it came."""
@@ -76,7 +101,12 @@ def list_imports(query: ImportsQuery) -> Response:
     return as_json({"items": [shown(one) for one in items], "next_cursor": items[-1].id if more else None})
 
 
-@api.get("/imports/<name:import_id>", summary="One import, as it stands now", responses={200: ImportModel})
+@api.get(
+    "/imports/<name:import_id>",
+    summary="One import, as it stands now",
+    responses={200: ImportModel},
+    headers=("Retry-After",),
+)
 @for_role(Role.READER)
 def get_import(path: ImportPath) -> Response:
     """Counts are live while it loads. Retry-After says when to ask again, until the state is final."""

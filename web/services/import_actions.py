@@ -31,7 +31,7 @@ _SUFFIXES = re.compile(r"(?i)(\.(csv|tsv|txt|json|ndjson|jsonl|parquet|xlsx|gz|z
 def cancel(one: ImportRecord) -> ImportRecord:
     """Have an import canceled. Raises Problem if it has come to its end."""
     try:
-        app_context().ledger.cancel(one.id)  # first: whatever happens to its run, each step looks here
+        app_context().ledger.imports.cancel(one.id)  # first: whatever happens to its run, each step looks here
     except IllegalMove as error:
         raise Problem("already_finished", str(error)) from error
     if one.state is State.AWAITING_UPLOAD:
@@ -50,7 +50,7 @@ def cancel(one: ImportRecord) -> ImportRecord:
 def pause(one: ImportRecord, *, wanted: bool) -> ImportRecord:
     """Have an import stand still, or go on. Raises Problem if it has come to its end."""
     try:
-        app_context().ledger.pause(one.id, wanted=wanted)  # first: what begins to load it looks here
+        app_context().ledger.imports.pause(one.id, wanted=wanted)  # first: what begins to load it looks here
     except IllegalMove as error:
         raise Problem("already_finished" if find(one.id).state.is_final else "conflict", str(error)) from error
     try:
@@ -63,7 +63,7 @@ def pause(one: ImportRecord, *, wanted: bool) -> ImportRecord:
 def promote(one: ImportRecord) -> ImportRecord:
     """Have a dry run loaded. Raises Problem if the import is none, or none any more."""
     try:
-        app_context().ledger.promote(one.id)
+        app_context().ledger.imports.promote(one.id)
     except IllegalMove as error:
         raise Problem("wrong_state", str(error)) from error
     _announce(one)
@@ -160,7 +160,7 @@ def _retry_stored(one: ImportRecord, kind: str, once: Once | None) -> Receipt:
     key = incoming_key(one.dataset, import_id, safe_name(label))
     by = key_in_use()
     with received(app_context(), import_id, key, by, once):
-        app_context().ledger.open(
+        app_context().ledger.imports.open(
             import_id,
             dataset=one.dataset,
             filename=label,
@@ -178,7 +178,7 @@ def _retry_stored(one: ImportRecord, kind: str, once: Once | None) -> Receipt:
         except NotThere as error:
             must_be_kept(find(one.id), needed_for(one, kind))  # it went meanwhile
             raise Problem("no_results", f"The {kind} records of this import are not kept any more.") from error
-        app_context().ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+        app_context().ledger.uploads.complete(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
     made = find(import_id)
     _announce(made)
     return Receipt(made)

@@ -173,7 +173,7 @@ def receive(
     s3_key = incoming_key(dataset, import_id, safe_name(label))
     metadata = metadata_of(import_id, UploadRequest(upload.options, label, key.id, retry_of))
     with received(context, import_id, s3_key, key, once):
-        context.ledger.open(
+        context.ledger.imports.open(
             import_id,
             dataset=dataset,
             filename=label,
@@ -185,7 +185,7 @@ def receive(
             upload_seconds=LEASE_SECONDS,
         )
         stored = context.store.put_stream(s3_key, ChunkStream(chunks), metadata=metadata)
-        context.ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)
+        context.ledger.uploads.complete(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)
         log.info("uploaded", import_id=import_id, dataset=dataset, size_bytes=stored.size_bytes, key_id=key.id)
     return Receipt(_made(context, import_id, s3_key))
 
@@ -235,7 +235,9 @@ def received(context: AppContext, import_id: str, s3_key: str, key: ApiKey, once
 def _has_begun(context: AppContext, import_id: str) -> bool:
     """Whether the import is at work already. If not, it expires: from now on no event of its object begins it."""
     try:
-        context.ledger.move(import_id, State.EXPIRED, "S3 or the ledger did not confirm the upload: nothing of it is imported")
+        context.ledger.imports.move(
+            import_id, State.EXPIRED, "S3 or the ledger did not confirm the upload: nothing of it is imported"
+        )
     except IllegalMove:
         return True
     except (LookupError, DBAPIError, PoolTimeout):  # there is no row yet; or it expires when its lease has lapsed
@@ -251,9 +253,9 @@ def _take_back(context: AppContext, import_id: str, s3_key: str, *, is_there: bo
         is_there = True
     with suppress(IllegalMove, LookupError, DBAPIError, PoolTimeout):
         if is_there:
-            context.ledger.move(import_id, State.EXPIRED, "the upload broke off")
+            context.ledger.imports.move(import_id, State.EXPIRED, "the upload broke off")
         else:
-            context.ledger.discard(import_id)
+            context.ledger.uploads.discard(import_id)
 
 
 @contextmanager
@@ -264,7 +266,7 @@ def _renewing(context: AppContext, import_id: str) -> Iterator[None]:
     def renew() -> None:
         while not over.wait(RENEW_SECONDS):
             with suppress(DBAPIError, PoolTimeout):  # PostgreSQL is away: the next try may succeed
-                context.ledger.renew_upload(import_id, LEASE_SECONDS)
+                context.ledger.uploads.renew(import_id, LEASE_SECONDS)
 
     thread = threading.Thread(target=renew, name=f"lease of {import_id}", daemon=True)
     thread.start()
@@ -286,7 +288,7 @@ def _same(earlier: ImportRecord, chunks: Iterator[bytes]) -> ImportRecord:
 
 
 def _made(context: AppContext, import_id: str, s3_key: str) -> ImportRecord:
-    made = context.ledger.get(import_id)
+    made = context.ledger.imports.get(import_id)
     if made is None:
         raise Problem("internal")
     if made.state is State.CANCELED:
@@ -301,11 +303,11 @@ def _made(context: AppContext, import_id: str, s3_key: str) -> ImportRecord:
 
 def _has_died(context: AppContext, import_id: str) -> bool:
     """Give up an upload whose process does not renew its lease any more; False if it is alive, or its file is whole."""
-    s3_key = context.ledger.lapsed_upload(import_id)
+    s3_key = context.ledger.uploads.lapsed_key(import_id)
     if s3_key is None or context.store.head(s3_key) is not None:
         return False
     with suppress(IllegalMove):
-        context.ledger.move(import_id, State.EXPIRED)
+        context.ledger.imports.move(import_id, State.EXPIRED)
         return True
     return False
 
@@ -351,7 +353,7 @@ class Once:
             return self.begin(context, key, import_id)
         if earlier.fingerprint != self.fingerprint:
             raise Problem("idempotency_mismatch")
-        made = context.ledger.get(earlier.import_id)
+        made = context.ledger.imports.get(earlier.import_id)
         if made is not None and made.state not in (State.AWAITING_UPLOAD, State.EXPIRED):
             return made
         is_dead = earlier.is_old if made is None else made.state is State.EXPIRED or _has_died(context, made.id)

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset, load_dataset
-from pipeline.errors import InvalidRequest, Unreadable
+from pipeline.errors import InvalidConfiguration, InvalidRequest, Unreadable
 from pipeline.read import Reading, read
 from pipeline.report import findings
 from pipeline.staging.cast import stage
@@ -163,17 +163,17 @@ SLIPS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("meta", "said"), SLIPS)
 def test_a_slip_in_the_suite_is_refused_when_it_is_loaded(dataset_of: Make, meta: dict[str, Any], said: str) -> None:
-    with pytest.raises(InvalidRequest, match=said.replace("(", r"\(")):
+    with pytest.raises(InvalidConfiguration, match=said.replace("(", r"\(")):
         dataset_of(meta)
 
 
 def test_a_staging_query_written_by_hand_says_its_own_defaults(dataset_of: Make) -> None:
-    with pytest.raises(InvalidRequest, match=r"sql/staging/things\.sql"):
+    with pytest.raises(InvalidConfiguration, match=r"sql/staging/things\.sql"):
         dataset_of({"mapping": {"defaults": {"kind": "a"}}}, staging="select * from raw")
 
 
 def test_a_default_its_column_does_not_take_is_nobodys_finding(dataset_of: Make, reads: Any) -> None:
-    with pytest.raises(InvalidRequest, match="the default of amount, 'many', is not a number"):
+    with pytest.raises(InvalidConfiguration, match="the default of amount, 'many', is not a number"):
         reads("id,parentId,kind\n1,,a\n", dataset_of({"mapping": {"defaults": {"amount": "many"}}}))
 
 

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from pipeline.datasets.dataset import Dataset, load_dataset
-from pipeline.errors import InvalidRequest
+from pipeline.errors import InvalidConfiguration
 from pipeline.staging.cast import reading_of, stage
 
 Rows = list[tuple[Any, ...]]
@@ -282,7 +282,7 @@ def test_a_key_or_parent_that_is_no_text_is_refused(
         table.read_text().replace(f"{column} text", f"{column} {kind}").replace(f'"{column}" text', f'"{column}" {kind}')
     )
     with pytest.raises(
-        InvalidRequest, match=rf"sql/tables/things.sql: the column {column} is {re.escape(kind)}; the key and the parent"
+        InvalidConfiguration, match=rf"sql/tables/things.sql: the column {column} is {re.escape(kind)}; the key and the parent"
     ):
         load_dataset("things", tmp_path)
 
@@ -296,7 +296,7 @@ def test_a_key_may_be_any_text(dataset_of: Callable[..., Dataset], tmp_path: Pat
 
 
 def test_a_column_of_json_is_refused_since_nothing_can_be_compared_with_it(dataset_of: Callable[..., Dataset]) -> None:
-    with pytest.raises(InvalidRequest, match=r"the column x is json, .* declare it as jsonb"):
+    with pytest.raises(InvalidConfiguration, match=r"the column x is json, .* declare it as jsonb"):
         dataset_of("x json")
 
 

@@ -19,7 +19,7 @@ import pytest
 from pipeline.contracts.options import OnError, Options
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.datasets.suite_meta import Tolerance, TreeLimits
-from pipeline.errors import InvalidRequest
+from pipeline.errors import InvalidConfiguration
 from pipeline.prepare.manifest import BatchSizes
 from pipeline.sandbox import validate_file
 from pipeline.settings import ROOT
@@ -222,7 +222,7 @@ def test_a_bound_that_means_nothing_is_refused(bounds: dict[str, Any], tmp_path:
     (tmp_path / "sql").symlink_to(ROOT / "sql")
     suite = (ROOT / "expectations" / "records.json").read_text().replace('"meta": {', f'"meta": {{"bounds": {bounds},', 1)
     (tmp_path / "expectations" / "records.json").write_text(suite.replace("'", '"').replace("True", "true"))
-    with pytest.raises(InvalidRequest, match=r"meta\.bounds"):
+    with pytest.raises(InvalidConfiguration, match=r"meta\.bounds"):
         load_dataset("records", tmp_path)
 
 
@@ -233,7 +233,7 @@ def test_a_tolerance_that_means_nothing_is_refused(tolerance: dict[str, Any], tm
     suite = json.loads((ROOT / "expectations" / "records.json").read_text())
     suite["meta"]["tolerance"] = tolerance
     (tmp_path / "expectations" / "records.json").write_text(json.dumps(suite))
-    with pytest.raises(InvalidRequest, match=r"expectations/records\.json: .*(tolerance|OnError)"):
+    with pytest.raises(InvalidConfiguration, match=r"expectations/records\.json: .*(tolerance|OnError)"):
         load_dataset("records", tmp_path)
 
 
