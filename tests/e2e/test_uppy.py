@@ -17,6 +17,8 @@ from pipeline.contracts import State
 from tests.integration.conftest import Server
 from web.edges import Edges
 
+pytestmark = pytest.mark.gunicorn
+
 PAGE = b"""<!doctype html><title>Uppy</title><script src="/uppy.min.js"></script><script>
 const uppy = new Uppy.Uppy({meta: {dataset: "records", dry_run: true}})
 uppy.use(Uppy.AwsS3, {companionEndpoint: location.origin, shouldUseMultipart: file => file.size > 1e6})

@@ -18,12 +18,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock
 
-from pipeline.local import postgres
+from pipeline.local import postgres, temporal
+from pipeline.local.component import Component
 from pipeline.local.stack import SERVERS, Stack
 from pipeline.local.state import Home
 from pipeline.settings import ROOT
@@ -133,9 +134,21 @@ def _ready(folder: Path) -> Path:
     return folder / "ready.json"
 
 
+def _forgo_durability() -> None:
+    """Have this process's servers wait for no disk."""
+    postgres._SETTINGS.update(WITHOUT_DURABILITY)
+    durable = temporal.temporal
+
+    def hasty(home: Home) -> Component:
+        described = durable(home)
+        return replace(described, command=[*described.command, "--sqlite-pragma", "synchronous=OFF"])
+
+    temporal.temporal = hasty
+
+
 def keep(folder: Path) -> None:
     """Run the servers until no process uses them; remove the folder."""
-    postgres._SETTINGS.update(WITHOUT_DURABILITY)
+    _forgo_durability()
     users = os.open(folder / "users", os.O_RDWR)
     try:
         with Stack(folder / "home", components=SERVERS) as stack:

@@ -29,6 +29,7 @@ from pipeline.quarantine import hold_back
 from pipeline.settings import ROOT
 from pipeline.sqlfiles import load
 from pipeline.tree import add_edges, ask_for
+from tests.support.tables import fill
 
 Row = tuple[str | None, str | None]
 Tree = dict[str, str | None]  # id -> parent
@@ -82,7 +83,7 @@ def check(database: Path, tmp_path: Path) -> Check:
             for table in ("links", "findings"):
                 connection.execute(f"drop table if exists {table}")
             connection.execute('create or replace table raw (_row bigint, id varchar, "parentId" varchar)')
-            connection.executemany("insert into raw values (?, ?, ?)", [(n, *row) for n, row in enumerate(rows, 1)])
+            fill(connection, "raw", ((n, *row) for n, row in enumerate(rows, 1)))
             connection.execute("create or replace table lines as select 1::bigint as first_row, 2::bigint as first_line")
             connection.execute("create or replace table incoming as from raw")
         ask_for(database, dataset, wanted)
@@ -90,7 +91,7 @@ def check(database: Path, tmp_path: Path) -> Check:
         with duckdb.connect(str(database)) as connection:
             connection.execute('create or replace table known (id varchar, "parentId" varchar)')
             if known:
-                connection.executemany("insert into known values (?, ?)", list(known.items()))
+                fill(connection, "known", known.items())
             connection.execute(f"copy known to '{edges}' (format parquet)")
         add_edges(database, edges)
         with duckdb.connect(str(database)) as connection:

@@ -14,6 +14,7 @@ from pipeline.cycles import PATH_SHOWN, find_cycles
 from pipeline.datasets import load_dataset
 from pipeline.orphans import likely_spellings
 from pipeline.tree import add_edges, ask_for, lay_out
+from tests.support.tables import fill
 
 Tree = dict[str, str | None]  # id -> parent
 Offenders = Callable[[str], list[dict[str, object]]]
@@ -37,13 +38,13 @@ def checked(
     full = [(number, *row, "name")[:4] for number, row in enumerate(rows, 1)]
     connection.execute('create or replace table raw (_row bigint, id varchar, "parentId" varchar, name varchar)')
     if full:
-        connection.executemany("insert into raw values (?, ?, ?, ?)", full)
+        fill(connection, "raw", full)
     connection.execute("create or replace table incoming as select *, '{}' as attributes from raw")
     connection.execute("drop table if exists links")
     lay_out(connection, RECORDS)
     connection.execute('create or replace table warehouse_edges (id varchar, "parentId" varchar)')
     if warehouse:
-        connection.executemany("insert into warehouse_edges values (?, ?)", list(warehouse.items()))
+        fill(connection, "warehouse_edges", warehouse.items())
     run_checks(connection, CHECKS)
 
     def offenders(name: str) -> list[dict[str, object]]:

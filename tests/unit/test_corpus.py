@@ -29,6 +29,7 @@ from pipeline.errors import Unreadable
 from pipeline.read import Limits, read
 from pipeline.stage import stage
 from pipeline.tree import add_edges, ask_for
+from tests.support.tables import fill
 
 ROOT = Path(__file__).resolve().parents[2]
 BY_SUITE = load_dataset("records")
@@ -382,7 +383,7 @@ def judged(
     with duckdb.connect() as connection:
         connection.execute('create table edges (id varchar, "parentId" varchar)')
         if warehouse:
-            connection.executemany("insert into edges values (?, ?)", warehouse)
+            fill(connection, "edges", warehouse)
         connection.execute(f"copy edges to '{edges}' (format parquet)")
     add_edges(database, edges)
     with duckdb.connect(str(database)) as connection:
