@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 
 from pipeline.keys import Keys, Role
 from pipeline.settings import ROOT, Settings
 from tests.integration.conftest import Server, edges, keys, serve
+from tests.support.chromium import FLAGS, HEIGHT, Browsers
 from tests.support.threaded_server import serving
 
-__all__ = ["edges", "keys", "serve"]
-
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
-)
-
-HEIGHT = 900
+__all__ = ["FLAGS", "edges", "keys", "serve"]
 
 Open = Callable[..., webdriver.Chrome]
 
@@ -52,58 +44,10 @@ def server(settings: Settings, keys: Keys, tmp_path: Path, request: pytest.Fixtu
         yield Server(url, keys.create("a test", Role.UPLOADER)[0], os.getpid(), tmp_path / "server.log")
 
 
-class Browsers:
-    """Chromium processes that are started once; a test has a window in a fresh browser context of one of them.
-
-    A context has cookies, storage and a cache of its own, as a fresh profile has, and takes no two seconds to start.
-    """
-
-    def __init__(self, folder: Path, in_ci: bool) -> None:
-        self._folder = folder
-        self._in_ci = in_ci
-        self._idle: list[webdriver.Chrome] = []
-        self._all: list[webdriver.Chrome] = []
-
-    def start(self, *, scripts: bool = True) -> webdriver.Chrome:
-        """Start a Chromium with a profile of its own."""
-        chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-        if chromium is None or driver is None:
-            (pytest.fail if self._in_ci else pytest.skip)("Chromium and its driver are not installed; make setup does that.")
-        options = webdriver.ChromeOptions()
-        options.binary_location = str(chromium)
-        for flag in (*FLAGS, f"--user-data-dir={self._folder / f'profile-{len(self._all)}'}"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        if not scripts:
-            options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-        browser = webdriver.Chrome(options=options, service=Service(str(driver)))
-        self._all.append(browser)
-        return browser
-
-    @contextmanager
-    def window(self, width: int) -> Iterator[webdriver.Chrome]:
-        """A window in a context of its own, closed with all that was opened from it."""
-        browser = self._idle.pop() if self._idle else self.start()
-        first = browser.current_window_handle
-        context = browser.execute_cdp_cmd("Target.createBrowserContext", {})["browserContextId"]
-        wish = {"url": "about:blank", "browserContextId": context, "width": width, "height": HEIGHT, "newWindow": True}
-        browser.switch_to.window(browser.execute_cdp_cmd("Target.createTarget", wish)["targetId"])
-        yield browser
-        browser.switch_to.window(first)
-        browser.execute_cdp_cmd("Target.disposeBrowserContext", {"browserContextId": context})
-        browser.get_log("browser")  # what is left of it is not the next test's
-        self._idle.append(browser)  # only if all of this went well
-
-    def quit(self) -> None:
-        """End them all."""
-        for browser in self._all:
-            browser.quit()
-
-
 @pytest.fixture(scope="session")
 def browsers(tmp_path_factory: pytest.TempPathFactory, in_ci: bool) -> Iterator[Browsers]:
     """The Chromium processes of this run, started when they are asked for."""
-    browsers = Browsers(tmp_path_factory.mktemp("chromium"), in_ci)
+    browsers = Browsers(tmp_path_factory.mktemp("chromium"), pytest.fail if in_ci else pytest.skip)
     yield browsers
     browsers.quit()
 
@@ -111,10 +55,17 @@ def browsers(tmp_path_factory: pytest.TempPathFactory, in_ci: bool) -> Iterator[
 @pytest.fixture
 def open_browser(browsers: Browsers) -> Iterator[Open]:
     """Opens Chromium: ``width`` in pixels, ``dark`` as the system's wish, ``scripts`` allowed or not."""
+
+    @contextmanager
+    def scriptless() -> Iterator[webdriver.Chrome]:
+        browser = browsers.start(scripts=False)
+        yield browser
+        browsers.end(browser)
+
     with ExitStack() as opened:
 
         def start(*, width: int = 1100, dark: bool = False, scripts: bool = True) -> webdriver.Chrome:
-            browser = opened.enter_context(browsers.window(width)) if scripts else browsers.start(scripts=False)
+            browser = opened.enter_context(browsers.window(width) if scripts else scriptless())
             browser.execute_cdp_cmd(
                 "Emulation.setDeviceMetricsOverride",
                 {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": width < 600},

@@ -32,7 +32,7 @@ class _Server(ThreadedWSGIServer):
 @contextmanager
 def serving(settings: Settings) -> Iterator[str]:
     """Serve the app on a free port; its URL. What it streams ends with the block."""
-    with closing(_Server("127.0.0.1", 0, lambda environ, start: [], _Handler)) as server:
+    with _Server("127.0.0.1", 0, lambda environ, start: [], _Handler) as server:
         url = f"http://127.0.0.1:{server.port}"
         own = settings.model_copy(update={"url": url, "port": server.port})
         with closing(Edges.of(own)) as edges:
@@ -47,4 +47,4 @@ def serving(settings: Settings) -> Iterator[str]:
                 stopping.set()
                 server.shutdown()
                 thread.join()
-                server.server_close()
+                server.server_close()  # waits for what is still answered, before the edges close
