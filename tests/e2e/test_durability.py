@@ -22,6 +22,8 @@ from pipeline.orchestrator import Orchestrator
 from pipeline.settings import Settings
 from pipeline.store import Store
 
+pytestmark = pytest.mark.early
+
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = 100_000
 KILLS = 3

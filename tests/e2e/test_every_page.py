@@ -23,6 +23,8 @@ from tests.e2e.furnished import SQL, furnish
 from tests.e2e.test_pages import Open, shoot, shots, sign_in, text, wait_for
 from web.edges import Edges
 
+pytestmark = pytest.mark.early
+
 __all__ = ["shots", "sign_in"]
 
 AXE = """

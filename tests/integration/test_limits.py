@@ -24,6 +24,8 @@ from pipeline.local.state import Home
 from pipeline.local.supervisor import Supervisor
 from tests.integration.test_workflow import Orchestra, _until
 
+pytestmark = pytest.mark.early
+
 A_TENTH = {
     "limit.historyCount.error": 5_120,
     "limit.historyCount.warn": 1_024,

@@ -60,6 +60,8 @@ from tests.integration.test_import import HEADER, Bulkhead, _until, running_work
 from tests.integration.test_options import ended, upload
 from tests.integration.test_workflow import QUEUE, Orchestra, Steps
 
+pytestmark = pytest.mark.early
+
 DATASETS = ("places", "records", "third", "fourth")
 UPLOADS = 100
 PACED = 16

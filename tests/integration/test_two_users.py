@@ -45,6 +45,8 @@ from tests.integration.test_import import running_worker
 from web import events, granted
 from web.edges import Edges
 
+pytestmark = pytest.mark.early
+
 SECONDS = 12.0
 """How long random requests are made after those that anybody would try first."""
 

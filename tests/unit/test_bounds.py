@@ -302,6 +302,7 @@ def expected(file: list[Row], warehouse: Tree, bounds: dict[str, int | bool]) ->
     return found | {("several_roots", row) for row in (roots if old else roots[1:])}
 
 
+@pytest.mark.early
 def test_random_trees_agree_with_the_oracle(check: Check) -> None:
     seen = dict.fromkeys(("max_depth_exceeded", "max_children_exceeded", "several_roots", "none", "pushed"), 0)
     for seed in range(200):
