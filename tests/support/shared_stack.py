@@ -141,7 +141,7 @@ def _forgo_durability() -> None:
 
     def hasty(home: Home) -> Component:
         described = durable(home)
-        return replace(described, command=[*described.command, "--sqlite-pragma", "synchronous=OFF"])
+        return replace(described, command=[*described.command, "--sqlite-pragma=synchronous=OFF"])
 
     temporal.temporal = hasty
 
