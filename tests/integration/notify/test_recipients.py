@@ -197,7 +197,7 @@ def test_a_message_to_who_was_removed_meanwhile_is_not_sent(world: World) -> Non
     made = world.api.post("/v1/webhooks", json={"target": hook}).json
     import_id = world.ingest()
     assert world.api("DELETE", f"/v1/webhooks/{made['id']}").status_code == 204
-    _until(lambda: "Nobody names this receiver" in str(world.told(import_id)[0]["last_error"]), seconds=30)
+    _until(lambda: "This recipient is not configured" in str(world.told(import_id)[0]["last_error"]), seconds=30)
     assert len(world.seen) == 1
 
 
