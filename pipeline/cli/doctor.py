@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline.errors import BulkheadError, InvalidRequest, Unreachable
+from pipeline.errors import BulkheadError, NotReady, Unreachable
 from pipeline.settings import GIB, Settings
 
 PYTHON_MIN = (3, 11)
@@ -35,7 +35,7 @@ class Result:
     mend: str = ""
 
 
-class Wrong(InvalidRequest):
+class Wrong(NotReady):
     """Something is not right: what, and how to mend it."""
 
     def __init__(self, detail: str, mend: str) -> None:

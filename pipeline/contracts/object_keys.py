@@ -53,6 +53,10 @@ def batches_prefix(import_id: str) -> str:
     return f"batches/{import_id}/"
 
 
+QUARANTINE_PART_NO = 0
+"""The number of the quarantine, a part of its own in the ledger; parts that are loaded are numbered from 1."""
+
+
 class PartSet(StrEnum):
     """The sets of parts that an import may have in S3; the value is the name of their folder under its prefix."""
 

@@ -103,11 +103,5 @@ AT_WORK = (State.VALIDATING, State.PREPARING, State.LOADING, State.PAUSED)
 ACTIVE = (State.QUEUED, *AT_WORK)
 """The states of an import in its dataset's queue."""
 
-
-def states_before(after: State) -> tuple[State, ...]:
-    """Return the states from which ``after`` can be reached."""
-    return tuple(before for before, moves in MOVES.items() if after in moves)
-
-
 CANCELED_BY_USER = "canceled by the user"
 """The reason of an import that ended because its cancellation was requested."""

@@ -30,7 +30,7 @@ from pipeline.adapters.postgres_errors import Kind, as_ours, in_words, kind_of, 
 from pipeline.contracts.messages import DryRunCounts, PartResult
 from pipeline.contracts.states import State
 from pipeline.datasets.dataset import Column, Dataset
-from pipeline.errors import DamagedPart, InvalidRequest, NotLoading, PartsLost, Rewound, Superseded, Unreachable
+from pipeline.errors import DamagedPart, InternalInconsistency, NotLoading, PartsLost, Rewound, Superseded, Unreachable
 from pipeline.sqlfiles import load as query_text
 from pipeline.warehouse import foreign_writes
 
@@ -234,7 +234,7 @@ class _Part:
             return None
         *counts, sha256 = row
         if sha256 not in ("", self.sha256):
-            raise InvalidRequest(f"Part {self.part_no} was cut differently when it was loaded. Upload the file again.")
+            raise InternalInconsistency(f"Part {self.part_no} was cut differently when it was loaded. Upload the file again.")
         return PartResult(*counts)
 
     def load(self, claim: int, needed: int) -> PartResult:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from pipeline.adapters.s3 import Store
 from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.steps import TaskQueue
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.orchestration.finish_activities import FinishActivities
 from pipeline.orchestration.import_activities import ImportActivities
 from pipeline.orchestration.maintenance_activities import MaintenanceActivities

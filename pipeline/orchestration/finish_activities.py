@@ -18,7 +18,7 @@ from pipeline.contracts.states import CANCELED_BY_USER, State
 from pipeline.contracts.steps import CLOSE, FINISH, WRITE_FAILED
 from pipeline.display import counted
 from pipeline.errors import Canceled, PartsLost, Rewound, SystemFault, TransientError
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.load import load_part as load
 from pipeline.orchestration.heartbeat_and_failures import converts_errors, to_its_end
@@ -62,7 +62,7 @@ class FinishActivities:
         Marts are refreshed by a workflow of their own. Raises PartsLost or Rewound if the database has lost what was done.
         """
         ref = ending.ref
-        known = self._ledger.known(ref.import_id)
+        known = self._ledger.imports.known(ref.import_id)
         if known.state.is_final:  # an earlier attempt completed, and its answer was lost
             return Outcome(known.id, known.state, known.reason)
         if known.promoted and not ref.promoted:  # the same, and the dry run has been promoted since
@@ -75,7 +75,7 @@ class FinishActivities:
     def _finish(self, known: ImportRecord, ending: Ending) -> Outcome:
         if ending.state is None:
             self._demand_all_parts(known)
-        known = self._ledger.close(known.id)
+        known = self._ledger.imports.close(known.id)
         state, reason = _final_state(known, ending)
         fault = ending.fault
         if fault is None and self._result_files.has_to_write(known):
@@ -90,10 +90,10 @@ class FinishActivities:
         has_changes = bool(known.inserted or known.updated)
         has_marts = has_changes and self._marts.want(known.dataset)
         try:
-            self._ledger.move(known.id, state, reason, unprocessed=known.records_total - known.processed)
+            self._ledger.imports.move(known.id, state, reason, unprocessed=known.records_total - known.processed)
         except Canceled:  # requested since the import was closed for further parts
             ending = replace(ending, state=State.CANCELED, reason=CANCELED_BY_USER)
-            return self._finish(self._ledger.known(known.id), ending)
+            return self._finish(self._ledger.imports.known(known.id), ending)
         if has_changes:
             self._serve_readers(known.ref, has_marts=has_marts)
         log.info("finished", import_id=known.id, state=state, **known.counts)
@@ -111,7 +111,7 @@ class FinishActivities:
         """Raise PartsLost or Rewound if the ledger lacks what the workflow has seen done, as after a failover."""
         if known.state in load.NOT_YET:
             raise Rewound
-        if len(self._ledger.part_numbers(known.id)) < len(self._parts.cached_manifest(known.id).parts):
+        if len(self._ledger.imports.part_numbers(known.id)) < len(self._parts.cached_manifest(known.id).parts):
             raise PartsLost
 
     def _serve_readers(self, ref: ImportRef, *, has_marts: bool) -> None:
@@ -135,7 +135,7 @@ class FinishActivities:
     @to_its_end
     def write_failed(self, ending: Ending) -> Written:
         """Write the result files of the records that failed or were not processed."""
-        known = self._ledger.known(ending.ref.import_id)
+        known = self._ledger.imports.known(ending.ref.import_id)
         if known.state.is_final:
             return Written()
         _, reason = _final_state(known, ending)
@@ -145,13 +145,13 @@ class FinishActivities:
     @converts_errors
     def close(self, ending: Ending) -> Outcome:
         """End an import whose runs end without doing so. Idempotent. Uses only the ledger, so that nothing else can fail."""
-        known = self._ledger.known(ending.ref.import_id)
+        known = self._ledger.imports.known(ending.ref.import_id)
         if known.state.is_final:
             return Outcome(known.id, known.state, known.reason)
-        known = self._ledger.close(known.id)
+        known = self._ledger.imports.close(known.id)
         state, reason = _final_state(known, ending)
         try:
-            self._ledger.move(known.id, state, reason, unprocessed=known.records_total - known.processed)
+            self._ledger.imports.move(known.id, state, reason, unprocessed=known.records_total - known.processed)
         except Canceled:  # requested since the import was closed for further parts
             return self.close(ending)
         log.warning("closed", import_id=known.id, state=state, reason=reason)

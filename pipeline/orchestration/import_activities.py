@@ -20,9 +20,8 @@ from pipeline.contracts.object_keys import PartSet, report_prefix, results_prefi
 from pipeline.contracts.states import State
 from pipeline.contracts.steps import DRY_RUN, PREPARE, VALIDATE
 from pipeline.datasets.dataset import Dataset, load_dataset
-from pipeline.errors import Crashed, DamagedPart, InvalidRequest, RejectedFile
-from pipeline.ledger.findings import keep_findings
-from pipeline.ledger.imports import Ledger
+from pipeline.errors import Crashed, DamagedPart, InternalInconsistency, RejectedFile
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.load import load_part as load
 from pipeline.orchestration import reuse_verdict
@@ -60,13 +59,13 @@ class ImportActivities:
     @converts_errors
     def validate(self, ref: ImportRef) -> Verdict:
         """Check the file against its dataset's rules and the warehouse; store report, findings and the parts to load."""
-        self._ledger.take_up(ref.import_id, activity.info().current_attempt_scheduled_time)
+        self._ledger.imports.take_up(ref.import_id, activity.info().current_attempt_scheduled_time)
         self._files.remove(ref.import_id)  # what earlier attempts left
         with self._files.attempt_folder(ref.import_id) as folder:
             result = self._result(ref, folder)
             if isinstance(result, Counted):
                 self._save(ref, folder, result)
-                return result.verdict(dry_run=self._ledger.known(ref.import_id).options.dry_run)
+                return result.verdict(dry_run=self._ledger.imports.known(ref.import_id).options.dry_run)
             return self._duplicate(ref, result)
 
     def _result(self, ref: ImportRef, folder: Path) -> Counted | ImportRecord:
@@ -75,7 +74,7 @@ class ImportActivities:
             dataset = self._files.dataset(ref)
             known = self._files.fetch(ref, folder / validate_file.SOURCE)
             earlier = self._loaded_before(known, dataset)
-            if earlier and not known.options.force and not self._ledger.changed_since(earlier):
+            if earlier and not known.options.force and not self._ledger.imports.changed_since(earlier):
                 return earlier
             return (earlier and self._reused(known, earlier, dataset)) or self._validator.validate(known, dataset, folder)
         except RejectedFile as error:
@@ -90,11 +89,11 @@ class ImportActivities:
         """
         if known.options.dry_run or known.promoted:
             return None
-        return self._ledger.loaded_before(known, dataset.version)
+        return self._ledger.imports.loaded_before(known, dataset.version)
 
     def _duplicate(self, ref: ImportRef, earlier: ImportRecord) -> Verdict:
         """Record the import as a duplicate of an earlier one."""
-        self._ledger.update(ref.import_id, duplicate_of=earlier.id)
+        self._ledger.imports.update(ref.import_id, duplicate_of=earlier.id)
         reason = (
             f"Import {earlier.id} ({earlier.filename}) has loaded this very content, and no import has changed"
             f" {ref.dataset} since. To load it again, upload it with force."
@@ -111,7 +110,7 @@ class ImportActivities:
                 copied = reuse_verdict.copy_parts(self._store, manifest, known.id, beat=beat)
                 self._parts.save_manifest(copied, beat=beat)
             return result
-        except (NotThere, InvalidRequest):
+        except (NotThere, InternalInconsistency):
             return None
 
     def _refuse_after_crash(self, ref: ImportRef, folder: Path, crash: Crashed) -> Counted:
@@ -132,8 +131,8 @@ class ImportActivities:
         if ref.promoted:
             self._store.delete_prefix(results_prefix(ref.import_id))  # those of the dry run
         if reuse_verdict.TAKEN_OVER_FROM not in result.reading:  # a reused verdict has no findings
-            keep_findings(self._engine, ref.import_id, report / "findings.parquet", beat=beat)
-        self._ledger.update(
+            self._ledger.findings.store(ref.import_id, report / "findings.parquet", beat=beat)
+        self._ledger.imports.update(
             ref.import_id,
             reading=result.reading,
             quarantined=result.quarantined,
@@ -153,7 +152,7 @@ class ImportActivities:
         self._store.put_files([(prefix + path.relative_to(report).as_posix(), path) for path in files], beat=beat)
 
     def _part_set(self, ref: ImportRef) -> PartSet:
-        return PartSet.DRY_RUN if self._ledger.known(ref.import_id).options.dry_run else PartSet.LOAD
+        return PartSet.DRY_RUN if self._ledger.imports.known(ref.import_id).options.dry_run else PartSet.LOAD
 
     # --- prepare ---
 
@@ -161,21 +160,23 @@ class ImportActivities:
     @converts_errors
     def prepare(self, ref: ImportRef) -> Plan:
         """Begin the load of the stored parts and return their plan. Idempotent."""
-        self._ledger.check_canceled(ref.import_id)
-        if self._ledger.known(ref.import_id).state is State.LOADING:  # an earlier attempt completed, and its answer was lost
+        self._ledger.imports.check_canceled(ref.import_id)
+        if (
+            self._ledger.imports.known(ref.import_id).state is State.LOADING
+        ):  # an earlier attempt completed, and its answer was lost
             manifest = self._parts.manifest(ref.import_id)
         else:
-            self._ledger.move(ref.import_id, State.PREPARING)
+            self._ledger.imports.move(ref.import_id, State.PREPARING)
             manifest = self._find_or_make_parts(ref, PartSet.LOAD)
-            self._ledger.update(ref.import_id, parts_total=len(manifest.parts))
-            self._ledger.move(ref.import_id, State.LOADING)
-        pause_wanted = self._ledger.known(ref.import_id).pause_wanted
+            self._ledger.imports.update(ref.import_id, parts_total=len(manifest.parts))
+            self._ledger.imports.move(ref.import_id, State.LOADING)
+        pause_wanted = self._ledger.imports.known(ref.import_id).pause_wanted
         parallel = self._settings.max_parallel_parts + PREFETCHED_PARTS
         return replace(manifest.plan, parallel=parallel, pause_wanted=pause_wanted)
 
     def _find_or_make_parts(self, ref: ImportRef, parts: PartSet) -> Manifest:
         """Return the manifest of the parts that the validation stored; without them, as of earlier releases, validate again."""
-        known = self._ledger.known(ref.import_id)
+        known = self._ledger.imports.known(ref.import_id)
         found = self._parts.find(ref.import_id, parts, records=known.records_total - known.quarantined)
         return found or self._make_parts_again(ref, parts)
 
@@ -189,13 +190,13 @@ class ImportActivities:
     @converts_errors
     def dry_run(self, ref: ImportRef) -> DryRunCounts:
         """Compare the parts with the warehouse as the load would, without writing there; then remove them."""
-        self._ledger.check_canceled(ref.import_id)
+        self._ledger.imports.check_canceled(ref.import_id)
         manifest = self._find_or_make_parts(ref, PartSet.DRY_RUN)
         try:
             counts = self._compare(ref, manifest)
         except DamagedPart:
             counts = self._compare(ref, self._make_parts_again(ref, PartSet.DRY_RUN))
-        self._ledger.update(ref.import_id, preview=counts.to_json())
+        self._ledger.imports.update(ref.import_id, preview=counts.to_json())
         self._parts.remove(ref.import_id, PartSet.DRY_RUN)  # a promotion validates again: the warehouse may have changed
         return counts
 

@@ -13,7 +13,7 @@ from pipeline.contracts.messages import ImportRef
 from pipeline.contracts.object_keys import import_id_in
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import FileReplaced, RejectedFile, UnknownDataset
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.orchestration.heartbeat_and_failures import beat
 from pipeline.settings import Settings
@@ -49,10 +49,10 @@ class ImportFiles:
             raise FileReplaced(str(error), code="file_replaced", hint=hint) from error
         except NotThere as error:
             raise FileReplaced("The file was removed before it could be read.", code="file_removed") from error
-        if ref.promoted and stored.sha256 != self._ledger.known(ref.import_id).sha256:
+        if ref.promoted and stored.sha256 != self._ledger.imports.known(ref.import_id).sha256:
             raise FileReplaced("The file has changed since the dry run validated it.", code="file_replaced", hint=hint)
-        self._ledger.update(ref.import_id, sha256=stored.sha256, size_bytes=stored.size_bytes)
-        return self._ledger.known(ref.import_id)
+        self._ledger.imports.update(ref.import_id, sha256=stored.sha256, size_bytes=stored.size_bytes)
+        return self._ledger.imports.known(ref.import_id)
 
     def folder(self, import_id: str) -> Path:
         """Return the folder of an import in the worker's scratch space."""

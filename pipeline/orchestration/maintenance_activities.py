@@ -10,7 +10,7 @@ from pipeline.adapters.s3 import Store
 from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.messages import Cleaned, CleanRun, MartsRun, Reconciled, ResultsWanted
 from pipeline.contracts.steps import CLEAN, RECONCILE, REFRESH_MARTS, WRITE_RESULTS
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.orchestration.heartbeat_and_failures import beat, converts_errors
 from pipeline.orchestration.result_files import ResultFiles
 from pipeline.receive.reconciliation import Reconciler
@@ -59,4 +59,4 @@ class MaintenanceActivities:
     @converts_errors
     def write_results(self, wanted: ResultsWanted) -> None:
         """Write a result file that a user requested."""
-        self._result_files.write(self._ledger.known(wanted.ref.import_id), {wanted.fate: [wanted.form]}, beat=beat)
+        self._result_files.write(self._ledger.imports.known(wanted.ref.import_id), {wanted.fate: [wanted.form]}, beat=beat)

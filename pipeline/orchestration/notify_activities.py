@@ -15,8 +15,8 @@ from pipeline.adapters.s3 import NotThere, Store
 from pipeline.contracts.messages import Deliveries, Delivery, Outcome
 from pipeline.contracts.object_keys import report_prefix
 from pipeline.contracts.steps import DELIVER, LIST_RECIPIENTS, SEND_TEST
-from pipeline.errors import Busy, InvalidRequest, RecipientGone, TransientError
-from pipeline.ledger.imports import Ledger
+from pipeline.errors import Busy, NotFound, PermanentError, RecipientGone, TransientError
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.notify import email, webhook
 from pipeline.notify.delivery_limits import Key, Limits
@@ -61,30 +61,30 @@ class NotifyActivities:
     @converts_errors
     def list_recipients(self, outcome: Outcome) -> Deliveries:
         """Return the messages still to be delivered. The first call enters them in the ledger, each with its message id."""
-        if not self._ledger.is_noted(outcome.import_id, outcome.state):
+        if not self._ledger.deliveries.is_planned(outcome.import_id, outcome.state):
             self._note(outcome)
-        rows = self._ledger.deliveries(outcome.import_id)
+        rows = self._ledger.deliveries.of_import(outcome.import_id)
         still = [row for row in rows if row["delivered_at"] is None and row["given_up_at"] is None]
         ids = [(row["channel"], receiver_id(row["channel"], row["target"])) for row in still]
         return Deliveries(tuple(Delivery(outcome.import_id, channel, receiver=receiver) for channel, receiver in ids))
 
     def _note(self, outcome: Outcome) -> None:
-        known = self._ledger.known(outcome.import_id)
+        known = self._ledger.imports.known(outcome.import_id)
         for one in self._receivers.to_tell(known.dataset, known.options.notify):
             name = f"{one.channel}\n{one.target}\n{outcome.state}"
             message_id = f"msg_{uuid.uuid5(uuid.UUID(outcome.import_id), name).hex}"
-            self._ledger.open_delivery(outcome.import_id, one.channel, one.target, message_id)
-        self._ledger.deliveries_noted(outcome.import_id, outcome.state)
+            self._ledger.deliveries.open(outcome.import_id, one.channel, one.target, message_id)
+        self._ledger.deliveries.mark_planned(outcome.import_id, outcome.state)
 
     @activity.defn(name=DELIVER.name)
     @converts_errors
     def deliver(self, delivery: Delivery) -> None:
         """Deliver one message and record the attempt in the ledger. A recipient that answers 410 (gone) is switched off.
 
-        Raises InvalidRequest if the recipient is not configured any more, and Busy if there are too many concurrent attempts:
+        Raises NotFound if the recipient is not configured any more, and Busy if there are too many concurrent attempts:
         then this was none.
         """
-        known, row = self._ledger.known(delivery.import_id), self._row(delivery)
+        known, row = self._ledger.imports.known(delivery.import_id), self._row(delivery)
         if row["delivered_at"] is not None and not delivery.asked:
             return
         place = (known.id, row["channel"], row["target"])
@@ -95,25 +95,25 @@ class NotifyActivities:
             with self._place(receiver, others, delivery):
                 self._send(receiver, known, row["message_id"])
         except Busy as error:
-            self._ledger.delivery_put_off(*place, error.wait_seconds or 0.0)
+            self._ledger.deliveries.postpone(*place, error.wait_seconds or 0.0)
             raise
         except TransientError as error:
             if error.wait_seconds is None:
                 error.wait_seconds = min(RETRY_SECONDS * RETRY_FACTOR ** row["attempts"], RETRY_SECONDS_MAX)
-            self._ledger.delivery_tried(*place, str(error), wait_seconds=error.wait_seconds)
+            self._ledger.deliveries.record_attempt(*place, str(error), wait_seconds=error.wait_seconds)
             raise
-        except InvalidRequest as error:
-            self._ledger.delivery_tried(*place, str(error), is_last=True)
+        except PermanentError as error:
+            self._ledger.deliveries.record_attempt(*place, str(error), is_last=True)
             raise
-        self._ledger.delivery_tried(*place)
+        self._ledger.deliveries.record_attempt(*place)
 
     def _row(self, delivery: Delivery) -> Mapping[str, Any]:
-        """Return the ledger's row of the message. Raises InvalidRequest if there is none."""
+        """Return the ledger's row of the message. Raises NotFound if there is none."""
         wanted = delivery.receiver or receiver_id(delivery.channel, delivery.target)
-        for row in self._ledger.deliveries(delivery.import_id):
+        for row in self._ledger.deliveries.of_import(delivery.import_id):
             if receiver_id(row["channel"], row["target"]) == wanted:
                 return row
-        raise InvalidRequest("This import has no message for this recipient.")
+        raise NotFound("This import has no message for this recipient.")
 
     def _place(self, receiver: Recipient, others: Mapping[Key, int], delivery: Delivery) -> AbstractContextManager[None]:
         """Take a place among the concurrent attempts. Raises Busy if there is none."""
@@ -140,9 +140,7 @@ class NotifyActivities:
     def _receiver(self, delivery: Delivery, named: Sequence[str] = ()) -> Recipient:
         found = self._receivers.called(delivery.receiver or receiver_id(delivery.channel, delivery.target), named)
         if found is None:
-            raise InvalidRequest(
-                "This recipient is not configured any more: neither in the settings, nor by an admin, nor by the upload."
-            )
+            raise NotFound("This recipient was removed: neither the settings, nor an admin, nor the upload names it.")
         return found
 
     def _post(self, receiver: Recipient, body: dict[str, Any], message_id: str) -> None:

@@ -16,8 +16,8 @@ from pipeline.contracts.object_keys import PartSet
 from pipeline.contracts.states import State
 from pipeline.contracts.steps import FAIL_PART, LOAD_PART, PAUSE, RESUME
 from pipeline.datasets.dataset import load_dataset
-from pipeline.errors import DamagedPart, InvalidRequest, RejectedFile
-from pipeline.ledger.imports import Ledger
+from pipeline.errors import DamagedPart, InternalInconsistency, RejectedFile
+from pipeline.ledger.ledger import Ledger
 from pipeline.load import load_part as load
 from pipeline.orchestration.heartbeat_and_failures import beat, converts_errors
 from pipeline.orchestration.validator import Validator
@@ -40,7 +40,7 @@ class PartActivities:
     @converts_errors
     def load_part(self, part: PartRef) -> PartResult:
         """Fetch a part from S3 and load it, in one transaction with its row in the ledger."""
-        self._ledger.check_canceled(part.ref.import_id)
+        self._ledger.imports.check_canceled(part.ref.import_id)
         with self._parts.fetched(part.ref.import_id, part.part_no, beat=beat) as path:
             return self._with_part(load.load_part, part, path)
 
@@ -49,7 +49,7 @@ class PartActivities:
     def fail_part(self, part: PartRef) -> PartResult:
         """Enter all records of a damaged part as failed. Which records these are follows from the file, validated again."""
         ref, part_no = part.ref, part.part_no
-        self._ledger.check_canceled(ref.import_id)
+        self._ledger.imports.check_canceled(ref.import_id)
         log.warning("part is damaged", import_id=ref.import_id, part_no=part_no, why=part.reason)
         reason = f"The stored part {part_no} is damaged: {part.reason}. The file is not at fault: retry the failed records."
         enter_as_failed = partial(load.give_up_part, code="part_damaged", reason=reason)
@@ -58,7 +58,9 @@ class PartActivities:
             with self._parts.fetched(ref.import_id, part_no, PartSet.REPLACEMENT, beat=beat) as path:
                 return self._with_part(enter_as_failed, part, path)
         except (DamagedPart, RejectedFile) as error:
-            raise InvalidRequest(f"Part {part_no} is damaged, and cannot be made again from the file: {error}") from error
+            raise InternalInconsistency(
+                f"Part {part_no} is damaged, and cannot be made again from the file: {error}"
+            ) from error
 
     def _make_replacement(self, ref: ImportRef) -> None:
         """Make all parts again, if that was not done for another damaged part; the parts to load stay as they are."""
@@ -96,15 +98,15 @@ class PartActivities:
     @converts_errors
     def pause(self, ref: ImportRef) -> PauseState:
         """Record that the import is paused, if a pause is still wanted."""
-        self._ledger.check_canceled(ref.import_id)
-        wanted = self._ledger.known(ref.import_id).pause_wanted
+        self._ledger.imports.check_canceled(ref.import_id)
+        wanted = self._ledger.imports.known(ref.import_id).pause_wanted
         if wanted:
-            self._ledger.move(ref.import_id, State.PAUSED)
+            self._ledger.imports.move(ref.import_id, State.PAUSED)
         return PauseState(wanted)
 
     @activity.defn(name=RESUME.name)
     @converts_errors
     def resume(self, ref: ImportRef) -> PauseState:
         """Record that the import is loading again, if it was paused."""
-        self._ledger.move(ref.import_id, State.LOADING)
+        self._ledger.imports.move(ref.import_id, State.LOADING)
         return PauseState(False)

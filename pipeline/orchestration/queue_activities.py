@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import structlog
 from temporalio import activity
@@ -12,16 +11,13 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from pipeline.adapters.postgres_errors import is_passing
 from pipeline.adapters.s3 import Store
-from pipeline.contracts.messages import ImportRef, NextImport, NextImportRequest, ObjectArrived, ObjectsArrived
-from pipeline.contracts.object_keys import dataset_of
-from pipeline.contracts.options import Options
-from pipeline.contracts.states import State
+from pipeline.contracts.messages import ImportRef, NextImport, NextImportRequest, ObjectsArrived
 from pipeline.contracts.steps import AWAIT_IMPORT, NEXT_IMPORT, REGISTER
 from pipeline.contracts.workflows import import_workflow_id
-from pipeline.errors import InvalidRequest
-from pipeline.ledger.imports import Ledger
+from pipeline.errors import PermanentError
+from pipeline.ledger.ledger import Ledger
 from pipeline.orchestration.heartbeat_and_failures import BEAT_SECONDS, converts_errors
-from pipeline.receive.arrivals import FORCE, Arrivals
+from pipeline.receive.arrivals import Arrivals
 
 log = structlog.get_logger()
 
@@ -30,7 +26,6 @@ class QueueActivities:
     """The steps of a dataset's queue, on one worker."""
 
     def __init__(self, store: Store, ledger: Ledger) -> None:
-        self._store = store
         self._ledger = ledger
         self._arrivals = Arrivals(store, ledger)
 
@@ -45,8 +40,8 @@ class QueueActivities:
         failures = 0
         for arrival in arrivals.items:
             try:
-                self._register(arrival)
-            except InvalidRequest as error:
+                self._arrivals.register(arrival)
+            except PermanentError as error:
                 log.warning("not registered", key=arrival.key, why=str(error))
             except Exception as error:
                 failures += 1
@@ -54,40 +49,11 @@ class QueueActivities:
                     raise
                 log.warning("not registered", key=arrival.key, why=str(error), exc_info=True)
 
-    def _register(self, arrival: ObjectArrived) -> None:
-        """Enter one object. An arrival that names its import is in the ledger already, whatever is at its key now."""
-        stored = None if arrival.import_id else self._store.head(arrival.key)
-        if stored is None:
-            return
-        found = self._arrivals.find(stored)
-        if found.why:
-            log.warning("unknown upload left alone", key=arrival.key, why=found.why)
-            return
-        import_id, asked = found.import_id, found.asked
-        if asked is not None:
-            log.warning("import restored from its object", import_id=import_id, key=arrival.key)
-        self._ledger.open(
-            import_id,
-            dataset=dataset_of(arrival.key) or "",
-            filename=(asked and asked.filename) or Path(arrival.key).name,
-            bucket=arrival.bucket,
-            key=arrival.key,
-            created_by=asked.created_by if asked else None,
-            state=State.QUEUED,
-            size_bytes=stored.size_bytes,
-            etag=stored.etag,
-            options=asked.options if asked else Options(force=stored.metadata.get(FORCE) == "true"),
-            retry_of=asked.retry_of if asked else None,
-        )
-        known = self._ledger.known(import_id)
-        if known.state is State.AWAITING_UPLOAD:  # the event arrived before the upload's response
-            self._ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
-
     @activity.defn(name=NEXT_IMPORT.name)
     @converts_errors
     def next_import(self, request: NextImportRequest) -> NextImport:
         """Return the import of the dataset whose run was lost, or else the one that has waited longest."""
-        found = self._ledger.next(request.dataset, request.but)
+        found = self._ledger.imports.next(request.dataset, request.but)
         return NextImport(found.ref if found else None)
 
     @activity.defn(name=AWAIT_IMPORT.name)

@@ -21,8 +21,8 @@ from pipeline.adapters.s3 import NotThere, Store
 from pipeline.contracts.messages import ImportRef
 from pipeline.contracts.object_keys import RESULTS_FORMS, RowOutcome, part_key, report_prefix, results_prefix
 from pipeline.datasets.dataset import load_dataset
-from pipeline.errors import Crashed, FileReplaced, InvalidRequest, RejectedFile
-from pipeline.ledger.imports import Ledger
+from pipeline.errors import Crashed, FileReplaced, InternalInconsistency, PermanentError, RejectedFile
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.sandbox import process, write_results
 from pipeline.settings import Settings
@@ -58,14 +58,14 @@ class ResultFiles:
                 self.write(known, wanted, beat=beat)
         except (RejectedFile, Crashed) as error:
             log.warning("no result files", import_id=known.id, why=str(error))
-        except InvalidRequest as error:
+        except PermanentError as error:
             return str(error)
         return ""
 
     def write(self, known: ImportRecord, wanted: Wanted, *, beat: Beat) -> None:
         """Write and store these files: for each outcome, these formats.
 
-        Raises RejectedFile if the source file is gone, InvalidRequest if its rows do not add up to the ledger's counts.
+        Raises RejectedFile if the source file is gone, InternalInconsistency if its rows do not add up to the ledger's counts.
         """
         folder = self._settings.work_dir / known.id / f"results-{uuid.uuid4().hex[:8]}"
         try:
@@ -100,10 +100,10 @@ class ResultFiles:
 
     def _write_fates(self, known: ImportRecord, to: Path, beat: Beat) -> write_results.Others:
         """Write the outcome of each row that is not that of all others; return the others' outcome."""
-        loaded = set(self._ledger.part_numbers(known.id))
+        loaded = set(self._ledger.imports.part_numbers(known.id))
         with pq.ParquetWriter(to, FATES_SCHEMA) as file:
             after = 0
-            while page := self._ledger.failure_fates(known.id, after_row=after):
+            while page := self._ledger.failures.reasons(known.id, after_row=after):
                 file.write_table(_failed(page))
                 after = page[-1]["row"]
                 beat()
@@ -165,7 +165,7 @@ def _fates(rows: Sequence[int], fate: RowOutcome, codes: Sequence[str], reasons:
 
 
 def _demand_balance(counted: Mapping[RowOutcome, int], known: ImportRecord) -> None:
-    """Raise InvalidRequest if these numbers of rows differ from the ledger's."""
+    """Raise InternalInconsistency if these numbers of rows differ from the ledger's."""
     unprocessed = known.records_total - known.processed
     booked = {
         RowOutcome.SUCCEEDED: known.processed - known.failed,
@@ -176,4 +176,4 @@ def _demand_balance(counted: Mapping[RowOutcome, int], known: ImportRecord) -> N
     if found != booked:
         told = "; ".join(f"{found[fate]:,} rows {fate}, by the ledger {rows:,}" for fate, rows in booked.items())
         fault = "This is a fault of the system, not of the file; please report it."
-        raise InvalidRequest(f"The results do not add up: {told}. {fault}")
+        raise InternalInconsistency(f"The results do not add up: {told}. {fault}")

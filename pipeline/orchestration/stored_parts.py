@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.adapters.s3 import NotThere, Store
 from pipeline.contracts.object_keys import PartSet, manifest_key, part_key, parts_prefix
-from pipeline.errors import DamagedPart, InvalidRequest
+from pipeline.errors import DamagedPart, InternalInconsistency
 from pipeline.orchestration.import_files import ImportFiles
 from pipeline.prepare.manifest import MANIFEST, Manifest
 
@@ -43,24 +43,24 @@ class StoredParts:
         self._store.put_bytes(key, manifest.to_json().encode(), content_type="application/json")
 
     def manifest(self, import_id: str, parts: PartSet = PartSet.LOAD) -> Manifest:
-        """Fetch the manifest of a set of parts. Raises InvalidRequest if it is missing or damaged."""
+        """Fetch the manifest of a set of parts. Raises InternalInconsistency if it is missing or damaged."""
         try:
             return Manifest.from_json(self._store.get_bytes(manifest_key(import_id, parts)).decode())
         except (NotThere, ValueError, TypeError, KeyError) as error:
-            raise InvalidRequest(
+            raise InternalInconsistency(
                 f"The manifest of the stored parts is missing or damaged: {error}. Upload the file again."
             ) from error
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - lives as long as its worker
     def cached_manifest(self, import_id: str) -> Manifest:
-        """Return the manifest of the parts to load, from memory if it was fetched before. Raises InvalidRequest."""
+        """Return the manifest of the parts to load, from memory if it was fetched before. Raises InternalInconsistency."""
         return self.manifest(import_id)
 
     def find(self, import_id: str, parts: PartSet, *, records: int) -> Manifest | None:
         """Return the manifest if it is of so many records and all its parts are stored; None otherwise."""
         try:
             manifest = self.manifest(import_id, parts)
-        except InvalidRequest:
+        except InternalInconsistency:
             return None
         sizes = {stored.key: stored.size_bytes for stored in self._store.list(parts_prefix(import_id, parts))}
         is_complete = all(sizes.get(part_key(import_id, part.part_no, parts)) == part.size_bytes for part in manifest.parts)

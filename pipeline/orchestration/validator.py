@@ -12,7 +12,7 @@ from pipeline.contracts.messages import ImportRef
 from pipeline.contracts.object_keys import PartSet
 from pipeline.datasets.dataset import Dataset, blank_dataset
 from pipeline.errors import FileReplaced, RejectedFile
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.orchestration.heartbeat_and_failures import beat
 from pipeline.orchestration.import_files import ImportFiles
@@ -67,7 +67,7 @@ class Validator:
     def save_quarantine(self, ref: ImportRef, folder: Path, result: Counted) -> None:
         """Enter the quarantined records, or that there are none, in the ledger."""
         rows = folder / validate_file.QUARANTINE if result.quarantined else None
-        self._ledger.quarantine(ref.import_id, result.quarantined, rows)
+        self._ledger.failures.quarantine(ref.import_id, result.quarantined, rows)
 
     def make_parts_again(self, ref: ImportRef, parts: PartSet) -> Manifest:
         """Validate the file once more and store its parts, for a step that does not find them in S3.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -21,7 +20,7 @@ from pipeline.adapters.s3 import Store
 from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.steps import MOVED_FROM, TaskQueue, task_queue_name
 from pipeline.errors import Unreachable
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.notify.recipients import Recipients
 from pipeline.orchestration.activities import Activities
 from pipeline.orchestration.import_workflow import ImportFile
@@ -168,7 +167,7 @@ def main() -> None:
     """Entry point of ``python -m pipeline.orchestration.worker``."""
     settings = settings_for("DATABASE_URL", folder="work")
     logs.configure(settings.log_format)
-    threading.Thread(target=process.warm, name="warm up", daemon=True).start()  # a file may arrive before it is done
+    process.start()  # its modules are loaded while the worker connects
     with suppress(KeyboardInterrupt):
         asyncio.run(run(settings))
 

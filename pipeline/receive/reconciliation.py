@@ -21,7 +21,7 @@ from pipeline.contracts.messages import ObjectArrived, Reconciled
 from pipeline.contracts.object_keys import INCOMING, dataset_of
 from pipeline.contracts.states import AT_WORK, State
 from pipeline.errors import IllegalMove
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.receive.arrivals import Arrivals, is_unchanged, trace_of
 from pipeline.settings import Settings
@@ -75,7 +75,7 @@ class Reconciler:
         beat(0)
         seen, started, keys = 0, self._announce(stranded), [arrival.key for arrival in stranded[:KEYS_TOLD]]
         expired, told = self._expire(now), self._tell(beat)
-        left, replaced, begins = list[str](), 0, not self._ledger.listed_up_to(self._store.bucket)
+        left, replaced, begins = list[str](), 0, not self._ledger.listings.position(self._store.bucket)
         for page in self._next_pages():
             files = [stored for stored in page if dataset_of(stored.key) is not None]
             missed, alone, changed = self._look(files, beat=partial(beat, seen))
@@ -88,7 +88,7 @@ class Reconciler:
             started=started,
             expired=expired,
             told=told,
-            is_whole=begins and not self._ledger.listed_up_to(self._store.bucket),
+            is_whole=begins and not self._ledger.listings.position(self._store.bucket),
             terminated=terminated,
             keys=tuple(keys),
             unknown=len(left),
@@ -99,21 +99,21 @@ class Reconciler:
     def _next_pages(self) -> Iterator[Sequence[Stored]]:
         """Pages of incoming objects, for a while, from where the run before this one stopped."""
         bucket, until = self._store.bucket, time.monotonic() + min(LISTING_SECONDS, self._settings.reconcile_seconds / 2)
-        after = self._ledger.listed_up_to(bucket)
+        after = self._ledger.listings.position(bucket)
         for page in self._store.pages(f"{INCOMING}/", after=after):
             yield page
             after = page[-1].key
             if time.monotonic() > until:
-                self._ledger.keep_listed(bucket, after)
+                self._ledger.listings.keep(bucket, after)
                 return
-        self._ledger.keep_listed(bucket, "")
+        self._ledger.listings.keep(bucket, "")
 
     def _tell(self, beat: Callable[[int], None]) -> int:
         """Have users told of ends of which nothing tells any more. Where it is being done, that has no effect."""
-        untold = self._ledger.untold(within=TOLD_WITHIN, ended=ENDED, overdue=OVERDUE, limit=TOLD_AT_ONCE)
+        untold = self._ledger.deliveries.forgotten(within=TOLD_WITHIN, ended=ENDED, overdue=OVERDUE, limit=TOLD_AT_ONCE)
         for told, outcome in enumerate(untold):
             self._orchestrator.notify(outcome)
-            self._ledger.told_again(outcome.import_id, TOLD_AGAIN)
+            self._ledger.deliveries.postpone_overdue(outcome.import_id, TOLD_AGAIN)
             beat(told)
         return len(untold)
 
@@ -121,14 +121,14 @@ class Reconciler:
         """Give up uploads that are not whole: those whose process is dead, and those that began and last grew long ago."""
         limit, expired = self._settings.keep_uploads, 0
         since = None if limit is None else now - limit
-        for import_id, key, was_leased in self._ledger.stale_uploads(since):
-            silent_since = datetime.now(UTC) - GROWING if was_leased or since is None else since
-            if any(self._store.last_heard(upload) > silent_since for page in self._store.uploads(key) for upload in page):
+        for stale in self._ledger.uploads.stale(since):
+            silent_since = datetime.now(UTC) - GROWING if stale.was_leased or since is None else since
+            if any(self._store.last_heard(upload) > silent_since for page in self._store.uploads(stale.key) for upload in page):
                 continue
-            if self._store.head(key) is not None:  # it is whole; its event was announced a moment ago
+            if self._store.head(stale.key) is not None:  # it is whole; its event was announced a moment ago
                 continue
             with suppress(IllegalMove):  # it became whole in this very moment
-                expired += self._ledger.move(import_id, State.EXPIRED)
+                expired += self._ledger.imports.move(stale.import_id, State.EXPIRED)
         return expired
 
     def _stranded(self) -> list[ImportRecord]:
@@ -137,7 +137,7 @@ class Reconciler:
         One wakes the queue, which asks the ledger for all.
         """
         of_dataset: dict[str, list[ImportRecord]] = {}
-        for one in self._ledger.active():
+        for one in self._ledger.imports.active():
             of_dataset.setdefault(one.dataset, []).append(one)
         stranded = []
         for dataset, active in of_dataset.items():
@@ -163,7 +163,7 @@ class Reconciler:
         They would hold their datasets for ever, and nothing could be asked of them. Their files are found as any others are.
         """
         running = self._orchestrator.running_imports(begun_before=now - UNKNOWN_FOR)
-        unknown = sorted(set(running) - set(self._ledger.traces(running)))
+        unknown = sorted(set(running) - set(self._ledger.imports.traces(running)))
         for import_id in unknown:
             log.warning("run of an unknown import terminated", import_id=import_id)
             self._orchestrator.terminate(import_id, "The ledger does not know this import.")

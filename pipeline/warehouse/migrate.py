@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 
 from pipeline.adapters.postgres import connect, driver_connection, raw_connection
 from pipeline.datasets.dataset import dataset_names, load_dataset
-from pipeline.errors import InvalidRequest, Unreachable
+from pipeline.errors import Conflict, PermanentError, Unreachable
 from pipeline.settings import ROOT
 from pipeline.sqlfiles import in_order, load
 from pipeline.warehouse import dataset_roles, foreign_writes, table_changes
@@ -57,7 +57,7 @@ def migrate(
     while files are loaded.
 
     Returns what was looked after; ``say`` hears of what takes long. ``password`` is the reader role's; None takes the one in
-    ``url``, so that sql_url can find it. Raises InvalidRequest, before anything is changed, if a table differs from its file
+    ``url``, so that sql_url can find it. Raises Conflict, before anything is changed, if a table differs from its file
     in what
     cannot be done beside reads and loads; Unreachable if PostgreSQL does not answer, or a table is never free for a moment.
     """
@@ -67,9 +67,7 @@ def migrate(
         with _alone(engine, say), raw_connection(engine) as raw:
             plans = [table_changes.plan(raw, dataset) for dataset in datasets]
             if refused := [line for plan in plans for line in plan.refused]:
-                raise InvalidRequest(
-                    "\n".join(["Nothing was changed, for this cannot be done beside reads and loads.", *refused])
-                )
+                raise Conflict("\n".join(["Nothing was changed, for this cannot be done beside reads and loads.", *refused]))
             done = table_changes.patiently(lambda seconds: _migrate_ledger(engine, seconds), "The ledger")
             for plan in plans:
                 done.append(Migrated(f"table {plan.called}", tuple(table_changes.apply(raw, plan, say=say))))
@@ -150,7 +148,7 @@ def other_writers(engine: Engine) -> list[str]:
 def _difference(raw: psycopg.Connection[Any], name: str, root: Path) -> str:
     try:
         plan = table_changes.plan(raw, load_dataset(name, root))
-    except InvalidRequest as error:
+    except PermanentError as error:
         return f"cannot be compared with its file: {error}"
     if plan.is_new:
         return "has no table yet"

@@ -22,8 +22,8 @@ from sqlglot import Token, TokenType
 from sqlglot.errors import TokenError
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.errors import InvalidRequest, Unreachable
-from pipeline.sqlfiles import load
+from pipeline.errors import Conflict, InvalidConfiguration, Unreachable
+from pipeline.sqlfiles import load, quoted
 
 Connection = psycopg.Connection[Any]
 Say = Callable[[str], None]
@@ -108,7 +108,7 @@ class Plan:
     @property
     def table(self) -> str:
         """The table's name as SQL has it."""
-        return f"{SCHEMA}.{_quoted(self.dataset.name)}"
+        return f"{SCHEMA}.{quoted(self.dataset.name)}"
 
     @property
     def called(self) -> str:
@@ -119,7 +119,7 @@ class Plan:
 def plan(connection: Connection, dataset: Dataset) -> Plan:
     """What brings the dataset's table to its file. Changes nothing; ``connection`` is in autocommit mode.
 
-    Raises InvalidRequest if the file is not SQL that makes this table.
+    Raises InvalidConfiguration if the file is not SQL that makes this table.
     """
     own, others = _statements(dataset)
     empty = Plan(dataset)
@@ -138,7 +138,7 @@ def plan(connection: Connection, dataset: Dataset) -> Plan:
 def apply(connection: Connection, plan: Plan, *, say: Say = lambda line: None) -> list[str]:
     """Do what is planned; says in words what was done. Each step is whole by itself, so a run that is cut off can be repeated.
 
-    Raises Unreachable if a lock could not be had, InvalidRequest if the data do not allow a unique index. ``connection`` is in
+    Raises Unreachable if a lock could not be had, Conflict if the data do not allow a unique index. ``connection`` is in
     autocommit mode.
     """
     if plan.is_new:
@@ -157,7 +157,7 @@ def apply(connection: Connection, plan: Plan, *, say: Say = lambda line: None) -
         _build(connection, plan, index, _other_name(index.name), say)
     for index in [*plan.replace, *plan.rename]:
         connection.execute(f"drop index concurrently if exists {_named(index.name)}")
-        connection.execute(f"alter index {_named(_other_name(index.name))} rename to {_quoted(index.name)}")
+        connection.execute(f"alter index {_named(_other_name(index.name))} rename to {quoted(index.name)}")
         done.append(f"index {index.name} built anew")
     for name in plan.drop:
         connection.execute(f"drop index concurrently if exists {_named(name)}")
@@ -200,7 +200,7 @@ class _Undone(Exception):
 
 def _compare(connection: Connection, made: Plan, own: str, seconds: float) -> Plan:
     """``made`` with the differences between the table and what ``own``, its file for the schema SCRATCH, declares."""
-    scratch = f"{SCRATCH}.{_quoted(made.dataset.name)}"
+    scratch = f"{SCRATCH}.{quoted(made.dataset.name)}"
     there = _state(connection, made.table, SCHEMA)
     try:
         with connection.transaction():
@@ -209,7 +209,7 @@ def _compare(connection: Connection, made: Plan, own: str, seconds: float) -> Pl
             connection.execute(own)
             found = connection.execute("select to_regclass(%s)", (scratch,)).fetchone()
             if found is None or found[0] is None:
-                raise InvalidRequest(f"sql/tables/{made.dataset.name}.sql does not make the table {made.called}.")
+                raise InvalidConfiguration(f"sql/tables/{made.dataset.name}.sql does not make the table {made.called}.")
             _check_fit(connection, made.dataset, scratch)
             declared = _state(connection, scratch, SCRATCH)
             _compare_columns(connection, made, there, declared)
@@ -223,24 +223,26 @@ def _compare(connection: Connection, made: Plan, own: str, seconds: float) -> Pl
     except psycopg.Error as error:
         if not error.sqlstate or error.sqlstate[:2] in ("08", "53", "55", "57"):
             raise
-        raise InvalidRequest(f"sql/tables/{made.dataset.name}.sql is not as PostgreSQL wants it: {_words(error)}.") from error
+        raise InvalidConfiguration(
+            f"sql/tables/{made.dataset.name}.sql is not as PostgreSQL wants it: {_words(error)}."
+        ) from error
 
 
 def _check_fit(connection: Connection, dataset: Dataset, table: str) -> None:
-    """Raises InvalidRequest if records could not be told apart by their ids, or compared with what is there."""
+    """Raises InvalidConfiguration if records could not be told apart by their ids, or compared with what is there."""
     file = f"sql/tables/{dataset.name}.sql"
     ids = [dataset.key, dataset.parent]
     unfit = connection.execute(load("queries/tables/unfit"), {"relation": table, "ids": ids}).fetchone()
     if unfit is not None:
-        raise InvalidRequest(
+        raise InvalidConfiguration(
             f"{file}: the column {unfit[0]} ({unfit[1]}) takes ids for equal that differ, so that one record would overwrite"
             " another. Declare it as text, with a deterministic collation (the default is one)."
         )
     for name in dataset.names:
         try:
-            connection.execute(f"select {_quoted(name)} is distinct from {_quoted(name)} from {table} limit 0")
+            connection.execute(f"select {quoted(name)} is distinct from {quoted(name)} from {table} limit 0")
         except pg.UndefinedFunction as error:
-            raise InvalidRequest(
+            raise InvalidConfiguration(
                 f"{file}: PostgreSQL cannot compare values of the column {name} ({dataset.column(name).type}), so no record"
                 " could be loaded again. Choose another type, such as jsonb for json, or text."
             ) from error
@@ -268,7 +270,7 @@ def _statements(dataset: Dataset) -> tuple[str, str]:
     try:
         tokens = sqlglot.tokenize(sql, read="postgres")
     except TokenError as error:
-        raise InvalidRequest(f"sql/tables/{dataset.name}.sql cannot be read: {error}") from error
+        raise InvalidConfiguration(f"sql/tables/{dataset.name}.sql cannot be read: {error}") from error
     own, end = [], 0
     for token in _owners(tokens, dataset.name):
         own += [sql[end : token.start], SCRATCH]
@@ -313,11 +315,11 @@ def _compare_columns(connection: Connection, plan: Plan, there: State, declared:
         else:
             _add_column(connection, plan, column)
     for name in there.columns.keys() - declared.columns.keys():
-        _refuse(plan, f"the column {name} is not declared any more", f"alter table {plan.table} drop column {_quoted(name)};")
+        _refuse(plan, f"the column {name} is not declared any more", f"alter table {plan.table} drop column {quoted(name)};")
 
 
 def _add_column(connection: Connection, plan: Plan, column: Column) -> None:
-    name = _quoted(column.name)
+    name = quoted(column.name)
     if column.required and column.default_value is None and not column.made:
         _refuse(
             plan,
@@ -350,7 +352,7 @@ def _rewrites(connection: Connection, plan: Plan, clause: str) -> bool:
 
 
 def _compare_column(plan: Plan, there: Column, declared: Column) -> None:
-    name, alter = _quoted(there.name), f"alter column {_quoted(there.name)}"
+    name, alter = quoted(there.name), f"alter column {quoted(there.name)}"
     if there.type != declared.type:
         _refuse(
             plan,
@@ -390,9 +392,9 @@ def _compare_constraints(plan: Plan, there: State, declared: State) -> None:
     wants = {one.what for one in declared.constraints}
     for one in declared.constraints:
         if one.kind != "p" and one.what not in has:
-            says = f"add constraint {_quoted(one.name)} {one.what}"
+            says = f"add constraint {quoted(one.name)} {one.what}"
             later = (
-                f"alter table {plan.table} {says} not valid; alter table {plan.table} validate constraint {_quoted(one.name)};"
+                f"alter table {plan.table} {says} not valid; alter table {plan.table} validate constraint {quoted(one.name)};"
                 if one.kind in "cf"
                 else f"alter table {plan.table} {says}; (writes wait meanwhile)"
             )
@@ -456,7 +458,7 @@ def _build(connection: Connection, plan: Plan, index: Index, name: str, say: Say
         unique = "unique " if index.is_unique else ""
         try:
             connection.execute(
-                f"create {unique}index concurrently {_quoted(name)} on {plan.table} {index.what}",
+                f"create {unique}index concurrently {quoted(name)} on {plan.table} {index.what}",
             )
             return _mark(connection, plan, name)
         except pg.DeadlockDetected:  # with somebody who began before us and wants to change the table too
@@ -464,7 +466,7 @@ def _build(connection: Connection, plan: Plan, index: Index, name: str, say: Say
                 raise
         except (pg.IntegrityError, pg.DataError, pg.ProgramLimitExceeded) as error:
             connection.execute(f"drop index concurrently if exists {_named(name)}")
-            raise InvalidRequest(f"{plan.called}: the index {index.name} cannot be built: {_words(error)}.") from error
+            raise Conflict(f"{plan.called}: the index {index.name} cannot be built: {_words(error)}.") from error
 
 
 def _mark(connection: Connection, plan: Plan, name: str) -> None:
@@ -480,11 +482,7 @@ def _other_name(name: str) -> str:
 
 
 def _named(name: str) -> str:
-    return f"{SCHEMA}.{_quoted(name)}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return f"{SCHEMA}.{quoted(name)}"
 
 
 def _words(error: psycopg.Error) -> str:

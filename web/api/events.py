@@ -18,17 +18,16 @@ from typing import Any
 import orjson
 import structlog
 from flask import Response, current_app, request
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
 from pipeline.ledger.models import ImportRecord
+from web.api.blueprint import ApiBlueprint
 from web.app_context import app_context
 from web.http.auth import for_role, key_in_use
-from web.http.problems import Problem, ProblemModel
+from web.http.problems import Problem
 from web.models.common import ImportPath
 from web.services.imports import find
 from web.services.pace import load_begun
@@ -53,27 +52,25 @@ PHASES = {
 
 _ID = re.compile(r"([0-9]{1,14})-([0-9]{1,18})-([0-9a-f]{16})")
 
-api = APIBlueprint(
-    "events",
-    __name__,
-    url_prefix="/v1",
-    abp_tags=[Tag(name="imports", description="One file's run each")],
-    abp_security=[{"key": []}],
-    abp_responses={"default": ProblemModel},
-)
+api = ApiBlueprint("events", "/v1", "imports")
 
+_STREAMED = 'retry: 1000\n\nid: 1-3-0123456789abcdef\ndata: {"state": "loading"}\n\n'
 STREAM: dict[Any, Any] = {
     200: {
         "description": "Each event's data is the import as JSON, with a member progress: phase, records, parts,"
         " records_per_second and seconds_left (null where they are not known)",
-        "content": {"text/event-stream": {"schema": {}}},
+        "content": {"text/event-stream": {"schema": {}, "example": _STREAMED}},
     },
     204: {"description": "The import has ended, and Last-Event-ID says that the reader knows: EventSource stops asking"},
-    503: {"description": "As many streams as there may be are open: ask for the import itself meanwhile"},
 }
 
 
-@api.get("/imports/<name:import_id>/events", summary="Watch an import", responses=STREAM)
+@api.get(
+    "/imports/<name:import_id>/events",
+    summary="Watch an import",
+    responses=STREAM,
+    problems=("busy",),
+)
 @for_role(Role.READER)
 def watch_import(path: ImportPath) -> Response:
     """Server-sent events, one whenever something changes. The stream ends with the import, or after a minute: send
@@ -91,7 +88,7 @@ def watch_import(path: ImportPath) -> Response:
 
     def look() -> ImportRecord | None:
         """A key that was revoked sees no more of it."""
-        return ledger.get(one.id) if keys.get(key_id) else None
+        return ledger.imports.get(one.id) if keys.get(key_id) else None
 
     stream = _events(one, look, known, pace, request.host_url, wanted)
     response = Response(stream, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
@@ -156,7 +153,7 @@ def _pace(one: ImportRecord, known: Seen) -> Pace:
     """Goes on from what the reader saw just now, or else from where the load began."""
     if 0 <= time.time() - known.at <= RATE_SECONDS:
         return Pace(deque([(known.at, known.records)]))
-    begun = load_begun(app_context().ledger.moves(one.id)) if one.state is State.LOADING else None
+    begun = load_begun(app_context().ledger.imports.moves(one.id)) if one.state is State.LOADING else None
     return Pace(deque([(begun.timestamp(), one.quarantined)] if begun else []))
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import mimetypes
 
 from flask import Response, redirect
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 from werkzeug.wrappers import Response as AnyResponse
 
 from pipeline.adapters.s3 import NotThere
@@ -14,10 +12,11 @@ from pipeline.contracts.object_keys import Kept, report_prefix
 from pipeline.display import place_of
 from pipeline.ledger.api_keys import Role
 from pipeline.ledger.models import ImportRecord
+from web.api.blueprint import ApiBlueprint, Example
 from web.app_context import app_context
 from web.http.auth import for_role
 from web.http.cursors import row_in
-from web.http.problems import Problem, ProblemModel
+from web.http.problems import Problem
 from web.http.responses import CONTENT_TYPES, as_download, as_json
 from web.models.common import ImportPath
 from web.models.findings import FindingGroups, FindingPage, FindingsQuery, GroupsQuery, ReportPath
@@ -30,17 +29,22 @@ REPORT_POLICY = (
 )
 """The pages are made of users' data by a library of others: a stylesheet of ours is all they get, and they run nothing."""
 
-api = APIBlueprint(
-    "reports",
-    __name__,
-    url_prefix="/v1/imports/<name:import_id>",
-    abp_tags=[Tag(name="reports", description="What came of an import")],
-    abp_security=[{"key": []}],
-    abp_responses={"default": ProblemModel},
+PAGE = {
+    "description": "The page, or what it needs",
+    "content": {kind: {"schema": {}, "example": "<!doctype html>..."} for kind in ("text/html; charset=utf-8", "*/*")},
+}
+
+api = ApiBlueprint("reports", "/v1/imports/<name:import_id>", "reports")
+
+
+@api.get(
+    "/errors",
+    summary="What validation found",
+    responses={200: FindingPage},
+    problems=("no_report", "no_longer_kept"),
+    files=("csv", "json", "parquet", "arrow", "xlsx"),
+    example=Example(query={"code": "missing_parent", "severity": "error", "limit": 100}),
 )
-
-
-@api.get("/errors", summary="What validation found", responses={200: FindingPage})
 @for_role(Role.READER)
 def errors(path: ImportPath, query: FindingsQuery) -> Response:
     """A page of findings; with ``format``, every one of them as a file."""
@@ -51,7 +55,7 @@ def errors(path: ImportPath, query: FindingsQuery) -> Response:
     if not _has_findings(one):
         return as_json({"items": [], "next_cursor": None, "total": 0})
     must_be_kept(one, Kept.REPORT)
-    found = app_context().ledger.findings(
+    found = app_context().ledger.findings.page(
         one.id, codes=_codes(one, wanted), severity=wanted.severity, after=after, limit=query.limit + 1
     )
     placed = ({**finding, "place": place_of(finding, one.reading)} for finding in found[: query.limit])
@@ -60,7 +64,13 @@ def errors(path: ImportPath, query: FindingsQuery) -> Response:
     return as_json({"items": items, "next_cursor": last, "total": _total(one, wanted)})
 
 
-@api.get("/errors/groups", summary="What validation found, in groups", responses={200: FindingGroups})
+@api.get(
+    "/errors/groups",
+    summary="What validation found, in groups",
+    responses={200: FindingGroups},
+    problems=("no_longer_kept",),
+    example=Example(query={"code": "missing_parent"}),
+)
 @for_role(Role.READER)
 def groups(path: ImportPath, query: GroupsQuery) -> Response:
     """Findings that say the same, counted, each group with its first rows; the most frequent first."""
@@ -92,7 +102,7 @@ def _total(one: ImportRecord, wanted: Wanted) -> int:
         return one.findings_by_code.get(wanted.code or "", 0)
     if wanted.code is None:
         return one.findings_errors if wanted.severity == "error" else one.findings_warnings
-    return app_context().ledger.count_findings(one.id, wanted.code, wanted.severity)
+    return app_context().ledger.findings.count(one.id, wanted.code, wanted.severity)
 
 
 def _findings_file(one: ImportRecord, file_format: str, wanted: Wanted) -> Response:
@@ -130,7 +140,12 @@ def report_index(path: ImportPath) -> Response:
     return _report_page(find(path.import_id), "index.html")
 
 
-@api.get("/report/<rest:page>", summary="A page of the validation report (Great Expectations' Data Docs)")
+@api.get(
+    "/report/<rest:page>",
+    summary="A page of the validation report (Great Expectations' Data Docs)",
+    responses={200: PAGE},
+    problems=("no_report", "no_longer_kept"),
+)
 @for_role(Role.READER)
 def report_page(path: ReportPath) -> Response:
     """HTML, and what it needs; nothing in it can run."""

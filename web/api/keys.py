@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from flask import Response
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from pipeline.ledger.api_keys import Role
+from web.api.blueprint import ApiBlueprint, Example
+from web.api.openapi_examples import NEW_KEY
 from web.app_context import app_context
 from web.http.auth import for_role
-from web.http.problems import ProblemModel
 from web.http.responses import as_json
 from web.models.admin import KeyBody, KeyList, KeyPath, MadeKey
 from web.services.keys import make_key, revoke
 
-api = APIBlueprint(
-    "keys",
-    __name__,
-    url_prefix="/v1/keys",
-    abp_tags=[Tag(name="keys", description="Who may come in")],
-    abp_security=[{"key": []}],
-    abp_responses={"default": ProblemModel},
+api = ApiBlueprint("keys", "/v1/keys", "keys")
+
+
+@api.post(
+    "",
+    summary="Make a key",
+    responses={201: MadeKey},
+    problems=("unknown_dataset",),
+    example=Example(body=NEW_KEY),
 )
-
-
-@api.post("", summary="Make a key", responses={201: MadeKey})
 @for_role(Role.ADMIN)
 def create_key(body: KeyBody) -> Response:
     """The answer is the only place where the key itself is ever shown."""

@@ -10,14 +10,14 @@ import copy
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from flask import Blueprint, Flask, current_app, render_template
 from flask.typing import ResponseReturnValue
 
-from pipeline.ledger.api_keys import Role
-from web.api.openapi_examples import CSV, REQUESTS, SCHEMAS
+from web.api.blueprint import ApiBlueprint, Example, RouteDescription
+from web.api.openapi_examples import CSV, PATH, SCHEMAS
 from web.http.auth import for_anyone
 from web.http.problems import KINDS
 from web.http.responses import CONTENT_TYPES
@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 PROBLEM = "application/problem+json"
 
-_ALWAYS = ("unauthorized", "forbidden", "too_many_requests", "internal", "unreachable")
+_ALWAYS = ("unauthorized", "forbidden", "too_many_requests", "internal", "not_ready", "unreachable")
 _OF_PARAMETER = {
     "dataset": ("unknown_dataset",),
     "import_id": ("unknown_import",),
@@ -35,57 +35,6 @@ _OF_PARAMETER = {
     "webhook_id": ("unknown_webhook",),
     "upload_id": ("unknown_upload",),
 }
-_UPLOAD = (
-    *("not_a_form", "no_file", "two_files", "empty_file", "broken_upload", "damaged_upload"),
-    *("upload_in_flight", "canceled_meanwhile", "idempotency_mismatch", "too_large", "busy"),
-)
-_PART = ("upload_over", "canceled_meanwhile")
-_FILE = ("not_finished", "no_results", "no_longer_kept")
-
-PROBLEMS: dict[str, tuple[str, ...]] = {
-    "imports.upload": (*_UPLOAD, "no_table"),
-    "imports.list_imports": ("unknown_import",),
-    "previews.preview": ("unreadable_file", "busy", "broken_upload", "empty_file"),
-    "multipart.open_upload": ("unknown_dataset", "no_table"),
-    "multipart.list_parts": _PART,
-    "multipart.abort": _PART,
-    "multipart.sign_parts": _PART,
-    "multipart.sign_part": _PART,
-    "multipart.complete": (*_PART, "wrong_parts", "too_large", "empty_file"),
-    "multipart.sign_form": ("unknown_dataset", "no_table"),
-    "events.watch_import": ("busy",),
-    "control.cancel_import": ("already_finished",),
-    "control.pause_import": ("already_finished", "conflict"),
-    "control.resume_import": ("already_finished", "conflict"),
-    "control.promote_import": ("wrong_state",),
-    "control.retry_import": (*_UPLOAD, "not_finished", "nothing_to_retry", "no_results", "no_longer_kept"),
-    "keys.create_key": ("unknown_dataset",),
-    "records.list_records": ("busy", "no_table"),
-    "reports.errors": ("no_report", "no_longer_kept"),
-    "reports.groups": ("no_longer_kept",),
-    "reports.report_page": ("no_report", "no_longer_kept"),
-    "results.failed": _FILE,
-    "results.succeeded": _FILE,
-    "results.unprocessed": _FILE,
-    "sql.query": ("query_refused", "query_too_slow", "query_too_large"),
-    "webhooks.add_receiver": ("invalid_receiver", "unknown_dataset"),
-    "webhooks.remove_receiver": ("named_elsewhere",),
-    "webhooks.resend_delivery": ("unknown_delivery",),
-}
-"""Beside those that any route with such parameters has."""
-
-_ROWS = ("csv", "json", "parquet", "arrow", "xlsx", "tsv", "ndjson")
-FILES: dict[str, tuple[str, ...]] = {
-    "records.list_records": ("csv", "json", "ndjson", "parquet", "arrow"),
-    "reports.errors": ("csv", "json", "parquet", "arrow", "xlsx"),
-    "previews.get_template": ("csv", "xlsx"),
-    "results.failed": _ROWS,
-    "results.succeeded": _ROWS,
-    "results.unprocessed": _ROWS,
-    "sql.query": ("csv", "parquet", "arrow"),
-}
-"""In which forms a route gives files."""
-
 _BINARY = ("parquet", "xlsx", "arrow")
 
 HEADERS: Json = {
@@ -99,23 +48,6 @@ HEADERS: Json = {
     "Idempotent-Replayed": ("true: an earlier request with this Idempotency-Key made this import", {"type": "string"}),
     "X-Truncated": ("true: there was more than the limits let through", {"type": "string"}),
 }
-
-_TAKES_A_FILE = ("imports.upload", "control.retry_import")
-_UPLOAD_HEADERS: list[Json] = [
-    {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": "The same request, sent again under the same key, gets the import that the first one made",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-        "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
-    },
-    {
-        "name": "Content-Digest",
-        "in": "header",
-        "description": "SHA-256 of the body (RFC 9530): what arrives otherwise is not taken",
-        "schema": {"type": "string"},
-    },
-]
 
 pages = Blueprint("apidoc", __name__)
 
@@ -166,7 +98,10 @@ def _document(app: Flask) -> Json:
     described: Json = copy.deepcopy(app.api_doc)  # type: ignore[attr-defined]
     endpoints = dict(_endpoints(app))
     for path, method, operation in operations(described):
-        _complete(operation, endpoints[path, method], app)
+        endpoint = endpoints[path, method]
+        operation["operationId"] = endpoint.replace(".", "_")
+        operation["x-role"] = str(cast(Any, app.view_functions[endpoint]).bulkhead_role)
+        _complete(operation, _route(app, endpoint), method)
     described["openapi"] = "3.1.0"
     described["servers"] = [{"url": "/"}]
     components = described["components"]
@@ -185,44 +120,32 @@ def _endpoints(app: Flask) -> Iterator[tuple[tuple[str, str], str]]:
             yield (path.replace(">", "}"), method.lower()), rule.endpoint
 
 
-def _complete(operation: Json, endpoint: str, app: Flask) -> None:
-    role: Role = cast(Any, app.view_functions[endpoint]).bulkhead_role
-    operation["operationId"] = endpoint.replace(".", "_")
-    operation["x-role"] = str(role)
+def _route(app: Flask, endpoint: str) -> RouteDescription:
+    """Return what the route's decorator says of it."""
+    blueprint, _, view = endpoint.partition(".")
+    return cast(ApiBlueprint, app.blueprints[blueprint]).described[view]
+
+
+def _complete(operation: Json, route: RouteDescription, method: str) -> None:
     operation["description"] = operation.get("description", "").replace("<br/>", "\n")
-    if endpoint in _TAKES_A_FILE:
-        operation["parameters"] += _UPLOAD_HEADERS
-    _add_request_examples(operation, endpoint)
+    if route.takes_headers:
+        operation["parameters"] += copy.deepcopy(route.takes_headers)
+    _add_request_examples(operation, route.example)
     answers = {status: said for status, said in operation["responses"].items() if status not in ("default", "422")}
-    is_read = "200" in answers and "get" in _methods(app, endpoint)
-    if endpoint in FILES:
-        _add_files(answers, FILES[endpoint])
-    if endpoint == "reports.report_page":
-        kinds = {kind: {"schema": {}, "example": "<!doctype html>..."} for kind in ("text/html; charset=utf-8", "*/*")}
-        answers["200"] = {"description": "The page, or what it needs", "content": kinds}
-    if endpoint == "events.watch_import":
-        answers.pop("503", None)
-        answers["200"]["content"]["text/event-stream"]["example"] = (
-            'retry: 1000\n\nid: 1-3-0123456789abcdef\ndata: {"state": "loading"}\n\n'
-        )
+    has_etag = method == "get" and "application/json" in answers.get("200", {}).get("content", {})
+    if route.files:
+        _add_files(answers, route.files)
     for status, said in answers.items():
         _add_answer_examples(said)
-        said["headers"] = _headers(endpoint, status)
-    if is_read and operation["tags"] != ["direct uploads"]:
-        answers["304"] = {"description": "It is still what If-None-Match says", "headers": _headers(endpoint, "304")}
-    operation["responses"] = {**answers, **_problems(operation, endpoint)}
+        said["headers"] = _headers(status, route.headers)
+    if has_etag and operation["tags"] != ["direct uploads"]:
+        answers["304"] = {"description": "It is still what If-None-Match says", "headers": _headers("304", route.headers)}
+    operation["responses"] = {**answers, **_problems(operation, route.problems)}
 
 
-def _methods(app: Flask, endpoint: str) -> set[str]:
-    return {method.lower() for rule in app.url_map.iter_rules(endpoint) for method in rule.methods or ()}
-
-
-def _add_request_examples(operation: Json, endpoint: str) -> None:
-    asked = REQUESTS.get(endpoint)
-    if asked is None:
-        return
+def _add_request_examples(operation: Json, asked: Example) -> None:
     for parameter in operation.get("parameters", ()):
-        given = {"path": asked.path, "query": asked.query}.get(parameter["in"], {})
+        given = {"path": {**PATH, **asked.path}, "query": asked.query}.get(parameter["in"], {})
         if parameter["name"] in given:
             parameter["example"] = given[parameter["name"]]
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
@@ -267,19 +190,17 @@ def _add_answer_examples(answer: Json) -> None:
             content["example"] = [{"row": 3, "id": "XX-1", "code": "missing_parent"}]
 
 
-def _headers(endpoint: str, status: str) -> Json:
-    names = ["X-Request-Id", "RateLimit-Policy", "RateLimit"]
-    names += ["Retry-After"] if status in ("202", "429", "503") or endpoint == "imports.get_import" else []
+def _headers(status: str, more: Iterable[str] = ()) -> Json:
+    names = ["X-Request-Id", "RateLimit-Policy", "RateLimit", *more]
+    names += ["Retry-After"] if status in ("202", "429", "503") else []
     names += ["ETag", "Link"] if status == "200" else []
-    names += ["Location", "Idempotent-Replayed"] if endpoint in _TAKES_A_FILE else []
-    names += ["X-Truncated"] if endpoint == "sql.query" else []
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _problems(operation: Json, endpoint: str) -> Json:
+def _problems(operation: Json, own: Iterable[str]) -> Json:
     """Each status of a problem, with an example a code."""
     names = {parameter["name"] for parameter in operation.get("parameters", ())}
-    codes = {*_ALWAYS, *PROBLEMS.get(endpoint, ())}
+    codes = {*_ALWAYS, *own}
     codes |= {code for name in names for code in _OF_PARAMETER.get(name, ())}
     if any(parameter["in"] == "path" for parameter in operation.get("parameters", ())):
         codes.add("not_found")
@@ -291,13 +212,13 @@ def _problems(operation: Json, endpoint: str) -> Json:
     for code in KINDS:
         if code in codes:
             by_status[str(KINDS[code].status)].append(code)
-    return {status: _problem(endpoint, status, of_status) for status, of_status in sorted(by_status.items())}
+    return {status: _problem(status, of_status) for status, of_status in sorted(by_status.items())}
 
 
-def _problem(endpoint: str, status: str, codes: list[str]) -> Json:
+def _problem(status: str, codes: list[str]) -> Json:
     examples = {code: {"summary": KINDS[code].title, "value": _example(code)} for code in codes}
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/ProblemModel"}, "examples": examples}}
-    return {"description": ", ".join(codes), "content": content, "headers": _headers("", status)}
+    return {"description": ", ".join(codes), "content": content, "headers": _headers(status)}
 
 
 def _example(code: str) -> Json:

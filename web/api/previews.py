@@ -12,23 +12,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from pipeline.contracts.options import DELIMITER_NAMES
 from pipeline.datasets import template
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Crashed, InvalidRequest, RejectedFile
 from pipeline.ledger.api_keys import Role
+from pipeline.receive.upload import clean_name
 from pipeline.sandbox import process
+from web.api.blueprint import ApiBlueprint, Example
+from web.api.openapi_examples import CSV, MAPPING
 from web.app_context import app_context
 from web.http.auth import for_role, key_in_use
-from web.http.problems import Problem, ProblemModel
+from web.http.problems import Problem
 from web.http.responses import CONTENT_TYPES, as_download, as_json
 from web.models.common import DatasetPath
 from web.models.uploads import MappingBody, PreviewAnswer, PreviewQuery, TemplateQuery
 from web.services import key_scope
-from web.services.uploads import a_place, body_chunks, label_of
+from web.services.uploads import body_chunks, upload_slot
 
 if TYPE_CHECKING:
     from pipeline.sandbox.preview_file import Preview
@@ -41,14 +42,7 @@ SECONDS = 20.0
 WAIT_SECONDS = 5.0
 WRITTEN_BYTES = 512 << 20
 
-api = APIBlueprint(
-    "previews",
-    __name__,
-    url_prefix="/v1/datasets/<name:dataset>",
-    abp_tags=[Tag(name="before an upload", description="Templates, previews, and how columns are mapped")],
-    abp_security=[{"key": []}],
-    abp_responses={"default": ProblemModel},
-)
+api = ApiBlueprint("previews", "/v1/datasets/<name:dataset>", "before an upload")
 BODY = {
     "requestBody": {
         "required": True,
@@ -58,7 +52,12 @@ BODY = {
 }
 
 
-@api.get("/template", summary="A file to fill in")
+@api.get(
+    "/template",
+    summary="A file to fill in",
+    files=("csv", "xlsx"),
+    example=Example(query={"format": "csv"}),
+)
 @for_role(Role.READER)
 def get_template(path: DatasetPath, query: TemplateQuery) -> Response:
     """The header of the dataset's columns, and one row that shows what their types look like."""
@@ -66,7 +65,14 @@ def get_template(path: DatasetPath, query: TemplateQuery) -> Response:
     return as_download([file], f"{path.dataset}.{query.format}", CONTENT_TYPES[query.format], len(file))
 
 
-@api.post("/preview", summary="Look at a file before it is uploaded", responses={200: PreviewAnswer}, openapi_extensions=BODY)
+@api.post(
+    "/preview",
+    summary="Look at a file before it is uploaded",
+    responses={200: PreviewAnswer},
+    openapi_extensions=BODY,
+    problems=("unreadable_file", "busy", "broken_upload", "empty_file"),
+    example=Example(query={"whole": True}, body=CSV),
+)
 @for_role(Role.UPLOADER)
 def preview(path: DatasetPath, query: PreviewQuery) -> Response:
     """How it is written, its first rows, and what its columns would become. Nothing is kept.
@@ -77,13 +83,18 @@ def preview(path: DatasetPath, query: PreviewQuery) -> Response:
     dataset = key_scope.dataset(path.dataset)
     seen = _looked_at(dataset, query)
     names = [column.name for column in seen.columns]
-    remembered = app_context().ledger.mapping(dataset.name, names)
+    remembered = app_context().ledger.mappings.get(dataset.name, names)
     columns = [_shown(column.name, column.becomes, column.meant, remembered) for column in seen.columns]
     shown = {name: value for name, value in vars(seen).items() if name != "columns"}
     return as_json({**shown, "remembered": remembered is not None, "columns": columns})
 
 
-@api.put("/mappings", summary="Remember what the columns of a file are", responses={204: None})
+@api.put(
+    "/mappings",
+    summary="Remember what the columns of a file are",
+    responses={204: None},
+    example=Example(body=MAPPING),
+)
 @for_role(Role.UPLOADER)
 def remember(path: DatasetPath, body: MappingBody) -> Response:
     """For the next file of the dataset with the same header, whoever uploads it: previews suggest it, uploads ask for it."""
@@ -92,7 +103,7 @@ def remember(path: DatasetPath, body: MappingBody) -> Response:
         dataset.check_mapping(body.mapping)
     except InvalidRequest as error:
         raise Problem("invalid_parameter", f"mapping: {error}") from error
-    app_context().ledger.keep_mapping(dataset.name, body.columns, body.mapping, by=key_in_use().id)
+    app_context().ledger.mappings.keep(dataset.name, body.columns, body.mapping, by=key_in_use().id)
     return Response(status=204)
 
 
@@ -101,9 +112,9 @@ def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:
     from pipeline.sandbox.preview_file import preview as look  # DuckDB, which the web app has no other use for
 
     try:
-        with a_place(app_context()), tempfile.TemporaryDirectory(prefix="bulkhead-preview-") as folder:
+        with upload_slot(app_context()), tempfile.TemporaryDirectory(prefix="bulkhead-preview-") as folder:
             delimiter = query.delimiter and DELIMITER_NAMES.get(query.delimiter, query.delimiter)
-            source, label = Path(folder) / "source", label_of(query.filename) if query.filename else ""
+            source, label = Path(folder) / "source", clean_name(query.filename) if query.filename else ""
             with source.open("wb") as file:
                 file.writelines(body_chunks(request, BYTES_MAX))
             with _its_turn():
@@ -113,6 +124,7 @@ def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:
                     memory_bytes=MEMORY_BYTES,
                     seconds=SECONDS,
                     file_bytes=WRITTEN_BYTES,
+                    server=process.PREVIEW,
                 )
     except RejectedFile as error:
         raise Problem("unreadable_file", f"{error} {error.hint}".strip(), line=error.line) from error

@@ -7,16 +7,15 @@ from functools import partial
 from typing import Any
 
 from flask import Response
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.ledger.api_keys import Role
 from pipeline.warehouse.query import Page
+from web.api.blueprint import ApiBlueprint, Example
 from web.api.record_export import export
 from web.app_context import app_context
 from web.http.auth import for_role
-from web.http.problems import Problem, ProblemModel
+from web.http.problems import Problem
 from web.http.responses import as_json
 from web.models.common import DatasetPath
 from web.models.findings import ValidationRuns
@@ -33,14 +32,7 @@ from web.models.records import (
 )
 from web.services import key_scope
 
-api = APIBlueprint(
-    "records",
-    __name__,
-    url_prefix="/v1/datasets",
-    abp_tags=[Tag(name="records", description="What is in the warehouse")],
-    abp_security=[{"key": []}],
-    abp_responses={"default": ProblemModel},
-)
+api = ApiBlueprint("records", "/v1/datasets", "records")
 
 
 @api.get("", summary="The datasets there are", responses={200: DatasetList})
@@ -61,11 +53,18 @@ def get_dataset(path: DatasetPath) -> Response:
 @for_role(Role.READER)
 def validations(path: DatasetPath) -> Response:
     """Newest first, fifty at most: records, errors, warnings, and the findings by code."""
-    runs = app_context().ledger.validations(_dataset(path).name)
+    runs = app_context().ledger.findings.validation_runs(_dataset(path).name)
     return as_json({"items": [run.to_json() for run in runs]})
 
 
-@api.get("/<name:dataset>/records", summary="Records by id", responses={200: RecordPage})
+@api.get(
+    "/<name:dataset>/records",
+    summary="Records by id",
+    responses={200: RecordPage},
+    problems=("busy", "no_table"),
+    files=("csv", "json", "ndjson", "parquet", "arrow"),
+    example=Example(query={"parentId": "FR", "limit": 100}),
+)
 @for_role(Role.READER)
 def list_records(path: DatasetPath, query: RecordsQuery) -> Response:
     """All of them, the children of ``parentId``, or the roots; a page of them, or with ``format`` every one, as a file."""
@@ -92,7 +91,12 @@ def get_record(path: RecordPath) -> Response:
     return as_json(_record(path)[1])
 
 
-@api.get("/<name:dataset>/records/<name:record_id>/children", summary="A record's children", responses={200: RecordPage})
+@api.get(
+    "/<name:dataset>/records/<name:record_id>/children",
+    summary="A record's children",
+    responses={200: RecordPage},
+    example=Example({"record_id": "FR"}, {"limit": 100, "counts": True}),
+)
 @for_role(Role.READER)
 def children(path: RecordPath, query: KinQuery) -> Response:
     """By id, each with whether it has children itself."""
@@ -106,6 +110,7 @@ def children(path: RecordPath, query: KinQuery) -> Response:
     "/<name:dataset>/records/<name:record_id>/children_count",
     summary="How many children a record has",
     responses={200: ChildrenCount},
+    example=Example({"record_id": "FR"}),
 )
 @for_role(Role.READER)
 def children_count(path: RecordPath) -> Response:
@@ -115,7 +120,12 @@ def children_count(path: RecordPath) -> Response:
     return as_json({"id": record_id, "children": app_context().records.children_counts(dataset, [record_id])[record_id]})
 
 
-@api.get("/<name:dataset>/records/<name:record_id>/ancestors", summary="The records above one", responses={200: RecordPage})
+@api.get(
+    "/<name:dataset>/records/<name:record_id>/ancestors",
+    summary="The records above one",
+    responses={200: RecordPage},
+    example=Example(query={"limit": 10}),
+)
 @for_role(Role.READER)
 def ancestors(path: RecordPath, query: KinQuery) -> Response:
     """Nearest first."""
@@ -125,7 +135,12 @@ def ancestors(path: RecordPath, query: KinQuery) -> Response:
     )
 
 
-@api.get("/<name:dataset>/records/<name:record_id>/descendants", summary="The records below one", responses={200: RecordPage})
+@api.get(
+    "/<name:dataset>/records/<name:record_id>/descendants",
+    summary="The records below one",
+    responses={200: RecordPage},
+    example=Example({"record_id": "FR"}, {"max_depth": 2}),
+)
 @for_role(Role.READER)
 def descendants(path: RecordPath, query: DescendantsQuery) -> Response:
     """In reading order: a record, then all below it, then the next; each with its depth."""

@@ -6,8 +6,6 @@ from typing import Any
 
 import orjson
 from flask import Response, request
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from pipeline.adapters.s3 import NotThere
 from pipeline.contracts.messages import ResultsWanted
@@ -22,13 +20,14 @@ from pipeline.contracts.object_keys import (
 )
 from pipeline.contracts.states import State
 from pipeline.display import place_of_record
-from pipeline.errors import InvalidRequest
+from pipeline.errors import NotFound
 from pipeline.ledger.api_keys import Role
 from pipeline.ledger.models import ImportRecord
+from web.api.blueprint import ApiBlueprint, Example
 from web.app_context import app_context
 from web.http.auth import for_role
 from web.http.cursors import row_in
-from web.http.problems import Problem, ProblemModel
+from web.http.problems import Problem
 from web.http.responses import CONTENT_TYPES, as_download, as_json
 from web.http.table_streams import as_arrow, opened
 from web.models.common import ImportPath
@@ -36,14 +35,10 @@ from web.models.findings import BeingWritten, FailurePage, FailuresQuery, Result
 from web.services.imports import find, must_be_kept
 from web.services.stored_findings import FINDINGS_FORMS, findings_key
 
-api = APIBlueprint(
-    "results",
-    __name__,
-    url_prefix="/v1/imports/<name:import_id>/results",
-    abp_tags=[Tag(name="reports", description="What came of an import")],
-    abp_security=[{"key": []}],
-    abp_responses={"default": ProblemModel},
-)
+_FILES = ("csv", "json", "parquet", "arrow", "xlsx", "tsv", "ndjson")
+_FILE_PROBLEMS = ("not_finished", "no_results", "no_longer_kept")
+
+api = ApiBlueprint("results", "/v1/imports/<name:import_id>/results", "reports")
 
 
 @api.get("", summary="How an import ended, with its files", responses={200: ResultsModel})
@@ -92,6 +87,9 @@ def _summary(one: ImportRecord) -> Any:
     "/failed",
     summary="The records that were held back, or that the warehouse refused for good",
     responses={200: FailurePage, 202: BeingWritten},
+    problems=_FILE_PROBLEMS,
+    files=_FILES,
+    example=Example(query={"limit": 100}),
 )
 @for_role(Role.READER)
 def failed(path: ImportPath, query: FailuresQuery) -> Response:
@@ -101,13 +99,20 @@ def failed(path: ImportPath, query: FailuresQuery) -> Response:
         return _file(one, RowOutcome.FAILED, query.format)
     if one.failed:
         must_be_kept(one, Kept.RESULTS)
-    rows = app_context().ledger.failures(one.id, after_row=row_in(query.cursor), limit=query.limit + 1)
+    rows = app_context().ledger.failures.page(one.id, after_row=row_in(query.cursor), limit=query.limit + 1)
     items = [{"place": place_of_record(row["row"], one.reading), **row} for row in rows[: query.limit]]
     more = len(rows) > query.limit
     return as_json({"items": items, "next_cursor": str(items[-1]["row"]) if more else None, "total": one.failed})
 
 
-@api.get("/succeeded", summary="The rows that are in the warehouse as the file has them", responses={202: BeingWritten})
+@api.get(
+    "/succeeded",
+    summary="The rows that are in the warehouse as the file has them",
+    responses={202: BeingWritten},
+    problems=_FILE_PROBLEMS,
+    files=_FILES,
+    example=Example(query={"format": "csv"}),
+)
 @for_role(Role.READER)
 def succeeded(path: ImportPath, query: RowsQuery) -> Response:
     """All columns of the file in their order, then row, code and reason. 202 while the file is being written: ask again.
@@ -118,7 +123,14 @@ def succeeded(path: ImportPath, query: RowsQuery) -> Response:
     return _file(find(path.import_id), RowOutcome.SUCCEEDED, query.format)
 
 
-@api.get("/unprocessed", summary="The rows to which nobody came", responses={202: BeingWritten})
+@api.get(
+    "/unprocessed",
+    summary="The rows to which nobody came",
+    responses={202: BeingWritten},
+    problems=_FILE_PROBLEMS,
+    files=_FILES,
+    example=Example(query={"format": "native"}),
+)
 @for_role(Role.READER)
 def unprocessed(path: ImportPath, query: RowsQuery) -> Response:
     """As with those that succeeded."""
@@ -148,7 +160,7 @@ def _have_written(one: ImportRecord, fate: RowOutcome, form: str) -> Response:
     must_be_kept(one, Kept.SOURCE)
     try:
         app_context().orchestrator.write_results(ResultsWanted(one.ref, fate, form))
-    except InvalidRequest as error:
+    except NotFound as error:
         raise Problem("no_results", str(error)) from error
     waiting = {"state": "being_written", "detail": f"The {fate} rows are being written. Ask again in a moment."}
     return as_json(waiting, 202, **{"Retry-After": "1"})

@@ -6,29 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from pipeline import display
 from pipeline.ledger.api_keys import Role
 from pipeline.notify.recipients import receiver_id
+from web.api.blueprint import ApiBlueprint, Example
+from web.api.openapi_examples import ADDED_ID, NEW_RECIPIENT
 from web.app_context import app_context
 from web.http.auth import for_role
-from web.http.problems import ProblemModel
 from web.http.responses import as_json
 from web.models.admin import DeliveryLog, DeliveryPath, MadeReceiver, ReceiverBody, Receivers, Sent, WebhookPath
 from web.models.common import ImportPath
 from web.services.imports import find
 from web.services.receivers import IMPORTS_TOLD, add, receiver_of, remove, send_again, switch_on, try_out
 
-api = APIBlueprint(
-    "webhooks",
-    __name__,
-    url_prefix="/v1",
-    abp_tags=[Tag(name="webhooks", description="Who is told how imports end, by webhook or by e-mail")],
-    abp_security=[{"key": []}],
-    abp_responses={"default": ProblemModel},
-)
+api = ApiBlueprint("webhooks", "/v1", "webhooks")
 
 
 @api.get("/webhooks", summary="Who is told", responses={200: Receivers})
@@ -38,7 +30,13 @@ def list_receivers() -> Response:
     return as_json({"items": [receiver.to_json() for receiver in app_context().receivers.all()], "next_cursor": None})
 
 
-@api.post("/webhooks", summary="Add a receiver", responses={201: MadeReceiver})
+@api.post(
+    "/webhooks",
+    summary="Add a receiver",
+    responses={201: MadeReceiver},
+    problems=("invalid_receiver", "unknown_dataset"),
+    example=Example(body=NEW_RECIPIENT),
+)
 @for_role(Role.ADMIN)
 def add_receiver(body: ReceiverBody) -> Response:
     """Told of the imports of all datasets, or of some. The answer is the only place where its secret is ever shown."""
@@ -46,7 +44,13 @@ def add_receiver(body: ReceiverBody) -> Response:
     return as_json({**made.to_json(), "secret": made.secret}, 201)
 
 
-@api.delete("/webhooks/<name:webhook_id>", summary="Remove a receiver", responses={204: None})
+@api.delete(
+    "/webhooks/<name:webhook_id>",
+    summary="Remove a receiver",
+    responses={204: None},
+    problems=("named_elsewhere",),
+    example=Example({"webhook_id": ADDED_ID}),
+)
 @for_role(Role.ADMIN)
 def remove_receiver(path: WebhookPath) -> Response:
     """One that was added. What it was told stays in the log."""
@@ -74,13 +78,16 @@ def test_receiver(path: WebhookPath) -> Response:
 def list_deliveries(path: WebhookPath) -> Response:
     """Those of the last fifty imports, newest first."""
     receiver = receiver_of(path.webhook_id)
-    rows = app_context().ledger.recent_deliveries(IMPORTS_TOLD)
+    rows = app_context().ledger.deliveries.recent(IMPORTS_TOLD)
     own = [row for row in rows if (row["channel"], row["target"]) == receiver.place]
     return as_json({"items": [_shown(row) for row in own], "next_cursor": None})
 
 
 @api.post(
-    "/webhooks/<name:webhook_id>/deliveries/<name:import_id>/resend", summary="Send a message again", responses={200: Sent}
+    "/webhooks/<name:webhook_id>/deliveries/<name:import_id>/resend",
+    summary="Send a message again",
+    responses={200: Sent},
+    problems=("unknown_delivery",),
 )
 @for_role(Role.ADMIN)
 def resend_delivery(path: DeliveryPath) -> Response:
@@ -94,7 +101,7 @@ def resend_delivery(path: DeliveryPath) -> Response:
 def deliveries_of_import(path: ImportPath) -> Response:
     """How often each message was tried, whether it arrived, and what stood against it last."""
     one = find(path.import_id)
-    rows = [{**row, "import_id": one.id} for row in app_context().ledger.deliveries(one.id)]
+    rows = [{**row, "import_id": one.id} for row in app_context().ledger.deliveries.of_import(one.id)]
     return as_json({"items": [_shown(row) for row in rows], "next_cursor": None})
 
 

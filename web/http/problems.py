@@ -7,7 +7,7 @@ what the log has more to say about is found by ``request_id``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, NoReturn
@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from pipeline.adapters.s3 import NotThere
-from pipeline.errors import BulkheadError, IllegalMove, InvalidRequest, TransientError, UnknownDataset
+from pipeline.errors import BulkheadError, Conflict, InvalidRequest, NotFound, NotReady, TransientError, UnknownDataset
 from pipeline.warehouse.query import QueryRefused, QueryStopped, ResultTooLarge
 from web.http import parameter_messages
 from web.models import SUBJECTS
@@ -90,6 +90,7 @@ KINDS: Mapping[str, Kind] = {
     "unusable": Kind(400, "That cannot be done", "The detail says why."),
     "too_many_requests": Kind(429, "Too many requests in a short time", "Wait as long as Retry-After says."),
     "busy": Kind(503, "The server is busy", "Try again in a few seconds, as Retry-After says."),
+    "not_ready": Kind(503, "Bulkhead is not set up for this", "An administrator has to act: the detail says what is missing."),
     "unreachable": Kind(503, "A part of the system does not answer", "Try again soon, as Retry-After says."),
     "internal": Kind(500, "Something went wrong in the system", "It is not your fault. Report it with the request_id."),
 }
@@ -144,12 +145,12 @@ def no_table(dataset: str) -> Problem:
 def install(app: Flask) -> None:
     """Have the app answer every error with a problem."""
     app.register_error_handler(Problem, answer)
-    app.register_error_handler(HTTPException, lambda error: answer(_of_http(error)))
-    app.register_error_handler(BulkheadError, lambda error: answer(_of_house(error)))
+    app.register_error_handler(HTTPException, lambda error: answer(_from_http_exception(error)))
+    app.register_error_handler(BulkheadError, lambda error: answer(_from_our_error(error)))
     app.register_error_handler(NotThere, lambda error: answer(Problem("no_report")))
     app.register_error_handler(PoolTimeoutError, lambda error: answer(Problem("busy")))
-    app.register_error_handler(DBAPIError, lambda error: answer(_of_database(error)))
-    app.register_error_handler(Exception, lambda error: answer(_of_nobody(error)))
+    app.register_error_handler(DBAPIError, lambda error: answer(_from_database_error(error)))
+    app.register_error_handler(Exception, lambda error: answer(_internal(error)))
 
 
 def refuse_parameters(error: ValidationError) -> NoReturn:
@@ -191,7 +192,7 @@ def _opens_report() -> bool:
     return bool(re.match(r"/v1/imports/[^/]+/report", request.path)) and request.method == "GET"
 
 
-def _of_http(error: HTTPException) -> Problem:
+def _from_http_exception(error: HTTPException) -> Problem:
     code = _BY_STATUS.get(error.code or 500)
     if code is None:
         code = "bad_request" if 400 <= (error.code or 500) < 500 else "internal"
@@ -208,25 +209,30 @@ def _of_http(error: HTTPException) -> Problem:
     return Problem(code, f"{said} {KINDS[code].mend}".strip(), headers=headers)
 
 
-def _of_house(error: BulkheadError) -> Problem:
-    codes: list[tuple[type[BulkheadError], str]] = [
-        (UnknownDataset, "unknown_dataset"),
-        (IllegalMove, "conflict"),
-        (QueryRefused, "query_refused"),
-        (QueryStopped, "query_too_slow"),
-        (ResultTooLarge, "query_too_large"),
-        (InvalidRequest, "unusable"),
-    ]
-    for kind, code in codes:
+_CODES: Sequence[tuple[type[BulkheadError], str]] = [  # the most specific class first
+    (UnknownDataset, "unknown_dataset"),
+    (QueryRefused, "query_refused"),
+    (QueryStopped, "query_too_slow"),
+    (ResultTooLarge, "query_too_large"),
+    (InvalidRequest, "unusable"),
+    (NotFound, "not_found"),
+    (Conflict, "conflict"),
+    (NotReady, "not_ready"),
+]
+"""The code of the problem that each class of errors is answered with; any other class is a fault of the system: 500."""
+
+
+def _from_our_error(error: BulkheadError) -> Problem:
+    for kind, code in _CODES:
         if isinstance(error, kind):
             return Problem(code, str(error))
     if isinstance(error, TransientError):
         log.warning("unreachable", request_id=g.get("request_id"), error=str(error))
         return Problem("unreachable")
-    return _of_nobody(error)
+    return _internal(error)
 
 
-def _of_database(error: DBAPIError) -> Problem:
+def _from_database_error(error: DBAPIError) -> Problem:
     if isinstance(error.orig, UndefinedTable) and (named := _TABLE.search(str(error.orig))):
         return no_table(named[1])
     if isinstance(error, DataError):
@@ -235,6 +241,6 @@ def _of_database(error: DBAPIError) -> Problem:
     return Problem("unreachable")
 
 
-def _of_nobody(error: Exception) -> Problem:
+def _internal(error: Exception) -> Problem:
     log.error("unexpected", request_id=g.get("request_id"), path=request.path, exc_info=error)
     return Problem("internal")

@@ -36,30 +36,6 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class ChunkStream:
-    """Chunks as a stream. ``read(n)`` gives exactly n bytes until the end, as S3's multipart uploads need."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._left = b""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Up to ``size`` bytes; fewer only at the end. All that is left, if negative."""
-        pieces, have = [self._left], len(self._left)
-        while size < 0 or have < size:
-            chunk = next(self._chunks, b"")
-            if not chunk:
-                break
-            pieces.append(chunk)
-            have += len(chunk)
-        got = b"".join(pieces)
-        if size < 0:
-            self._left = b""
-            return got
-        self._left = got[size:]
-        return got[:size]
-
-
 def chunks_of(stream: Readable, *, content_length: int | None, bytes_max: int, sha256: bytes | None = None) -> Iterator[bytes]:
     """The body's chunks. Raises Problem if it breaks off, grows too large, or is not what ``sha256`` says."""
     digest, count = hashlib.sha256(), 0

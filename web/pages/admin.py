@@ -9,7 +9,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import AliasChoices, ValidationError
 
-from pipeline.errors import InvalidRequest
+from pipeline.errors import InvalidRequest, NotFound
 from pipeline.ledger.api_keys import Role
 from pipeline.notify.recipients import Recipient, receiver_id
 from web.app_context import app_context
@@ -46,7 +46,7 @@ def create_key() -> ResponseReturnValue:
         key_text, made = make_key(wanted)
     except ValidationError:
         return _keys_page(said="A key needs a name of 1 to 200 characters and one of the roles."), 422
-    except InvalidRequest as error:
+    except (InvalidRequest, NotFound) as error:
         return _keys_page(said=str(error)), 400
     return _keys_page(made=made, key_text=key_text), 201
 
@@ -143,7 +143,7 @@ def _webhooks_page(**more: Any) -> str:
         "admin_webhooks.html",
         receivers=receivers,
         datasets=key_scope.datasets(),
-        told=[{**row, "receiver": _called(row, receivers)} for row in app_context().ledger.recent_deliveries(IMPORTS_TOLD)],
+        told=[{**row, "receiver": _called(row, receivers)} for row in app_context().ledger.deliveries.recent(IMPORTS_TOLD)],
         smtp=app_context().settings.smtp_url,
         **more,
     )

@@ -26,7 +26,7 @@ from pipeline.contracts.messages import DryRunCounts, PartResult
 from pipeline.datasets.dataset import Column, Dataset, load_dataset
 from pipeline.errors import (
     DamagedPart,
-    InvalidRequest,
+    InternalInconsistency,
     NotLoading,
     PartsLost,
     Rewound,
@@ -35,12 +35,13 @@ from pipeline.errors import (
     TransientError,
     Unreachable,
 )
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.load import load_part as load
 from pipeline.load.load_part import give_up_part, load_part, preview
 from pipeline.prepare import manifest as manifest_module
 from pipeline.prepare import parts as batch
 from pipeline.prepare.manifest import BatchSizes
+from tests.support.staging import run_stage
 
 Record = tuple[str, str | None, str | None]
 
@@ -212,7 +213,7 @@ def test_an_attempt_that_slept_while_the_import_was_closed_writes_nothing(
 ) -> None:
     sleeper = Sleeper(loader, monkeypatch, before=before)
     engine = postgres.connect(loader.url)
-    assert Ledger(engine).close(loader.import_id).inserted == 0
+    assert Ledger(engine).imports.close(loader.import_id).inserted == 0
     engine.dispose()
     assert isinstance(sleeper.wake(), Superseded | NotLoading | Unreachable)
     assert loader.rows("select (select count(*) from warehouse.records), (select count(*) from ledger.part)") == [(0, 0)]
@@ -256,7 +257,7 @@ def test_of_attempts_that_load_one_part_at_once_exactly_one_counts(loader: Loade
 
 def test_a_part_of_another_cut_is_not_taken_for_the_one_that_was_loaded(loader: Loader) -> None:
     loader.load(flat(300))
-    with pytest.raises(InvalidRequest, match="cut differently"):
+    with pytest.raises(InternalInconsistency, match="cut differently"):
         loader.load(flat(301))
 
 
@@ -525,7 +526,7 @@ def test_whoever_loads_a_part_needs_memory_for_a_part_whatever_the_widths(
                 repeat(chr(65 + (i % 26)::integer), {length}) as name, '{{}}' as attributes
             from range({narrow + wide}) t(i)"""
         )
-    manifest = batch.cut(tmp_path / "d.duckdb", loader.dataset, BatchSizes("i"), folder=tmp_path / "parts")
+    manifest = run_stage(batch.cut, tmp_path / "d.duckdb", loader.dataset, BatchSizes("i"), folder=tmp_path / "parts")
     told = [(part.part_no, part.filename, part.sha256) for part in manifest.parts]
     steps = [("preview", ""), ("insert", loader.import_id), ("merge", loader.new_import()), ("give up", loader.new_import())]
     call = [sys.executable, "-c", MEASURED, loader.url, str(tmp_path / "parts"), json.dumps(told), json.dumps(steps)]

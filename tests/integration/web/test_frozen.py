@@ -150,7 +150,7 @@ def test_a_proxy_that_accepts_and_stays_silent(part: str, silent: str, settings:
         answer = client.post("/v1/datasets/places/imports", data=b"id\na\n", headers={"Authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.json["code"]) == (503, "unreachable")
     assert answer.headers["Retry-After"]
-    assert edges.ledger.page(limit=1) == []
+    assert edges.ledger.imports.page(limit=1) == []
 
 
 def test_a_slow_statement_is_not_taken_for_silence(edges: AppContext) -> None:

@@ -274,7 +274,7 @@ def test_what_is_no_address_of_a_database_is_said_without_its_password(
 def test_a_worker_without_temporal_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:x@127.0.0.1:9/x")
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:9")
-    monkeypatch.setattr("pipeline.sandbox.process.warm", lambda: None)
+    monkeypatch.setattr("pipeline.sandbox.process.start", lambda: None)
     monkeypatch.setattr("pipeline.logs.configure", lambda form: None)  # this process has other tests to run
     result = run("worker")
     assert result.exit_code == 7, result.output

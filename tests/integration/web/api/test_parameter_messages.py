@@ -154,7 +154,7 @@ def test_a_dataset_without_its_table_takes_no_file(with_products: AppContext, se
         caller.get("/v1/datasets/products/records"),
     ):
         assert (answer.status_code, answer.json["code"], answer.json["detail"]) == (409, "no_table", said)
-    assert with_products.ledger.page(limit=1) == []
+    assert with_products.ledger.imports.page(limit=1) == []
     shown = page.get("/").text
     assert "products has no table yet; run <code>bulkhead migrate</code>" in shown
     assert 'value="products" required disabled' in shown
