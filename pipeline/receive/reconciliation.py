@@ -112,7 +112,7 @@ class Reconciler:
         """Have users told of ends of which nothing tells any more. Where it is being done, that has no effect."""
         untold = self._ledger.deliveries.forgotten(within=TOLD_WITHIN, ended=ENDED, overdue=OVERDUE, limit=TOLD_AT_ONCE)
         for told, outcome in enumerate(untold):
-            self._orchestrator.tell(outcome)
+            self._orchestrator.notify(outcome)
             self._ledger.deliveries.postpone_overdue(outcome.import_id, TOLD_AGAIN)
             beat(told)
         return len(untold)
