@@ -85,7 +85,9 @@ def retry(one: ImportRecord, only: str | None, asked: Request | None = None) -> 
     Raises Problem if there are no such records, or if ``one`` is not final.
     """
     if not one.state.is_final or one.state is State.VALIDATED:
-        raise Problem("not_finished", f"The import is {one.state}. Retry it when it has ended: then it is known which records failed.")
+        raise Problem(
+            "not_finished", f"The import is {one.state}. Retry it when it has ended: only then is it known what failed."
+        )
     if asked is not None and _has_body(asked):
         with upload_slot(app_context()):
             brought = upload_in(asked, app_context().settings.max_upload_bytes, again(one))
