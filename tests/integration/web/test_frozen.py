@@ -124,7 +124,7 @@ def test_a_page_in_a_browser_says_it_and_keeps_its_navigation(stack: Stack, brow
         page = browser.get("/imports", headers={"Accept": "text/html"})
         health = browser.get("/healthz")
     assert (page.status_code, health.status_code) == (503, 200)
-    assert "A part of the system does not answer" in page.text
+    assert "A service that Bulkhead needs does not answer" in page.text
     assert 'href="/imports"' in page.text
     assert 'href="/sign-in"' not in page.text
     assert wait_until(lambda: browser.get("/imports").status_code == 200)
