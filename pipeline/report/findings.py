@@ -14,8 +14,9 @@ from pipeline.contracts.messages import Verdict
 from pipeline.datasets.dataset import Dataset
 from pipeline.display import place_sql
 from pipeline.spreadsheet_cells import safe_cell, safe_cell_sql
+from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.cast import original_names
-from pipeline.staging.database import THREADS, connect, literal, number, quoted, reading_of
+from pipeline.staging.database import THREADS, number, reading_of
 
 FIELDS = ("code", "severity", "message", "place", "row", "line", "column", "value", "hint", "related", "cycle")
 """A finding's fields, as everywhere; the files add the record's id."""
@@ -45,28 +46,27 @@ class Counted:
         return Verdict(self.records, self.errors, self.warnings, self.quarantined, self.refusal, dry_run)
 
 
-def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
+def write_findings(connection: duckdb.DuckDBPyConnection, dataset: Dataset, folder: Path) -> Counted:
     """Write findings.csv (with the rows' original columns), findings.json and findings.parquet into ``folder``.
 
     In bounded memory, however many there are. Raises RuntimeError if one of the files lacks a finding, or has one twice.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with connect(database) as connection:
-        several = _has_members(connection)
-        shape = {"key": quoted(dataset.key), "cells": _cells(connection), "place": finding_place(connection)}
-        ordered = _ORDERED.format(line=_LINE, **shape, **(_OF_MEMBERS if several else _OF_ONE))
-        connection.execute(_only_rows_told(connection, ordered))
-        fields = [*FIELDS, "id", *(["file"] if several else [])]
-        shown = f"select {', '.join(map(quoted, fields))} from ordered order by number"
-        files = {
-            "findings.parquet": ("ordered", "format parquet, row_group_size 10000"),
-            "findings.json": (f"({shown})", "format json, array true"),
-            "findings.csv": (f"({_only_rows_told(connection, _table(connection, dataset))})", "format csv, header true"),
-        }
-        copies = [f"copy {what} to {literal(str(folder / name))} ({form})" for name, (what, form) in files.items()]
-        with ThreadPoolExecutor(max_workers=THREADS) as beside:  # each is written by one thread
-            written = list(beside.map(lambda copy: number(connection.cursor(), copy), copies))
-        counted = _count(connection)
+    several = _has_members(connection)
+    shape = {"key": quoted(dataset.key), "cells": _cells(connection), "place": finding_place(connection)}
+    ordered = _ORDERED.format(line=_LINE, **shape, **(_OF_MEMBERS if several else _OF_ONE))
+    connection.execute(_only_rows_told(connection, ordered))
+    fields = [*FIELDS, "id", *(["file"] if several else [])]
+    shown = f"select {', '.join(map(quoted, fields))} from ordered order by number"
+    files = {
+        "findings.parquet": ("ordered", "format parquet, row_group_size 10000"),
+        "findings.json": (f"({shown})", "format json, array true"),
+        "findings.csv": (f"({_only_rows_told(connection, _table(connection, dataset))})", "format csv, header true"),
+    }
+    copies = [f"copy {what} to {literal(str(folder / name))} ({form})" for name, (what, form) in files.items()]
+    with ThreadPoolExecutor(max_workers=THREADS) as beside:  # each is written by one thread
+        written = list(beside.map(lambda copy: number(connection.cursor(), copy), copies))
+    counted = _count(connection)
     if any(rows != counted.errors + counted.warnings for rows in written):
         raise RuntimeError(f"{counted.errors + counted.warnings} findings were to be reported; {written} were written.")
     return counted

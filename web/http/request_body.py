@@ -31,30 +31,6 @@ PARTS_MAX = 50
 _SHA256 = re.compile(r"(?i)(?:^|,)\s*sha-256\s*=\s*:([^:]*):")
 
 
-class ChunkStream:
-    """A readable stream of chunks. ``read(n)`` returns exactly n bytes until the end, as S3's multipart uploads need."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._left = b""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return ``size`` bytes, fewer only at the end; all the rest if ``size`` is negative."""
-        pieces, have = [self._left], len(self._left)
-        while size < 0 or have < size:
-            chunk = next(self._chunks, b"")
-            if not chunk:
-                break
-            pieces.append(chunk)
-            have += len(chunk)
-        got = b"".join(pieces)
-        if size < 0:
-            self._left = b""
-            return got
-        self._left = got[size:]
-        return got[:size]
-
-
 def chunks_of(stream: Readable, *, content_length: int | None, bytes_max: int, sha256: bytes | None = None) -> Iterator[bytes]:
     """Yield the body's chunks. Raises Problem if it ends early, is too large, or does not match ``sha256``."""
     digest, count = hashlib.sha256(), 0

@@ -24,7 +24,7 @@ from pipeline.read import column_mapping
 from pipeline.read.limits import Limits
 from pipeline.read.raw_tables import RawTables, show
 from pipeline.read.read_result import ReadResult
-from pipeline.staging.database import quoted
+from pipeline.sqlfiles import quoted
 from pipeline.units import MIB
 
 _BATCH_ROWS = 8192

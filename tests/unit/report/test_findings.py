@@ -14,10 +14,10 @@ import duckdb
 import pytest
 
 from pipeline.datasets.dataset import load_dataset
-from pipeline.read import read
 from pipeline.report.findings import FIELDS, Counted, as_json, write_findings
 from pipeline.staging.database import FINDINGS
 from tests.support.formula_cells import FORMULAS, HARMLESS
+from tests.support.staging import read_into, run_stage
 
 Write = Callable[..., Counted]
 CSV_FIELDS = ["place", "row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle"]
@@ -55,7 +55,7 @@ def write(tmp_path: Path) -> Write:
             connection.execute("create table cycle_rows (_row bigint)")
             for rows in cycle_rows or []:
                 connection.executemany("insert into cycle_rows values (?)", [[row] for row in rows])
-        return write_findings(database, load_dataset("records"), tmp_path / "report")
+        return run_stage(write_findings, database, load_dataset("records"), tmp_path / "report")
 
     return run
 
@@ -170,10 +170,10 @@ def test_findings_of_an_archive_say_in_which_file_their_row_lies(tmp_path: Path)
         archive.writestr("a.csv", "id,parentId,name\n1,,a\n")
         archive.writestr("b.csv", "id,parentId,name\n 2,,b\n1,2,c\n")
     dataset, database = load_dataset("records"), tmp_path / "d.duckdb"
-    read(tmp_path / "source", dataset, database=database)
+    read_into(database, tmp_path / "source", dataset)
     with duckdb.connect(str(database)) as connection:
         connection.execute("create table cycle_rows (_row bigint)")
-    write_findings(database, dataset, tmp_path)
+    run_stage(write_findings, database, dataset, tmp_path)
     (found,) = json.loads((tmp_path / "findings.json").read_text())
     assert (found["file"], found["row"], found["line"]) == ("b.csv", 2, 2)
     (row,) = csv.DictReader(io.StringIO((tmp_path / "findings.csv").read_text()))

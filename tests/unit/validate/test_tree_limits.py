@@ -30,6 +30,7 @@ from pipeline.validate.quarantine import quarantine_records
 from pipeline.validate.sql_checks import _find_by_check, read_check, run_checks
 from pipeline.validate.tree_limits import measure_depths
 from pipeline.validate.tree_overlay import add_edges, ask_for
+from tests.support.staging import run_stage
 
 Row = tuple[str | None, str | None]
 Tree = dict[str, str | None]  # id -> parent
@@ -86,14 +87,14 @@ def check(database: Path, tmp_path: Path) -> Check:
             connection.executemany("insert into raw values (?, ?, ?)", [(n, *row) for n, row in enumerate(rows, 1)])
             connection.execute("create or replace table lines as select 1::bigint as first_row, 2::bigint as first_line")
             connection.execute("create or replace table incoming as from raw")
-        ask_for(database, dataset, wanted)
+        run_stage(ask_for, database, dataset, wanted)
         known = answer(warehouse or {}, pq.read_table(wanted).to_pylist())
         with duckdb.connect(str(database)) as connection:
             connection.execute('create or replace table known (id varchar, "parentId" varchar)')
             if known:
                 connection.executemany("insert into known values (?, ?)", list(known.items()))
             connection.execute(f"copy known to '{edges}' (format parquet)")
-        add_edges(database, edges)
+        run_stage(add_edges, database, edges)
         with duckdb.connect(str(database)) as connection:
             run_checks(connection, checks)
             for one in checks:
@@ -174,7 +175,7 @@ def test_a_second_root_is_told_which_one_is_there(check: Check) -> None:
 
 def test_of_a_record_with_too_many_children_no_new_one_gets_by_the_quarantine(check: Check, database: Path) -> None:
     check([("x", None), ("b", "w"), ("c", "w"), ("d", "c")], {"w": None, "a": "w"}, max_children=1)
-    quarantine_records(database, RECORDS, Tolerance(OnError.QUARANTINE), 4)
+    run_stage(quarantine_records, database, RECORDS, Tolerance(OnError.QUARANTINE), 4)
     with duckdb.connect(str(database)) as connection:
         assert connection.execute("select _row from quarantined order by _row").fetchall() == [(2,), (3,), (4,)]
 
@@ -191,7 +192,7 @@ def test_room_that_a_record_in_quarantine_was_to_make_is_no_room(
     check: Check, database: Path, rows: list[Row], warehouse: Tree, bounds: dict[str, Any], refusal: str
 ) -> None:
     check(rows, warehouse, **bounds)
-    held = quarantine_records(database, RECORDS, Tolerance(OnError.QUARANTINE), len(rows))
+    held = run_stage(quarantine_records, database, RECORDS, Tolerance(OnError.QUARANTINE), len(rows))
     assert refusal in held.refusal
     assert held.records == (0 if refusal else 1)
 

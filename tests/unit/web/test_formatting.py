@@ -22,6 +22,7 @@ from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.display import masked
 from pipeline.ledger.models import ImportRecord, Move
+from pipeline.receive.upload import clean_name, key_name
 from pipeline.settings import Settings
 from pipeline.warehouse.query import Answer, Column
 from tests.support.formula_cells import FORMULAS, HARMLESS
@@ -32,7 +33,6 @@ from web.http.sql_files import _csv
 from web.http.url_converters import EncodedSlashes
 from web.pages import formatting
 from web.services.stored_findings import _csv_cell
-from web.services.uploads import label_of, safe_name
 
 NOW = datetime(2026, 11, 24, 5, 3, 36, tzinfo=UTC)
 ONE = ImportRecord(
@@ -187,10 +187,10 @@ def test_a_setting_as_people_read_it() -> None:
 
 @given(st.text(max_size=400))
 def test_any_name_becomes_a_harmless_one(name: str) -> None:
-    label = label_of(name)
+    label = clean_name(name)
     assert 0 < len(label) <= 255
     assert not set(label) & set("/\\\r\n\0\t")
-    safe = safe_name(label)
+    safe = key_name(label)
     assert 0 < len(safe) <= 100
     assert set(safe) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
     assert safe[0] not in ".-"
