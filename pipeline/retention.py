@@ -36,7 +36,8 @@ from pipeline.contracts.states import State
 from pipeline.errors import BulkheadError, IllegalMove
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import Trace
-from pipeline.receive.arrivals import IMPORT_ID, is_unchanged
+from pipeline.receive.arrivals import is_unchanged
+from pipeline.receive.upload_metadata import IMPORT_ID
 from pipeline.settings import Settings
 
 log = structlog.get_logger()

@@ -34,7 +34,6 @@ from pipeline.contracts.messages import (
     MartsRun,
     NextImport,
     NextImportRequest,
-    ObjectArrived,
     ObjectsArrived,
     Outcome,
     PartRef,
@@ -46,8 +45,7 @@ from pipeline.contracts.messages import (
     Verdict,
     Written,
 )
-from pipeline.contracts.object_keys import dataset_of, import_id_in, manifest_key, part_key, report_prefix, results_prefix
-from pipeline.contracts.options import Options
+from pipeline.contracts.object_keys import import_id_in, manifest_key, part_key, report_prefix, results_prefix
 from pipeline.contracts.states import CANCELED_BY_USER, State
 from pipeline.contracts.steps import (
     CLEAN,
@@ -93,7 +91,7 @@ from pipeline.orchestration import reuse_verdict
 from pipeline.orchestration.heartbeat_and_failures import BEAT_SECONDS, beat, converts_errors, heartbeating, to_its_end
 from pipeline.orchestration.result_files import ResultFiles
 from pipeline.prepare.manifest import MANIFEST, BatchSizes, Manifest
-from pipeline.receive.arrivals import FORCE, Arrivals
+from pipeline.receive.arrivals import Arrivals
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.report import findings
 from pipeline.sandbox import process, validate_file
@@ -152,7 +150,7 @@ class Activities:
         with heartbeating():
             for arrival in arrivals.items:
                 try:
-                    self._register(arrival)
+                    self._incoming.register(arrival)
                 except PermanentError as error:
                     log.warning("not registered", key=arrival.key, why=str(error))
                 except Exception as error:
@@ -160,35 +158,6 @@ class Activities:
                     if is_passing(error) or left == len(arrivals.items):
                         raise
                     log.warning("not registered", key=arrival.key, why=str(error), exc_info=True)
-
-    def _register(self, arrival: ObjectArrived) -> None:
-        """An arrival that names its import is of one that is in the ledger, whatever lies there now."""
-        stored = None if arrival.import_id else self._store.head(arrival.key)
-        if stored is None:
-            return
-        found = self._incoming.find(stored)
-        if found.why:
-            log.warning("unknown upload left alone", key=arrival.key, why=found.why)
-            return
-        import_id, asked = found.import_id, found.asked
-        if asked is not None:
-            log.warning("import restored from its object", import_id=import_id, key=arrival.key)
-        self._ledger.imports.open(
-            import_id,
-            dataset=dataset_of(arrival.key) or "",
-            filename=(asked and asked.filename) or Path(arrival.key).name,
-            bucket=arrival.bucket,
-            key=arrival.key,
-            created_by=asked.created_by if asked else None,
-            state=State.QUEUED,
-            size_bytes=stored.size_bytes,
-            etag=stored.etag,
-            options=asked.options if asked else Options(force=stored.metadata.get(FORCE) == "true"),
-            retry_of=asked.retry_of if asked else None,
-        )
-        known = self._ledger.imports.known(import_id)
-        if known.state is State.AWAITING_UPLOAD:  # its event was faster than the upload's own answer
-            self._ledger.uploads.complete(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
 
     @activity.defn(name=NEXT.name)
     @converts_errors

@@ -17,7 +17,7 @@ from web.models.imports import ImportModel, ImportPage, ImportsQuery
 from web.models.uploads import UploadQuery
 from web.services import key_scope
 from web.services.imports import find, shown
-from web.services.uploads import Once, a_place, dataset_for, receive, upload_in
+from web.services.uploads import dataset_for, idempotency_key, receive, upload_in, upload_slot
 
 BODIES = {
     "requestBody": {
@@ -72,10 +72,11 @@ api = ApiBlueprint("imports", "/v1", "imports")
 def upload(path: DatasetPath, query: UploadQuery) -> Response:
     """The file is streamed into S3, and acknowledged. Idempotency-Key and Content-Digest are honoured."""
     dataset_for(path.dataset, query.options)
-    with a_place(app_context()):
+    with upload_slot(app_context()):
         brought = upload_in(request, app_context().settings.max_upload_bytes, query.options)
-        once = Once.of(request, brought)
-        receipt = receive(app_context(), brought, dataset=path.dataset, key=key_in_use(), once=once)
+        key = key_in_use()
+        once = idempotency_key(request, brought, key)
+        receipt = receive(app_context(), brought, dataset=path.dataset, key=key, idempotency_key=once)
     response = as_json(shown(receipt.made), 202)
     response.headers["Location"] = shown(receipt.made)["links"]["self"]
     if receipt.replayed:

@@ -18,6 +18,7 @@ from pipeline.datasets import template
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Crashed, InvalidRequest, RejectedFile
 from pipeline.ledger.api_keys import Role
+from pipeline.receive.upload import clean_name
 from pipeline.sandbox import process
 from web.api.blueprint import ApiBlueprint, Example
 from web.api.openapi_examples import CSV, MAPPING
@@ -28,7 +29,7 @@ from web.http.responses import CONTENT_TYPES, as_download, as_json
 from web.models.common import DatasetPath
 from web.models.uploads import MappingBody, PreviewAnswer, PreviewQuery, TemplateQuery
 from web.services import key_scope
-from web.services.uploads import a_place, body_chunks, label_of
+from web.services.uploads import body_chunks, upload_slot
 
 if TYPE_CHECKING:
     from pipeline.sandbox.preview_file import Preview
@@ -111,9 +112,9 @@ def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:
     from pipeline.sandbox.preview_file import preview as look  # DuckDB, which the web app has no other use for
 
     try:
-        with a_place(app_context()), tempfile.TemporaryDirectory(prefix="bulkhead-preview-") as folder:
+        with upload_slot(app_context()), tempfile.TemporaryDirectory(prefix="bulkhead-preview-") as folder:
             delimiter = query.delimiter and DELIMITER_NAMES.get(query.delimiter, query.delimiter)
-            source, label = Path(folder) / "source", label_of(query.filename) if query.filename else ""
+            source, label = Path(folder) / "source", clean_name(query.filename) if query.filename else ""
             with source.open("wb") as file:
                 file.writelines(body_chunks(request, BYTES_MAX))
             with _its_turn():

@@ -13,12 +13,13 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 from werkzeug.sansio.multipart import State as At
 
+from pipeline.adapters.s3 import Readable
 from web.http.problems import Problem
 
 CHUNK_BYTES = 256 << 10
@@ -28,36 +29,6 @@ FIELD_BYTES_MAX = 64 << 10
 PARTS_MAX = 50
 
 _SHA256 = re.compile(r"(?i)(?:^|,)\s*sha-256\s*=\s*:([^:]*):")
-
-
-class Readable(Protocol):
-    """Anything with a ``read``."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-
-class ChunkStream:
-    """Chunks as a stream. ``read(n)`` gives exactly n bytes until the end, as S3's multipart uploads need."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._left = b""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Up to ``size`` bytes; fewer only at the end. All that is left, if negative."""
-        pieces, have = [self._left], len(self._left)
-        while size < 0 or have < size:
-            chunk = next(self._chunks, b"")
-            if not chunk:
-                break
-            pieces.append(chunk)
-            have += len(chunk)
-        got = b"".join(pieces)
-        if size < 0:
-            self._left = b""
-            return got
-        self._left = got[size:]
-        return got[:size]
 
 
 def chunks_of(stream: Readable, *, content_length: int | None, bytes_max: int, sha256: bytes | None = None) -> Iterator[bytes]:

@@ -6,22 +6,23 @@ import re
 from dataclasses import replace
 
 import structlog
-import uuid_utils
 from flask import Request
 
 from pipeline.adapters.s3 import NotThere
 from pipeline.contracts.messages import ObjectArrived
-from pipeline.contracts.object_keys import Kept, RowOutcome, added_names, incoming_key, results_key
+from pipeline.contracts.object_keys import Kept, RowOutcome, added_names, results_key
 from pipeline.contracts.options import DELIMITERS, Options
 from pipeline.contracts.states import State
 from pipeline.errors import IllegalMove, Unreachable
 from pipeline.ledger.models import ImportRecord
-from pipeline.receive.arrivals import UploadRequest, metadata_of
+from pipeline.receive.idempotency import IdempotencyKey
+from pipeline.receive.upload import Intake, Receipt
+from pipeline.receive.upload_metadata import UploadRequest
 from web.app_context import app_context
 from web.http.auth import key_in_use
 from web.http.problems import Problem
 from web.services.imports import find, must_be_kept
-from web.services.uploads import LEASE_SECONDS, Once, Receipt, Upload, a_place, receive, received, safe_name, upload_in
+from web.services.uploads import Upload, idempotency_key, receive, upload_in, upload_problems, upload_slot
 
 log = structlog.get_logger(__name__)
 _RETRY = re.compile(r" \(retry(?: ([0-9]{1,6}))?(?: of (?:failed|unprocessed) records)?\)")
@@ -86,15 +87,18 @@ def retry(one: ImportRecord, only: str | None, asked: Request | None = None) -> 
     if not one.state.is_final or one.state is State.VALIDATED:
         raise Problem("not_finished", f"The import is {one.state}: what failed is known when it has come to its end.")
     if asked is not None and _has_body(asked):
-        with a_place(app_context()):
+        with upload_slot(app_context()):
             brought = upload_in(asked, app_context().settings.max_upload_bytes, again(one))
-            once = Once.of(asked, brought)
-            return receive(app_context(), brought, dataset=one.dataset, key=key_in_use(), once=once, retry_of=one.id)
+            key = key_in_use()
+            once = idempotency_key(asked, brought, key)
+            return receive(app_context(), brought, dataset=one.dataset, key=key, idempotency_key=once, retry_of=one.id)
     kind = only or default_kind(one)
     if not {"failed": one.failed, "unprocessed": one.unprocessed}[kind]:
         raise Problem("nothing_to_retry", f"Of this import no record {'has failed' if kind == 'failed' else 'is unprocessed'}.")
     must_be_kept(one, needed_for(one, kind))
-    once = Once.of(asked, Upload(kind, iter(()), again(one))) if asked is not None else None
+    once = None
+    if asked is not None:
+        once = idempotency_key(asked, Upload(kind, iter(()), again(one)), key_in_use())
     return _retry_stored(one, kind, once)
 
 
@@ -150,35 +154,16 @@ def retry_name(one: ImportRecord, kind: str, source: str) -> str:
     return f"{stem} (retry{times}{of}){ending[0] if ending else ''}"
 
 
-def _retry_stored(one: ImportRecord, kind: str, once: Once | None) -> Receipt:
-    """Have the records of that kind imported as they were."""
+def _retry_stored(one: ImportRecord, kind: str, once: IdempotencyKey | None) -> Receipt:
+    """Import the stored records of that kind again."""
     source, options = _stored_records(one, kind)
-    import_id = str(uuid_utils.uuid7())
-    if once is not None and (earlier := once.begin(app_context(), key_in_use(), import_id)):
-        return Receipt(earlier, replayed=True)
-    label = retry_name(one, kind, source)
-    key = incoming_key(one.dataset, import_id, safe_name(label))
-    by = key_in_use()
-    with received(app_context(), import_id, key, by, once):
-        app_context().ledger.imports.open(
-            import_id,
-            dataset=one.dataset,
-            filename=label,
-            bucket=one.bucket,
-            key=key,
-            created_by=by.id,
-            options=options,
-            retry_of=one.id,
-            upload_seconds=LEASE_SECONDS,
-        )
-        try:
-            stored = app_context().store.copy(
-                source, key, metadata=metadata_of(import_id, UploadRequest(options, label, by.id, one.id))
-            )
-        except NotThere as error:
-            must_be_kept(find(one.id), needed_for(one, kind))  # it went meanwhile
-            raise Problem("no_results", f"The {kind} records of this import are not kept any more.") from error
-        app_context().ledger.uploads.complete(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
-    made = find(import_id)
-    _announce(made)
-    return Receipt(made)
+    asked = UploadRequest(options, retry_name(one, kind, source), key_in_use().id, one.id)
+    try:
+        with upload_problems():
+            receipt = Intake(app_context().store, app_context().ledger).copy(one.dataset, asked, source, once)
+    except NotThere as error:
+        must_be_kept(find(one.id), needed_for(one, kind))  # it was removed meanwhile
+        raise Problem("no_results", f"The {kind} records of this import are not kept any more.") from error
+    if not receipt.replayed:
+        _announce(receipt.made)
+    return receipt

@@ -20,8 +20,8 @@ from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.ledger.models import ImportRecord
 from pipeline.orchestration.import_activities import Activities
-from pipeline.receive.arrivals import UploadRequest, metadata_of
 from pipeline.receive.reconciliation import Reconciler
+from pipeline.receive.upload_metadata import UploadRequest, metadata_of
 from pipeline.settings import Settings
 from tests.integration.receive.test_import_journey import _until, running_worker
 from web.app_context import AppContext

@@ -20,6 +20,7 @@ from pipeline.sandbox import validate_file
 from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.sql_checks import read_check, run_checks
 from pipeline.validate.tree_overlay import add_edges
+from tests.support.staging import run_stage
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "extending.md"
 PLACES = "id,parentId,name,kind,alpha_3,numeric_code,flag\n"
@@ -136,7 +137,7 @@ def test_a_check_may_ask_what_the_page_says(tmp_path: Path) -> None:
         connection.execute("""create table raw as select 1 as _row, 'a' as id, 'b' as "parentId", null as name""")
         connection.execute("create view incoming as select *, '{}' as attributes from raw")
         lay_out(connection, records)
-    add_edges(database, None)
+    run_stage(add_edges, database, None)
     with duckdb.connect(str(database)) as connection:
         run_checks(connection, [read_check(path) for path in records.check_files])
         for relation, columns in relations:
