@@ -14,11 +14,11 @@ import pytest
 
 from pipeline.contracts.messages import Plan
 from pipeline.datasets.dataset import load_dataset
-from pipeline.prepare import manifest as manifest_module
-from pipeline.prepare import part_files, parts
+from pipeline.prepare import boundaries, part_files, parts
 from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.prepare.parts import cut
 from tests.support.staging import opened, run_stage
+from tests.support.tables import fill
 
 RECORDS = load_dataset("records")
 Edge = tuple[str, str | None]
@@ -138,7 +138,8 @@ def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -
 
 
 def test_a_part_has_fewer_batches_where_records_are_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest_module, "PART_BYTES", 400 * 1000)
+    for module in (boundaries, part_files):
+        monkeypatch.setattr(module, "PART_BYTES", 400 * 1000)
     database = chain(tmp_path / "d.duckdb", 3000)
     narrow = run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "narrow")
     with duckdb.connect(str(database)) as connection:
@@ -160,7 +161,7 @@ def wide_records(database: Path, sizes: list[int]) -> Path:
     with duckdb.connect(str(database)) as connection:
         widths = [(sizes[row % len(sizes)], chance.randrange(26), row + 1) for row in range(len(file))]
         connection.execute("create table widths (width integer, letter integer, _row bigint)")
-        connection.executemany("insert into widths values (?, ?, ?)", widths)
+        fill(connection, "widths", widths)
         connection.execute(
             """create or replace table incoming as select _row, id, "parentId", repeat(chr(65 + letter), width) as name, attributes
             from incoming join widths using (_row) order by _row"""
@@ -173,7 +174,8 @@ def test_a_part_holds_so_many_bytes_or_one_record_whatever_the_widths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Wide records side by side among small ones, and a record wider than a part."""
-    monkeypatch.setattr(manifest_module, "PART_BYTES", 200_000)
+    for module in (boundaries, part_files):
+        monkeypatch.setattr(module, "PART_BYTES", 200_000)
     monkeypatch.setattr(part_files, "SPOOL_BYTES", 150_000)
     chance = random.Random(seed)
     sizes = [*[10] * 1500, *[chance.randrange(2_000, 60_000) for _ in range(60)], *[10] * 1500, 500_000, *[1000] * 400]
