@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.contracts.messages import Plan
 from pipeline.datasets.dataset import load_dataset
-from pipeline.prepare import boundaries, part_files, parts
+from pipeline.prepare import boundaries, parents_first, part_files, parts
 from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.prepare.parts import cut
 from tests.support.staging import opened, run_stage
@@ -138,7 +138,7 @@ def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -
 
 
 def test_a_part_has_fewer_batches_where_records_are_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (boundaries, part_files):
+    for module in (boundaries, part_files, parts):
         monkeypatch.setattr(module, "PART_BYTES", 400 * 1000)
     database = chain(tmp_path / "d.duckdb", 3000)
     narrow = run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "narrow")
@@ -174,7 +174,7 @@ def test_a_part_holds_so_many_bytes_or_one_record_whatever_the_widths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Wide records side by side among small ones, and a record wider than a part."""
-    for module in (boundaries, part_files):
+    for module in (boundaries, part_files, parts):
         monkeypatch.setattr(module, "PART_BYTES", 200_000)
     monkeypatch.setattr(part_files, "SPOOL_BYTES", 150_000)
     chance = random.Random(seed)
@@ -198,7 +198,8 @@ def test_a_part_holds_so_many_bytes_or_one_record_whatever_the_widths(
         "manifest.json",
         *(part.filename for part in manifest.parts),
     ]
-    monkeypatch.setattr(parts, "WIDE_BYTES", 1 << 30)
+    for module in (parents_first, parts):
+        monkeypatch.setattr(module, "WIDE_BYTES", 1 << 30)
     assert run_stage(cut, database, RECORDS, BatchSizes("i", batches_per_part=4), folder=tmp_path / "sorted") == manifest, (
         "either way"
     )
