@@ -17,7 +17,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.errors import BulkheadError, NotReady, Unreachable
-from pipeline.settings import GIB, Settings
+from pipeline.settings import Settings
+from pipeline.units import GIB
 
 PYTHON_MIN = (3, 11)
 DISK_BYTES_MIN = 2 * GIB

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import orjson
 from pipeline.contracts.messages import Verdict
 from pipeline.datasets.dataset import Dataset
 from pipeline.display import place_sql
+from pipeline.spreadsheet_cells import safe_cell, safe_cell_sql
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.cast import original_names
 from pipeline.staging.database import THREADS, number, reading_of
@@ -26,9 +26,6 @@ TABLE_FIELDS = ("place", "row", "id", "code", "severity", "column", "value", "me
 
 CELL_CHARACTERS, CELLS_SHOWN = 200, 40
 """Of an offending row, what a page has room for goes with each finding; findings.csv has the row whole."""
-
-_FORMULA = "regexp_matches({v}, '^[\\s\\x{{a0}}]*[=+\\-@＝＋－＠\\t\\r\\n]')"
-_NUMBER = "regexp_full_match({v}, '[+-]?[0-9]+([.,][0-9]+)?')"
 
 
 @dataclass(frozen=True)
@@ -150,25 +147,8 @@ def _count(connection: duckdb.DuckDBPyConnection) -> Counted:
 
 
 def safe_expression(expression: str, name: str) -> str:
-    """SQL for a cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"): such get a quote. Numbers are none."""
-    formula, number = _FORMULA.format(v=expression), _NUMBER.format(v=expression)
-    heading = quoted(safe_cell(name))
-    return f"case when {formula} and not {number} then '''' || {expression} else {expression} end as {heading}"
-
-
-def safe_cell(value: Any) -> Any:
-    """A value as a cell of a CSV: what a spreadsheet would take for a formula gets a quote before it."""
-    if isinstance(value, dict | list):
-        value = json.dumps(value, ensure_ascii=False)
-    if not isinstance(value, str):
-        return value
-    opening = value.lstrip()[:1]
-    if (opening and opening in "=+-@＝＋－＠") or value[:1] in ("\t", "\r", "\n"):
-        try:
-            float(value)
-        except ValueError:
-            return "'" + value
-    return value
+    """Return the SQL of a CSV column whose cells and heading no spreadsheet takes for a formula. ``expression``: a text."""
+    return f"{safe_cell_sql(expression)} as {quoted(safe_cell(name))}"
 
 
 def as_json(value: Any) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from web.http.problems import KINDS, ProblemModel
+from web.http.problems import PROBLEM_TYPES, ProblemModel
 from web.http.responses import CONTENT_TYPES
 
 Json = dict[str, Any]
@@ -53,7 +53,7 @@ class RouteDescription:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a code or a form that does not exist."""
-        unknown = [*({*self.problems} - KINDS.keys()), *({*self.files} - CONTENT_TYPES.keys())]
+        unknown = [*({*self.problems} - PROBLEM_TYPES.keys()), *({*self.files} - CONTENT_TYPES.keys())]
         if unknown:
             raise ValueError(f"No problem and no form of a file is called {', '.join(sorted(unknown))}.")
 

@@ -19,7 +19,7 @@ from flask.typing import ResponseReturnValue
 from web.api.blueprint import ApiBlueprint, Example, RouteDescription
 from web.api.openapi_examples import CSV, PATH, SCHEMAS
 from web.http.auth import for_anyone
-from web.http.problems import KINDS
+from web.http.problems import PROBLEM_TYPES
 from web.http.responses import CONTENT_TYPES
 
 Json = dict[str, Any]
@@ -209,26 +209,26 @@ def _problems(operation: Json, own: Iterable[str]) -> Json:
     if "requestBody" in operation:
         codes |= {"unsupported_media_type", "too_large"}
     by_status: dict[str, list[str]] = defaultdict(list)
-    for code in KINDS:
+    for code in PROBLEM_TYPES:
         if code in codes:
-            by_status[str(KINDS[code].status)].append(code)
+            by_status[str(PROBLEM_TYPES[code].status)].append(code)
     return {status: _problem(status, of_status) for status, of_status in sorted(by_status.items())}
 
 
 def _problem(status: str, codes: list[str]) -> Json:
-    examples = {code: {"summary": KINDS[code].title, "value": _example(code)} for code in codes}
+    examples = {code: {"summary": PROBLEM_TYPES[code].title, "value": _example(code)} for code in codes}
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/ProblemModel"}, "examples": examples}}
     return {"description": ", ".join(codes), "content": content, "headers": _headers(status)}
 
 
 def _example(code: str) -> Json:
-    kind = KINDS[code]
+    kind = PROBLEM_TYPES[code]
     return {
         "type": f"https://bulkhead.example/problems#{code}",
         "title": kind.title,
         "status": kind.status,
         "code": code,
-        "detail": f"{kind.title}. {kind.mend}",
+        "detail": f"{kind.title}. {kind.advice}",
         "instance": "/v1/imports",
         "request_id": "5d1f0c9a523c4a7e9f0e2b1d6c7a8e90",
     }

@@ -150,7 +150,7 @@ def descendants(path: RecordPath, query: DescendantsQuery) -> Response:
             dataset, record[dataset.key], cursor=query.cursor, limit=query.limit, depth_max=query.max_depth
         )
     except LookupError as error:
-        raise Problem("bad_request", "The cursor is none of ours: send next_cursor of the page before, as it came.") from error
+        raise Problem("bad_request", "Invalid cursor. Send the next_cursor of the page before, unchanged.") from error
     return _shown(dataset, page, query)
 
 

@@ -13,12 +13,13 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 from werkzeug.sansio.multipart import State as At
 
+from pipeline.adapters.s3 import Readable
 from web.http.problems import Problem
 
 CHUNK_BYTES = 256 << 10
@@ -28,12 +29,6 @@ FIELD_BYTES_MAX = 64 << 10
 PARTS_MAX = 50
 
 _SHA256 = re.compile(r"(?i)(?:^|,)\s*sha-256\s*=\s*:([^:]*):")
-
-
-class Readable(Protocol):
-    """Anything with a ``read``."""
-
-    def read(self, size: int, /) -> bytes: ...
 
 
 def chunks_of(stream: Readable, *, content_length: int | None, bytes_max: int, sha256: bytes | None = None) -> Iterator[bytes]:

@@ -16,9 +16,6 @@ from flask import Response, request, url_for
 
 from pipeline.exact_json import Spelled
 
-_FORMULA = re.compile(r"(?s)[\s\xa0]*[=+\-@＝＋－＠].*|[\t\r\n].*")
-_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
-
 STALL_SECONDS = 60.0
 """A client that sends, or takes, nothing for so long is taken for gone."""
 
@@ -107,12 +104,6 @@ def as_text(value: Any) -> str:
     if isinstance(value, bytes | memoryview):
         return "\\x" + bytes(value).hex()
     return str(value)
-
-
-def safe_cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"): a quote goes before it. Numbers are none."""
-    is_formula = isinstance(value, str) and _FORMULA.fullmatch(value) and not _NUMBER.fullmatch(value)
-    return "'" + value if is_formula else value
 
 
 def _json_value(value: Any) -> Any:

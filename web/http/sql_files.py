@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from flask import Response
 
 from pipeline.exact_json import Spelled
+from pipeline.spreadsheet_cells import safe_cell
 from pipeline.warehouse.query import Answer
-from web.http.responses import CONTENT_TYPES, as_download, as_text, safe_cell
+from web.http.responses import CONTENT_TYPES, as_download, as_text
 from web.http.table_streams import BATCH_ROWS, arrow_stream
 
 if TYPE_CHECKING:

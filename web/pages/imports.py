@@ -22,7 +22,7 @@ from pipeline.ledger.models import ImportRecord
 from pipeline.warehouse.existing_edges import with_tables
 from web.app_context import app_context
 from web.http.auth import CSRF_FIELD, check_csrf, checks_csrf_itself, for_anyone, for_role, key_in_use, sign_in
-from web.http.problems import KINDS, Problem, refuse_parameters
+from web.http.problems import PROBLEM_TYPES, Problem, refuse_parameters
 from web.http.request_body import Form
 from web.models.uploads import UploadQuery
 from web.pages import admin, findings, formatting, records, sql, trend_charts
@@ -331,4 +331,4 @@ def validations_page(dataset: str) -> ResponseReturnValue:
 @for_anyone
 def problems_page() -> ResponseReturnValue:
     """Every kind of problem that the API knows, and what to do about it."""
-    return render_template("problems.html", kinds=KINDS)
+    return render_template("problems.html", kinds=PROBLEM_TYPES)

@@ -53,6 +53,8 @@ from tests.integration.orchestration.test_options import ended, upload
 from tests.integration.orchestration.test_workflow import QUEUE, Orchestra, Steps
 from tests.integration.receive.test_import_journey import HEADER, Bulkhead, _until, running_worker, tree
 
+pytestmark = pytest.mark.early
+
 DATASETS = ("places", "records", "third", "fourth")
 UPLOADS = 100
 PACED = 16

@@ -52,7 +52,7 @@ def test_wide_records_need_no_more_memory_than_a_piece_of_them(tmp_path: Path, m
     monkeypatch.setattr(staging, "MEMORY_BYTES", 96 << 20)
     monkeypatch.setattr(staging, "is_out_of_memory", lambda error: False)
     monkeypatch.setattr(part_files, "SPOOL_BYTES", 4 << 20)
-    for module in (boundaries, part_files):
+    for module in (boundaries, part_files, parts):
         monkeypatch.setattr(module, "PART_BYTES", 8 << 20)
     narrow = [(f"n{i}", "n") for i in range(20_000)]
     wide = [(f"w{i}", chr(97 + i % 26) * (512 << 10)) for i in range(256)]

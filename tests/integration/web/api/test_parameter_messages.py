@@ -82,9 +82,9 @@ WRONG = [
         {},
         "There is no dataset 'placs'. Did you mean places? Datasets here: places, records.",
     ),
-    ("GET", "/v1/import", {}, "Nothing is at /v1/import. Did you mean /v1/imports? See /openapi.json"),
+    ("GET", "/v1/import", {}, "There is nothing at /v1/import. Did you mean /v1/imports? See /openapi.json"),
     ("POST", "/v1/dataset/places/import", {}, "Did you mean /v1/datasets/places/imports?"),
-    ("GET", "/v1/nothing/like/it/at/all", {}, "Nothing is at /v1/nothing/like/it/at/all. See /openapi.json"),
+    ("GET", "/v1/nothing/like/it/at/all", {}, "There is nothing at /v1/nothing/like/it/at/all. See /openapi.json"),
     (
         "GET",
         "/s3/params?filename=a&metadata[max_error]=1&metadata[max_errors]=x&dataset=places",
