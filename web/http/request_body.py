@@ -31,8 +31,6 @@ PARTS_MAX = 50
 _SHA256 = re.compile(r"(?i)(?:^|,)\s*sha-256\s*=\s*:([^:]*):")
 
 
-
-
 def chunks_of(stream: Readable, *, content_length: int | None, bytes_max: int, sha256: bytes | None = None) -> Iterator[bytes]:
     """The body's chunks. Raises Problem if it breaks off, grows too large, or is not what ``sha256`` says."""
     digest, count = hashlib.sha256(), 0
