@@ -119,7 +119,7 @@ class Reconciler:
             within=NOTIFIED_WITHIN, ended=ENDED, overdue=OVERDUE, limit=NOTIFIED_AT_MOST
         )
         for done, outcome in enumerate(forgotten):
-            self._orchestrator.tell(outcome)
+            self._orchestrator.notify(outcome)
             self._ledger.deliveries.postpone_overdue(outcome.import_id, POSTPONED)
             beat(done)
         return len(forgotten)
