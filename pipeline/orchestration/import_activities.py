@@ -88,7 +88,9 @@ from pipeline.errors import (
 from pipeline.ledger.findings import keep_findings
 from pipeline.ledger.imports import Ledger
 from pipeline.ledger.models import ImportRecord
+from pipeline.load import dry_run
 from pipeline.load import load_part as load
+from pipeline.load.part_file import PartFile
 from pipeline.orchestration import reuse_verdict
 from pipeline.orchestration.heartbeat_and_failures import BEAT_SECONDS, beat, converts_errors, heartbeating, to_its_end
 from pipeline.orchestration.result_files import ResultFiles
@@ -383,7 +385,7 @@ class Activities:
         parts = [(folder / part.filename, part.sha256) for part in manifest.parts]
         with heartbeating(), self._engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
-            foreseen = load.preview(raw, dataset, parts, beat=beat)
+            foreseen = dry_run.preview(raw, dataset, parts, beat=beat)
         self._ledger.update(ref.import_id, preview=foreseen.to_json())
         return foreseen
 
@@ -426,23 +428,23 @@ class Activities:
         dataset = load_dataset(ref.dataset, self._settings.datasets_root)
         with self._engine.connect() as connection:
             raw = connection.connection.driver_connection
-            with_part = partial(do, raw, dataset, path, import_id=ref.import_id, part_no=part_no, beat=beat, **options)
-            expected = self._expected(ref, part_no)
+            with_part = partial(do, raw, dataset, beat=beat, **options)
+            expected = self._expected(ref, part_no, path)
             try:
-                return with_part(**expected)
+                return with_part(expected)
             except DamagedPart:
                 self._manifest.cache_clear()  # the import may have been cut again since
-                if expected == (now := self._expected(ref, part_no)):
+                if expected == (now := self._expected(ref, part_no, path)):
                     raise
-            return with_part(**now)
+            return with_part(now)
 
-    def _expected(self, ref: ImportRef, part_no: int) -> dict[str, Any]:
-        """What the manifest says of a part: its checksum, empty if it has no such part, and what must be loaded before."""
+    def _expected(self, ref: ImportRef, part_no: int, path: Path) -> PartFile:
+        """Return the part in ``path`` as the manifest describes it; with an empty checksum if it has no such part."""
         manifest = self._manifest(ref.import_id)
         if part_no > len(manifest.parts):
-            return {"sha256": "", "needed": 0}
+            return PartFile(path, ref.import_id, part_no, "")
         part = manifest.part(part_no)
-        return {"sha256": part.sha256, "needed": part.needs}
+        return PartFile(path, ref.import_id, part_no, part.sha256, part.needs)
 
     # --- a pause ---
 

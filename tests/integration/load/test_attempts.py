@@ -71,7 +71,7 @@ def test_what_an_attempt_cut_is_there_for_later_steps_whole_and_once(activities:
 
 
 def test_a_part_is_not_given_up_for_a_manifest_that_was_replaced(
-    activities: Activities, ref: ImportRef, loader: Loader, store: Store, monkeypatch: pytest.MonkeyPatch
+    activities: Activities, ref: ImportRef, loader: Loader, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that knows how the import was cut before looks once more before it takes a good part for damaged."""
     monkeypatch.setattr("pipeline.orchestration.import_activities.beat", lambda: None)  # there is no activity around it
@@ -82,7 +82,7 @@ def test_a_part_is_not_given_up_for_a_manifest_that_was_replaced(
         store.put_bytes(manifest_key(ref.import_id), manifest.to_json().encode())
 
     keep_manifest("that of before")
-    assert activities._expected(ref, 1)["sha256"] == "that of before"
+    assert activities._expected(ref, 1, tmp_path / "part").sha256 == "that of before"
     path, sha256 = loader.part(flat(300))
     keep_manifest(sha256)
     assert activities._with_part(load_part.load_part, PartRef(ref, 1), path) == PartResult(inserted=300)
