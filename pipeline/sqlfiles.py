@@ -38,6 +38,11 @@ def in_order(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.sql"))
 
 
+def quoted(name: str) -> str:
+    """Return a name as a quoted identifier, for PostgreSQL and DuckDB."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def without_nul(value: Any) -> Any:
     """The value with each NUL in its texts spelled as JSON would: no text in PostgreSQL can hold one."""
     if isinstance(value, list):

@@ -29,7 +29,7 @@ def healthz() -> Response:
 @for_anyone
 def readyz() -> Response:
     """503 while a part without which no file can be taken in is away. Temporal may be: files wait for it in S3."""
-    asked = {"postgresql": app_context().database, "s3": app_context().store.pulse}
+    asked = {"postgresql": app_context().database, "s3": app_context().store.liveness}
     until = time.monotonic() + READY_SECONDS
     for part in asked.values():
         part.suspect()  # both at once
