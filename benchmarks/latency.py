@@ -29,7 +29,7 @@ from pipeline.client.api import Client
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.contracts.workflows import import_workflow_id
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.local.stack import Stack
 from pipeline.settings import ROOT
 
@@ -91,7 +91,7 @@ def _queued_at(stack: Stack, import_id: str) -> float:
     """When the file was in S3 and in the ledger."""
     engine = postgres.connect(stack.environment["DATABASE_URL"], pool_size=1)
     try:
-        return next(move.at.timestamp() for move in Ledger(engine).moves(import_id) if move.to_state == State.QUEUED)
+        return next(move.at.timestamp() for move in Ledger(engine).imports.moves(import_id) if move.to_state == State.QUEUED)
     finally:
         engine.dispose()
 

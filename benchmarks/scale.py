@@ -32,7 +32,7 @@ from pipeline.client.api import Client
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.contracts.workflows import import_workflow_id, queue_workflow_id
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.local import seaweedfs
 from pipeline.local.stack import Stack
 from pipeline.local.up import local_key
@@ -181,7 +181,7 @@ def _seconds_in(stack: Stack, import_id: str) -> dict[str, float]:
     """How long the import was in each state, by the ledger."""
     engine = postgres.connect(stack.environment["DATABASE_URL"], pool_size=1)
     try:
-        moves = Ledger(engine).moves(import_id)
+        moves = Ledger(engine).imports.moves(import_id)
     finally:
         engine.dispose()
     return {this.to_state: round((after.at - this.at).total_seconds(), 2) for this, after in pairwise(moves)}

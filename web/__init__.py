@@ -43,6 +43,19 @@ from web.pages import imports as pages
 
 log = structlog.get_logger(__name__)
 
+API_BLUEPRINTS = (
+    imports.api,
+    previews.api,
+    direct_uploads.api,
+    events.api,
+    import_actions.api,
+    findings.api,
+    results.api,
+    records.api,
+    sql.api,
+    keys.api,
+    webhooks.api,
+)
 SESSION_HOURS = 12
 FORM_BYTES_MAX = 1 << 20
 """For bodies other than uploads, which never go through Flask's own form parser."""
@@ -77,19 +90,7 @@ def create_app(settings: Settings | None = None, *, edges: AppContext | None = N
     auth.install(app)
     rate_limit.install(app, settings.requests_per_minute)
     problems.install(app)
-    for blueprint in (
-        imports.api,
-        previews.api,
-        direct_uploads.api,
-        events.api,
-        import_actions.api,
-        findings.api,
-        results.api,
-        records.api,
-        sql.api,
-        keys.api,
-        webhooks.api,
-    ):
+    for blueprint in API_BLUEPRINTS:
         app.register_api(blueprint)
     app.register_blueprint(health.pages)
     pages.install(app)

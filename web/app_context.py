@@ -13,7 +13,7 @@ from pipeline.adapters.liveness import Liveness
 from pipeline.adapters.postgres import connect, liveness_of
 from pipeline.adapters.s3 import Store
 from pipeline.ledger.api_keys import ApiKeys
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.notify.recipients import Recipients
 from pipeline.settings import Settings
 from pipeline.warehouse.marts import Marts

@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.sandbox import process
 from pipeline.settings import as_process, settings_for
 
 M_MMAP_THRESHOLD, BLOCK_BYTES = -3, 1 << 20
@@ -54,4 +53,3 @@ def post_fork(server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Let the app know when its process is asked to stop: what it streams ends then, and nobody waits for it."""
     worker.wsgi.extensions["at_work"] = lambda: worker.alive
-    process.PRELOAD[:] = ["pipeline.sandbox.preview_file"]  # all that is read here is the beginning of a file

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pipeline.adapters.s3_errors import NotThere, NotWhole
 from pipeline.adapters.s3_multipart import MultipartUploads, OpenUpload, Part
 from pipeline.adapters.s3_objects import Stored
-from pipeline.adapters.s3_transfers import CHUNK_BYTES, Transfers
+from pipeline.adapters.s3_transfers import CHUNK_BYTES, Readable, Transfers
 from pipeline.settings import Settings
 
-__all__ = ["CHUNK_BYTES", "NotThere", "NotWhole", "OpenUpload", "Part", "Store", "Stored"]
+__all__ = ["CHUNK_BYTES", "NotThere", "NotWhole", "OpenUpload", "Part", "Readable", "Store", "Stored"]
 
 
 class Store(Transfers, MultipartUploads):

@@ -23,7 +23,7 @@ from pipeline.adapters.s3_bucket import READ_SECONDS
 from pipeline.adapters.s3_errors import NotThere, not_there, s3_errors, status_of
 from pipeline.adapters.s3_objects import Objects, Stored, stored_from
 from pipeline.errors import FileReplaced, Unreachable
-from pipeline.settings import MIB
+from pipeline.units import MIB
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.adapters import postgres
 from pipeline.cli.app import (
     AsJson,
     Delimiter,
@@ -37,7 +36,6 @@ from pipeline.cli.app import (
 from pipeline.contracts.options import Options
 from pipeline.display import counted
 from pipeline.errors import InvalidRequest
-from pipeline.warehouse import existing_edges
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -128,6 +126,8 @@ def template(
 @contextmanager
 def _warehouse(settings: Settings, rules: Dataset) -> Iterator[Engine | None]:
     """The warehouse that the settings name, if it answers and has the dataset's table."""
+    from pipeline.adapters import postgres
+    from pipeline.warehouse import existing_edges
 
     if not settings.database_url:
         yield None
@@ -164,6 +164,7 @@ def _judge(
     """What an import of the file would find, in the child process that an import would use."""
     from pipeline.prepare.manifest import BatchSizes
     from pipeline.sandbox import process, validate_file
+    from pipeline.warehouse import existing_edges
 
     def edges(wanted: Path) -> Path | None:
         if engine is None:

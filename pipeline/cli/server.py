@@ -17,10 +17,9 @@ from uuid import UUID
 
 import typer
 
-from pipeline.adapters import postgres
 from pipeline.cli.app import AsJson, Commands, Exit, app
 from pipeline.display import counted
-from pipeline.errors import InvalidRequest, Unreachable
+from pipeline.errors import InvalidConfiguration, NotFound, Unreachable
 
 if TYPE_CHECKING:
     from pipeline.ledger.api_keys import ApiKeys
@@ -253,7 +252,7 @@ def key_revoke(
 
     with _keys() as keys:
         if not keys.revoke(str(key_id)):
-            raise InvalidRequest(f"There is no key {key_id} that could be revoked. See which there are: bulkhead key list")
+            raise NotFound(f"There is no key {key_id} that could be revoked. See which there are: bulkhead key list")
     say(f"Revoked {key_id}.")
     if as_json:
         print_json({"id": str(key_id), "revoked": True})
@@ -264,6 +263,7 @@ def _keys() -> Iterator[ApiKeys]:
     """The keys in the database of the settings."""
     from sqlalchemy.exc import OperationalError
 
+    from pipeline.adapters import postgres
     from pipeline.ledger.api_keys import ApiKeys
     from pipeline.settings import load_settings
 
@@ -278,5 +278,7 @@ def _keys() -> Iterator[ApiKeys]:
 
 def _needed(database_url: str) -> str:
     if not database_url:
-        raise InvalidRequest("DATABASE_URL is not set, and no embedded stack has left one under BULKHEAD_HOME: bulkhead up.")
+        raise InvalidConfiguration(
+            "DATABASE_URL is not set, and no embedded stack has left one under BULKHEAD_HOME: bulkhead up."
+        )
     return database_url

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
-from pipeline.errors import BulkheadError, InvalidRequest, Unreachable
+from pipeline.errors import BulkheadError, InvalidConfiguration, InvalidRequest, Unreachable
 
 Sent = Callable[[int, int | None], None]
 """Told how many bytes have been sent, and of how many, if that is known."""
@@ -53,14 +53,14 @@ class HttpClient:
     def send(self, method: str, path: str, *, body: Body | None = None, **options: Any) -> requests.Response:
         """The server's answer; ``options`` are those of requests.
 
-        Raises ApiError if the server refuses, Unreachable if it does not answer or keeps breaking off, InvalidRequest if
+        Raises ApiError if the server refuses, Unreachable if it does not answer or keeps breaking off, InvalidConfiguration if
         the address is none.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 answer = self._once(method, path, body, options)
             except ValueError as error:  # what requests says of an address that is none
-                raise InvalidRequest(f"BULKHEAD_URL is {self.url!r}, which cannot be used: {error}") from error
+                raise InvalidConfiguration(f"BULKHEAD_URL is {self.url!r}, which cannot be used: {error}") from error
             except requests.RequestException as error:
                 self._give_up_or_wait(attempt, body, error)
                 continue

@@ -24,7 +24,7 @@ from pipeline.contracts.object_keys import DATASET_NAME
 from pipeline.contracts.options import OnError, Options
 from pipeline.datasets.suite_meta import ColumnNames, Shape, Tolerance, TreeLimits
 from pipeline.display import meant
-from pipeline.errors import InvalidRequest, UnknownDataset
+from pipeline.errors import InvalidConfiguration, InvalidRequest, UnknownDataset
 from pipeline.settings import ROOT
 from pipeline.sqlfiles import in_order
 
@@ -157,7 +157,7 @@ class Dataset:
         said = self.suite.get("meta", {}).get(part, {})
         if not isinstance(said, dict) or not known.issuperset(said):
             takes = ", ".join(sorted(known))
-            raise InvalidRequest(f"expectations/{self.name}.json: meta.{part} is an object that takes {takes}.")
+            raise InvalidConfiguration(f"expectations/{self.name}.json: meta.{part} is an object that takes {takes}.")
         return said
 
     @cached_property
@@ -203,7 +203,7 @@ def dataset_names(root: Path = ROOT) -> list[str]:
 def load_dataset(name: str, root: Path = ROOT, among: Collection[str] | None = None) -> Dataset:
     """Read a dataset's two files. ``among``: there are no others than these, whatever lies in the folder.
 
-    Raises UnknownDataset (naming those there are) or InvalidRequest (saying which file is wrong and how).
+    Raises UnknownDataset (naming those there are) or InvalidConfiguration (saying which file is wrong and how).
     """
     suite_file = root / "expectations" / f"{name}.json"
     is_named = DATASET_NAME.fullmatch(name) and (among is None or name in among)
@@ -213,7 +213,7 @@ def load_dataset(name: str, root: Path = ROOT, among: Collection[str] | None = N
     suite = json.loads(suite_file.read_text(encoding="utf-8"))
     table_file = root / "sql" / "tables" / f"{name}.sql"
     if not table_file.is_file():
-        raise InvalidRequest(f"The dataset {name!r} has a suite but no table: sql/tables/{name}.sql is missing.")
+        raise InvalidConfiguration(f"The dataset {name!r} has a suite but no table: sql/tables/{name}.sql is missing.")
     table_sql = table_file.read_text(encoding="utf-8")
     meta = suite.get("meta", {})
     columns = table_columns(table_sql)
@@ -243,7 +243,7 @@ def table_columns(table_sql: str) -> list[Column]:
         if isinstance(statement, exp.Create) and statement.kind == "TABLE":
             keys = {name.name for key in statement.find_all(exp.PrimaryKey) for name in key.find_all(exp.Identifier)}
             return [_column(definition, keys) for definition in statement.find_all(exp.ColumnDef)]
-    raise InvalidRequest("A table file holds one CREATE TABLE statement; this one has none.")
+    raise InvalidConfiguration("A table file holds one CREATE TABLE statement; this one has none.")
 
 
 def _column(definition: exp.ColumnDef, keys: set[str]) -> Column:
@@ -260,25 +260,25 @@ def _check_whole(dataset: Dataset, all_names: tuple[str, ...]) -> None:
         wanted.append(dataset.rest)
     missing = [name for name in wanted if name not in all_names]
     if missing:
-        raise InvalidRequest(f"sql/tables/{dataset.name}.sql lacks the column(s) {', '.join(missing)}.")
+        raise InvalidConfiguration(f"sql/tables/{dataset.name}.sql lacks the column(s) {', '.join(missing)}.")
     named = {e.get("kwargs", {}).get("column") for e in dataset.suite.get("expectations", [])} - {None}
     unknown = sorted(named - set(dataset.names))
     mapping = dataset.mapping
     unknown += sorted({*mapping.aliases, *mapping.defaults} - set(dataset.names))
     if unknown:
-        raise InvalidRequest(f"expectations/{dataset.name}.json speaks of columns the table lacks: {', '.join(unknown)}.")
+        raise InvalidConfiguration(f"expectations/{dataset.name}.json speaks of columns the table lacks: {', '.join(unknown)}.")
     try:
         _ = dataset.shape, dataset.bounds, dataset.tolerance
     except ValueError as error:
-        raise InvalidRequest(f"expectations/{dataset.name}.json: {error}.") from error
+        raise InvalidConfiguration(f"expectations/{dataset.name}.json: {error}.") from error
     if slip := _slip_in_types(dataset):
-        raise InvalidRequest(f"sql/tables/{dataset.name}.sql: {slip}.")
+        raise InvalidConfiguration(f"sql/tables/{dataset.name}.sql: {slip}.")
     slip = _slip_in_mapping(dataset) or _slip_in_shape(dataset)
     if slip:
-        raise InvalidRequest(f"expectations/{dataset.name}.json: {slip}.")
+        raise InvalidConfiguration(f"expectations/{dataset.name}.json: {slip}.")
     absent = [path.relative_to(dataset.root) for path in dataset.check_files if not path.is_file()]
     if absent:
-        raise InvalidRequest(
+        raise InvalidConfiguration(
             f"expectations/{dataset.name}.json sets bounds, whose checks are missing: {', '.join(map(str, absent))}."
         )
 

@@ -16,7 +16,7 @@ from functools import partial
 from pipeline.contracts.messages import PartResult
 from pipeline.contracts.states import State
 from pipeline.datasets.dataset import Dataset
-from pipeline.errors import InvalidRequest, NotLoading, PartsLost, Rewound, Superseded
+from pipeline.errors import InternalInconsistency, NotLoading, PartsLost, Rewound, Superseded
 from pipeline.load.arriving import Connection, PartLoad
 from pipeline.load.failures import Failure, has_failures, record_failures
 from pipeline.load.isolate import load_by_batches
@@ -42,7 +42,7 @@ def load_part(connection: Connection, dataset: Dataset, part: PartFile, *, beat:
     return _write_under_lease(connection, dataset, part, write_records, beat)
 
 
-def give_up_part(
+def fail_part(
     connection: Connection, dataset: Dataset, part: PartFile, *, code: str, reason: str, beat: Beat = lambda: None
 ) -> PartResult:
     """Enter every record of a part as a failure with ``code`` and ``reason``; their descendants will fail too.
@@ -93,7 +93,7 @@ def known_result(load: PartLoad, sha256: str) -> PartResult | None:
         return None
     *counts, loaded = row
     if loaded not in ("", sha256):
-        raise InvalidRequest(f"Part {load.part_no} was cut differently when it was loaded. Upload the file again.")
+        raise InternalInconsistency(f"Part {load.part_no} was cut differently when it was loaded. Upload the file again.")
     return PartResult(*counts)
 
 

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import InvalidRequest
+from pipeline.errors import Conflict, InternalInconsistency, InvalidConfiguration
 from pipeline.local import ports
 
 PATH_BYTES_MAX = 400
@@ -24,7 +24,7 @@ class Home:
         self.path = path.absolute()
         length = len(os.fsencode(self.path))
         if length > PATH_BYTES_MAX:
-            raise InvalidRequest(
+            raise InvalidConfiguration(
                 f"The home's path is {length} bytes long; the servers' own files below it leave room for {PATH_BYTES_MAX}."
                 f" Set BULKHEAD_HOME to a shorter path. It is {self.path}"
             )
@@ -34,12 +34,12 @@ class Home:
             self._file = self.path / "stack.json"
             self._known: dict[str, Any] = json.loads(self._file.read_text()) if self._file.exists() else {}
         except OSError as error:
-            raise InvalidRequest(
+            raise InvalidConfiguration(
                 f"The home {self.path} cannot be used: {error.filename}: {error.strerror}."
                 " Set BULKHEAD_HOME (or --home) to a folder that you may write to."
             ) from error
         except ValueError as error:
-            raise InvalidRequest(
+            raise InternalInconsistency(
                 f"{self._file} is damaged: {error}. It holds the stack's ports and passwords: bring it back from a copy, or set"
                 " BULKHEAD_HOME to another folder."
             ) from error
@@ -58,14 +58,14 @@ class Home:
         return path
 
     def lock(self) -> None:
-        """Raises InvalidRequest if another stack is using this home. The lock goes with the process, however it ends."""
+        """Raises Conflict if another stack is using this home. The lock goes with the process, however it ends."""
         self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._lock)
             self._lock = None
-            raise InvalidRequest(
+            raise Conflict(
                 f"Another stack is running on {self.path}. Stop it first, or set BULKHEAD_HOME to another folder."
             ) from error
 

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Engine, RowMapping, text
 
 from pipeline.display import masked
-from pipeline.errors import InvalidRequest
+from pipeline.errors import Conflict, InvalidRequest
 from pipeline.notify.targets import EMAIL, WEBHOOK, channel_of
 from pipeline.settings import Settings
 from pipeline.sqlfiles import load
@@ -107,7 +107,7 @@ class Recipients:
     def add(self, target: str, datasets: Iterable[str] | None = None) -> Recipient:
         """A new receiver, of all datasets or of some; a webhook gets a secret of its own.
 
-        Raises InvalidRequest for what is no address, for one that is a receiver already, and for no dataset at all.
+        Raises InvalidRequest for an invalid address and for an empty list of datasets, Conflict for a known recipient.
         """
         channel = channel_of(target)
         wanted = None if datasets is None else tuple(sorted(set(datasets)))
@@ -118,18 +118,18 @@ class Recipients:
         given = {"datasets": None if wanted is None else list(wanted), "secret": secret}
         known = self.find(channel, target)
         if (known and known.named_by is not NamedBy.UPLOAD) or not self._done("recipients/add", made, **given):
-            raise InvalidRequest(f"{masked(target)} is a receiver already.")
+            raise Conflict(f"{masked(target)} is a receiver already.")
         self.switch_on(made)
         return made
 
     def remove(self, receiver: Recipient) -> None:
-        """It is told nothing any more. Raises InvalidRequest if no admin added it."""
+        """It is told nothing any more. Raises Conflict if no admin added it."""
         if receiver.named_by is not NamedBy.ADMIN:
             where = {
                 NamedBy.SETTINGS: "The settings name it (BULKHEAD_WEBHOOK_URLS, BULKHEAD_EMAIL_TO): take it out there.",
                 NamedBy.UPLOAD: "Only uploads named it: it is told of them alone, and of none while it is off.",
             }
-            raise InvalidRequest(where[receiver.named_by])
+            raise Conflict(where[receiver.named_by])
         self._done("recipients/remove", receiver)
         self._done("recipients/on", receiver)
 

@@ -12,35 +12,36 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import duckdb
+
 from pipeline.datasets.dataset import Dataset
 from pipeline.prepare.boundaries import cut_batches, group_batches, needed_parts
 from pipeline.prepare.manifest import MANIFEST, BatchSizes, Manifest
 from pipeline.prepare.parents_first import give_levels, lay_out_forest, put_in_order
 from pipeline.prepare.part_files import gathered_tables, streamed_tables, write_parts
-from pipeline.staging.database import WIDE_BYTES, connect, longest_row
+from pipeline.staging.database import WIDE_BYTES, longest_row
 
 
-def cut(database: Path, dataset: Dataset, cutting: BatchSizes, *, folder: Path) -> Manifest:
+def cut(connection: duckdb.DuckDBPyConnection, dataset: Dataset, cutting: BatchSizes, *, folder: Path) -> Manifest:
     """Cut ``incoming`` into parts in ``folder``, which is emptied first, and return the manifest, which is written there last.
 
     The records that are not ``quarantined`` must be valid: ids unique, no cycles. Raises RuntimeError if a record is lost.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with connect(database) as connection:
-        lay_out_forest(connection, dataset)
-        give_levels(connection)
-        widest = longest_row(connection)
-        is_wide = widest > WIDE_BYTES
-        records = put_in_order(connection, dataset, with_values=not is_wide)
-        batches = cut_batches(connection, records, cutting)
-        cuts = group_batches(batches, cutting)
-        needs = needed_parts(connection, cuts)
-        if is_wide:
-            tables = gathered_tables(connection, dataset, cuts, folder)
-        else:
-            tables = streamed_tables(connection, dataset, cuts, widest=widest, cutting=cutting)
-        parts = tuple(write_parts(tables, needs, folder))
+    lay_out_forest(connection, dataset)
+    give_levels(connection)
+    widest = longest_row(connection)
+    is_wide = widest > WIDE_BYTES
+    records = put_in_order(connection, dataset, with_values=not is_wide)
+    batches = cut_batches(connection, records, cutting)
+    cuts = group_batches(batches, cutting)
+    needs = needed_parts(connection, cuts)
+    if is_wide:
+        tables = gathered_tables(connection, dataset, cuts, folder)
+    else:
+        tables = streamed_tables(connection, dataset, cuts, widest=widest, cutting=cutting)
+    parts = tuple(write_parts(tables, needs, folder))
     manifest = Manifest(
         cutting.import_id,
         dataset.name,

@@ -7,7 +7,8 @@ Here is asked whether an id is a path at all.
 from __future__ import annotations
 
 from pipeline.read.raw_tables import RawTables
-from pipeline.staging.database import VALUE_LENGTH, quoted
+from pipeline.sqlfiles import quoted
+from pipeline.staging.database import VALUE_LENGTH
 
 _FIND = """
 insert into findings by name

@@ -1,39 +1,35 @@
-"""One small validation, run while the sandbox's fork server starts: what Great Expectations builds at its first use (templates,
+"""Run one small validation while the fork server starts: what Great Expectations builds at its first use (templates,
 registries, dialects) takes 0.2 seconds, and every child that is forked afterwards has it already.
 
-Nothing of it stays but these caches: one thread, one database in memory, both gone when the import is done. Only the fork
-server imports this module.
+Nothing but these caches remains: one thread and one database in memory, both gone when the import is done. Only the fork server
+imports this module.
 """
 
 from __future__ import annotations
 
 import gc
-import os
 import tempfile
 from pathlib import Path
 
 from pipeline.datasets.dataset import blank_dataset
-from pipeline.staging.database import connect, in_memory
+from pipeline.staging.database import StagingDatabase
 from pipeline.validate.expectations import Query, judge
 
 
-def _warm() -> None:
-    with tempfile.TemporaryDirectory(prefix="bulkhead-warm-") as folder, in_memory(Path(folder)) as database:
-        with connect(database) as connection:
-            connection.execute("set threads = 1")  # a fork copies no thread but the one that forks
-            connection.execute("create table incoming as select 1 as _row, '1' as id, null::varchar as \"parentId\"")
-            connection.execute("create table offenders as select 1 as _row, 'x' as value")
-        judge(database, blank_dataset("warm"), [Query("", "offenders", 1)], docs=Path(folder) / "docs", run_name="", records=1)
+def _warm_up() -> None:
+    """Judge one record of one finding, with Data Docs."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bulkhead-warm-") as folder,
+        StagingDatabase.in_memory(Path(folder)) as database,
+        database.connect() as connection,
+    ):
+        connection.execute("set threads = 1")  # a fork copies no thread but the one that forks
+        connection.execute("create table incoming as select 1 as _row, '1' as id, null::varchar as \"parentId\"")
+        connection.execute("create table offenders as select 1 as _row, 'x' as value")
+        queries = [Query("", "offenders", 1)]
+        judge(connection, blank_dataset("warm"), queries, docs=Path(folder) / "docs", run_name="", records=1)
 
 
-def _be_silent() -> None:
-    """From here on the server only forks; at its end DuckDB's bindings would list what they find alive."""
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 2)
-    os.close(silence)
-
-
-_warm()
+_warm_up()
 gc.collect()
 gc.freeze()  # no child has to look through all of this again, and copy the pages it lies on, whenever it collects its garbage
-_be_silent()

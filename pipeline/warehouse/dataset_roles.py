@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from pipeline.errors import InvalidRequest
+from pipeline.errors import NotReady
 from pipeline.sqlfiles import load
 
 Connection = psycopg.Connection[Any]
@@ -42,7 +42,7 @@ class DatasetRole:
 def make(connection: Connection, granted: DatasetRole, password: str) -> None:
     """Create or renew the set's schema and role. Safe to repeat; ``connection`` is in autocommit mode.
 
-    Raises InvalidRequest if the role is missing and we may not create it.
+    Raises NotReady if the role is missing and we may not create it.
     """
     with connection.transaction():
         connection.execute(f"set local lock_timeout = '{_LOCK_SECONDS}s'")
@@ -77,7 +77,7 @@ def _state(connection: Connection, granted: DatasetRole) -> tuple[bool, str, boo
 def _make_role(connection: Connection, granted: DatasetRole, password: str) -> None:
     there, _, may = _state(connection, granted)
     if not there and not may:
-        raise InvalidRequest(
+        raise NotReady(
             f"SQL is not open to this key yet: PostgreSQL lacks the role {granted.name}, which Bulkhead may not make itself."
             " docs/security.md says how the database's administrator does."
         )

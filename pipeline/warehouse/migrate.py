@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 
 from pipeline.adapters.postgres import connect, driver_connection, raw_connection
 from pipeline.datasets.dataset import dataset_names, load_dataset
-from pipeline.errors import InvalidRequest, Unreachable
+from pipeline.errors import Conflict, PermanentError, Unreachable
 from pipeline.settings import ROOT
 from pipeline.sqlfiles import in_order, load
 from pipeline.warehouse import dataset_roles, foreign_writes, table_changes, table_plan
@@ -54,8 +54,8 @@ def migrate(
     """Bring a database up to date, and return what was checked and done. Safe to repeat, and to run while files are loaded.
 
     ``say`` is given what takes long. ``password`` is the reader role's; None takes the one in ``url``, where sql_url looks.
-    Raises InvalidRequest, before anything is changed, if a table differs from its file in a way that cannot be changed while
-    the table is read and loaded; Unreachable if PostgreSQL does not answer, or a table is never free for a moment.
+    Raises Conflict, before anything is changed, if a table differs from its file in a way that cannot be changed while the
+    table is read and loaded; Unreachable if PostgreSQL does not answer, or a table is never free for a moment.
     """
     engine = connect(url, pool_size=3, name="bulkhead migrate", statement_seconds=None)  # an index may take long
     datasets = [load_dataset(name, root) for name in dataset_names(root)]
@@ -63,9 +63,7 @@ def migrate(
         with _alone(engine, say), raw_connection(engine) as raw:
             plans = [table_plan.plan(raw, dataset) for dataset in datasets]
             if refused := [line for plan in plans for line in plan.refused]:
-                raise InvalidRequest(
-                    "\n".join(["Nothing was changed, for this cannot be done beside reads and loads.", *refused])
-                )
+                raise Conflict("\n".join(["Nothing was changed, for this cannot be done beside reads and loads.", *refused]))
             done = with_locks(lambda seconds: _migrate_ledger(engine, seconds), "The ledger")
             for plan in plans:
                 done.append(Migrated(f"table {plan.called}", tuple(table_changes.apply(raw, plan, say=say))))
@@ -167,7 +165,7 @@ def differing_tables(engine: Engine, root: Path = ROOT) -> dict[str, str]:
 def _difference(raw: psycopg.Connection[Any], name: str, root: Path) -> str:
     try:
         plan = table_plan.plan(raw, load_dataset(name, root))
-    except InvalidRequest as error:
+    except PermanentError as error:
         return f"cannot be compared with its file: {error}"
     if plan.is_new:
         return "has no table yet"

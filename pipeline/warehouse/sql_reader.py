@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from pipeline.adapters.postgres import driver_connection, raw_connection
-from pipeline.errors import InvalidRequest, Unreachable
+from pipeline.errors import NotReady, Unreachable
 from pipeline.settings import Settings
 from pipeline.sqlfiles import load
 from pipeline.warehouse import dataset_roles
@@ -51,13 +51,13 @@ def sql_url(settings: Settings, role: str = "") -> str:
 def grant(engine: Engine, settings: Settings, wanted: DatasetRole) -> None:
     """Make sure that SQL can run as the role of a set of datasets.
 
-    Raises InvalidRequest if the role is missing and we may not create it, Unreachable if that must wait.
+    Raises NotReady if the role is missing and we may not create it, Unreachable if that must wait.
     """
     password = make_url(sql_url(settings)).password or ""
     try:
         with raw_connection(engine) as raw:
             dataset_roles.make(raw, wanted, password)
     except pg.InsufficientPrivilege as error:
-        raise InvalidRequest("SQL is not open to this key yet: PostgreSQL lets Bulkhead make no schema for it.") from error
+        raise NotReady("SQL is not open to this key yet: PostgreSQL lets Bulkhead make no schema for it.") from error
     except (psycopg.Error, DBAPIError, PoolTimeoutError) as error:
         raise Unreachable("PostgreSQL could not make the role that this query runs as. Try again in a moment.") from error

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from psycopg import errors as pg
 
 from pipeline.adapters.postgres_errors import with_detail
-from pipeline.errors import InvalidRequest
+from pipeline.errors import Conflict
 from pipeline.sqlfiles import quoted
 from pipeline.warehouse.lock_waits import lock_holders, wait_at_most, with_locks
 from pipeline.warehouse.table_plan import OURS, Plan, in_schema, interim_name
@@ -22,7 +22,7 @@ INDEX_TRIES = 5
 def apply(connection: Connection, plan: Plan, *, say: Say = lambda line: None) -> list[str]:
     """Do what is planned and return in words what was done. Each step is atomic, so an interrupted run can be repeated.
 
-    Raises Unreachable if a lock cannot be had, InvalidRequest if the data do not allow a unique index. ``connection`` is in
+    Raises Unreachable if a lock cannot be had, Conflict if the data do not allow a unique index. ``connection`` is in
     autocommit mode; ``say`` is given what takes long.
     """
     if plan.is_new:
@@ -77,7 +77,7 @@ def _build(connection: Connection, plan: Plan, index: Index, name: str, say: Say
                 raise
         except (pg.IntegrityError, pg.DataError, pg.ProgramLimitExceeded) as error:
             connection.execute(f"drop index concurrently if exists {in_schema(name)}")
-            raise InvalidRequest(f"{plan.called}: the index {index.name} cannot be built: {with_detail(error)}.") from error
+            raise Conflict(f"{plan.called}: the index {index.name} cannot be built: {with_detail(error)}.") from error
 
 
 def _mark(connection: Connection, plan: Plan, name: str) -> None:

@@ -14,7 +14,7 @@ from psycopg import errors as pg
 
 from pipeline.adapters.postgres_errors import with_detail
 from pipeline.datasets.dataset import Dataset
-from pipeline.errors import InvalidRequest
+from pipeline.errors import InvalidConfiguration
 from pipeline.sqlfiles import quoted
 from pipeline.warehouse.lock_waits import lock_holders, wait_at_most, with_locks
 from pipeline.warehouse.table_state import (
@@ -76,7 +76,7 @@ class Plan:
 def plan(connection: Connection, dataset: Dataset) -> Plan:
     """Return what brings the dataset's table to its file. Changes nothing; ``connection`` is in autocommit mode.
 
-    Raises InvalidRequest if the file is not SQL that makes this table.
+    Raises InvalidConfiguration if the file is not SQL that makes this table.
     """
     own, others = file_statements(dataset)
     empty = Plan(dataset)
@@ -107,7 +107,7 @@ def _compare(connection: Connection, made: Plan, own: str, seconds: float) -> Pl
             connection.execute(own)
             found = connection.execute("select to_regclass(%s)", (scratch,)).fetchone()
             if found is None or found[0] is None:
-                raise InvalidRequest(f"sql/tables/{made.dataset.name}.sql does not make the table {made.called}.")
+                raise InvalidConfiguration(f"sql/tables/{made.dataset.name}.sql does not make the table {made.called}.")
             check_fit(connection, made.dataset, scratch)
             declared = read_state(connection, scratch, SCRATCH)
             _compare_columns(connection, made, there, declared)
@@ -121,7 +121,7 @@ def _compare(connection: Connection, made: Plan, own: str, seconds: float) -> Pl
     except psycopg.Error as error:
         if not error.sqlstate or error.sqlstate[:2] in ("08", "53", "55", "57"):
             raise
-        raise InvalidRequest(
+        raise InvalidConfiguration(
             f"sql/tables/{made.dataset.name}.sql is not as PostgreSQL wants it: {with_detail(error)}."
         ) from error
 

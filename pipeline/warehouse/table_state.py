@@ -18,7 +18,7 @@ from sqlglot import Token, TokenType
 from sqlglot.errors import TokenError
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.errors import InvalidRequest
+from pipeline.errors import InvalidConfiguration
 from pipeline.sqlfiles import load, quoted
 
 Connection = psycopg.Connection[Any]
@@ -90,12 +90,12 @@ def read_state(connection: Connection, table: str, schema: str) -> State:
 
 
 def check_fit(connection: Connection, dataset: Dataset, table: str) -> None:
-    """Raise InvalidRequest if records could not be told apart by their ids, or compared with existing ones."""
+    """Raise InvalidConfiguration if records could not be told apart by their ids, or compared with existing ones."""
     file = f"sql/tables/{dataset.name}.sql"
     ids = [dataset.key, dataset.parent]
     unfit = connection.execute(load("queries/tables/unfit"), {"relation": table, "ids": ids}).fetchone()
     if unfit is not None:
-        raise InvalidRequest(
+        raise InvalidConfiguration(
             f"{file}: the column {unfit[0]} ({unfit[1]}) treats different ids as equal, so one record would overwrite"
             " another. Declare it as text, with a deterministic collation (the default is one)."
         )
@@ -103,7 +103,7 @@ def check_fit(connection: Connection, dataset: Dataset, table: str) -> None:
         try:
             connection.execute(f"select {quoted(name)} is distinct from {quoted(name)} from {table} limit 0")
         except pg.UndefinedFunction as error:
-            raise InvalidRequest(
+            raise InvalidConfiguration(
                 f"{file}: PostgreSQL cannot compare values of the column {name} ({dataset.column(name).type}), so no record"
                 " could be loaded again. Choose another type, such as jsonb for json, or text."
             ) from error
@@ -115,7 +115,7 @@ def file_statements(dataset: Dataset) -> tuple[str, str]:
     try:
         tokens = sqlglot.tokenize(sql, read="postgres")
     except TokenError as error:
-        raise InvalidRequest(f"sql/tables/{dataset.name}.sql cannot be read: {error}") from error
+        raise InvalidConfiguration(f"sql/tables/{dataset.name}.sql cannot be read: {error}") from error
     own, end = [], 0
     for token in _owners(tokens, dataset.name):
         own += [sql[end : token.start], SCRATCH]

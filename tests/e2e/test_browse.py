@@ -32,7 +32,7 @@ ODD = ("a/b", "..", EVIL, "a?b#c%2F", "\x1b[31mred", RTL, "x" * 400, "cr\r\nlf")
 def forest(settings: Settings, edges: AppContext) -> str:
     """A company's parts, a chain 30 deep, 130 siblings, ids of every kind; all written by one import, whose id this is."""
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="records", filename="parts of <b>machines</b>.csv", bucket="b", key="k")
+    edges.ledger.imports.open(import_id, dataset="records", filename="parts of <b>machines</b>.csv", bucket="b", key="k")
     rows = [
         ("M-100", None, "Milling machine", {}),
         (

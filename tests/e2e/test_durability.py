@@ -20,9 +20,12 @@ from pipeline.adapters.s3 import Store
 from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.states import State
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
+from tests.support.imports import imports_of
+
+pytestmark = pytest.mark.early
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = 100_000
@@ -100,8 +103,7 @@ def announce(settings: Settings, store: Store, rows: list[tuple[str, str, str]])
 
 
 def current(ledger: Ledger, arrival: ObjectArrived) -> ImportRecord | None:
-    known = ledger.imports_of(arrival)
-    return ledger.get(known[0][0]) if known else None
+    return next(iter(imports_of(ledger, arrival.key)), None)
 
 
 def wait_for(ledger: Ledger, arrival: ObjectArrived, seconds: float = 200.0) -> ImportRecord:

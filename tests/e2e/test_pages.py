@@ -23,7 +23,6 @@ from pipeline.adapters.s3 import Store
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.datasets.dataset import load_dataset
-from pipeline.ledger import findings
 from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.sandbox import process, validate_file
 from pipeline.settings import Settings
@@ -114,10 +113,10 @@ def judged(edges: AppContext, store: Store, folder: Path, text: str, filename: s
         if path.is_file():
             store.put_file(f"reports/{import_id}/{path.relative_to(folder / 'report')}", path)
     key = f"incoming/places/{import_id}/x"
-    edges.ledger.open(import_id, dataset="places", filename=filename, bucket=store.bucket, key=key)
-    edges.ledger.uploaded(import_id, size_bytes=len(text), sha256="ab" * 32, etag="e")
-    edges.ledger.move(import_id, State.VALIDATING)
-    edges.ledger.move(
+    edges.ledger.imports.open(import_id, dataset="places", filename=filename, bucket=store.bucket, key=key)
+    edges.ledger.uploads.complete(import_id, size_bytes=len(text), sha256="ab" * 32, etag="e")
+    edges.ledger.imports.move(import_id, State.VALIDATING)
+    edges.ledger.imports.move(
         import_id,
         State.REJECTED,
         records_total=found.records,
@@ -128,23 +127,25 @@ def judged(edges: AppContext, store: Store, folder: Path, text: str, filename: s
         findings_by_code=found.by_code,
         reading=found.reading,
     )
-    findings.keep_findings(edges.engine, import_id, folder / "report" / "findings.parquet", beat=lambda: None)
+    edges.ledger.findings.store(import_id, folder / "report" / "findings.parquet", beat=lambda: None)
     return import_id
 
 
 def rejected(edges: AppContext, store: Store, filename: str = "broken.csv") -> str:
     """An import with two kinds of findings, full of markup."""
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename=filename, bucket=store.bucket, key=f"incoming/places/{import_id}/x")
-    edges.ledger.uploaded(import_id, size_bytes=123_456, sha256="ab" * 32, etag="e")
-    edges.ledger.move(import_id, State.VALIDATING)
+    edges.ledger.imports.open(
+        import_id, dataset="places", filename=filename, bucket=store.bucket, key=f"incoming/places/{import_id}/x"
+    )
+    edges.ledger.uploads.complete(import_id, size_bytes=123_456, sha256="ab" * 32, etag="e")
+    edges.ledger.imports.move(import_id, State.VALIDATING)
     shared = {"severity": "error", "id": EVIL, "column": "parentId", "value": EVIL, "hint": EVIL, "line": None, "related": None}
     cycle = {**shared, "code": "circular_reference", "row": 3, "message": EVIL, "cycle": ["FR-A", "FR-B", "FR-A"]}
     missing = {**shared, "code": "missing_parent", "message": EVIL, "cycle": None}
     firsts = [{**missing, "row": row} for row in range(10, 15)]
     groups = [{**missing, "count": 20, "first": firsts}, {**cycle, "count": 1, "first": [cycle]}]
     store.put_bytes(f"reports/{import_id}/groups.json", json.dumps({"items": groups, "groups": 2, "total": 21}).encode())
-    edges.ledger.move(
+    edges.ledger.imports.move(
         import_id,
         State.REJECTED,
         EVIL,
@@ -167,17 +168,17 @@ def test_a_file_is_uploaded_and_watched_to_its_end(
     assert text(browser, ".up-file strong") == file.name
     browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", file.name)
-    (made,) = edges.ledger.page()
+    (made,) = edges.ledger.imports.page()
     assert browser.current_url == f"{server.url}/imports/{made.id}"
     assert store.get_bytes(made.key) == CSV.encode()
     assert text(browser, ".badge") == "Queued"
     assert text(browser, ".hull [aria-current]") == "Queue"
 
-    edges.ledger.move(made.id, State.VALIDATING)
+    edges.ledger.imports.move(made.id, State.VALIDATING)
     wait_for(browser, ".badge", "Validating")
-    edges.ledger.move(made.id, State.PREPARING)
-    edges.ledger.update(made.id, records_total=4000, records_valid=4000, parts_total=2)
-    edges.ledger.move(made.id, State.LOADING)
+    edges.ledger.imports.move(made.id, State.PREPARING)
+    edges.ledger.imports.update(made.id, records_total=4000, records_valid=4000, parts_total=2)
+    edges.ledger.imports.move(made.id, State.LOADING)
     wait_for(browser, ".badge", "Loading")
     assert text(browser, "[data-show='left']") == "4,000"
     with psycopg.connect(settings.database_url) as connection:
@@ -189,7 +190,7 @@ def test_a_file_is_uploaded_and_watched_to_its_end(
     wait_for(browser, "#pace", "records a second, about")
     with psycopg.connect(settings.database_url) as connection:
         connection.execute("insert into ledger.part values (%s, 2, 2000, 2000, 0, 0, 0)", (made.id,))
-    edges.ledger.move(made.id, State.PARTIALLY_SUCCEEDED)
+    edges.ledger.imports.move(made.id, State.PARTIALLY_SUCCEEDED)
     wait_for(browser, ".badge", "Partially succeeded")
     sums = {
         row.find_element(By.TAG_NAME, "th").text: int(row.find_element(By.TAG_NAME, "td").text.replace(",", ""))
@@ -224,7 +225,7 @@ def test_what_is_refused_is_said_where_one_looks(sign_in: Open, edges: AppContex
     wait_for(browser, ".up-said.alarm", "The file is empty.")
     assert browser.find_element(By.CSS_SELECTOR, ".up-said").get_attribute("role") == "status"
     assert browser.find_element(By.CSS_SELECTOR, ".up-buttons button").text == "Try again"
-    assert edges.ledger.page() == []
+    assert edges.ledger.imports.page() == []
 
 
 def test_findings(sign_in: Open, server: Any, edges: AppContext, store: Store) -> None:
@@ -344,20 +345,20 @@ def past(edges: AppContext, day: int) -> str:
     import_id = str(uuid.uuid4())
     errors, warnings = (day * 7, day) if day % 5 == 0 else (0, 0), day * 2 if day % 3 == 0 else 0
     by_code = {"missing_parent": errors[0], "circular_reference": errors[1], "similar_id": warnings}
-    edges.ledger.open(import_id, dataset="places", filename=f"places-{day}.csv", bucket="b", key=f"k{day}")
-    edges.ledger.uploaded(import_id, size_bytes=300_000, sha256="ab" * 32, etag="e")
-    edges.ledger.move(import_id, State.VALIDATING)
+    edges.ledger.imports.open(import_id, dataset="places", filename=f"places-{day}.csv", bucket="b", key=f"k{day}")
+    edges.ledger.uploads.complete(import_id, size_bytes=300_000, sha256="ab" * 32, etag="e")
+    edges.ledger.imports.move(import_id, State.VALIDATING)
     counts = {"records_total": 5000 + day * 12, "findings_errors": sum(errors), "findings_warnings": warnings}
     counts["findings_by_code"] = {code: count for code, count in by_code.items() if count}  # type: ignore[assignment]
     for state in (State.REJECTED,) if sum(errors) else (State.PREPARING, State.LOADING, State.SUCCEEDED):
-        edges.ledger.move(import_id, state, **counts)
+        edges.ledger.imports.move(import_id, state, **counts)
     return import_id
 
 
 def test_canceling_asks_first(sign_in: Open, server: Any, edges: AppContext, shots: Path) -> None:
     browser = sign_in()
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
+    edges.ledger.imports.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
     browser.get(f"{server.url}/imports/{import_id}")
     button = browser.find_element(By.CSS_SELECTOR, ".cancel button")
     assert not button.is_displayed()
@@ -369,14 +370,14 @@ def test_canceling_asks_first(sign_in: Open, server: Any, edges: AppContext, sho
     browser.switch_to.active_element.send_keys(Press.ESCAPE)
     assert not dialog.is_displayed()
     browser.find_element(By.CSS_SELECTOR, ".cancel summary").click()
-    edges.ledger.pause(import_id, wanted=True)  # while somebody reads the question, the page does not jump
+    edges.ledger.imports.pause(import_id, wanted=True)  # while somebody reads the question, the page does not jump
     WebDriverWait(browser, SECONDS).until(lambda _: dialog.is_displayed())
     browser.find_element(By.CSS_SELECTOR, ".cancel .quiet[type=button]").click()
     wait_for(browser, ".resume summary", "Resume it")
     browser.find_element(By.CSS_SELECTOR, ".cancel summary").click()
     browser.find_element(By.CSS_SELECTOR, ".cancel button.danger").click()
     wait_for(browser, ".badge", "Canceled")
-    assert edges.ledger.page()[0].state is State.CANCELED
+    assert edges.ledger.imports.page()[0].state is State.CANCELED
 
 
 @pytest.mark.parametrize(("width", "dark", "scripts"), [(1100, False, True), (390, True, True), (1100, False, False)])
@@ -385,10 +386,10 @@ def test_a_load_is_watched(
 ) -> None:
     browser = sign_in(width=width, dark=dark, scripts=scripts)
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename=EVIL, bucket="b", key="k", state=State.QUEUED)
-    edges.ledger.move(import_id, State.VALIDATING)
-    edges.ledger.move(import_id, State.PREPARING, records_total=9_000_000, records_valid=9_000_000, parts_total=4500)
-    edges.ledger.move(import_id, State.LOADING)
+    edges.ledger.imports.open(import_id, dataset="places", filename=EVIL, bucket="b", key="k", state=State.QUEUED)
+    edges.ledger.imports.move(import_id, State.VALIDATING)
+    edges.ledger.imports.move(import_id, State.PREPARING, records_total=9_000_000, records_valid=9_000_000, parts_total=4500)
+    edges.ledger.imports.move(import_id, State.LOADING)
     browser.get(f"{server.url}/imports/{import_id}")
     with psycopg.connect(settings.database_url) as connection:
         connection.execute(
@@ -412,14 +413,14 @@ def test_a_load_is_watched(
 def test_without_a_free_stream_the_page_asks(sign_in: Open, server: Any, edges: AppContext) -> None:
     browser = sign_in()
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
+    edges.ledger.imports.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
     streams = []
     for _ in range(8 * STREAMS_AT_ONCE):  # of both processes
         url = f"{server.url}/v1/imports/{import_id}/events"
         streams.append(requests.get(url, headers=server.headers, stream=True, timeout=10))
     assert streams[-1].status_code == 503
     browser.get(f"{server.url}/imports/{import_id}")
-    edges.ledger.move(import_id, State.VALIDATING)
+    edges.ledger.imports.move(import_id, State.VALIDATING)
     wait_for(browser, ".badge", "Validating")
     for stream in streams:
         stream.close()
@@ -429,10 +430,10 @@ def foreseen(edges: AppContext, import_id: str) -> None:
     """What the worker does with a dry run that has a quarantine."""
     reading = {"format": "csv", "compression": "gzip", "encoding": "utf-8", "delimiter": ";", "records": 1000}
     preview = {"inserted": 900, "updated": 60, "unchanged": 28, "moved": 7}
-    edges.ledger.move(import_id, State.VALIDATING)
-    edges.ledger.update(import_id, records_total=1000, records_valid=993, records_invalid=7, quarantined=12)
-    edges.ledger.update(import_id, reading=reading, preview=preview)
-    edges.ledger.move(import_id, State.VALIDATED, unprocessed=988)
+    edges.ledger.imports.move(import_id, State.VALIDATING)
+    edges.ledger.imports.update(import_id, records_total=1000, records_valid=993, records_invalid=7, quarantined=12)
+    edges.ledger.imports.update(import_id, reading=reading, preview=preview)
+    edges.ledger.imports.move(import_id, State.VALIDATED, unprocessed=988)
 
 
 @pytest.mark.parametrize(("width", "dark", "scripts"), [(1100, False, True), (390, True, True), (1100, True, False)])
@@ -471,10 +472,10 @@ def test_admins_see_who_is_told_and_what_is_set(
     for state, error in ((State.CANCELED, ""), (State.EXPIRED, EVIL)):
         import_id, target = str(uuid.uuid4()), "https://hooks.example/services/T0123456789ABCDEFGH?token=sesame"
         first = State.QUEUED if state is State.CANCELED else State.AWAITING_UPLOAD
-        edges.ledger.open(import_id, dataset="places", filename=EVIL, bucket="b", key=import_id, state=first)
-        edges.ledger.move(import_id, state)
-        edges.ledger.open_delivery(import_id, "webhook", target, f"msg_{state}")
-        edges.ledger.delivery_tried(import_id, "webhook", target, error)
+        edges.ledger.imports.open(import_id, dataset="places", filename=EVIL, bucket="b", key=import_id, state=first)
+        edges.ledger.imports.move(import_id, state)
+        edges.ledger.deliveries.open(import_id, "webhook", target, f"msg_{state}")
+        edges.ledger.deliveries.record_attempt(import_id, "webhook", target, error)
     browser.get(f"{server.url}/admin/webhooks")
     assert text(browser, ".empty").startswith("Nobody is told")
     assert text(browser, ".imports code") == "https://hooks.example/services/…?…"
@@ -504,7 +505,7 @@ def test_a_dry_run_foresees_and_loading_it_asks_first(
     browser.find_element(By.ID, "file").send_keys(str(file))
     browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", file.name)
-    (made,) = edges.ledger.page()
+    (made,) = edges.ledger.imports.page()
     assert made.options == Options(dry_run=True, on_error=OnError.QUARANTINE, delimiter=";")
 
     foreseen(edges, made.id)
@@ -523,7 +524,7 @@ def test_a_dry_run_foresees_and_loading_it_asks_first(
     button.click()
     wait_for(browser, ".badge", "Queued")
     assert text(browser, ".hull [aria-current]") == "Queue"
-    promoted = edges.ledger.get(made.id)
+    promoted = edges.ledger.imports.get(made.id)
     assert promoted is not None
     assert (promoted.state, promoted.options.dry_run) == (State.QUEUED, False)
     assert_no_complaints(browser)
@@ -536,9 +537,9 @@ def test_all_of_it_without_scripts(sign_in: Open, edges: AppContext, tmp_path: P
     browser.find_element(By.ID, "file").send_keys(str(file))
     browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", "plain.csv")
-    (made,) = edges.ledger.page()
+    (made,) = edges.ledger.imports.page()
     assert text(browser, ".badge") == "Queued"
-    edges.ledger.move(made.id, State.VALIDATING)
+    edges.ledger.imports.move(made.id, State.VALIDATING)
     wait_for(browser, ".badge", "Validating")  # the page fetches itself anew
     browser.find_element(By.LINK_TEXT, "SQL").click()
     browser.find_element(By.ID, "sql").send_keys("select 6 * 7 as answer")

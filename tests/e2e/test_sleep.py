@@ -17,7 +17,7 @@ import pytest
 from pipeline.adapters.s3 import Store
 from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.states import State
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.orchestration.steps import HEARTBEAT
 from pipeline.orchestration.worker import IDLE_SECONDS
@@ -33,6 +33,8 @@ from tests.e2e.test_durability import (
     places_of_a_tree,
     wait_for,
 )
+
+pytestmark = pytest.mark.early
 
 __all__ = ["ledger"]
 
@@ -148,7 +150,7 @@ def test_a_worker_that_slept_past_its_heartbeat_writes_nothing_when_it_wakes(
         slept = time.monotonic() - began
         assert slept < IDLE_SECONDS, "its heartbeat was waited for, and nothing else"
         time.sleep(max(0.0, HEARTBEAT.total_seconds() + 1 - slept))
-        assert not ledger.known(one.id).state.is_final, "it wakes up in the middle of the import"
+        assert not ledger.imports.known(one.id).state.is_final, "it wakes up in the middle of the import"
         send(sleeper, signal.SIGCONT, whole_group=whole_group)
         ended = wait_for(ledger, arrival)
     assert (ended.state, ended.inserted, ended.records_total) == (State.SUCCEEDED, RECORDS, RECORDS)

@@ -81,9 +81,9 @@ def load(edges: AppContext, settings: Settings, made: Sequence[ImportRecord]) ->
         for one in made:
             edges.orchestrator.announce(ObjectArrived(edges.store.bucket, one.key, one.id))
         WebDriverWait(None, 90, poll_frequency=0.1).until(  # type: ignore[type-var]
-            lambda _: all(edges.ledger.known(one.id).state.is_final for one in made)
+            lambda _: all(edges.ledger.imports.known(one.id).state.is_final for one in made)
         )
-    return [edges.ledger.known(one.id) for one in made]
+    return [edges.ledger.imports.known(one.id) for one in made]
 
 
 def test_what_the_form_says_at_the_click_is_what_counts(sign_in: Open, server: Any, edges: AppContext, tmp_path: Path) -> None:
@@ -98,9 +98,9 @@ def test_what_the_form_says_at_the_click_is_what_counts(sign_in: Open, server: A
         "document.querySelector('input[value=records]').click(); document.querySelector('[name=dry_run]').click();",
         SUBMIT,
     )
-    until(browser, lambda: len(edges.ledger.page()) == 5, "all are uploaded")
+    until(browser, lambda: len(edges.ledger.imports.page()) == 5, "all are uploaded")
     until(browser, lambda: "All 5 files are uploaded." in text(browser, "#said"), "and the page says so")
-    assert {(one.dataset, one.options.dry_run) for one in edges.ledger.page()} == {("places", True)}
+    assert {(one.dataset, one.options.dry_run) for one in edges.ledger.imports.page()} == {("places", True)}
 
 
 def test_several_files_are_dropped(sign_in: Open, server: Any, edges: AppContext, store: Store, shots: Path) -> None:
@@ -129,7 +129,7 @@ def test_several_files_are_dropped(sign_in: Open, server: Any, edges: AppContext
     for row in (1, 2):
         wait_for(browser, f".up-file:nth-child({row}) .up-said", "Uploaded. Watch its import")
     shoot(browser, shots / "upload-several-done.png")
-    made = {one.filename: one for one in edges.ledger.page()}
+    made = {one.filename: one for one in edges.ledger.imports.page()}
     assert set(made) == {"one.csv", EVIL.rpartition("/")[2]}
     assert b"Germany" in store.get_bytes(made[EVIL.rpartition("/")[2]].key)
     link = browser.find_element(By.CSS_SELECTOR, ".up-file:nth-child(1) .up-said a")
@@ -159,7 +159,7 @@ def test_columns_are_mapped_and_remembered(
     shoot(browser, shots / "upload-mapping.png")
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
     wait_for(browser, "h1", "odd.csv")
-    (made,) = edges.ledger.page()
+    (made,) = edges.ledger.imports.page()
     junk = EVIL.replace('"', "'")
     assert made.options == Options(delimiter=";", mapping={"Kürzel": "id", "parent_id": "parentId", "Name": "name", junk: ""})
     (loaded,) = load(edges, settings, [made])
@@ -171,7 +171,7 @@ def test_columns_are_mapped_and_remembered(
     assert [one.first_selected_option.text for one in selects] == ["→ id", "→ parentId", "→ name", "→ kind", "left out"]
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
     wait_for(browser, "h1", "next.csv")
-    assert edges.ledger.page(limit=1)[0].options == made.options
+    assert edges.ledger.imports.page(limit=1)[0].options == made.options
     assert_no_complaints(browser)
 
 
@@ -179,12 +179,12 @@ def test_a_remembered_mapping_counts_also_for_who_does_not_wait_for_it(
     sign_in: Open, server: Any, edges: AppContext, tmp_path: Path
 ) -> None:
     names, mapping = ["Kürzel", "parentId", "name", "kind"], {"Kürzel": "id"}
-    edges.ledger.keep_mapping("places", names, mapping, by=edges.keys.create("x", "admin")[1].id)
+    edges.ledger.mappings.keep("places", names, mapping, by=edges.keys.create("x", "admin")[1].id)
     browser = sign_in()
     choose(browser, places(tmp_path, "quick.csv", "Kürzel,parentId,name,kind\nFR,,France,Country\n"))
     browser.execute_script("document.querySelector(arguments[0]).click()", SUBMIT)
     wait_for(browser, "h1", "quick.csv")
-    assert edges.ledger.page()[0].options.mapping == mapping
+    assert edges.ledger.imports.page()[0].options.mapping == mapping
 
 
 def test_an_upload_goes_on_after_a_lost_connection_and_after_the_page_was_left(
@@ -234,7 +234,7 @@ def test_an_upload_goes_on_after_a_lost_connection_and_after_the_page_was_left(
     wait_for(browser, "h1", "large.csv")
     sent = browser.execute_script("return sessionStorage.getItem('parts')").split()
     assert sorted(map(int, sent)) == sorted({*range(1, parts + 1)} - kept)
-    (made,) = edges.ledger.page()
+    (made,) = edges.ledger.imports.page()
     store.get_file(made.key, tmp_path / "arrived")
     assert (tmp_path / "arrived").read_bytes() == file.read_bytes()
     assert browser.execute_script("return localStorage.getItem('bulkhead-uploads')") == "[]"
@@ -259,7 +259,7 @@ def test_an_upload_is_paused_and_given_up(sign_in: Open, edges: AppContext, stor
     wait_for(browser, ".up-buttons", "Pause")
     browser.find_element(By.XPATH, "//button[text()='Cancel']").click()
     until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, ".up-file"), "the row is gone")
-    until(browser, lambda: edges.ledger.page() == [] and [*store.uploads("")] == [], "nothing is left")
+    until(browser, lambda: edges.ledger.imports.page() == [] and [*store.uploads("")] == [], "nothing is left")
     assert browser.execute_script("return localStorage.getItem('bulkhead-uploads')") == "[]"
 
 
@@ -273,7 +273,7 @@ def test_without_a_way_to_s3_the_file_goes_through_the_server(
     choose(browser, large(tmp_path, PART + MIB)[0])
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
     wait_for(browser, "h1", "large.csv")
-    (made,) = edges.ledger.page()
+    (made,) = edges.ledger.imports.page()
     assert made.sha256, "the server has read it"
     assert store.get_bytes(made.key) == (tmp_path / "large.csv").read_bytes()
     assert [*store.uploads("")] == []
@@ -304,7 +304,7 @@ def test_by_keyboard_on_any_screen(
     press(browser, Press.ENTER)
     wait_for(browser, "#said", "All 2 files are uploaded.")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    assert {one.options.mapping.get("Kürzel") for one in edges.ledger.page()} == {"id", None}
+    assert {one.options.mapping.get("Kürzel") for one in edges.ledger.imports.page()} == {"id", None}
     assert_no_complaints(browser)
 
 
@@ -323,4 +323,4 @@ def test_the_plain_form_takes_one_file(sign_in: Open, edges: AppContext, tmp_pat
     choose(browser, places(tmp_path, "plain.csv", "id,parentId,name,kind\nFR,,France,Country\n"))
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
     wait_for(browser, "h1", "plain.csv")
-    assert edges.ledger.page()[0].options == Options()
+    assert edges.ledger.imports.page()[0].options == Options()

@@ -17,6 +17,8 @@ from pipeline.contracts.states import State
 from tests.integration.conftest import Server
 from web.app_context import AppContext
 
+pytestmark = pytest.mark.gunicorn
+
 PAGE = b"""<!doctype html><title>Uppy</title><script src="/uppy.min.js"></script><script>
 const uppy = new Uppy.Uppy({meta: {dataset: "records", dry_run: true}})
 uppy.use(Uppy.AwsS3, {companionEndpoint: location.origin, shouldUseMultipart: file => file.size > 1e6})
@@ -88,7 +90,7 @@ def run(page: webdriver.Chrome, script: str) -> Any:
 def is_all_there(edges: AppContext, key: str) -> None:
     stored = edges.store.get_bytes(key)
     assert hashlib.sha256(stored).hexdigest() == hashlib.sha256(CONTENT).hexdigest()
-    [one] = edges.ledger.page(limit=5)
+    [one] = edges.ledger.imports.page(limit=5)
     assert (one.key, one.state, one.size_bytes, one.filename) == (key, State.QUEUED, len(CONTENT), "some.csv")
     assert one.options.dry_run
 
@@ -97,7 +99,7 @@ def test_a_large_file_goes_in_parts(page: webdriver.Chrome, edges: AppContext) -
     assert len(CONTENT) > 12_000_000
     done = run(page, f"add({ROWS}); uppy.upload().then(result => done(outcome(result)))")
     assert done["failed"] == []
-    [one] = edges.ledger.page(limit=5)
+    [one] = edges.ledger.imports.page(limit=5)
     is_all_there(edges, one.key)
 
 
@@ -112,7 +114,7 @@ def test_paused_after_its_first_part_it_goes_on(page: webdriver.Chrome, edges: A
         }});
         window.ended = uppy.upload()""",
     )
-    [one] = edges.ledger.page(limit=5)
+    [one] = edges.ledger.imports.page(limit=5)
     [uploads] = edges.store.uploads(one.key)
     assert [part.number for part in edges.store.parts(one.key, uploads[0].upload_id)] == [1]
     assert one.state is State.AWAITING_UPLOAD
@@ -128,7 +130,7 @@ def test_given_up_it_leaves_nothing(page: webdriver.Chrome, edges: AppContext) -
         uppy.on("s3-multipart:part-uploaded", () => {{ uppy.cancelAll(); setTimeout(() => done(), 1500) }});
         uppy.upload()""",
     )
-    assert edges.ledger.page(limit=5) == []
+    assert edges.ledger.imports.page(limit=5) == []
     assert [*edges.store.uploads("incoming/")] == []
     assert [*edges.store.list("incoming/")] == []
 
@@ -136,6 +138,6 @@ def test_given_up_it_leaves_nothing(page: webdriver.Chrome, edges: AppContext) -
 def test_a_small_file_goes_by_a_signed_form(page: webdriver.Chrome, edges: AppContext) -> None:
     done = run(page, f"add({SMALL}); uppy.upload().then(result => done(outcome(result)))")
     assert done["failed"] == []
-    [one] = edges.ledger.page(limit=5)
+    [one] = edges.ledger.imports.page(limit=5)
     assert edges.store.get_bytes(one.key) == b"\n".join(CONTENT.split(b"\n")[: SMALL + 1]) + b"\n"
     assert one.options.dry_run, "what it asks for goes with the form too"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing.forkserver
 import os
 import signal
 import sys
@@ -112,13 +111,11 @@ class _Step(ActivityInboundInterceptor):
 
 
 def _work(run: dict[str, Any]) -> None:
-    """In the child: be a worker. Its sandbox is the server of children that the parent has started."""
+    """Be a worker, in the child. Its sandbox is the fork server that the parent has started."""
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(run["environment"])
-    server: Any = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
-    process.ensure_running = server.ensure_running = lambda: None  # type: ignore[assignment]
     log = os.open(run["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)

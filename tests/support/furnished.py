@@ -50,8 +50,8 @@ def furnish(edges: AppContext, store: Store, settings: Settings, folder: Path) -
                 'insert into warehouse.records (id, "parentId", name, _import_id, _row) values (%s, %s, %s, %s, 1)',
                 [(id_, parent, name, loaded) for id_, parent, name in _records()],
             )
-    edges.ledger.open_delivery(broken, "webhook", "https://hooks.example/services/T0123", "msg_1")
-    edges.ledger.delivery_tried(broken, "webhook", "https://hooks.example/services/T0123", "It answered 500.")
+    edges.ledger.deliveries.open(broken, "webhook", "https://hooks.example/services/T0123", "msg_1")
+    edges.ledger.deliveries.record_attempt(broken, "webhook", "https://hooks.example/services/T0123", "It answered 500.")
     edges.receivers.add("https://hooks.example/places", ["places"])
     edges.receivers.switch_off(
         edges.receivers.add("https://hooks.example/gone"), "The webhook's receiver says that it is gone (410)."
@@ -81,7 +81,7 @@ def _moved(edges: AppContext, name: str, way: tuple[State, ...]) -> str:
     options = Options(dry_run=name == "validated")
     filename = f"{name}.csv"
     key = f"incoming/records/{import_id}/{filename}"
-    edges.ledger.open(
+    edges.ledger.imports.open(
         import_id,
         dataset="records",
         filename=filename,
@@ -95,9 +95,9 @@ def _moved(edges: AppContext, name: str, way: tuple[State, ...]) -> str:
         connection.exec_driver_sql("drop index if exists ledger.import_at_work")
     counts = {"records_total": 4000, "records_valid": 4000, "parts_total": 4} if len(way) > 2 else {}
     for state in way[1:]:
-        edges.ledger.move(import_id, state, **(counts if state is not State.VALIDATING else {}))
+        edges.ledger.imports.move(import_id, state, **(counts if state is not State.VALIDATING else {}))
     if name == "validated":
-        edges.ledger.update(import_id, preview={"inserted": 3000, "updated": 900, "unchanged": 100, "moved": 5})
+        edges.ledger.imports.update(import_id, preview={"inserted": 3000, "updated": 900, "unchanged": 100, "moved": 5})
     return import_id
 
 

@@ -1,77 +1,98 @@
-"""The API of what may be asked of an import that is there: cancel, pause, resume, promote, retry."""
+"""The API of actions on an import: cancel, pause, resume, promote, retry."""
 
 from __future__ import annotations
 
 from flask import Response, request
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from pipeline.ledger.api_keys import Role
-from web.api.imports import BODIES
+from web.api.blueprint import ApiBlueprint, Example
+from web.api.imports import BODIES, UPLOAD_HEADERS, UPLOAD_PROBLEMS, UPLOAD_RESPONSE_HEADERS
+from web.api.openapi_examples import CSV
 from web.http.auth import for_role
-from web.http.problems import ProblemModel
 from web.http.responses import as_json
 from web.models.common import ImportPath
 from web.models.imports import ImportModel, RetryQuery
 from web.services.import_actions import cancel, pause, promote, retry
 from web.services.imports import find, shown
 
-api = APIBlueprint(
-    "control",
-    __name__,
-    url_prefix="/v1/imports/<name:import_id>",
-    abp_tags=[Tag(name="imports", description="One file's run each")],
-    abp_security=[{"key": []}],
-    abp_responses={"default": ProblemModel},
-)
+api = ApiBlueprint("control", "/v1/imports/<name:import_id>", "imports")
 
 
 # --- cancel ---
 
 
-@api.post("/cancel", summary="Cancel an import", responses={202: ImportModel})
+@api.post(
+    "/cancel",
+    summary="Cancel an import",
+    responses={202: ImportModel},
+    problems=("already_finished",),
+)
 @for_role(Role.UPLOADER)
 def cancel_import(path: ImportPath) -> Response:
-    """An import that still waits is canceled at once; one at work comes to a clean stop soon. The request is kept."""
+    """A waiting import is canceled at once; a running one stops cleanly soon. The request cannot be undone."""
     return as_json(shown(cancel(find(path.import_id))), 202)
 
 
 # --- pause and resume ---
 
 
-@api.post("/pause", summary="Pause an import", responses={202: ImportModel})
+@api.post(
+    "/pause",
+    summary="Pause an import",
+    responses={202: ImportModel},
+    problems=("already_finished", "conflict"),
+)
 @for_role(Role.UPLOADER)
 def pause_import(path: ImportPath) -> Response:
-    """The parts under way are loaded, and no further one is begun. Its dataset's queue waits for it: nothing overtakes it."""
+    """Parts that are being loaded are finished, and no further one starts. Later imports of the dataset wait for this one."""
     return as_json(shown(pause(find(path.import_id), wanted=True)), 202)
 
 
-@api.post("/resume", summary="Resume a paused import", responses={202: ImportModel})
+@api.post(
+    "/resume",
+    summary="Resume a paused import",
+    responses={202: ImportModel},
+    problems=("already_finished", "conflict"),
+)
 @for_role(Role.UPLOADER)
 def resume_import(path: ImportPath) -> Response:
-    """It goes on where it stood."""
+    """Continue with the next part."""
     return as_json(shown(pause(find(path.import_id), wanted=False)), 202)
 
 
 # --- promote ---
 
 
-@api.post("/promote", summary="Load a validated dry run", responses={202: ImportModel})
+@api.post(
+    "/promote",
+    summary="Load a validated dry run",
+    responses={202: ImportModel},
+    problems=("wrong_state",),
+)
 @for_role(Role.UPLOADER)
 def promote_import(path: ImportPath) -> Response:
-    """The very bytes that were validated go to the end of the dataset's queue, are validated once more, and loaded."""
+    """The checked file is queued behind the other imports of its dataset, validated again, and imported."""
     return as_json(shown(promote(find(path.import_id))), 202)
 
 
 # --- retry ---
 
 
-@api.post("/retry", summary="Try the failed records again", responses={202: ImportModel}, openapi_extensions=BODIES)
+@api.post(
+    "/retry",
+    summary="Retry the failed records",
+    responses={202: ImportModel},
+    openapi_extensions=BODIES,
+    problems=(*UPLOAD_PROBLEMS, "not_finished", "nothing_to_retry", "no_results", "no_longer_kept"),
+    headers=UPLOAD_RESPONSE_HEADERS,
+    takes_headers=UPLOAD_HEADERS,
+    example=Example(query={"filename": "mended.csv"}, body=CSV),
+)
 @for_role(Role.UPLOADER)
 def retry_import(path: ImportPath, query: RetryQuery) -> Response:
-    """A new import of the failed records only: as they are, or as the body has them, corrected.
+    """Create an import of only the failed records: unchanged, or corrected in the file of the body.
 
-    The body is the file of failed records that ``results`` gives, mended: the columns that it adds are left out again.
+    The body is the file of failed records from ``results``, corrected. Its additional columns are ignored.
     """
     one = find(path.import_id)
     receipt = retry(one, query.only, request)

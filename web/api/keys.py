@@ -1,47 +1,45 @@
-"""The API of keys, for admins."""
+"""The API of API keys, for admins."""
 
 from __future__ import annotations
 
 from flask import Response
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from pipeline.ledger.api_keys import Role
+from web.api.blueprint import ApiBlueprint, Example
+from web.api.openapi_examples import NEW_KEY
 from web.app_context import app_context
 from web.http.auth import for_role
-from web.http.problems import ProblemModel
 from web.http.responses import as_json
 from web.models.admin import KeyBody, KeyList, KeyPath, MadeKey
 from web.services.keys import make_key, revoke
 
-api = APIBlueprint(
-    "keys",
-    __name__,
-    url_prefix="/v1/keys",
-    abp_tags=[Tag(name="keys", description="Who may come in")],
-    abp_security=[{"key": []}],
-    abp_responses={"default": ProblemModel},
+api = ApiBlueprint("keys", "/v1/keys", "keys")
+
+
+@api.post(
+    "",
+    summary="Create an API key",
+    responses={201: MadeKey},
+    problems=("unknown_dataset",),
+    example=Example(body=NEW_KEY),
 )
-
-
-@api.post("", summary="Make a key", responses={201: MadeKey})
 @for_role(Role.ADMIN)
 def create_key(body: KeyBody) -> Response:
-    """The answer is the only place where the key itself is ever shown."""
+    """The key itself is shown only in this response."""
     key_text, key = make_key(body)
     return as_json({**key.to_json(), "key": key_text}, 201)
 
 
-@api.get("", summary="List the keys", responses={200: KeyList})
+@api.get("", summary="List API keys", responses={200: KeyList})
 @for_role(Role.ADMIN)
 def list_keys() -> Response:
-    """Without their secrets, which nobody knows."""
+    """Without the keys themselves, of which only hashes are stored."""
     return as_json({"items": [key.to_json() for key in app_context().keys.list()], "next_cursor": None})
 
 
-@api.delete("/<name:key_id>", summary="Revoke a key", responses={204: None})
+@api.delete("/<name:key_id>", summary="Revoke an API key", responses={204: None})
 @for_role(Role.ADMIN)
 def revoke_key(path: KeyPath) -> Response:
-    """From the next request on it opens nothing, and neither do sessions begun with it."""
+    """From the next request on, the key and all sessions started with it are invalid."""
     revoke(path.key_id)
     return Response(status=204)

@@ -1,11 +1,11 @@
-"""The examples in /openapi.json: what a request to each operation may say, and what each schema looks like.
+"""The values of the examples in /openapi.json: the parameters and bodies of requests, and one value of each schema.
 
 Every one is tried by tests/integration/web/api/test_openapi_examples.py, on a stack in which there is what they speak of.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 IMPORT_ID = "0192f0c1-2a3b-7c4d-8e5f-0123456789ab"
@@ -17,74 +17,24 @@ BASE = f"https://bulkhead.example/v1/imports/{IMPORT_ID}"
 CSV = "id,parentId,name,kind\nFR,,France,Country\nFR-75C,FR,Paris,Metropolitan collectivity with special status\n"
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a request says: its place in the path, its query, its body."""
-
-    path: dict[str, Any]
-    query: dict[str, Any]
-    body: Any = None
-
-
-def _asked(body: Any = None, query: dict[str, Any] | None = None, **path: Any) -> Asked:
-    return Asked(path, query or {}, body)
-
-
-_KIN = {"limit": 100, "counts": True}
-
-REQUESTS: dict[str, Asked] = {
-    "imports.upload": _asked(CSV, {"filename": "places.csv", "on_error": "quarantine", "max_errors": 10}, dataset="places"),
-    "imports.list_imports": _asked(query={"dataset": "places", "state": "rejected", "limit": 50}),
-    "imports.get_import": _asked(import_id=IMPORT_ID),
-    "multipart.open_upload": _asked({"filename": "places.csv", "metadata": {"dataset": "places", "dry_run": True}}),
-    "multipart.list_parts": _asked(query={"key": UPLOAD_KEY}, upload_id="VXBsb2FkIG9uZQ"),
-    "multipart.abort": _asked(query={"key": UPLOAD_KEY}, upload_id="VXBsb2FkIG9uZQ"),
-    "multipart.sign_parts": _asked(query={"key": UPLOAD_KEY, "partNumbers": "1,2"}, upload_id="VXBsb2FkIG9uZQ"),
-    "multipart.sign_part": _asked(query={"key": UPLOAD_KEY}, upload_id="VXBsb2FkIG9uZQ", part_number=1),
-    "multipart.complete": _asked(
-        {"parts": [{"PartNumber": 1, "ETag": '"111fe7bfca0b627f38a0f7f1669f01be"'}]},
-        {"key": UPLOAD_KEY},
-        upload_id="VXBsb2FkIG9uZQ",
-    ),
-    "multipart.sign_form": _asked(query={"filename": "places.csv", "dataset": "places"}),
-    "events.watch_import": _asked(import_id=IMPORT_ID),
-    "control.cancel_import": _asked(import_id=IMPORT_ID),
-    "control.pause_import": _asked(import_id=IMPORT_ID),
-    "control.resume_import": _asked(import_id=IMPORT_ID),
-    "control.promote_import": _asked(import_id=IMPORT_ID),
-    "control.retry_import": _asked(CSV, {"filename": "mended.csv"}, import_id=IMPORT_ID),
-    "reports.errors": _asked(query={"code": "missing_parent", "severity": "error", "limit": 100}, import_id=IMPORT_ID),
-    "reports.groups": _asked(query={"code": "missing_parent"}, import_id=IMPORT_ID),
-    "reports.report_page": _asked(import_id=IMPORT_ID, page="index.html"),
-    "results.results": _asked(import_id=IMPORT_ID),
-    "results.failed": _asked(query={"limit": 100}, import_id=IMPORT_ID),
-    "results.succeeded": _asked(query={"format": "csv"}, import_id=IMPORT_ID),
-    "results.unprocessed": _asked(query={"format": "native"}, import_id=IMPORT_ID),
-    "previews.get_template": _asked(query={"format": "csv"}, dataset="places"),
-    "previews.preview": _asked(CSV, {"whole": True}, dataset="places"),
-    "previews.remember": _asked({"columns": ["Code", "parentId", "name"], "mapping": {"Code": "id"}}, dataset="places"),
-    "records.list_datasets": _asked(),
-    "records.get_dataset": _asked(dataset="places"),
-    "records.validations": _asked(dataset="places"),
-    "records.list_records": _asked(query={"parentId": "FR", "limit": 100}, dataset="places"),
-    "records.get_record": _asked(dataset="places", record_id="FR-75C"),
-    "records.children": _asked(query=_KIN, dataset="places", record_id="FR"),
-    "records.children_count": _asked(dataset="places", record_id="FR"),
-    "records.ancestors": _asked(query={"limit": 10}, dataset="places", record_id="FR-75C"),
-    "records.descendants": _asked(query={"max_depth": 2}, dataset="places", record_id="FR"),
-    "sql.query": _asked({"sql": "select id, name from places where \"parentId\" = 'FR'", "limit": 10}, {"format": "json"}),
-    "keys.list_keys": _asked(),
-    "keys.create_key": _asked({"name": "The nightly export", "role": "reader"}),
-    "keys.revoke_key": _asked(key_id=KEY_ID),
-    "webhooks.list_receivers": _asked(),
-    "webhooks.add_receiver": _asked({"target": "https://receiver.example/places", "datasets": ["places"]}),
-    "webhooks.remove_receiver": _asked(webhook_id=ADDED_ID),
-    "webhooks.enable_receiver": _asked(webhook_id=RECEIVER_ID),
-    "webhooks.test_receiver": _asked(webhook_id=RECEIVER_ID),
-    "webhooks.list_deliveries": _asked(webhook_id=RECEIVER_ID),
-    "webhooks.resend_delivery": _asked(webhook_id=RECEIVER_ID, import_id=IMPORT_ID),
-    "webhooks.deliveries_of_import": _asked(import_id=IMPORT_ID),
+PATH: Mapping[str, Any] = {
+    "dataset": "places",
+    "import_id": IMPORT_ID,
+    "upload_id": "VXBsb2FkIG9uZQ",
+    "part_number": 1,
+    "page": "index.html",
+    "record_id": "FR-75C",
+    "key_id": KEY_ID,
+    "webhook_id": RECEIVER_ID,
 }
+"""Parameters in the path of a request, by their name, where the route names no other value."""
+
+MAPPING = {"columns": ["Code", "parentId", "name"], "mapping": {"Code": "id"}}
+UPLOAD_ASKED = {"filename": "places.csv", "metadata": {"dataset": "places", "dry_run": True}}
+PARTS_GIVEN = {"parts": [{"PartNumber": 1, "ETag": '"111fe7bfca0b627f38a0f7f1669f01be"'}]}
+QUERY = {"sql": "select id, name from places where \"parentId\" = 'FR'", "limit": 10}
+NEW_KEY = {"name": "The nightly export", "role": "reader"}
+NEW_RECIPIENT = {"target": "https://receiver.example/places", "datasets": ["places"]}
 
 _OPTIONS = {
     "on_error": "quarantine",
@@ -274,20 +224,20 @@ SCHEMAS: dict[str, Any] = {
         "takes_others": False,
     },
     "PreviewColumn": _PREVIEWED,
-    "MappingBody": REQUESTS["previews.remember"].body,
+    "MappingBody": MAPPING,
     "Removed": _KEPT,
     "Source": _SOURCE,
     "State": "partially_succeeded",
     "ImportPage": _page(_IMPORT),
     "OpenedUpload": {"key": UPLOAD_KEY, "uploadId": "VXBsb2FkIG9uZQ", **_UPLOAD},
     "UploadLinks": {"self": BASE},
-    "UploadAsked": REQUESTS["multipart.open_upload"].body,
+    "UploadAsked": UPLOAD_ASKED,
     "StoredParts": [_PART],
     "StoredPart": _PART,
     "SignedParts": {"presignedUrls": {"1": _SIGNED}},
     "SignedPart": {"url": _SIGNED, "expires": 3600},
     "WholeUpload": {"location": BASE, **_UPLOAD},
-    "PartsGiven": REQUESTS["multipart.complete"].body,
+    "PartsGiven": PARTS_GIVEN,
     "PartGiven": {"PartNumber": 1, "ETag": '"111fe7bfca0b627f38a0f7f1669f01be"'},
     "FormUpload": {
         "method": "POST",
@@ -320,8 +270,8 @@ SCHEMAS: dict[str, Any] = {
         "seconds": 0.0021,
     },
     "QueryColumn": {"name": "id", "type": "text"},
-    "QueryBody": REQUESTS["sql.query"].body,
-    "KeyBody": REQUESTS["keys.create_key"].body,
+    "QueryBody": QUERY,
+    "KeyBody": NEW_KEY,
     "KeyModel": _KEY,
     "MadeKey": {**_KEY, "key": "bk_5f0c9a523c1e4a7e9f0e2b1d6c7a8e90_..."},
     "KeyList": _page(_KEY),
@@ -339,7 +289,7 @@ SCHEMAS: dict[str, Any] = {
     "ResultsFile": _RESULT_FILE,
     "ResultsRows": _ROWS,
     "BeingWritten": {"state": "being_written", "detail": "The failed rows are being written. Ask again in a moment."},
-    "ReceiverBody": {"target": "https://receiver.example/places", "datasets": ["places"]},
+    "ReceiverBody": NEW_RECIPIENT,
     "Addressee": _ADDRESSEE,
     "NamedBy": "settings",
     "ReceiverModel": _RECEIVER,

@@ -9,12 +9,12 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import AliasChoices, ValidationError
 
-from pipeline.errors import InvalidRequest
+from pipeline.errors import InvalidRequest, NotFound
 from pipeline.ledger.api_keys import Role
 from pipeline.notify.recipients import Recipient, receiver_id
 from web.app_context import app_context
 from web.http.auth import for_role, key_in_use
-from web.http.problems import KINDS, Problem
+from web.http.problems import PROBLEM_TYPES, Problem
 from web.models.admin import KeyBody, ReceiverBody
 from web.pages import formatting
 from web.services import key_scope
@@ -46,7 +46,7 @@ def create_key() -> ResponseReturnValue:
         key_text, made = make_key(wanted)
     except ValidationError:
         return _keys_page(said="A key needs a name of 1 to 200 characters and one of the roles."), 422
-    except InvalidRequest as error:
+    except (InvalidRequest, NotFound) as error:
         return _keys_page(said=str(error)), 400
     return _keys_page(made=made, key_text=key_text), 201
 
@@ -90,7 +90,7 @@ def add_receiver() -> ResponseReturnValue:
     except ValidationError:
         return _webhooks_page(said="An address is needed: https://..., or me@example.org."), 422
     except Problem as problem:
-        return _webhooks_page(said=problem.detail), KINDS[problem.code].status
+        return _webhooks_page(said=problem.detail), PROBLEM_TYPES[problem.code].status
     return _webhooks_page(made=made), 201
 
 
@@ -143,7 +143,7 @@ def _webhooks_page(**more: Any) -> str:
         "admin_webhooks.html",
         receivers=receivers,
         datasets=key_scope.datasets(),
-        told=[{**row, "receiver": _called(row, receivers)} for row in app_context().ledger.recent_deliveries(IMPORTS_TOLD)],
+        told=[{**row, "receiver": _called(row, receivers)} for row in app_context().ledger.deliveries.recent(IMPORTS_TOLD)],
         smtp=app_context().settings.smtp_url,
         **more,
     )

@@ -88,16 +88,16 @@ def _found(one: ImportRecord, wanted: str | None, codes: list[str] | None) -> li
         raise Problem("bad_request", f"{said} Codes of its findings: {', '.join(known) or 'none'}.")
     after = row_in(request.args.get("after"))
     row = record_at(wanted, one.reading) if wanted else None
-    if row is not None and not app_context().ledger.findings(one.id, wanted=wanted, codes=codes, limit=1):
+    if row is not None and not app_context().ledger.findings.page(one.id, wanted=wanted, codes=codes, limit=1):
         wanted = str(row)  # a place in the file, unless an id or a value is written like that
-    return app_context().ledger.findings(one.id, wanted=wanted, codes=codes, after=after, limit=FINDINGS_SHOWN + 1)
+    return app_context().ledger.findings.page(one.id, wanted=wanted, codes=codes, after=after, limit=FINDINGS_SHOWN + 1)
 
 
 def _circles(one: ImportRecord) -> list[Circle]:
     """The first of them."""
     if CIRCULAR not in one.findings_by_code or one.report_removed_at:
         return []
-    found = app_context().ledger.findings(one.id, codes=[CIRCULAR], limit=CIRCLES_SHOWN)
+    found = app_context().ledger.findings.page(one.id, codes=[CIRCULAR], limit=CIRCLES_SHOWN)
     return [
         Circle(place_and_record(place_of(each, one.reading), each["row"]), each["cycle"], cycle_diagram.ring(each["cycle"]))
         for each in found

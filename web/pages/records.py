@@ -124,7 +124,7 @@ def record_page(dataset: str, record_id: str) -> ResponseReturnValue:
         count=_counts(known, [record_id])[record_id],
         written_by=written_by,
         from_place=place_and_record(place_of_record(row, written_by.reading if written_by else {}), row),
-        refusals=app_context().ledger.failures_of(known.name, record_id, imports=IMPORTS_SEARCHED, limit=REFUSALS_SHOWN),
+        refusals=app_context().ledger.failures.of_record(known.name, record_id, imports=IMPORTS_SEARCHED, limit=REFUSALS_SHOWN),
         imports_searched=IMPORTS_SEARCHED,
         findings_sql=_findings_sql(known.name, record_id),
         json_url=f"/v1/datasets/{quote(known.name)}/records?id={quote(record_id, safe='')}",

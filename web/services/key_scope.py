@@ -31,7 +31,7 @@ def datasets() -> list[Dataset]:
 def import_of(import_id: str) -> ImportRecord | None:
     """The import of that id, or None."""
     try:
-        found = app_context().ledger.get(str(uuid.UUID(import_id)))
+        found = app_context().ledger.imports.get(str(uuid.UUID(import_id)))
     except ValueError:
         return None
     return found if found is not None and key_in_use().sees(found.dataset) else None
@@ -48,7 +48,7 @@ def imports(
     limit: int,
 ) -> Sequence[ImportRecord]:
     """A page of imports, newest first; ``before`` is the id of the last one seen, ``named`` a part of the file's name."""
-    return app_context().ledger.page(
+    return app_context().ledger.imports.page(
         dataset=dataset,
         state=state,
         since=since,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from pipeline.contracts.messages import Delivery
-from pipeline.errors import InvalidRequest, Unreachable
+from pipeline.errors import Conflict, InvalidRequest, Unreachable
 from pipeline.ledger.models import ImportRecord
 from pipeline.notify import targets
 from pipeline.notify.recipients import Recipient
@@ -42,7 +42,7 @@ def add(wanted: ReceiverBody) -> Recipient:
         if targets.channel_of(wanted.target) == targets.WEBHOOK:
             targets.check_target(wanted.target, allow_private=settings.webhook_allow_private)
         made = app_context().receivers.add(wanted.target, wanted.datasets)
-    except (InvalidRequest, Unreachable) as error:
+    except (InvalidRequest, Conflict, Unreachable) as error:
         raise Problem("invalid_receiver", str(error)) from error
     log.info("receiver added", receiver=made.id, datasets=wanted.datasets, key_id=key_in_use().id)
     return made
@@ -52,7 +52,7 @@ def remove(receiver: Recipient) -> None:
     """It is told nothing any more. Raises Problem if no admin added it."""
     try:
         app_context().receivers.remove(receiver)
-    except InvalidRequest as error:
+    except Conflict as error:
         raise Problem("named_elsewhere", str(error)) from error
     log.info("receiver removed", receiver=receiver.id, key_id=key_in_use().id)
 
@@ -71,6 +71,6 @@ def try_out(receiver: Recipient) -> str:
 def send_again(wanted: str, one: ImportRecord) -> tuple[Recipient, str]:
     """Send the message of an import once more, under the id it always had; to whom, and what stood against it, if anything."""
     receiver = receiver_of(wanted, *one.options.notify)
-    if receiver.place not in {(row["channel"], row["target"]) for row in app_context().ledger.deliveries(one.id)}:
+    if receiver.place not in {(row["channel"], row["target"]) for row in app_context().ledger.deliveries.of_import(one.id)}:
         raise Problem("unknown_delivery", "No message of this import was ever for this receiver.")
     return receiver, app_context().orchestrator.send(Delivery(one.id, receiver.channel, receiver=receiver.id))

@@ -40,7 +40,7 @@ class SqlLogins:
         self.of_all = self._reader("", "warehouse")
 
     def of(self, datasets: tuple[str, ...] | None) -> SqlLogin:
-        """The reader of a set of datasets; None: of all. Raises InvalidRequest or Unreachable if PostgreSQL does not know
+        """The reader of a set of datasets; None: of all. Raises NotReady or Unreachable if PostgreSQL does not know
         it."""
         if datasets is None:
             return self.of_all

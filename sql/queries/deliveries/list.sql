@@ -1,4 +1,4 @@
--- deliveries/list: who was told of an import's outcome.
+-- deliveries/list: the messages about an import's outcome.
 select
     delivery.channel,
     delivery.target,

@@ -1,4 +1,5 @@
--- deliveries/open: a message to be sent; its id stays the same however often it is tried. A promoted dry run is told of twice.
+-- deliveries/open: a message to be sent, with an ID that stays the same however often it is tried. A promoted dry run has
+-- two outcomes: the second message replaces the first.
 insert into ledger.delivery (import_id, channel, target, message_id, due_at)
 values (:import_id, :channel, :target, :message_id, clock_timestamp())
 on conflict (import_id, channel, target) do update

@@ -1,4 +1,4 @@
--- deliveries/recent: who was told of the last imports, newest import first.
+-- deliveries/recent: the messages about the last imports, newest import first.
 with recent as (
     select
         import.id,

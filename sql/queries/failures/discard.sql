@@ -1,3 +1,3 @@
--- failures/discard: forget an import's failed records; its parts go on to say how many there were.
+-- failures/discard: delete an import's failed records; the rows of its parts keep their number.
 delete from ledger.failure
 where failure.import_id = :import_id

@@ -1,4 +1,4 @@
--- failures/list: a page of the records that were held back or refused for good, in the file's order.
+-- failures/list: a page of the failed records (quarantined or refused) in the file's order, by keyset pagination.
 select
     failure._row as row,
     failure.id,

@@ -1,5 +1,5 @@
--- failures/of_record: where among a dataset's last imports a record of this id was held back or refused, newest first. Each of
--- those imports is one look-up by (import_id, hash of id).
+-- failures/of_record: where among a dataset's last imports a record of this ID failed (quarantined or refused), newest first.
+-- Each of those imports is one look-up by (import_id, hash of id).
 with latest as (
     select
         import.id,

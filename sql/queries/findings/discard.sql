@@ -1,3 +1,3 @@
--- findings/discard: forget an import's findings, before they are taken in anew.
+-- findings/discard: delete an import's findings.
 delete from ledger.finding
 where finding.import_id = :import_id

@@ -1,4 +1,4 @@
--- findings/page: a page of an import's findings, in the order of the rows.
+-- findings/page: a page of an import's findings in the order of the rows, by keyset pagination.
 select finding.* -- noqa: AM04
 from ledger.finding
 where

@@ -1,4 +1,4 @@
--- findings/validation_runs: what validation said of the last files of a dataset, newest first.
+-- findings/validation_runs: the verdicts on the last files of a dataset, newest first.
 select
     import.id::text as id,
     import.filename,

@@ -1,4 +1,4 @@
--- idempotency_keys/discard: a request that came to nothing may be repeated under the same Idempotency-Key.
+-- idempotency_keys/discard: a failed request may be repeated with the same idempotency key.
 delete from access.idempotency
 where
     key_id = :key_id

@@ -1,4 +1,4 @@
--- idempotency_keys/expire: forget Idempotency-Keys that were used long ago, but not that of an upload that is still under way.
+-- idempotency_keys/expire: delete idempotency keys that were used long ago, except that of an upload under way.
 delete from access.idempotency
 where
     created_at <= :since

@@ -1,4 +1,4 @@
--- idempotency_keys/get: what was asked for under an Idempotency-Key, and the import that it became.
+-- idempotency_keys/get: the request that was recorded with an idempotency key, and its import.
 select
     idempotency.fingerprint,
     idempotency.import_id::text as import_id,

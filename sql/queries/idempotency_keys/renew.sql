@@ -1,4 +1,4 @@
--- idempotency_keys/renew: take over an Idempotency-Key whose upload came to nothing; of two takers only one succeeds.
+-- idempotency_keys/renew: give the idempotency key of a failed upload to another import; of two requests only one gets it.
 update access.idempotency
 set
     import_id = :import_id,

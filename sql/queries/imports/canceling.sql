@@ -1,4 +1,4 @@
--- imports/canceling: whether an import's cancellation was asked for.
+-- imports/canceling: whether an import's cancellation was requested.
 select import.cancel_requested_at is not null as canceling
 from ledger.import
 where import.id = :id

@@ -1,4 +1,4 @@
--- imports/close: from here on no part can be claimed.
+-- imports/close: from now on no part of an import can be leased.
 update ledger.import
 set closing = true
 where id = :import_id

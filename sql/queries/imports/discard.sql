@@ -1,4 +1,4 @@
--- imports/discard: an upload that never became whole leaves no trace in the ledger.
+-- imports/discard: delete an import whose upload was never completed.
 delete from ledger.import
 where
     id = :id

@@ -1,4 +1,4 @@
--- imports/end_sleepers: end the sessions that hold the lock of a part that somebody claimed and never gave back.
+-- imports/end_sleepers: end the sessions that hold the lock of a part with a lease that was not given back.
 select pg_terminate_backend(held.pid)
 from ledger.claim
 inner join pg_locks as held

@@ -1,4 +1,4 @@
--- imports/lapsed: the key of an upload whose process is dead: it has a lease, and has not renewed it.
+-- imports/lapsed: the key of an awaited upload whose lease has lapsed: the process that received it is dead.
 select import.key
 from ledger.import
 where

@@ -1,4 +1,4 @@
--- imports/loaded_before: the latest import that loaded this very content by the same rules and wishes, whole.
+-- imports/loaded_before: the last import that loaded the same content completely, with the same rules and options.
 select import.id::text as id
 from ledger.import
 where

@@ -1,4 +1,4 @@
--- imports/next: the import of a dataset that is at work, or else the one that stands first in its queue.
+-- imports/next: the import of a dataset that is at work, or else the first in its queue.
 select import.id::text as id
 from ledger.import
 where

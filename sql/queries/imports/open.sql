@@ -1,4 +1,4 @@
--- imports/open: a new import, or nothing if there is one of that id already. An import that it retries may be forgotten.
+-- imports/open: a new import; nothing if there is one with that ID already. The import that it retries may be deleted by now.
 insert into ledger.import (
     id, dataset, state, filename, size_bytes, bucket, key, etag, created_by, options, retry_of, upload_until
 )

@@ -1,4 +1,4 @@
--- imports/page: the ids of a page of imports, newest first, after the one named by :before; only of datasets :among, unless null.
+-- imports/page: a page of imports, newest first, by keyset pagination: those older than :before; null filters do not apply.
 select import.id::text as id
 from ledger.import
 where

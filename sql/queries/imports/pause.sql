@@ -1,4 +1,4 @@
--- imports/pause: it is to stand still, or to go on; nothing if it has come to its end or is being canceled.
+-- imports/pause: an import is to pause, or to go on; nothing if it is final or being canceled.
 update ledger.import
 set pause_wanted = :wanted
 where

@@ -1,6 +1,8 @@
--- imports/promote: a dry run is to be loaded: it goes to the end of the queue, and nothing is counted yet.
+-- imports/promote: the transition of a validated dry run to "queued": to the end of the queue, with nothing counted yet.
 update ledger.import
 set
+    state = 'queued',
+    options = :options,
     queue_seq = default,
     records_total = 0,
     records_valid = 0,
@@ -15,4 +17,3 @@ set
     started_at = null,
     finished_at = null
 where id = :id
-returning import.options

@@ -1,4 +1,4 @@
--- imports/renew: the process that receives an upload is alive: the upload may go on for some more seconds.
+-- imports/renew: renew the lease of the process that receives an upload.
 update ledger.import
 set upload_until = clock_timestamp() + make_interval(secs => :seconds)
 where

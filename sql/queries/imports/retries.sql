@@ -1,4 +1,4 @@
--- imports/retries: the imports that try the failed records of another one again.
+-- imports/retries: the imports that retry the records of another one.
 select import.id::text as id
 from ledger.import
 where import.retry_of = :import_id

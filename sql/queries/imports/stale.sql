@@ -1,6 +1,6 @@
--- imports/stale: uploads whose lease has lapsed, and uploads without a lease that began long ago; they may still grow.
+-- imports/stale: awaited uploads whose lease has lapsed, and those without a lease that were opened long ago.
 select
-    import.id::text as id,
+    import.id::text as import_id,
     import.key,
     import.upload_until is not null as was_leased
 from ledger.import

@@ -1,4 +1,5 @@
--- imports/status: imports with their live counts and their place in the dataset's queue; the parts' rows are the truth.
+-- imports/status: imports with their live counts and their position in the dataset's queue. Part 0 is the quarantine.
+-- The counts are sums over the rows of the parts, which are written in one transaction with the records.
 with live as (
     select
         part.import_id,

@@ -1,4 +1,4 @@
--- imports/traces: what is asked of a page of imports at once; those that the ledger does not know are not among them.
+-- imports/traces: state, key and end of many imports at once; those that are not in the ledger are left out.
 select
     import.id::text as id,
     import.state,

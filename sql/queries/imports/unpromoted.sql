@@ -1,4 +1,4 @@
--- imports/unpromoted: dry runs that ended long ago and were not promoted, oldest first.
+-- imports/unpromoted: dry runs that ended by then and were not promoted, oldest first.
 select import.id::text as id
 from ledger.import
 where

@@ -1,4 +1,4 @@
--- listings/keep: the listing of a bucket came so far.
+-- listings/keep: remember the key after which the listing of a bucket goes on.
 insert into ledger.listing (bucket, after_key)
 values (:bucket, :after_key)
 on conflict (bucket) do update

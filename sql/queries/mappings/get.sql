@@ -1,4 +1,4 @@
--- mappings/get: what was made last of the columns of a file with this header.
+-- mappings/get: the last mapping of a file with this header.
 select mapping.mapping
 from ledger.mapping
 where

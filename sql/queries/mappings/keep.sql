@@ -1,4 +1,4 @@
--- mappings/keep: remember what was made of the columns of a file with this header.
+-- mappings/keep: remember the mapping of a file with this header.
 insert into ledger.mapping (dataset, header, mapping, remembered_by)
 values (:dataset, :header, cast(:mapping as jsonb), :remembered_by)
 on conflict (dataset, header) do update

@@ -1,3 +1,3 @@
--- moves/insert: one change of state, for the history.
+-- moves/insert: add a change of state to an import's history.
 insert into ledger.move (import_id, from_state, to_state, reason)
 values (:import_id, :from_state, :to_state, :reason)

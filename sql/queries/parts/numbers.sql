@@ -1,4 +1,4 @@
--- parts/numbers: the parts of an import that are in the books, without the quarantine (part 0).
+-- parts/numbers: the numbers of the parts that are loaded, without part 0, the quarantine.
 select part.part_no
 from ledger.part
 where part.import_id = :import_id and part.part_no > 0

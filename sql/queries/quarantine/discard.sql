@@ -1,8 +1,8 @@
--- quarantine/discard: what was held back before, to be entered anew.
+-- quarantine/discard: delete an import's quarantine.
 with gone as (
     delete from ledger.part
-    where import_id = :import_id and part_no = 0
+    where import_id = :import_id and part_no = :part_no
 )
 
 delete from ledger.failure
-where import_id = :import_id and part_no = 0
+where import_id = :import_id and part_no = :part_no

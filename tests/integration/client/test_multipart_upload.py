@@ -136,7 +136,7 @@ def in_the_middle(edges: AppContext, slow_way: SlowWay) -> None:
 
 
 def is_all_there(edges: AppContext, import_id: str, file: Path) -> None:
-    one = edges.ledger.known(import_id)
+    one = edges.ledger.imports.known(import_id)
     assert one.state is State.QUEUED
     digest = hashlib.sha256(edges.store.get_bytes(one.key)).hexdigest()
     assert digest == hashlib.sha256(file.read_bytes()).hexdigest()
@@ -167,7 +167,7 @@ def test_killed_in_the_middle_it_goes_on_with_what_is_missing(
     assert second.returncode == 0, said
     assert slow_way.put == dict.fromkeys(set(range(1, PARTS + 1)) - there.keys(), 1)
     is_all_there(edges, out.strip(), file)
-    options = edges.ledger.known(out.strip()).options
+    options = edges.ledger.imports.known(out.strip()).options
     assert (options.dry_run, options.on_error, options.max_errors, options.delimiter) == (True, "quarantine", 3, ",")
     assert 0 < peak < 120 * MIB
     assert [*edges.store.uploads("incoming/")] == []
@@ -190,7 +190,7 @@ def test_interrupted_it_says_how_to_go_on(
     assert changed.returncode == 1
     assert "has changed since its upload was begun" in said and "without --resume" in said
     assert "Go on with" not in said
-    assert edges.ledger.page(limit=5)[0].state is State.AWAITING_UPLOAD
+    assert edges.ledger.imports.page(limit=5)[0].state is State.AWAITING_UPLOAD
 
 
 def _memory(pid: int) -> int:

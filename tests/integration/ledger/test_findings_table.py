@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.adapters import postgres
-from pipeline.ledger.findings import keep_findings
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.findings import Findings
+from pipeline.ledger.ledger import Ledger
 from pipeline.settings import Settings
 
 TYPES = {"number": pa.int64(), "row": pa.int64(), "line": pa.int64()}
@@ -34,7 +34,7 @@ def engine(settings: Settings) -> Iterator[Engine]:
 @pytest.fixture
 def import_id(engine: Engine) -> str:
     import_id = str(uuid.uuid4())
-    Ledger(engine).open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state="queued")  # type: ignore[arg-type]
+    Ledger(engine).imports.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state="queued")  # type: ignore[arg-type]
     return import_id
 
 
@@ -55,7 +55,7 @@ def test_every_field_is_kept_whatever_stands_in_it(engine: Engine, import_id: st
     said = dict.fromkeys(("id", "code", "severity", "message", "column", "value", "hint"), EVIL)
     findings = [{}, {**said, "row": 2, "line": 3, "related": [EVIL, "", None], "cycle": [EVIL]}, {"value": "", "related": []}]
     beats: list[int] = []
-    count = keep_findings(engine, import_id, parquet(tmp_path / "f.parquet", findings), beat=lambda: beats.append(1))
+    count = Findings(engine).store(import_id, parquet(tmp_path / "f.parquet", findings), beat=lambda: beats.append(1))
     assert (count, len(beats)) == (3, 1)
     first, second, third = kept(settings, import_id)
     assert (first["finding_no"], first["code"], first["row"], first["value"], first["related"]) == (1, "x", None, None, None)
@@ -68,18 +68,18 @@ def test_every_field_is_kept_whatever_stands_in_it(engine: Engine, import_id: st
 
 def test_a_second_try_takes_the_place_of_the_first(engine: Engine, import_id: str, settings: Settings, tmp_path: Path) -> None:
     for findings in ([{"row": 1}, {"row": 2}], [{"row": 3}]):
-        keep_findings(engine, import_id, parquet(tmp_path / "f.parquet", findings), beat=lambda: None)
+        Findings(engine).store(import_id, parquet(tmp_path / "f.parquet", findings), beat=lambda: None)
     assert [one["row"] for one in kept(settings, import_id)] == [3]
 
 
 def test_a_try_that_is_cut_off_leaves_what_was_there(
     engine: Engine, import_id: str, settings: Settings, tmp_path: Path
 ) -> None:
-    keep_findings(engine, import_id, parquet(tmp_path / "f.parquet", [{"row": 1}]), beat=lambda: None)
+    Findings(engine).store(import_id, parquet(tmp_path / "f.parquet", [{"row": 1}]), beat=lambda: None)
 
     def cut_off() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        keep_findings(engine, import_id, parquet(tmp_path / "f.parquet", [{"row": 2}] * 5), beat=cut_off)
+        Findings(engine).store(import_id, parquet(tmp_path / "f.parquet", [{"row": 2}] * 5), beat=cut_off)
     assert [one["row"] for one in kept(settings, import_id)] == [1]

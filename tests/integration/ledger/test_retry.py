@@ -85,7 +85,7 @@ def ended(api: Caller, edges: AppContext, worker: None) -> Ended:
 
     def wait(made: Any) -> Any:
         assert made.status_code == 202, made.json
-        one = edges.ledger.known(made.json["id"])
+        one = edges.ledger.imports.known(made.json["id"])
         edges.orchestrator.announce(ObjectArrived(one.bucket, one.key, one.id))
         return last_of(api, one.id)
 

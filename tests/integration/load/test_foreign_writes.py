@@ -51,7 +51,7 @@ def test_a_record_whose_parent_was_removed_before_the_load_is_not_loaded(bulkhea
     done = resumed(bulkhead, one)
     assert (done.state, done.inserted, done.failed) == (State.PARTIALLY_SUCCEEDED, 1, 2)
     assert balance(done)
-    codes = {row["id"]: (row["code"], row["message"]) for row in bulkhead.ledger.failures(one.id)}
+    codes = {row["id"]: (row["code"], row["message"]) for row in bulkhead.ledger.failures.page(one.id)}
     assert codes["a"][0] == "missing_parent" and "'p'" in codes["a"][1] and WHAT in codes["a"][1]
     assert codes["b"][0] == "parent_failed"
     assert bulkhead.rows(ORPHANS) == [(0,)]
@@ -111,13 +111,13 @@ def test_notes_are_kept_for_a_week_and_for_as_long_as_an_import_has_to_know(bulk
     one = held_before_loading(bulkhead, tree(300))
     by_hand(bulkhead, "update warehouse.records set name = 'other' where id = 'x'")
     later = datetime.now(UTC) + timedelta(days=8)
-    assert bulkhead.ledger.expire("foreign_writes/forget", dry_run=False, before=later - timedelta(days=30)) == 0
-    assert bulkhead.ledger.expire("foreign_writes/forget", dry_run=True, before=later) == 1
-    assert bulkhead.ledger.expire("foreign_writes/forget", dry_run=False, before=later) == 1, "the one before the import began"
+    assert bulkhead.ledger.removals.expire_foreign_writes(later - timedelta(days=30), dry_run=False) == 0
+    assert bulkhead.ledger.removals.expire_foreign_writes(later, dry_run=True) == 1
+    assert bulkhead.ledger.removals.expire_foreign_writes(later, dry_run=False) == 1, "the one before the import began"
     by_hand(bulkhead, "update warehouse.records set name = 'another' where id = 'x'")
-    assert bulkhead.ledger.expire("foreign_writes/forget", dry_run=False, before=later) == 0, "it has to know of both"
+    assert bulkhead.ledger.removals.expire_foreign_writes(later, dry_run=False) == 0, "it has to know of both"
     resumed(bulkhead, one)
-    assert bulkhead.ledger.expire("foreign_writes/forget", dry_run=False, before=later) == 1, "the last one stays"
+    assert bulkhead.ledger.removals.expire_foreign_writes(later, dry_run=False) == 1, "the last one stays"
 
 
 def test_content_that_another_client_has_changed_since_is_loaded_again(bulkhead: Bulkhead) -> None:

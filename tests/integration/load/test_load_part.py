@@ -26,7 +26,7 @@ from pipeline.contracts.messages import DryRunCounts, PartResult
 from pipeline.datasets.dataset import Column, Dataset, load_dataset
 from pipeline.errors import (
     DamagedPart,
-    InvalidRequest,
+    InternalInconsistency,
     NotLoading,
     PartsLost,
     Rewound,
@@ -35,16 +35,17 @@ from pipeline.errors import (
     TransientError,
     Unreachable,
 )
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.load import isolate, upsert
 from pipeline.load import load_part as load
 from pipeline.load.arriving import PartLoad
 from pipeline.load.dry_run import preview
-from pipeline.load.load_part import give_up_part, load_part
+from pipeline.load.load_part import fail_part, load_part
 from pipeline.load.part_file import PartFile
 from pipeline.prepare import parts as batch
 from pipeline.prepare.manifest import BatchSizes
 from pipeline.sqlfiles import load as query_text
+from tests.support.staging import run_stage
 
 Record = tuple[str, str | None, str | None]
 
@@ -221,7 +222,7 @@ def test_an_attempt_that_slept_while_the_import_was_closed_writes_nothing(
 ) -> None:
     sleeper = Sleeper(loader, monkeypatch, before=before)
     engine = postgres.connect(loader.url)
-    assert Ledger(engine).close(loader.import_id).inserted == 0
+    assert Ledger(engine).imports.close(loader.import_id).inserted == 0
     engine.dispose()
     assert isinstance(sleeper.wake(), Superseded | NotLoading | Unreachable)
     assert loader.rows("select (select count(*) from warehouse.records), (select count(*) from ledger.part)") == [(0, 0)]
@@ -265,7 +266,7 @@ def test_of_attempts_that_load_one_part_at_once_exactly_one_counts(loader: Loade
 
 def test_a_part_of_another_cut_is_not_taken_for_the_one_that_was_loaded(loader: Loader) -> None:
     loader.load(flat(300))
-    with pytest.raises(InvalidRequest, match="cut differently"):
+    with pytest.raises(InternalInconsistency, match="cut differently"):
         loader.load(flat(301))
 
 
@@ -433,8 +434,8 @@ def test_a_damaged_part_is_refused_at_once(loader: Loader) -> None:
 def test_a_part_that_is_given_up_is_entered_as_failed_with_its_descendants(loader: Loader) -> None:
     path, sha256 = loader.part([("a", None, "x"), ("b", "a", "x")])
     part, given = PartFile(path, loader.import_id, 1, sha256), {"code": "part_damaged", "reason": "It is damaged."}
-    assert give_up_part(loader.connection, loader.dataset, part, **given) == PartResult(failed=2)
-    assert give_up_part(loader.connection, loader.dataset, part, **given) == PartResult(failed=2), "and once only"
+    assert fail_part(loader.connection, loader.dataset, part, **given) == PartResult(failed=2)
+    assert fail_part(loader.connection, loader.dataset, part, **given) == PartResult(failed=2), "and once only"
     assert loader.load([("d", None, "x"), ("e", "d", "x"), ("c", "b", "x")], part_no=2) == PartResult(inserted=2, failed=1)
     assert loader.failures() == {"a": "part_damaged", "b": "part_damaged", "c": "parent_failed"}
     assert loader.rows("select sum(records), sum(failed) from ledger.part") == [(5, 3)]
@@ -485,7 +486,7 @@ import psycopg
 from pathlib import Path
 from pipeline.datasets.dataset import load_dataset
 from pipeline.load.dry_run import preview
-from pipeline.load.load_part import give_up_part, load_part
+from pipeline.load.load_part import fail_part, load_part
 from pipeline.load.part_file import PartFile
 
 url, folder, manifest, plan = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
@@ -509,7 +510,7 @@ with psycopg.connect(url) as connection:
             if what == "preview":
                 preview(connection, dataset, [(folder / name, sha256)])
             elif what == "give up":
-                give_up_part(connection, dataset, part, code="part_damaged", reason="It is damaged.")
+                fail_part(connection, dataset, part, code="part_damaged", reason="It is damaged.")
             elif part_no > 0:
                 load_part(connection, dataset, part)
         if what == "warm":
@@ -535,7 +536,8 @@ def test_loading_a_part_takes_memory_for_a_part_whatever_the_widths(
                 repeat(chr(65 + (i % 26)::integer), {length}) as name, '{{}}' as attributes
             from range({narrow + wide}) t(i)"""
         )
-    manifest = batch.cut(tmp_path / "d.duckdb", loader.dataset, BatchSizes("i", part_bytes=8 << 20), folder=tmp_path / "parts")
+    sizes = BatchSizes("i", part_bytes=8 << 20)
+    manifest = run_stage(batch.cut, tmp_path / "d.duckdb", loader.dataset, sizes, folder=tmp_path / "parts")
     told = [(part.part_no, part.filename, part.sha256) for part in manifest.parts]
     steps = [("preview", ""), ("insert", loader.import_id), ("merge", loader.new_import()), ("give up", loader.new_import())]
     call = [sys.executable, "-c", MEASURED, loader.url, str(tmp_path / "parts"), json.dumps(told), json.dumps(steps)]

@@ -69,9 +69,11 @@ class Reader:
         )
         assert answer.status_code == 202, answer.text
         import_id = answer.json()["id"]
-        self._edges.orchestrator.announce(ObjectArrived(self._edges.store.bucket, self._edges.ledger.known(import_id).key))
+        self._edges.orchestrator.announce(
+            ObjectArrived(self._edges.store.bucket, self._edges.ledger.imports.known(import_id).key)
+        )
         until = time.monotonic() + 120
-        while not (one := self._edges.ledger.known(import_id)).state.is_final:
+        while not (one := self._edges.ledger.imports.known(import_id)).state.is_final:
             assert time.monotonic() < until, one
             time.sleep(0.05)
         return one
@@ -138,7 +140,7 @@ def _is_quarantined_and_reported(reader: Reader, edges: AppContext, chance: rand
     bad += [{"id": id_, "parentId": above} for id_, above in zip(below, [*beyond, *orphans], strict=True)]
     one = reader.upload(ndjson({"id": "good", "parentId": None}, *bad), filename="q.ndjson", on_error="quarantine")
     assert (one.state, one.inserted, one.failed) == (State.PARTIALLY_SUCCEEDED, 1, len(bad)), one.reason
-    failures = edges.ledger.failures(one.id, limit=1000)
+    failures = edges.ledger.failures.page(one.id, limit=1000)
     assert [failure["id"] for failure in failures] == [record["id"] for record in bad]
     findings = reader.get(f"/v1/imports/{one.id}/errors", limit="1000").json()["items"]
     too_long = {item["row"] for item in findings if item["code"] == "value_too_long" and item["column"] == "id"}
@@ -146,13 +148,13 @@ def _is_quarantined_and_reported(reader: Reader, edges: AppContext, chance: rand
     assert rows_beyond <= too_long
     assert f"The value is longer than {MOST:,} bytes." in {item["message"] for item in findings if item["row"] in rows_beyond}
     for id_ in orphans:
-        (found,) = edges.ledger.findings(one.id, wanted=id_, codes=["missing_parent"], limit=2)
+        (found,) = edges.ledger.findings.page(one.id, wanted=id_, codes=["missing_parent"], limit=2)
         assert found["id"] == id_
-        assert [each["import_id"] for each in edges.ledger.failures_of("records", id_, imports=5, limit=5)] == [one.id]
+        assert [each["import_id"] for each in edges.ledger.failures.of_record("records", id_, imports=5, limit=5)] == [one.id]
         page = reader.get(f"/imports/{one.id}/findings", q=id_)
         assert "missing_parent" in page.text
     for id_ in beyond:
-        assert [each["import_id"] for each in edges.ledger.failures_of("records", id_, imports=5, limit=5)] == [one.id]
+        assert [each["import_id"] for each in edges.ledger.failures.of_record("records", id_, imports=5, limit=5)] == [one.id]
     results = reader.get(f"/v1/imports/{one.id}/results/failed", format="native").content
     assert sorted(json.loads(line)["id"] for line in results.splitlines()) == sorted(record["id"] for record in bad)
 

@@ -18,7 +18,7 @@ from werkzeug import Request, Response
 
 from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.workflows import notify_workflow_id
-from pipeline.errors import InvalidRequest
+from pipeline.errors import Conflict, InvalidRequest
 from pipeline.ledger.api_keys import Role
 from pipeline.notify.recipients import Recipients, receiver_id
 from pipeline.notify.targets import check
@@ -51,7 +51,7 @@ class World(NamedTuple):
         answer = self.api.post(f"/v1/datasets/{dataset}/imports?force=true&filename=a.csv{query}", data=content)
         assert answer.status_code == 202, answer.text
         import_id: str = answer.json["id"]
-        self.edges.orchestrator.announce(ObjectArrived(self.edges.store.bucket, self.edges.ledger.known(import_id).key))
+        self.edges.orchestrator.announce(ObjectArrived(self.edges.store.bucket, self.edges.ledger.imports.known(import_id).key))
         _until(  # the worker's first file waits for its child to warm up
             lambda: asyncio.run(self._is_told(import_id)) or any(row["attempts"] for row in self.told(import_id)), seconds=60
         )
@@ -70,7 +70,7 @@ class World(NamedTuple):
 
     def told(self, import_id: str) -> list[dict[str, Any]]:
         """The log of an import's messages."""
-        found: list[dict[str, Any]] = self.edges.ledger.deliveries(import_id)
+        found: list[dict[str, Any]] = self.edges.ledger.deliveries.of_import(import_id)
         return found
 
     def mails(self) -> list[Any]:
@@ -146,7 +146,7 @@ def test_one_of_the_settings_that_is_gone_is_told_nothing_either(settings: Setti
     receivers.switch_off(gone, "gone")
     assert [one.target for one in receivers.to_tell("places")] == [urls[1], "me@example.org"]
     assert [one.target for one in receivers.to_tell("places", [urls[0]])] == [urls[1], "me@example.org"], "whoever names it"
-    with pytest.raises(InvalidRequest, match="BULKHEAD_WEBHOOK_URLS"):
+    with pytest.raises(Conflict, match="BULKHEAD_WEBHOOK_URLS"):
         receivers.remove(gone)
     receivers.switch_on(gone)
     assert len(receivers.to_tell("places")) == 3
@@ -197,7 +197,7 @@ def test_a_message_to_who_was_removed_meanwhile_is_not_sent(world: World) -> Non
     made = world.api.post("/v1/webhooks", json={"target": hook}).json
     import_id = world.ingest()
     assert world.api("DELETE", f"/v1/webhooks/{made['id']}").status_code == 204
-    _until(lambda: "Nobody names this receiver" in str(world.told(import_id)[0]["last_error"]), seconds=30)
+    _until(lambda: "This recipient was removed" in str(world.told(import_id)[0]["last_error"]), seconds=30)
     assert len(world.seen) == 1
 
 
@@ -233,7 +233,7 @@ def test_no_upload_and_no_admin_names_a_wrong_address(api: Caller, caller_for: A
     ]
     assert [answer.status_code for answer in answers] == [422] * 4
     assert {answer.json["code"] for answer in answers} <= {"invalid_parameter", "invalid_receiver"}
-    assert edges.ledger.page() == []
+    assert edges.ledger.imports.page() == []
     assert edges.receivers.all() == []
 
 

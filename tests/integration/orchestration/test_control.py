@@ -11,13 +11,13 @@ import psycopg
 import pytest
 import uuid_utils
 
-from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.object_keys import part_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.ledger.models import ImportRecord
 from tests.integration.orchestration.test_options import QUARANTINE, ended, known, promote, upload
 from tests.integration.receive.test_import_journey import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
+from tests.support.imports import imports_of
 from web.app_context import AppContext
 
 __all__ = ["bulkhead", "settings"]
@@ -120,7 +120,7 @@ def test_whatever_else_was_loaded_counts_however_it_ended(
 ) -> None:
     ids = [str(uuid_utils.uuid7()) for _ in range(3)]
     for one, dataset in zip(ids, ("records", "records", "places"), strict=True):
-        edges.ledger.open(one, dataset=dataset, filename="a.csv", bucket="b", key=one, state=State.QUEUED)
+        edges.ledger.imports.open(one, dataset=dataset, filename="a.csv", bucket="b", key=one, state=State.QUEUED)
     part = (
         "insert into ledger.part (import_id, part_no, records, inserted, updated, unchanged, failed)"
         " values (%s, %s, 9, %s, %s, 0, 0)"
@@ -130,14 +130,14 @@ def test_whatever_else_was_loaded_counts_however_it_ended(
         connection.exec_driver_sql(part, (ids[0], 1, 9, 0))
         connection.exec_driver_sql(part, (ids[2], 1, 9, 0))  # another dataset
         connection.exec_driver_sql("update ledger.import set state = 'succeeded', finished_at = clock_timestamp()")
-    assert not edges.ledger.changed_since(edges.ledger.known(ids[0]))
+    assert not edges.ledger.imports.changed_since(edges.ledger.imports.known(ids[0]))
     with edges.engine.begin() as connection:
         connection.exec_driver_sql(part, (ids[1], 2, inserted, updated))
         finished = "null" if state in ("loading", "paused") else "clock_timestamp()"
         connection.exec_driver_sql(
             f"update ledger.import set state = '{state}', finished_at = {finished} where id = %s", (ids[1],)
         )
-    assert edges.ledger.changed_since(edges.ledger.known(ids[0])) is changed
+    assert edges.ledger.imports.changed_since(edges.ledger.imports.known(ids[0])) is changed
 
 
 # --- Pause and resume ---
@@ -160,7 +160,12 @@ def test_a_paused_import_stands_still_also_over_a_restart_and_then_goes_on(bulkh
     pause(bulkhead, one.id, wanted=False)
     done = ended(bulkhead, one.id)
     assert (done.state, done.inserted, done.pause_wanted) == (State.SUCCEEDED, 8000, False)
-    assert [move.to_state for move in bulkhead.ledger.moves(one.id)][-4:] == ["loading", "paused", "loading", "succeeded"]
+    assert [move.to_state for move in bulkhead.ledger.imports.moves(one.id)][-4:] == [
+        "loading",
+        "paused",
+        "loading",
+        "succeeded",
+    ]
     assert ended(bulkhead, later.id).state is State.SUCCEEDED
 
 
@@ -185,7 +190,7 @@ def test_a_paused_import_may_be_canceled_and_says_exactly_what_was_loaded(bulkhe
 
 def pause(bulkhead: Bulkhead, import_id: str, *, wanted: bool) -> None:
     """As the API does it."""
-    bulkhead.ledger.pause(import_id, wanted=wanted)
+    bulkhead.ledger.imports.pause(import_id, wanted=wanted)
     bulkhead.orchestrator.pause(import_id, wanted=wanted)
 
 
@@ -294,6 +299,7 @@ def test_whoever_reads_while_files_are_loaded_never_sees_an_orphan(bulkhead: Bul
 # --- Others wait for nothing ---
 
 
+@pytest.mark.early
 def test_a_large_file_and_a_long_queue_hold_up_no_other_dataset(bulkhead: Bulkhead) -> None:
     with psycopg.connect(bulkhead.settings.database_url) as holder:
         holder.execute("lock table warehouse.records in share mode")  # none of its parts gets on
@@ -303,8 +309,6 @@ def test_a_large_file_and_a_long_queue_hold_up_no_other_dataset(bulkhead: Bulkhe
         for letter in "ABC":
             small = bulkhead.ingest(f"id,parentId,name,kind\nX{letter},,n,Country\n", dataset="places", name=f"{letter}.csv")
             assert (small.state, small.inserted) == (State.SUCCEEDED, 1), small.reason
-        assert not bulkhead.ledger.imports_of(ObjectArrived(bulkhead.store.bucket, large))[0][1].is_final, (
-            "it was not waited for"
-        )
+        assert not imports_of(bulkhead.ledger, large)[0].state.is_final, "it was not waited for"
     assert bulkhead.import_of(large, seconds=180.0).inserted == 12_000
     assert bulkhead.import_of(others[-1], seconds=180.0).state is State.SUCCEEDED

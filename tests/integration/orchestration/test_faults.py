@@ -30,7 +30,7 @@ from pipeline.contracts.object_keys import part_key
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.contracts.workflows import import_workflow_id
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.imports import Imports
 from pipeline.orchestration import heartbeat_and_failures
 from pipeline.sandbox import process
 from pipeline.settings import Settings
@@ -38,6 +38,7 @@ from pipeline.warehouse.marts import Marts
 from tests.integration.orchestration.test_control import ORPHANS, slow
 from tests.integration.orchestration.test_options import ended, known, upload
 from tests.integration.receive.test_import_journey import Bulkhead, _until, balance, running_worker, settings, tree
+from tests.support.imports import imports_of
 from tests.support.proxy import Proxy
 
 __all__ = ["settings"]
@@ -225,17 +226,17 @@ def test_what_a_failover_lost_is_loaded_again(bulkhead: Bulkhead, settings: Sett
     with running_worker(settings):
         one = upload(bulkhead, tree(4000), Options(), wait=False)  # 10 parts
         _until(lambda: known(bulkhead, one.id).parts_done >= 2)
-        bulkhead.ledger.pause(one.id, wanted=True)
+        bulkhead.ledger.imports.pause(one.id, wanted=True)
         bulkhead.orchestrator.pause(one.id, wanted=True)
         _until(lambda: known(bulkhead, one.id).state is State.PAUSED)
-        done = bulkhead.ledger.part_numbers(one.id)
+        done = bulkhead.ledger.imports.part_numbers(one.id)
         lost = {"the first part": done[:1], "the last part": done[-1:]}.get(which, done)
         for part_no in lost:
             lose(bulkhead, one.id, part_no)
         if which.startswith("all"):
             with bulkhead.engine.begin() as connection:
                 connection.exec_driver_sql("update ledger.import set state = 'preparing'")
-        bulkhead.ledger.pause(one.id, wanted=False)
+        bulkhead.ledger.imports.pause(one.id, wanted=False)
         bulkhead.orchestrator.pause(one.id, wanted=False)
         ready = ended(bulkhead, one.id, 90.0)
     assert (ready.state, ready.inserted, ready.parts_done) == (State.SUCCEEDED, 4000, 10), ready.reason
@@ -320,13 +321,13 @@ def test_marts_that_were_forgotten_are_found_by_reconciliation(bulkhead: Bulkhea
 def test_an_arrival_that_cannot_be_registered_holds_up_no_other(
     bulkhead: Bulkhead, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = Ledger.open
+    opened = Imports.open
 
-    def open_(ledger: Ledger, import_id: str, **given: Any) -> bool:
+    def open_(imports: Imports, import_id: str, **given: Any) -> bool:
         bad = "\0" if given["filename"] == "bad.csv" else ""
-        return opened(ledger, import_id, **{**given, "filename": given["filename"] + bad})
+        return opened(imports, import_id, **{**given, "filename": given["filename"] + bad})
 
-    monkeypatch.setattr(Ledger, "open", open_)
+    monkeypatch.setattr(Imports, "open", open_)
     keys = [
         bulkhead.drop(f"id,parentId,name\n{name},,n\n", name=f"{name}.csv", announce=False) for name in ("bad", "good", "fine")
     ]
@@ -335,13 +336,13 @@ def test_an_arrival_that_cannot_be_registered_holds_up_no_other(
     with running_worker(settings):
         for key in keys[1:]:
             assert bulkhead.import_of(key).state is State.SUCCEEDED
-    assert bulkhead.ledger.imports_of(ObjectArrived(bulkhead.store.bucket, keys[0])) == []
+    assert imports_of(bulkhead.ledger, keys[0]) == []
 
 
 def test_a_nul_in_a_reason_or_a_name_is_written_as_text(bulkhead: Bulkhead) -> None:
-    bulkhead.ledger.open("11111111-1111-7111-8111-111111111111", dataset="records", filename="a", bucket="b", key="k")
-    bulkhead.ledger.update("11111111-1111-7111-8111-111111111111", reading={"columns": ["a\0b"]})
-    bulkhead.ledger.move("11111111-1111-7111-8111-111111111111", State.CANCELED, "broken \0 off")
+    bulkhead.ledger.imports.open("11111111-1111-7111-8111-111111111111", dataset="records", filename="a", bucket="b", key="k")
+    bulkhead.ledger.imports.update("11111111-1111-7111-8111-111111111111", reading={"columns": ["a\0b"]})
+    bulkhead.ledger.imports.move("11111111-1111-7111-8111-111111111111", State.CANCELED, "broken \0 off")
     one = known(bulkhead, "11111111-1111-7111-8111-111111111111")
     assert (one.reason, one.reading) == ("broken \\u0000 off", {"columns": ["a\\u0000b"]})
 

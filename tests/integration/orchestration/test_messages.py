@@ -40,7 +40,7 @@ from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.contracts.steps import DELIVER, TaskQueue
 from pipeline.contracts.workflows import CLEAN_WORKFLOW, notify_workflow_id
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.notify.recipients import Recipients, receiver_id
 from pipeline.orchestration.notify_activities import NotifyActivities
 from pipeline.orchestration.worker import serving, threads_of
@@ -52,6 +52,8 @@ from tests.integration.orchestration.test_control import slow
 from tests.integration.orchestration.test_options import ended, upload
 from tests.integration.orchestration.test_workflow import QUEUE, Orchestra, Steps
 from tests.integration.receive.test_import_journey import HEADER, Bulkhead, _until, running_worker, tree
+
+pytestmark = pytest.mark.early
 
 DATASETS = ("places", "records", "third", "fourth")
 UPLOADS = 100
@@ -101,9 +103,9 @@ def over(ledger: Ledger, store: Store, notify: Sequence[str] = (), dataset: str 
     key = f"incoming/{dataset}/{import_id}/a.csv"
     options = Options(notify=tuple(notify))
     place = {"dataset": dataset, "filename": "a.csv", "bucket": store.bucket, "key": key}
-    ledger.open(import_id, state=State.QUEUED, options=options, **place)
-    ledger.move(import_id, State.VALIDATING)
-    ledger.move(import_id, State.REJECTED, "3 errors")
+    ledger.imports.open(import_id, state=State.QUEUED, options=options, **place)
+    ledger.imports.move(import_id, State.VALIDATING)
+    ledger.imports.move(import_id, State.REJECTED, "3 errors")
     return import_id
 
 
@@ -121,9 +123,9 @@ class Paced(Orchestra):
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        task_queues: dict[TaskQueue, list[Callable[..., Any]]] = {lane: [] for lane in TaskQueue} | self.steps.by_task_queue
-        task_queues[TaskQueue.MESSAGE] = self._postman.all
-        idle = {lane: [_nothing(lane)] for lane in TaskQueue if not task_queues[lane]}
+        task_queues: dict[TaskQueue, list[Callable[..., Any]]] = {queue: [] for queue in TaskQueue} | self.steps.by_task_queue
+        task_queues[TaskQueue.MESSAGES] = self._postman.all
+        idle = {queue: [_nothing(queue)] for queue in TaskQueue if not task_queues[queue]}
         async with serving(self.client, QUEUE, task_queues | idle, threads_of(self._settings)):
             yield
 
@@ -152,10 +154,10 @@ class Timed(Steps):
         self.before_closing = lambda ending: self.ended.update({ending.ref.import_id: time.monotonic()})
 
 
-def _nothing(lane: TaskQueue) -> Callable[..., Any]:
-    """A lane needs a step."""
+def _nothing(queue: TaskQueue) -> Callable[..., Any]:
+    """A worker needs an activity."""
 
-    @activity.defn(name=f"nothing in {lane}")
+    @activity.defn(name=f"nothing in {queue}")
     def nothing() -> None:
         return None
 
@@ -164,7 +166,7 @@ def _nothing(lane: TaskQueue) -> Callable[..., Any]:
 
 def test_hanging_receivers_leave_a_queue_its_pace(settings: Settings, ledger: Ledger, store: Store) -> None:
     orchestrator = TemporalClient.of(settings.model_copy(update={"task_queue": QUEUE}))
-    postman = NotifyActivities(settings, store, ledger, Recipients(ledger._engine, settings))
+    postman = NotifyActivities(settings, store, ledger, Recipients(ledger.engine, settings))
 
     def some(number: int, urls: Sequence[str] = ()) -> list[str]:
         five = [[urls[(5 * one + n) % len(urls)] for n in range(5)] if urls else [] for one in range(number)]
@@ -178,10 +180,10 @@ def test_hanging_receivers_leave_a_queue_its_pace(settings: Settings, ledger: Le
             with hanging(HOSTS) as urls:
                 ended = some(UPLOADS - PACED, urls)
                 for import_id in ended:
-                    await asyncio.to_thread(orchestrator.tell, outcome_of(ledger, import_id))
-                await o.until(lambda: all(ledger.deliveries(one) for one in ended))
+                    await asyncio.to_thread(orchestrator.notify, outcome_of(ledger, import_id))
+                await o.until(lambda: all(ledger.deliveries.of_import(one) for one in ended))
                 beside = await o.pace(some(PACED, urls))
-                tried = [row["attempts"] for one in ended for row in ledger.deliveries(one)]
+                tried = [row["attempts"] for one in ended for row in ledger.deliveries.of_import(one)]
                 assert len(tried) == 5 * len(ended)
                 assert 0 in tried, "they still hang"
             after = await o.pace(some(PACED))
@@ -213,7 +215,7 @@ def test_clean_ups_and_files_of_results_that_take_for_ever_hold_up_neither_impor
         monkeypatch.setattr(retention, "clean", hang)
         monkeypatch.setattr("pipeline.orchestration.result_files.ResultFiles.write", hang)
         for number in range(10):
-            asyncio.run(begin(CLEAN_WORKFLOW, CleanRun(), number))
+            asyncio.run(begin(CLEAN_WORKFLOW.name, CleanRun(), number))
         for fate in RowOutcome:
             for form in ("native", "csv", "json", "parquet"):
                 bulkhead.orchestrator.write_results(ResultsWanted(one.ref, fate, form))
@@ -234,7 +236,7 @@ def test_a_large_file_of_failures_does_not_delay_the_end_of_another_import(
         _until(lambda: list(settings.work_dir.glob(f"{large.id}/results-*")) != [], seconds=60)
         small = upload(bulkhead, "id,parentId,name,kind\nFR,,France,Country\nX,XX,x,Country\n", quarantine, dataset="places")
         assert small.state is State.PARTIALLY_SUCCEEDED
-        assert not bulkhead.ledger.known(large.id).state.is_final
+        assert not bulkhead.ledger.imports.known(large.id).state.is_final
         (settings.work_dir / "go on").touch()
         assert ended(bulkhead, large.id).state is State.PARTIALLY_SUCCEEDED
 
@@ -260,18 +262,18 @@ def test_messages_to_other_hosts_arrive_while_some_hang_and_waiting_is_no_try(
     with running_worker(settings), hanging(1) as (dead,):
         late = [over(ledger, store, [f"{dead}/{number}-{n}" for n in range(5)]) for number in range(20)]
         for import_id in late:
-            orchestrator.tell(outcome_of(ledger, import_id))
-        _until(lambda: sum(len(ledger.deliveries(one)) for one in late) == 100)
+            orchestrator.notify(outcome_of(ledger, import_id))
+        _until(lambda: sum(len(ledger.deliveries.of_import(one)) for one in late) == 100)
         of_the_same, of_another = over(ledger, store, [good]), over(ledger, store, [good], dataset="records")
         for import_id in (of_the_same, of_another):
-            orchestrator.tell(outcome_of(ledger, import_id))
+            orchestrator.notify(outcome_of(ledger, import_id))
         _until(lambda: len(seen) == 2)
-        tries = sum(row["attempts"] for one in late for row in ledger.deliveries(one))
+        tries = sum(row["attempts"] for one in late for row in ledger.deliveries.of_import(one))
         assert tries <= 3, "a message that waits for a place was not tried"
 
 
 def outcome_of(ledger: Ledger, import_id: str) -> Outcome:
-    known = ledger.known(import_id)
+    known = ledger.imports.known(import_id)
     return Outcome(import_id, known.state, known.reason)
 
 
@@ -289,10 +291,10 @@ def test_temporal_is_told_no_address(
     url = httpserver.url_for("/s3cret")
     import_id = over(ledger, store, [url])
     with running_worker(settings):
-        orchestrator.tell(outcome_of(ledger, import_id))
+        orchestrator.notify(outcome_of(ledger, import_id))
         told = asyncio.run(history_of(settings, notify_workflow_id(import_id)))
         assert orchestrator.send(Delivery(import_id, "webhook", receiver=receiver_id("webhook", url))) == ""
-    assert [row["attempts"] for row in ledger.deliveries(import_id)] == [2]
+    assert [row["attempts"] for row in ledger.deliveries.of_import(import_id)] == [2]
     assert "TellUser" in told
     assert str(httpserver.port) not in told
 
@@ -314,7 +316,7 @@ def test_messages_that_were_under_way_before_are_served_on_the_queue_that_they_h
     httpserver.expect_request("/hook").respond_with_data("")
     url = httpserver.url_for("/hook")
     import_id = over(ledger, store, [url])
-    ledger.open_delivery(import_id, "webhook", url, "msg_1")
+    ledger.deliveries.open(import_id, "webhook", url, "msg_1")
 
     async def story() -> None:
         client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
@@ -324,7 +326,7 @@ def test_messages_that_were_under_way_before_are_served_on_the_queue_that_they_h
 
     with running_worker(settings):
         asyncio.run(story())
-    assert [(row["attempts"], row["last_error"]) for row in ledger.deliveries(import_id)] == [(1, "")]
+    assert [(row["attempts"], row["last_error"]) for row in ledger.deliveries.of_import(import_id)] == [(1, "")]
 
 
 # --- what was lost is found ---
@@ -347,19 +349,19 @@ def test_reconciliation_has_users_told_where_what_did_so_was_lost_and_never_twic
     tell = lambda: reconciler.reconcile(beat=lambda _: None).told  # noqa: E731
     never_noted, noted, given_up = over(ledger, store, [url]), over(ledger, store, [url]), over(ledger, store, [url])
     for one in (noted, given_up):
-        ledger.open_delivery(one, "webhook", url, f"msg_{one}")
-        ledger.deliveries_noted(one, State.REJECTED)
-    ledger.delivery_tried(given_up, "webhook", url, "it is gone", is_last=True)
+        ledger.deliveries.open(one, "webhook", url, f"msg_{one}")
+        ledger.deliveries.mark_planned(one, State.REJECTED)
+    ledger.deliveries.record_attempt(given_up, "webhook", url, "it is gone", is_last=True)
     assert tell() == 0, "it has ended a moment ago"
     aged(settings)
     assert tell() == 2
     with running_worker(settings):
         _until(lambda: len(seen) == 2)
-        _until(lambda: all(ledger.deliveries(one)[0]["delivered_at"] for one in (never_noted, noted)))
+        _until(lambda: all(ledger.deliveries.of_import(one)[0]["delivered_at"] for one in (never_noted, noted)))
         aged(settings, 600)
         assert tell() == 0, "all have been told"
         for one in (never_noted, noted, given_up):
-            orchestrator.tell(outcome_of(ledger, one))
+            orchestrator.notify(outcome_of(ledger, one))
         asyncio.run(history_of(settings, notify_workflow_id(given_up)))
     assert len({request.headers["webhook-id"] for request in seen}) == len(seen) == 2
 
@@ -370,8 +372,8 @@ def test_an_end_long_ago_and_one_without_a_run_are_left_alone(
     over(ledger, store)
     aged(settings, 4 * 86_400)
     waiting = str(uuid.uuid4())
-    ledger.open(waiting, dataset="places", filename="a", bucket=store.bucket, key="k", state=State.QUEUED)
-    ledger.move(waiting, State.CANCELED, "the user canceled")
+    ledger.imports.open(waiting, dataset="places", filename="a", bucket=store.bucket, key="k", state=State.QUEUED)
+    ledger.imports.move(waiting, State.CANCELED, "the user canceled")
     aged(settings)
     assert Reconciler(settings, store, ledger, orchestrator).reconcile(beat=lambda _: None).told == 0
 
@@ -442,13 +444,15 @@ def test_a_namespace_that_is_lost_under_a_running_worker_costs_a_minute(
     worker = subprocess.Popen([sys.executable, "-m", "pipeline.orchestration.worker"], env={**environment, **more}, cwd=ROOT)
     try:
         one = upload(bulkhead, tree(4000), Options(notify=(httpserver.url_for("/hook"),)), wait=False)
-        _until(lambda: bulkhead.ledger.known(one.id).parts_done >= 2, seconds=60)
+        _until(lambda: bulkhead.ledger.imports.known(one.id).parts_done >= 2, seconds=60)
         told = over(bulkhead.ledger, bulkhead.store, [httpserver.url_for("/hook")])
         asyncio.run(lose_namespace(settings))
         time.sleep(12)  # until the server has noticed, and refuses the worker's polls
-        loaded, lost = bulkhead.ledger.known(one.id).parts_done, time.monotonic()
+        loaded, lost = bulkhead.ledger.imports.known(one.id).parts_done, time.monotonic()
         asyncio.run(_register(settings.temporal_address, settings.temporal_namespace))
-        _until(lambda: bulkhead.ledger.known(one.id).parts_done > loaded, seconds=90)  # 42 to 52 s, measured on a busy machine
+        _until(
+            lambda: bulkhead.ledger.imports.known(one.id).parts_done > loaded, seconds=90
+        )  # 42 to 52 s, measured on a busy machine
         print(f"it went on {time.monotonic() - lost:.1f} s after the namespace was there again")
         slow(bulkhead, 0.0)
         assert ended(bulkhead, one.id).state is State.SUCCEEDED

@@ -30,15 +30,15 @@ def upload(bulkhead: Bulkhead, text: str, options: Options, *, wait: bool = True
     import_id = str(uuid_utils.uuid7())
     key = incoming_key(dataset, import_id, "a.csv")
     bucket = bulkhead.store.bucket
-    bulkhead.ledger.open(import_id, dataset=dataset, filename="a.csv", bucket=bucket, key=key, options=options)
+    bulkhead.ledger.imports.open(import_id, dataset=dataset, filename="a.csv", bucket=bucket, key=key, options=options)
     stored = bulkhead.store.put_stream(key, io.BytesIO(text.encode()))
-    bulkhead.ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)
+    bulkhead.ledger.uploads.complete(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)
     bulkhead.orchestrator.announce(ObjectArrived(bucket, key))
     return ended(bulkhead, import_id) if wait else known(bulkhead, import_id)
 
 
 def known(bulkhead: Bulkhead, import_id: str) -> ImportRecord:
-    found = bulkhead.ledger.get(import_id)
+    found = bulkhead.ledger.imports.get(import_id)
     assert found is not None
     return found
 
@@ -53,7 +53,7 @@ def ended(bulkhead: Bulkhead, import_id: str, seconds: float = 60.0) -> ImportRe
 
 def promote(bulkhead: Bulkhead, import_id: str) -> ImportRecord:
     one = known(bulkhead, import_id)
-    bulkhead.ledger.promote(import_id)
+    bulkhead.ledger.imports.promote(import_id)
     bulkhead.orchestrator.announce(ObjectArrived(one.bucket, one.key, one.id))
     return ended(bulkhead, import_id)
 
@@ -62,7 +62,7 @@ def failed(bulkhead: Bulkhead, one: ImportRecord) -> dict[int, dict[str, Any]]:
     """The failed records by their rows, the same in the ledger and in both files."""
     array = json.loads(bulkhead.store.get_bytes(results_prefix(one.id) + "failed.json"))
     table = list(csv.DictReader(io.StringIO(bulkhead.store.get_bytes(results_prefix(one.id) + "failed.csv").decode())))
-    booked = bulkhead.ledger.failures(one.id)
+    booked = bulkhead.ledger.failures.page(one.id)
     assert [(each["row"], each["code"], each["reason"]) for each in array] == [
         (each["row"], each["code"], each["message"]) for each in booked
     ]
@@ -168,7 +168,7 @@ def test_a_dry_run_writes_nothing_and_foresees_what_promoting_it_does(bulkhead: 
     assert bulkhead.rows(SNAPSHOT) == before
     assert (one.inserted, one.failed, one.unprocessed, one.parts_total) == (0, 0, 600, 0)
     assert balance(one)
-    assert [move.to_state for move in bulkhead.ledger.moves(one.id)][-2:] == ["validating", "validated"]
+    assert [move.to_state for move in bulkhead.ledger.imports.moves(one.id)][-2:] == ["validating", "validated"]
     assert list(bulkhead.store.list(f"batches/{one.id}/")) == []
 
     loaded = promote(bulkhead, one.id)
@@ -184,8 +184,8 @@ def test_a_dry_run_writes_nothing_and_foresees_what_promoting_it_does(bulkhead: 
     assert bulkhead.rows("select count(*), count(*) filter (where name = 'changed') from warehouse.records") == [(600, 1)]
     mails = bulkhead.settings.outbox_dir
     _until(lambda: len(list(mails.glob("*.eml"))) == 3)  # the first import, the dry run, and its promotion
-    _until(lambda: all(delivery["delivered_at"] for delivery in bulkhead.ledger.deliveries(one.id)))
-    assert bulkhead.ledger.deliveries(one.id)
+    _until(lambda: all(delivery["delivered_at"] for delivery in bulkhead.ledger.deliveries.of_import(one.id)))
+    assert bulkhead.ledger.deliveries.of_import(one.id)
 
 
 def test_a_dry_run_with_a_quarantine_is_of_the_good_records(bulkhead: Bulkhead) -> None:
@@ -225,12 +225,12 @@ def test_a_promoted_import_goes_to_the_end_of_the_queue(bulkhead: Bulkhead) -> N
     _until(lambda: not bulkhead.orchestrator.queue_is_running("records"))
     waits = {"dataset": "records", "filename": "b.csv", "bucket": "b", "key": "incoming/records/b.csv", "state": State.QUEUED}
     other = str(uuid_utils.uuid7())
-    bulkhead.ledger.open(other, **waits)  # type: ignore[arg-type]
-    bulkhead.ledger.promote(one.id)
+    bulkhead.ledger.imports.open(other, **waits)  # type: ignore[arg-type]
+    bulkhead.ledger.imports.promote(one.id)
     promoted = known(bulkhead, one.id)
     assert (known(bulkhead, other).queue_position, promoted.queue_position) == (0, 1)
     assert (promoted.records_total, promoted.unprocessed, promoted.started_at, promoted.finished_at) == (0, 0, None, None)
-    bulkhead.ledger.move(other, State.CANCELED)
+    bulkhead.ledger.imports.move(other, State.CANCELED)
     assert bulkhead.orchestrator.reconcile().started == 1  # its announcement was lost
     assert ended(bulkhead, one.id).state is State.SUCCEEDED
 

@@ -23,12 +23,12 @@ from pipeline.contracts.messages import Ending, ImportRef, ImportRun, NextImport
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.contracts.workflows import IMPORT_WORKFLOW, import_workflow_id, queue_workflow_id
-from pipeline.errors import Canceled, DatasetBusy, IllegalMove, InvalidRequest, TransientError
-from pipeline.ledger.imports import Ledger
+from pipeline.errors import Canceled, DatasetBusy, IllegalMove, InvalidRequest, SystemFault, TransientError
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.local import postgres
 from pipeline.local.stack import Stack
-from pipeline.orchestration.import_activities import Activities
+from pipeline.orchestration.activities import Activities
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import ROOT, Settings
 from pipeline.warehouse import migrate
@@ -55,7 +55,7 @@ def queued(bulkhead: Bulkhead, text: str = HEADER + "1,,a\n", *, dataset: str = 
     """An import in the ledger, with its object, that nothing was told of."""
     import_id = str(uuid.uuid4())
     key, bucket = f"incoming/{dataset}/{import_id}/a.csv", bulkhead.store.bucket
-    bulkhead.ledger.open(import_id, dataset=dataset, filename="a.csv", bucket=bucket, key=key)
+    bulkhead.ledger.imports.open(import_id, dataset=dataset, filename="a.csv", bucket=bucket, key=key)
     if whole:
         make_whole(bulkhead, import_id, text)
     return known(bulkhead, import_id).ref
@@ -65,7 +65,7 @@ def make_whole(bulkhead: Bulkhead, import_id: str, text: str = HEADER + "1,,a\n"
     bulkhead.store.put_bytes(known(bulkhead, import_id).key, text.encode())
     stored = bulkhead.store.head(known(bulkhead, import_id).key)
     assert stored is not None
-    bulkhead.ledger.uploaded(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+    bulkhead.ledger.uploads.complete(import_id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
 
 
 def temporal(bulkhead: Bulkhead, do: Callable[[Client], Any]) -> Any:
@@ -109,7 +109,7 @@ def test_the_ledger_lets_one_import_of_a_dataset_be_at_work(idle: Bulkhead) -> N
 
     def take_up(ref: ImportRef) -> str | None:
         try:
-            Ledger(idle.engine).take_up(ref.import_id, NOW)
+            Ledger(idle.engine).imports.take_up(ref.import_id, NOW)
         except DatasetBusy:
             return None
         return ref.import_id
@@ -120,32 +120,32 @@ def test_the_ledger_lets_one_import_of_a_dataset_be_at_work(idle: Bulkhead) -> N
     (at_work,) = taken
     waits = next(ref for ref in refs if ref.import_id != at_work)
     for state in (State.PREPARING, State.LOADING, State.PAUSED):
-        idle.ledger.move(at_work, state)
+        idle.ledger.imports.move(at_work, state)
         with pytest.raises(DatasetBusy, match="Another import of the dataset records"):
-            idle.ledger.take_up(waits.import_id, NOW)
+            idle.ledger.imports.take_up(waits.import_id, NOW)
         assert known(idle, waits.import_id).state is State.QUEUED
-    idle.ledger.take_up(queued(idle, dataset="places").import_id, NOW)  # others do not wait
-    idle.ledger.take_up(at_work, NOW)  # its run was lost
-    idle.ledger.move(at_work, State.FAILED)
-    idle.ledger.take_up(waits.import_id, NOW)
+    idle.ledger.imports.take_up(queued(idle, dataset="places").import_id, NOW)  # others do not wait
+    idle.ledger.imports.take_up(at_work, NOW)  # its run was lost
+    idle.ledger.imports.move(at_work, State.FAILED)
+    idle.ledger.imports.take_up(waits.import_id, NOW)
 
 
 def test_an_attempt_that_slept_does_not_take_up_what_a_later_one_has(idle: Bulkhead) -> None:
     ref = queued(idle)
-    idle.ledger.take_up(ref.import_id, NOW)
-    idle.ledger.move(ref.import_id, State.PREPARING)
-    idle.ledger.move(ref.import_id, State.LOADING)
+    idle.ledger.imports.take_up(ref.import_id, NOW)
+    idle.ledger.imports.move(ref.import_id, State.PREPARING)
+    idle.ledger.imports.move(ref.import_id, State.LOADING)
     with pytest.raises(TransientError):
-        idle.ledger.take_up(ref.import_id, NOW - timedelta(seconds=1))
+        idle.ledger.imports.take_up(ref.import_id, NOW - timedelta(seconds=1))
     assert known(idle, ref.import_id).state is State.LOADING
 
 
 def test_the_one_at_work_is_before_those_that_wait_whoever_came_first(idle: Bulkhead) -> None:
     first = queued(idle, whole=False)  # a slow upload
     second, third = queued(idle), queued(idle)
-    idle.ledger.take_up(second.import_id, NOW)
+    idle.ledger.imports.take_up(second.import_id, NOW)
     make_whole(idle, first.import_id)
-    found = idle.ledger.next("records")
+    found = idle.ledger.imports.next("records")
     assert found is not None
     assert found.id == second.import_id
     places = [known(idle, ref.import_id).queue_position for ref in (first, second, third)]
@@ -191,22 +191,22 @@ def test_every_step_answers_the_same_when_it_was_cut_off_after_its_last_write(id
         return first
 
     key = idle.drop(tree(1000), announce=False)
-    twice(activities.register, ObjectsArrived((ObjectArrived(store.bucket, key),)))
-    ref = twice(activities.next, NextImportRequest("records")).ref
-    verdict = twice(activities.validate, ref)
+    twice(activities.queue.register, ObjectsArrived((ObjectArrived(store.bucket, key),)))
+    ref = twice(activities.queue.next_import, NextImportRequest("records")).ref
+    verdict = twice(activities.files.validate, ref)
     assert (verdict.records, verdict.errors) == (1000, 0)
-    plan = twice(activities.prepare, ref)
+    plan = twice(activities.files.prepare, ref)
     assert (plan.records, plan.parts) == (1000, 3)
-    idle.ledger.pause(ref.import_id, wanted=True)
-    assert twice(activities.hold, ref).holds
-    twice(activities.go_on, ref)
-    idle.ledger.pause(ref.import_id, wanted=False)
-    results = [twice(activities.load_part, PartRef(ref, part_no)) for part_no in range(1, 4)]
+    idle.ledger.imports.pause(ref.import_id, wanted=True)
+    assert twice(activities.parts.pause, ref).holds
+    twice(activities.parts.resume, ref)
+    idle.ledger.imports.pause(ref.import_id, wanted=False)
+    results = [twice(activities.parts.load_part, PartRef(ref, part_no)) for part_no in range(1, 4)]
     assert sum(one.inserted for one in results) == 1000
-    assert twice(activities.finish, Ending(ref)).state is State.SUCCEEDED
+    assert twice(activities.ending.finish, Ending(ref)).state is State.SUCCEEDED
     other = queued(idle)
-    assert twice(activities.close, Ending(other, State.FAILED, "no run ended")).state is State.FAILED
-    assert [move.to_state for move in idle.ledger.moves(ref.import_id)] == [
+    assert twice(activities.ending.close, Ending(other, State.FAILED, "no run ended")).state is State.FAILED
+    assert [move.to_state for move in idle.ledger.imports.moves(ref.import_id)] == [
         *("queued", "validating", "preparing", "loading", "paused", "loading", "succeeded")
     ]
 
@@ -226,7 +226,9 @@ def test_a_queue_that_was_terminated_waits_for_the_import_that_is_at_work(bulkhe
     done = known(bulkhead, loading.id)
     assert (done.state, done.inserted) == (State.SUCCEEDED, 8000)
     assert at_work_together(bulkhead) == []
-    assert [move.to_state for move in bulkhead.ledger.moves(loading.id)].count("validating") == 1, "it was never begun again"
+    assert [move.to_state for move in bulkhead.ledger.imports.moves(loading.id)].count("validating") == 1, (
+        "it was never begun again"
+    )
 
 
 def test_a_run_that_was_begun_beside_the_one_at_work_ends_and_its_import_has_its_turn_later(bulkhead: Bulkhead) -> None:
@@ -237,7 +239,10 @@ def test_a_run_that_was_begun_beside_the_one_at_work_ends_and_its_import_has_its
 
     async def begin(client: Client) -> Any:
         handle = await client.start_workflow(
-            IMPORT_WORKFLOW, ImportRun(other), id=import_workflow_id(other.import_id), task_queue=bulkhead.settings.task_queue
+            IMPORT_WORKFLOW.name,
+            ImportRun(other),
+            id=import_workflow_id(other.import_id),
+            task_queue=bulkhead.settings.task_queue,
         )
         return await asyncio.wait_for(asyncio.gather(handle.result(), return_exceptions=True), 20)
 
@@ -306,7 +311,9 @@ def test_a_cancel_of_a_paused_import_whose_runs_are_lost_is_carried_out(bulkhead
     done = canceled(bulkhead, one.id)
     assert 0 < done.inserted < 8000
     assert done.unprocessed == 8000 - done.inserted
-    assert [move.to_state for move in bulkhead.ledger.moves(one.id)].count("validating") == 1, "it was not validated for that"
+    assert [move.to_state for move in bulkhead.ledger.imports.moves(one.id)].count("validating") == 1, (
+        "it was not validated for that"
+    )
 
 
 def test_a_cancel_and_a_pause_while_temporal_is_away_are_carried_out_by_reconciliation(bulkhead: Bulkhead) -> None:
@@ -332,7 +339,7 @@ def test_a_cancel_while_the_books_are_being_closed_is_kept(bulkhead: Bulkhead, m
     def asked_meanwhile(activities: Activities, one: ImportRecord, state: State, reason: str) -> None:
         decided.append(state)
         if not one.cancel_requested:
-            bulkhead.ledger.cancel(one.id)
+            bulkhead.ledger.imports.cancel(one.id)
         store_summary(activities, one, state, reason)
 
     monkeypatch.setattr(Activities, "_store_summary", asked_meanwhile)
@@ -343,27 +350,27 @@ def test_a_cancel_while_the_books_are_being_closed_is_kept(bulkhead: Bulkhead, m
 
 def test_a_request_to_cancel_is_refused_at_the_end_and_closes_what_waits_at_once(idle: Bulkhead) -> None:
     waits = queued(idle)
-    assert idle.ledger.cancel(waits.import_id)
+    assert idle.ledger.imports.cancel(waits.import_id)
     assert known(idle, waits.import_id).state is State.CANCELED
     with pytest.raises(IllegalMove, match="cannot be canceled any more"):
-        idle.ledger.cancel(waits.import_id)
+        idle.ledger.imports.cancel(waits.import_id)
     works = queued(idle)
-    idle.ledger.take_up(works.import_id, NOW)
-    assert not idle.ledger.cancel(works.import_id)
+    idle.ledger.imports.take_up(works.import_id, NOW)
+    assert not idle.ledger.imports.cancel(works.import_id)
     asked = known(idle, works.import_id).cancel_requested_at
-    idle.ledger.cancel(works.import_id)
+    idle.ledger.imports.cancel(works.import_id)
     assert known(idle, works.import_id).cancel_requested_at == asked
     for way in (
-        lambda: idle.ledger.take_up(works.import_id, NOW),
-        lambda: idle.ledger.move(works.import_id, State.PREPARING),
-        lambda: idle.ledger.move(works.import_id, State.REJECTED),
-        lambda: idle.ledger.check_canceled(works.import_id),
+        lambda: idle.ledger.imports.take_up(works.import_id, NOW),
+        lambda: idle.ledger.imports.move(works.import_id, State.PREPARING),
+        lambda: idle.ledger.imports.move(works.import_id, State.REJECTED),
+        lambda: idle.ledger.imports.check_canceled(works.import_id),
     ):
         with pytest.raises(Canceled):
             way()
     with pytest.raises(IllegalMove, match="being canceled"):
-        idle.ledger.pause(works.import_id, wanted=False)
-    assert idle.ledger.move(works.import_id, State.CANCELED)
+        idle.ledger.imports.pause(works.import_id, wanted=False)
+    assert idle.ledger.imports.move(works.import_id, State.CANCELED)
 
 
 # --- Reconciliation ---
@@ -415,7 +422,7 @@ def test_a_reconciliation_or_a_clean_up_that_fails_says_why(bulkhead: Bulkhead, 
 
     monkeypatch.setattr("pipeline.receive.reconciliation.Reconciler.reconcile", fail)
     monkeypatch.setattr("pipeline.retention.clean", fail)
-    with pytest.raises(InvalidRequest, match="The reconciliation failed: The bucket is not there"):
+    with pytest.raises(SystemFault, match="The reconciliation failed: The bucket is not there"):
         bulkhead.orchestrator.reconcile()
-    with pytest.raises(InvalidRequest, match="The clean-up failed: The bucket is not there"):
+    with pytest.raises(SystemFault, match="The clean-up failed: The bucket is not there"):
         bulkhead.orchestrator.clean()

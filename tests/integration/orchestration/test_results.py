@@ -13,7 +13,7 @@ from pipeline.contracts.messages import ResultsWanted
 from pipeline.contracts.object_keys import RowOutcome, added_names, results_key, results_prefix
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
-from pipeline.errors import InvalidRequest
+from pipeline.errors import NotFound
 from pipeline.ledger.models import ImportRecord
 from pipeline.orchestration import result_files
 from pipeline.sandbox import write_results
@@ -127,9 +127,9 @@ def test_a_file_that_was_removed_costs_the_import_only_its_files(bulkhead: Bulkh
     pause(bulkhead, one.id, wanted=False)
     done = ended(bulkhead, one.id)
     assert (done.state, done.failed, done.inserted) == (State.PARTIALLY_SUCCEEDED, 1, 1)
-    assert [each["id"] for each in bulkhead.ledger.failures(one.id)] == ["2"]
+    assert [each["id"] for each in bulkhead.ledger.failures.page(one.id)] == ["2"]
     bulkhead.orchestrator.write_results(ResultsWanted(done.ref, RowOutcome.FAILED, "native"))
-    with pytest.raises(InvalidRequest, match="removed"):
+    with pytest.raises(NotFound, match="removed"):
         _until(lambda: _asked(bulkhead, done))
 
 

@@ -35,7 +35,7 @@ from pipeline.contracts.options import Options
 from pipeline.contracts.states import AT_WORK, MOVES, State
 from pipeline.errors import IllegalMove
 from pipeline.ledger.api_keys import ApiKeys, Role
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings
 from tests.integration.receive.test_import_journey import Bulkhead, running_worker, tree
@@ -71,9 +71,9 @@ class House:
             self.store.put_bytes(key, import_id.encode())
             etag = self.store.head(key).etag  # type: ignore[union-attr]
         dataset = f"records_{import_id[:8]}" if state in AT_WORK else "records"  # of each dataset one at most is at work
-        self.ledger.open(import_id, dataset=dataset, filename="a.csv", bucket=self.store.bucket, key=key, etag=etag)
+        self.ledger.imports.open(import_id, dataset=dataset, filename="a.csv", bucket=self.store.bucket, key=key, etag=etag)
         for one in way_to(state):
-            self.ledger.move(import_id, one)
+            self.ledger.imports.move(import_id, one)
         if ended is not None:
             self.run("update ledger.import set finished_at = :ended where id = :id", id=import_id, ended=ended)
         for one in (f"{batches_prefix(import_id)}part-000001.parquet", f"{batches_prefix(import_id)}manifest.json"):
@@ -155,14 +155,14 @@ def test_of_every_state_exactly_what_is_over_for_good_goes_and_each_kind_only_if
     recent = {state: house.an_import(state, ended=young) for state in State if state.is_settled}
     dropped = house.an_import(State.SUCCEEDED, ended=old, dropped=True)
     promoted = house.an_import(State.VALIDATED, ended=old)
-    house.ledger.promote(promoted)
+    house.ledger.imports.promote(promoted)
     over = {ids[state] for state in ids if state.is_settled} | {dropped}
     final = over | {*recent.values(), ids[State.VALIDATED]}
     unknown = str(uuid.uuid4())
     for prefix in (batches_prefix(unknown), results_prefix(unknown), report_prefix(unknown)):
         house.store.put_bytes(f"{prefix}a", b"x")
     house.store.put_bytes("batches/notes/a", b"somebody else's")
-    overwritten = house.ledger.known(ids[State.SUCCEEDED]).key
+    overwritten = house.ledger.imports.known(ids[State.SUCCEEDED]).key
     house.store.put_bytes(overwritten, b"another file over it, which has an import of its own")
     imports, keys, uploads, rows = house.imports(), house.objects(), house.open_uploads(), house.rows()
     assert uploads == set(house.uploads)
@@ -194,7 +194,7 @@ def test_of_every_state_exactly_what_is_over_for_good_goes_and_each_kind_only_if
         assert house.objects() == keys - gone, kept
         whole = {one for one in over if any(one in key for key in expected)}
         assert (getattr(done, kept), done.objects, done.failed) == (len(whole), len(expected), 0)
-        assert {one for one in map(str, house_ids(house)) if house.ledger.known(one).removed_at(what)} == whole
+        assert {one for one in map(str, house_ids(house)) if house.ledger.imports.known(one).removed_at(what)} == whole
     assert house.rows() == {
         "finding": [one for one in rows["finding"] if one not in over],
         "failure": [one for one in rows["failure"] if one not in over],
@@ -282,18 +282,18 @@ def test_a_dry_run_that_is_not_promoted_in_time_expires_and_then_goes_as_any_imp
     now = datetime.now(UTC)
     old, young = (house.an_import(State.VALIDATED, ended=now - days * DAY) for days in (8, 6))
     promoted = house.an_import(State.VALIDATED, ended=now - 9 * DAY)
-    house.ledger.promote(promoted)
+    house.ledger.imports.promote(promoted)
     assert house.settings.keep_dry_runs == 7 * DAY
     assert house.clean(now=now, keep_dry_runs=None).dry_runs == 0
     assert house.clean(now=now, dry_run=True).dry_runs == 1
-    assert house.ledger.known(old).state is State.VALIDATED
+    assert house.ledger.imports.known(old).state is State.VALIDATED
     done = house.clean(now=now, keep_batches=timedelta(0))
     assert (done.dry_runs, done.failed) == (1, 0)
-    states = {one: house.ledger.known(one).state for one in (old, young, promoted)}
+    states = {one: house.ledger.imports.known(one).state for one in (old, young, promoted)}
     assert states == {old: State.EXPIRED, young: State.VALIDATED, promoted: State.QUEUED}
-    assert "BULKHEAD_KEEP_DRY_RUNS" in house.ledger.known(old).reason
+    assert "BULKHEAD_KEEP_DRY_RUNS" in house.ledger.imports.known(old).reason
     with pytest.raises(IllegalMove, match="expired"):
-        house.ledger.promote(old)
+        house.ledger.imports.promote(old)
     later = house.clean(now=datetime.now(UTC) + timedelta(seconds=1), keep_dry_runs=None, **AT_ONCE)
     assert (later.batches, later.results, later.reports, later.sources) == (1, 1, 1, 1)
     assert not [key for key in house.objects() if old in key]
@@ -352,10 +352,10 @@ def test_old_files_on_the_workers_disk_go_and_what_is_used_stays(house: House) -
 
 def test_a_source_that_was_encrypted_anew_goes_and_one_that_was_put_over_it_stays(house: House) -> None:
     kept, gone = (house.an_import(State.SUCCEEDED) for _ in range(2))
-    house.store.put_bytes(house.ledger.known(kept).key, b"another")
-    house.store.put_bytes(house.ledger.known(gone).key, b"the same in other bytes", metadata={"import-id": gone})
+    house.store.put_bytes(house.ledger.imports.known(kept).key, b"another")
+    house.store.put_bytes(house.ledger.imports.known(gone).key, b"the same in other bytes", metadata={"import-id": gone})
     assert house.clean(keep_sources=timedelta(0)).sources == 1
-    assert {key for key in house.objects() if key.startswith("incoming/")} == {house.ledger.known(kept).key}
+    assert {key for key in house.objects() if key.startswith("incoming/")} == {house.ledger.imports.known(kept).key}
 
 
 # --- what could come between ---
@@ -364,7 +364,7 @@ def test_a_source_that_was_encrypted_anew_goes_and_one_that_was_put_over_it_stay
 def test_a_dry_run_that_is_promoted_while_its_folder_is_looked_at_keeps_it(house: House) -> None:
     one = house.an_import(State.VALIDATED)
     with ThreadPoolExecutor(1) as pool:
-        with house.engine.begin() as promoting:  # it holds the import's row as Ledger.promote does
+        with house.engine.begin() as promoting:  # it holds the import's row as Imports.promote does
             promoting.execute(text("update ledger.import set state = 'queued' where id = :id"), {"id": one})
             cleaning = pool.submit(house.clean)
             time.sleep(0.5)
@@ -402,15 +402,15 @@ def test_what_cannot_be_removed_is_told_and_stops_nothing_else(house: House) -> 
 CLEAN = """
 import sys
 from datetime import timedelta
-from pipeline import warehouse
-from pipeline import caretaker
-from pipeline.ledger import Ledger
+from pipeline import retention
+from pipeline.adapters.postgres import connect
+from pipeline.adapters.s3 import Store
+from pipeline.ledger.ledger import Ledger
 from pipeline.settings import load_settings
-from pipeline.store import Store
 settings = load_settings()
-edges = Store.of(settings), Ledger(warehouse.connect(settings.database_url))
+store, ledger = Store.of(settings), Ledger(connect(settings.database_url))
 print("ready", flush=True)
-caretaker.clean(settings, *edges, beat=lambda _: None)
+retention.clean(settings, store, ledger, beat=lambda _: None)
 """
 
 
@@ -441,11 +441,11 @@ def test_a_clean_up_that_is_killed_again_and_again_leaves_what_the_next_one_remo
     assert all(any(one in key for one in running) for key in house.objects())
     assert len(house.objects()) == 2 * 7
     assert house.folders() == {running[0]}
-    removed = [house.ledger.known(one) for one in over]
+    removed = [house.ledger.imports.known(one) for one in over]
     assert all(one.removed_at(what) for one in removed for what in Kept)
     assert {*house.rows()["finding"], *house.rows()["failure"]} == set(running)
     house.store.put_bytes(f"{batches_prefix(over[0])}part-000009.parquet", b"of a worker that slept through all of this")
-    house.store.put_bytes(house.ledger.known(over[0]).key, over[0].encode())
+    house.store.put_bytes(house.ledger.imports.known(over[0]).key, over[0].encode())
     assert house.clean(**AT_ONCE | {"keep_uploads": None}).objects == 2
     assert len(house.objects()) == 2 * 7
 
@@ -468,7 +468,7 @@ def test_a_clean_up_without_end_beside_imports_changes_nothing_of_what_becomes_o
         with running_worker(settings):
             keys = [bulkhead.drop(tree(2_000, name=f"v{n}"), name=f"{n}.csv") for n in range(3)]
             own = str(uuid.uuid4())
-            house.ledger.open(
+            house.ledger.imports.open(
                 own,
                 dataset="records",
                 filename="a.csv",
@@ -483,17 +483,17 @@ def test_a_clean_up_without_end_beside_imports_changes_nothing_of_what_becomes_o
             assert done[3].state is State.VALIDATED
             time.sleep(1)
             assert store.head(keys[3]) is not None, "its source is what would be loaded"
-            house.ledger.promote(own)
+            house.ledger.imports.promote(own)
             deadline = time.monotonic() + 120
-            while house.ledger.known(own).state is not State.SUCCEEDED:
-                assert time.monotonic() < deadline, house.ledger.known(own)
+            while house.ledger.imports.known(own).state is not State.SUCCEEDED:
+                assert time.monotonic() < deadline, house.ledger.imports.known(own)
                 time.sleep(0.1)
     finally:
         stop.set()
         thread.join()
         bulkhead.close()
     assert [(one.state, one.records_total) for one in done[:3]] == [(State.SUCCEEDED, 2_000)] * 3
-    promoted = house.ledger.known(own)
+    promoted = house.ledger.imports.known(own)
     assert (promoted.inserted, promoted.updated, promoted.failed, promoted.parts_done) == (1_000, 2_000, 0, 15)
     assert (rejected.state, rejected.findings_errors) == (State.REJECTED, 1)
     assert house.run("select count(*) as n, min(name) as name from warehouse.records")[0]["n"] == 3_000
@@ -542,9 +542,9 @@ def test_the_command_has_a_worker_clean_up(settings: Settings, house: House, env
 
     with running_worker(settings):
         foreseen = clean("--dry-run")
-        assert house.ledger.known(over).batches_removed_at is None
+        assert house.ledger.imports.known(over).batches_removed_at is None
         done = clean()
     assert (foreseen.pop("dry_run"), done.pop("dry_run")) == (True, False)
     assert foreseen == done
     assert (done["batches"], done["objects"], done["folders"], done["results"]) == (1, 2, 1, 0)
-    assert house.ledger.known(over).batches_removed_at is not None
+    assert house.ledger.imports.known(over).batches_removed_at is not None

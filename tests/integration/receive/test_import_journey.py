@@ -31,11 +31,12 @@ from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.object_keys import manifest_key, part_key, report_prefix, results_prefix
 from pipeline.contracts.states import State
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.orchestration.worker import working
 from pipeline.prepare.manifest import Manifest
 from pipeline.settings import Settings
+from tests.support.imports import imports_of
 
 HEADER = "id,parentId,name\n"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -69,11 +70,9 @@ class Bulkhead:
         """The ``number``-th import of what lies at ``key``, when it is over."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            known = self.ledger.imports_of(ObjectArrived(self.store.bucket, key))
-            if len(known) >= number and known[0][1].is_final:
-                found = self.ledger.get(known[0][0])
-                assert found is not None
-                return found
+            known = imports_of(self.ledger, key)
+            if len(known) >= number and known[0].state.is_final:
+                return known[0]
             time.sleep(0.05)
         raise AssertionError(f"{key}: {known}")
 
@@ -145,7 +144,7 @@ def test_a_file_goes_the_whole_way_and_again_changes_nothing(bulkhead: Bulkhead)
     first = bulkhead.ingest(tree(1000))
     assert (first.state, first.inserted, first.records_total, first.parts_total) == (State.SUCCEEDED, 1000, 1000, 3)
     assert balance(first)
-    assert [move.to_state for move in bulkhead.ledger.moves(first.id)] == [
+    assert [move.to_state for move in bulkhead.ledger.imports.moves(first.id)] == [
         *("queued", "validating", "preparing", "loading", "succeeded")
     ]
     before = bulkhead.rows("select id, xmin::text, _import_id::text, _row, _loaded_at from warehouse.records order by id")
@@ -214,7 +213,7 @@ def test_the_counts_are_the_same_everywhere(bulkhead: Bulkhead) -> None:
         "xlsx": Counter(row[[cell.value for cell in sheet[1]].index("code")].value for row in sheet.iter_rows(min_row=2)),
         "view": dict(bulkhead.rows(count_sql)),
         "groups": {code: sum(g["count"] for g in groups["items"] if g["code"] == code) for code in said},
-        "trend": bulkhead.ledger.validations("records")[0].by_code,
+        "trend": bulkhead.ledger.findings.validation_runs("records")[0].by_code,
     }
     assert everywhere == dict.fromkeys(everywhere, said)
     assert sum(said.values()) == one.findings_errors + one.findings_warnings == groups["total"] > 6
@@ -297,7 +296,7 @@ def test_the_same_event_five_times_makes_one_run_and_a_new_file_under_the_name_a
     bulkhead.import_of(key)
     bulkhead.orchestrator.announce(ObjectArrived(bulkhead.store.bucket, key))
     time.sleep(1.1)  # S3 tells times of change to the second
-    assert len(bulkhead.ledger.imports_of(ObjectArrived(bulkhead.store.bucket, key))) == 1
+    assert len(imports_of(bulkhead.ledger, key)) == 1
     bulkhead.drop(tree(10, name="m"))
     assert bulkhead.import_of(key, number=2).updated == 10
 
@@ -312,7 +311,7 @@ def test_reconciliation_finds_what_no_event_announced_and_only_that(bulkhead: Bu
 
 
 def test_a_queue_that_was_terminated_is_taken_up_again_by_reconciliation(bulkhead: Bulkhead) -> None:
-    bulkhead.ledger.open(
+    bulkhead.ledger.imports.open(
         "01920000-0000-7000-8000-000000000001",
         dataset="records",
         filename="a.csv",
@@ -362,7 +361,7 @@ def test_everybody_who_wants_to_know_is_told_by_webhook_and_by_mail(
         rejected = one.ingest(HEADER + BROKEN)
         succeeded = one.ingest(tree(3), name="good.csv")
         _until(lambda: len(seen) == 2 and len(list(other.outbox_dir.glob("*.eml"))) == 2)
-        _until(lambda: all(d["delivered_at"] for i in (rejected, succeeded) for d in one.ledger.deliveries(i.id)))
+        _until(lambda: all(d["delivered_at"] for i in (rejected, succeeded) for d in one.ledger.deliveries.of_import(i.id)))
     one.close()
     bodies = [Webhook(SECRET).verify(r.data, {k.lower(): v for k, v in r.headers.items()}) for r in seen]
     assert {(body["type"], body["data"]["id"]) for body in bodies} == {
@@ -391,13 +390,9 @@ def test_cancel_says_what_was_loaded(bulkhead: Bulkhead, tmp_path: Path) -> None
         )
         connection.execute("create trigger slow after insert on warehouse.records execute function slow()")
     key = bulkhead.drop(tree(8000))
-    _until(
-        lambda: any(
-            state is State.LOADING for _, state, _ in bulkhead.ledger.imports_of(ObjectArrived(bulkhead.store.bucket, key))
-        )
-    )
-    ((import_id, _, _),) = bulkhead.ledger.imports_of(ObjectArrived(bulkhead.store.bucket, key))
-    assert bulkhead.orchestrator.cancel(import_id)
+    _until(lambda: any(one.state is State.LOADING for one in imports_of(bulkhead.ledger, key)))
+    (loading,) = imports_of(bulkhead.ledger, key)
+    assert bulkhead.orchestrator.cancel(loading.id)
     one = bulkhead.import_of(key)
     assert one.state is State.CANCELED
     assert balance(one)

@@ -19,9 +19,9 @@ from pipeline.contracts.object_keys import incoming_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.ledger.models import ImportRecord
-from pipeline.orchestration.import_activities import Activities
-from pipeline.receive.arrivals import UploadRequest, metadata_of
+from pipeline.orchestration.queue_activities import QueueActivities
 from pipeline.receive.reconciliation import Reconciler
+from pipeline.receive.upload_metadata import UploadRequest, metadata_of
 from pipeline.settings import Settings
 from tests.integration.receive.test_import_journey import _until, running_worker
 from web.app_context import AppContext
@@ -101,13 +101,13 @@ def forget(edges: AppContext, *ids: str) -> None:
 
 def announce(settings: Settings, edges: AppContext, store: Store, *keys: str) -> None:
     """Have these events looked at, by REGISTER as a worker has it."""
-    activities = Activities(settings, store, edges.engine, edges.orchestrator)
+    activities = QueueActivities(store, edges.ledger)
     activities.register(ObjectsArrived(tuple(ObjectArrived(store.bucket, key) for key in keys)))
 
 
 def ended(edges: AppContext, import_id: str) -> ImportRecord:
-    _until(lambda: edges.ledger.known(import_id).state.is_final, seconds=60)
-    return edges.ledger.known(import_id)
+    _until(lambda: edges.ledger.imports.known(import_id).state.is_final, seconds=60)
+    return edges.ledger.imports.known(import_id)
 
 
 # --- S3's answer is lost ---
@@ -125,13 +125,13 @@ def test_what_s3_took_without_its_answer_arriving_is_never_imported(
     keys = [stored.key for stored in store.list("incoming/")]
     assert len(keys) == 2, "they are there all the same, for the DELETE was lost as well"
     assert {"PUT", "DELETE"} == set(losing.lost)
-    assert {one.state for one in edges.ledger.page()} == {State.EXPIRED}
+    assert {one.state for one in edges.ledger.imports.page()} == {State.EXPIRED}
     for _ in range(2):
         announce(settings, edges, store, *keys)
         found = reconciled(settings, store, edges)
         assert (found.seen, found.started, found.unknown, found.replaced) == (2, 0, 0, 0)
-    assert [one.state for one in edges.ledger.page()] == [State.EXPIRED] * 2
-    assert edges.ledger.active() == []
+    assert [one.state for one in edges.ledger.imports.page()] == [State.EXPIRED] * 2
+    assert edges.ledger.imports.active() == []
     object.__setattr__(edges, "store", store)
     again = api.post("/v1/datasets/records/imports?filename=a.csv&dry_run=true", data=CSV, headers={"Idempotency-Key": "again"})
     assert again.status_code == 202, "the key is free"
@@ -146,7 +146,7 @@ def test_an_upload_whose_event_came_before_its_answer_was_lost_is_the_import_tha
     made = answer.json
     assert (made["state"], made["dry_run"]) == ("queued", True)
     assert losing.lost == ["PUT"] * len(losing.lost), "nobody removes a file that is wanted"
-    assert [one.id for one in edges.ledger.page()] == [made["id"]]
+    assert [one.id for one in edges.ledger.imports.page()] == [made["id"]]
     edges.orchestrator.announce(ObjectArrived(store.bucket, made["source"]["key"], made["id"]))
     with running_worker(settings):
         assert ended(edges, made["id"]).state is State.VALIDATED
@@ -157,30 +157,30 @@ def test_an_upload_that_was_canceled_before_its_answer_was_lost_stays_canceled(
     api: Any, edges: AppContext, settings: Settings, store: Store, losing: LosingProxy
 ) -> None:
     def cancel() -> None:
-        (one,) = edges.ledger.page()
-        edges.ledger.move(one.id, State.CANCELED)
+        (one,) = edges.ledger.imports.page()
+        edges.ledger.imports.move(one.id, State.CANCELED)
 
     losing.on_lost = cancel
     assert api.post("/v1/datasets/records/imports?filename=a.csv", data=CSV).status_code in (409, 503)
     announce(settings, edges, store, *[stored.key for stored in store.list("incoming/")])
-    assert [one.state for one in edges.ledger.page()] == [State.CANCELED]
+    assert [one.state for one in edges.ledger.imports.page()] == [State.CANCELED]
 
 
 def test_a_retry_whose_copy_was_not_confirmed_is_not_imported(
     api: Any, edges: AppContext, settings: Settings, store: Store
 ) -> None:
     one = api.upload(CSV, dataset="records").json
-    edges.ledger.move(one["id"], State.CANCELED, records_total=2, unprocessed=2)
+    edges.ledger.imports.move(one["id"], State.CANCELED, records_total=2, unprocessed=2)
     proxy = LosingProxy(str(settings.s3_endpoint))
     object.__setattr__(edges, "store", Store.of(settings.model_copy(update={"s3_endpoint": proxy.endpoint})))
     assert api.post(f"/v1/imports/{one['id']}/retry").json["code"] == "unreachable"
     proxy.close()
-    retried = edges.ledger.page()[0]
+    retried = edges.ledger.imports.page()[0]
     assert (retried.retry_of, retried.state) == (one["id"], State.EXPIRED)
     assert store.head(retried.key) is not None
     announce(settings, edges, store, retried.key)
     assert reconciled(settings, store, edges).started == 0
-    assert edges.ledger.known(retried.id).state is State.EXPIRED
+    assert edges.ledger.imports.known(retried.id).state is State.EXPIRED
 
 
 # --- the ledger's row is lost ---
@@ -215,15 +215,15 @@ def test_an_import_whose_row_is_lost_is_restored_with_all_that_was_asked_for(
 ) -> None:
     ids = [sent(api, way) for way in ("request", "form", "parts")]
     parent = api.upload(b"id,parentId,name\n9,,z\n", dataset="records").json["id"]
-    edges.ledger.move(parent, State.CANCELED, records_total=1, unprocessed=1)
+    edges.ledger.imports.move(parent, State.CANCELED, records_total=1, unprocessed=1)
     retried = api.post(f"/v1/imports/{parent}/retry").json["id"]
-    before = {one: edges.ledger.known(one) for one in (*ids, retried)}
+    before = {one: edges.ledger.imports.known(one) for one in (*ids, retried)}
     assert all(before[one].options.mapping == {"Schl\u00fcssel": "id"} and before[one].options.dry_run for one in ids)
     forget(edges, *before)
     found = reconciled(settings, store, edges)
     assert (found.started, found.unknown) == (4, 0)
     with running_worker(settings):
-        _until(lambda: len(edges.ledger.page()) == 5)
+        _until(lambda: len(edges.ledger.imports.page()) == 5)
         after = {one: ended(edges, one) for one in before}
     for one, was in before.items():
         now = after[one]
@@ -264,7 +264,7 @@ def test_what_cannot_be_restored_is_left_alone_and_reported(
     assert (found.seen, found.started, found.keys) == (8, 1, (own_folder,))
     assert (found.unknown, set(found.unknown_keys)) == (7, {*alone, canceled})
     announce(settings, edges, store, *alone, canceled, own_folder)
-    assert [one.key for one in edges.ledger.page()] == [own_folder]
+    assert [one.key for one in edges.ledger.imports.page()] == [own_folder]
 
 
 def test_s3_is_asked_once_about_an_object_that_is_left_alone(
@@ -287,7 +287,7 @@ def test_a_known_import_is_not_imported_again_because_its_object_changed(
     """Encrypted anew, copied back with or without its metadata, or under another name."""
     import_id = str(uuid_utils.uuid7())
     key, asked = incoming_key("records", import_id, "a.csv"), UploadRequest(Options(dry_run=state is State.VALIDATED))
-    edges.ledger.open(
+    edges.ledger.imports.open(
         import_id, dataset="records", filename="a.csv", bucket=store.bucket, key=key, etag="of old", options=asked.options
     )
     with edges.engine.begin() as connection:
@@ -303,7 +303,7 @@ def test_a_known_import_is_not_imported_again_because_its_object_changed(
     announce(settings, edges, store, *copies)
     found = reconciled(settings, store, edges)
     assert (found.started, found.replaced, set(found.unknown_keys)) == (0, 1, set(copies))
-    assert [(one.id, one.state) for one in edges.ledger.page()] == [(import_id, state)]
+    assert [(one.id, one.state) for one in edges.ledger.imports.page()] == [(import_id, state)]
 
 
 # --- events are lost, late, or out of order ---
@@ -317,20 +317,20 @@ def test_of_a_hundred_files_all_of_whose_events_were_lost_each_is_imported_once(
     uploaded = [incoming_key("records", one, "a.csv") for one in ids]
     options = Options(on_error=OnError.QUARANTINE)
     for import_id, key in zip(ids, uploaded, strict=True):
-        edges.ledger.open(import_id, dataset="records", filename="a.csv", bucket=store.bucket, key=key, options=options)
+        edges.ledger.imports.open(import_id, dataset="records", filename="a.csv", bucket=store.bucket, key=key, options=options)
         store.put_bytes(key, CSV, metadata=metadata_of(import_id, UploadRequest(options)))
     for key in dropped:
         store.put_bytes(key, CSV)
     forget(edges, *ids[:10])  # and of some the row was lost as well
     assert reconciled(settings, store, edges).started == 100
     with running_worker(settings):
-        _until(lambda: len(edges.ledger.page(limit=200)) == 100, seconds=60)
-        _until(lambda: not edges.ledger.page(state="awaiting_upload"), seconds=60)
-    imports = edges.ledger.page(limit=200)
+        _until(lambda: len(edges.ledger.imports.page(limit=200)) == 100, seconds=60)
+        _until(lambda: not edges.ledger.imports.page(state="awaiting_upload"), seconds=60)
+    imports = edges.ledger.imports.page(limit=200)
     assert sorted(one.key for one in imports) == sorted([*dropped, *uploaded])
     assert all(one.options == options for one in imports if one.key in uploaded)
     found = reconciled(settings, store, edges)
-    assert (found.seen, found.unknown, len(edges.ledger.page(limit=200))) == (100, 0, 100)
+    assert (found.seen, found.unknown, len(edges.ledger.imports.page(limit=200))) == (100, 0, 100)
 
 
 def test_events_that_are_26_hours_late_or_tell_of_an_older_version_begin_nothing(
@@ -338,17 +338,17 @@ def test_events_that_are_26_hours_late_or_tell_of_an_older_version_begin_nothing
 ) -> None:
     key, own = "incoming/records/a.csv", str(uuid_utils.uuid7())
     uploaded = incoming_key("records", own, "a.csv")
-    edges.ledger.open(own, dataset="records", filename="a.csv", bucket=store.bucket, key=uploaded)
+    edges.ledger.imports.open(own, dataset="records", filename="a.csv", bucket=store.bucket, key=uploaded)
     store.put_bytes(uploaded, CSV, metadata=metadata_of(own, UploadRequest()))
     store.put_bytes(key, CSV)
     store.put_bytes(key, CSV + b"3,1,c\n")
     announce(settings, edges, store, uploaded, key)  # the second version's event is the first to come
-    first = edges.ledger.page()
+    first = edges.ledger.imports.page()
     assert [one.state for one in first] == [State.QUEUED] * 2
     with edges.engine.begin() as connection:
         connection.exec_driver_sql(
             "update ledger.import set created_at = created_at - interval '26 hours', state = 'succeeded', finished_at = now()"
         )
     announce(settings, edges, store, key, uploaded, key)
-    assert [(one.id, one.state) for one in edges.ledger.page()] == [(one.id, State.SUCCEEDED) for one in first]
+    assert [(one.id, one.state) for one in edges.ledger.imports.page()] == [(one.id, State.SUCCEEDED) for one in first]
     assert reconciled(settings, store, edges).started == 0

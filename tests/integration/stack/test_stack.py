@@ -21,13 +21,15 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.errors import InvalidRequest
+from pipeline.errors import Conflict
 from pipeline.local import postgres, seaweedfs
 from pipeline.local.component import Component
 from pipeline.local.home import PATH_BYTES_MAX, Home
 from pipeline.local.relay import EventQueue, make_server
 from pipeline.local.stack import SERVERS, Stack
 from pipeline.local.supervisor import ComponentFailedError, Supervisor
+
+pytestmark = pytest.mark.early
 
 
 def eventually(true: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -128,13 +130,13 @@ def test_two_stacks_run_side_by_side_but_not_on_one_home(stack: Stack, home: Pat
     with Stack(home, components=("postgres", "seaweedfs")) as other:
         assert postgres.url(other.home) != postgres.url(stack.home)
         assert seaweedfs.endpoint_url(other.home) != seaweedfs.endpoint_url(stack.home)
-        with pytest.raises(InvalidRequest, match="BULKHEAD_HOME"):
+        with pytest.raises(Conflict, match="BULKHEAD_HOME"):
             Stack(home, components=()).start()
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error(stack: Stack, home: Path) -> None:
     taken = stack.home.port_of("postgres")
-    with pytest.raises(InvalidRequest, match="BULKHEAD_PORT"):
+    with pytest.raises(Conflict, match="BULKHEAD_PORT"):
         Stack(home, port=taken, components=()).start()
 
 

@@ -17,7 +17,7 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url
 
 from pipeline.contracts.states import State
-from pipeline.errors import InvalidRequest
+from pipeline.errors import InvalidRequest, NotReady
 from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
 from pipeline.warehouse.dataset_roles import DatasetRole
@@ -109,7 +109,7 @@ def filled(settings: Settings, edges: AppContext) -> Settings:
     with psycopg.connect(settings.database_url) as connection:
         for name, columns in (("records", ""), ("places", ", name, kind")):
             import_id = str(uuid.uuid4())
-            edges.ledger.open(import_id, dataset=name, filename=f"{name}.csv", bucket="b", key=name, state=State.QUEUED)
+            edges.ledger.imports.open(import_id, dataset=name, filename=f"{name}.csv", bucket="b", key=name, state=State.QUEUED)
             connection.execute(
                 f"insert into warehouse.{name} (id, _import_id, _row{columns})"
                 f" values ('secret of {name}', %s, 1{', %s, %s' if columns else ''})",
@@ -306,7 +306,7 @@ def test_many_sets_take_no_more_connections_than_one(filled: Settings) -> None:
                     " where application_name = 'bulkhead sql' and datname = current_database()"
                 ).fetchone()
             most = max(most, counted[0] if counted else 0)
-            assert len(edges.ledger.page()) == 2, "the ledger answers meanwhile"
+            assert len(edges.ledger.imports.page()) == 2, "the ledger answers meanwhile"
             time.sleep(0.05)
         assert all(isinstance(one.exception(), QueryStopped) for one in slow)
         assert most == SQL_AT_ONCE
@@ -369,7 +369,7 @@ def test_who_may_make_no_roles_says_so(filled: Settings) -> None:
             connection.execute(f"grant create, connect on database {connection.info.dbname} to bulkhead_plain")
             url = make_url(filled.database_url).set(username="bulkhead_plain", password="x")
             plain = filled.model_copy(update={"database_url": url.render_as_string(hide_password=False)})
-            with closing(AppContext.of(plain)) as edges, pytest.raises(InvalidRequest, match="lacks the role bulkhead_reader_"):
+            with closing(AppContext.of(plain)) as edges, pytest.raises(NotReady, match="lacks the role bulkhead_reader_"):
                 edges.readers.of(("nobody_made_this",))
         finally:
             connection.execute("drop owned by bulkhead_plain")

@@ -21,7 +21,7 @@ from pipeline.adapters.s3 import Store
 from pipeline.contracts.messages import PartResult
 from pipeline.contracts.states import State
 from pipeline.datasets.dataset import load_dataset
-from pipeline.errors import InvalidRequest, Unreachable
+from pipeline.errors import Conflict, InvalidConfiguration, Unreachable
 from pipeline.load.dry_run import preview
 from pipeline.load.load_part import load_part
 from pipeline.load.part_file import PartFile
@@ -144,7 +144,7 @@ def test_what_is_not_safe_is_refused_and_nothing_is_changed(files: Files, old: s
         (files.root / "sql" / "tables" / "places.sql").read_text().replace("flag text", "flag text,\n    harmless text")
     )
     before = files.columns(), files.indexes(), files.rows("select * from warehouse.records order by id")
-    with pytest.raises(InvalidRequest, match="Nothing was changed") as refused:
+    with pytest.raises(Conflict, match="Nothing was changed") as refused:
         files.migrate()
     assert what in str(refused.value) and by_hand in str(refused.value) and "warehouse.records" in str(refused.value)
     assert (files.columns(), files.indexes(), files.rows("select * from warehouse.records order by id")) == before
@@ -156,7 +156,7 @@ def test_everything_that_is_refused_is_told_at_once(files: Files) -> None:
     files.say("    name text,\n", "")
     places = files.root / "sql" / "tables" / "places.sql"
     places.write_text(places.read_text().replace("numeric_code integer", "numeric_code bigint"))
-    with pytest.raises(InvalidRequest) as refused:
+    with pytest.raises(Conflict) as refused:
         files.migrate()
     assert "warehouse.records: the column name" in str(refused.value)
     assert "warehouse.places: the column numeric_code is integer, declared is bigint" in str(refused.value)
@@ -242,7 +242,7 @@ def test_what_an_interrupted_build_left_is_dropped_and_built(files: Files) -> No
 def test_a_unique_index_that_the_records_break_is_told_and_leaves_nothing(files: Files) -> None:
     put(files, 2)
     files.add("create unique index records_name on warehouse.records (name);")
-    with pytest.raises(InvalidRequest, match=r"records_name cannot be built.*\(name\)=\(old\) is duplicated"):
+    with pytest.raises(Conflict, match=r"records_name cannot be built.*\(name\)=\(old\) is duplicated"):
         files.migrate()
     assert "warehouse.records_name" not in files.indexes()
 
@@ -258,7 +258,7 @@ def test_a_file_that_makes_no_such_table_is_refused(files: Files, text: str) -> 
     dataset = load_dataset("records", files.root)
     with (
         closing(psycopg.connect(files.url, autocommit=True)) as connection,
-        pytest.raises(InvalidRequest, match=r"records\.sql"),
+        pytest.raises(InvalidConfiguration, match=r"records\.sql"),
     ):
         table_plan.plan(connection, replace(dataset, table_sql=text))
 
@@ -321,7 +321,7 @@ def test_a_table_whose_records_cannot_be_told_apart_is_refused(
     if is_new:
         files.run("drop table warehouse.records cascade")
     files.say(old, new.replace("collate ci", "collate public.ci"))
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(InvalidConfiguration) as caught:
         files.migrate()
     assert said in str(caught.value)
     assert files.rows("select to_regclass('warehouse.records') is null") == [(is_new,)]
@@ -349,6 +349,7 @@ def test_it_works_while_files_are_loaded_and_neither_side_fails(files: Files, tm
     assert files.rows("select sum(inserted)::int from ledger.part") == [(loaded,)]
 
 
+@pytest.mark.alone
 def test_readers_do_not_wait_long_behind_a_column_that_waits(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction keeps the table for a second and a half; the column waits for it, readers as long as one of its tries."""
     monkeypatch.setattr(lock_waits, "LOCK_SECONDS", (0.2,) * 20)

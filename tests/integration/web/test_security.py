@@ -46,7 +46,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(server: Server, e
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert time.monotonic() - began < 10
-    assert edges.ledger.page() == []
+    assert edges.ledger.imports.page() == []
 
 
 def test_what_somebody_brought_is_never_shown_as_a_page(
@@ -87,7 +87,7 @@ def test_a_revoked_key_opens_nothing_a_second_later(server: Server, edges: AppCo
     """Not in either process of the server, not by a session, and not by a stream that is open already."""
     text, key = edges.keys.create("gone soon", Role.UPLOADER)
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
+    edges.ledger.imports.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
     headers, session = {"Authorization": f"Bearer {text}"}, requests.Session()
     _follow_link(session, server.url, edges.keys.sign_in_token(key.id))
     stream = requests.get(f"{server.url}/v1/imports/{import_id}/events", headers=headers, stream=True, timeout=20)
@@ -98,7 +98,7 @@ def test_a_revoked_key_opens_nothing_a_second_later(server: Server, edges: AppCo
     for _ in range(12):  # both processes
         assert requests.get(f"{server.url}/v1/imports", headers=headers, timeout=20).status_code == 401
         assert session.get(f"{server.url}/imports", timeout=20, allow_redirects=False).headers["Location"] == "/sign-in"
-    edges.ledger.move(import_id, State.CANCELED, "said after the revocation")
+    edges.ledger.imports.move(import_id, State.CANCELED, "said after the revocation")
     assert "said after" not in b"".join(lines).decode()
     assert time.monotonic() - revoked < 10, "the stream has ended, long before its minute"
 
@@ -176,7 +176,7 @@ def test_who_did_what_is_in_the_log(
     assert [line["revoked_id"] for line in mine if line["event"] == "key revoked"] == [made]
     assert [line.get("import_id") for line in mine if line.get("route", "").endswith(("/pause", "/cancel"))] == [import_id] * 2
     assert "not to be logged" not in said and "France" not in said
-    assert edges.ledger.known(import_id).created_by == key.id
+    assert edges.ledger.imports.known(import_id).created_by == key.id
 
 
 # --- faults ---

@@ -46,6 +46,8 @@ from web.api import events
 from web.app_context import AppContext
 from web.services import key_scope
 
+pytestmark = pytest.mark.early
+
 SECONDS = 12.0
 """How long random requests are made after those that anybody would try first."""
 
@@ -222,7 +224,7 @@ class Users:
                 self._upload(side, _rows(side.mark).replace(b"-1", b"-8"), "on_error=quarantine&dry_run=true")
             for side in (self.ours, self.theirs):
                 for one in side.imports:
-                    known = self.edges.ledger.known(one)
+                    known = self.edges.ledger.imports.known(one)
                     self.edges.orchestrator.announce(ObjectArrived(known.bucket, known.key, one))
             for side in (self.ours, self.theirs):
                 for one in side.imports:
@@ -231,7 +233,7 @@ class Users:
         for side in (self.ours, self.theirs):
             self._upload(side, _rows(side.mark).replace(b"-1", b"-7"), "")
             self._open(side)
-            side.codes = [code for one in side.imports for code in self.edges.ledger.known(one).findings_by_code]
+            side.codes = [code for one in side.imports for code in self.edges.ledger.imports.known(one).findings_by_code]
         with psycopg.connect(self.edges.settings.database_url, autocommit=True) as connection:
             connection.execute("analyze")
         private = [*self.theirs.imports, self.theirs.key.id, *(upload_id for upload_id, _ in self.theirs.uploads)]
@@ -250,7 +252,7 @@ class Users:
 
     def _wait(self, import_id: str) -> None:
         deadline = time.monotonic() + 60
-        while not self.edges.ledger.known(import_id).state.is_final:
+        while not self.edges.ledger.imports.known(import_id).state.is_final:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
@@ -585,7 +587,7 @@ def _role_of_all(change: pytest.MonkeyPatch, users: Users) -> None:
 def _any_import(change: pytest.MonkeyPatch, users: Users) -> None:
     def found(import_id: str) -> ImportRecord | None:
         with suppress(ValueError):
-            return users.edges.ledger.get(str(uuid.UUID(import_id)))
+            return users.edges.ledger.imports.get(str(uuid.UUID(import_id)))
         return None
 
     change.setattr(key_scope, "import_of", found)
@@ -601,7 +603,7 @@ def _every_dataset(change: pytest.MonkeyPatch, users: Users) -> None:
 
 
 def _every_import(change: pytest.MonkeyPatch, users: Users) -> None:
-    change.setattr(key_scope, "imports", users.edges.ledger.page)
+    change.setattr(key_scope, "imports", users.edges.ledger.imports.page)
 
 
 def _names_of_all(change: pytest.MonkeyPatch, users: Users) -> None:

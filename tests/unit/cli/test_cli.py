@@ -230,7 +230,7 @@ def test_what_the_server_says_of_its_api_is_not_for_those_who_type_commands() ->
     [
         ("unknown_import", "There is no import 'x'. GET /v1/imports lists those there are.", "bulkhead list"),
         ("query_refused", "a.b is not a table of the warehouse. GET /v1/datasets lists those there are.", "bulkhead sql"),
-        ("not_found", "Nothing is at /v1/imports/x. See /openapi.json for what there is.", "Not found"),
+        ("not_found", "There is nothing at /v1/imports/x. See /openapi.json for all addresses.", "Not found"),
     ],
 )
 def test_a_refusal_names_commands_and_no_routes(httpserver: HTTPServer, run: Run, code: str, detail: str, command: str) -> None:
@@ -274,7 +274,7 @@ def test_what_is_no_address_of_a_database_is_said_without_its_password(
 def test_a_worker_without_temporal_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:x@127.0.0.1:9/x")
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:9")
-    monkeypatch.setattr("pipeline.sandbox.process.warm", lambda: None)
+    monkeypatch.setattr("pipeline.sandbox.process.start", lambda: None)
     monkeypatch.setattr("pipeline.logs.configure", lambda form: None)  # this process has other tests to run
     result = run("worker")
     assert result.exit_code == 7, result.output

@@ -17,7 +17,7 @@ from werkzeug import Request, Response
 
 from pipeline.client import http
 from pipeline.client.api import ApiError, Client, TimedOut
-from pipeline.errors import InvalidRequest, Unreachable
+from pipeline.errors import InvalidConfiguration, InvalidRequest, Unreachable
 
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 ACCEPTED = b'HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{"id": "some"}'
@@ -207,7 +207,7 @@ def test_another_server_under_our_url(httpserver: HTTPServer, client: Client) ->
 
 @pytest.mark.parametrize("url", ["", "localhost:80", "ftp://127.0.0.1", "http://", "http://.example"])
 def test_an_address_that_is_none(url: str) -> None:
-    with pytest.raises(InvalidRequest, match="BULKHEAD_URL"):
+    with pytest.raises(InvalidConfiguration, match="BULKHEAD_URL"):
         Client(url).get(IMPORT_ID)
 
 

@@ -20,7 +20,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from temporalio.exceptions import ApplicationError
 from werkzeug import Request, Response
 
-from pipeline.errors import InvalidRequest, Unreachable
+from pipeline.errors import InvalidRequest, RecipientGone, Unreachable
 from pipeline.notify import email as email_module
 from pipeline.notify import webhook
 from pipeline.notify.email import compose_email, send_email
@@ -65,7 +65,7 @@ def test_a_webhook_is_signed_so_that_the_official_library_verifies_it(httpserver
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(500, Unreachable), (404, Unreachable), (302, Unreachable), (410, InvalidRequest)]
+    ("status", "error"), [(500, Unreachable), (404, Unreachable), (302, Unreachable), (410, RecipientGone)]
 )
 def test_only_a_2xx_answer_counts_as_told(httpserver: HTTPServer, status: int, error: type[Exception]) -> None:
     httpserver.expect_request("/hook").respond_with_data("", status=status, headers={"Location": "/elsewhere"})

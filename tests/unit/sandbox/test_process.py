@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,8 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import Crashed, NoSpace, Unreadable
-from pipeline.sandbox import process
+from pipeline.sandbox import messages, process
+from pipeline.sandbox.fork_server import ForkServer
 
 MIB = 1 << 20
 
@@ -49,6 +50,10 @@ def spin(born: str | None = None) -> None:
         Path(born).write_text(str(os.getpid()))
     while True:
         pass
+
+
+def spin_for_a_moment() -> None:
+    time.sleep(0.2)
 
 
 def die() -> None:
@@ -106,6 +111,14 @@ def limits() -> tuple[int, int]:
 @pytest.fixture(scope="module", autouse=True)
 def warm() -> None:
     process.warm()
+
+
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    """A server of its own, which loads nothing."""
+    server = ForkServer()
+    yield server
+    server.stop()
 
 
 def test_a_result_comes_back() -> None:
@@ -180,12 +193,35 @@ def test_a_heartbeat_that_raises_ends_the_child(tmp_path: Path) -> None:
     assert psutil.wait_procs(children, timeout=5)[1] == []
 
 
-def test_the_child_inherits_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "BULKHEAD_SECRET_KEY", "TEMPORAL_API_KEY"):
+def test_the_child_inherits_no_credentials(monkeypatch: pytest.MonkeyPatch, server: ForkServer) -> None:
+    names = ("AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "PGPASSWORD", "BULKHEAD_SECRET_KEY", "TEMPORAL_API_KEY", "LDAP_SECRET")
+    for name in (*names, "PYTHON_SECRET", "SOME_TOKEN"):
         monkeypatch.setenv(name, "hidden")
-    seen = process.run(environment, memory_bytes=512 * MIB, seconds=20.0)
+    seen = process.run(environment, memory_bytes=512 * MIB, seconds=20.0, server=server)
     assert "hidden" not in seen.values()
-    assert os.environ["DATABASE_URL"] == "hidden", "ours is as it was"
+    assert "PATH" in seen
+
+
+def test_starting_a_server_leaves_the_environment_and_the_main_module_alone(
+    monkeypatch: pytest.MonkeyPatch, server: ForkServer
+) -> None:
+    """Other threads read them at any time: so they are not even changed for a moment."""
+    changes: list[object] = []
+    monkeypatch.setattr(os, "putenv", lambda *given: changes.append(given))
+    monkeypatch.setattr(os, "unsetenv", lambda *given: changes.append(given))
+    before, main = dict(os.environ), dict(vars(sys.modules["__main__"]))
+    seen: list[bool] = []
+    process.run(
+        spin_for_a_moment,
+        memory_bytes=512 * MIB,
+        seconds=20.0,
+        server=server,
+        heartbeat=lambda: seen.append(dict(os.environ) == before and dict(vars(sys.modules["__main__"])) == main),
+        beat_seconds=0.01,
+    )
+    assert seen
+    assert all(seen)
+    assert changes == []
 
 
 def test_a_small_table_does_not_reserve_what_the_child_may_need() -> None:
@@ -222,18 +258,53 @@ class Malicious:
 
 def say_a_pickle(path: str) -> int:
     """Write what a taken-over reader would to the pipe to the worker, instead of a result."""
-    frame: Any = sys._getframe(1)
-    theirs = frame.f_locals["theirs"]
-    theirs.send_bytes(pickle.dumps(("result", Malicious(path))))
+    messages.send(workers_socket(), pickle.dumps(("result", Malicious(path))))
     time.sleep(20)
     return 0
 
 
 def say_something_else(kind: bytes, text: str) -> int:
-    frame: Any = sys._getframe(1)
-    frame.f_locals["theirs"].send_bytes(kind + text.encode())
+    messages.send(workers_socket(), kind + text.encode())
     time.sleep(20)
     return 0
+
+
+def say_half(sent: bytes, pause: float) -> int:
+    """Begin a message, byte by byte, that never becomes whole."""
+    for byte in sent:
+        workers_socket().sendall(bytes([byte]))
+        time.sleep(pause)
+    time.sleep(20)
+    return 0
+
+
+def say_what_is_too_long() -> int:
+    workers_socket().sendall((1 << 40).to_bytes(8, "big"))
+    time.sleep(20)
+    return 0
+
+
+def workers_socket() -> Any:
+    """Return the socket to the worker, as code that runs in the child can find it."""
+    frame: Any = sys._getframe(1)
+    while "worker" not in frame.f_locals:
+        frame = frame.f_back
+    return frame.f_locals["worker"]
+
+
+def sockets() -> int:
+    """How many sockets this process has."""
+    return sum("socket:" in str(file.readlink()) for file in Path("/dev/fd").iterdir() if file.is_symlink())
+
+
+def look_into_the_server() -> list[str]:
+    return look_into(os.getppid())
+
+
+def stay(born: str) -> None:
+    """Say which process forked this one, then wait."""
+    Path(born).write_text(f"{os.getppid()} {os.getpid()}")
+    time.sleep(60)
 
 
 def look_into(pid: int) -> list[str]:
@@ -279,12 +350,80 @@ def test_what_a_child_says_is_not_unpickled(tmp_path: Path) -> None:
         (b"Q", "1"),
         (b"?", "1"),
         (b"", ""),
+        (b"\x80", "a pickle's first byte"),
     ],
     ids=str,
 )
 def test_a_message_of_another_kind_is_refused(kind: bytes, text: str) -> None:
     with pytest.raises(Crashed, match="cannot be understood"):
         process.run(say_something_else, kind, text[:200_000], memory_bytes=512 * MIB, seconds=20.0)
+
+
+def test_a_message_that_is_too_long_is_not_read() -> None:
+    with pytest.raises(Crashed, match="cannot be understood"):
+        process.run(say_what_is_too_long, memory_bytes=512 * MIB, seconds=20.0)
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.2])
+def test_a_message_that_never_ends_is_waited_for_no_longer_than_the_child_may_take(pause: float) -> None:
+    beats: list[float] = []
+    with pytest.raises(Crashed, match="more than 1 seconds"):
+        process.run(
+            say_half,
+            *((64).to_bytes(8, "big") + b"R" * 20, pause),
+            memory_bytes=512 * MIB,
+            seconds=1.0,
+            heartbeat=lambda: beats.append(0),
+            beat_seconds=0.1,
+        )
+    assert beats
+
+
+def test_a_child_has_no_socket_but_that_to_the_worker() -> None:
+    with ThreadPoolExecutor(3) as pool:
+
+        def count(_: int) -> int:
+            return process.run(sockets, memory_bytes=512 * MIB, seconds=20.0)
+
+        assert [*pool.map(count, range(3))] == [1, 1, 1]
+
+
+def test_the_modules_of_the_sandbox_unpickle_only_what_the_worker_sends() -> None:
+    """``loads`` is called in the child alone, and nothing of multiprocessing, whose recv() unpickles, is used."""
+    texts = {file.name: file.read_text() for file in Path(process.__file__).parent.glob("*.py")}
+    assert {name for name, text in texts.items() if "pickle.load" in text} == {"child.py"}
+    assert not any("import multiprocessing" in text or "from multiprocessing" in text for text in texts.values())
+
+
+def test_a_child_cannot_look_into_the_server() -> None:
+    assert process.run(look_into_the_server, memory_bytes=512 * MIB, seconds=20.0) == []
+
+
+def test_a_server_that_has_ended_is_started_anew(tmp_path: Path, server: ForkServer) -> None:
+    born = tmp_path / "born"
+
+    def beat() -> None:
+        if born.is_file() and len(pids := born.read_text().split()) == 2:
+            os.kill(int(pids[0]), signal.SIGKILL)
+
+    with pytest.raises(Crashed, match="was killed with its parent"):
+        process.run(stay, str(born), memory_bytes=512 * MIB, seconds=60.0, server=server, heartbeat=beat, beat_seconds=0.1)
+    parent, child = map(int, born.read_text().split())
+    assert psutil.wait_procs([psutil.Process(pid) for pid in (parent, child) if psutil.pid_exists(pid)], timeout=20)[1] == []
+    assert process.run(double, 4, memory_bytes=512 * MIB, seconds=20.0, server=server) == 8
+
+
+def test_a_server_that_cannot_start_is_an_error() -> None:
+    server = ForkServer("pipeline.no_such_module")
+    with pytest.raises(Crashed, match="No process could be started"):
+        process.run(double, 4, memory_bytes=512 * MIB, seconds=20.0, server=server)
+    server.stop()
+
+
+def test_a_function_that_the_child_cannot_find_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if not (Path(place) / "tests").is_dir()])
+    with pytest.raises(RuntimeError, match="ModuleNotFoundError"):
+        process.run(double, 4, memory_bytes=512 * MIB, seconds=20.0)
 
 
 def test_a_child_cannot_look_into_the_worker() -> None:

@@ -14,8 +14,9 @@ import duckdb
 import pytest
 
 from pipeline.datasets.dataset import Dataset, load_dataset
-from pipeline.errors import InvalidRequest
+from pipeline.errors import InvalidConfiguration
 from pipeline.staging.cast import reading_of, stage
+from tests.support.staging import run_stage
 
 Rows = list[tuple[Any, ...]]
 
@@ -53,7 +54,7 @@ def staged(tmp_path: Path) -> Callable[..., tuple[Rows, Rows]]:
             for number, row in enumerate(rows, 1):
                 marks = ", ".join("?" for _ in names)
                 connection.execute(f"insert into raw values (?, {marks})", [number, *(row.get(n) for n in names)])
-        stage(database, dataset)
+        run_stage(stage, database, dataset)
         with duckdb.connect(str(database)) as connection:
             connection.execute("set timezone = 'UTC'")
             incoming = connection.execute("select * from incoming order by _row").fetchall()
@@ -282,7 +283,7 @@ def test_a_key_or_parent_that_is_no_text_is_refused(
         table.read_text().replace(f"{column} text", f"{column} {kind}").replace(f'"{column}" text', f'"{column}" {kind}')
     )
     with pytest.raises(
-        InvalidRequest, match=rf"sql/tables/things.sql: the column {column} is {re.escape(kind)}; the key and the parent"
+        InvalidConfiguration, match=rf"sql/tables/things.sql: the column {column} is {re.escape(kind)}; the key and the parent"
     ):
         load_dataset("things", tmp_path)
 
@@ -296,7 +297,7 @@ def test_a_key_may_be_any_text(dataset_of: Callable[..., Dataset], tmp_path: Pat
 
 
 def test_a_column_of_json_is_refused_since_nothing_can_be_compared_with_it(dataset_of: Callable[..., Dataset]) -> None:
-    with pytest.raises(InvalidRequest, match=r"the column x is json, .* declare it as jsonb"):
+    with pytest.raises(InvalidConfiguration, match=r"the column x is json, .* declare it as jsonb"):
         dataset_of("x json")
 
 

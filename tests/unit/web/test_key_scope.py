@@ -18,8 +18,6 @@ LEDGER = {"get", "known", "page"}
 BY_OUR_OWN_IDS = {
     "services/key_scope.py": LOOK_UP | LEDGER,
     "api/events.py": {"get"},  # of an import that key_scope.py found
-    "services/uploads.py": {"get"},  # of an import that this key made
-    "api/direct_uploads.py": {"known"},  # of the import that this very request made
 }
 
 
@@ -30,7 +28,7 @@ def look_ups(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name in LOOK_UP)
         elif isinstance(node, ast.Attribute):
             whose = ast.unparse(node.value)
-            if (node.attr in LEDGER and whose.endswith("ledger")) or (node.attr == "console" and "edges" in whose):
+            if (node.attr in LEDGER and whose.endswith("ledger.imports")) or (node.attr == "console" and "edges" in whose):
                 yield node.attr
 
 
@@ -43,8 +41,8 @@ def test_nobody_else_looks_anything_up(file: Path) -> None:
     "line",
     [
         "from pipeline.datasets.dataset import load_dataset",
-        "edges().ledger.get(import_id)",
-        "self._ledger.page(limit=1)",
+        "edges().ledger.imports.get(import_id)",
+        "self._ledger.imports.page(limit=1)",
         "edges().console.run(sql)",
     ],
 )

@@ -52,7 +52,7 @@ def send(api: Any, opened: dict[str, Any], number: int, body: bytes) -> dict[str
 def nothing_is_left(edges: AppContext, opened: dict[str, Any]) -> None:
     assert edges.store.head(opened["key"]) is None
     assert [*edges.store.uploads(opened["key"])] == []
-    assert edges.ledger.get(opened["id"]) is None
+    assert edges.ledger.imports.get(opened["id"]) is None
 
 
 def test_a_file_in_parts_becomes_an_import(api: Any, edges: AppContext, settings: Settings) -> None:
@@ -75,8 +75,8 @@ def test_a_file_in_parts_becomes_an_import(api: Any, edges: AppContext, settings
     assert (again.status_code, again.json) == (200, whole.json)
     edges.orchestrator.announce(ObjectArrived(edges.store.bucket, opened["key"], opened["id"]))
     with running_worker(settings):
-        _until(lambda: edges.ledger.known(opened["id"]).state.is_final, seconds=120)
-    one = edges.ledger.known(opened["id"])
+        _until(lambda: edges.ledger.imports.known(opened["id"]).state.is_final, seconds=120)
+    one = edges.ledger.imports.known(opened["id"])
     assert (one.state, one.records_total, one.size_bytes) == (State.SUCCEEDED, 800_000, len(FIRST) + len(SECOND))
     assert len(one.sha256) == 64
     assert api.post(at(opened, "/complete"), json={"parts": parts}).status_code == 200
@@ -113,9 +113,9 @@ def test_wrong_parts_can_be_mended(api: Any, edges: AppContext, case: str) -> No
     wrong = {"wrong ETag": [{**part, "ETag": '"0"'}], "not there": [part, {**part, "PartNumber": 2}], "none": []}[case]
     answer = api.post(at(opened, "/complete"), json={"parts": wrong})
     assert (answer.status_code, answer.json["code"]) == (409, "wrong_parts")
-    assert edges.ledger.known(opened["id"]).state is State.AWAITING_UPLOAD
+    assert edges.ledger.imports.known(opened["id"]).state is State.AWAITING_UPLOAD
     assert api.post(at(opened, "/complete"), json={"parts": [part]}).status_code == 200
-    assert edges.ledger.known(opened["id"]).state is State.QUEUED
+    assert edges.ledger.imports.known(opened["id"]).state is State.QUEUED
 
 
 def test_completing_again_after_a_lost_answer_is_the_same(api: Any, edges: AppContext) -> None:
@@ -124,7 +124,7 @@ def test_completing_again_after_a_lost_answer_is_the_same(api: Any, edges: AppCo
     edges.store.complete(opened["key"], opened["uploadId"], [(1, part["ETag"].strip('"'))])  # and then the web app was killed
     answer = api.post(at(opened, "/complete"), json={"parts": [part]})
     assert (answer.status_code, answer.json["id"]) == (200, opened["id"])
-    one = edges.ledger.known(opened["id"])
+    one = edges.ledger.imports.known(opened["id"])
     assert (one.state, one.size_bytes) == (State.QUEUED, 15)
 
 
@@ -156,7 +156,7 @@ def test_an_upload_is_its_makers(api: Any, caller_for: Callable[[Role], Any], ed
         theirs("DELETE", at(opened)),
     ):
         assert (answer.status_code, answer.json["code"]) == (404, "unknown_upload")
-    assert edges.ledger.known(opened["id"]).state is State.AWAITING_UPLOAD
+    assert edges.ledger.imports.known(opened["id"]).state is State.AWAITING_UPLOAD
     assert admin.post(at(opened, "/complete"), json={"parts": [part]}).status_code == 200
 
 
@@ -171,7 +171,7 @@ def test_an_upload_is_its_makers(api: Any, caller_for: Callable[[Role], Any], ed
 )
 def test_what_cannot_be_opened_leaves_nothing(api: Any, edges: AppContext, body: dict[str, Any], code: str) -> None:
     assert api.post("/s3/multipart", json=body).json["code"] == code
-    assert edges.ledger.page(limit=5) == []
+    assert edges.ledger.imports.page(limit=5) == []
 
 
 @pytest.mark.parametrize("key", ["nonsense", "incoming/records/01990b3c-0000-7000-8000-000000000001/a.csv", "reports/x"])
@@ -191,7 +191,7 @@ def test_a_small_file_goes_by_a_form(api: Any, edges: AppContext) -> None:
     assert signed["method"] == "POST"
     files = {"file": ("a.csv", b"id,parentId\n1,\n")}
     assert requests.post(signed["url"], data=signed["fields"], files=files, timeout=10).status_code in (200, 201, 204)
-    stored = edges.store.head(edges.ledger.known(signed["id"]).key)
+    stored = edges.store.head(edges.ledger.imports.known(signed["id"]).key)
     assert stored is not None and stored.size_bytes == 15
 
 
@@ -201,13 +201,13 @@ def test_a_whole_file_of_which_nobody_has_heard_is_announced_and_never_given_up(
     """S3 has taken the form, and its event was lost."""
     signed = api.get("/s3/params?filename=a.csv&type=text/csv&metadata[dataset]=records").json
     requests.post(signed["url"], data=signed["fields"], files={"file": ("a.csv", b"id,parentId\n1,\n")}, timeout=10)
-    key = edges.ledger.known(signed["id"]).key
+    key = edges.ledger.imports.known(signed["id"]).key
     reconciler = Reconciler(settings, edges.store, edges.ledger, edges.orchestrator)
     found = reconciler.reconcile(beat=lambda _: None, now=datetime.now(UTC) + timedelta(days=30))
     assert (found.started, found.keys, found.expired) == (1, (key,), 0)
-    assert edges.ledger.known(signed["id"]).state is State.AWAITING_UPLOAD
+    assert edges.ledger.imports.known(signed["id"]).state is State.AWAITING_UPLOAD
     with running_worker(settings):
-        _until(lambda: edges.ledger.known(signed["id"]).state is State.SUCCEEDED)
+        _until(lambda: edges.ledger.imports.known(signed["id"]).state is State.SUCCEEDED)
 
 
 def test_an_upload_that_is_given_up_while_it_is_made_whole_leaves_nothing(
@@ -219,7 +219,7 @@ def test_an_upload_that_is_given_up_while_it_is_made_whole_leaves_nothing(
 
     def beside_us(*given: Any) -> None:
         complete(*given)
-        edges.ledger.discard(opened["id"])
+        edges.ledger.uploads.discard(opened["id"])
 
     monkeypatch.setattr(edges.store, "complete", beside_us)
     answer = api.post(at(opened, "/complete"), json={"parts": [part]})
@@ -241,8 +241,8 @@ def test_an_upload_that_still_grows_does_not_expire(api: Any, edges: AppContext,
     reconciler = Reconciler(patient, edges.store, edges.ledger, edges.orchestrator)
     edges.store.abort(dead["key"], dead["uploadId"])
     assert reconciler.reconcile(beat=lambda _: None).expired == 1
-    assert edges.ledger.known(living["id"]).state is State.AWAITING_UPLOAD
-    assert edges.ledger.known(dead["id"]).state is State.EXPIRED
+    assert edges.ledger.imports.known(living["id"]).state is State.AWAITING_UPLOAD
+    assert edges.ledger.imports.known(dead["id"]).state is State.EXPIRED
     assert api.get(at(dead)).json["code"] == "upload_over"
 
 
@@ -261,7 +261,7 @@ def test_an_import_does_not_expire_before_its_form(api: Any, edges: AppContext, 
             )
         edges.store.abort(opened["key"], opened["uploadId"])
         reconciler.reconcile(beat=lambda _: None)
-        return {one.id for one in edges.ledger.page(state="expired")}
+        return {one.id for one in edges.ledger.imports.page(state="expired")}
 
     assert expired_after(9) == set()
     assert expired_after(11) == {opened["id"]}

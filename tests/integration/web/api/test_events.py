@@ -28,10 +28,12 @@ CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
 def loading(edges: AppContext) -> str:
     """An import of 4,000 records that has just begun to load."""
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename="<b>\n\ndata: x.csv", bucket="b", key="k", state=State.QUEUED)
-    edges.ledger.move(import_id, State.VALIDATING)
-    edges.ledger.move(import_id, State.PREPARING, records_total=4000, records_valid=4000, parts_total=2)
-    edges.ledger.move(import_id, State.LOADING)
+    edges.ledger.imports.open(
+        import_id, dataset="places", filename="<b>\n\ndata: x.csv", bucket="b", key="k", state=State.QUEUED
+    )
+    edges.ledger.imports.move(import_id, State.VALIDATING)
+    edges.ledger.imports.move(import_id, State.PREPARING, records_total=4000, records_valid=4000, parts_total=2)
+    edges.ledger.imports.move(import_id, State.LOADING)
     return import_id
 
 
@@ -78,7 +80,7 @@ def test_an_import_is_watched_to_its_end(api: Any, edges: AppContext, settings: 
     assert 500 < second["progress"]["records_per_second"] < 2100
     assert second["progress"]["seconds_left"] == pytest.approx(2000 / second["progress"]["records_per_second"], abs=0.06)
     load_part(settings, loading, 2)
-    edges.ledger.move(loading, State.PARTIALLY_SUCCEEDED)
+    edges.ledger.imports.move(loading, State.PARTIALLY_SUCCEEDED)
     last_id, last = [*seen][-1]  # it ends by itself
     assert (last["state"], last["progress"]["phase"]) == ("partially_succeeded", "done")
     assert last["progress"]["records"] == {"total": 4000, "done": 4000}
@@ -107,7 +109,7 @@ def test_a_stream_is_short_and_the_next_goes_on(
 
 
 def test_any_last_event_id_does_no_harm(api: Any, edges: AppContext, loading: str) -> None:
-    edges.ledger.move(loading, State.FAILED)
+    edges.ledger.imports.move(loading, State.FAILED)
     for wrong in ("x", "1", "9" * 14 + "-1-" + "0" * 16, "1-" + "9" * 30 + "-" + "0" * 16, "é", "-" * 5000):
         answer = api.get(f"/v1/imports/{loading}/events", headers={"Last-Event-ID": wrong})
         assert [data["state"] for _, data in told(iter([whole(answer)]))] == ["failed"]
@@ -122,7 +124,7 @@ def test_there_are_only_so_many_and_a_place_is_free_again(api: Any, edges: AppCo
     for one in open_ones:
         one.close()
     api("HEAD", path).close()
-    edges.ledger.move(loading, State.FAILED)
+    edges.ledger.imports.move(loading, State.FAILED)
     for _ in range(STREAMS_AT_ONCE + 2):
         assert b"failed" in whole(api.get(path))
     assert edges.streams._value == STREAMS_AT_ONCE

@@ -17,7 +17,6 @@ import pytest
 
 from pipeline.adapters.s3 import Store
 from pipeline.contracts.states import State
-from pipeline.ledger.findings import keep_findings
 from pipeline.settings import Settings
 from web.app_context import AppContext
 
@@ -41,11 +40,11 @@ def make_import(edges: AppContext) -> MakeImport:
     def make(*way: State, dataset: str = "places", filename: str = "f.csv", **columns: Any) -> str:
         import_id = str(uuid.uuid4())
         key = f"incoming/{dataset}/{import_id}/{filename}"
-        edges.ledger.open(import_id, dataset=dataset, filename=filename, bucket=edges.store.bucket, key=key)
-        edges.ledger.uploaded(import_id, size_bytes=10, sha256="ab", etag="e")
+        edges.ledger.imports.open(import_id, dataset=dataset, filename=filename, bucket=edges.store.bucket, key=key)
+        edges.ledger.uploads.complete(import_id, size_bytes=10, sha256="ab", etag="e")
         for state in way:
-            edges.ledger.move(import_id, state)
-        edges.ledger.update(import_id, **columns)
+            edges.ledger.imports.move(import_id, state)
+        edges.ledger.imports.update(import_id, **columns)
         return import_id
 
     return make
@@ -86,7 +85,7 @@ def rejected(make_import: MakeImport, edges: AppContext, store: Store, tmp_path:
     file = tmp_path / "findings.parquet"
     pq.write_table(pa.Table.from_pylist(numbered, FINDINGS), file, row_group_size=1500)
     store.put_file(f"reports/{import_id}/findings.parquet", file)
-    keep_findings(edges.engine, import_id, file, beat=lambda: None)
+    edges.ledger.findings.store(import_id, file, beat=lambda: None)
     store.put_bytes(f"reports/{import_id}/findings.csv", b"code,row\r\n...")
     store.put_bytes(f"reports/{import_id}/findings.json", b"[]")
     store.put_bytes(f"reports/{import_id}/findings.xlsx", b"PK")
@@ -405,7 +404,7 @@ def test_a_fault_of_ours_says_nothing_of_it(api: Any, edges: AppContext, monkeyp
     def break_down(**_: Any) -> Any:
         raise RuntimeError("secret words")
 
-    monkeypatch.setattr(edges.ledger, "page", break_down)
+    monkeypatch.setattr(edges.ledger.imports, "page", break_down)
     answer = api.get("/v1/imports", headers={"X-Request-Id": "mine-1"})
     assert (answer.status_code, answer.json["code"]) == (500, "internal")
     assert "secret words" not in answer.text
@@ -454,7 +453,7 @@ def test_the_description_names_every_route(app: Any) -> None:
 
 def test_a_sha256_that_is_known_stays_when_an_upload_is_told_of_without_one(make_import: MakeImport, edges: AppContext) -> None:
     import_id = make_import(State.VALIDATING)
-    edges.ledger.uploaded(import_id, size_bytes=11, sha256="", etag="f")
-    made = edges.ledger.get(import_id)
+    edges.ledger.uploads.complete(import_id, size_bytes=11, sha256="", etag="f")
+    made = edges.ledger.imports.get(import_id)
     assert made is not None
     assert (made.state, made.size_bytes, made.sha256) == (State.VALIDATING, 11, "ab")

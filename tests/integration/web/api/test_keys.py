@@ -282,10 +282,10 @@ def test_a_cookie_alone_opens_no_import_by_a_get(browser: Any, edges: Any) -> No
         answer = browser.get(path, headers={"Sec-Fetch-Site": site} if site else {})
         assert (answer.status_code, answer.json["code"]) == (403, "csrf"), site
         assert browser.head(path).status_code == 403
-    assert edges.ledger.page(limit=5) == []
+    assert edges.ledger.imports.page(limit=5) == []
     assert browser.get(path, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
     assert browser.get(path, headers={"X-CSRF-Token": csrf(browser, "/")}).status_code == 200
-    assert len(edges.ledger.page(limit=5)) == 2
+    assert len(edges.ledger.imports.page(limit=5)) == 2
 
 
 def test_a_wrong_key_is_not_made_good_by_a_cookie(browser: Any) -> None:

@@ -22,10 +22,11 @@ from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from tests.integration.conftest import Caller
 from tests.integration.receive.test_import_journey import running_worker
+from web import API_BLUEPRINTS
 from web.api.openapi import operations
-from web.api.openapi_examples import CSV, IMPORT_ID, KEY_ID, REQUESTS, SCHEMAS, UPLOAD_KEY
+from web.api.openapi_examples import CSV, IMPORT_ID, KEY_ID, SCHEMAS, UPLOAD_KEY
 from web.app_context import AppContext
-from web.http.problems import KINDS
+from web.http.problems import PROBLEM_TYPES
 
 DONE = (State.VALIDATING, State.PREPARING, State.LOADING, State.PARTIALLY_SUCCEEDED)
 WAYS: dict[str, tuple[State, ...]] = {  # other ways than DONE; the first step, to be queued, goes without saying
@@ -34,6 +35,7 @@ WAYS: dict[str, tuple[State, ...]] = {  # other ways than DONE; the first step, 
     "control.resume_import": (State.VALIDATING,),
     "control.promote_import": (State.VALIDATING, State.VALIDATED),
 }
+ENDPOINTS = [f"{blueprint.name}.{view}" for blueprint in API_BLUEPRINTS for view in blueprint.described]
 NEEDS_A_WORKER = ("webhooks.test_receiver", "webhooks.resend_delivery")
 
 
@@ -76,7 +78,7 @@ def test_the_document_is_sound(described: dict[str, Any]) -> None:
 
 def test_every_operation_has_its_examples(described: dict[str, Any]) -> None:
     found = {operation["operationId"] for _, _, operation in operations(described)}
-    assert found == {endpoint.replace(".", "_") for endpoint in REQUESTS}
+    assert found == {endpoint.replace(".", "_") for endpoint in ENDPOINTS}
     for path, method, operation in operations(described):
         for parameter in operation.get("parameters", ()):
             if "example" in parameter:
@@ -106,7 +108,7 @@ def test_every_code_is_documented(described: dict[str, Any]) -> None:
         for code in answer.get("content", {}).get("application/problem+json", {}).get("examples", {})
     }
     elsewhere = {"csrf", "method_not_allowed", "unusable"}  # of pages, and of addresses that no operation has
-    assert said | elsewhere == set(KINDS)
+    assert said | elsewhere == set(PROBLEM_TYPES)
 
 
 def test_the_page_shows_every_operation(app: Any, described: dict[str, Any]) -> None:
@@ -131,7 +133,7 @@ def world(edges: AppContext, settings: Settings) -> Callable[[str, str], dict[st
         populate(edges, settings, WAYS.get(endpoint, DONE), dry_run=endpoint == "control.promote_import")
         if endpoint == "webhooks.remove_receiver":
             edges.receivers.add("https://receiver.example/places", ["places"])
-        edges.ledger.open_delivery(IMPORT_ID, "webhook", settings.webhook_urls[0], "msg_1")
+        edges.ledger.deliveries.open(IMPORT_ID, "webhook", settings.webhook_urls[0], "msg_1")
         return {}
 
     return make
@@ -162,7 +164,7 @@ def _a_key(settings: Settings) -> None:
 
 
 def _an_import(edges: AppContext, way: tuple[State, ...], *, dry_run: bool) -> None:
-    edges.ledger.open(
+    edges.ledger.imports.open(
         IMPORT_ID,
         dataset="places",
         filename="places.csv",
@@ -170,14 +172,14 @@ def _an_import(edges: AppContext, way: tuple[State, ...], *, dry_run: bool) -> N
         key=UPLOAD_KEY,
         options=Options(dry_run=dry_run),
     )
-    edges.ledger.uploaded(IMPORT_ID, size_bytes=len(CSV), sha256="", etag="e")
+    edges.ledger.uploads.complete(IMPORT_ID, size_bytes=len(CSV), sha256="", etag="e")
     for state in way:
-        edges.ledger.move(IMPORT_ID, state)
+        edges.ledger.imports.move(IMPORT_ID, state)
     if way == DONE:
-        edges.ledger.update(IMPORT_ID, records_total=3, records_valid=2, findings_errors=1, parts_total=1)
-        edges.ledger.update(IMPORT_ID, findings_by_code={"missing_parent": 1})
+        edges.ledger.imports.update(IMPORT_ID, records_total=3, records_valid=2, findings_errors=1, parts_total=1)
+        edges.ledger.imports.update(IMPORT_ID, findings_by_code={"missing_parent": 1})
     if dry_run:
-        edges.ledger.update(IMPORT_ID, preview={"inserted": 1, "updated": 0, "unchanged": 0, "moved": 0})
+        edges.ledger.imports.update(IMPORT_ID, preview={"inserted": 1, "updated": 0, "unchanged": 0, "moved": 0})
 
 
 def _its_files(edges: AppContext) -> None:
@@ -195,7 +197,7 @@ def _its_files(edges: AppContext) -> None:
 
 
 def _an_upload(edges: AppContext, key_id: str, endpoint: str) -> dict[str, str]:
-    edges.ledger.open(
+    edges.ledger.imports.open(
         IMPORT_ID, dataset="places", filename="places.csv", bucket=edges.store.bucket, key=UPLOAD_KEY, created_by=key_id
     )
     upload_id = edges.store.begin_upload(UPLOAD_KEY, metadata={"import-id": IMPORT_ID})
@@ -219,7 +221,7 @@ def _bodies(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"data": example.encode(), "content_type": kind}
 
 
-@pytest.mark.parametrize("endpoint", REQUESTS)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_the_request_is_answered_as_described(
     endpoint: str,
     admin: tuple[Caller, str],

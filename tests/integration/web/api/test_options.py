@@ -23,7 +23,7 @@ ASKED = Options(True, OnError.QUARANTINE, 5, 0.1, ";", force=True, mapping={"Nom
 
 
 def options_of(edges: AppContext, import_id: str) -> Options:
-    one = edges.ledger.get(import_id)
+    one = edges.ledger.imports.get(import_id)
     assert one is not None
     return one.options
 
@@ -31,9 +31,9 @@ def options_of(edges: AppContext, import_id: str) -> Options:
 def validated(edges: AppContext, api: Any) -> str:
     """An import whose dry run is over, as the worker leaves it."""
     import_id = str(api.post("/v1/datasets/places/imports?dry_run=true", data=CSV).json["id"])
-    edges.ledger.move(import_id, State.VALIDATING, records_total=1, records_valid=1)
-    edges.ledger.update(import_id, preview={"inserted": 1, "updated": 0, "unchanged": 0, "moved": 0})
-    edges.ledger.move(import_id, State.VALIDATED, unprocessed=1)
+    edges.ledger.imports.move(import_id, State.VALIDATING, records_total=1, records_valid=1)
+    edges.ledger.imports.update(import_id, preview={"inserted": 1, "updated": 0, "unchanged": 0, "moved": 0})
+    edges.ledger.imports.move(import_id, State.VALIDATED, unprocessed=1)
     return import_id
 
 
@@ -70,7 +70,7 @@ def test_a_wrong_option_is_refused_and_named(api: Any, edges: AppContext, wrong:
     answer = api.post(f"/v1/datasets/places/imports?{wrong}", data=CSV)
     assert (answer.status_code, answer.json["code"]) == (422, "invalid_parameter")
     assert wrong.partition("=")[0] in answer.json["detail"]
-    assert edges.ledger.page() == []
+    assert edges.ledger.imports.page() == []
 
 
 @pytest.mark.parametrize("given", ["comma", "%2C", "tab", "%09", "pipe", "|", "%3B"])
@@ -106,7 +106,7 @@ def test_promoting_a_dry_run_puts_it_into_the_queue(api: Any, edges: AppContext,
 def test_only_a_validated_import_can_be_promoted(api: Any, edges: AppContext, way: list[State]) -> None:
     import_id = api.post("/v1/datasets/places/imports?dry_run=true", data=CSV).json["id"]
     for state in way:
-        edges.ledger.move(import_id, state)
+        edges.ledger.imports.move(import_id, state)
     answer = api.post(f"/v1/imports/{import_id}/promote")
     assert (answer.status_code, answer.json["code"]) == (409, "wrong_state")
     assert options_of(edges, import_id).dry_run
@@ -165,7 +165,7 @@ def test_the_page_of_a_dry_run_foresees_and_asks_before_it_promotes(
     assert browser.post(f"/imports/{import_id}/promote", data={}).status_code == 403
     answer = browser.post(f"/imports/{import_id}/promote", data={"csrf_token": token(page)})
     assert answer.status_code == 303
-    one = edges.ledger.get(import_id)
+    one = edges.ledger.imports.get(import_id)
     assert one is not None
     assert one.state is State.QUEUED
     assert "Really load it?" not in browser.get(f"/imports/{import_id}").text

@@ -56,7 +56,7 @@ def test_a_preview(api: Any, edges: AppContext) -> None:
         ["id", "parentId", "name", "kind"],
         False,
     )
-    assert edges.ledger.page() == [], "nothing of it is kept"
+    assert edges.ledger.imports.page() == [], "nothing of it is kept"
     assert [*edges.store.list("")] == []
     assert look(api, query="?whole=true&delimiter=comma").json["columns"][0]["name"] == NAMES[0] + ";" + ";".join(NAMES[1:])
 
@@ -123,8 +123,8 @@ def test_a_mapped_file_is_loaded_and_known_again_by_its_mapping(api: Any, edges:
     def imported(**query: str) -> Any:
         made = api.post("/v1/datasets/places/imports", query_string={"filename": "a.csv", **query}, data=CSV).json
         edges.orchestrator.announce(ObjectArrived(edges.store.bucket, made["source"]["key"], made["id"]))
-        _until(lambda: edges.ledger.known(made["id"]).state.is_final, seconds=60)
-        return edges.ledger.known(made["id"])
+        _until(lambda: edges.ledger.imports.known(made["id"]).state.is_final, seconds=60)
+        return edges.ledger.imports.known(made["id"])
 
     with running_worker(settings):
         first, again, plain = imported(mapping=mapping), imported(mapping=mapping), imported()

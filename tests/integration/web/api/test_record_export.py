@@ -101,9 +101,9 @@ def test_a_file_of_records_can_be_uploaded_again(api: Any, edges: AppContext, se
     assert text.splitlines()[0] == "id,parentId,name,kind,alpha_3,numeric_code,flag"
     made = api.upload(text.encode()).json["id"]
     with running_worker(settings):
-        edges.orchestrator.announce(ObjectArrived(edges.store.bucket, edges.ledger.known(made).key))
-        _until(lambda: edges.ledger.known(made).state.is_final)
-    assert edges.ledger.known(made).unchanged == 2, "it is what is there already"
+        edges.orchestrator.announce(ObjectArrived(edges.store.bucket, edges.ledger.imports.known(made).key))
+        _until(lambda: edges.ledger.imports.known(made).state.is_final)
+    assert edges.ledger.imports.known(made).unchanged == 2, "it is what is there already"
 
 
 NUMBERS = (
@@ -129,9 +129,9 @@ def test_what_is_no_column_of_its_own_comes_back_digit_for_digit(api: Any, edges
 
     def ended(content: bytes, filename: str) -> ImportRecord:
         made = api.upload(content, dataset="records", filename=filename).json["id"]
-        edges.orchestrator.announce(ObjectArrived(edges.store.bucket, edges.ledger.known(made).key))
-        _until(lambda: edges.ledger.known(made).state.is_final)
-        return edges.ledger.known(made)
+        edges.orchestrator.announce(ObjectArrived(edges.store.bucket, edges.ledger.imports.known(made).key))
+        _until(lambda: edges.ledger.imports.known(made).state.is_final)
+        return edges.ledger.imports.known(made)
 
     with running_worker(settings):
         assert ended("\n".join(lines).encode(), "a.ndjson").inserted == 4
@@ -148,7 +148,7 @@ def test_what_is_no_column_of_its_own_comes_back_digit_for_digit(api: Any, edges
         assert (two["price"], json.loads(two["other"], parse_float=str, parse_int=str)["n0"]) == ("1.10", "1.10")
         for form in ("ndjson", "json", "csv", "parquet"):
             again = ended(exported(form), f"again.{form}")
-            found = edges.ledger.findings(again.id, limit=5)
+            found = edges.ledger.findings.page(again.id, limit=5)
             told = (again.state, again.inserted, again.updated, again.unchanged)
             assert told == ("succeeded", 0, 0, 4) or form == "csv", (form, told, found)  # a CSV has no "" but null
         with psycopg.connect(settings.database_url) as connection:

@@ -26,11 +26,11 @@ def over(edges: AppContext) -> str:
     key = incoming_key("places", import_id, "a.csv")
     edges.store.put_bytes(key, b"id,parentId,name\n1,,a\n,,b\n")
     etag = edges.store.head(key).etag  # type: ignore[union-attr]
-    edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket=edges.store.bucket, key=key, etag=etag)
+    edges.ledger.imports.open(import_id, dataset="places", filename="a.csv", bucket=edges.store.bucket, key=key, etag=etag)
     for state in (State.QUEUED, State.VALIDATING, State.PREPARING, State.LOADING):
-        edges.ledger.move(import_id, state)
+        edges.ledger.imports.move(import_id, state)
     counted = {"records_total": 2, "findings_errors": 1, "findings_warnings": 1}
-    edges.ledger.move(
+    edges.ledger.imports.move(
         import_id, State.PARTIALLY_SUCCEEDED, findings_by_code={"missing_id": 1, "check_failed": 1}, reading={}, **counted
     )
     for name in ("failed-exact.csv", "failed.csv", "failed.json", "summary.json"):
@@ -114,7 +114,7 @@ def test_a_file_of_which_nothing_was_loaded_is_not_tried_again_once_it_is_gone(
     answer = api.post(f"/v1/imports/{over}/retry")
     assert answer.json is not None
     assert (answer.status_code, answer.json["setting"]) == (410, "BULKHEAD_KEEP_SOURCES")
-    assert len(edges.ledger.page()) == 1, "and nothing was begun"
+    assert len(edges.ledger.imports.page()) == 1, "and nothing was begun"
     mended = api.post(f"/v1/imports/{over}/retry?filename=a.csv", data=b"id,parentId,name\n7,,mended\n")
     assert mended.status_code == 202, "a file of one's own can always be brought"
 

@@ -67,7 +67,7 @@ def test_values_of_every_kind(api: Any) -> None:
 
 def test_findings_of_imports(api: Any, edges: AppContext, settings: Settings) -> None:
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
+    edges.ledger.imports.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
     with psycopg.connect(settings.database_url) as connection:
         connection.execute(
             "insert into ledger.finding (import_id, finding_no, code, severity, message)"

@@ -22,12 +22,12 @@ import requests
 
 from pipeline.adapters.s3 import Store
 from pipeline.contracts.states import State
+from pipeline.receive import upload as uploads
 from pipeline.receive.reconciliation import Reconciler
+from pipeline.receive.upload import LEASE_SECONDS, Intake
 from pipeline.settings import Settings
 from tests.integration.receive.test_import_journey import _until, running_worker
 from web.app_context import AppContext
-from web.services import uploads
-from web.services.uploads import LEASE_SECONDS
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\nFR-75,FR,Paris,Metropolitan department\n"
 
@@ -63,8 +63,8 @@ def test_a_bare_body_is_stored_and_acknowledged(api: Any, store: Store, edges: A
         "key": f"incoming/places/{made['id']}/places.csv",
     }
     assert store.get_bytes(made["source"]["key"]) == CSV
-    assert [move.to_state for move in edges.ledger.moves(made["id"])] == ["awaiting_upload", "queued"]
-    assert edges.ledger.get(made["id"]).created_by == edges.keys.list()[0].id
+    assert [move.to_state for move in edges.ledger.imports.moves(made["id"])] == ["awaiting_upload", "queued"]
+    assert edges.ledger.imports.get(made["id"]).created_by == edges.keys.list()[0].id
 
 
 def test_a_form_is_stored_the_same(api: Any, store: Store) -> None:
@@ -225,7 +225,7 @@ def test_canceled_while_it_was_uploaded(api: Any, edges: AppContext, store: Stor
     put_stream = store.put_stream
 
     def cancel_then_put(key: str, stream: Any, **options: Any) -> Any:
-        edges.ledger.move(key.split("/")[2], State.CANCELED)
+        edges.ledger.imports.move(key.split("/")[2], State.CANCELED)
         return put_stream(key, stream, **options)
 
     monkeypatch.setattr(edges.store, "put_stream", cancel_then_put)
@@ -243,7 +243,7 @@ def test_the_same_key_gives_the_same_import(api: Any, edges: AppContext) -> None
     assert again.json["id"] == first.json["id"]
     assert again.headers["Idempotent-Replayed"] == "true"
     assert "Idempotent-Replayed" not in first.headers
-    assert len(edges.ledger.page()) == 1
+    assert len(edges.ledger.imports.page()) == 1
     assert api.upload(CSV, headers={"Idempotency-Key": "k2"}).json["id"] != first.json["id"]
     assert api.upload(CSV).json["id"] != first.json["id"]
 
@@ -292,7 +292,7 @@ def test_of_ten_at_once_one_is_made(api: Any, edges: AppContext, app: Any) -> No
     with ThreadPoolExecutor(5) as pool:
         statuses = [*pool.map(send, range(10))]
     assert set(statuses) <= {202, 409}
-    assert len(edges.ledger.page()) == 1
+    assert len(edges.ledger.imports.page()) == 1
 
 
 # --- an upload's process may die ---
@@ -319,8 +319,8 @@ def test_an_upload_whose_web_process_was_killed_is_given_up_soon(
     lines += [f"Content-Length: {len(body)}", "Idempotency-Key: k", "", ""]
     with socket.create_connection(server.address, timeout=20) as connection:
         connection.sendall("\r\n".join(lines).encode() + body[: 1 << 19])
-        _until(lambda: bool(edges.ledger.page()))
-        (dead,) = edges.ledger.page()
+        _until(lambda: bool(edges.ledger.imports.page()))
+        (dead,) = edges.ledger.imports.page()
         assert dead.state is State.AWAITING_UPLOAD
         for pid in (server.pid, *_children(server.pid)):
             os.kill(pid, signal.SIGKILL)
@@ -335,7 +335,7 @@ def test_an_upload_whose_web_process_was_killed_is_given_up_soon(
         assert _expired(edges, settings) == 1
     answer = requests.post(url, data=body, headers=headers, timeout=20)
     assert answer.status_code == 202
-    assert edges.ledger.known(dead.id).state is State.EXPIRED
+    assert edges.ledger.imports.known(dead.id).state is State.EXPIRED
     assert answer.json()["id"] != dead.id
 
 
@@ -374,7 +374,7 @@ def test_a_process_that_wakes_after_its_lease_imports_nothing(
 
     monkeypatch.setattr(edges.store, "put_stream", sleep_then_put)
     _assert_problem(api.upload(CSV + b"x" * size), 409, "upload_over")
-    assert [one.state for one in edges.ledger.page()] == [State.EXPIRED]
+    assert [one.state for one in edges.ledger.imports.page()] == [State.EXPIRED]
     assert [*edges.store.list("")] == []
 
 
@@ -385,17 +385,17 @@ def test_a_file_that_is_whole_is_imported_though_its_process_died_before_it_said
         raise SystemExit("killed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(edges.ledger, "uploaded", die)
-        patched.setattr(uploads, "_has_begun", die)  # nothing is put right either
+        patched.setattr(edges.ledger.uploads, "complete", die)
+        patched.setattr(Intake, "_has_begun", die)  # nothing is put right either
         with pytest.raises(SystemExit):
             api.upload(CSV, headers={"Idempotency-Key": "k"})
     _lapse(edges, LEASE_SECONDS)
     _assert_problem(api.upload(CSV, headers={"Idempotency-Key": "k"}), 409, "upload_in_flight")
     assert _expired(edges, settings) == 0
     with running_worker(settings):
-        _until(lambda: edges.ledger.page()[0].state.is_final, seconds=60)
-    assert [one.state for one in edges.ledger.page()] == [State.SUCCEEDED]
-    assert api.upload(CSV, headers={"Idempotency-Key": "k"}).json["id"] == edges.ledger.page()[0].id
+        _until(lambda: edges.ledger.imports.page()[0].state.is_final, seconds=60)
+    assert [one.state for one in edges.ledger.imports.page()] == [State.SUCCEEDED]
+    assert api.upload(CSV, headers={"Idempotency-Key": "k"}).json["id"] == edges.ledger.imports.page()[0].id
 
 
 # --- behind gunicorn: what a body can do on a socket ---
@@ -440,7 +440,7 @@ def test_bodies_that_stop_half_way(server: Any, nothing_left: Callable[[], None]
         nothing_left()
     _request(server, headers={"Content-Length": str(len(big) * 2)}, body=big, then="close")
     deadline = time.monotonic() + 15
-    while edges.ledger.page() and time.monotonic() < deadline:
+    while edges.ledger.imports.page() and time.monotonic() < deadline:
         time.sleep(0.1)
     nothing_left()
 

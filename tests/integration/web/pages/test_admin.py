@@ -153,10 +153,10 @@ def test_a_test_and_a_message_once_more(told: tuple[AppContext, list[Request]]) 
     assert len(list(edges.settings.outbox_dir.glob("*.eml"))) == 1
 
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename=EVIL, bucket="b", key="k", state=State.QUEUED)
-    edges.ledger.move(import_id, State.CANCELED)
-    edges.ledger.open_delivery(import_id, "webhook", hook, "msg_1")
-    edges.ledger.open_delivery(import_id, "webhook", "http://former.example/", "msg_2")
+    edges.ledger.imports.open(import_id, dataset="places", filename=EVIL, bucket="b", key="k", state=State.QUEUED)
+    edges.ledger.imports.move(import_id, State.CANCELED)
+    edges.ledger.deliveries.open(import_id, "webhook", hook, "msg_1")
+    edges.ledger.deliveries.open(import_id, "webhook", "http://former.example/", "msg_2")
     page = client.get("/admin/webhooks").text
     Page(page).assert_tame()
     assert EVIL in Page(page).text
@@ -171,7 +171,7 @@ def test_a_test_and_a_message_once_more(told: tuple[AppContext, list[Request]]) 
     ]
     assert [(body["type"], body["data"]["id"]) for body in bodies] == [("import.canceled", import_id)] * 2
     assert [request.headers["webhook-id"] for request in seen[1:]] == ["msg_1", "msg_1"]
-    (row, _) = sorted(edges.ledger.deliveries(import_id), key=lambda row: str(row["message_id"]))
+    (row, _) = sorted(edges.ledger.deliveries.of_import(import_id), key=lambda row: str(row["message_id"]))
     assert (row["attempts"], row["last_error"]) == (2, "")
     assert row["delivered_at"] <= datetime.now(tz=UTC)
 
@@ -185,14 +185,14 @@ def test_nobody_else_is_ever_called(told: tuple[AppContext, list[Request]]) -> N
             assert client.post(path, data={**fields, "receiver": receiver}).status_code == 404
     assert client.post("/admin/webhooks/resend", data={**fields, "import_id": EVIL}).status_code == 404
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename="a", bucket="b", key="k")
+    edges.ledger.imports.open(import_id, dataset="places", filename="a", bucket="b", key="k")
     assert client.post("/admin/webhooks/resend", data={**fields, "import_id": import_id}).status_code == 404
     assert seen == []
 
 
 def test_operators_find_the_workflow(settings: Settings, edges: AppContext, app: Any) -> None:
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename="a", bucket="b", key="k")
+    edges.ledger.imports.open(import_id, dataset="places", filename="a", bucket="b", key="k")
     path = f"/imports/{import_id}"
     assert "in Temporal" not in signed_in(app, edges, Role.ADMIN).get(path).text
     object.__setattr__(edges, "settings", settings.model_copy(update={"temporal_ui_url": "http://temporal.example:8233/"}))

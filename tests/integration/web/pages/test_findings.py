@@ -37,13 +37,15 @@ def imports(edges: AppContext, settings: Settings) -> list[str]:
     made = []
     for _ in range(2):
         import_id = str(uuid.uuid4())
-        edges.ledger.open(import_id, dataset="places", filename="many.csv", bucket="b", key=import_id, state=State.QUEUED)
+        edges.ledger.imports.open(
+            import_id, dataset="places", filename="many.csv", bucket="b", key=import_id, state=State.QUEUED
+        )
         for state in (State.VALIDATING, State.REJECTED):
-            edges.ledger.move(import_id, state)
+            edges.ledger.imports.move(import_id, state)
         by_code = {"invalid_type": FINDINGS - 1, "missing_parent": 1}
         counts = {"findings_errors": FINDINGS - 30, "findings_warnings": 30, "findings_by_code": by_code}
         reading = {"columns": ["id", "parentId", "kind"], "original_columns": ["id", "parentId", "Kind"]}
-        edges.ledger.update(import_id, **counts, reading=reading)
+        edges.ledger.imports.update(import_id, **counts, reading=reading)
         with psycopg.connect(settings.database_url) as connection:
             connection.execute(_FILL, {"import_id": import_id, "rare": RARE, "findings": FINDINGS})
         made.append(import_id)
@@ -146,7 +148,7 @@ def read_in(plan: dict[str, Any]) -> list[int]:
 def test_imports_are_found_by_day_and_by_name(browser: Any, edges: AppContext, settings: Settings) -> None:
     for day, name in (("2026-03-01", "Spring.csv"), ("2026-03-02", "spring-2.csv"), ("2026-06-01", "summer.csv")):
         import_id = str(uuid.uuid4())
-        edges.ledger.open(import_id, dataset="places", filename=name, bucket="b", key=import_id)
+        edges.ledger.imports.open(import_id, dataset="places", filename=name, bucket="b", key=import_id)
         with psycopg.connect(settings.database_url) as connection:
             moment = f"{day} 23:30+00"
             connection.execute("update ledger.import set created_at = %s where id = %s", (moment, import_id))
@@ -165,7 +167,7 @@ def test_imports_are_found_by_day_and_by_name(browser: Any, edges: AppContext, s
 
 def test_whoever_waits_has_its_place_said(browser: Any, edges: AppContext) -> None:
     for number in range(3):
-        edges.ledger.open(
+        edges.ledger.imports.open(
             str(uuid.uuid4()), dataset="places", filename=f"{number}.csv", bucket="b", key="k", state=State.QUEUED
         )
     page = browser.get("/imports").text

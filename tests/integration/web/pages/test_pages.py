@@ -63,10 +63,10 @@ def evil_import(edges: AppContext, store: Store, settings: Settings) -> str:
     """An import in which every text is an attack."""
     import_id = str(uuid.uuid4())
     key = f"incoming/places/{import_id}/x"
-    edges.ledger.open(import_id, dataset="places", filename=EVIL, bucket=store.bucket, key=key)
-    edges.ledger.uploaded(import_id, size_bytes=10, sha256="ab", etag="e")
+    edges.ledger.imports.open(import_id, dataset="places", filename=EVIL, bucket=store.bucket, key=key)
+    edges.ledger.uploads.complete(import_id, size_bytes=10, sha256="ab", etag="e")
     for state in (State.VALIDATING, State.PREPARING, State.LOADING):
-        edges.ledger.move(import_id, state, EVIL)
+        edges.ledger.imports.move(import_id, state, EVIL)
     finding = dict.fromkeys(("code", "message", "id", "column", "value", "hint"), EVIL)
     fields = {**finding, "severity": "error", "row": 1, "line": 2, "related": [EVIL], "cycle": [EVIL, "b", EVIL]}
     sink = io.BytesIO()
@@ -83,8 +83,8 @@ def evil_import(edges: AppContext, store: Store, settings: Settings) -> str:
     store.put_bytes(f"reports/{import_id}/groups.json", json.dumps(groups).encode())
     store.put_bytes(f"reports/{import_id}/docs/index.html", b"<p>")
     counts = {"records_total": 2, "records_valid": 2, "findings_errors": 9, "findings_by_code": {EVIL: 9}}
-    edges.ledger.move(import_id, State.FAILED, EVIL, **counts)
-    edges.ledger.update(import_id, reading={"columns": ["id", EVIL], "original_columns": ["id", EVIL]})
+    edges.ledger.imports.move(import_id, State.FAILED, EVIL, **counts)
+    edges.ledger.imports.update(import_id, reading={"columns": ["id", EVIL], "original_columns": ["id", EVIL]})
     with psycopg.connect(settings.database_url) as connection:
         connection.execute(
             'insert into ledger.finding (import_id, finding_no, code, severity, message, row, "column", hint, cycle, cells)'
@@ -173,7 +173,7 @@ def test_an_upload_without_javascript(browser: Any, edges: AppContext, store: St
     form = {"csrf_token": page.field("csrf_token"), "dataset": "places", "file": (io.BytesIO(CSV), "päces.csv")}
     answer = browser.post("/upload", data=form, content_type="multipart/form-data")
     assert answer.status_code == 303
-    (made,) = edges.ledger.page()
+    (made,) = edges.ledger.imports.page()
     assert answer.location == f"/imports/{made.id}"
     assert (made.filename, made.state) == ("päces.csv", State.QUEUED)
     assert store.get_bytes(made.key) == CSV
@@ -204,7 +204,7 @@ def test_a_form_that_is_refused(
     answer = browser.post("/upload", data=form, content_type="multipart/form-data", headers=headers)
     assert answer.status_code == status
     assert words in Page(answer.text).text
-    assert edges.ledger.page() == []
+    assert edges.ledger.imports.page() == []
     assert [*store.list("")] == []
 
 
@@ -217,19 +217,19 @@ def test_a_reader_sees_no_form(app: Any, edges: AppContext) -> None:
 
 def test_cancel_from_the_page(browser: Any, edges: AppContext) -> None:
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename="a", bucket="b", key="k", state=State.QUEUED)
+    edges.ledger.imports.open(import_id, dataset="places", filename="a", bucket="b", key="k", state=State.QUEUED)
     path = f"/imports/{import_id}/cancel"
     assert browser.post(path).status_code == 403
     token = Page(browser.get(f"/imports/{import_id}").text).field("csrf_token")
     assert browser.post(path, data={"csrf_token": token}).location == f"/imports/{import_id}"
-    assert edges.ledger.get(import_id).state is State.CANCELED
+    assert edges.ledger.imports.get(import_id).state is State.CANCELED
     assert browser.post(path, data={"csrf_token": token}).status_code == 409
 
 
 @pytest.mark.parametrize("state", list(State))
 def test_every_state_has_a_page(browser: Any, edges: AppContext, settings: Settings, state: State) -> None:
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k")
+    edges.ledger.imports.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k")
     with psycopg.connect(settings.database_url) as connection:
         connection.execute("update ledger.import set state = %s, started_at = now()", (state,))
     page = Page(browser.get(f"/imports/{import_id}").text)
@@ -241,7 +241,7 @@ def test_every_state_has_a_page(browser: Any, edges: AppContext, settings: Setti
 def test_pages_of_imports(browser: Any, edges: AppContext) -> None:
     made = [str(uuid.uuid4()) for _ in range(60)]
     for import_id in made:
-        edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k")
+        edges.ledger.imports.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k")
     first = browser.get("/imports?dataset=places").text
     older = re.search(r'href="(/imports[^"]+before=[^"]+)"', first)
     assert older is not None

@@ -152,7 +152,7 @@ def test_an_empty_dataset(browser: Any) -> None:
 
 def test_a_record_says_all_of_itself(browser: Any, settings: Settings, edges: AppContext) -> None:
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="records", filename="tree.csv", bucket="b", key="k")
+    edges.ledger.imports.open(import_id, dataset="records", filename="tree.csv", bucket="b", key="k")
     put(settings, ("r", None), ("r1", "r"))
     add(
         settings,
@@ -182,7 +182,7 @@ def test_the_lineage_tells_what_the_ledger_knows_and_no_more(browser: Any, setti
     with psycopg.connect(settings.database_url) as connection:
         for number, dataset in enumerate(("records", "records", "places")):
             import_id = str(uuid.uuid4())
-            edges.ledger.open(import_id, dataset=dataset, filename=f"try{number}.csv", bucket="b", key=f"k{number}")
+            edges.ledger.imports.open(import_id, dataset=dataset, filename=f"try{number}.csv", bucket="b", key=f"k{number}")
             connection.execute(
                 "insert into ledger.failure (import_id, _row, part_no, batch_no, id, code, message)"
                 " values (%s, 7, 1, 1, 'a', 'c', %s), (%s, 8, 1, 1, 'other', 'c', 'no')",
@@ -276,7 +276,7 @@ def test_records_are_for_those_with_a_key(app: Any, edges: AppContext, settings:
 
 def test_an_import_leads_to_its_records(browser: Any, edges: AppContext, settings: Settings) -> None:
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="records", filename="a.csv", bucket="b", key="k")
+    edges.ledger.imports.open(import_id, dataset="records", filename="a.csv", bucket="b", key="k")
     assert TREE_PAGE not in browser.get(f"/imports/{import_id}").text
     with psycopg.connect(settings.database_url) as connection:
         connection.execute("update ledger.import set state = %s", (State.SUCCEEDED,))
@@ -291,6 +291,7 @@ def test_the_label_is_what_says_most() -> None:
 # --- what it costs ---
 
 
+@pytest.mark.alone
 def test_pages_of_a_large_table_read_little_and_are_quick(large: Any, browser: Any, settings: Settings) -> None:
     """Of 200,000 records. What a page costs follows from what it shows; 10 million take but a level more of each index."""
     with psycopg.connect(settings.database_url, autocommit=True) as connection:

@@ -1,5 +1,5 @@
--- deliveries/untold: ends of which nothing tells any more: it was not noted who is to be told, or a message is long overdue.
-with untold as (
+-- deliveries/forgotten: outcomes that no run sends messages about any more: they were never planned, or one is long overdue.
+with forgotten as (
     select import.id
     from ledger.import
     where
@@ -23,8 +23,8 @@ select
     import.id::text as id,
     import.state,
     import.reason
-from untold
-inner join ledger.import on untold.id = import.id
+from forgotten
+inner join ledger.import on forgotten.id = import.id
 where
     import.state = any(:final)
     and import.finished_at > clock_timestamp() - make_interval(secs => :within)

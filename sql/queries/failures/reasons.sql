@@ -1,4 +1,4 @@
--- failures/fates: which records of an import failed, and why, without the records themselves; a page, in the file's order.
+-- failures/reasons: which records of an import failed, and why, without the records; a page in the file's order.
 select
     failure._row as row,
     failure.code,

@@ -1,4 +1,4 @@
--- deliveries/tried: one more try, and what came of it (an empty error: it arrived); the last one that fails ends them.
+-- deliveries/record_attempt: one more attempt and its outcome (an empty error: delivered); the last one that fails ends them.
 update ledger.delivery
 set
     attempts = attempts + 1,

@@ -1,4 +1,4 @@
--- deliveries/is_noted: whether it is noted who is told of this end of an import.
+-- deliveries/is_planned: whether all messages about this final state of an import are opened.
 select import.id
 from ledger.import
 where

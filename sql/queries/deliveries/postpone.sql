@@ -1,4 +1,4 @@
--- deliveries/put_off: it found no place among those that are sent at once; that is not a try.
+-- deliveries/postpone: a message is due later, because too many are being sent now; that is no attempt.
 update ledger.delivery
 set due_at = clock_timestamp() + make_interval(secs => :wait_seconds)
 where

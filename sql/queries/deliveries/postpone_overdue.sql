@@ -1,4 +1,4 @@
--- deliveries/told_again: messages that are overdue are seen to; until then they are not called overdue.
+-- deliveries/postpone_overdue: the overdue messages of an import are being sent: they are due again later.
 update ledger.delivery
 set due_at = clock_timestamp() + make_interval(secs => :wait_seconds)
 where

@@ -1,4 +1,4 @@
--- deliveries/noted: it is noted who is told of this end of an import.
+-- deliveries/mark_planned: all messages about this final state of an import are opened.
 update ledger.import
 set notified = state
 where
