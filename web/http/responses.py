@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import orjson
 from flask import Response, request, url_for
 
-from pipeline.exact_json import Spelled
+from pipeline.exact_json import ExactNumber
 
 _FORMULA = re.compile(r"(?s)[\s\xa0]*[=+\-@＝＋－＠].*|[\t\r\n].*")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
@@ -85,7 +85,7 @@ def _small(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _plain(value: Any) -> Any:
     """What orjson would refuse or bend: numbers of JSON, which are written as they are spelled, big integers, NaN, infinity."""
-    if isinstance(value, Spelled):
+    if isinstance(value, ExactNumber):
         return orjson.Fragment(value.text)
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items()}

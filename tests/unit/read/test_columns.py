@@ -14,7 +14,7 @@ import pytest
 from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import InvalidConfiguration, InvalidRequest, Unreadable
-from pipeline.read import Reading, read
+from pipeline.read import FileSummary, read
 from pipeline.report import findings
 from pipeline.staging.cast import stage
 from pipeline.validate import sql_checks, tree_overlay
@@ -51,10 +51,10 @@ def dataset_of(tmp_path: Path) -> Make:
 
 
 @pytest.fixture
-def reads(tmp_path: Path) -> Callable[[str, Dataset], tuple[Reading, Rows, Rows]]:
+def reads(tmp_path: Path) -> Callable[[str, Dataset], tuple[FileSummary, Rows, Rows]]:
     """Read and stage a text; gives the reading, ``incoming`` without _row, and the findings' code, row, column and message."""
 
-    def run(content: str, dataset: Dataset) -> tuple[Reading, Rows, Rows]:
+    def run(content: str, dataset: Dataset) -> tuple[FileSummary, Rows, Rows]:
         (tmp_path / "source").write_text(content, encoding="utf-8")
         database = tmp_path / "staging.duckdb"
         reading = read(tmp_path / "source", dataset, database=database)

@@ -19,7 +19,7 @@ import pytest
 
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import InvalidRequest, Unreadable
-from pipeline.read import Limits, Reading, read
+from pipeline.read import FileSummary, Limits, read
 from pipeline.read.formats.delimited_scan import Scan
 
 RECORDS, PLACES = load_dataset("records"), load_dataset("places")
@@ -30,7 +30,7 @@ SMALL = Limits(value_bytes=1000, record_bytes=3000, columns=50, header_bytes=200
 class Read:
     """What one file became."""
 
-    def __init__(self, reading: Reading, database: Path) -> None:
+    def __init__(self, reading: FileSummary, database: Path) -> None:
         self.reading = reading
         with duckdb.connect(str(database)) as connection:
             self.rows = connection.execute('select id, "parentId", name from raw order by _row').fetchall()
@@ -224,8 +224,8 @@ def test_a_key_that_stands_twice_is_named_with_its_place(reads: Reader) -> None:
         b'{"id":"1","parentId":null,"attributes":{"a":[{"b":1,"b":1}]}}\n{"id":"2","parentId":"1","name":"x","name":"y"}'
     )
     assert [finding[3] for finding in got.findings] == [
-        "The key 'b' stands twice in attributes.a[0].",
-        "The key 'name' stands twice in the record.",
+        "The key 'b' appears twice in attributes.a[0].",
+        "The key 'name' appears twice in the record.",
     ]
 
 
