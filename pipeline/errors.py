@@ -171,6 +171,15 @@ class Superseded(TransientError):
     """Another attempt has taken this over."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether DuckDB ran out of memory, or a library's error says so.
+
+    It is told by DuckDB's words: Great Expectations and SQLAlchemy raise errors of their own that only quote the first one, and
+    the process that starts the sandbox does not import DuckDB for a comparison of classes.
+    """
+    return "Out of Memory Error" in str(error)
+
+
 def is_no_space(error: BaseException) -> bool:
     """Whether an error says that a disk is full. Libraries such as DuckDB say so in words only."""
     return getattr(error, "errno", None) in _NO_SPACE or any(os.strerror(code) in str(error) for code in _NO_SPACE)

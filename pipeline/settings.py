@@ -21,11 +21,10 @@ from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, fiel
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.errors import BulkheadError, InvalidConfiguration
+from pipeline.units import GIB
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout (or the image's copy of it): where sql/ and expectations/ are."""
-
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 
 _DATABASE = re.compile(

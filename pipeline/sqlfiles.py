@@ -1,4 +1,7 @@
-"""SQL lives in files, one statement each; this finds them. The stem of a file is the name of its query."""
+"""Find SQL, which lives in files of one statement each, and write names and texts into it.
+
+The stem of a file is the name of its query.
+"""
 
 from __future__ import annotations
 
@@ -45,3 +48,13 @@ def without_nul(value: Any) -> Any:
     if isinstance(value, dict):
         return {without_nul(name): without_nul(one) for name, one in value.items()}
     return value.replace("\0", "\\u0000") if isinstance(value, str) and "\0" in value else value
+
+
+def quoted(name: str) -> str:
+    """Return a name as an SQL identifier, in PostgreSQL and DuckDB alike."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return a text as an SQL literal, in PostgreSQL and DuckDB alike."""
+    return "'" + text.replace("'", "''") + "'"

@@ -32,7 +32,8 @@ from botocore.exceptions import (
 
 from pipeline.adapters.liveness import Liveness
 from pipeline.errors import FileReplaced, SystemFault, Unreachable
-from pipeline.settings import MIB, Settings
+from pipeline.settings import Settings
+from pipeline.units import MIB
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody

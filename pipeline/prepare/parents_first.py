@@ -5,7 +5,8 @@ from __future__ import annotations
 import duckdb
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.staging.database import WIDE_BYTES, by_rows, climb, number, quoted
+from pipeline.sqlfiles import quoted
+from pipeline.staging.database import WIDE_BYTES, by_rows, climb, number
 from pipeline.staging.hierarchy import lay_out
 
 _ANCHORS = """

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pipeline.datasets.dataset import Dataset
 from pipeline.prepare.boundaries import PartCut, waves_of
 from pipeline.prepare.manifest import PART_BYTES, Part
-from pipeline.staging.database import quoted
+from pipeline.sqlfiles import quoted
 
 FETCH_ROWS = 20_000
 SPOOL_BYTES = 32 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+from pipeline.units import GIB, KIB, MIB
 
 
 @dataclass(frozen=True)
@@ -27,4 +27,3 @@ class Limits:
     nesting: int = 64  # of one value
     tree_depth: int = 10_000  # of records within records
     chunk_bytes: int = 512 * KIB  # processed at once: what a processor's cache holds (it is scanned several times)
-    memory_bytes: int = 1 * GIB  # of DuckDB; beyond it, it spills beside the database

@@ -6,7 +6,8 @@ Ids stay exactly as they were written; staging derives the parents from them (``
 from __future__ import annotations
 
 from pipeline.read.raw_tables import RawTables
-from pipeline.staging.database import VALUE_LENGTH, quoted
+from pipeline.sqlfiles import quoted
+from pipeline.staging.database import VALUE_LENGTH
 
 _FIND = """
 insert into findings by name

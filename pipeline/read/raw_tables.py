@@ -14,12 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import duckdb
 import pyarrow as pa
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.read import column_mapping
 from pipeline.read.limits import Limits
-from pipeline.staging.database import FINDINGS, VALUE_LENGTH, connect, is_in_memory, quoted
+from pipeline.sqlfiles import quoted
+from pipeline.staging.database import FINDINGS, VALUE_LENGTH
 
 _FINDING_FIELDS = ("code", "severity", "message", "row", "line", "column", "value", "hint")
 _FINDING_SCHEMA = pa.schema([(name, pa.int64() if name in ("row", "line") else pa.string()) for name in _FINDING_FIELDS])
@@ -32,19 +34,16 @@ _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u
 
 
 class RawTables:
-    """The staging database while it is being filled. On an exception all of it is removed."""
+    """The tables while they are being filled, in an empty database. On an exception all of them are dropped."""
 
-    def __init__(self, database: Path, dataset: Dataset, limits: Limits, *, folder: Path | None = None) -> None:
-        self.database, self.dataset, self.limits = database, dataset, limits
-        self.folder = folder or database.parent  # for temporary files
+    def __init__(self, connection: duckdb.DuckDBPyConnection, dataset: Dataset, limits: Limits, *, folder: Path) -> None:
+        self.connection, self.dataset, self.limits = connection, dataset, limits
+        self.folder = folder  # for temporary files
         self.text_file: Path | None = None  # the file with exactly the text that is read, if there is one
         self.delimiter: str | None = None  # chosen by the user; None: to be detected
         self._findings: list[tuple[object, ...]] = []
         self._malformed: list[tuple[int, int, str]] = []
         self._malformed_characters = 0
-        if not is_in_memory(database):
-            _remove(database)
-        self.connection = connect(database, limits.memory_bytes)
         self.connection.execute(FINDINGS)
         self.connection.execute("create table lines (first_row bigint not null, first_line bigint not null)")
         self.connection.execute("create table malformed (_row bigint, line bigint, text varchar)")
@@ -55,11 +54,8 @@ class RawTables:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self.flush()
-        if kind is not None and is_in_memory(self.database):
+        else:
             self._clear()
-        self.connection.close()
-        if kind is not None and not is_in_memory(self.database):
-            _remove(self.database)
 
     def _clear(self) -> None:
         for kind in ("view", "table"):
@@ -166,8 +162,3 @@ def printable(value: str) -> str:
     """Return a value for a report: invisible characters escaped, at most 200 characters."""
     clipped = value[:VALUE_LENGTH]
     return _UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", clipped)[:VALUE_LENGTH]
-
-
-def _remove(database: Path) -> None:
-    for path in (database, database.with_name(f"{database.name}.wal")):
-        path.unlink(missing_ok=True)

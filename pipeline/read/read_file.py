@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 
 from pipeline.contracts.options import DELIMITERS
@@ -76,20 +77,20 @@ def read(
     source: Path,
     dataset: Dataset,
     *,
-    database: Path,
+    connection: duckdb.DuckDBPyConnection,
     filename: str = "",
     delimiter: str | None = None,
     limits: Limits | None = None,
 ) -> FileSummary:
-    """Read ``source`` into a new DuckDB file ``database``: tables raw, malformed, findings, lines and reading.
+    """Read ``source`` into the tables raw, malformed, findings, lines and reading of an empty staging database.
 
     ``filename`` is never used to recognise the format, only in messages. ``delimiter`` is that of a delimited text, one of
-    DELIMITERS; None: it is detected from the header. Raises Unreadable, leaving no database.
+    DELIMITERS; None: it is detected from the header. Raises Unreadable, leaving no tables.
     """
     limits = limits or Limits()
     if delimiter is not None and delimiter not in DELIMITERS:
         raise InvalidRequest(f"{delimiter!r} cannot be the delimiter: it is one of {', '.join(map(repr, DELIMITERS))}.")
-    with unpack(source, limits) as upload, RawTables(database, dataset, limits, folder=source.parent) as staging:
+    with unpack(source, limits) as upload, RawTables(connection, dataset, limits, folder=source.parent) as staging:
         staging.delimiter = delimiter
         staging.text_file = source if upload.compression == "none" else None
         form, encoding, table = _read_all(upload, staging)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from pipeline.read.raw_tables import RawTables
-from pipeline.staging.database import quoted
+from pipeline.sqlfiles import quoted
 
 _BATCH_ROWS = 20_000
 _BATCH_CHARACTERS = 1 << 23

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.read.limits import Limits
 from pipeline.read.raw_tables import RawTables
 from pipeline.read.read_result import ReadResult
-from pipeline.staging.database import quoted
+from pipeline.sqlfiles import quoted
 
 # Invisible characters, which are there by mistake: controls, no-break and zero-width spaces, marks for the direction of text.
 _INVISIBLE = r"[\x00-\x1f\x7f-\x{a0}\x{ad}\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2060}-\x{206f}\x{feff}]"

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import orjson
 
-from pipeline.staging.database import connect, literal
+from pipeline.sqlfiles import literal
 
 GROUPS_MAX = 1_000
 FIRST_ROWS = 5
@@ -29,18 +29,17 @@ FILE = "groups.json"
 _FIRSTS = ("code", "severity", "message", "place", "row", "id", "line", "column", "value", "hint", "related", "cycle")
 
 
-def write_groups(database: Path, folder: Path) -> None:
-    """Write groups.json beside ``folder``'s findings.parquet; ``database`` is where there is room to think.
+def write_groups(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Write groups.json beside ``folder``'s findings.parquet; ``connection`` is to the staging database, for its room.
 
     ``total`` findings, ``groups`` in all, and ``items``, the most frequent of them, at most GROUPS_MAX: code, severity,
     column, kind, message, hint, count, and ``first``, its first FIRST_ROWS findings in the order of the rows.
     """
-    with connect(database) as connection:
-        connection.execute(f"create temp view listed as from {literal(str(folder / 'findings.parquet'))}")
-        connection.execute(_GROUPED)
-        counts = connection.execute("select coalesce(sum(count), 0)::bigint, count(*) from grouped").fetchall()
-        items = _dicts(connection, "from grouped order by count desc, firsts[1] limit $most", {"most": GROUPS_MAX})
-        firsts = _firsts(connection)
+    connection.execute(f"create or replace temp view listed as from {literal(str(folder / 'findings.parquet'))}")
+    connection.execute(_GROUPED)
+    counts = connection.execute("select coalesce(sum(count), 0)::bigint, count(*) from grouped").fetchall()
+    items = _dicts(connection, "from grouped order by count desc, firsts[1] limit $most", {"most": GROUPS_MAX})
+    firsts = _firsts(connection)
     for item in items:
         shared = _shared(item.pop("beginnings"), item.pop("ends"))
         item["message"] = item["message"] or shared

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,10 @@ import orjson
 from pipeline.contracts.messages import Verdict
 from pipeline.datasets.dataset import Dataset
 from pipeline.display import place_sql
+from pipeline.spreadsheet_cells import safe_cell, safe_cell_sql
+from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.cast import original_names
-from pipeline.staging.database import THREADS, connect, literal, number, quoted, reading_of
+from pipeline.staging.database import THREADS, number, reading_of
 
 FIELDS = ("code", "severity", "message", "place", "row", "line", "column", "value", "hint", "related", "cycle")
 """A finding's fields, as everywhere; the files add the record's id."""
@@ -25,9 +26,6 @@ TABLE_FIELDS = ("place", "row", "id", "code", "severity", "column", "value", "me
 
 CELL_CHARACTERS, CELLS_SHOWN = 200, 40
 """Of an offending row, what a page has room for goes with each finding; findings.csv has the row whole."""
-
-_FORMULA = "regexp_matches({v}, '^[\\s\\x{{a0}}]*[=+\\-@＝＋－＠\\t\\r\\n]')"
-_NUMBER = "regexp_full_match({v}, '[+-]?[0-9]+([.,][0-9]+)?')"
 
 
 @dataclass(frozen=True)
@@ -48,28 +46,27 @@ class Counted:
         return Verdict(self.records, self.errors, self.warnings, self.quarantined, self.refusal, dry_run)
 
 
-def write_findings(database: Path, dataset: Dataset, folder: Path) -> Counted:
+def write_findings(connection: duckdb.DuckDBPyConnection, dataset: Dataset, folder: Path) -> Counted:
     """Write findings.csv (with the rows' original columns), findings.json and findings.parquet into ``folder``.
 
     In bounded memory, however many there are. Raises RuntimeError if one of the files lacks a finding, or has one twice.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with connect(database) as connection:
-        several = _has_members(connection)
-        shape = {"key": quoted(dataset.key), "cells": _cells(connection), "place": finding_place(connection)}
-        ordered = _ORDERED.format(line=_LINE, **shape, **(_OF_MEMBERS if several else _OF_ONE))
-        connection.execute(_only_rows_told(connection, ordered))
-        fields = [*FIELDS, "id", *(["file"] if several else [])]
-        shown = f"select {', '.join(map(quoted, fields))} from ordered order by number"
-        files = {
-            "findings.parquet": ("ordered", "format parquet, row_group_size 10000"),
-            "findings.json": (f"({shown})", "format json, array true"),
-            "findings.csv": (f"({_only_rows_told(connection, _table(connection, dataset))})", "format csv, header true"),
-        }
-        copies = [f"copy {what} to {literal(str(folder / name))} ({form})" for name, (what, form) in files.items()]
-        with ThreadPoolExecutor(max_workers=THREADS) as beside:  # each is written by one thread
-            written = list(beside.map(lambda copy: number(connection.cursor(), copy), copies))
-        counted = _count(connection)
+    several = _has_members(connection)
+    shape = {"key": quoted(dataset.key), "cells": _cells(connection), "place": finding_place(connection)}
+    ordered = _ORDERED.format(line=_LINE, **shape, **(_OF_MEMBERS if several else _OF_ONE))
+    connection.execute(_only_rows_told(connection, ordered))
+    fields = [*FIELDS, "id", *(["file"] if several else [])]
+    shown = f"select {', '.join(map(quoted, fields))} from ordered order by number"
+    files = {
+        "findings.parquet": ("ordered", "format parquet, row_group_size 10000"),
+        "findings.json": (f"({shown})", "format json, array true"),
+        "findings.csv": (f"({_only_rows_told(connection, _table(connection, dataset))})", "format csv, header true"),
+    }
+    copies = [f"copy {what} to {literal(str(folder / name))} ({form})" for name, (what, form) in files.items()]
+    with ThreadPoolExecutor(max_workers=THREADS) as beside:  # each is written by one thread
+        written = list(beside.map(lambda copy: number(connection.cursor(), copy), copies))
+    counted = _count(connection)
     if any(rows != counted.errors + counted.warnings for rows in written):
         raise RuntimeError(f"{counted.errors + counted.warnings} findings were to be reported; {written} were written.")
     return counted
@@ -150,25 +147,8 @@ def _count(connection: duckdb.DuckDBPyConnection) -> Counted:
 
 
 def safe_expression(expression: str, name: str) -> str:
-    """SQL for a cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"): such get a quote. Numbers are none."""
-    formula, number = _FORMULA.format(v=expression), _NUMBER.format(v=expression)
-    heading = quoted(safe_cell(name))
-    return f"case when {formula} and not {number} then '''' || {expression} else {expression} end as {heading}"
-
-
-def safe_cell(value: Any) -> Any:
-    """A value as a cell of a CSV: what a spreadsheet would take for a formula gets a quote before it."""
-    if isinstance(value, dict | list):
-        value = json.dumps(value, ensure_ascii=False)
-    if not isinstance(value, str):
-        return value
-    opening = value.lstrip()[:1]
-    if (opening and opening in "=+-@＝＋－＠") or value[:1] in ("\t", "\r", "\n"):
-        try:
-            float(value)
-        except ValueError:
-            return "'" + value
-    return value
+    """Return the SQL of a CSV column whose cells and heading no spreadsheet takes for a formula. ``expression``: a text."""
+    return f"{safe_cell_sql(expression)} as {quoted(safe_cell(name))}"
 
 
 def as_json(value: Any) -> bytes:

@@ -20,8 +20,9 @@ from xlsxwriter.worksheet import Worksheet
 from pipeline.datasets.dataset import Dataset
 from pipeline.display import counted as in_words
 from pipeline.report.findings import TABLE_FIELDS, Counted
+from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.cast import original_names
-from pipeline.staging.database import connect, literal, quoted, reading_of
+from pipeline.staging.database import reading_of
 
 FILE = "findings.xlsx"
 
@@ -58,12 +59,12 @@ Marks = list[dict[str, str]]
 """Findings about one row or one cell: column, severity, text."""
 
 
-def write_workbook(database: Path, dataset: Dataset, folder: Path, counted: Counted) -> None:
+def write_workbook(connection: duckdb.DuckDBPyConnection, dataset: Dataset, folder: Path, counted: Counted) -> None:
     """Write findings.xlsx beside ``folder``'s findings.parquet, from which and from ``raw`` it is made."""
     options = {"constant_memory": True, "tmpdir": str(folder.parent)}
     options |= dict.fromkeys(("strings_to_formulas", "strings_to_urls", "strings_to_numbers"), False)
-    with connect(database) as connection, xlsxwriter.Workbook(folder / FILE, options) as book:
-        connection.execute(f"create temp view listed as from {literal(str(folder / 'findings.parquet'))}")
+    with xlsxwriter.Workbook(folder / FILE, options) as book:
+        connection.execute(f"create or replace temp view listed as from {literal(str(folder / 'findings.parquet'))}")
         records, about, findings = (_Page(book, name) for name in ("Records", "About", "Findings"))
         is_whole = _fill_records(connection, records, counted)
         _fill_findings(connection, findings)

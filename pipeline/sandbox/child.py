@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pipeline.errors import BulkheadError, Crashed, NoSpace, is_no_space
+from pipeline.errors import BulkheadError, Crashed, NoSpace, is_no_space, is_out_of_memory
 from pipeline.sandbox.limits import Limits, confine
 from pipeline.sandbox.messages import (
     Call,
@@ -64,7 +64,7 @@ def _message(call: Call, limits: Limits, ask: Callable[[Any], Any]) -> bytes:
             return error_message(
                 NoSpace("No space is left on the disk of BULKHEAD_HOME. The work continues when there is space again.")
             )
-        if "Out of Memory Error" in str(error):  # DuckDB's; Great Expectations passes on the text alone
+        if is_out_of_memory(error):
             return error_message(_needs_more_memory(limits))
         return fault_message(traceback.format_exc())
 

@@ -18,14 +18,15 @@ from pipeline.errors import Unreadable
 from pipeline.read import Limits, column_mapping, read
 from pipeline.read.containers.unpack import Content, TextContent, unpack
 from pipeline.read.formats.delimited_header import delimiter_of
-from pipeline.staging.database import connect, in_memory, quoted
+from pipeline.sqlfiles import quoted
+from pipeline.staging.database import StagingDatabase
 
 ROWS = 8
 TEXT_BYTES = 512 << 10
 """How much of a text is read; a larger record cannot be shown."""
 
 VALUE_CHARACTERS = 200
-_LIMITS = Limits(cells=2_000_000, ratio_free_bytes=64 << 20, memory_bytes=256 << 20)
+_LIMITS = Limits(cells=2_000_000, ratio_free_bytes=64 << 20)
 _BETWEEN = re.compile(r"[\s,]*")
 
 
@@ -63,13 +64,12 @@ def preview(source: Path, dataset: Dataset, delimiter: str | None, is_whole: boo
     with unpack(source, _LIMITS) as upload:
         content = next(upload.contents)
         path, delimiter = _readable_beginning(content, source, dataset, delimiter, is_whole)
-        with in_memory(source.parent) as database:
+        with StagingDatabase.in_memory(source.parent) as database, database.connect() as connection:
             reading = read(
-                path, _without_rules(dataset), database=database, filename=filename, delimiter=delimiter, limits=_LIMITS
+                path, _without_rules(dataset), connection=connection, filename=filename, delimiter=delimiter, limits=_LIMITS
             )
             shown = ", ".join(f"left({quoted(name)}, {VALUE_CHARACTERS})" for name in reading.columns)
-            with connect(database) as connection:
-                rows = connection.execute(f"select {shown} from raw order by _row limit {ROWS}").fetchall()
+            rows = connection.execute(f"select {shown} from raw order by _row limit {ROWS}").fetchall()
     return Preview(
         reading.format,
         upload.compression,

@@ -13,18 +13,20 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 
 from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import RejectedFile
 from pipeline.prepare import parts
-from pipeline.prepare.manifest import BatchSizes
+from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.read import Limits, RawTables, read
 from pipeline.report import finding_groups, findings, findings_workbook
 from pipeline.report.findings import Counted
+from pipeline.sqlfiles import quoted
 from pipeline.staging.cast import stage
-from pipeline.staging.database import connect, has_wide_rows, in_enough_memory, in_memory, quoted, reading_of
+from pipeline.staging.database import StagingDatabase, has_wide_rows, in_enough_memory, reading_of
 from pipeline.validate import quarantine, sql_checks, tree_overlay
 from pipeline.validate.sql_checks import Seen
 
@@ -61,19 +63,24 @@ def _validate(
     cutting: BatchSizes | None,
     options: Options,
     ask: Ask,
-    database: Path,
+    database: StagingDatabase,
 ) -> Counted:
     shutil.rmtree(folder / REPORT, ignore_errors=True)
     _stage(folder / SOURCE, dataset, filename, options, database)
-    asked = tree_overlay.ask_for(database, dataset, folder / WANTED)
-    seen = sql_checks.look(database, dataset, edges=ask(folder / WANTED) if asked else None)
-    cut = partial(parts.cut, database, dataset, cutting, folder=folder / PARTS) if cutting else None
+    with database.connect() as connection:
+        asked = tree_overlay.ask_for(connection, dataset, folder / WANTED)
+    edges = ask(folder / WANTED) if asked else None
+    with database.connect() as connection:
+        seen = sql_checks.look(connection, dataset, edges=edges)
+        may_cut_early = seen.is_clean and not has_wide_rows(connection)
+    cut = partial(_cut, database, dataset, cutting, folder / PARTS) if cutting else None
     with ThreadPoolExecutor(1) as knife:
-        # where no check saw anything the parts are cut while Great Expectations speaks; if it objects, they are dropped
-        early = knife.submit(cut) if cut and seen.is_clean and not has_wide_rows(database) else None
+        # where no check found anything the parts are cut while Great Expectations runs; if it objects, they are dropped
+        early = knife.submit(cut) if cut and may_cut_early else None
         counted = _judge(database, folder, dataset, seen, run_name)
     counted = replace(counted, reading={**counted.reading, "asked": asked, "rules": dataset.rules})
-    held = quarantine.quarantine_records(database, dataset, dataset.tolerance_for(options), counted.records)
+    with database.connect() as connection:
+        held = quarantine.quarantine_records(connection, dataset, dataset.tolerance_for(options), counted.records)
     counted = replace(counted, quarantined=held.records, refusal=held.refusal)
     if not counted.verdict().accepted:
         shutil.rmtree(folder / PARTS, ignore_errors=True)
@@ -84,31 +91,41 @@ def _validate(
                 f"Of {counted.records} records {manifest.records} are in parts and {held.records} are held back."
             )
         if held.records:
-            quarantine.write_rows(database, dataset, manifest.import_id, folder / QUARANTINE)
+            with database.connect() as connection:
+                quarantine.write_rows(connection, dataset, manifest.import_id, folder / QUARANTINE)
     return counted
 
 
-def _stage(file: Path, dataset: Dataset, filename: str, options: Options, database: Path) -> None:
+def _cut(database: StagingDatabase, dataset: Dataset, cutting: BatchSizes, folder: Path) -> Manifest:
+    with database.connect() as connection:
+        return parts.cut(connection, dataset, cutting, folder=folder)
+
+
+def _stage(file: Path, dataset: Dataset, filename: str, options: Options, database: StagingDatabase) -> None:
     """The file's records into ``incoming``, every row accounted for; of a file that cannot be read, why not."""
-    try:
-        read(file, dataset, database=database, filename=filename, delimiter=options.delimiter)
-    except RejectedFile as error:
-        _lay_out_refusal(database, dataset, error)
-    stage(database, dataset)
-    _balance_rows(database)
+    with database.connect() as connection:
+        try:
+            read(file, dataset, connection=connection, filename=filename, delimiter=options.delimiter)
+        except RejectedFile as error:
+            _lay_out_refusal(connection, file.parent, dataset, error)
+    with database.connect() as connection:
+        stage(connection, dataset)
+        _balance_rows(connection)
 
 
 def refuse(folder: Path, dataset: Dataset, error: RejectedFile, run_name: str) -> Counted:
     """The report on a file that was refused before it could be read."""
-    with in_memory(folder) as database:
-        _lay_out_refusal(database, dataset, error)
-        stage(database, dataset)
-        return _judge(database, folder, dataset, sql_checks.look(database, dataset, edges=None), run_name)
+    with StagingDatabase.in_memory(folder) as database:
+        with database.connect() as connection:
+            _lay_out_refusal(connection, folder, dataset, error)
+            stage(connection, dataset)
+            seen = sql_checks.look(connection, dataset, edges=None)
+        return _judge(database, folder, dataset, seen, run_name)
 
 
-def _lay_out_refusal(database: Path, dataset: Dataset, error: RejectedFile) -> None:
-    """A staging database without records; its one finding says why."""
-    with RawTables(database, dataset, Limits()) as staging:
+def _lay_out_refusal(connection: duckdb.DuckDBPyConnection, folder: Path, dataset: Dataset, error: RejectedFile) -> None:
+    """Make the reader's tables without records; the one finding says why."""
+    with RawTables(connection, dataset, Limits(), folder=folder) as staging:
         columns = ", ".join(f"{quoted(name)} varchar" for name in dataset.names)
         staging.connection.execute(f"create table raw (_row bigint, {columns})")
         none = pa.array([[]], pa.list_(pa.string()))
@@ -118,29 +135,29 @@ def _lay_out_refusal(database: Path, dataset: Dataset, error: RejectedFile) -> N
         staging.add_finding(error.code, str(error), line=error.line, hint=error.hint)
 
 
-def _judge(database: Path, folder: Path, dataset: Dataset, seen: Seen, run_name: str) -> Counted:
-    verdict = sql_checks.judge(database, dataset, seen, docs=folder / REPORT / "docs", run_name=run_name)
-    counted = findings.write_findings(database, dataset, folder / REPORT)
-    if (counted.errors, counted.warnings) != (verdict.errors, verdict.warnings):
-        raise RuntimeError(f"The verdict was {verdict}, but the report says {counted}.")
-    finding_groups.write_groups(database, folder / REPORT)
-    findings_workbook.write_workbook(database, dataset, folder / REPORT, counted)
-    with connect(database) as connection:
+def _judge(database: StagingDatabase, folder: Path, dataset: Dataset, seen: Seen, run_name: str) -> Counted:
+    with database.connect() as connection:
+        verdict = sql_checks.judge(connection, dataset, seen, docs=folder / REPORT / "docs", run_name=run_name)
+    with database.connect() as connection:
+        counted = findings.write_findings(connection, dataset, folder / REPORT)
+        if (counted.errors, counted.warnings) != (verdict.errors, verdict.warnings):
+            raise RuntimeError(f"The verdict was {verdict}, but the report says {counted}.")
+        finding_groups.write_groups(connection, folder / REPORT)
+        findings_workbook.write_workbook(connection, dataset, folder / REPORT, counted)
         return replace(counted, reading=reading_of(connection))
 
 
-def _balance_rows(database: Path) -> None:
+def _balance_rows(connection: duckdb.DuckDBPyConnection) -> None:
     """The rows are numbered from 1 to as many as were read, each is there once, and each one was staged.
 
     The sum tells a row that stands for another. Raises RuntimeError if a row is lost or doubled.
     """
-    with connect(database) as connection:
-        ((read, *rows),) = connection.execute(
-            """select (select max(records) from reading), count(*), coalesce(min(_row), 1), coalesce(max(_row), 0),
-                coalesce(sum(_row), 0)
-            from (select _row from raw union all select _row from malformed)"""
-        ).fetchall()
-        ((staged, raw),) = connection.execute("select (select count(*) from incoming), (select count(*) from raw)").fetchall()
+    ((read, *rows),) = connection.execute(
+        """select (select max(records) from reading), count(*), coalesce(min(_row), 1), coalesce(max(_row), 0),
+            coalesce(sum(_row), 0)
+        from (select _row from raw union all select _row from malformed)"""
+    ).fetchall()
+    ((staged, raw),) = connection.execute("select (select count(*) from incoming), (select count(*) from raw)").fetchall()
     if rows != [read, 1, read, read * (read + 1) // 2]:
         raise RuntimeError(f"{read} records were read, but the rows are not those from 1 to {read}: {rows}.")
     if staged != raw:

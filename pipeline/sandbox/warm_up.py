@@ -12,18 +12,22 @@ import tempfile
 from pathlib import Path
 
 from pipeline.datasets.dataset import blank_dataset
-from pipeline.staging.database import connect, in_memory
+from pipeline.staging.database import StagingDatabase
 from pipeline.validate.expectations import Query, judge
 
 
 def _warm_up() -> None:
     """Judge one record of one finding, with Data Docs."""
-    with tempfile.TemporaryDirectory(prefix="bulkhead-warm-") as folder, in_memory(Path(folder)) as database:
-        with connect(database) as connection:
-            connection.execute("set threads = 1")  # a fork copies no thread but the one that forks
-            connection.execute("create table incoming as select 1 as _row, '1' as id, null::varchar as \"parentId\"")
-            connection.execute("create table offenders as select 1 as _row, 'x' as value")
-        judge(database, blank_dataset("warm"), [Query("", "offenders", 1)], docs=Path(folder) / "docs", run_name="", records=1)
+    with (
+        tempfile.TemporaryDirectory(prefix="bulkhead-warm-") as folder,
+        StagingDatabase.in_memory(Path(folder)) as database,
+        database.connect() as connection,
+    ):
+        connection.execute("set threads = 1")  # a fork copies no thread but the one that forks
+        connection.execute("create table incoming as select 1 as _row, '1' as id, null::varchar as \"parentId\"")
+        connection.execute("create table offenders as select 1 as _row, 'x' as value")
+        queries = [Query("", "offenders", 1)]
+        judge(connection, blank_dataset("warm"), queries, docs=Path(folder) / "docs", run_name="", records=1)
 
 
 _warm_up()

@@ -23,8 +23,9 @@ from pipeline.contracts.options import DELIMITERS
 from pipeline.datasets.dataset import Dataset
 from pipeline.read import read
 from pipeline.report.findings import safe_expression
+from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.cast import original_names
-from pipeline.staging.database import connect, in_enough_memory, literal, number, quoted
+from pipeline.staging.database import StagingDatabase, in_enough_memory, number
 
 SOURCE = "source"
 FATES = "fates.parquet"
@@ -62,13 +63,13 @@ def _write_results(
     delimiter: str | None,
     default: DefaultOutcome,
     wanted: Mapping[RowOutcome, Sequence[str]],
-    database: Path,
+    database: StagingDatabase,
 ) -> dict[RowOutcome, int]:
     shutil.rmtree(folder / RESULTS, ignore_errors=True)
     (folder / RESULTS).mkdir()
-    reading = read(folder / SOURCE, dataset, database=database, delimiter=delimiter)
-    facts: dict[str, Any] = {"format": reading.format, "delimiter": reading.delimiter}
-    with connect(database) as connection:
+    with database.connect() as connection:
+        reading = read(folder / SOURCE, dataset, connection=connection, delimiter=delimiter)
+        facts: dict[str, Any] = {"format": reading.format, "delimiter": reading.delimiter}
         names = original_names(connection)
         members = ", ".join(f"{quoted(original)} := raw.{quoted(name)}" for name, original in names.items())
         as_text = f"to_json(struct_pack({members}))::varchar"

@@ -11,14 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import duckdb
 
 from pipeline.datasets.dataset import Column, Dataset
 from pipeline.errors import InvalidConfiguration
 from pipeline.exact_json import duplicate_key_in_text, duplicate_key_message
-from pipeline.staging.database import FINDINGS, VALUE_LENGTH, by_rows, connect, literal, quoted
+from pipeline.sqlfiles import literal, quoted
+from pipeline.staging.database import FINDINGS, VALUE_LENGTH, by_rows
 
 
 @dataclass(frozen=True)
@@ -134,19 +134,18 @@ def _plainly(reading: Reading) -> Reading:
 # --- Staging ---
 
 
-def stage(database: Path, dataset: Dataset) -> None:
+def stage(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
     """Make ``incoming`` from ``raw``, and findings of what does not fit its column's type or is missing.
 
     To be run once, on what the reader left. ``raw`` may lack any column: the reader says which it cannot do without.
     """
-    with connect(database) as connection:
-        connection.execute(FINDINGS)
-        _check_defaults(connection, dataset)
-        present = [str(row[0]) for row in connection.execute("describe raw").fetchall()]
-        _fill_incoming(connection, dataset, present)
-        _find_uncast(connection, dataset, present)
-        _find_twice(connection, dataset, present)
-        _find_missing(connection, dataset)
+    connection.execute(FINDINGS)
+    _check_defaults(connection, dataset)
+    present = [str(row[0]) for row in connection.execute("describe raw").fetchall()]
+    _fill_incoming(connection, dataset, present)
+    _find_uncast(connection, dataset, present)
+    _find_twice(connection, dataset, present)
+    _find_missing(connection, dataset)
 
 
 def casts(dataset: Dataset, present: Sequence[str]) -> dict[str, str]:

@@ -1,20 +1,22 @@
-"""The staging database of one import: where it lives, within what bounds, and what everybody does with it.
+"""The staging database of one import, in which all stages of a file meet, and what the stages share.
 
-Whoever walks the tree in it goes up, and doubles the stride at each round: after k rounds everybody knows an ancestor 2^k
-steps above. A chain of a million records takes twenty rounds; level by level it would take a million.
+It is opened once. Each stage is handed a connection of its own: what it leaves for later stages it writes to the tables that
+tables.py names, and its temporary tables are gone when its connection is closed.
 """
 
 from __future__ import annotations
 
 import json
 import resource
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import duckdb
+
+from pipeline.errors import is_out_of_memory
+from pipeline.sqlfiles import literal, quoted
 
 R = TypeVar("R")
 
@@ -35,38 +37,38 @@ FINDINGS = """create table if not exists findings (
     "column" varchar, value varchar, hint varchar, related varchar[], cycle varchar[])"""
 
 
-@contextmanager
-def in_memory(folder: Path, memory_bytes: int = MEMORY_BYTES) -> Iterator[Path]:
-    """A staging database that is gone when the block ends; ``connect`` opens what is given, by its name, as often as asked.
+class StagingDatabase:
+    """A DuckDB database in memory, with a folder for what does not fit, that is gone when its block ends.
 
-    In memory, since nobody needs it afterwards and DuckDB writes a file at half the speed at which it reads one. What is
-    more than ``memory_bytes`` spills into ``folder``.
+    In memory, since it is not needed afterwards, and DuckDB writes a file at half the speed at which it reads one.
     """
-    name = Path(f":memory:{uuid.uuid4().hex}")
-    with duckdb.connect(str(name)) as anchor:
-        _bound(anchor, folder, memory_bytes)
-        anchor.execute("set checkpoint_threshold = '1TB'")  # there is no file to bring up to date; trying takes half a second
-        yield name
+
+    def __init__(self, root: duckdb.DuckDBPyConnection) -> None:
+        self._root = root
+
+    @classmethod
+    @contextmanager
+    def in_memory(cls, folder: Path, memory_bytes: int | None = None) -> Iterator[Self]:
+        """Open a new database; what is more than ``memory_bytes`` (MEMORY_BYTES unless given) spills into ``folder``."""
+        with duckdb.connect() as root:
+            _limit(root, folder, MEMORY_BYTES if memory_bytes is None else memory_bytes)
+            root.execute("set checkpoint_threshold = '1TB'")  # there is no file to bring up to date; trying takes half a second
+            yield cls(root)
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection for one stage, to be closed by the caller."""
+        return another_connection(self._root)
 
 
-def connect(database: Path, memory_bytes: int = MEMORY_BYTES) -> duckdb.DuckDBPyConnection:
-    """Open a staging database within bounds: so much memory, and a spill folder of its own beside it.
-
-    ``database`` is a file, or a name that ``in_memory`` gave, which keeps the bounds it was made with.
-    """
-    connection = duckdb.connect(str(database))
-    if not is_in_memory(database):
-        _bound(connection, database.parent, memory_bytes)
-    connection.execute("set timezone = 'UTC'")
-    return connection
+def another_connection(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Return one more connection to the same database, to be closed by the caller. It does not see temporary tables."""
+    other = connection.cursor()
+    other.execute("set timezone = 'UTC'")
+    return other
 
 
-def is_in_memory(database: Path) -> bool:
-    """The name is one that ``in_memory`` gave, not a file's."""
-    return database.name.startswith(":memory:")
-
-
-def _bound(connection: duckdb.DuckDBPyConnection, folder: Path, memory_bytes: int) -> None:
+def _limit(connection: duckdb.DuckDBPyConnection, folder: Path, memory_bytes: int) -> None:
+    """Limit the memory and threads of a database, and let it load no extension."""
     connection.execute(f"set memory_limit = '{memory_bytes // (1 << 20)}MiB'")
     connection.execute(f"set temp_directory = {literal(str(folder / 'spill'))}")
     connection.execute(f"set threads = {THREADS}")
@@ -74,33 +76,28 @@ def _bound(connection: duckdb.DuckDBPyConnection, folder: Path, memory_bytes: in
         connection.execute(f"set {setting} = false")
 
 
-def in_enough_memory(folder: Path, work: Callable[[Path], R]) -> R:
-    """What ``work`` returns, done on a staging database in memory; from its start once more, with more, if that was not enough.
+def in_enough_memory(folder: Path, work: Callable[[StagingDatabase], R]) -> R:
+    """Return what ``work`` returns for a new database; if its memory was not enough, start once more with more.
 
     Almost everything spills where memory is short; long values that are sorted cannot.
     """
     try:
-        with in_memory(folder, MEMORY_BYTES) as database:
+        with StagingDatabase.in_memory(folder, MEMORY_BYTES) as database:
             return work(database)
     except (duckdb.OutOfMemoryException, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
-    with in_memory(folder, _most_memory_bytes()) as database:
+    with StagingDatabase.in_memory(folder, _most_memory_bytes()) as database:
         return work(database)
 
 
 def _most_memory_bytes() -> int:
-    """Half of what this process may have, as the sandbox has limited it; without a limit, MOST_MEMORY_BYTES."""
+    """Return half of what this process may have, as the sandbox has limited it; without a limit, MOST_MEMORY_BYTES."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return MOST_MEMORY_BYTES
     mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     return max(MOST_MEMORY_BYTES, (limit - mapped) // 2)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """It is DuckDB's error of that kind, or what somebody made of it."""
-    return isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory Error" in str(error)
 
 
 WIDE_BYTES = 8 << 10
@@ -129,10 +126,9 @@ def longest_row(connection: duckdb.DuckDBPyConnection) -> int:
     return longest
 
 
-def has_wide_rows(database: Path) -> bool:
-    """Whether the file has rows that are read range by range: whatever else reads beside that may find no memory left."""
-    with connect(database) as connection:
-        return longest_row(connection) > WIDE_BYTES
+def has_wide_rows(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether the file has rows that are read range by range; no other reader should run beside that, for memory."""
+    return longest_row(connection) > WIDE_BYTES
 
 
 def by_rows(connection: duckdb.DuckDBPyConnection, statement: str, *, of: str = "incoming", **values: object) -> None:
@@ -187,13 +183,3 @@ def climb(connection: duckdb.DuckDBPyConnection, stride: str, left: str) -> int:
         connection.execute(stride)
         before, remaining = remaining, number(connection, left)
     return remaining
-
-
-def quoted(name: str) -> str:
-    """A name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"

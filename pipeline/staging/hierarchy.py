@@ -6,7 +6,8 @@ import duckdb
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.suite_meta import TreeLimits
-from pipeline.staging.database import FINDINGS, quoted
+from pipeline.sqlfiles import quoted
+from pipeline.staging.database import FINDINGS
 
 
 def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:

@@ -33,11 +33,12 @@ with warnings.catch_warnings():
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     from pipeline.validate.data_docs import OffendingRows, write_page
+import duckdb
 import sqlalchemy.dialects.postgresql
 from duckdb_sqlalchemy import ConnectionWrapper
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.staging.database import connect
+from pipeline.staging.database import another_connection
 
 ERROR, WARNING = "error", "warning"
 _GX_SEVERITY = {ERROR: "critical", WARNING: "warning"}
@@ -116,8 +117,16 @@ class DuckDB(SQLDatasource):  # type: ignore[misc]
         return _Engine
 
 
-def judge(database: Path, dataset: Dataset, queries: Sequence[Query], *, docs: Path, run_name: str, records: int) -> Judgement:
-    """Evaluate the suite and ``queries`` on the file ``database``, write the page, and return what is not met.
+def judge(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
+    queries: Sequence[Query],
+    *,
+    docs: Path,
+    run_name: str,
+    records: int,
+) -> Judgement:
+    """Evaluate the suite and ``queries`` on the staged file, write the page, and return what is not met.
 
     Below ``docs``: index.html to read, validation.json as Great Expectations gives it. Raises RuntimeError if an
     expectation raised, was left out, or contradicts the table that its check left behind.
@@ -127,7 +136,7 @@ def judge(database: Path, dataset: Dataset, queries: Sequence[Query], *, docs: P
     shutil.rmtree(docs, ignore_errors=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        result = _evaluate(database, dataset.name, configurations, run_name)
+        result = _evaluate(connection, dataset.name, configurations, run_name)
         results = [one.to_json_dict() for one in result.results]
         _distrust(results, wanted, queries)
         write_page(result, docs, dataset=dataset.name, title=dataset.title, run_name=run_name, records=records)
@@ -140,15 +149,15 @@ def judge(database: Path, dataset: Dataset, queries: Sequence[Query], *, docs: P
 
 
 def _evaluate(
-    database: Path, name: str, configurations: Sequence[ExpectationConfiguration], run_name: str
+    connection: duckdb.DuckDBPyConnection, name: str, configurations: Sequence[ExpectationConfiguration], run_name: str
 ) -> ExpectationSuiteValidationResult:
     """Run everything in a context that leaves nothing behind."""
     context = gx.get_context(mode="ephemeral", project_config=_IN_MEMORY)
     source = context.data_sources.add_duckdb(
         "staging",
-        connection_string=f"duckdb:///{database}",
+        connection_string="duckdb:///:memory:",
         create_temp_table=False,
-        kwargs={"creator": lambda: ConnectionWrapper(connect(database))},  # the same database that everybody else has open
+        kwargs={"creator": lambda: ConnectionWrapper(another_connection(connection))},  # the database that is open already
     )
     try:
         batch = source.add_table_asset(name, table_name="incoming").add_batch_definition_whole_table("file")

@@ -16,7 +16,8 @@ from pipeline.contracts.options import OnError
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.suite_meta import Tolerance
 from pipeline.display import counted, place_sql
-from pipeline.staging.database import climb, connect, literal, number, quoted, reading_of
+from pipeline.sqlfiles import literal, quoted
+from pipeline.staging.database import climb, number, reading_of
 
 MESSAGE_LENGTH = 1000
 
@@ -29,47 +30,47 @@ class Quarantined:
     refusal: str = ""
 
 
-def quarantine_records(database: Path, dataset: Dataset, tolerance: Tolerance, records: int) -> Quarantined:
+def quarantine_records(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, tolerance: Tolerance, records: int
+) -> Quarantined:
     """Make ``quarantined`` (_row, id, code, message) from what the checks found in a file of ``records`` records.
 
     Empty if nothing is wrong, if the dataset or the upload wants such files rejected, or if too much is wrong.
     """
-    with connect(database) as connection:
-        connection.execute("create or replace table quarantined (_row bigint, id varchar, code varchar, message varchar)")
-        if tolerance.on_error is not OnError.QUARANTINE:
-            return Quarantined()
-        refusal = _of_the_file(connection) or _too_much(_gather_bad(connection), records, tolerance)
-        if refusal:
-            return Quarantined(refusal=refusal)
-        _gather_below(connection)
-        connection.execute(_QUARANTINED.format(key=quoted(dataset.key)))
-        held = number(connection, "select count(*) from quarantined")
-        if held and not number(connection, "select count(*) from incoming anti join quarantined using (_row)"):
-            connection.execute("delete from quarantined")
-            return Quarantined(refusal="Every record has an error or hangs below one that has: nothing is left to be loaded.")
-        if held and (refusal := _out_of_bounds(connection)):
-            connection.execute("delete from quarantined")
-            return Quarantined(refusal=refusal)
-        return Quarantined(held)
+    connection.execute("create or replace table quarantined (_row bigint, id varchar, code varchar, message varchar)")
+    if tolerance.on_error is not OnError.QUARANTINE:
+        return Quarantined()
+    refusal = _of_the_file(connection) or _too_much(_gather_bad(connection), records, tolerance)
+    if refusal:
+        return Quarantined(refusal=refusal)
+    _gather_below(connection)
+    connection.execute(_QUARANTINED.format(key=quoted(dataset.key)))
+    held = number(connection, "select count(*) from quarantined")
+    if held and not number(connection, "select count(*) from incoming anti join quarantined using (_row)"):
+        connection.execute("delete from quarantined")
+        return Quarantined(refusal="Every record has an error or hangs below one that has: nothing is left to be loaded.")
+    if held and (refusal := _out_of_bounds(connection)):
+        connection.execute("delete from quarantined")
+        return Quarantined(refusal=refusal)
+    return Quarantined(held)
 
 
-def write_rows(database: Path, dataset: Dataset, import_id: str, to: Path) -> None:
+def write_rows(connection: duckdb.DuckDBPyConnection, dataset: Dataset, import_id: str, to: Path) -> None:
     """Write the quarantined rows as a CSV that PostgreSQL takes into ledger.failure as it is: with all their columns."""
-    with connect(database) as connection:
-        tables = {str(row[0]) for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
-        names = [str(row[0]) for row in connection.execute("describe raw").fetchall() if row[0] != "_row"]
-        members = ", ".join(f"{quoted(name)} := {_storable(f'raw.{quoted(name)}')}" for name in names)
-        text, malformed = "'{}'", ""
-        if "malformed" in tables:
-            text = f"to_json(struct_pack(_text := {_storable('malformed.text')}))"
-            malformed = "left join malformed on q._row = malformed._row"
-        connection.execute(
-            f"""copy (
-                select '{import_id}', q._row, 0, 0, {_storable("q.id")}, q.code, {_storable("q.message")},
-                    case when raw._row is null then {text} else to_json(struct_pack({members})) end
-                from quarantined q left join raw on q._row = raw._row {malformed}
-            ) to {literal(str(to))} (format csv, header false, force_quote *)"""
-        )
+    tables = {str(row[0]) for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    names = [str(row[0]) for row in connection.execute("describe raw").fetchall() if row[0] != "_row"]
+    members = ", ".join(f"{quoted(name)} := {_storable(f'raw.{quoted(name)}')}" for name in names)
+    text, malformed = "'{}'", ""
+    if "malformed" in tables:
+        text = f"to_json(struct_pack(_text := {_storable('malformed.text')}))"
+        malformed = "left join malformed on q._row = malformed._row"
+    connection.execute(
+        f"""copy (
+            select '{import_id}', q._row, 0, 0, {_storable("q.id")}, q.code, {_storable("q.message")},
+                case when raw._row is null then {text} else to_json(struct_pack({members})) end
+            from quarantined q left join raw on q._row = raw._row {malformed}
+        ) to {literal(str(to))} (format csv, header false, force_quote *)"""
+    )
 
 
 # --- What is bad ---

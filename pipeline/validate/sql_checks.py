@@ -35,8 +35,8 @@ import duckdb
 
 from pipeline.contracts.messages import Verdict
 from pipeline.datasets.dataset import Dataset
-from pipeline.sqlfiles import opening_comment
-from pipeline.staging.database import VALUE_LENGTH, connect, number, quoted
+from pipeline.sqlfiles import opening_comment, quoted
+from pipeline.staging.database import VALUE_LENGTH, number
 from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.cycles import find_cycles
 from pipeline.validate.missing_parents import find_orphans
@@ -106,37 +106,34 @@ class Seen:
         return not any(query.rows for query in self.queries)
 
 
-def look(database: Path, dataset: Dataset, *, edges: Path | None) -> Seen:
+def look(connection: duckdb.DuckDBPyConnection, dataset: Dataset, *, edges: Path | None) -> Seen:
     """Find whatever the checks say is wrong with ``incoming``; each check's offenders go into a table."""
     from pipeline.validate.expectations import Query  # here, since Great Expectations takes seconds to import
 
     checks = [read_check(path) for path in dataset.check_files]
-    with connect(database) as connection:
-        lay_out(connection, dataset)
-    add_edges(database, edges)
-    with connect(database) as connection:
-        run_checks(connection, checks)
-        queries = [Query(_EVERY_ROW, READING, _rows(connection, READING))]
-        queries += [Query(one.expects, one.table, _rows(connection, one.table), one.severity) for one in checks]
-        records = _rows(connection, "incoming")
+    lay_out(connection, dataset)
+    add_edges(connection, edges)
+    run_checks(connection, checks)
+    queries = [Query(_EVERY_ROW, READING, _rows(connection, READING))]
+    queries += [Query(one.expects, one.table, _rows(connection, one.table), one.severity) for one in checks]
+    records = _rows(connection, "incoming")
     _distrust(queries, dataset)
     return Seen(checks, queries, records)
 
 
-def judge(database: Path, dataset: Dataset, seen: Seen, *, docs: Path, run_name: str) -> Verdict:
+def judge(connection: duckdb.DuckDBPyConnection, dataset: Dataset, seen: Seen, *, docs: Path, run_name: str) -> Verdict:
     """Have every expectation and every check judged, write the page below ``docs``, and return the verdict.
 
     Raises RuntimeError if a check or an expectation could not be evaluated: that is no verdict on the file.
     """
     from pipeline.validate import expectations
 
-    judgement = expectations.judge(database, dataset, seen.queries, docs=docs, run_name=run_name, records=seen.records)
-    with connect(database) as connection:
-        for one in seen.checks:
-            _find_by_check(connection, one, dataset)
-        for unmet in judgement.unmet:
-            _find_by_expectation(connection, unmet)
-        verdict = _verdict(connection)
+    judgement = expectations.judge(connection, dataset, seen.queries, docs=docs, run_name=run_name, records=seen.records)
+    for one in seen.checks:
+        _find_by_check(connection, one, dataset)
+    for unmet in judgement.unmet:
+        _find_by_expectation(connection, unmet)
+    verdict = _verdict(connection)
     if verdict.accepted != judgement.accepted:
         raise RuntimeError(f"{verdict.errors} errors were found, but Great Expectations says accepted={judgement.accepted}.")
     return verdict

@@ -11,39 +11,38 @@ from pathlib import Path
 import duckdb
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.staging.database import connect, literal, number
+from pipeline.sqlfiles import literal
+from pipeline.staging.database import number
 from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.missing_parents import likely_spellings
 from pipeline.validate.tree_limits import questions
 
 
-def ask_for(database: Path, dataset: Dataset, to: Path) -> int:
+def ask_for(connection: duckdb.DuckDBPyConnection, dataset: Dataset, to: Path) -> int:
     """Write what to ask the warehouse to a Parquet file (what, id, parent); how many questions there are.
 
     They are for what is above the parents that are not in the file (and above what these may be misspellings of), and for what
     else the dataset's bounds are about.
     """
-    with connect(database) as connection:
-        lay_out(connection, dataset)
-        connection.execute(
-            """create or replace temp table strangers as
-            select distinct parent as id from links where parent is not null and above is null"""
-        )
-        ids = f"select id from strangers union select id from ({likely_spellings('strangers')})"
-        asked = " union all ".join([f"select 'above' as what, id, null as parent from ({ids})", *questions(dataset.bounds)])
-        connection.execute(f"copy (from ({asked}) order by what, id) to {literal(str(to))} (format parquet)")
-        return number(connection, f"select count(*) from {literal(str(to))}")
+    lay_out(connection, dataset)
+    connection.execute(
+        """create or replace temp table strangers as
+        select distinct parent as id from links where parent is not null and above is null"""
+    )
+    ids = f"select id from strangers union select id from ({likely_spellings('strangers')})"
+    asked = " union all ".join([f"select 'above' as what, id, null as parent from ({ids})", *questions(dataset.bounds)])
+    connection.execute(f"copy (from ({asked}) order by what, id) to {literal(str(to))} (format parquet)")
+    return number(connection, f"select count(*) from {literal(str(to))}")
 
 
-def add_edges(database: Path, edges: Path | None) -> None:
+def add_edges(connection: duckdb.DuckDBPyConnection, edges: Path | None) -> None:
     """Make ``warehouse_edges`` (id, parentId), what the warehouse knows around the file's records, and ``overridden``."""
-    with connect(database) as connection:
-        for table, join in (("warehouse_edges", "anti join"), ("overridden", "semi join")):
-            connection.execute(f'create or replace table {table} (id varchar, "parentId" varchar)')
-            if edges is not None:
-                connection.execute(
-                    f'insert into {table} select id, "parentId" from {literal(str(edges))} w {join} nodes on w.id = nodes.id'
-                )
+    for table, join in (("warehouse_edges", "anti join"), ("overridden", "semi join")):
+        connection.execute(f'create or replace table {table} (id varchar, "parentId" varchar)')
+        if edges is not None:
+            connection.execute(
+                f'insert into {table} select id, "parentId" from {literal(str(edges))} w {join} nodes on w.id = nodes.id'
+            )
 
 
 def lay_over_warehouse(connection: duckdb.DuckDBPyConnection) -> None:

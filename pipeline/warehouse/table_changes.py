@@ -23,7 +23,7 @@ from sqlglot.errors import TokenError
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Conflict, InvalidConfiguration, Unreachable
-from pipeline.sqlfiles import load
+from pipeline.sqlfiles import load, quoted
 
 Connection = psycopg.Connection[Any]
 Say = Callable[[str], None]
@@ -108,7 +108,7 @@ class Plan:
     @property
     def table(self) -> str:
         """The table's name as SQL has it."""
-        return f"{SCHEMA}.{_quoted(self.dataset.name)}"
+        return f"{SCHEMA}.{quoted(self.dataset.name)}"
 
     @property
     def called(self) -> str:
@@ -157,7 +157,7 @@ def apply(connection: Connection, plan: Plan, *, say: Say = lambda line: None) -
         _build(connection, plan, index, _other_name(index.name), say)
     for index in [*plan.replace, *plan.rename]:
         connection.execute(f"drop index concurrently if exists {_named(index.name)}")
-        connection.execute(f"alter index {_named(_other_name(index.name))} rename to {_quoted(index.name)}")
+        connection.execute(f"alter index {_named(_other_name(index.name))} rename to {quoted(index.name)}")
         done.append(f"index {index.name} built anew")
     for name in plan.drop:
         connection.execute(f"drop index concurrently if exists {_named(name)}")
@@ -200,7 +200,7 @@ class _Undone(Exception):
 
 def _compare(connection: Connection, made: Plan, own: str, seconds: float) -> Plan:
     """``made`` with the differences between the table and what ``own``, its file for the schema SCRATCH, declares."""
-    scratch = f"{SCRATCH}.{_quoted(made.dataset.name)}"
+    scratch = f"{SCRATCH}.{quoted(made.dataset.name)}"
     there = _state(connection, made.table, SCHEMA)
     try:
         with connection.transaction():
@@ -240,7 +240,7 @@ def _check_fit(connection: Connection, dataset: Dataset, table: str) -> None:
         )
     for name in dataset.names:
         try:
-            connection.execute(f"select {_quoted(name)} is distinct from {_quoted(name)} from {table} limit 0")
+            connection.execute(f"select {quoted(name)} is distinct from {quoted(name)} from {table} limit 0")
         except pg.UndefinedFunction as error:
             raise InvalidConfiguration(
                 f"{file}: PostgreSQL cannot compare values of the column {name} ({dataset.column(name).type}), so no record"
@@ -315,11 +315,11 @@ def _compare_columns(connection: Connection, plan: Plan, there: State, declared:
         else:
             _add_column(connection, plan, column)
     for name in there.columns.keys() - declared.columns.keys():
-        _refuse(plan, f"the column {name} is not declared any more", f"alter table {plan.table} drop column {_quoted(name)};")
+        _refuse(plan, f"the column {name} is not declared any more", f"alter table {plan.table} drop column {quoted(name)};")
 
 
 def _add_column(connection: Connection, plan: Plan, column: Column) -> None:
-    name = _quoted(column.name)
+    name = quoted(column.name)
     if column.required and column.default_value is None and not column.made:
         _refuse(
             plan,
@@ -352,7 +352,7 @@ def _rewrites(connection: Connection, plan: Plan, clause: str) -> bool:
 
 
 def _compare_column(plan: Plan, there: Column, declared: Column) -> None:
-    name, alter = _quoted(there.name), f"alter column {_quoted(there.name)}"
+    name, alter = quoted(there.name), f"alter column {quoted(there.name)}"
     if there.type != declared.type:
         _refuse(
             plan,
@@ -392,9 +392,9 @@ def _compare_constraints(plan: Plan, there: State, declared: State) -> None:
     wants = {one.what for one in declared.constraints}
     for one in declared.constraints:
         if one.kind != "p" and one.what not in has:
-            says = f"add constraint {_quoted(one.name)} {one.what}"
+            says = f"add constraint {quoted(one.name)} {one.what}"
             later = (
-                f"alter table {plan.table} {says} not valid; alter table {plan.table} validate constraint {_quoted(one.name)};"
+                f"alter table {plan.table} {says} not valid; alter table {plan.table} validate constraint {quoted(one.name)};"
                 if one.kind in "cf"
                 else f"alter table {plan.table} {says}; (writes wait meanwhile)"
             )
@@ -458,7 +458,7 @@ def _build(connection: Connection, plan: Plan, index: Index, name: str, say: Say
         unique = "unique " if index.is_unique else ""
         try:
             connection.execute(
-                f"create {unique}index concurrently {_quoted(name)} on {plan.table} {index.what}",
+                f"create {unique}index concurrently {quoted(name)} on {plan.table} {index.what}",
             )
             return _mark(connection, plan, name)
         except pg.DeadlockDetected:  # with somebody who began before us and wants to change the table too
@@ -482,11 +482,7 @@ def _other_name(name: str) -> str:
 
 
 def _named(name: str) -> str:
-    return f"{SCHEMA}.{_quoted(name)}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return f"{SCHEMA}.{quoted(name)}"
 
 
 def _words(error: psycopg.Error) -> str:

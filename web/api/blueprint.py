@@ -9,21 +9,21 @@ from typing import Any, TypeVar
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from web.http.problems import KINDS, ProblemModel
+from web.http.problems import PROBLEM_TYPES, ProblemModel
 from web.http.responses import CONTENT_TYPES
 
 Json = dict[str, Any]
 View = TypeVar("View", bound=Callable[..., Any])
 
 TAGS = {
-    "imports": "One file's run each",
-    "before an upload": "Templates, previews, and how columns are mapped",
-    "direct uploads": "Files of any size, by the client straight into S3",
-    "reports": "What came of an import",
-    "records": "What is in the warehouse",
-    "SQL": "People's own SQL",
-    "keys": "Who may come in",
-    "webhooks": "Who is told how imports end, by webhook or by e-mail",
+    "imports": "One import per uploaded file",
+    "before an upload": "Templates, previews and column mappings",
+    "direct uploads": "Files of any size, uploaded by the client to S3 with presigned URLs",
+    "reports": "Findings, failed records and result files of an import",
+    "records": "Datasets, and their records in the warehouse",
+    "SQL": "Read-only SQL over the warehouse",
+    "keys": "API keys",
+    "webhooks": "Recipients of notifications, by webhook or e-mail",
 }
 """The groups of the API's operations."""
 
@@ -53,7 +53,7 @@ class RouteDescription:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a code or a form that does not exist."""
-        unknown = [*({*self.problems} - KINDS.keys()), *({*self.files} - CONTENT_TYPES.keys())]
+        unknown = [*({*self.problems} - PROBLEM_TYPES.keys()), *({*self.files} - CONTENT_TYPES.keys())]
         if unknown:
             raise ValueError(f"No problem and no form of a file is called {', '.join(sorted(unknown))}.")
 

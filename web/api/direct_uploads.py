@@ -1,8 +1,8 @@
-"""Uploads that go straight to S3: we make the key and sign each part, S3 takes the bytes, and we say when the file is whole.
+"""The API of uploads straight to S3 by presigned URLs: Bulkhead makes the key and signs each part, S3 receives the bytes.
 
 The routes are those of Uppy's companion for S3 (https://uppy.io/docs/aws-s3/), so that its client works unchanged. An import is
-opened with the upload, and is its maker's: whoever else goes on with it needs the role admin. Parts are signed late, one by
-one, so that an upload that takes days, or was broken off, goes on with what S3 has.
+opened with the upload. Only the key that opened it may continue it, or one with the role admin. Parts are signed late, one by
+one, so that an upload that takes days, or was interrupted, continues with what S3 has.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-import uuid_utils
 from flask import Response, request
 from pydantic import ValidationError
 
 from pipeline.adapters.s3 import NotThere, NotWhole, Part
-from pipeline.contracts.object_keys import import_id_in, incoming_key
+from pipeline.contracts.object_keys import import_id_in
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
-from pipeline.errors import BulkheadError
 from pipeline.ledger.api_keys import Role
 from pipeline.ledger.models import ImportRecord
-from pipeline.receive.arrivals import UploadRequest, metadata_of
+from pipeline.receive.presigned_uploads import PresignedUploads
+from pipeline.receive.upload_metadata import UploadRequest, metadata_of, request_of
 from web.api.blueprint import ApiBlueprint, Example
 from web.api.openapi_examples import PARTS_GIVEN, UPLOAD_ASKED, UPLOAD_KEY
 from web.app_context import app_context
@@ -47,15 +46,15 @@ from web.models.uploads import (
 )
 from web.services import key_scope
 from web.services.imports import shown
-from web.services.uploads import dataset_for, label_of, safe_name
+from web.services.uploads import dataset_for
 
 log = structlog.get_logger(__name__)
 
 SIGNED_SECONDS = 3600
-"""How long the address of a part is good, and a form; a client asks for another address if a part takes longer."""
+"""How long a presigned URL or form is valid; a client asks for another URL if a part takes longer."""
 
 FORM_SECONDS = SIGNED_SECONDS + 900
-"""An import awaits the file of its form for so long at least: a file that is sent at the last moment takes a while."""
+"""How long an import awaits the file of its form at least: a file that is sent at the last moment takes a while."""
 
 _UPLOAD_ENDED = ("upload_over", "canceled_meanwhile")
 _KEY = {"key": UPLOAD_KEY}
@@ -78,12 +77,8 @@ def open_upload(body: UploadAsked) -> Response:
     except ValidationError as error:
         refuse_parameters(error)
     _check_size(body.size_bytes)
-    one = _opened(body.filename, body.dataset, options)
-    try:
-        upload_id = app_context().store.begin_upload(one.key, metadata=_metadata(one))
-    except BulkheadError:
-        app_context().ledger.uploads.discard(one.id)
-        raise
+    dataset_for(body.dataset, options)
+    one, upload_id = _uploads().open_multipart(body.dataset, _asked(body.filename, options))
     return as_json({"key": one.key, "uploadId": upload_id, **_links(one)})
 
 
@@ -155,7 +150,7 @@ def complete(path: UploadPath, query: UploadKey, body: PartsGiven) -> Response:
 def abort(path: UploadPath, query: UploadKey) -> Response:
     """Nothing of it stays, neither in S3 nor in the list of imports."""
     one = _of(query.key)
-    _forget(one, path.upload_id)
+    _uploads().give_up(one, path.upload_id)
     return as_json({})
 
 
@@ -179,42 +174,30 @@ def sign_form(query: FormQuery) -> Response:
         refuse_parameters(error)
     kept = app_context().settings.keep_uploads
     awaited = None if kept is None else max(kept.total_seconds(), FORM_SECONDS)
-    one = _opened(query.filename, query.dataset or request.args.get("metadata[dataset]", ""), options, seconds=awaited)
+    dataset = dataset_for(query.dataset or request.args.get("metadata[dataset]", ""), options)
+    one = _uploads().open(dataset, _asked(query.filename, options), upload_seconds=awaited)
     most = min(app_context().settings.max_upload_bytes, 5 << 30)
-    url, fields = app_context().store.sign_form(one.key, bytes_max=most, seconds=SIGNED_SECONDS, metadata=_metadata(one))
+    url, fields = app_context().store.sign_form(
+        one.key, bytes_max=most, seconds=SIGNED_SECONDS, metadata=metadata_of(one.id, request_of(one))
+    )
     return as_json({"method": "POST", "url": url, "fields": fields, "headers": {}, "expires": SIGNED_SECONDS, **_links(one)})
 
 
 # --- what they share ---
 
 
-def _opened(filename: str, dataset: str, options: Options, *, seconds: float | None = None) -> ImportRecord:
-    """A new import that awaits its upload: for so many seconds, or else as long as BULKHEAD_KEEP_UPLOADS says."""
-    dataset_for(dataset, options)
-    import_id, label = str(uuid_utils.uuid7()), label_of(filename)
-    key = incoming_key(dataset, import_id, safe_name(label))
-    app_context().ledger.imports.open(
-        import_id,
-        dataset=dataset,
-        filename=label,
-        bucket=app_context().store.bucket,
-        key=key,
-        created_by=key_in_use().id,
-        options=options,
-        upload_seconds=seconds,
-    )
-    return app_context().ledger.imports.known(import_id)
+def _uploads() -> PresignedUploads:
+    return PresignedUploads(app_context().store, app_context().ledger)
 
 
-def _metadata(one: ImportRecord) -> dict[str, str]:
-    """What is stored with the file, so that its import can be restored with all that was asked for."""
-    return metadata_of(one.id, UploadRequest(one.options, one.filename, one.created_by, one.retry_of))
+def _asked(filename: str, options: Options) -> UploadRequest:
+    return UploadRequest(options, filename, key_in_use().id)
 
 
 def _of(key: str, *, completed: bool = False) -> ImportRecord:
-    """The import whose upload this is, if whoever asks may go on with it and it still awaits it; or is ``completed`` by now.
+    """Return the import of an upload if the key in use may continue it and it still awaits its file, or is ``completed``.
 
-    Raises Problem; of what is another's it does not say that it is there.
+    Raises Problem, the same for an upload of another key as for none.
     """
     import_id = import_id_in(key)
     one = key_scope.import_of(import_id) if import_id else None
@@ -240,23 +223,25 @@ def _signed(one: ImportRecord, upload_id: str, number: int) -> str:
 
 
 def _make_whole(one: ImportRecord, upload_id: str, wanted: list[tuple[int, str]]) -> None:
-    """Have S3 make the object, unless a request whose answer was lost has, and enter that it is there. Raises Problem."""
+    """Have S3 make the object, unless a request whose answer was lost has done so, and queue the import. Raises Problem."""
     stored = app_context().store.head(one.key)
     if stored is None:
         _complete(one, upload_id, wanted)
         stored = app_context().store.head(one.key)
-    if stored is None:  # it was removed in this very moment
+    if stored is None:  # it was removed at the same time
         raise Problem("unknown_upload")
     try:
-        app_context().ledger.uploads.complete(one.id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
-    except LookupError as error:  # it was given up in this very moment: what S3 made all the same belongs to no import
-        _delete_unwanted(one)
+        _uploads().confirm(one, stored)
+    except LookupError as error:  # it was given up at the same time
         raise Problem("unknown_upload") from error
     log.info("uploaded", import_id=one.id, dataset=one.dataset, size_bytes=stored.size_bytes, key_id=key_in_use().id)
 
 
 def _complete(one: ImportRecord, upload_id: str, wanted: list[tuple[int, str]]) -> None:
-    """Raises Problem for what is too large, empty, or not what S3 has; too large it is given up, else it can be mended."""
+    """Have S3 make the object of its parts. Raises Problem if it is empty, too large, or S3 has other parts.
+
+    An upload that is too large is given up; the others can be corrected.
+    """
     there = {part.number: part for part in _parts(one, upload_id)}
     wrong = [number for number, etag in wanted if number not in there or there[number].etag != etag]
     if wrong or not wanted:
@@ -267,7 +252,7 @@ def _complete(one: ImportRecord, upload_id: str, wanted: list[tuple[int, str]]) 
     try:
         _check_size(size)
     except Problem:
-        _forget(one, upload_id)
+        _uploads().give_up(one, upload_id)
         raise
     if not size:
         raise Problem("empty_file")
@@ -280,35 +265,10 @@ def _complete(one: ImportRecord, upload_id: str, wanted: list[tuple[int, str]]) 
 
 
 def _check_size(size: int) -> None:
-    """Raises Problem for what is too large."""
+    """Raise Problem if a file of that size is too large."""
     most = app_context().settings.max_upload_bytes
     if size > most:
         raise Problem("too_large", f"The file has {size:,} bytes; {most:,} are taken here.")
-
-
-def _delete_unwanted(one: ImportRecord) -> None:
-    """Delete the object of an upload that was given up; if S3 does not, have the ledger say that it has expired."""
-    try:
-        app_context().store.delete(one.key)
-    except BulkheadError:
-        app_context().ledger.imports.open(
-            one.id,
-            dataset=one.dataset,
-            filename=one.filename,
-            bucket=one.bucket,
-            key=one.key,
-            created_by=one.created_by,
-            state=State.EXPIRED,
-            options=one.options,
-        )
-        raise
-
-
-def _forget(one: ImportRecord, upload_id: str) -> None:
-    """The row goes last: while there is an object, an event of it finds a row."""
-    app_context().store.abort(one.key, upload_id)
-    app_context().store.delete(one.key)  # of an upload that was made whole beside us
-    app_context().ledger.uploads.discard(one.id)
 
 
 def _links(one: ImportRecord) -> dict[str, Any]:

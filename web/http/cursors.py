@@ -1,4 +1,4 @@
-"""Cursors of keyset pagination."""
+"""Read the cursors of keyset pagination: the next page begins after the last row of the page before, found by an index."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from web.http.problems import Problem
 
 
 def row_in(cursor: str | None) -> int:
-    """The number of the last row of the page before, 0 if there was none."""
+    """Return the number of the last row of the page before, 0 for the first page. Raises Problem for an invalid cursor."""
     if cursor is None:
         return 0
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise Problem("bad_request", "The cursor is none of ours: send next_cursor of the page before, as it came.")
+        raise Problem("bad_request", "Invalid cursor. Send the next_cursor of the page before, unchanged.")
     return int(cursor)

@@ -14,7 +14,7 @@ from pipeline.ledger.api_keys import Role
 from pipeline.notify.recipients import Recipient, receiver_id
 from web.app_context import app_context
 from web.http.auth import for_role, key_in_use
-from web.http.problems import KINDS, Problem
+from web.http.problems import PROBLEM_TYPES, Problem
 from web.models.admin import KeyBody, ReceiverBody
 from web.pages import formatting
 from web.services import key_scope
@@ -90,7 +90,7 @@ def add_receiver() -> ResponseReturnValue:
     except ValidationError:
         return _webhooks_page(said="An address is needed: https://..., or me@example.org."), 422
     except Problem as problem:
-        return _webhooks_page(said=problem.detail), KINDS[problem.code].status
+        return _webhooks_page(said=problem.detail), PROBLEM_TYPES[problem.code].status
     return _webhooks_page(made=made), 201
 
 

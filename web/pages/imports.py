@@ -22,7 +22,7 @@ from pipeline.ledger.models import ImportRecord
 from pipeline.warehouse.existing_edges import with_tables
 from web.app_context import app_context
 from web.http.auth import CSRF_FIELD, check_csrf, checks_csrf_itself, for_anyone, for_role, key_in_use, sign_in
-from web.http.problems import KINDS, Problem, refuse_parameters
+from web.http.problems import PROBLEM_TYPES, Problem, refuse_parameters
 from web.http.request_body import Form
 from web.models.uploads import UploadQuery
 from web.pages import admin, findings, formatting, records, sql, trend_charts
@@ -30,7 +30,7 @@ from web.services import key_scope
 from web.services.import_actions import cancel, default_kind, needed_for, pause, promote, retry
 from web.services.imports import find, must_be_kept, removal
 from web.services.stored_findings import stored_groups
-from web.services.uploads import Upload, a_place, body_chunks, dataset_for, receive
+from web.services.uploads import Upload, body_chunks, dataset_for, receive, upload_slot
 
 GROUPS_SHOWN = 8
 """Of each code; every finding is in the files."""
@@ -115,7 +115,7 @@ def upload_page() -> ResponseReturnValue:
 @checks_csrf_itself
 def upload() -> ResponseReturnValue:
     """The plain form. Its token, dataset and options come before the file, so the file is never held."""
-    with a_place(app_context()):
+    with upload_slot(app_context()):
         form = Form(body_chunks(request, app_context().settings.max_upload_bytes), request.mimetype_params.get("boundary", ""))
         check_csrf(form.fields.get(CSRF_FIELD))
         brought = Upload(form.filename, form.file_chunks(), _options(form.fields))
@@ -331,4 +331,4 @@ def validations_page(dataset: str) -> ResponseReturnValue:
 @for_anyone
 def problems_page() -> ResponseReturnValue:
     """Every kind of problem that the API knows, and what to do about it."""
-    return render_template("problems.html", kinds=KINDS)
+    return render_template("problems.html", kinds=PROBLEM_TYPES)

@@ -17,6 +17,7 @@ from pipeline.datasets.dataset import Dataset
 from pipeline.display import visible
 from pipeline.errors import InvalidRequest
 from pipeline.ledger.api_keys import Role
+from pipeline.sqlfiles import quoted
 from pipeline.warehouse.query import Answer
 from web.http.auth import for_role
 from web.http.problems import Problem
@@ -136,4 +137,4 @@ def _examples_of(dataset: Dataset) -> list[Example]:
 
 def _identifier(name: str) -> str:
     """A name as a query has to write it."""
-    return name if _BARE.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+    return name if _BARE.fullmatch(name) else quoted(name)

@@ -17,7 +17,7 @@ import orjson
 
 from pipeline.adapters.s3 import NotThere, Store
 from pipeline.contracts.object_keys import report_prefix
-from web.http.responses import safe_cell
+from pipeline.spreadsheet_cells import safe_cell
 from web.http.table_streams import BATCH_ROWS, Sink, arrow_stream, opened
 
 if TYPE_CHECKING:

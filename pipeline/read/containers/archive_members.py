@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.errors import Unreadable
 from pipeline.read.raw_tables import RawTables, printable
 from pipeline.read.read_result import ReadResult
-from pipeline.staging.database import quoted
+from pipeline.sqlfiles import quoted
 
 SAME_COLUMNS = ("csv", "parquet", "xlsx")
 """The formats that name their columns once per file; JSON does so in every record."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import zstandard
 
 from pipeline.errors import Unreadable
-from pipeline.read.limits import KIB, MIB, Limits
+from pipeline.read.limits import Limits
+from pipeline.units import KIB, MIB
 
 GZIP = (b"\x1f\x8b",)
 ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes((0x50 + number, 0x2A, 0x4D, 0x18)) for number in range(16)))

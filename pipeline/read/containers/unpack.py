@@ -22,7 +22,8 @@ from pipeline.errors import Unreadable
 from pipeline.read.containers import zip_archive
 from pipeline.read.containers.gzip_zstd import GZIP, ZSTD, gunzip, unzstd
 from pipeline.read.containers.zip_archive import ZIP
-from pipeline.read.limits import KIB, Limits
+from pipeline.read.limits import Limits
+from pipeline.units import KIB
 
 ACCEPTED = (
     "CSV (with commas, semicolons, tabs or bars), a JSON array or JSON lines (NDJSON), in UTF-8, as Parquet or as an Excel"

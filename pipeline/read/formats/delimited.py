@@ -23,8 +23,8 @@ from pipeline.read.limits import Limits
 from pipeline.read.raw_tables import RawTables
 from pipeline.read.read_result import ReadResult
 from pipeline.read.row_writer import RowWriter
+from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.cast import casts, typed_name
-from pipeline.staging.database import literal, quoted
 
 
 def read_delimited(chunks: Iterator[bytes], staging: RawTables) -> ReadResult:

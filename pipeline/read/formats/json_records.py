@@ -20,7 +20,7 @@ from pipeline.read.formats.json_tokens import JsonReader, Number
 from pipeline.read.formats.nested_json import FoundRecord
 from pipeline.read.raw_tables import RawTables
 from pipeline.read.read_result import ReadResult
-from pipeline.staging.database import quoted
+from pipeline.sqlfiles import quoted
 
 _BATCH_ROWS = 20_000
 _BATCH_CHARACTERS = 1 << 23

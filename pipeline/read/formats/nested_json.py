@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from pipeline.read.formats.json_tokens import JsonReader
 from pipeline.read.raw_tables import RawTables
-from pipeline.staging.database import VALUE_LENGTH, quoted
+from pipeline.sqlfiles import quoted
+from pipeline.staging.database import VALUE_LENGTH
 
 
 class FoundRecord(NamedTuple):

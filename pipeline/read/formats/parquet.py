@@ -21,10 +21,11 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
-from pipeline.read.limits import MIB, Limits
+from pipeline.read.limits import Limits
 from pipeline.read.raw_tables import RawTables, printable
 from pipeline.read.read_result import ReadResult
-from pipeline.staging.database import quoted
+from pipeline.sqlfiles import quoted
+from pipeline.units import MIB
 
 _BATCH_ROWS = 8192
 _THRIFT_STRING_BYTES = 16 * MIB

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, TextClause, text
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.sqlfiles import load
+from pipeline.sqlfiles import load, quoted
 
 DEPTH_MAX = 1000
 """A chain longer than this is cut: nobody reads it, and a page must end."""
@@ -163,15 +163,11 @@ class _Walk:
 def statement(query: str, dataset: Dataset) -> TextClause:
     """The SQL of ``sql/queries/records/<query>.sql`` on a dataset's table."""
     names = {
-        "table": f"warehouse.{_quoted(dataset.name)}",
-        "key": _quoted(dataset.key),
-        "parent": _quoted(dataset.parent),
+        "table": f"warehouse.{quoted(dataset.name)}",
+        "key": quoted(dataset.key),
+        "parent": quoted(dataset.parent),
     }
     return text(load(f"queries/records/{query}").format_map(names))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _rows(connection: Connection, query: str, dataset: Dataset, **values: Any) -> list[Record]:

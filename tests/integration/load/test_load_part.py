@@ -41,6 +41,7 @@ from pipeline.load.load_part import give_up_part, load_part, preview
 from pipeline.prepare import manifest as manifest_module
 from pipeline.prepare import parts as batch
 from pipeline.prepare.manifest import BatchSizes
+from tests.support.staging import run_stage
 
 Record = tuple[str, str | None, str | None]
 
@@ -525,7 +526,7 @@ def test_whoever_loads_a_part_needs_memory_for_a_part_whatever_the_widths(
                 repeat(chr(65 + (i % 26)::integer), {length}) as name, '{{}}' as attributes
             from range({narrow + wide}) t(i)"""
         )
-    manifest = batch.cut(tmp_path / "d.duckdb", loader.dataset, BatchSizes("i"), folder=tmp_path / "parts")
+    manifest = run_stage(batch.cut, tmp_path / "d.duckdb", loader.dataset, BatchSizes("i"), folder=tmp_path / "parts")
     told = [(part.part_no, part.filename, part.sha256) for part in manifest.parts]
     steps = [("preview", ""), ("insert", loader.import_id), ("merge", loader.new_import()), ("give up", loader.new_import())]
     call = [sys.executable, "-c", MEASURED, loader.url, str(tmp_path / "parts"), json.dumps(told), json.dumps(steps)]

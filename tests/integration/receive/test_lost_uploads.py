@@ -19,9 +19,9 @@ from pipeline.contracts.object_keys import incoming_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.ledger.models import ImportRecord
-from pipeline.orchestration.import_activities import Activities
-from pipeline.receive.arrivals import UploadRequest, metadata_of
+from pipeline.orchestration.queue_activities import QueueActivities
 from pipeline.receive.reconciliation import Reconciler
+from pipeline.receive.upload_metadata import UploadRequest, metadata_of
 from pipeline.settings import Settings
 from tests.integration.receive.test_import_journey import _until, running_worker
 from web.app_context import AppContext
@@ -101,7 +101,7 @@ def forget(edges: AppContext, *ids: str) -> None:
 
 def announce(settings: Settings, edges: AppContext, store: Store, *keys: str) -> None:
     """Have these events looked at, by REGISTER as a worker has it."""
-    activities = Activities(settings, store, edges.engine, edges.orchestrator)
+    activities = QueueActivities(store, edges.ledger)
     activities.register(ObjectsArrived(tuple(ObjectArrived(store.bucket, key) for key in keys)))
 
 

@@ -83,6 +83,7 @@ def everything(import_id: str) -> list[str]:
     return [f"/v1/imports/{import_id}", "/v1/imports", "/imports", f"/imports/{import_id}", "/datasets/places/records", UPLOAD]
 
 
+@pytest.mark.alone
 def test_postgresql_stands_still(stack: Stack, server: Server, an_import: str) -> None:
     paths = everything(an_import)
     assert {told.status for told in all_at_once(server, paths)} <= {200, 202}
@@ -99,6 +100,7 @@ def test_postgresql_stands_still(stack: Stack, server: Server, an_import: str) -
     assert {told.status for told in all_at_once(server, paths)} <= {200, 202}
 
 
+@pytest.mark.alone
 def test_s3_stands_still(stack: Stack, server: Server, an_import: str) -> None:
     in_s3 = [f"/v1/imports/{an_import}/report/index.html", f"/v1/imports/{an_import}/errors/groups", UPLOAD]
     with frozen(stack, "SeaweedFS"):
@@ -119,12 +121,13 @@ def wait_until(done: Callable[[], bool], seconds: float = 20.0) -> bool:
     return right
 
 
+@pytest.mark.alone
 def test_a_page_in_a_browser_says_it_and_keeps_its_navigation(stack: Stack, browser: Any) -> None:
     with frozen(stack, "PostgreSQL"):
         page = browser.get("/imports", headers={"Accept": "text/html"})
         health = browser.get("/healthz")
     assert (page.status_code, health.status_code) == (503, 200)
-    assert "A part of the system does not answer" in page.text
+    assert "A service that Bulkhead needs does not answer" in page.text
     assert 'href="/imports"' in page.text
     assert 'href="/sign-in"' not in page.text
     assert wait_until(lambda: browser.get("/imports").status_code == 200)

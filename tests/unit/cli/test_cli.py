@@ -230,7 +230,7 @@ def test_what_the_server_says_of_its_api_is_not_for_those_who_type_commands() ->
     [
         ("unknown_import", "There is no import 'x'. GET /v1/imports lists those there are.", "bulkhead list"),
         ("query_refused", "a.b is not a table of the warehouse. GET /v1/datasets lists those there are.", "bulkhead sql"),
-        ("not_found", "Nothing is at /v1/imports/x. See /openapi.json for what there is.", "Not found"),
+        ("not_found", "There is nothing at /v1/imports/x. See /openapi.json for all addresses.", "Not found"),
     ],
 )
 def test_a_refusal_names_commands_and_no_routes(httpserver: HTTPServer, run: Run, code: str, detail: str, command: str) -> None:

@@ -20,6 +20,7 @@ from pipeline.sandbox import validate_file
 from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.sql_checks import read_check, run_checks
 from pipeline.validate.tree_overlay import add_edges
+from tests.support.staging import run_stage
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "extending.md"
 PLACES = "id,parentId,name,kind,alpha_3,numeric_code,flag\n"
@@ -105,7 +106,7 @@ def test_a_dataset_is_a_suite_and_a_table(add: Add, validate: Validate) -> None:
 
 def test_a_format_is_one_function(extending: dict[str, str], validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("arrows")
-    exec(extending["pipeline/read/arrows.py"], module.__dict__)
+    exec(extending["pipeline/read/formats/arrows.py"], module.__dict__)
     entry = re.search(r'`"arrows": \((b"%arrows"), read_arrows\)`', PAGE.read_text())
     assert entry
     monkeypatch.setattr(reading, "TEXTS", {"arrows": (b"%arrows", module.read_arrows), **reading.TEXTS})
@@ -121,7 +122,7 @@ def test_every_example_is_run_here_or_against_a_database(extending: dict[str, st
         "expectations/products.json",
         "sql/tables/products.sql",
         "sql/marts/product_prices.sql",
-        "pipeline/read/arrows.py",
+        "pipeline/read/formats/arrows.py",
     }
 
 
@@ -129,14 +130,14 @@ def test_every_example_is_run_here_or_against_a_database(extending: dict[str, st
 
 
 def test_a_check_may_ask_what_the_page_says(tmp_path: Path) -> None:
-    relations = re.findall(r"^\| `(\w+)` \| (.*?) \| \w.* \|$", PAGE.read_text().split("ask these relations")[1], re.MULTILINE)
+    relations = re.findall(r"^\| `(\w+)` \| (.*?) \| \w.* \|$", PAGE.read_text().split("read these relations")[1], re.MULTILINE)
     assert len(relations) == 16
     records, database = load_dataset("records"), tmp_path / "staging.duckdb"
     with duckdb.connect(str(database)) as connection:
         connection.execute("""create table raw as select 1 as _row, 'a' as id, 'b' as "parentId", null as name""")
         connection.execute("create view incoming as select *, '{}' as attributes from raw")
         lay_out(connection, records)
-    add_edges(database, None)
+    run_stage(add_edges, database, None)
     with duckdb.connect(str(database)) as connection:
         run_checks(connection, [read_check(path) for path in records.check_files])
         for relation, columns in relations:
@@ -151,5 +152,5 @@ def test_a_check_says_of_itself_what_the_page_lists(extending: dict[str, str], t
     file.write_text(extending["sql/checks/places/country_without_code.sql"])
     check = read_check(file)
     said = dict(re.findall(r"^-- (\w+): (.*)$", file.read_text(), re.MULTILINE))
-    table = PAGE.read_text().split("comment it opens with")[1].split("The query returns")[0]
+    table = PAGE.read_text().split("opening comment is the message")[1].split("The query returns")[0]
     assert said == {name: getattr(check, name) for name in re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)}

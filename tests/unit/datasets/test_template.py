@@ -12,7 +12,7 @@ from pipeline.datasets.dataset import Column, Dataset, load_dataset
 from pipeline.datasets.template import FORMS, template_rows
 from pipeline.read import read
 from pipeline.staging.cast import stage
-from pipeline.staging.database import connect, in_memory
+from pipeline.staging.database import StagingDatabase
 
 TYPES = (
     *("text", "smallint", "integer", "bigint", "numeric(6, 2)", "double precision", "boolean", "date", "timestamptz"),
@@ -34,11 +34,10 @@ def of_all_types() -> Dataset:
 def test_the_example_is_of_the_columns_types(tmp_path: Path, form: str) -> None:
     dataset = of_all_types()
     (tmp_path / "source").write_bytes(FORMS[form](dataset))
-    with in_memory(tmp_path) as database:
-        reading = read(tmp_path / "source", dataset, database=database)
-        stage(database, dataset)
-        with connect(database) as connection:
-            ((found, wrong),) = connection.execute("select count(*), (select count(*) from findings) from incoming").fetchall()
+    with StagingDatabase.in_memory(tmp_path) as database, database.connect() as connection:
+        reading = read(tmp_path / "source", dataset, connection=connection)
+        stage(connection, dataset)
+        ((found, wrong),) = connection.execute("select count(*), (select count(*) from findings) from incoming").fetchall()
     assert (reading.format, reading.records, found, wrong) == (form, 1, 1, 0)
 
 

@@ -18,6 +18,8 @@ from pipeline.prepare import manifest as manifest_module
 from pipeline.prepare import part_files, parts
 from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.prepare.parts import cut
+from tests.support.staging import run_stage
+from tests.support.tables import fill
 
 RECORDS = load_dataset("records")
 Edge = tuple[str, str | None]
@@ -77,7 +79,9 @@ def test_no_record_comes_before_one_above_it_in_the_tree_that_results(tmp_path: 
     if not file:
         return
     folder = tmp_path / "parts"
-    manifest = cut(staged(tmp_path / "d.duckdb", file, warehouse), RECORDS, BatchSizes("i", batches_per_part=1), folder=folder)
+    manifest = run_stage(
+        cut, staged(tmp_path / "d.duckdb", file, warehouse), RECORDS, BatchSizes("i", batches_per_part=1), folder=folder
+    )
     rows = in_order(manifest, folder)
     assert sorted(str(row["id"]) for row in rows) == sorted(id_ for id_, _ in file)
     above, place = dict(file) | dict(warehouse), {str(row["id"]): n for n, row in enumerate(rows)}
@@ -103,7 +107,7 @@ def test_batches_have_100_to_200_records_and_are_numbered_through(tmp_path: Path
     database, folder = staged(tmp_path / "d.duckdb", []), tmp_path / "parts"
     with duckdb.connect(str(database)) as connection:
         connection.execute(f"insert into incoming select i, 'r' || i, null, 'n', '{{}}' from range(1, {records} + 1) t(i)")
-    manifest = cut(database, RECORDS, BatchSizes("i"), folder=folder)
+    manifest = run_stage(cut, database, RECORDS, BatchSizes("i"), folder=folder)
     sizes: dict[int, int] = {}
     for part in manifest.parts:
         batches = pq.read_table(folder / part.filename).column("_batch").to_pylist()
@@ -119,7 +123,7 @@ def test_batches_have_100_to_200_records_and_are_numbered_through(tmp_path: Path
 def test_the_same_file_gives_the_same_bytes_whatever_the_order_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, warehouse = random_forest(random.Random(3), 30_000)
     database = staged(tmp_path / "d.duckdb", file, warehouse)
-    manifests = [cut(database, RECORDS, BatchSizes("i"), folder=tmp_path / "parts") for _ in range(2)]
+    manifests = [run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "parts") for _ in range(2)]
     import pipeline.prepare.parts
 
     real = pipeline.prepare.parts.connect
@@ -130,12 +134,12 @@ def test_the_same_file_gives_the_same_bytes_whatever_the_order_of_work(tmp_path:
         return connection
 
     monkeypatch.setattr("pipeline.prepare.parts.connect", on_one_thread)
-    manifests.append(cut(database, RECORDS, BatchSizes("i"), folder=tmp_path / "parts"))
+    manifests.append(run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "parts"))
     assert manifests[0] == manifests[1] == manifests[2]
 
 
 def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -> None:
-    manifest = cut(chain(tmp_path / "d.duckdb", 1_000_000), RECORDS, BatchSizes("i"), folder=tmp_path / "parts")
+    manifest = run_stage(cut, chain(tmp_path / "d.duckdb", 1_000_000), RECORDS, BatchSizes("i"), folder=tmp_path / "parts")
     assert (manifest.records, len(manifest.parts)) == (1_000_000, 20)
     assert manifest.waves == tuple(range(1, 21))
     first = pq.read_table(tmp_path / "parts" / manifest.parts[0].filename).column("id").to_pylist()
@@ -145,10 +149,10 @@ def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -
 def test_a_part_has_fewer_batches_where_records_are_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest_module, "PART_BYTES", 400 * 1000)
     database = chain(tmp_path / "d.duckdb", 3000)
-    narrow = cut(database, RECORDS, BatchSizes("i"), folder=tmp_path / "narrow")
+    narrow = run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "narrow")
     with duckdb.connect(str(database)) as connection:
         connection.execute("update incoming set name = repeat('é', 500)")
-    wide = cut(database, RECORDS, BatchSizes("i"), folder=tmp_path / "wide")
+    wide = run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "wide")
     assert (len(narrow.parts), narrow.batches) == (1, 15)
     assert (len(wide.parts), wide.batches) == (15, 15)  # a batch of 200 kB each, and two would be too much
     assert [row["_batch"] for row in in_order(wide, tmp_path / "wide")] == [n // 200 + 1 for n in range(3000)]
@@ -165,7 +169,7 @@ def wide_records(database: Path, sizes: list[int]) -> Path:
     with duckdb.connect(str(database)) as connection:
         widths = [(sizes[row % len(sizes)], chance.randrange(26), row + 1) for row in range(len(file))]
         connection.execute("create table widths (width integer, letter integer, _row bigint)")
-        connection.executemany("insert into widths values (?, ?, ?)", widths)
+        fill(connection, "widths", widths)
         connection.execute(
             """create or replace table incoming as select _row, id, "parentId", repeat(chr(65 + letter), width) as name, attributes
             from incoming join widths using (_row) order by _row"""
@@ -183,7 +187,7 @@ def test_a_part_holds_so_many_bytes_or_one_record_whatever_the_widths(
     chance = random.Random(seed)
     sizes = [*[10] * 1500, *[chance.randrange(2_000, 60_000) for _ in range(60)], *[10] * 1500, 500_000, *[1000] * 400]
     database = wide_records(tmp_path / "d.duckdb", sizes if seed else sorted(sizes))
-    manifest = cut(database, RECORDS, BatchSizes("i", batches_per_part=4), folder=tmp_path / "parts")
+    manifest = run_stage(cut, database, RECORDS, BatchSizes("i", batches_per_part=4), folder=tmp_path / "parts")
     rows = in_order(manifest, tmp_path / "parts")
     by_part: dict[int, list[int]] = {}
     by_batch: dict[int, int] = {}
@@ -202,11 +206,13 @@ def test_a_part_holds_so_many_bytes_or_one_record_whatever_the_widths(
         *(part.filename for part in manifest.parts),
     ]
     monkeypatch.setattr(parts, "WIDE_BYTES", 1 << 30)
-    assert cut(database, RECORDS, BatchSizes("i", batches_per_part=4), folder=tmp_path / "sorted") == manifest, "either way"
+    assert run_stage(cut, database, RECORDS, BatchSizes("i", batches_per_part=4), folder=tmp_path / "sorted") == manifest, (
+        "either way"
+    )
 
 
 def test_a_manifest_of_parts_of_any_size_is_not_how_we_would_cut(tmp_path: Path) -> None:
-    manifest = cut(staged(tmp_path / "d.duckdb", [("a", None)]), RECORDS, BatchSizes("i"), folder=tmp_path / "p")
+    manifest = run_stage(cut, staged(tmp_path / "d.duckdb", [("a", None)]), RECORDS, BatchSizes("i"), folder=tmp_path / "p")
     told = json.loads(manifest.to_json())
     del told["part_bytes"]
     earlier = Manifest.from_json(json.dumps(told))
@@ -217,17 +223,21 @@ def test_a_manifest_of_parts_of_any_size_is_not_how_we_would_cut(tmp_path: Path)
 @pytest.mark.timeout(60)
 def test_an_old_circle_that_nothing_hangs_below_does_no_harm(tmp_path: Path) -> None:
     database = staged(tmp_path / "s.duckdb", [("a", "w"), ("b", "a")], [("w", None), ("x", "y"), ("y", "x"), ("z", "z")])
-    assert cut(database, RECORDS, BatchSizes("an import"), folder=tmp_path / "parts").records == 2
+    assert run_stage(cut, database, RECORDS, BatchSizes("an import"), folder=tmp_path / "parts").records == 2
 
 
 def test_a_manifest_comes_back_from_its_json(tmp_path: Path) -> None:
-    manifest = cut(staged(tmp_path / "d.duckdb", [("a", None), ("b", "a")]), RECORDS, BatchSizes("i"), folder=tmp_path / "p")
+    manifest = run_stage(
+        cut, staged(tmp_path / "d.duckdb", [("a", None), ("b", "a")]), RECORDS, BatchSizes("i"), folder=tmp_path / "p"
+    )
     assert Manifest.from_json((tmp_path / "p" / "manifest.json").read_text()) == manifest
     assert (manifest.plan.waves, manifest.plan.needs) == ((1,), (0,))
 
 
 def test_a_manifest_of_earlier_has_parts_that_need_all_earlier_waves(tmp_path: Path) -> None:
-    manifest = cut(chain(tmp_path / "d.duckdb", 900), RECORDS, BatchSizes("i", batches_per_part=1), folder=tmp_path / "parts")
+    manifest = run_stage(
+        cut, chain(tmp_path / "d.duckdb", 900), RECORDS, BatchSizes("i", batches_per_part=1), folder=tmp_path / "parts"
+    )
     told = json.loads(manifest.to_json())
     for part in told["parts"]:
         del part["needs"]
@@ -256,6 +266,6 @@ def test_every_type_of_the_table_is_kept(tmp_path: Path) -> None:
             date '2024-05-31' as born, timestamptz '2024-05-31 12:00:00+00' as seen, true as good,
             '5f1d4c52-7f0e-5d0b-9c39-3f8b6c0c7a11'::uuid as ref, 9007199254740993 as big, 0.1::double as ratio, '{"a":1}' as extra"""
         )
-    manifest = cut(tmp_path / "d.duckdb", dataset, BatchSizes("i"), folder=tmp_path / "p")
+    manifest = run_stage(cut, tmp_path / "d.duckdb", dataset, BatchSizes("i"), folder=tmp_path / "p")
     (row,) = in_order(manifest, tmp_path / "p")
     assert (str(row["price"]), str(row["born"]), row["good"], row["big"]) == ("12.50", "2024-05-31", True, 9007199254740993)

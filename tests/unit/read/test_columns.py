@@ -14,10 +14,11 @@ import pytest
 from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import InvalidConfiguration, InvalidRequest, Unreadable
-from pipeline.read import FileSummary, read
+from pipeline.read import FileSummary
 from pipeline.report import findings
 from pipeline.staging.cast import stage
 from pipeline.validate import sql_checks, tree_overlay
+from tests.support.staging import read_into, run_stage
 
 MAPPING = {
     "aliases": {"id": ["Id", "identifier"], "parentId": ["PARENT_ID", "parent"]},
@@ -57,8 +58,8 @@ def reads(tmp_path: Path) -> Callable[[str, Dataset], tuple[FileSummary, Rows, R
     def run(content: str, dataset: Dataset) -> tuple[FileSummary, Rows, Rows]:
         (tmp_path / "source").write_text(content, encoding="utf-8")
         database = tmp_path / "staging.duckdb"
-        reading = read(tmp_path / "source", dataset, database=database)
-        stage(database, dataset)
+        reading = read_into(database, tmp_path / "source", dataset)
+        run_stage(stage, database, dataset)
         with duckdb.connect(str(database)) as connection:
             incoming = connection.execute("select * exclude (_row) from incoming order by _row").fetchall()
             found = connection.execute('select code, row, "column", message from findings order by row, code').fetchall()
@@ -133,11 +134,11 @@ def test_the_report_keeps_the_files_own_names_and_order(dataset_of: Make, reads:
     dataset = dataset_of({"mapping": MAPPING})
     reads("amount,PARENT_ID,kind,Id\nx,,a,1\n", dataset)
     database = tmp_path / "staging.duckdb"
-    tree_overlay.ask_for(database, dataset, tmp_path / "wanted.parquet")
-    tree_overlay.add_edges(database, None)
+    run_stage(tree_overlay.ask_for, database, dataset, tmp_path / "wanted.parquet")
+    run_stage(tree_overlay.add_edges, database, None)
     with duckdb.connect(str(database)) as connection:
         sql_checks.run_checks(connection, [])
-    findings.write_findings(database, dataset, tmp_path)
+    run_stage(findings.write_findings, database, dataset, tmp_path)
     with (tmp_path / "findings.csv").open(encoding="utf-8", newline="") as file:
         header, row = csv.reader(file)
     assert header[len(findings.TABLE_FIELDS) :] == ["amount", "PARENT_ID", "kind"]

@@ -25,10 +25,12 @@ import pytest
 
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import Unreadable
-from pipeline.read import Limits, read
+from pipeline.read import Limits
 from pipeline.staging.cast import stage
 from pipeline.validate.sql_checks import read_check, run_checks
 from pipeline.validate.tree_overlay import add_edges, ask_for
+from tests.support.staging import read_into, run_stage
+from tests.support.tables import fill
 
 ROOT = Path(__file__).resolve().parents[3]
 BY_SUITE = load_dataset("records")
@@ -376,15 +378,15 @@ def judged(
     """Read, stage and check: the rows, (code, row, line) of what is an error, and the hints."""
     (folder / "source").write_bytes(content if isinstance(content, bytes) else content())
     database, edges = folder / "staging.duckdb", folder / "edges.parquet"
-    read(folder / "source", dataset, database=database, limits=SMALL)
-    stage(database, dataset)
-    ask_for(database, dataset, folder / "wanted.parquet")
+    read_into(database, folder / "source", dataset, limits=SMALL)
+    run_stage(stage, database, dataset)
+    run_stage(ask_for, database, dataset, folder / "wanted.parquet")
     with duckdb.connect() as connection:
         connection.execute('create table edges (id varchar, "parentId" varchar)')
         if warehouse:
-            connection.executemany("insert into edges values (?, ?)", warehouse)
+            fill(connection, "edges", warehouse)
         connection.execute(f"copy edges to '{edges}' (format parquet)")
-    add_edges(database, edges)
+    run_stage(add_edges, database, edges)
     with duckdb.connect(str(database)) as connection:
         run_checks(connection, CHECKS)
         for check in (check for check in CHECKS if check.severity == "error"):

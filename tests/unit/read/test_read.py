@@ -19,8 +19,9 @@ import pytest
 
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import InvalidRequest, Unreadable
-from pipeline.read import FileSummary, Limits, read
+from pipeline.read import FileSummary, Limits
 from pipeline.read.formats.delimited_scan import Scan
+from tests.support.staging import read_into
 
 RECORDS, PLACES = load_dataset("records"), load_dataset("places")
 H = b"id,parentId,name\n"
@@ -52,7 +53,7 @@ def reads(tmp_path: Path) -> Reader:
     def run(content: bytes, *, dataset: Any = RECORDS, limits: Limits = SMALL, delimiter: str | None = None) -> Read:
         source, database = tmp_path / "source", tmp_path / "d.duckdb"
         source.write_bytes(content)
-        return Read(read(source, dataset, database=database, limits=limits, delimiter=delimiter), database)
+        return Read(read_into(database, source, dataset, limits=limits, delimiter=delimiter), database)
 
     return run
 

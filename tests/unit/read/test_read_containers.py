@@ -25,8 +25,9 @@ import zstandard
 
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Unreadable
-from pipeline.read import FileSummary, Limits, read
+from pipeline.read import FileSummary, Limits
 from pipeline.staging.cast import stage
+from tests.support.staging import read_into, run_stage
 
 RECORDS = load_dataset("records")
 H = b"id,parentId,name\n"
@@ -61,7 +62,7 @@ Reads = Callable[..., Read]
 def reads(tmp_path: Path) -> Reads:
     def run(content: bytes, limits: Limits = SMALL) -> Read:
         (tmp_path / "source").write_bytes(content)
-        return Read(read(tmp_path / "source", RECORDS, database=tmp_path / "d.duckdb", limits=limits), tmp_path / "d.duckdb")
+        return Read(read_into(tmp_path / "d.duckdb", tmp_path / "source", RECORDS, limits=limits), tmp_path / "d.duckdb")
 
     return run
 
@@ -377,8 +378,8 @@ def test_several_files_with_typed_columns_are_typed_as_one_table(tmp_path: Path)
         zipped(("a.csv", head + b"FR,,France,Country,250\n"), ("b.csv", head + b"AT,,Austria,Country,40\nXX,,X,Country,x\n"))
     )
     database, places = tmp_path / "d.duckdb", load_dataset("places")
-    read(tmp_path / "source", places, database=database)
-    stage(database, places)
+    read_into(database, tmp_path / "source", places)
+    run_stage(stage, database, places)
     with duckdb.connect(str(database)) as connection:
         assert connection.execute("select _row, numeric_code from incoming order by 1").fetchall() == [
             (1, 250),

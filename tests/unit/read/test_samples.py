@@ -22,7 +22,8 @@ import xlsxwriter
 import zstandard
 
 from pipeline.datasets.dataset import load_dataset
-from pipeline.read import FORMATS, read
+from pipeline.read import FORMATS
+from tests.support.staging import read_into
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 COLUMNS = ("id", "parentId", "name", "kind")
@@ -97,7 +98,7 @@ FILES = sorted(path.name for path in SAMPLES.iterdir())
 @pytest.mark.parametrize("name", FILES)
 def test_every_sample_holds_the_same_records(tmp_path: Path, name: str) -> None:
     (tmp_path / "source").write_bytes((SAMPLES / name).read_bytes())
-    reading = read(tmp_path / "source", load_dataset("records"), database=tmp_path / "d.duckdb")
+    reading = read_into(tmp_path / "d.duckdb", tmp_path / "source", load_dataset("records"))
     with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
         rows = connection.execute('select id, "parentId", name, kind from raw order by _row').fetchall()
         findings = connection.execute("select code, message from findings").fetchall()
@@ -110,6 +111,6 @@ def test_every_format_has_a_sample_and_every_sample_is_made_here(tmp_path: Path)
     found = set()
     for name in FILES:
         (tmp_path / "source").write_bytes((SAMPLES / name).read_bytes())
-        found.add(read(tmp_path / "source", load_dataset("records"), database=tmp_path / "d.duckdb").format)
+        found.add(read_into(tmp_path / "d.duckdb", tmp_path / "source", load_dataset("records")).format)
     assert found == set(FORMATS)
     assert sorted(MADE) == FILES

@@ -13,8 +13,9 @@ import pytest
 
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import Unreadable
-from pipeline.read import Limits, read
+from pipeline.read import Limits
 from pipeline.staging.cast import stage
+from tests.support.staging import read_into, run_stage
 
 RECORDS = load_dataset("records")
 Rows = list[tuple[Any, ...]]
@@ -36,8 +37,8 @@ def staged(tmp_path: Path) -> Shaped:
     def run(content: str, dataset: Dataset, limits: Limits | None = None) -> tuple[Rows, Rows]:
         (tmp_path / "source").write_text(content, encoding="utf-8")
         database = tmp_path / "staging.duckdb"
-        read(tmp_path / "source", dataset, database=database, limits=limits)
-        stage(database, dataset)
+        read_into(database, tmp_path / "source", dataset, limits=limits)
+        run_stage(stage, database, dataset)
         with duckdb.connect(str(database)) as connection:
             rows = connection.execute(
                 """select _row, first_line + _row - first_row, id, "parentId", name, attributes
@@ -133,7 +134,7 @@ def test_a_tree_is_the_same_however_the_text_is_cut(staged: Shaped, tmp_path: Pa
     from pipeline.read.raw_tables import RawTables
 
     text = TREE.encode()
-    with RawTables(tmp_path / "cut.duckdb", TREES, Limits()) as staging:
+    with duckdb.connect() as connection, RawTables(connection, TREES, Limits(), folder=tmp_path) as staging:
         read_lines(iter([text[at : at + cut] for at in range(0, len(text), cut)]), staging)
         rows = staging.connection.execute('select _row, id, "parentId", name from raw order by _row').fetchall()
     assert rows == [(row, *rest) for row, _, *rest, _ in FLAT]

@@ -13,18 +13,8 @@ from pipeline.adapters.s3 import Stored
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.ledger.models import Trace
-from pipeline.receive.arrivals import (
-    ASKED,
-    IMPORT_ID,
-    METADATA_BYTES_MAX,
-    UploadRequest,
-    asked_in,
-    ids_of,
-    is_ours,
-    is_unchanged,
-    metadata_of,
-    trace_of,
-)
+from pipeline.receive.arrivals import ids_of, is_ours, is_unchanged, trace_of
+from pipeline.receive.upload_metadata import ASKED, IMPORT_ID, METADATA_BYTES_MAX, UploadRequest, asked_in, metadata_of
 
 OWN = "01990b3c-0000-7000-8000-000000000001"
 OTHER = "01990b3c-0000-7000-8000-000000000002"

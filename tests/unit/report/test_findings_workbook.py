@@ -14,6 +14,7 @@ from openpyxl.cell import Cell
 from openpyxl.workbook import Workbook
 
 from pipeline.report import findings_workbook
+from tests.support.formula_cells import FORMULAS
 
 Reported = Callable[..., Path]
 ERROR, WARNING = "FFF8CBC6", "FFFBE3B4"
@@ -86,7 +87,7 @@ EVIL = ["=1+1", "@SUM(A1)", "{=1}", '=HYPERLINK("http://x")', "http://example.or
 EVIL += ["<r>broken<r></r>", "]]>&<b>", "_x0041_", "\x01\x1b[31m", "\ufffe", "a\r\nb", "'quoted", "\u202egnp.exe"]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", EVIL, ids=ascii)
+@pytest.mark.parametrize("text", [*EVIL, *FORMULAS], ids=ascii)
 def test_nothing_from_a_file_is_more_than_text(reported: Reported, text: str) -> None:
     finding = dict.fromkeys(("code", "column", "value", "message", "hint"), text)
     folder = reported([{"id": text, text: text}], [{"row": 1, **finding}])

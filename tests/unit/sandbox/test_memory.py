@@ -14,8 +14,8 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.prepare import boundaries, part_files, parts
 from pipeline.prepare.manifest import MANIFEST, BatchSizes, Manifest
 from pipeline.sandbox import validate_file
-from pipeline.staging import database as workspace
-from pipeline.staging.database import MEMORY_BYTES, MOST_MEMORY_BYTES, connect
+from pipeline.staging import database as staging
+from pipeline.staging.database import MEMORY_BYTES, MOST_MEMORY_BYTES, StagingDatabase
 
 RECORDS = load_dataset("records")
 
@@ -28,15 +28,14 @@ def validated(folder: Path, lines: list[str]) -> Any:
 def test_what_does_not_fit_into_a_small_share_of_memory_is_done_again_with_a_larger_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workspace, "MEMORY_BYTES", 24 << 20)
-    monkeypatch.setattr(workspace, "MOST_MEMORY_BYTES", 1 << 30)
+    monkeypatch.setattr(staging, "MEMORY_BYTES", 24 << 20)
+    monkeypatch.setattr(staging, "MOST_MEMORY_BYTES", 1 << 30)
     limits: list[str] = []
     cut = parts.cut
 
-    def noted(database: Path, *args: Any, **options: Any) -> Manifest:
-        with connect(database) as connection:
-            limits.extend(str(row[0]) for row in connection.execute("select current_setting('memory_limit')").fetchall())
-        return cut(database, *args, **options)
+    def noted(connection: duckdb.DuckDBPyConnection, *args: Any, **options: Any) -> Manifest:
+        limits.extend(str(row[0]) for row in connection.execute("select current_setting('memory_limit')").fetchall())
+        return cut(connection, *args, **options)
 
     monkeypatch.setattr(parts, "cut", noted)
     chance = random.Random(1)
@@ -50,8 +49,8 @@ def test_what_does_not_fit_into_a_small_share_of_memory_is_done_again_with_a_lar
 
 def test_wide_records_need_no_more_memory_than_a_piece_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """128 MiB of records of 512 kB, side by side among small ones, with 96 MiB for DuckDB and no second try."""
-    monkeypatch.setattr(workspace, "MEMORY_BYTES", 96 << 20)
-    monkeypatch.setattr(workspace, "_is_out_of_memory", lambda error: False)
+    monkeypatch.setattr(staging, "MEMORY_BYTES", 96 << 20)
+    monkeypatch.setattr(staging, "is_out_of_memory", lambda error: False)
     monkeypatch.setattr(part_files, "SPOOL_BYTES", 4 << 20)
     for module in (boundaries, part_files, parts):
         monkeypatch.setattr(module, "PART_BYTES", 8 << 20)
@@ -74,7 +73,7 @@ def test_what_fits_not_at_all_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
         asked.append(memory_bytes)
         raise duckdb.OutOfMemoryException("Out of Memory Error: none left")
 
-    monkeypatch.setattr(workspace, "in_memory", too_much)
+    monkeypatch.setattr(StagingDatabase, "in_memory", too_much)
     with pytest.raises(duckdb.OutOfMemoryException):
         validated(tmp_path, ["1,,a"])
     assert asked == [MEMORY_BYTES, MOST_MEMORY_BYTES]
@@ -87,7 +86,7 @@ def test_another_error_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.Mo
         asked.append(memory_bytes)
         raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setattr(workspace, "in_memory", broken)
+    monkeypatch.setattr(StagingDatabase, "in_memory", broken)
     with pytest.raises(RuntimeError, match="a mistake"):
         validated(tmp_path, ["1,,a"])
     assert asked == [MEMORY_BYTES]

@@ -23,10 +23,11 @@ from pipeline.contracts.object_keys import RowOutcome, added_names, results_file
 from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.orchestration.result_files import FATES_SCHEMA
-from pipeline.read import FileSummary, read
+from pipeline.read import FileSummary
 from pipeline.sandbox.write_results import FATES, RESULTS, DefaultOutcome, _write, write_results
 from pipeline.settings import ROOT
 from pipeline.staging.cast import original_names
+from tests.support.staging import read_into
 
 Row = dict[str, str | None]
 NAMES = ["id", "Parent", "parentId", "a, b", "code"]
@@ -93,7 +94,7 @@ def raw(source: Path, dataset: Dataset) -> tuple[FileSummary, list[tuple[Any, ..
     """How a file is read, and its rows by the names of the file."""
     database = source.with_suffix(".duckdb")
     database.unlink(missing_ok=True)
-    reading = read(source, dataset, database=database)
+    reading = read_into(database, source, dataset)
     names = ", ".join(f'"{name}"' for name in reading.columns)
     with duckdb.connect(str(database)) as connection:
         return reading, connection.execute(f"select {names} from raw order by _row").fetchall()
@@ -182,7 +183,7 @@ def test_a_cell_that_no_workbook_holds_is_not_lost_silently(tmp_path: Path, data
     ]
     as_xlsx(rows, tmp_path / "source")
     database = tmp_path / "a.duckdb"
-    read(tmp_path / "source", dataset, database=database)
+    read_into(database, tmp_path / "source", dataset)
     with duckdb.connect(str(database)) as connection:
         connection.execute("""update raw set "a, b" = ? where id = '2'""", [long])
         folder = tmp_path / "book"

@@ -16,6 +16,7 @@ import pytest
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import InvalidConfiguration
 from pipeline.staging.cast import reading_of, stage
+from tests.support.staging import run_stage
 
 Rows = list[tuple[Any, ...]]
 
@@ -53,7 +54,7 @@ def staged(tmp_path: Path) -> Callable[..., tuple[Rows, Rows]]:
             for number, row in enumerate(rows, 1):
                 marks = ", ".join("?" for _ in names)
                 connection.execute(f"insert into raw values (?, {marks})", [number, *(row.get(n) for n in names)])
-        stage(database, dataset)
+        run_stage(stage, database, dataset)
         with duckdb.connect(str(database)) as connection:
             connection.execute("set timezone = 'UTC'")
             incoming = connection.execute("select * from incoming order by _row").fetchall()

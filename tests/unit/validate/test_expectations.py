@@ -16,11 +16,11 @@ import pytest
 
 from pipeline.contracts.messages import Verdict
 from pipeline.datasets.dataset import Dataset, load_dataset
-from pipeline.read import read
 from pipeline.staging.cast import stage
 from pipeline.validate import expectations as expect
 from pipeline.validate import sql_checks
 from pipeline.validate.data_docs import OffendingRows
+from tests.support.staging import read_into, run_stage
 
 PLACES = "id,parentId,name,kind,alpha_3,numeric_code,flag\n"
 
@@ -49,10 +49,10 @@ def checked(tmp_path: Path) -> Check:
     def run(text: str, dataset: Dataset, edges: Mapping[str, str | None] | None = None, run_name: str = "import-1") -> Checked:
         source, database, docs = tmp_path / "source", tmp_path / "staging.duckdb", tmp_path / "docs"
         source.write_text(text, encoding="utf-8")
-        read(source, dataset, database=database)
-        stage(database, dataset)
-        seen = sql_checks.look(database, dataset, edges=_edges(tmp_path, edges))
-        verdict = sql_checks.judge(database, dataset, seen, docs=docs, run_name=run_name)
+        read_into(database, source, dataset)
+        run_stage(stage, database, dataset)
+        seen = run_stage(sql_checks.look, database, dataset, edges=_edges(tmp_path, edges))
+        verdict = run_stage(sql_checks.judge, database, dataset, seen, docs=docs, run_name=run_name)
         with duckdb.connect(str(database)) as connection:
             cursor = connection.execute("select * from findings order by row, code")
             names = [column[0] for column in cursor.description or []]

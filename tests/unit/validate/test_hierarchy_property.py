@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.datasets.dataset import load_dataset
-from pipeline.staging.database import connect, in_memory
+from pipeline.staging.database import StagingDatabase
 from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.sql_checks import read_check, run_checks
 from pipeline.validate.tree_overlay import add_edges, ask_for
@@ -178,31 +178,31 @@ def found_in(cases: list[Case], folder: Path) -> dict[int, Found]:
     random.Random(len(rows)).shuffle(rows)
     rows.sort(key=lambda row: row[1])  # the rows of one case stay in order, with those of the others between them
     at = {number: row[:2] for number, row in enumerate(rows, 1)}
-    with in_memory(folder) as database:
-        _lay_out(database, rows, cases, folder)
-        with connect(database) as connection:
+    with StagingDatabase.in_memory(folder) as database:
+        with database.connect() as connection:
+            _lay_out(connection, rows, cases, folder)
+        with database.connect() as connection:
             run_checks(connection, CHECKS)
             return _collected(_asker(connection), {case.seed: Found() for case in cases}, at)
 
 
-def _lay_out(database: Path, rows: list[tuple[Any, ...]], cases: list[Case], folder: Path) -> None:
+def _lay_out(connection: duckdb.DuckDBPyConnection, rows: list[tuple[Any, ...]], cases: list[Case], folder: Path) -> None:
     """The file's rows as the reader leaves them, and what a warehouse answers when it is asked."""
     _, _, ids, parents, names = zip(*rows, strict=True) if rows else ((), (), (), (), ())
-    with connect(database) as connection:
-        texts = [pa.array(column, pa.string()) for column in (ids, parents, names)]
-        raw = pa.table([pa.array(range(1, len(rows) + 1), pa.int64()), *texts], ["_row", "id", "parentId", "name"])
-        connection.register("arriving", raw)
-        connection.execute("create table raw as select * from arriving")
-        connection.execute("create view incoming as select *, '{}' as attributes from raw")
-        connection.unregister("arriving")
-        lay_out(connection, RECORDS)
-    ask_for(database, RECORDS, folder / "parents.parquet")
+    texts = [pa.array(column, pa.string()) for column in (ids, parents, names)]
+    raw = pa.table([pa.array(range(1, len(rows) + 1), pa.int64()), *texts], ["_row", "id", "parentId", "name"])
+    connection.register("arriving", raw)
+    connection.execute("create table raw as select * from arriving")
+    connection.execute("create view incoming as select *, '{}' as attributes from raw")
+    connection.unregister("arriving")
+    lay_out(connection, RECORDS)
+    ask_for(connection, RECORDS, folder / "parents.parquet")
     asked = pq.read_table(folder / "parents.parquet").column("id").to_pylist()
     warehouse = {one: parent for case in cases for one, parent in case.warehouse.items()}
     answer = _ancestors(asked, warehouse)
     columns = [pa.array(column, pa.string()) for column in (list(answer), list(answer.values()))]
     pq.write_table(pa.table(columns, ["id", "parentId"]), folder / "edges.parquet")
-    add_edges(database, folder / "edges.parquet")
+    add_edges(connection, folder / "edges.parquet")
 
 
 def _ancestors(asked: list[str], warehouse: dict[str, str | None]) -> dict[str, str | None]:

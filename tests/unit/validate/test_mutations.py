@@ -25,7 +25,6 @@ from pipeline.read.read_result import ReadResult
 from pipeline.report import findings
 from pipeline.report.findings import Counted
 from pipeline.sandbox import validate_file
-from pipeline.staging.database import connect
 from pipeline.validate import expectations, sql_checks
 
 Validate = Callable[..., Counted]
@@ -232,10 +231,9 @@ def test_an_exception_inside_a_metric(validate: Validate, monkeypatch: pytest.Mo
 def test_a_finding_dropped_before_the_report(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
     write = findings.write_findings
 
-    def drop_one(database: Path, dataset: Dataset, folder: Path) -> Counted:
-        with connect(database) as connection:
-            connection.execute("delete from findings where code = 'self_parent'")
-        return write(database, dataset, folder)
+    def drop_one(connection: duckdb.DuckDBPyConnection, dataset: Dataset, folder: Path) -> Counted:
+        connection.execute("delete from findings where code = 'self_parent'")
+        return write(connection, dataset, folder)
 
     monkeypatch.setattr(findings, "write_findings", drop_one)
     with pytest.raises(RuntimeError, match="but the report says"):

@@ -19,6 +19,8 @@ from pipeline.staging.database import FINDINGS
 from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.quarantine import Quarantined, quarantine_records, write_rows
 from pipeline.validate.sql_checks import read_check, run_checks
+from tests.support.staging import run_stage
+from tests.support.tables import fill
 
 RECORDS = load_dataset("records")
 CHECKS = [read_check(path) for path in RECORDS.check_files]
@@ -43,12 +45,12 @@ def staged(database: Path, rows: list[Row], warehouse: Tree | None = None, bad: 
         connection.execute("delete from findings")
         connection.execute('create or replace table raw (_row bigint, id varchar, "parentId" varchar, name varchar)')
         if rows:
-            connection.executemany("insert into raw values (?, ?, ?, 'n')", [(n, *row) for n, row in enumerate(rows, 1)])
+            fill(connection, "raw", ((n, *row, "n") for n, row in enumerate(rows, 1)))
         connection.execute("create or replace table lines as select 1::bigint as first_row, 2::bigint as first_line")
         connection.execute("create or replace table incoming as select *, '{}' as attributes from raw")
         connection.execute('create or replace table warehouse_edges (id varchar, "parentId" varchar)')
         if warehouse:
-            connection.executemany("insert into warehouse_edges values (?, ?)", list(warehouse.items()))
+            fill(connection, "warehouse_edges", warehouse.items())
         connection.execute("drop table if exists links")
         lay_out(connection, RECORDS)
         run_checks(connection, CHECKS)
@@ -72,7 +74,7 @@ def held(database: Path) -> dict[int, str]:
 def test_what_hangs_below_a_bad_record_is_held_back_with_it(database: Path) -> None:
     rows: list[Row] = [("a", None), ("b", "a"), ("c", "b"), ("d", "c"), ("e", "a")]
     staged(database, rows, bad={2: "invalid_type"})
-    assert quarantine_records(database, RECORDS, QUARANTINE, 5) == Quarantined(3)
+    assert run_stage(quarantine_records, database, RECORDS, QUARANTINE, 5) == Quarantined(3)
     assert held(database) == {2: "invalid_type", 3: "parent_quarantined", 4: "parent_quarantined"}
     with duckdb.connect(str(database)) as connection:
         ((message,),) = connection.execute("select message from quarantined where _row = 4").fetchall()
@@ -81,15 +83,15 @@ def test_what_hangs_below_a_bad_record_is_held_back_with_it(database: Path) -> N
 
 def test_nothing_is_held_back_where_nothing_is_wrong_or_such_files_are_rejected(database: Path) -> None:
     staged(database, [("a", None), ("b", "a")])
-    assert quarantine_records(database, RECORDS, QUARANTINE, 2) == Quarantined()
+    assert run_stage(quarantine_records, database, RECORDS, QUARANTINE, 2) == Quarantined()
     staged(database, [("a", None), ("b", "x")])
-    assert quarantine_records(database, RECORDS, Tolerance(), 2) == Quarantined()
+    assert run_stage(quarantine_records, database, RECORDS, Tolerance(), 2) == Quarantined()
     assert held(database) == {}
 
 
 def test_of_equal_copies_the_first_one_stays_and_of_unequal_ones_none(database: Path) -> None:
     staged(database, [("a", None), ("b", "a"), ("b", "a"), ("c", "b"), ("d", None), ("d", "a"), ("e", "d")])
-    quarantine_records(database, RECORDS, QUARANTINE, 7)
+    run_stage(quarantine_records, database, RECORDS, QUARANTINE, 7)
     assert held(database) == {
         **{3: "duplicate_id", 5: "conflicting_duplicate", 6: "conflicting_duplicate", 7: "parent_quarantined"}
     }
@@ -97,10 +99,10 @@ def test_of_equal_copies_the_first_one_stays_and_of_unequal_ones_none(database: 
 
 def test_a_whole_circle_also_through_the_warehouse_and_what_hangs_below_it(database: Path) -> None:
     staged(database, [("a", "c"), ("d", "b"), ("e", None), ("f", "d")], {"c": "b", "b": "a"})
-    quarantine_records(database, RECORDS, QUARANTINE, 4)
+    run_stage(quarantine_records, database, RECORDS, QUARANTINE, 4)
     assert held(database) == {1: "circular_reference", 2: "parent_quarantined", 4: "parent_quarantined"}
     staged(database, [("a", "b"), ("b", "c"), ("c", "a"), ("e", None)])
-    quarantine_records(database, RECORDS, QUARANTINE, 4)
+    run_stage(quarantine_records, database, RECORDS, QUARANTINE, 4)
     assert held(database) == dict.fromkeys((1, 2, 3), "circular_reference")
 
 
@@ -108,10 +110,10 @@ def test_a_whole_circle_also_through_the_warehouse_and_what_hangs_below_it(datab
 def test_what_hangs_below_an_old_circle_is_held_back_and_one_that_nothing_hangs_below_does_no_harm(database: Path) -> None:
     ring: Tree = {"x": "y", "y": "x"}
     staged(database, [("a", "x"), ("b", "a"), ("c", None), ("d", "y")], ring)
-    quarantine_records(database, RECORDS, QUARANTINE, 4)
+    run_stage(quarantine_records, database, RECORDS, QUARANTINE, 4)
     assert held(database) == {1: "circular_reference", 2: "below_cycle", 4: "below_cycle"}
     staged(database, [("a", "nowhere"), ("b", "a"), ("c", None)], ring)
-    quarantine_records(database, RECORDS, QUARANTINE, 3)
+    run_stage(quarantine_records, database, RECORDS, QUARANTINE, 3)
     assert held(database) == {1: "missing_parent", 2: "parent_quarantined"}
 
 
@@ -132,20 +134,20 @@ def test_what_hangs_below_an_old_circle_is_held_back_and_one_that_nothing_hangs_
 )
 def test_the_limits_are_of_records_with_errors_of_their_own(database: Path, tolerance: Tolerance, refusal: str) -> None:
     staged(database, [("a", "x"), ("b", "a"), ("c", "b"), ("d", None)])
-    assert quarantine_records(database, RECORDS, tolerance, 4).refusal == refusal
+    assert run_stage(quarantine_records, database, RECORDS, tolerance, 4).refusal == refusal
     assert len(held(database)) == (0 if refusal else 3)
 
 
 def test_a_file_of_which_nothing_would_be_left_or_that_is_wrong_as_a_whole_is_refused(database: Path) -> None:
     staged(database, [("a", "x"), ("b", "a")])
-    assert "nothing is left" in quarantine_records(database, RECORDS, QUARANTINE, 2).refusal
+    assert "nothing is left" in run_stage(quarantine_records, database, RECORDS, QUARANTINE, 2).refusal
     assert held(database) == {}
     staged(database, [("a", None)])
     with duckdb.connect(str(database)) as connection:
         connection.execute(
             "insert into findings by name select 'error' as severity, 'unknown_column' as code, 'No.' as message"
         )
-    assert quarantine_records(database, RECORDS, QUARANTINE, 1).refusal.endswith("No.")
+    assert run_stage(quarantine_records, database, RECORDS, QUARANTINE, 1).refusal.endswith("No.")
 
 
 def test_the_rows_are_written_with_all_their_columns_and_the_malformed_ones_with_their_text(
@@ -154,8 +156,8 @@ def test_the_rows_are_written_with_all_their_columns_and_the_malformed_ones_with
     staged(database, [("a", None), ('b"\n,', "x"), ("c\0", "y")], bad={9: "malformed_row"})
     with duckdb.connect(str(database)) as connection:
         connection.execute("create table malformed as select 9 as _row, 10 as line, '1,2,3,4,5' as text")
-    assert quarantine_records(database, RECORDS, QUARANTINE, 4) == Quarantined(3)
-    write_rows(database, RECORDS, "the-import", tmp_path / "rows.csv")
+    assert run_stage(quarantine_records, database, RECORDS, QUARANTINE, 4) == Quarantined(3)
+    run_stage(write_rows, database, RECORDS, "the-import", tmp_path / "rows.csv")
     with (tmp_path / "rows.csv").open(newline="") as file:
         lines = list(csv.reader(file))
     assert [line[:6] for line in lines] == [
@@ -227,7 +229,7 @@ def test_random_trees_against_the_oracle(database: Path, seed: int) -> None:
     bad = bad_in(rows, old) | other
     staged(database, rows, old, dict.fromkeys(other, "invalid_type"))
     expected = oracle(rows, old, bad)
-    result = quarantine_records(database, RECORDS, QUARANTINE, len(rows))
+    result = run_stage(quarantine_records, database, RECORDS, QUARANTINE, len(rows))
     if len(expected) == len(rows):
         assert bool(result.refusal) == bool(rows)
     else:
@@ -250,4 +252,4 @@ def test_a_chain_of_a_million_below_a_bad_record_takes_twenty_rounds(database: P
         connection.execute(
             "insert into findings by name select 'error' as severity, 1 as row, 'missing_parent' as code, 'm' as message"
         )
-    assert quarantine_records(database, RECORDS, QUARANTINE, 1_000_001) == Quarantined(1_000_000)
+    assert run_stage(quarantine_records, database, RECORDS, QUARANTINE, 1_000_001) == Quarantined(1_000_000)

@@ -15,6 +15,8 @@ from pipeline.validate.cycles import PATH_SHOWN, find_cycles
 from pipeline.validate.missing_parents import likely_spellings
 from pipeline.validate.sql_checks import Check, read_check, run_checks
 from pipeline.validate.tree_overlay import add_edges, ask_for
+from tests.support.staging import run_stage
+from tests.support.tables import fill
 
 Tree = dict[str, str | None]  # id -> parent
 Offenders = Callable[[str], list[dict[str, object]]]
@@ -38,13 +40,13 @@ def checked(
     full = [(number, *row, "name")[:4] for number, row in enumerate(rows, 1)]
     connection.execute('create or replace table raw (_row bigint, id varchar, "parentId" varchar, name varchar)')
     if full:
-        connection.executemany("insert into raw values (?, ?, ?, ?)", full)
+        fill(connection, "raw", full)
     connection.execute("create or replace table incoming as select *, '{}' as attributes from raw")
     connection.execute("drop table if exists links")
     lay_out(connection, RECORDS)
     connection.execute('create or replace table warehouse_edges (id varchar, "parentId" varchar)')
     if warehouse:
-        connection.executemany("insert into warehouse_edges values (?, ?)", list(warehouse.items()))
+        fill(connection, "warehouse_edges", warehouse.items())
     run_checks(connection, CHECKS)
 
     def offenders(name: str) -> list[dict[str, object]]:
@@ -280,7 +282,7 @@ def test_the_parents_to_ask_for_are_those_not_in_the_file(tmp_path: Path) -> Non
             (1, 'a', null), (2, 'b', 'a'), (3, 'c', 'x'), (4, 'd', 'x'), (5, null, 'y,"z'), (6, 'e', 'e')
             ) t(_row, id, "parentId")"""
         )
-    assert ask_for(database, RECORDS, tmp_path / "wanted.parquet") == 4
+    assert run_stage(ask_for, database, RECORDS, tmp_path / "wanted.parquet") == 4
     asked = duckdb.sql(f"from '{tmp_path / 'wanted.parquet'}'")
     assert asked.columns == ["what", "id", "parent"]
     assert [row[1] for row in asked.fetchall()] == ["X", 'Y,"Z', "x", 'y,"z'], "and what they may be misspellings of"
@@ -292,7 +294,7 @@ def test_an_edge_of_the_file_takes_the_place_of_the_warehouses(tmp_path: Path) -
     with duckdb.connect(str(database)) as connection:
         connection.execute("create table incoming as select 1 as _row, 'a' as id, 'x' as \"parentId\"")
         lay_out(connection, RECORDS)
-    add_edges(database, edges)
+    run_stage(add_edges, database, edges)
     with duckdb.connect(str(database)) as connection:
         assert connection.execute("from warehouse_edges").fetchall() == [("x", "a")]
         assert connection.execute("from overridden").fetchall() == [("a", "b")]

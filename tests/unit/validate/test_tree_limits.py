@@ -30,6 +30,8 @@ from pipeline.validate.quarantine import quarantine_records
 from pipeline.validate.sql_checks import _find_by_check, read_check, run_checks
 from pipeline.validate.tree_limits import measure_depths
 from pipeline.validate.tree_overlay import add_edges, ask_for
+from tests.support.staging import run_stage
+from tests.support.tables import fill
 
 Row = tuple[str | None, str | None]
 Tree = dict[str, str | None]  # id -> parent
@@ -83,17 +85,17 @@ def check(database: Path, tmp_path: Path) -> Check:
             for table in ("links", "findings"):
                 connection.execute(f"drop table if exists {table}")
             connection.execute('create or replace table raw (_row bigint, id varchar, "parentId" varchar)')
-            connection.executemany("insert into raw values (?, ?, ?)", [(n, *row) for n, row in enumerate(rows, 1)])
+            fill(connection, "raw", ((n, *row) for n, row in enumerate(rows, 1)))
             connection.execute("create or replace table lines as select 1::bigint as first_row, 2::bigint as first_line")
             connection.execute("create or replace table incoming as from raw")
-        ask_for(database, dataset, wanted)
+        run_stage(ask_for, database, dataset, wanted)
         known = answer(warehouse or {}, pq.read_table(wanted).to_pylist())
         with duckdb.connect(str(database)) as connection:
             connection.execute('create or replace table known (id varchar, "parentId" varchar)')
             if known:
-                connection.executemany("insert into known values (?, ?)", list(known.items()))
+                fill(connection, "known", known.items())
             connection.execute(f"copy known to '{edges}' (format parquet)")
-        add_edges(database, edges)
+        run_stage(add_edges, database, edges)
         with duckdb.connect(str(database)) as connection:
             run_checks(connection, checks)
             for one in checks:
@@ -174,7 +176,7 @@ def test_a_second_root_is_told_which_one_is_there(check: Check) -> None:
 
 def test_of_a_record_with_too_many_children_no_new_one_gets_by_the_quarantine(check: Check, database: Path) -> None:
     check([("x", None), ("b", "w"), ("c", "w"), ("d", "c")], {"w": None, "a": "w"}, max_children=1)
-    quarantine_records(database, RECORDS, Tolerance(OnError.QUARANTINE), 4)
+    run_stage(quarantine_records, database, RECORDS, Tolerance(OnError.QUARANTINE), 4)
     with duckdb.connect(str(database)) as connection:
         assert connection.execute("select _row from quarantined order by _row").fetchall() == [(2,), (3,), (4,)]
 
@@ -191,7 +193,7 @@ def test_room_that_a_record_in_quarantine_was_to_make_is_no_room(
     check: Check, database: Path, rows: list[Row], warehouse: Tree, bounds: dict[str, Any], refusal: str
 ) -> None:
     check(rows, warehouse, **bounds)
-    held = quarantine_records(database, RECORDS, Tolerance(OnError.QUARANTINE), len(rows))
+    held = run_stage(quarantine_records, database, RECORDS, Tolerance(OnError.QUARANTINE), len(rows))
     assert refusal in held.refusal
     assert held.records == (0 if refusal else 1)
 
@@ -302,6 +304,7 @@ def expected(file: list[Row], warehouse: Tree, bounds: dict[str, int | bool]) ->
     return found | {("several_roots", row) for row in (roots if old else roots[1:])}
 
 
+@pytest.mark.early
 def test_random_trees_agree_with_the_oracle(check: Check) -> None:
     seen = dict.fromkeys(("max_depth_exceeded", "max_children_exceeded", "several_roots", "none", "pushed"), 0)
     for seed in range(200):

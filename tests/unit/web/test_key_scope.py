@@ -18,8 +18,6 @@ LEDGER = {"get", "known", "page"}
 BY_OUR_OWN_IDS = {
     "services/key_scope.py": LOOK_UP | LEDGER,
     "api/events.py": {"get"},  # of an import that key_scope.py found
-    "services/uploads.py": {"get"},  # of an import that this key made
-    "api/direct_uploads.py": {"known"},  # of the import that this very request made
 }
 
 

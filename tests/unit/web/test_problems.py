@@ -11,7 +11,7 @@ from pipeline import errors
 from pipeline.errors import BulkheadError
 from pipeline.warehouse.query import QueryRefused, QueryStopped, ResultTooLarge
 from web.http import problems
-from web.http.problems import KINDS
+from web.http.problems import PROBLEM_TYPES
 
 STATUS: list[tuple[type[BulkheadError], int]] = [
     (errors.InvalidRequest, 400),
@@ -59,7 +59,7 @@ def app() -> Flask:
 def test_each_class_has_its_status(app: Flask, kind: type[BulkheadError], status: int) -> None:
     answer = app.test_client().get(f"/v1/{kind.__name__}")
     assert (answer.status_code, answer.json["status"]) == (status, status)
-    assert answer.json["code"] in KINDS
+    assert answer.json["code"] in PROBLEM_TYPES
     tells_why = issubclass(kind, errors.PermanentError) and status != 500
     assert ("the secret reason" in answer.text) is tells_why
     assert ("Retry-After" in answer.headers) is (status == 503)

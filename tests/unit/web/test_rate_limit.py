@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from web.http.rate_limit import Quota, Standing
+from web.http.rate_limit import RateLimiter, RateLimitState
 
 
 class Clock:
@@ -16,25 +16,25 @@ class Clock:
 
 
 def test_all_at_once_and_then_no_more() -> None:
-    quota = Quota(60, clock := Clock())
-    assert [quota.take("a").left for _ in range(60)] == [*range(59, -1, -1)]
-    assert quota.take("a") == Standing(0, 60, 1)
-    assert quota.take("a") == Standing(0, 60, 1)  # being refused costs nothing
-    assert quota.take("b").left == 59
+    limiter = RateLimiter(60, clock := Clock())
+    assert [limiter.take("a").remaining for _ in range(60)] == [*range(59, -1, -1)]
+    assert limiter.take("a") == RateLimitState(0, 60, 1)
+    assert limiter.take("a") == RateLimitState(0, 60, 1)  # being refused costs nothing
+    assert limiter.take("b").remaining == 59
     clock.now += 1
-    assert quota.take("a").wait == 0
-    assert quota.take("a").wait == 1
+    assert limiter.take("a").wait_seconds == 0
+    assert limiter.take("a").wait_seconds == 1
 
 
 def test_evenly_for_ever() -> None:
-    quota = Quota(60, clock := Clock())
+    limiter = RateLimiter(60, clock := Clock())
     for _ in range(1000):
-        assert quota.take("a") == Standing(59, 1)
+        assert limiter.take("a") == RateLimitState(59, 1)
         clock.now += 1
 
 
 def test_after_a_minute_there_is_all_of_it_again() -> None:
-    quota = Quota(3, clock := Clock())
-    assert [quota.take("a").wait for _ in range(4)] == [0, 0, 0, 20]
+    limiter = RateLimiter(3, clock := Clock())
+    assert [limiter.take("a").wait_seconds for _ in range(4)] == [0, 0, 0, 20]
     clock.now += 60
-    assert [quota.take("a").left for _ in range(3)] == [2, 1, 0]
+    assert [limiter.take("a").remaining for _ in range(3)] == [2, 1, 0]

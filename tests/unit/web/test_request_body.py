@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.receive.chunk_stream import ChunkStream
 from web.http.problems import Problem
-from web.http.request_body import CHUNK_BYTES, ChunkStream, Form, chunks_of, content_digest
+from web.http.request_body import CHUNK_BYTES, Form, chunks_of, content_digest
 
 
 def pieces(content: bytes, cuts: list[int]) -> Iterator[bytes]:

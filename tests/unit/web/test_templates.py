@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.http.responses import safe_cell
+from pipeline.spreadsheet_cells import safe_cell
 
 WEB = Path(__file__).resolve().parents[3] / "web"
 TEMPLATES = sorted((WEB / "templates").glob("**/*.html"))

@@ -26,7 +26,7 @@ from web import API_BLUEPRINTS
 from web.api.openapi import operations
 from web.api.openapi_examples import CSV, IMPORT_ID, KEY_ID, SCHEMAS, UPLOAD_KEY
 from web.app_context import AppContext
-from web.http.problems import KINDS
+from web.http.problems import PROBLEM_TYPES
 
 DONE = (State.VALIDATING, State.PREPARING, State.LOADING, State.PARTIALLY_SUCCEEDED)
 WAYS: dict[str, tuple[State, ...]] = {  # other ways than DONE; the first step, to be queued, goes without saying
@@ -108,7 +108,7 @@ def test_every_code_is_documented(described: dict[str, Any]) -> None:
         for code in answer.get("content", {}).get("application/problem+json", {}).get("examples", {})
     }
     elsewhere = {"csrf", "method_not_allowed", "unusable"}  # of pages, and of addresses that no operation has
-    assert said | elsewhere == set(KINDS)
+    assert said | elsewhere == set(PROBLEM_TYPES)
 
 
 def test_the_page_shows_every_operation(app: Any, described: dict[str, Any]) -> None:

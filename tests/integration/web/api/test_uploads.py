@@ -22,12 +22,12 @@ import requests
 
 from pipeline.adapters.s3 import Store
 from pipeline.contracts.states import State
+from pipeline.receive import upload as uploads
 from pipeline.receive.reconciliation import Reconciler
+from pipeline.receive.upload import LEASE_SECONDS, Intake
 from pipeline.settings import Settings
 from tests.integration.receive.test_import_journey import _until, running_worker
 from web.app_context import AppContext
-from web.services import uploads
-from web.services.uploads import LEASE_SECONDS
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\nFR-75,FR,Paris,Metropolitan department\n"
 
@@ -386,7 +386,7 @@ def test_a_file_that_is_whole_is_imported_though_its_process_died_before_it_said
 
     with monkeypatch.context() as patched:
         patched.setattr(edges.ledger.uploads, "complete", die)
-        patched.setattr(uploads, "_has_begun", die)  # nothing is put right either
+        patched.setattr(Intake, "_has_begun", die)  # nothing is put right either
         with pytest.raises(SystemExit):
             api.upload(CSV, headers={"Idempotency-Key": "k"})
     _lapse(edges, LEASE_SECONDS)
