@@ -1,4 +1,4 @@
-"""What the web app stands on: one object a process, made once, reached from any request."""
+"""The AppContext: settings, and clients of PostgreSQL, S3 and Temporal; one per process, available in every request."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     from pipeline.adapters.temporal import TemporalClient
 
 UPLOADS_AT_ONCE = 6
-"""Of a process's fourteen threads, so many may wait for slow uploaders."""
+"""How many of a process's fourteen threads may receive uploads, which can be slow."""
 
 STREAMS_AT_ONCE = 4
-"""And so many may show an import live."""
+"""How many threads may stream events of imports."""
 
 PREVIEWS_AT_ONCE = 2
-"""Each is a process of its own for a moment, and may take a gigabyte of memory."""
+"""Each preview is a short-lived child process with up to 1 GiB of memory."""
 
 EXPORTS_AT_ONCE = 2
-"""Each keeps a thread for as long as somebody takes to read a whole table. The two that are left answer everybody else."""
+"""Each export occupies a thread until the client has read a whole table. Two threads are left for all other requests."""
 
 READ_SECONDS = 15.0
-"""PostgreSQL itself ends a statement of ours after so long."""
+"""PostgreSQL cancels a statement of the app after this time."""
 
 ANSWER_SECONDS = 2.0
-"""People wait so long for S3's answer, and for a free connection; PostgreSQL's silence is told from slowness (pulse.py)."""
+"""How long a request waits for S3, and for a free connection; a silent PostgreSQL is detected by adapters/liveness.py."""
 
 
 @dataclass(frozen=True)
 class AppContext:
-    """The settings, and everything outside the process that a request may need."""
+    """The settings, the clients of all outside services, and the limits of what runs at the same time."""
 
     settings: Settings
     database: Liveness
@@ -65,7 +65,7 @@ class AppContext:
 
     @classmethod
     def of(cls, settings: Settings) -> AppContext:
-        """Connects to nothing yet: each edge does at its first use."""
+        """Return a new context. It connects to nothing; each client does at its first use."""
         from pipeline.adapters.temporal import TemporalClient
 
         database = pulse_of(settings.database_url)
@@ -93,17 +93,17 @@ class AppContext:
         )
 
     def close(self) -> None:
-        """Give every connection back."""
+        """Close all connections."""
         self.readers.close()
         for engine in self.engines:
             engine.dispose()
 
     @property
     def console(self) -> Console:
-        """Runs the SQL of those who may read all."""
+        """Return the console for keys with access to all datasets."""
         return self.readers.of_all.console
 
 
 def app_context() -> AppContext:
-    """Those of the app that answers the present request."""
+    """Return the context of the app that handles the present request."""
     return cast(AppContext, current_app.extensions["bulkhead"])

@@ -18,7 +18,7 @@ from web.http.responses import as_json
 from web.models.admin import DeliveryLog, DeliveryPath, MadeReceiver, ReceiverBody, Receivers, Sent, WebhookPath
 from web.models.common import ImportPath
 from web.services.imports import find
-from web.services.receivers import IMPORTS_TOLD, add, receiver_of, remove, send_again, switch_on, try_out
+from web.services.receivers import IMPORTS_LISTED, add, receiver_of, remove, send_again, switch_on, try_out
 
 api = ApiBlueprint("webhooks", "/v1", "webhooks")
 
@@ -78,7 +78,7 @@ def test_receiver(path: WebhookPath) -> Response:
 def list_deliveries(path: WebhookPath) -> Response:
     """Deliveries for the last 50 imports, newest first."""
     receiver = receiver_of(path.webhook_id)
-    rows = app_context().ledger.deliveries.recent(IMPORTS_TOLD)
+    rows = app_context().ledger.deliveries.recent(IMPORTS_LISTED)
     own = [row for row in rows if (row["channel"], row["target"]) == receiver.place]
     return as_json({"items": [_shown(row) for row in own], "next_cursor": None})
 

@@ -20,7 +20,7 @@ from web.pages import formatting
 from web.services import key_scope
 from web.services.imports import find
 from web.services.keys import make_key, revoke
-from web.services.receivers import IMPORTS_TOLD, add, receiver_of, remove, send_again, switch_on, try_out
+from web.services.receivers import IMPORTS_LISTED, add, receiver_of, remove, send_again, switch_on, try_out
 
 pages = Blueprint("admin", __name__, url_prefix="/admin")
 
@@ -143,7 +143,7 @@ def _webhooks_page(**more: Any) -> str:
         "admin_webhooks.html",
         receivers=receivers,
         datasets=key_scope.datasets(),
-        told=[{**row, "receiver": _called(row, receivers)} for row in app_context().ledger.deliveries.recent(IMPORTS_TOLD)],
+        told=[{**row, "receiver": _called(row, receivers)} for row in app_context().ledger.deliveries.recent(IMPORTS_LISTED)],
         smtp=app_context().settings.smtp_url,
         **more,
     )

@@ -17,23 +17,20 @@ from web.services import key_scope
 
 log = structlog.get_logger(__name__)
 
-IMPORTS_TOLD = 50
-"""The log of a receiver is of the deliveries of so many imports; that of an import has them all."""
+IMPORTS_LISTED = 50
+"""A recipient's log has the deliveries of this many imports; an import's log has all of its deliveries."""
 
 
 def receiver_of(wanted: str, *also: str) -> Recipient:
-    """The receiver of that id, of those that are told of imports; ``also`` of those addresses.
-
-    Only they are ever called: raises Problem for any other.
-    """
+    """Return the recipient of that id, among the configured ones and the addresses ``also``. Raises Problem for any other."""
     for receiver in app_context().receivers.all(also):
         if receiver.id == wanted:
             return receiver
-    raise Problem("unknown_webhook", "GET /v1/webhooks lists those there are.")
+    raise Problem("unknown_webhook", f"There is no recipient {wanted!r}. GET /v1/webhooks lists all recipients.")
 
 
 def add(wanted: ReceiverBody) -> Recipient:
-    """Somebody more who is told. Raises Problem for an address that may not be called, UnknownDataset for one of no dataset."""
+    """Add a recipient. Raises Problem for an address that the SSRF policy does not allow, and UnknownDataset."""
     for name in wanted.datasets or ():
         key_scope.dataset(name)
     settings = app_context().settings
@@ -44,33 +41,33 @@ def add(wanted: ReceiverBody) -> Recipient:
         made = app_context().receivers.add(wanted.target, wanted.datasets)
     except (InvalidRequest, Conflict, Unreachable) as error:
         raise Problem("invalid_receiver", str(error)) from error
-    log.info("receiver added", receiver=made.id, datasets=wanted.datasets, key_id=key_in_use().id)
+    log.info("recipient added", receiver=made.id, datasets=wanted.datasets, key_id=key_in_use().id)
     return made
 
 
 def remove(receiver: Recipient) -> None:
-    """It is told nothing any more. Raises Problem if no admin added it."""
+    """Remove a recipient. Raises Problem if it was not added by an admin."""
     try:
         app_context().receivers.remove(receiver)
     except Conflict as error:
         raise Problem("named_elsewhere", str(error)) from error
-    log.info("receiver removed", receiver=receiver.id, key_id=key_in_use().id)
+    log.info("recipient removed", receiver=receiver.id, key_id=key_in_use().id)
 
 
 def switch_on(receiver: Recipient) -> None:
-    """It is told again, from the next import's end on."""
+    """Enable a recipient again, from the next notification on."""
     app_context().receivers.switch_on(receiver)
-    log.info("receiver switched on", receiver=receiver.id, key_id=key_in_use().id)
+    log.info("recipient switched on", receiver=receiver.id, key_id=key_in_use().id)
 
 
 def try_out(receiver: Recipient) -> str:
-    """Send a message that is about nothing, now, once; what stood against it, or nothing if it arrived."""
+    """Send a test message now, once. Return the error, or an empty text if it was delivered."""
     return app_context().orchestrator.send(Delivery("", receiver.channel, receiver=receiver.id))
 
 
 def send_again(wanted: str, one: ImportRecord) -> tuple[Recipient, str]:
-    """Send the message of an import once more, under the id it always had; to whom, and what stood against it, if anything."""
+    """Send the message about an import once more, with the same id. Return its recipient and the error, if any."""
     receiver = receiver_of(wanted, *one.options.notify)
     if receiver.place not in {(row["channel"], row["target"]) for row in app_context().ledger.deliveries.of_import(one.id)}:
-        raise Problem("unknown_delivery", "No message of this import was ever for this receiver.")
+        raise Problem("unknown_delivery", "This import has no message for this recipient.")
     return receiver, app_context().orchestrator.send(Delivery(one.id, receiver.channel, receiver=receiver.id))

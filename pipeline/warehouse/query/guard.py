@@ -197,7 +197,7 @@ def _relation_complaints(table: exp.Table, relations: Collection[str] | None) ->
     schema, name = _name_of(table.args.get("db")), _name_of(table.this)
     if table.catalog or schema not in ("", "warehouse", "information_schema"):
         said = ".".join(part.name for part in table.parts)
-        yield f"{said} is not a table of the warehouse. GET /v1/datasets lists those there are."
+        yield f"{said} is not a table of the warehouse. GET /v1/datasets lists all datasets."
     elif schema == "information_schema":
         if name not in DESCRIBES:
             yield f"Of information_schema only {', '.join(sorted(DESCRIBES))} can be read here."

@@ -86,7 +86,7 @@ def world(settings: Settings, httpserver: HTTPServer) -> Iterator[World]:
     queue = f"receivers-{uuid.uuid4().hex[:8]}"
     other = settings.model_copy(update={"webhook_allow_private": True, "webhook_secret": SECRET, "task_queue": queue})
     with closing(AppContext.of(other)) as edges, running_worker(other):
-        app = create_app(other, edges=edges)
+        app = create_app(other, context=edges)
         yield World(edges, app, Caller(app.test_client(), edges.keys.create("an admin", Role.ADMIN)[0]), [], httpserver)
 
 
