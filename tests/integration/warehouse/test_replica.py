@@ -194,6 +194,6 @@ def test_a_query_that_holds_the_replica_up_is_ended_and_told_why(api: Caller, se
         connection.execute("alter table warehouse.records add column colour text")
     asking.join(30)
     assert answers[0].json["code"] == "query_too_slow", answers[0].text
-    assert "can keep up" in answers[0].json["detail"]
+    assert "delayed replication" in answers[0].json["detail"]
     replica.catch_up()
     assert api.get(f"{BASE}/1").json["colour"] is None
