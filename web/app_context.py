@@ -52,11 +52,11 @@ class AppContext:
     store: Store
     ledger: Ledger
     keys: ApiKeys
-    receivers: Recipients
+    recipients: Recipients
     marts: Marts
     records: Records
-    readers: SqlLogins
-    orchestrator: TemporalClient
+    sql_logins: SqlLogins
+    temporal: TemporalClient
     uploads: BoundedSemaphore
     streams: BoundedSemaphore
     previews: BoundedSemaphore
@@ -80,11 +80,11 @@ class AppContext:
             store=Store.of(settings, answer_seconds=ANSWER_SECONDS),
             ledger=Ledger(engine),
             keys=ApiKeys(engine),
-            receivers=Recipients(engine, settings),
+            recipients=Recipients(engine, settings),
             marts=Marts(engine),
             records=Records(reads),
-            readers=SqlLogins(settings, engine, reads),
-            orchestrator=TemporalClient.of(settings),
+            sql_logins=SqlLogins(settings, engine, reads),
+            temporal=TemporalClient.of(settings),
             uploads=BoundedSemaphore(UPLOADS_AT_ONCE),
             streams=BoundedSemaphore(STREAMS_AT_ONCE),
             previews=BoundedSemaphore(PREVIEWS_AT_ONCE),
@@ -94,14 +94,14 @@ class AppContext:
 
     def close(self) -> None:
         """Close all connections."""
-        self.readers.close()
+        self.sql_logins.close()
         for engine in self.engines:
             engine.dispose()
 
     @property
     def console(self) -> Console:
         """Return the console for keys with access to all datasets."""
-        return self.readers.of_all.console
+        return self.sql_logins.of_all.console
 
 
 def app_context() -> AppContext:

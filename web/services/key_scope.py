@@ -63,6 +63,6 @@ def imports(
     )
 
 
-def reader() -> SqlLogin:
+def sql_login() -> SqlLogin:
     """Return the PostgreSQL login that SQL of this key runs as."""
-    return app_context().readers.of(key_in_use().datasets)
+    return app_context().sql_logins.of(key_in_use().datasets)

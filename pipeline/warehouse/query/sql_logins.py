@@ -37,7 +37,7 @@ class SqlLogins:
         self._lock = Lock()
         self._made: dict[tuple[str, ...], SqlLogin] = {}
         self._server = pulse_of(sql_url(settings))
-        self.of_all = self._reader("", "warehouse")
+        self.of_all = self._login("", "warehouse")
 
     def of(self, datasets: tuple[str, ...] | None) -> SqlLogin:
         """Return the login for a set of datasets; None: for all. Raises NotReady or Unreachable if its role does not exist."""
@@ -47,15 +47,15 @@ class SqlLogins:
             if datasets not in self._made:
                 granted = DatasetRole(datasets)
                 grant(self._engine, self._settings, granted)
-                self._made[datasets] = self._reader(granted.name, granted.name)
+                self._made[datasets] = self._login(granted.name, granted.name)
             return self._made[datasets]
 
     def close(self) -> None:
         """Close all connections."""
-        for reader in (self.of_all, *self._made.values()):
-            reader.engine.dispose()
+        for login in (self.of_all, *self._made.values()):
+            login.engine.dispose()
 
-    def _reader(self, role: str, schema: str) -> SqlLogin:
+    def _login(self, role: str, schema: str) -> SqlLogin:
         settings = self._settings
         engine = connect(
             sql_url(settings, role),

@@ -21,11 +21,11 @@ IMPORTS_LISTED = 50
 """A recipient's log has the deliveries of this many imports; an import's log has all of its deliveries."""
 
 
-def receiver_of(wanted: str, *also: str) -> Recipient:
+def find_recipient(wanted: str, *also: str) -> Recipient:
     """Return the recipient of that id, among the configured ones and the addresses ``also``. Raises Problem for any other."""
-    for receiver in app_context().receivers.all(also):
-        if receiver.id == wanted:
-            return receiver
+    for recipient in app_context().recipients.all(also):
+        if recipient.id == wanted:
+            return recipient
     raise Problem("unknown_webhook", f"There is no recipient {wanted!r}. GET /v1/webhooks lists all recipients.")
 
 
@@ -38,36 +38,36 @@ def add(wanted: ReceiverBody) -> Recipient:
         targets.check(wanted.target, domains=settings.notify_domains, allow_private=settings.webhook_allow_private)
         if targets.channel_of(wanted.target) == targets.WEBHOOK:
             targets.check_target(wanted.target, allow_private=settings.webhook_allow_private)
-        made = app_context().receivers.add(wanted.target, wanted.datasets)
+        made = app_context().recipients.add(wanted.target, wanted.datasets)
     except (InvalidRequest, Conflict, Unreachable) as error:
         raise Problem("invalid_receiver", str(error)) from error
-    log.info("recipient added", receiver=made.id, datasets=wanted.datasets, key_id=key_in_use().id)
+    log.info("recipient added", recipient=made.id, datasets=wanted.datasets, key_id=key_in_use().id)
     return made
 
 
-def remove(receiver: Recipient) -> None:
+def remove(recipient: Recipient) -> None:
     """Remove a recipient. Raises Problem if it was not added by an admin."""
     try:
-        app_context().receivers.remove(receiver)
+        app_context().recipients.remove(recipient)
     except Conflict as error:
         raise Problem("named_elsewhere", str(error)) from error
-    log.info("recipient removed", receiver=receiver.id, key_id=key_in_use().id)
+    log.info("recipient removed", recipient=recipient.id, key_id=key_in_use().id)
 
 
-def switch_on(receiver: Recipient) -> None:
+def enable(recipient: Recipient) -> None:
     """Enable a recipient again, from the next notification on."""
-    app_context().receivers.switch_on(receiver)
-    log.info("recipient switched on", receiver=receiver.id, key_id=key_in_use().id)
+    app_context().recipients.switch_on(recipient)
+    log.info("recipient enabled", recipient=recipient.id, key_id=key_in_use().id)
 
 
-def try_out(receiver: Recipient) -> str:
+def send_test(recipient: Recipient) -> str:
     """Send a test message now, once. Return the error, or an empty text if it was delivered."""
-    return app_context().orchestrator.send(Delivery("", receiver.channel, receiver=receiver.id))
+    return app_context().temporal.send(Delivery("", recipient.channel, receiver=recipient.id))
 
 
-def send_again(wanted: str, one: ImportRecord) -> tuple[Recipient, str]:
+def resend_message(wanted: str, one: ImportRecord) -> tuple[Recipient, str]:
     """Send the message about an import once more, with the same id. Return its recipient and the error, if any."""
-    receiver = receiver_of(wanted, *one.options.notify)
-    if receiver.place not in {(row["channel"], row["target"]) for row in app_context().ledger.deliveries.of_import(one.id)}:
+    recipient = find_recipient(wanted, *one.options.notify)
+    if recipient.place not in {(row["channel"], row["target"]) for row in app_context().ledger.deliveries.of_import(one.id)}:
         raise Problem("unknown_delivery", "This import has no message for this recipient.")
-    return receiver, app_context().orchestrator.send(Delivery(one.id, receiver.channel, receiver=receiver.id))
+    return recipient, app_context().temporal.send(Delivery(one.id, recipient.channel, receiver=recipient.id))
