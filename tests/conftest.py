@@ -1,7 +1,7 @@
 """One shared stack of real servers for the whole run; a database, a bucket and a namespace of its own for each test.
 
-The servers start once, when the first test asks for them, and take two seconds. What isolates the tests from each other is
-cheap: a database copied from a migrated template, an empty bucket, a fresh Temporal namespace.
+The servers start once, when the first test of any process asks for them (support/shared_stack.py). What isolates the tests
+from each other is cheap: a database copied from a migrated template, an empty bucket, a fresh Temporal namespace.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import signal
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
@@ -29,16 +29,29 @@ from temporalio.client import Client
 
 from pipeline.adapters.s3 import Store
 from pipeline.local import postgres, seaweedfs, temporal
-from pipeline.local.stack import SERVERS, Stack
 from pipeline.settings import ROOT, Settings
 from pipeline.warehouse import migrate, sql_reader
+from tests.support import shared_stack
+from tests.support.shared_stack import SharedStack
+from tests.support.turns import turn
 
 FOLDERS = ("unit", "integration", "e2e")
 
 
-def pytest_configure() -> None:
-    """A shell that runs the suite in the background has it ignore SIGINT, and so all that the tests start and interrupt."""
+RUN_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have all processes of the run meet in one folder, whose path is short: the servers' own paths have limits.
+
+    A shell that runs the suite in the background has it ignore SIGINT, and so all that the tests start and interrupt.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    given = os.environ.get("TEST_RUN_FOLDER")
+    config.stash[RUN_FOLDER] = folder = Path(given or tempfile.mkdtemp(prefix="bh-"))
+    if given is None:
+        os.environ["TEST_RUN_FOLDER"] = str(folder)  # for the workers
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,12 +60,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--many", type=int, default=1, help="so many times as many random cases")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test's kind is the folder it lies in."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test's kind is the folder it lies in. Beside each other, what takes long begins first, and what is alone comes last.
+
+    The tests of a module that shares something among them run in one process, so that it is made once.
+    """
     for item in items:
         for folder in FOLDERS:
             if folder in item.path.parts:
                 item.add_marker(folder)
+        if _shares_with_its_module(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    if hasattr(config, "workerinput"):
+        items.sort(key=_when)
+
+
+def _shares_with_its_module(item: pytest.Item) -> bool:
+    known = getattr(item, "_fixtureinfo", None)
+    return known is not None and any(one.scope == "module" for many in known.name2fixturedefs.values() for one in many)
+
+
+def _when(item: pytest.Item) -> int:
+    if item.get_closest_marker("alone"):
+        return 2
+    return 0 if item.get_closest_marker("early") else 1
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Outside of the test's timeout, wait for its turn."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    with turn(item.config.stash[RUN_FOLDER], alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @atexit.register
@@ -85,24 +126,27 @@ def handler() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def stack(pytestconfig: pytest.Config) -> Iterator[SharedStack]:
     """PostgreSQL, SeaweedFS and Temporal, in a folder that goes with the run."""
-    folder = tempfile.TemporaryDirectory(prefix="bh", ignore_cleanup_errors=True)
-    with folder as path, Stack(Path(path), components=SERVERS) as stack:
+    with shared_stack.joined(pytestconfig.stash[RUN_FOLDER] / "s") as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
-def template_database(stack: Stack) -> str:
+def template_database(stack: SharedStack) -> str:
     """A migrated database that is only ever copied."""
-    with psycopg.connect(postgres.url(stack.home), autocommit=True) as connection:
-        connection.execute("create database template_migrated")
-    migrate.migrate(postgres.url(stack.home, "template_migrated"))
-    return "template_migrated"
+    name = "template_migrated"
+    with stack.once(name), psycopg.connect(postgres.url(stack.home), autocommit=True) as connection:
+        if not connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
+            connection.execute("drop database if exists template_begun with (force)")
+            connection.execute("create database template_begun")
+            migrate.migrate(postgres.url(stack.home, "template_begun"))
+            connection.execute(f"alter database template_begun rename to {name}")
+    return name
 
 
 @pytest.fixture
-def database(stack: Stack, template_database: str) -> Iterator[str]:
+def database(stack: SharedStack, template_database: str) -> Iterator[str]:
     """The URL of a fresh, migrated database."""
     name = f"t_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.url(stack.home), autocommit=True) as connection:
@@ -122,7 +166,7 @@ _ROLE_SETTINGS = (  # these hang on the database's name, so a copy does not brin
 
 
 @pytest.fixture
-def store(stack: Stack) -> Iterator[Store]:
+def store(stack: SharedStack) -> Iterator[Store]:
     """An empty bucket."""
     store = seaweedfs.store(stack.home, f"t-{uuid.uuid4().hex[:12]}")
     store.ensure_bucket()
@@ -132,7 +176,7 @@ def store(stack: Stack) -> Iterator[Store]:
 
 
 @pytest.fixture
-def namespace(stack: Stack) -> str:
+def namespace(stack: SharedStack) -> str:
     """A fresh Temporal namespace, so that two tests may use the same dataset."""
     name = f"t-{uuid.uuid4().hex[:12]}"
     asyncio.run(_register(temporal.address(stack.home), name))
@@ -156,7 +200,7 @@ async def _register(address: str, namespace: str) -> None:
 
 
 @pytest.fixture
-def settings(stack: Stack, database: str, store: Store, namespace: str, tmp_path: Path) -> Settings:
+def settings(stack: SharedStack, database: str, store: Store, namespace: str, tmp_path: Path) -> Settings:
     """Settings of the application on this test's own edges."""
     return Settings(
         home=tmp_path / "home",

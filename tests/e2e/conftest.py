@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 
-from pipeline.settings import ROOT
-from tests.integration.conftest import edges, keys, serve, server
+from pipeline.ledger.api_keys import ApiKeys, Role
+from pipeline.settings import ROOT, Settings
+from tests.integration.conftest import Server, edges, keys, serve
+from tests.support.chromium import FLAGS, HEIGHT, Browsers
+from tests.support.threaded_server import serving
 
-__all__ = ["edges", "keys", "serve", "server"]
-
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
-)
+__all__ = ["FLAGS", "edges", "keys", "serve"]
 
 Open = Callable[..., webdriver.Chrome]
 
@@ -38,27 +35,40 @@ def browser_file(in_ci: bool) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def open_browser(tmp_path: Path, in_ci: bool) -> Iterator[Open]:
-    """Starts Chromium: ``width`` in pixels, ``dark`` as the system's wish, ``scripts`` allowed or not."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        (pytest.fail if in_ci else pytest.skip)("Chromium and its driver are not installed; make setup does that.")
+def server(settings: Settings, keys: ApiKeys, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The app on this test's own edges, with an uploader's key; behind gunicorn where a test is marked so."""
+    if request.node.get_closest_marker("gunicorn"):
+        yield request.getfixturevalue("serve")(settings)
+        return
+    with serving(settings) as url:
+        yield Server(url, keys.create("a test", Role.UPLOADER)[0], os.getpid(), tmp_path / "server.log")
+
+
+@pytest.fixture(scope="session")
+def browsers(tmp_path_factory: pytest.TempPathFactory, in_ci: bool) -> Iterator[Browsers]:
+    """The Chromium processes of this run, started when they are asked for."""
+    browsers = Browsers(tmp_path_factory.mktemp("chromium"), pytest.fail if in_ci else pytest.skip)
+    yield browsers
+    browsers.quit()
+
+
+@pytest.fixture
+def open_browser(browsers: Browsers) -> Iterator[Open]:
+    """Opens Chromium: ``width`` in pixels, ``dark`` as the system's wish, ``scripts`` allowed or not."""
+
+    @contextmanager
+    def scriptless() -> Iterator[webdriver.Chrome]:
+        browser = browsers.start(scripts=False)
+        yield browser
+        browsers.end(browser)
+
     with ExitStack() as opened:
 
         def start(*, width: int = 1100, dark: bool = False, scripts: bool = True) -> webdriver.Chrome:
-            options = webdriver.ChromeOptions()
-            options.binary_location = str(chromium)
-            profile = tmp_path / f"profile-{width}-{dark}-{scripts}"
-            for flag in (*FLAGS, f"--user-data-dir={profile}", f"--window-size={width},900"):
-                options.add_argument(flag)
-            options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-            if not scripts:
-                options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-            browser = webdriver.Chrome(options=options, service=Service(str(driver)))
-            opened.callback(browser.quit)
+            browser = opened.enter_context(browsers.window(width) if scripts else scriptless())
             browser.execute_cdp_cmd(
                 "Emulation.setDeviceMetricsOverride",
-                {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
+                {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": width < 600},
             )
             if dark:
                 wish = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}

@@ -20,6 +20,8 @@ from typing import Any
 import psutil
 import pytest
 
+pytestmark = pytest.mark.early
+
 ROOT = Path(__file__).resolve().parents[2]
 BULKHEAD = [sys.executable, "-m", "pipeline.cli"]
 START_SECONDS, STOP_SECONDS = 120, 60

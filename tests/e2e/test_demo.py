@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from pipeline.local.demo_data import places
+
+pytestmark = pytest.mark.early
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -25,6 +25,8 @@ from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
 from tests.support.imports import imports_of
 
+pytestmark = pytest.mark.early
+
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = 100_000
 KILLS = 3

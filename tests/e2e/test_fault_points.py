@@ -32,6 +32,8 @@ from tests.conftest import _register
 from tests.e2e.test_durability import digest, orphans_and_rows
 from tests.integration.receive.test_import_journey import Bulkhead, balance
 
+pytestmark = pytest.mark.early
+
 GROUPS = {
     "register": ("register",),
     "next": ("next",),

@@ -34,6 +34,8 @@ from tests.e2e.test_durability import (
     wait_for,
 )
 
+pytestmark = pytest.mark.early
+
 __all__ = ["ledger"]
 
 RECORDS = 60_000  # 30 parts

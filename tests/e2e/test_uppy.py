@@ -17,6 +17,8 @@ from pipeline.contracts.states import State
 from tests.integration.conftest import Server
 from web.app_context import AppContext
 
+pytestmark = pytest.mark.gunicorn
+
 PAGE = b"""<!doctype html><title>Uppy</title><script src="/uppy.min.js"></script><script>
 const uppy = new Uppy.Uppy({meta: {dataset: "records", dry_run: true}})
 uppy.use(Uppy.AwsS3, {companionEndpoint: location.origin, shouldUseMultipart: file => file.size > 1e6})

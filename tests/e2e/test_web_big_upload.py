@@ -17,6 +17,8 @@ from pipeline.adapters.s3 import Store
 from pipeline.settings import Settings
 from tests.support.memory import Growth
 
+pytestmark = pytest.mark.gunicorn
+
 MIB, GIB = 1 << 20, 1 << 30
 BLOCK = os.urandom(MIB)
 HEAD = b'--B\r\nContent-Disposition: form-data; name="file"; filename="big.csv"\r\n\r\n'

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.early
 def test_a_small_version_of_the_validation_benchmark_runs(tmp_path: Path) -> None:
     kept = tmp_path / "validation.json"
     small = ["--records", "2000", "--large", "4000", "--rounds", "1", "--keep", str(kept)]

@@ -299,6 +299,7 @@ def test_whoever_reads_while_files_are_loaded_never_sees_an_orphan(bulkhead: Bul
 # --- Others wait for nothing ---
 
 
+@pytest.mark.early
 def test_a_large_file_and_a_long_queue_hold_up_no_other_dataset(bulkhead: Bulkhead) -> None:
     with psycopg.connect(bulkhead.settings.database_url) as holder:
         holder.execute("lock table warehouse.records in share mode")  # none of its parts gets on

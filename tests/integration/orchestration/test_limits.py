@@ -26,6 +26,8 @@ from pipeline.local.supervisor import Supervisor
 from pipeline.prepare.manifest import Manifest, Part
 from tests.integration.orchestration.test_workflow import Orchestra, _until
 
+pytestmark = pytest.mark.early
+
 A_TENTH = {
     "limit.historyCount.error": 5_120,
     "limit.historyCount.warn": 1_024,
@@ -46,6 +48,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = Home(tmp_path_factory.mktemp("narrow"))
     server = temporal.temporal(home)
     limits = [f"--dynamic-config-value={name}={value}" for name, value in A_TENTH.items()]
+    limits.append("--sqlite-pragma=synchronous=OFF")  # no history here has to survive a power failure
     supervisor = Supervisor(home.logs, lambda line: None)
     try:
         supervisor.start(replace(server, command=[*server.command, *limits]))

@@ -19,7 +19,7 @@ from pipeline.contracts.object_keys import incoming_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.ledger.models import ImportRecord
-from pipeline.orchestration.import_activities import Activities
+from pipeline.orchestration.queue_activities import QueueActivities
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.receive.upload_metadata import UploadRequest, metadata_of
 from pipeline.settings import Settings
@@ -101,7 +101,7 @@ def forget(edges: AppContext, *ids: str) -> None:
 
 def announce(settings: Settings, edges: AppContext, store: Store, *keys: str) -> None:
     """Have these events looked at, by REGISTER as a worker has it."""
-    activities = Activities(settings, store, edges.engine, edges.temporal)
+    activities = QueueActivities(store, edges.ledger)
     activities.register(ObjectsArrived(tuple(ObjectArrived(store.bucket, key) for key in keys)))
 
 

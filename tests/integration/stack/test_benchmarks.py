@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from benchmarks import scale
+
+pytestmark = pytest.mark.early
 
 ROOT = Path(__file__).resolve().parents[3]
 

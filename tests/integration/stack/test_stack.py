@@ -29,6 +29,8 @@ from pipeline.local.relay import EventQueue, make_server
 from pipeline.local.stack import SERVERS, Stack
 from pipeline.local.supervisor import ComponentFailedError, Supervisor
 
+pytestmark = pytest.mark.early
+
 
 def eventually(true: Callable[[], bool], seconds: float = 30.0) -> None:
     until = time.monotonic() + seconds

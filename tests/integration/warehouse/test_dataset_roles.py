@@ -359,7 +359,7 @@ def test_a_role_that_was_dropped_is_made_again(used: SqlLogin, filled: Settings)
     with psycopg.connect(filled.database_url) as connection:
         connection.execute(SQL("drop owned by {}").format(Identifier(OURS.name)))
     with closing(AppContext.of(filled)) as anew:
-        assert anew.readers.of(OURS.datasets).console.run("select count(*) from records").rows == [(1,)]
+        assert anew.sql_logins.of(OURS.datasets).console.run("select count(*) from records").rows == [(1,)]
 
 
 def test_who_may_make_no_roles_says_so(filled: Settings) -> None:

@@ -347,6 +347,7 @@ def test_it_works_while_files_are_loaded_and_neither_side_fails(files: Files, tm
     assert files.rows("select sum(inserted)::int from ledger.part") == [(loaded,)]
 
 
+@pytest.mark.alone
 def test_readers_do_not_wait_long_behind_a_column_that_waits(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction keeps the table for a second and a half; the column waits for it, readers as long as one of its tries."""
     monkeypatch.setattr(table_changes, "LOCK_SECONDS", (0.2,) * 20)

@@ -26,6 +26,7 @@ from pipeline.local.stack import Stack
 from pipeline.settings import Settings
 from tests.integration.conftest import Caller
 from tests.integration.web.api.test_records import BASE, ids, put, walked
+from tests.support.shared_stack import WITHOUT_DURABILITY
 from web import create_app
 from web.app_context import AppContext
 
@@ -55,7 +56,7 @@ class Replica:
     def catch_up(self) -> None:
         """Wait until it has all that the primary has written so far."""
         with psycopg.connect(self.primary.geturl(), autocommit=True) as connection:
-            ((written,),) = connection.execute("select pg_current_wal_lsn()::text").fetchall()
+            ((written,),) = connection.execute("select pg_current_wal_insert_lsn()::text").fetchall()
         for _ in range(200):
             if self.run(f"select pg_last_wal_replay_lsn() >= '{written}'") == [(True,)]:
                 return
@@ -82,7 +83,7 @@ class Replica:
         )
 
     def _start(self, log: Path) -> Process:
-        given = {**postgres._SETTINGS, "max_standby_streaming_delay": "500ms"}
+        given = {**postgres._SETTINGS, **WITHOUT_DURABILITY, "max_standby_streaming_delay": "500ms"}
         options = [piece for name, value in given.items() for piece in ("-c", f"{name}={value}")]
         process = Process(
             Component(

@@ -56,6 +56,7 @@ def said(bulkhead: Bulkhead, text: str, name: str, dataset: str = "records") -> 
     return found
 
 
+@pytest.mark.early
 def test_a_file_is_held_to_the_bounds_together_with_what_the_warehouse_has(bulkhead: Bulkhead) -> None:
     assert said(bulkhead, HEADER + "r,,x\na,r,x\nb,a,x\nc,b,x\n", "first.csv") == []
     assert said(bulkhead, HEADER + "d,c,x\n", "deep.csv") == [

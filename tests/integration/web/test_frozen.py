@@ -83,6 +83,7 @@ def everything(import_id: str) -> list[str]:
     return [f"/v1/imports/{import_id}", "/v1/imports", "/imports", f"/imports/{import_id}", "/datasets/places/records", UPLOAD]
 
 
+@pytest.mark.alone
 def test_postgresql_stands_still(stack: Stack, server: Server, an_import: str) -> None:
     paths = everything(an_import)
     assert {told.status for told in all_at_once(server, paths)} <= {200, 202}
@@ -99,6 +100,7 @@ def test_postgresql_stands_still(stack: Stack, server: Server, an_import: str) -
     assert {told.status for told in all_at_once(server, paths)} <= {200, 202}
 
 
+@pytest.mark.alone
 def test_s3_stands_still(stack: Stack, server: Server, an_import: str) -> None:
     in_s3 = [f"/v1/imports/{an_import}/report/index.html", f"/v1/imports/{an_import}/errors/groups", UPLOAD]
     with frozen(stack, "SeaweedFS"):
@@ -119,6 +121,7 @@ def wait_until(done: Callable[[], bool], seconds: float = 20.0) -> bool:
     return right
 
 
+@pytest.mark.alone
 def test_a_page_in_a_browser_says_it_and_keeps_its_navigation(stack: Stack, browser: Any) -> None:
     with frozen(stack, "PostgreSQL"):
         page = browser.get("/imports", headers={"Accept": "text/html"})

@@ -46,6 +46,8 @@ from web.api import events
 from web.app_context import AppContext
 from web.services import key_scope
 
+pytestmark = pytest.mark.early
+
 SECONDS = 12.0
 """How long random requests are made after those that anybody would try first."""
 

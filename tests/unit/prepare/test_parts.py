@@ -19,6 +19,7 @@ from pipeline.prepare import part_files, parts
 from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.prepare.parts import cut
 from tests.support.staging import run_stage
+from tests.support.tables import fill
 
 RECORDS = load_dataset("records")
 Edge = tuple[str, str | None]
@@ -168,7 +169,7 @@ def wide_records(database: Path, sizes: list[int]) -> Path:
     with duckdb.connect(str(database)) as connection:
         widths = [(sizes[row % len(sizes)], chance.randrange(26), row + 1) for row in range(len(file))]
         connection.execute("create table widths (width integer, letter integer, _row bigint)")
-        connection.executemany("insert into widths values (?, ?, ?)", widths)
+        fill(connection, "widths", widths)
         connection.execute(
             """create or replace table incoming as select _row, id, "parentId", repeat(chr(65 + letter), width) as name, attributes
             from incoming join widths using (_row) order by _row"""

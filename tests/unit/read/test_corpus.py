@@ -30,6 +30,7 @@ from pipeline.staging.cast import stage
 from pipeline.validate.sql_checks import read_check, run_checks
 from pipeline.validate.tree_overlay import add_edges, ask_for
 from tests.support.staging import read_into, run_stage
+from tests.support.tables import fill
 
 ROOT = Path(__file__).resolve().parents[3]
 BY_SUITE = load_dataset("records")
@@ -383,7 +384,7 @@ def judged(
     with duckdb.connect() as connection:
         connection.execute('create table edges (id varchar, "parentId" varchar)')
         if warehouse:
-            connection.executemany("insert into edges values (?, ?)", warehouse)
+            fill(connection, "edges", warehouse)
         connection.execute(f"copy edges to '{edges}' (format parquet)")
     run_stage(add_edges, database, edges)
     with duckdb.connect(str(database)) as connection:

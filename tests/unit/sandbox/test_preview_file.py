@@ -82,6 +82,7 @@ def test_the_first_rows_of_a_whole_file(look: Look, form: str, packed: str) -> N
     assert seen.sheet == ("Of all things" if form == "xlsx" else "")
 
 
+@pytest.mark.early
 @pytest.mark.parametrize("form", ["csv", "json", "ndjson"])
 def test_a_text_may_be_cut_anywhere(look: Look, form: str) -> None:
     body = WHOLE[form]

@@ -20,6 +20,7 @@ from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.quarantine import Quarantined, quarantine_records, write_rows
 from pipeline.validate.sql_checks import read_check, run_checks
 from tests.support.staging import run_stage
+from tests.support.tables import fill
 
 RECORDS = load_dataset("records")
 CHECKS = [read_check(path) for path in RECORDS.check_files]
@@ -44,12 +45,12 @@ def staged(database: Path, rows: list[Row], warehouse: Tree | None = None, bad: 
         connection.execute("delete from findings")
         connection.execute('create or replace table raw (_row bigint, id varchar, "parentId" varchar, name varchar)')
         if rows:
-            connection.executemany("insert into raw values (?, ?, ?, 'n')", [(n, *row) for n, row in enumerate(rows, 1)])
+            fill(connection, "raw", ((n, *row, "n") for n, row in enumerate(rows, 1)))
         connection.execute("create or replace table lines as select 1::bigint as first_row, 2::bigint as first_line")
         connection.execute("create or replace table incoming as select *, '{}' as attributes from raw")
         connection.execute('create or replace table warehouse_edges (id varchar, "parentId" varchar)')
         if warehouse:
-            connection.executemany("insert into warehouse_edges values (?, ?)", list(warehouse.items()))
+            fill(connection, "warehouse_edges", warehouse.items())
         connection.execute("drop table if exists links")
         lay_out(connection, RECORDS)
         run_checks(connection, CHECKS)

@@ -16,6 +16,7 @@ from pipeline.validate.missing_parents import likely_spellings
 from pipeline.validate.sql_checks import Check, read_check, run_checks
 from pipeline.validate.tree_overlay import add_edges, ask_for
 from tests.support.staging import run_stage
+from tests.support.tables import fill
 
 Tree = dict[str, str | None]  # id -> parent
 Offenders = Callable[[str], list[dict[str, object]]]
@@ -39,13 +40,13 @@ def checked(
     full = [(number, *row, "name")[:4] for number, row in enumerate(rows, 1)]
     connection.execute('create or replace table raw (_row bigint, id varchar, "parentId" varchar, name varchar)')
     if full:
-        connection.executemany("insert into raw values (?, ?, ?, ?)", full)
+        fill(connection, "raw", full)
     connection.execute("create or replace table incoming as select *, '{}' as attributes from raw")
     connection.execute("drop table if exists links")
     lay_out(connection, RECORDS)
     connection.execute('create or replace table warehouse_edges (id varchar, "parentId" varchar)')
     if warehouse:
-        connection.executemany("insert into warehouse_edges values (?, ?)", list(warehouse.items()))
+        fill(connection, "warehouse_edges", warehouse.items())
     run_checks(connection, CHECKS)
 
     def offenders(name: str) -> list[dict[str, object]]:

@@ -31,6 +31,7 @@ from pipeline.validate.sql_checks import _find_by_check, read_check, run_checks
 from pipeline.validate.tree_limits import measure_depths
 from pipeline.validate.tree_overlay import add_edges, ask_for
 from tests.support.staging import run_stage
+from tests.support.tables import fill
 
 Row = tuple[str | None, str | None]
 Tree = dict[str, str | None]  # id -> parent
@@ -84,7 +85,7 @@ def check(database: Path, tmp_path: Path) -> Check:
             for table in ("links", "findings"):
                 connection.execute(f"drop table if exists {table}")
             connection.execute('create or replace table raw (_row bigint, id varchar, "parentId" varchar)')
-            connection.executemany("insert into raw values (?, ?, ?)", [(n, *row) for n, row in enumerate(rows, 1)])
+            fill(connection, "raw", ((n, *row) for n, row in enumerate(rows, 1)))
             connection.execute("create or replace table lines as select 1::bigint as first_row, 2::bigint as first_line")
             connection.execute("create or replace table incoming as from raw")
         run_stage(ask_for, database, dataset, wanted)
@@ -92,7 +93,7 @@ def check(database: Path, tmp_path: Path) -> Check:
         with duckdb.connect(str(database)) as connection:
             connection.execute('create or replace table known (id varchar, "parentId" varchar)')
             if known:
-                connection.executemany("insert into known values (?, ?)", list(known.items()))
+                fill(connection, "known", known.items())
             connection.execute(f"copy known to '{edges}' (format parquet)")
         run_stage(add_edges, database, edges)
         with duckdb.connect(str(database)) as connection:
@@ -303,6 +304,7 @@ def expected(file: list[Row], warehouse: Tree, bounds: dict[str, int | bool]) ->
     return found | {("several_roots", row) for row in (roots if old else roots[1:])}
 
 
+@pytest.mark.early
 def test_random_trees_agree_with_the_oracle(check: Check) -> None:
     seen = dict.fromkeys(("max_depth_exceeded", "max_children_exceeded", "several_roots", "none", "pushed"), 0)
     for seed in range(200):

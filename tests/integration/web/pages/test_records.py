@@ -291,6 +291,7 @@ def test_the_label_is_what_says_most() -> None:
 # --- what it costs ---
 
 
+@pytest.mark.alone
 def test_pages_of_a_large_table_read_little_and_are_quick(large: Any, browser: Any, settings: Settings) -> None:
     """Of 200,000 records. What a page costs follows from what it shows; 10 million take but a level more of each index."""
     with psycopg.connect(settings.database_url, autocommit=True) as connection:

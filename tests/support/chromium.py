@@ -1,0 +1,88 @@
+"""Chromium processes that are started once; a test has a window in a fresh browser context of one of them.
+
+A context has cookies, storage and a cache of its own, as a fresh profile has, and no process has to start for it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from websocket import create_connection
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
+)
+HEIGHT = 900
+
+
+class Browsers:
+    """All Chromium processes of one process of the run. ``missing`` is called, and raises, where none is installed."""
+
+    def __init__(self, folder: Path, missing: Callable[[str], object]) -> None:
+        self._folder = folder
+        self._missing = missing
+        self._idle: list[webdriver.Chrome] = []
+        self._all: list[webdriver.Chrome] = []
+
+    def start(self, *, scripts: bool = True) -> webdriver.Chrome:
+        """Start a Chromium with a profile of its own, in whose pages scripts run or do not."""
+        chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+        if chromium is None or driver is None:
+            self._missing("Chromium and its driver are not installed; make setup does that.")
+        options = webdriver.ChromeOptions()
+        options.binary_location = str(chromium)
+        for flag in (*FLAGS, f"--user-data-dir={self._folder / f'profile-{len(self._all)}'}"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        if not scripts:
+            options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+        browser = webdriver.Chrome(options=options, service=Service(str(driver)))
+        self._all.append(browser)
+        return browser
+
+    @contextmanager
+    def window(self, width: int) -> Iterator[webdriver.Chrome]:
+        """Open a window in a context of its own; close it with all that was opened from it."""
+        browser = self._idle.pop() if self._idle else self.start()
+        first = browser.current_window_handle
+        context = _ask(browser, "Target.createBrowserContext")["browserContextId"]
+        wish = {"url": "about:blank", "browserContextId": context, "width": width, "height": HEIGHT, "newWindow": True}
+        browser.switch_to.window(_ask(browser, "Target.createTarget", **wish)["targetId"])
+        yield browser
+        browser.switch_to.window(first)
+        _ask(browser, "Target.disposeBrowserContext", browserContextId=context)
+        browser.get_log("browser")  # what is left of it is not the next test's
+        self._idle.append(browser)  # only if all of this went well
+
+    def end(self, browser: webdriver.Chrome) -> None:
+        """End one of them."""
+        self._all.remove(browser)
+        browser.quit()
+
+    def quit(self) -> None:
+        """End them all."""
+        for browser in self._all[:]:
+            self.end(browser)
+
+
+def _ask(browser: webdriver.Chrome, method: str, **parameters: Any) -> dict[str, Any]:
+    """Give the browser itself a command of the DevTools protocol; the driver's own way reaches one page only."""
+    address = browser.capabilities["goog:chromeOptions"]["debuggerAddress"]
+    with urllib.request.urlopen(f"http://{address}/json/version", timeout=30) as answer:
+        url = json.load(answer)["webSocketDebuggerUrl"]
+    with closing(create_connection(url, timeout=30, suppress_origin=True)) as connection:
+        connection.send(json.dumps({"id": 1, "method": method, "params": parameters}))
+        while (said := json.loads(connection.recv())).get("id") != 1:
+            pass
+    assert "result" in said, said
+    result: dict[str, Any] = said["result"]
+    return result
