@@ -122,7 +122,7 @@ def test_a_mapped_file_is_loaded_and_known_again_by_its_mapping(api: Any, edges:
 
     def imported(**query: str) -> Any:
         made = api.post("/v1/datasets/places/imports", query_string={"filename": "a.csv", **query}, data=CSV).json
-        edges.orchestrator.announce(ObjectArrived(edges.store.bucket, made["source"]["key"], made["id"]))
+        edges.temporal.announce(ObjectArrived(edges.store.bucket, made["source"]["key"], made["id"]))
         _until(lambda: edges.ledger.imports.known(made["id"]).state.is_final, seconds=60)
         return edges.ledger.imports.known(made["id"])
 
