@@ -1,7 +1,7 @@
 """Build the Lambda's zip: the handler, the contracts, and temporalio with its own requirements; nothing else.
 
-The same inputs give the same bytes. Compiled modules are those of this machine: build on Linux, on the processor architecture of
-the function. They use Python's stable ABI, so every Lambda runtime from Python 3.11 on can load them.
+The same inputs give the same bytes. Compiled modules are those of this machine: build on Linux, on the function's processor
+architecture. They use Python's stable ABI, so every Lambda runtime from Python 3.11 on can load them.
 """
 
 from __future__ import annotations
