@@ -21,6 +21,7 @@ from pipeline.datasets import load_dataset
 from pipeline.errors import NotUsable, Unreadable
 from pipeline.read import Limits, Reading, read
 from pipeline.read.scan import Scan
+from pipeline.workspace import in_memory
 
 RECORDS, PLACES = load_dataset("records"), load_dataset("places")
 H = b"id,parentId,name\n"
@@ -50,9 +51,10 @@ Reader = Callable[..., Read]
 @pytest.fixture
 def reads(tmp_path: Path) -> Reader:
     def run(content: bytes, *, dataset: Any = RECORDS, limits: Limits = SMALL, delimiter: str | None = None) -> Read:
-        source, database = tmp_path / "source", tmp_path / "d.duckdb"
+        source = tmp_path / "source"
         source.write_bytes(content)
-        return Read(read(source, dataset, database=database, limits=limits, delimiter=delimiter), database)
+        with in_memory(tmp_path) as database:
+            return Read(read(source, dataset, database=database, limits=limits, delimiter=delimiter), database)
 
     return run
 
