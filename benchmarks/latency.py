@@ -24,10 +24,12 @@ from temporalio.client import WorkflowHistory
 
 from benchmarks import data, measure
 from benchmarks.scale import a_stack, warm
-from pipeline import warehouse
-from pipeline.client import Client
-from pipeline.contracts import Options, State, import_workflow_id
-from pipeline.ledger import Ledger
+from pipeline.adapters import postgres
+from pipeline.client.api import Client
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
+from pipeline.contracts.workflows import import_workflow_id
+from pipeline.ledger.ledger import Ledger
 from pipeline.local.stack import Stack
 from pipeline.settings import ROOT
 
@@ -87,9 +89,9 @@ def _import(client: Client, file: Path, stack: Stack) -> dict[str, float]:
 
 def _queued_at(stack: Stack, import_id: str) -> float:
     """When the file was in S3 and in the ledger."""
-    engine = warehouse.connect(stack.environment["DATABASE_URL"], pool_size=1)
+    engine = postgres.connect(stack.environment["DATABASE_URL"], pool_size=1)
     try:
-        return next(move.at.timestamp() for move in Ledger(engine).moves(import_id) if move.to_state == State.QUEUED)
+        return next(move.at.timestamp() for move in Ledger(engine).imports.moves(import_id) if move.to_state == State.QUEUED)
     finally:
         engine.dispose()
 

@@ -30,13 +30,14 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from benchmarks import data, measure
-from pipeline import sandbox, validation, warehouse
-from pipeline.batch import MANIFEST, Cutting, Manifest
-from pipeline.datasets import Dataset, load_dataset
-from pipeline.load import load_part
+from pipeline.datasets.dataset import Dataset, load_dataset
+from pipeline.load.load_part import load_part
 from pipeline.local import postgres
 from pipeline.local.stack import Stack
+from pipeline.prepare.manifest import MANIFEST, BatchSizes, Manifest
+from pipeline.sandbox import process, validate_file
 from pipeline.settings import ROOT
+from pipeline.warehouse import migrate
 
 BATCH = 200
 TABLE = f"warehouse.{data.DATASET}"
@@ -73,10 +74,10 @@ class Cut:
 def cut(file: Path, dataset: Dataset, part_records: int, folder: Path) -> Cut:
     """The file's parts, as a worker stores them: one row group a part."""
     folder.mkdir()
-    (folder / validation.SOURCE).symlink_to(file)
-    cutting = Cutting("bench", BATCH, max(part_records // BATCH, 1))
-    sandbox.run(measure.cut, folder, dataset, cutting, **measure.LIMITS, answer=lambda parents: None)
-    parts = folder / validation.PARTS
+    (folder / validate_file.SOURCE).symlink_to(file)
+    cutting = BatchSizes("bench", BATCH, max(part_records // BATCH, 1))
+    process.run(measure.cut, folder, dataset, cutting, **measure.LIMITS, answer=lambda parents: None)
+    parts = folder / validate_file.PARTS
     manifest = Manifest.from_json((parts / MANIFEST).read_text(encoding="utf-8"))
     waves: dict[int, list[int]] = {}
     for part in manifest.parts:
@@ -221,7 +222,7 @@ def main() -> None:
             cuts[f"parts of {size}, a row group a batch"] = grouped(whole, folder / f"grouped-{size}")
         with Stack(folder / "home", components=("postgres",)) as stack:
             url = postgres.url(stack.home)
-            warehouse.migrate(url, root=folder / "root")
+            migrate.migrate(url, root=folder / "root")
             found: dict[str, object] = {
                 "records": asked.records,
                 "rounds": asked.rounds,

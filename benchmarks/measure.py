@@ -18,10 +18,10 @@ import duckdb
 import psutil
 
 from benchmarks.data import COLUMNS
-from pipeline import sandbox, validation
-from pipeline.batch import Cutting
-from pipeline.contracts import Options
-from pipeline.datasets import Dataset
+from pipeline.contracts.options import Options
+from pipeline.datasets.dataset import Dataset
+from pipeline.prepare.manifest import BatchSizes
+from pipeline.sandbox import process, validate_file
 
 LIMITS = {"memory_bytes": 8 << 30, "seconds": 3600.0}
 
@@ -38,21 +38,21 @@ class Cost:
 def validation_of(file: Path, dataset: Dataset) -> Cost:
     """Validate a file as a warm worker does, in a child of the sandbox, with nothing in the warehouse."""
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        (Path(folder) / validation.SOURCE).symlink_to(file)
+        (Path(folder) / validate_file.SOURCE).symlink_to(file)
         began = time.perf_counter()
-        peak, errors = sandbox.run(validated, Path(folder), dataset, **LIMITS, answer=lambda parents: None)
+        peak, errors = process.run(validated, Path(folder), dataset, **LIMITS, answer=lambda parents: None)
         return Cost(time.perf_counter() - began, peak, errors)
 
 
-def validated(folder: Path, dataset: Dataset, ask: validation.Ask) -> tuple[int, int]:
+def validated(folder: Path, dataset: Dataset, ask: validate_file.Ask) -> tuple[int, int]:
     """Runs in the child: peak memory in MiB, and the number of errors."""
-    counted = validation.validate(folder, dataset, "bench.csv", "bench", None, Options(), ask)
+    counted = validate_file.validate(folder, dataset, "bench.csv", "bench", None, Options(), ask)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, counted.errors
 
 
-def cut(folder: Path, dataset: Dataset, cutting: Cutting, ask: validation.Ask) -> None:
+def cut(folder: Path, dataset: Dataset, cutting: BatchSizes, ask: validate_file.Ask) -> None:
     """Runs in the child: the parts of a file, validated before as ever."""
-    validation.validate(folder, dataset, "bench.csv", "bench", cutting, Options(), ask)
+    validate_file.validate(folder, dataset, "bench.csv", "bench", cutting, Options(), ask)
 
 
 def floor_of(file: Path) -> float:
@@ -61,7 +61,7 @@ def floor_of(file: Path) -> float:
     In a child of the same kind as a validation's: what either pays for a process and a database of its own, both pay.
     """
     began = time.perf_counter()
-    sandbox.run(read_and_aggregate, file, **LIMITS)
+    process.run(read_and_aggregate, file, **LIMITS)
     return time.perf_counter() - began
 
 

@@ -26,8 +26,8 @@ import requests
 from benchmarks import data, measure
 from benchmarks.reads import Table
 from benchmarks.scale import WAIT_SECONDS, a_stack
-from pipeline.client import Client
-from pipeline.datasets import load_dataset
+from pipeline.client.api import Client
+from pipeline.datasets.dataset import load_dataset
 from pipeline.local.stack import Stack
 from pipeline.local.up import sign_in_url
 from pipeline.settings import ROOT

@@ -27,13 +27,14 @@ import pyarrow.parquet as pq
 from sqlalchemy import Connection, Engine, text
 
 from benchmarks import data, measure
-from pipeline import warehouse
-from pipeline.datasets import Dataset, load_dataset
-from pipeline.load import load_part
+from pipeline.adapters import postgres
+from pipeline.datasets.dataset import Dataset, load_dataset
+from pipeline.load.load_part import load_part
 from pipeline.local.stack import Stack
-from pipeline.query import Records
-from pipeline.query.records import statement
 from pipeline.settings import ROOT
+from pipeline.warehouse import migrate
+from pipeline.warehouse.query import Records
+from pipeline.warehouse.query.records import statement
 
 PAGE = 50
 WIDE_CHILDREN = 100
@@ -285,7 +286,7 @@ def main() -> None:
         data.make_dataset(folder / "root", ROOT)
         with Stack(folder / "home", components=("postgres",)) as stack:
             url = stack.environment["DATABASE_URL"]
-            warehouse.migrate(url, root=folder / "root")
+            migrate.migrate(url, root=folder / "root")
             table = Table(url, load_dataset(data.DATASET, folder / "root"), given.records)
             found = compared(table, folder, given)
     for state in ("quiet", "loading"):
@@ -302,7 +303,7 @@ def main() -> None:
 def compared(table: Table, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Quiet, beside a load, and without the index."""
     found: dict[str, Any] = {"records": table.records, "loads": given.loads, "fill_seconds": round(table.fill(), 1)}
-    engine = warehouse.connect(table.url, pool_size=1, name="bench reads")
+    engine = postgres.connect(table.url, pool_size=1, name="bench reads")
     try:
         measured(table, engine, max(given.rounds // 10, 1))  # what is read first comes from the disk
         found["quiet"] = measured(table, engine, given.rounds)

@@ -27,14 +27,17 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client as Temporal
 
 from benchmarks import data, measure
-from pipeline import warehouse
-from pipeline.client import Client
-from pipeline.contracts import Options, State, import_workflow_id, queue_workflow_id
-from pipeline.ledger import Ledger
+from pipeline.adapters import postgres
+from pipeline.client.api import Client
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
+from pipeline.contracts.workflows import import_workflow_id, queue_workflow_id
+from pipeline.ledger.ledger import Ledger
 from pipeline.local import seaweedfs
 from pipeline.local.stack import Stack
 from pipeline.local.up import local_key
 from pipeline.settings import ROOT, environment
+from pipeline.warehouse import migrate
 
 MOST_MB = {"worker": 1500, "web": 300}
 """Memory that a component's processes may take together, in megabytes, each page counted once (Pss)."""
@@ -156,7 +159,7 @@ def a_stack(home: Path, root: Path) -> Stack:
     """All of it, with the one dataset."""
 
     def prepare(given: Mapping[str, str]) -> Mapping[str, str]:
-        warehouse.migrate(given["DATABASE_URL"], root=root)
+        migrate.migrate(given["DATABASE_URL"], root=root)
         return {"BULKHEAD_API_KEY": local_key(home, given["DATABASE_URL"])[0]}
 
     own = {"BULKHEAD_DATASETS_ROOT": str(root), "PYTHONPATH": str(ROOT)}
@@ -176,9 +179,9 @@ def _demand_success(one: Mapping[str, Any], records: int) -> None:
 
 def _seconds_in(stack: Stack, import_id: str) -> dict[str, float]:
     """How long the import was in each state, by the ledger."""
-    engine = warehouse.connect(stack.environment["DATABASE_URL"], pool_size=1)
+    engine = postgres.connect(stack.environment["DATABASE_URL"], pool_size=1)
     try:
-        moves = Ledger(engine).moves(import_id)
+        moves = Ledger(engine).imports.moves(import_id)
     finally:
         engine.dispose()
     return {this.to_state: round((after.at - this.at).total_seconds(), 2) for this, after in pairwise(moves)}

@@ -22,9 +22,10 @@ import requests
 
 from benchmarks import data, measure
 from benchmarks.scale import Watch, a_stack
-from pipeline.client import Client
+from pipeline.client.api import Client
 from pipeline.local.stack import Stack
-from pipeline.settings import MIB, ROOT
+from pipeline.settings import ROOT
+from pipeline.units import MIB
 
 PART_BYTES = 16 * MIB
 AT_ONCE = 4

@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import data, measure
-from pipeline import sandbox
-from pipeline.datasets import Dataset, load_dataset
+from pipeline.datasets.dataset import Dataset, load_dataset
+from pipeline.sandbox import process
 from pipeline.settings import ROOT
 
 ODD_SHAPES = ("star", "chain", "ring", "pairs")
@@ -116,7 +116,7 @@ def main() -> None:
         folder = Path(scratch)
         data.make_dataset(folder / "root", ROOT)
         dataset = load_dataset(data.DATASET, folder / "root")
-        sandbox.warm()
+        process.warm()
         found: dict[str, object] = {"clean": clean(folder, dataset, asked.records, asked.rounds)}
         found["small"] = small(folder, dataset, asked.rounds)
         found["shapes"] = shapes(folder, dataset, asked.records, asked.rounds)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = {
     "handler.py": ROOT / "lambda" / "handler.py",
     "pipeline/__init__.py": ROOT / "pipeline" / "__init__.py",
-    "pipeline/contracts.py": ROOT / "pipeline" / "contracts.py",
+    **{f"pipeline/contracts/{file.name}": file for file in (ROOT / "pipeline" / "contracts").glob("*.py")},
 }
 STUBS = {"types-protobuf"}
 """Required by temporalio for type checkers only."""

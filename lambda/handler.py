@@ -18,25 +18,27 @@ from urllib.parse import unquote_plus
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
 
-from pipeline.contracts import ENQUEUE_SIGNAL, QUEUE_WORKFLOW, Arrival, QueueRun, dataset_of, queue_workflow_id
+from pipeline.contracts.messages import ObjectArrived, QueueRun
+from pipeline.contracts.object_keys import dataset_of
+from pipeline.contracts.workflows import ENQUEUE_SIGNAL, QUEUE_WORKFLOW, queue_workflow_id
 
 
-def requests_in(event: Mapping[str, Any]) -> list[Arrival]:
+def requests_in(event: Mapping[str, Any]) -> list[ObjectArrived]:
     """The files that an event announces; none for a test event, a deletion or an object that is not ours."""
     return [arrival for arrival in _objects_created(event) if dataset_of(arrival.key)]
 
 
-def _objects_created(event: Mapping[str, Any]) -> Iterator[Arrival]:
+def _objects_created(event: Mapping[str, Any]) -> Iterator[ObjectArrived]:
     for record in event.get("Records") or []:
         if str(record.get("eventName", "")).startswith("ObjectCreated:"):
             entity = record["s3"]
-            yield Arrival(entity["bucket"]["name"], unquote_plus(entity["object"]["key"]))
+            yield ObjectArrived(entity["bucket"]["name"], unquote_plus(entity["object"]["key"]))
     if event.get("detail-type") == "Object Created":
         detail = event["detail"]
-        yield Arrival(detail["bucket"]["name"], detail["object"]["key"])  # EventBridge does not encode keys
+        yield ObjectArrived(detail["bucket"]["name"], detail["object"]["key"])  # EventBridge does not encode keys
 
 
-async def announce(arrivals: list[Arrival]) -> None:
+async def announce(arrivals: list[ObjectArrived]) -> None:
     """Signal each file's queue, starting the queue if it is not running: one atomic call to Temporal a file."""
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", "127.0.0.1:7233")
@@ -44,7 +46,7 @@ async def announce(arrivals: list[Arrival]) -> None:
     for arrival in arrivals:
         dataset = str(dataset_of(arrival.key))
         await client.start_workflow(
-            QUEUE_WORKFLOW,
+            QUEUE_WORKFLOW.name,
             QueueRun(dataset),
             id=queue_workflow_id(dataset),
             task_queue=os.environ.get("BULKHEAD_TASK_QUEUE", "bulkhead"),

@@ -7,9 +7,11 @@ which does not count the header or empty rows, comes second.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
+from urllib.parse import urlsplit
 
 LINES_KEPT = 100
 """How many changes of the distance between records and lines are kept with an import (``lines`` in its reading)."""
@@ -139,3 +141,44 @@ def _literal(text: str) -> str:
 
 def _grouped(number: str) -> str:
     return f"format('{{:,}}', {number})"
+
+
+_PLAIN_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_JOINERS = "\u200c\u200d"
+"""Invisible, but spelling in several scripts and in emoji."""
+
+
+def visible(value: object, *, keep: str = "") -> str:
+    """The value's text with every character that a terminal would act upon spelled out, as JSON would (``\\u001b``)."""
+    return "".join(c if c in keep or not _is_hidden(c) else _spelled(c) for c in str(value))
+
+
+def _is_hidden(character: str) -> bool:
+    return not character.isprintable() and character not in _JOINERS and unicodedata.category(character) in _HIDDEN
+
+
+def _spelled(character: str) -> str:
+    if character in _PLAIN_ESCAPES:
+        return _PLAIN_ESCAPES[character]
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+_PIECE_CHARACTERS = 16
+"""A longer piece of a path may be the secret of whoever made the address."""
+
+
+def masked(text: str) -> str:
+    """An address without what may be a secret: passwords, queries, and long pieces of the path."""
+    try:
+        parts = urlsplit(text)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "…" if "@" in text or "?" in text else text
+    if not parts.scheme or not parts.netloc:
+        return text
+    user = f"{parts.username}:…@" if parts.password else "…@" if parts.username else ""
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    path = "/".join(piece if len(piece) <= _PIECE_CHARACTERS else "…" for piece in parts.path.split("/"))
+    return f"{parts.scheme}://{user}{host}{port}{path}{'?…' if parts.query or parts.fragment else ''}"

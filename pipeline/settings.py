@@ -20,12 +20,11 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from pipeline.errors import BulkheadError, NotUsable
+from pipeline.errors import BulkheadError, InvalidConfiguration
+from pipeline.units import GIB
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout (or the image's copy of it): where sql/ and expectations/ are."""
-
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 
 _DATABASE = re.compile(
@@ -175,16 +174,20 @@ class Settings(BaseSettings):
 def load_settings(home: Path | None = None) -> Settings:
     """Read the environment, over what a running embedded stack left in its home.
 
-    Raises NotUsable naming every wrong value at once.
+    Raises InvalidConfiguration naming every wrong value at once.
     """
     home = home or Path(os.environ.get("BULKHEAD_HOME") or ".bulkhead")
     try:
         return Settings(_env_file=(".env", home / "stack.env"), home=home.absolute())  # type: ignore[call-arg]
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise NotUsable(f"These settings cannot be used: {wrong}. See .env.example for what each one takes.") from error
+        raise InvalidConfiguration(
+            f"These settings cannot be used: {wrong}. See .env.example for what each one takes."
+        ) from error
     except UnicodeDecodeError as error:
-        raise NotUsable(f"The file .env, or stack.env in {home}, is not UTF-8 text: {error}. Save it as UTF-8.") from error
+        raise InvalidConfiguration(
+            f"The file .env, or stack.env in {home}, is not UTF-8 text: {error}. Save it as UTF-8."
+        ) from error
 
 
 # --- secrets ---
@@ -229,7 +232,7 @@ def check_secrets(settings: Settings, *needed: str) -> None:
     """Refuse to run with secrets that protect nothing, unless all is on this machine.
 
     ``needed`` names the settings that the process cannot do without; DATABASE_URL and BULKHEAD_RELAY_TOKEN not even on one
-    machine. Raises NotUsable naming every setting at once, with a command that makes a good secret.
+    machine. Raises InvalidConfiguration naming every setting at once, with a command that makes a good secret.
     """
     values = {
         "BULKHEAD_SECRET_KEY": settings.secret_key,
@@ -239,7 +242,7 @@ def check_secrets(settings: Settings, *needed: str) -> None:
     }
     local = is_local(settings)
     if "DATABASE_URL" in needed and not settings.database_url:
-        raise NotUsable(
+        raise InvalidConfiguration(
             "DATABASE_URL is not set: postgresql://user:password@host:5432/database. `bulkhead up` runs one of its own."
         )
     wrong = [f"{name} is not set" for name in needed if not values.get(name, "-") and (not local or "RELAY" in name)]
@@ -249,7 +252,7 @@ def check_secrets(settings: Settings, *needed: str) -> None:
         if settings.s3_access_key and not settings.s3_secret_key:
             wrong.append("AWS_SECRET_ACCESS_KEY is not set beside AWS_ACCESS_KEY_ID")
     if wrong:
-        raise NotUsable(f"{'; '.join(wrong)}. Set a value of your own; this prints a good secret: {NEW_SECRET}")
+        raise InvalidConfiguration(f"{'; '.join(wrong)}. Set a value of your own; this prints a good secret: {NEW_SECRET}")
 
 
 def _database_urls(settings: Settings) -> dict[str, str]:
@@ -260,7 +263,7 @@ def _database_urls(settings: Settings) -> dict[str, str]:
 def settings_for(*needed: str, folder: str | None = None) -> Settings:
     """The settings of a process of the stack that starts now; ``folder`` is one in the home that it will write to.
 
-    Raises NotUsable if they cannot be used.
+    Raises InvalidConfiguration if they cannot be used.
     """
     settings = load_settings()
     check_secrets(settings, *needed)
@@ -269,7 +272,7 @@ def settings_for(*needed: str, folder: str | None = None) -> Settings:
             (settings.home / folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             what = f"{error.filename}: {error.strerror}"
-            raise NotUsable(f"{what}. Set BULKHEAD_HOME to a folder that this process may write to.") from error
+            raise InvalidConfiguration(f"{what}. Set BULKHEAD_HOME to a folder that this process may write to.") from error
     return settings
 
 
@@ -287,17 +290,15 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-@contextmanager
-def environment_without_secrets() -> Iterator[None]:
-    """While it lasts, processes that are started inherit no credentials; what they need comes as arguments."""
-    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_SECRET)}
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+_CHILD_NEEDS = re.compile(
+    r"PATH|HOME|TMPDIR|TZ|LANG|LANGUAGE|LC_[A-Z]+|LD_LIBRARY_PATH|LD_PRELOAD|MALLOC_[A-Z_]+"
+    r"|PYTHON(HOME|UTF8|HASHSEED|WARNINGS|IOENCODING|DONTWRITEBYTECODE|PYCACHEPREFIX)"
+)
+"""What Python, the C library and the loader read. Only names listed here are handed on, so no credential can be."""
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of the processes that read uploaded files; what else they need comes as arguments."""
+    needed = {name: value for name, value in os.environ.items() if _CHILD_NEEDS.fullmatch(name)}
     # Arrow's allocator (mimalloc) takes a GiB of addresses at its first use, which would count as memory of the child; in KiB.
-    os.environ["MIMALLOC_ARENA_RESERVE"] = str(64 << 10)
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
-
-
-_SECRET = ("AWS_", "BULKHEAD_", "DATABASE_", "TEMPORAL_", "OTEL_", "PG")
+    return needed | {"GX_ANALYTICS_ENABLED": "false", "MIMALLOC_ARENA_RESERVE": str(64 << 10)}

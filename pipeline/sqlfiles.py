@@ -1,4 +1,7 @@
-"""SQL lives in files, one statement each; this finds them. The stem of a file is the name of its query."""
+"""Find SQL, which lives in files of one statement each, and write names and texts into it.
+
+The stem of a file is the name of its query.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,15 @@ SQL = Path(__file__).resolve().parents[1] / "sql"
 
 @cache
 def load(name: str) -> str:
-    """The text of ``sql/<name>.sql``, for instance ``load("queries/import_status")``.
+    """The text of ``sql/<name>.sql``, for instance ``load("queries/imports/status")``.
 
     Raises LookupError listing the names that do exist.
     """
     path = SQL / f"{name}.sql"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.sql"))) or "none"
-        raise LookupError(f"There is no sql/{name}.sql; in that folder there are: {known}.")
+        folder = name.partition("/")[0]
+        known = ", ".join(sorted(str(p.relative_to(SQL).with_suffix("")) for p in (SQL / folder).rglob("*.sql"))) or "none"
+        raise LookupError(f"There is no sql/{name}.sql; in sql/{folder}/ there are: {known}.")
     return path.read_text(encoding="utf-8")
 
 
@@ -44,3 +48,13 @@ def without_nul(value: Any) -> Any:
     if isinstance(value, dict):
         return {without_nul(name): without_nul(one) for name, one in value.items()}
     return value.replace("\0", "\\u0000") if isinstance(value, str) and "\0" in value else value
+
+
+def quoted(name: str) -> str:
+    """Return a name as an SQL identifier, in PostgreSQL and DuckDB alike."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return a text as an SQL literal, in PostgreSQL and DuckDB alike."""
+    return "'" + text.replace("'", "''") + "'"

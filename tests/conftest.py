@@ -27,10 +27,10 @@ from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 
-from pipeline import warehouse
+from pipeline.adapters.s3 import Store
 from pipeline.local import postgres, seaweedfs, temporal
 from pipeline.settings import ROOT, Settings
-from pipeline.store import Store
+from pipeline.warehouse import migrate, sql_reader
 from tests.support import shared_stack
 from tests.support.shared_stack import SharedStack
 from tests.support.turns import turn
@@ -71,7 +71,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if folder in item.path.parts:
                 item.add_marker(folder)
         if _shares_with_its_module(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
     if hasattr(config, "workerinput"):
         items.sort(key=_when)
 
@@ -140,7 +140,7 @@ def template_database(stack: SharedStack) -> str:
         if not connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
             connection.execute("drop database if exists template_begun with (force)")
             connection.execute("create database template_begun")
-            warehouse.migrate(postgres.url(stack.home, "template_begun"))
+            migrate.migrate(postgres.url(stack.home, "template_begun"))
             connection.execute(f"alter database template_begun rename to {name}")
     return name
 
@@ -152,7 +152,7 @@ def database(stack: SharedStack, template_database: str) -> Iterator[str]:
     with psycopg.connect(postgres.url(stack.home), autocommit=True) as connection:
         connection.execute(f"create database {name} template {template_database} strategy file_copy")
         for statement in _ROLE_SETTINGS:
-            connection.execute(statement.format(role=warehouse.READER_ROLE, database=name))
+            connection.execute(statement.format(role=sql_reader.READER_ROLE, database=name))
         yield postgres.url(stack.home, name)
         connection.execute(f"drop database {name} with (force)")
 

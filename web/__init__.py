@@ -20,31 +20,42 @@ from flask_openapi3.openapi import OpenAPI
 
 from pipeline.logs import configure
 from pipeline.settings import Settings, check_secrets, load_settings
-from web import (
-    access,
-    admin,
-    apidoc,
-    control,
+from web.api import (
+    direct_uploads,
     events,
+    findings,
     health,
+    import_actions,
     imports,
-    multipart,
-    pages,
+    keys,
+    openapi,
     previews,
-    problems,
-    quota,
     records,
-    reports,
     results,
     sql,
     webhooks,
 )
-from web.body import drain
-from web.edges import Edges
-from web.paths import EncodedSlashes, NameConverter, RestConverter
+from web.app_context import AppContext
+from web.http import auth, problems, rate_limit
+from web.http.request_body import drain
+from web.http.url_converters import EncodedSlashes, NameConverter, RestConverter
+from web.pages import imports as pages
 
 log = structlog.get_logger(__name__)
 
+API_BLUEPRINTS = (
+    imports.api,
+    previews.api,
+    direct_uploads.api,
+    events.api,
+    import_actions.api,
+    findings.api,
+    results.api,
+    records.api,
+    sql.api,
+    keys.api,
+    webhooks.api,
+)
 SESSION_HOURS = 12
 FORM_BYTES_MAX = 1 << 20
 """For bodies other than uploads, which never go through Flask's own form parser."""
@@ -55,7 +66,7 @@ PAGE_POLICY = (
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def create_app(settings: Settings | None = None, *, edges: Edges | None = None) -> Flask:
+def create_app(settings: Settings | None = None, *, edges: AppContext | None = None) -> Flask:
     """The app on ``settings`` (or the environment's). Connects to nothing before the first request."""
     if settings is None:
         settings = load_settings()
@@ -74,28 +85,16 @@ def create_app(settings: Settings | None = None, *, edges: Edges | None = None) 
         validation_error_callback=problems.refuse_parameters,
     )
     _configure(app, settings)
-    app.extensions["bulkhead"] = edges or Edges.of(settings)
+    app.extensions["bulkhead"] = edges or AppContext.of(settings)
     app.before_request(_begin)  # first of all, so that even a refusal has its request_id
-    access.install(app)
-    quota.install(app, settings.requests_per_minute)
+    auth.install(app)
+    rate_limit.install(app, settings.requests_per_minute)
     problems.install(app)
-    for blueprint in (
-        imports.api,
-        previews.api,
-        multipart.api,
-        events.api,
-        control.api,
-        reports.api,
-        results.api,
-        records.api,
-        sql.api,
-        admin.api,
-        webhooks.api,
-    ):
+    for blueprint in API_BLUEPRINTS:
         app.register_api(blueprint)
     app.register_blueprint(health.pages)
     pages.install(app)
-    apidoc.install(app)
+    openapi.install(app)
     app.after_request(_end)
     return app
 
@@ -144,7 +143,7 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    if response.status_code >= 400 and request.method not in access.SAFE_METHODS:
+    if response.status_code >= 400 and request.method not in auth.SAFE_METHODS:
         drain(request.environ)
     headers = response.headers
     headers["X-Request-Id"] = g.get("request_id", "")

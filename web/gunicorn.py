@@ -1,6 +1,6 @@
 """How gunicorn serves the app: ``gunicorn -c python:web.gunicorn "web:create_app()"``.
 
-Two processes of fourteen threads (web/edges.py says what for). A thread may be busy with one upload for hours; the
+Two processes of fourteen threads (web/app_context.py says what for). A thread may be busy with one upload for hours; the
 worker's own heartbeat comes from another thread, so the time-out below is for a process that hangs, not for a request
 that takes long.
 
@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline import sandbox
 from pipeline.settings import as_process, settings_for
 
 M_MMAP_THRESHOLD, BLOCK_BYTES = -3, 1 << 20
@@ -54,4 +53,3 @@ def post_fork(server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Let the app know when its process is asked to stop: what it streams ends then, and nobody waits for it."""
     worker.wsgi.extensions["at_work"] = lambda: worker.alive
-    sandbox.PRELOAD[:] = ["pipeline.preview"]  # all that is read here is the beginning of a file

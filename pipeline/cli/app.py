@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from pipeline.contracts import DELIMITER_NAMES, DELIMITERS, OnError, State
-from pipeline.errors import BulkheadError, FileIsWrong, NotUsable, Unreachable
+from pipeline.contracts.options import DELIMITER_NAMES, DELIMITERS, OnError
+from pipeline.contracts.states import State
+from pipeline.errors import BulkheadError, InvalidRequest, RejectedFile, Unreachable
 
 if TYPE_CHECKING:
-    from pipeline.client import Client
+    from pipeline.client.api import Client
 
 
 IDS_OFFERED = 20
@@ -41,13 +42,13 @@ def there(file: Path | None) -> Path | None:
 
 def dataset_names(incomplete: str) -> list[str]:
     """What a shell offers for a dataset: those that the server has, or without one those of this checkout."""
-    from pipeline import datasets
+    from pipeline.datasets import dataset
     from pipeline.settings import load_settings
 
     try:
         names = [one["name"] for one in client().datasets()["items"]]
     except BulkheadError:
-        names = datasets.dataset_names(load_settings().datasets_root)
+        names = dataset.dataset_names(load_settings().datasets_root)
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -171,7 +172,7 @@ class Commands(TyperGroup):
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of our output has gone, which typer knows how to end
                 raise
-            give_up(NotUsable(in_words(error) if error.filename else f"The output cannot be written: {in_words(error)}"))
+            give_up(InvalidRequest(in_words(error) if error.filename else f"The output cannot be written: {in_words(error)}"))
 
 
 def in_words(error: OSError) -> str:
@@ -202,8 +203,8 @@ def in_commands(text: str) -> str:
 
 def give_up(error: BulkheadError) -> NoReturn:
     """Say what went wrong, and end with its code."""
-    from pipeline.client import ApiError, TimedOut
-    from pipeline.terminal import say
+    from pipeline.cli.terminal import say
+    from pipeline.client.api import ApiError, TimedOut
 
     if isinstance(error, ApiError):
         say(f"bulkhead: {in_commands(str(error)) or error.title or f'The server answered {error.status}.'}", "red")
@@ -213,11 +214,11 @@ def give_up(error: BulkheadError) -> NoReturn:
         say(f"bulkhead: {error}", "red")
     if isinstance(error, ApiError) and error.status in (401, 403):
         say("The key is taken from BULKHEAD_API_KEY; `bulkhead up` keeps one for this machine under BULKHEAD_HOME.")
-    if isinstance(error, FileIsWrong) and error.hint:
+    if isinstance(error, RejectedFile) and error.hint:
         say(error.hint)
     for note in getattr(error, "__notes__", ()):
         say(note)
-    codes = {TimedOut: Exit.TIMED_OUT, Unreachable: Exit.UNREACHABLE, FileIsWrong: Exit.REJECTED}
+    codes = {TimedOut: Exit.TIMED_OUT, Unreachable: Exit.UNREACHABLE, RejectedFile: Exit.REJECTED}
     raise typer.Exit(next((code for kind, code in codes.items() if isinstance(error, kind)), Exit.ERROR)) from error
 
 
@@ -257,14 +258,14 @@ def bulkhead(
 
 def client() -> Client:
     """The server that the settings name, with the key that they hold."""
-    from pipeline.client import Client
+    from pipeline.client.api import Client
 
     return Client()
 
 
 def deliver(chunks: Iterable[bytes], output: Path | None) -> None:
     """Put a file where it is wanted: at ``output``, or on stdout."""
-    from pipeline.terminal import print_chunks, say, write_file
+    from pipeline.cli.terminal import print_chunks, say, write_file
 
     if output is None:
         print_chunks(chunks)
@@ -272,5 +273,5 @@ def deliver(chunks: Iterable[bytes], output: Path | None) -> None:
         try:
             write_file(output, chunks)
         except OSError as error:
-            raise NotUsable(f"Cannot write {output}: {error.strerror}.") from error
+            raise InvalidRequest(f"Cannot write {output}: {error.strerror}.") from error
         say(f"Written to {output}.")

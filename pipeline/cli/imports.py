@@ -31,11 +31,12 @@ from pipeline.cli.app import (
     mapping_of,
     there,
 )
-from pipeline.contracts import Options, State
-from pipeline.errors import NotUsable, Unreachable, WorldIsWrong
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
+from pipeline.errors import InvalidRequest, TransientError, Unreachable
 
 if TYPE_CHECKING:
-    from pipeline.client import Client, Import
+    from pipeline.client.api import Client, ImportJson
 
 Timeout = Annotated[float | None, typer.Option(help="Stop waiting after so many seconds (exit 6).", min=0)]
 
@@ -80,7 +81,7 @@ def upload(
 
     Example: `bulkhead upload places.csv -d places --wait`
     """
-    from pipeline.terminal import say
+    from pipeline.cli.terminal import say
 
     _check_timeout(timeout, wait)
     _check_way(file, direct, resume)
@@ -94,9 +95,9 @@ def upload(
     _begun(server, made, wait=wait, timeout=timeout, as_json=as_json)
 
 
-def _begun(server: Client, made: Import, *, wait: bool, timeout: float | None, as_json: bool) -> NoReturn:
+def _begun(server: Client, made: ImportJson, *, wait: bool, timeout: float | None, as_json: bool) -> NoReturn:
     """An import is on its way: say so, or follow it, and end with the code that fits."""
-    from pipeline.terminal import print_json, print_line, say
+    from pipeline.cli.terminal import print_json, print_line, say
 
     if not as_json:
         print_line(made["id"])
@@ -128,11 +129,11 @@ def promote(
 
 
 def _addresses(given: list[str] | None) -> tuple[str, ...]:
-    from pipeline import addresses
+    from pipeline.notify import targets
 
     try:
-        return addresses.listed(",".join(given or ()))
-    except NotUsable as error:
+        return targets.listed(",".join(given or ()))
+    except InvalidRequest as error:
         raise typer.BadParameter(str(error), param_hint="--notify") from error
 
 
@@ -152,15 +153,15 @@ def _check_way(file: Path, direct: bool | None, resume: bool) -> None:
 @contextmanager
 def _how_to_go_on(server: str, dataset: str, file: Path, *, resume: bool) -> Iterator[None]:
     """If the upload breaks off, and can go on, say how."""
-    from pipeline import unfinished
-    from pipeline.terminal import say
-    from pipeline.wire import ApiError
+    from pipeline.cli.terminal import say
+    from pipeline.client import resume_state
+    from pipeline.client.http import ApiError
 
-    before = None if resume else unfinished.find(server, dataset, file)
+    before = None if resume else resume_state.find(server, dataset, file)
     try:
         yield
-    except (KeyboardInterrupt, WorldIsWrong, ApiError) as error:
-        left = unfinished.find(server, dataset, file)
+    except (KeyboardInterrupt, TransientError, ApiError) as error:
+        left = resume_state.find(server, dataset, file)
         if left is not None and left != before:
             hint = f"What S3 has of it is kept. Go on with: bulkhead upload {shlex.quote(str(file))} -d {dataset} --resume"
             if isinstance(error, KeyboardInterrupt):
@@ -170,9 +171,9 @@ def _how_to_go_on(server: str, dataset: str, file: Path, *, resume: bool) -> Ite
         raise
 
 
-def _send(file: Path, filename: str | None, send: Callable[..., Import]) -> Import:
+def _send(file: Path, filename: str | None, send: Callable[..., ImportJson]) -> ImportJson:
     """The import that the server made of the file; what is no regular file is sent as it comes."""
-    from pipeline.terminal import following, say
+    from pipeline.cli.terminal import following, say
 
     try:
         with ExitStack() as stack:
@@ -189,7 +190,7 @@ def _send(file: Path, filename: str | None, send: Callable[..., Import]) -> Impo
         say("Interrupted: the upload was broken off, nothing is imported.")
         raise
     except OSError as error:
-        raise NotUsable(f"Cannot read {file}: {error.strerror}.") from error
+        raise InvalidRequest(f"Cannot read {file}: {error.strerror}.") from error
 
 
 @app.command(rich_help_panel="Imports")
@@ -212,10 +213,10 @@ def watch(import_id: ImportId, timeout: Timeout = None, as_json: AsJson = False)
     raise typer.Exit(OF_STATE[State(ended["state"])])
 
 
-def _follow(server: Client, import_id: str, timeout: float | None) -> Import:
+def _follow(server: Client, import_id: str, timeout: float | None) -> ImportJson:
     """The import at its end. Ctrl-C lets go of it: the import goes on without us."""
-    from pipeline.client import TimedOut
-    from pipeline.terminal import following, say
+    from pipeline.cli.terminal import following, say
+    from pipeline.client.api import TimedOut
 
     try:
         with following() as progress:
@@ -228,8 +229,8 @@ def _follow(server: Client, import_id: str, timeout: float | None) -> Import:
         raise
 
 
-def _show(shown: Import, as_json: bool) -> None:
-    from pipeline.terminal import import_table, out, print_json
+def _show(shown: ImportJson, as_json: bool) -> None:
+    from pipeline.cli.terminal import import_table, out, print_json
 
     if as_json:
         print_json(shown)
@@ -237,9 +238,9 @@ def _show(shown: Import, as_json: bool) -> None:
         out().print(import_table(shown))
 
 
-def _tell(ended: Import) -> None:
+def _tell(ended: ImportJson) -> None:
     """The end of an import, for whoever watches, and where to go from there."""
-    from pipeline.terminal import err, import_table, say
+    from pipeline.cli.terminal import err, import_table, say
 
     err().print(import_table(ended))
     if ended.get("findings", {}).get("errors"):
@@ -266,7 +267,7 @@ def list_imports(
 
     Example: `bulkhead list -d places --state rejected`
     """
-    from pipeline.terminal import out, print_json, rows_table
+    from pipeline.cli.terminal import out, print_json, rows_table
 
     found = list(islice(client().list(dataset=dataset, state=state), limit))
     if as_json:
@@ -276,7 +277,7 @@ def list_imports(
     out().print(rows_table(columns, [_line(one) for one in found]))
 
 
-def _line(one: Import) -> tuple[Any, ...]:
+def _line(one: ImportJson) -> tuple[Any, ...]:
     found, counts = one["findings"], one["counts"]
     name = one["source"]["filename"]
     return one["id"], one["dataset"], one["state"], name, counts["total"], found["errors"], one["created_at"]
@@ -335,9 +336,9 @@ def cancel(import_id: ImportId, as_json: AsJson = False) -> None:
     _asked(client().cancel(import_id), as_json)
 
 
-def _asked(asked: Import, as_json: bool) -> None:
+def _asked(asked: ImportJson, as_json: bool) -> None:
     """What was asked of an import is on its way; here is how it stands now."""
-    from pipeline.terminal import print_json, print_line
+    from pipeline.cli.terminal import print_json, print_line
 
     if as_json:
         print_json(asked)

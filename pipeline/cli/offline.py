@@ -33,15 +33,15 @@ from pipeline.cli.app import (
     in_words,
     mapping_of,
 )
-from pipeline.contracts import Options
+from pipeline.contracts.options import Options
 from pipeline.display import counted
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from pipeline.datasets import Dataset
-    from pipeline.report import Counted
+    from pipeline.datasets.dataset import Dataset
+    from pipeline.report.findings import Counted
     from pipeline.settings import Settings
 
 ON_SCREEN_ROWS = 50
@@ -77,9 +77,9 @@ def validate(
 
     Example: `bulkhead validate places.csv -d places`
     """
-    from pipeline.datasets import load_dataset
+    from pipeline.cli.terminal import print_json, working
+    from pipeline.datasets.dataset import load_dataset
     from pipeline.settings import load_settings
-    from pipeline.terminal import print_json, working
 
     settings = load_settings()
     rules = load_dataset(dataset, settings.datasets_root)
@@ -113,10 +113,10 @@ def template(
 
     Example: `bulkhead template places > places.csv`
     """
-    from pipeline.datasets import load_dataset
+    from pipeline.cli.terminal import as_json as spelled
+    from pipeline.datasets.dataset import load_dataset
+    from pipeline.datasets.template import FORMS
     from pipeline.settings import load_settings
-    from pipeline.template import FORMS
-    from pipeline.terminal import as_json as spelled
 
     rules = load_dataset(dataset, load_settings().datasets_root)
     columns = [{"name": one.name, "type": one.type, "required": not one.may_be_absent} for one in rules.columns]
@@ -126,21 +126,22 @@ def template(
 @contextmanager
 def _warehouse(settings: Settings, rules: Dataset) -> Iterator[Engine | None]:
     """The warehouse that the settings name, if it answers and has the dataset's table."""
-    from pipeline import warehouse
+    from pipeline.adapters import postgres
+    from pipeline.warehouse import existing_edges
 
     if not settings.database_url:
         yield None
         return
-    engine = warehouse.connect(settings.database_url, pool_size=1, name="bulkhead validate")
+    engine = postgres.connect(settings.database_url, pool_size=1, name="bulkhead validate")
     try:
-        yield engine if warehouse.has_table(engine, rules) else None
+        yield engine if existing_edges.has_table(engine, rules) else None
     finally:
         engine.dispose()
 
 
 def _bring(file: Path, folder: Path, filename: str | None) -> str:
     """Put the file where validation looks for it; its name, by which its format is known."""
-    from pipeline.validation import SOURCE
+    from pipeline.sandbox.validate_file import SOURCE
 
     try:
         if file.is_file():
@@ -153,7 +154,7 @@ def _bring(file: Path, folder: Path, filename: str | None) -> str:
                 with file.open("rb") as stream:
                     shutil.copyfileobj(stream, copy)
     except OSError as error:
-        raise NotUsable(f"Cannot read {file}: {error.strerror}.") from error
+        raise InvalidRequest(f"Cannot read {file}: {error.strerror}.") from error
     return filename or ("stdin.csv" if str(file) == "-" else file.name)
 
 
@@ -161,27 +162,28 @@ def _judge(
     folder: Path, rules: Dataset, name: str, options: Options, settings: Settings, engine: Engine | None
 ) -> dict[str, Any]:
     """What an import of the file would find, in the child process that an import would use."""
-    from pipeline import sandbox, validation, warehouse
-    from pipeline.batch import Cutting
+    from pipeline.prepare.manifest import BatchSizes
+    from pipeline.sandbox import process, validate_file
+    from pipeline.warehouse import existing_edges
 
     def edges(wanted: Path) -> Path | None:
         if engine is None:
             return None
-        answered = wanted.with_name(validation.EDGES)
-        warehouse.edges(engine, rules, wanted, answered, beat=lambda: None)
+        answered = wanted.with_name(validate_file.EDGES)
+        existing_edges.edges(engine, rules, wanted, answered, beat=lambda: None)
         return answered
 
-    found = sandbox.run(
-        validation.validate,
+    found = process.run(
+        validate_file.validate,
         folder,
         rules,
         name,
         "offline",
-        Cutting("offline", settings.batch_records, settings.batches_per_part) if engine is not None else None,
+        BatchSizes("offline", settings.batch_records, settings.batches_per_part) if engine is not None else None,
         options,
         memory_bytes=settings.validation_memory_bytes,
         seconds=settings.validation_seconds,
-        answer=lambda _: edges(folder / validation.WANTED),  # where the question lies we know, and need not be told
+        answer=lambda _: edges(folder / validate_file.WANTED),  # where the question lies we know, and need not be told
     )
     foreseen = _foresee(folder, rules, engine) if engine is not None and found.verdict().accepted else None
     return _verdict(folder, rules, name, found, foreseen)
@@ -189,14 +191,15 @@ def _judge(
 
 def _foresee(folder: Path, rules: Dataset, engine: Engine) -> dict[str, int]:
     """What a load would do."""
-    from pipeline import load, validation
-    from pipeline.batch import MANIFEST, Manifest
+    from pipeline.load import load_part
+    from pipeline.prepare.manifest import MANIFEST, Manifest
+    from pipeline.sandbox import validate_file
 
-    parts = folder / validation.PARTS
+    parts = folder / validate_file.PARTS
     manifest = Manifest.from_json((parts / MANIFEST).read_text(encoding="utf-8"))
     with engine.connect() as connection:
         raw: Any = connection.connection.driver_connection
-        return load.preview(raw, rules, [(parts / part.filename, part.sha256) for part in manifest.parts]).to_json()
+        return load_part.preview(raw, rules, [(parts / part.filename, part.sha256) for part in manifest.parts]).to_json()
 
 
 def _verdict(folder: Path, rules: Dataset, name: str, found: Counted, foreseen: dict[str, int] | None) -> dict[str, Any]:
@@ -219,11 +222,11 @@ def _keep(report: Path, output: Path) -> None:
     try:
         shutil.copytree(report, output, dirs_exist_ok=True)
     except OSError as error:
-        raise NotUsable(f"Cannot write into {output}: {in_words(error)}") from error
+        raise InvalidRequest(f"Cannot write into {output}: {in_words(error)}") from error
 
 
 def _tell(verdict: dict[str, Any], groups: list[dict[str, Any]], name: str, output: Path | None) -> None:
-    from pipeline.terminal import groups_view, out, preview_line
+    from pipeline.cli.terminal import groups_view, out, preview_line
 
     if groups:
         out().print(groups_view(groups[:ON_SCREEN_ROWS]))
@@ -242,6 +245,6 @@ def _tell(verdict: dict[str, Any], groups: list[dict[str, Any]], name: str, outp
 
 
 def _say(text: str) -> None:
-    from pipeline.terminal import say
+    from pipeline.cli.terminal import say
 
     say(text)

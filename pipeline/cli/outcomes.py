@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from pipeline.cli.app import AsJson, Exit, ImportId, TableFormat, app, client, dataset_names, deliver, in_words
-from pipeline.contracts import State
+from pipeline.contracts.states import State
 from pipeline.display import counted
-from pipeline.errors import NotUsable
+from pipeline.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from pipeline.client import Client, Import
-    from pipeline.wire import Download
+    from pipeline.client.api import Client, ImportJson
+    from pipeline.client.http import Download
 
 ON_SCREEN_ROWS = 50
 """As many findings as a screen is good for; the files hold all of them."""
@@ -92,7 +92,7 @@ def errors(
 
 
 def _show_findings(server: Client, import_id: str, code: str | None) -> None:
-    from pipeline.terminal import groups_view, out, say
+    from pipeline.cli.terminal import groups_view, out, say
 
     found = server.error_groups(import_id, code=code)
     groups = found["items"][:ON_SCREEN_ROWS]
@@ -106,7 +106,7 @@ def _show_findings(server: Client, import_id: str, code: str | None) -> None:
 
 
 def _list_findings(server: Client, import_id: str, code: str | None) -> None:
-    from pipeline.terminal import findings_view, out, say
+    from pipeline.cli.terminal import findings_view, out, say
 
     first = next(server.error_pages(import_id, code=code))
     items = first["items"][:ON_SCREEN_ROWS]
@@ -128,7 +128,7 @@ def report(
 
     Example: `bulkhead report 01990b3c-... --output report/`
     """
-    from pipeline.terminal import print_json, print_line, say
+    from pipeline.cli.terminal import print_json, print_line, say
 
     server = client()
     if output is None:
@@ -137,7 +137,7 @@ def report(
         try:
             _download_report(server, import_id, output)
         except OSError as error:
-            raise NotUsable(f"Cannot write into {output}: {in_words(error)}") from error
+            raise InvalidRequest(f"Cannot write into {output}: {in_words(error)}") from error
         say(f"Written to {output}.")
         where = str(output / "index.html")
     if as_json:
@@ -148,7 +148,7 @@ def report(
 
 def _download_report(server: Client, import_id: str, output: Path) -> None:
     """The report's pages, with their links leading to the server, and all findings in every format."""
-    from pipeline.terminal import write_file
+    from pipeline.cli.terminal import write_file
 
     for name, content in server.report(import_id):
         write_file(output / name, [content.replace(b'href="/', f'href="{server.url}/'.encode())])
@@ -187,17 +187,17 @@ def results(
     _tell_none(shown, kind)
 
 
-def _tell_rejected(shown: Import) -> None:
-    from pipeline.terminal import say
+def _tell_rejected(shown: ImportJson) -> None:
+    from pipeline.cli.terminal import say
 
     say(f"No record was processed: import {shown['id']} was rejected as a whole.", "red")
     say(f"See what is wrong: bulkhead errors {shown['id']}")
     say(f"The records of the file: bulkhead results {shown['id']} --kind {RowsOf.UNPROCESSED}")
 
 
-def _tell_none(shown: Import, kind: RowsOf) -> None:
+def _tell_none(shown: ImportJson, kind: RowsOf) -> None:
     """If the file has a header and nothing else, it is not for a mistake."""
-    from pipeline.terminal import say
+    from pipeline.cli.terminal import say
 
     counts = shown["counts"]
     written = sum(counts.get(name) or 0 for name in ("inserted", "updated", "unchanged"))
@@ -228,7 +228,7 @@ def sql(
 
     Example: `bulkhead sql 'select name from warehouse.places where "parentId" is null' --format csv`
     """
-    from pipeline.terminal import say
+    from pipeline.cli.terminal import say
 
     form = _form(form, RowsFormat.TABLE, as_json)
     server = client()
@@ -283,7 +283,7 @@ def _check_screen(form: StrEnum, output: Path | None) -> None:
 
 
 def _print_rows(answer: dict[str, Any], form: RowsFormat, output: Path | None) -> None:
-    from pipeline.terminal import as_json, out, print_json, rows_table, say
+    from pipeline.cli.terminal import as_json, out, print_json, rows_table, say
 
     columns, rows = [column["name"] for column in answer["columns"]], answer["rows"]
     if form is RowsFormat.TABLE:

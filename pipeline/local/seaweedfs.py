@@ -11,10 +11,10 @@ from pathlib import Path
 
 import requests
 
+from pipeline.adapters.s3 import Store
 from pipeline.local.component import Component
+from pipeline.local.home import Home, write_private
 from pipeline.local.ports import HOST
-from pipeline.local.state import Home, write_private
-from pipeline.store import Store
 
 BUCKET = "bulkhead"
 REGION = "us-east-1"

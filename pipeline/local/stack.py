@@ -12,10 +12,10 @@ from typing import Self
 
 import requests
 
-from pipeline.errors import NotUsable
+from pipeline.errors import Conflict
 from pipeline.local import ports, postgres, seaweedfs, temporal
 from pipeline.local.component import Component, Process
-from pipeline.local.state import Home, write_private
+from pipeline.local.home import Home, write_private
 from pipeline.local.supervisor import Supervisor
 
 SERVERS = ("postgres", "seaweedfs", "temporal")
@@ -31,7 +31,7 @@ class Stack:
     """One embedded stack on one home.
 
     ``environ`` is what the application inherits besides the stack's own values; ``port`` is the web app's, and if it is given
-    it must be free. Raises NotUsable if the home or the port is in use, ComponentFailedError if a component does not work.
+    it must be free. Raises Conflict if the home or the port is in use, ComponentFailedError if a component does not work.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Stack:
 
     def _choose_port(self) -> None:
         if self._port is not None and not (ports.is_free(self._port) and self.home.claim(self._port)):
-            raise NotUsable(f"Port {self._port} is in use. Set BULKHEAD_PORT to another one, or leave it unset.")
+            raise Conflict(f"Port {self._port} is in use. Set BULKHEAD_PORT to another one, or leave it unset.")
         self._web_port = self._port or self.home.port("web", WEB_PORT)
 
     def _start_servers(self) -> None:
@@ -124,7 +124,7 @@ class Stack:
             ),
             "worker": Component(
                 "worker",
-                [python, "-m", "pipeline.worker"],
+                [python, "-m", "pipeline.orchestration.worker"],
                 ready.exists,
                 environment,
                 stop_seconds=40,

@@ -10,8 +10,8 @@ from pathlib import Path
 from temporalio.client import Client
 
 from pipeline.local.component import Component
+from pipeline.local.home import Home
 from pipeline.local.ports import HOST
-from pipeline.local.state import Home
 
 NAMESPACE = "default"
 

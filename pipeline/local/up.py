@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
-from pipeline import warehouse
-from pipeline.keys import Key, Keys, Role
+from pipeline.adapters import postgres
+from pipeline.ledger.api_keys import ApiKey, ApiKeys, Role
+from pipeline.local.home import write_private
 from pipeline.local.stack import Stack
-from pipeline.local.state import write_private
 from pipeline.settings import environment, load_settings
+from pipeline.warehouse import migrate
 
 KEY_FILE = "local-key"
 KEY_NAME = "local administrator"
@@ -53,17 +54,17 @@ def local_stack(home: Path, *, port: int | None = None, say: Say) -> Stack:
     """A stack whose database is migrated and holds a key for this machine; not started yet."""
 
     def prepare(given: Mapping[str, str]) -> Mapping[str, str]:
-        warehouse.migrate(given["DATABASE_URL"], root=load_settings(home).datasets_root)
+        migrate.migrate(given["DATABASE_URL"], root=load_settings(home).datasets_root)
         return {"BULKHEAD_API_KEY": local_key(home, given["DATABASE_URL"])[0]}
 
     return Stack(home, port=port, environ=environment(), prepare=prepare, say=say)
 
 
-def local_key(home: Path, database_url: str) -> tuple[str, Key]:
+def local_key(home: Path, database_url: str) -> tuple[str, ApiKey]:
     """This machine's administrator key: the one in the home while it is good, else a new one."""
-    engine = warehouse.connect(database_url, pool_size=1, name="bulkhead up")
+    engine = postgres.connect(database_url, pool_size=1, name="bulkhead up")
     try:
-        keys, file = Keys(engine), home / KEY_FILE
+        keys, file = ApiKeys(engine), home / KEY_FILE
         text = file.read_text().strip() if file.is_file() else ""
         key = keys.check(text)
         if key is None:
@@ -78,9 +79,9 @@ def sign_in_url(stack: Stack) -> str:
     """A link that signs its first visitor in as this machine's administrator."""
     database_url = stack.environment["DATABASE_URL"]
     _, key = local_key(stack.home.path, database_url)
-    engine = warehouse.connect(database_url, pool_size=1, name="bulkhead up")
+    engine = postgres.connect(database_url, pool_size=1, name="bulkhead up")
     try:
-        token = Keys(engine).sign_in_token(key.id)
+        token = ApiKeys(engine).sign_in_token(key.id)
     finally:
         engine.dispose()
     return f"{stack.environment['BULKHEAD_URL']}/sign-in?token={token}"

@@ -13,25 +13,26 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 
-from pipeline.contracts import DELIMITERS
-from pipeline.datasets import Dataset
+from pipeline.contracts.options import DELIMITERS
+from pipeline.datasets.dataset import Dataset
 from pipeline.display import LINES_KEPT
-from pipeline.errors import FileIsWrong, NotUsable, Unreadable
-from pipeline.read import columns, paths, values
-from pipeline.read.archive import within
-from pipeline.read.delimited import read_delimited
-from pipeline.read.excel import read_excel
-from pipeline.read.jsons import read_array, read_lines
+from pipeline.errors import InvalidRequest, RejectedFile, Unreadable
+from pipeline.read import column_mapping, path_ids, value_limits
+from pipeline.read.containers.archive_members import Gathering
+from pipeline.read.containers.unpack import PARQUET, Content, StoredFile, Whole, unpack
+from pipeline.read.containers.zip_archive import within
+from pipeline.read.formats.delimited import read_delimited
+from pipeline.read.formats.excel import read_excel
+from pipeline.read.formats.json_records import read_array, read_lines
+from pipeline.read.formats.parquet import read_parquet
 from pipeline.read.limits import Limits
-from pipeline.read.members import Gathering
-from pipeline.read.parquet import read_parquet
-from pipeline.read.staging import Staging
-from pipeline.read.table import Table
-from pipeline.read.unpack import PARQUET, Content, Upload, Whole, unpack
+from pipeline.read.raw_tables import RawTables
+from pipeline.read.read_result import ReadResult
 
-__all__ = ["FORMATS", "Limits", "Reading", "Staging", "read"]
+__all__ = ["FORMATS", "Limits", "RawTables", "Reading", "read"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class Reading:
     members: int  # files in the archive that were read as one; 1 without an archive
 
 
-TextReader = Callable[[Iterator[bytes], Staging], Table]
-FileReader = Callable[[Path, Staging], Table]
+TextReader = Callable[[Iterator[bytes], RawTables], ReadResult]
+FileReader = Callable[[Path, RawTables], ReadResult]
 
 FILES: dict[str, tuple[bytes, FileReader]] = {
     "parquet": (PARQUET, read_parquet),
@@ -78,20 +79,20 @@ def read(
     source: Path,
     dataset: Dataset,
     *,
-    database: Path,
+    connection: duckdb.DuckDBPyConnection,
     filename: str = "",
     delimiter: str | None = None,
     limits: Limits | None = None,
 ) -> Reading:
-    """Read ``source`` into a new DuckDB file ``database``: tables raw, malformed, findings, lines and reading.
+    """Read ``source`` into the tables raw, malformed, findings, lines and reading of an empty staging database.
 
     ``filename`` is never used to recognise the format, only to speak of the file. ``delimiter`` is what stands between the
-    values of a delimited text, one of DELIMITERS; None: the header line tells. Raises Unreadable, leaving no database.
+    values of a delimited text, one of DELIMITERS; None: the header line tells. Raises Unreadable, leaving no tables.
     """
     limits = limits or Limits()
     if delimiter is not None and delimiter not in DELIMITERS:
-        raise NotUsable(f"{delimiter!r} cannot be the delimiter: it is one of {', '.join(map(repr, DELIMITERS))}.")
-    with unpack(source, limits) as upload, Staging(database, dataset, limits, folder=source.parent) as staging:
+        raise InvalidRequest(f"{delimiter!r} cannot be the delimiter: it is one of {', '.join(map(repr, DELIMITERS))}.")
+    with unpack(source, limits) as upload, RawTables(connection, dataset, limits, folder=source.parent) as staging:
         staging.delimiter = delimiter
         staging.text_file = source if upload.compression == "none" else None
         form, encoding, table = _read_all(upload, staging)
@@ -101,7 +102,7 @@ def read(
     return reading
 
 
-def _read_all(upload: Upload, staging: Staging) -> tuple[str, str, Table]:
+def _read_all(upload: StoredFile, staging: RawTables) -> tuple[str, str, ReadResult]:
     """(format, encoding, table) of all that the upload holds, which lies in ``raw`` then."""
     several = Gathering(staging) if len(upload.names) > 1 else None
     form, encodings, table = "", dict[str, None](), None
@@ -117,11 +118,11 @@ def _read_all(upload: Upload, staging: Staging) -> tuple[str, str, Table]:
     return form, ", ".join(encodings), table
 
 
-def _read_one(content: Content, staging: Staging) -> tuple[str, Table]:
+def _read_one(content: Content, staging: RawTables) -> tuple[str, ReadResult]:
     if isinstance(content, Whole):
         try:
             return content.format, FILES[content.format][1](content.path, staging)
-        except FileIsWrong as error:
+        except RejectedFile as error:
             error.form = content.format
             raise
     if content.encoding != "utf-8":
@@ -130,10 +131,10 @@ def _read_one(content: Content, staging: Staging) -> tuple[str, Table]:
     return form, TEXTS[form][1](chunks, staging)
 
 
-def _checked(form: str, encoding: str, table: Table, upload: Upload, filename: str, staging: Staging) -> Reading:
+def _checked(form: str, encoding: str, table: ReadResult, upload: StoredFile, filename: str, staging: RawTables) -> Reading:
     """What was read, once all that can be wrong with it as a whole was looked at."""
     dataset = staging.dataset
-    for name in columns.unmet(table.originals or table.columns, dataset):
+    for name in column_mapping.unmet(table.originals or table.columns, dataset):
         message = f"The upload maps a column {name!r}, which the file does not have."
         staging.find("unknown_column", message, severity="warning", hint="See how the header spells it.")
     table = _without_left_out(table, staging)
@@ -141,11 +142,11 @@ def _checked(form: str, encoding: str, table: Table, upload: Upload, filename: s
         what = filename or "The file"
         raise Unreadable(f"{what} holds no records.", code="empty_file", hint="Add at least one record.")
     originals = table.originals or table.columns
-    refusal = columns.missing(table.columns, dataset, originals)
+    refusal = column_mapping.missing(table.columns, dataset, originals)
     if refusal:
         raise refusal
-    paths.check_paths(staging)
-    values.check_values(staging, table)
+    path_ids.check_paths(staging)
+    value_limits.check_values(staging, table)
     return Reading(
         table.records,
         form,
@@ -163,11 +164,11 @@ def _checked(form: str, encoding: str, table: Table, upload: Upload, filename: s
     )
 
 
-def _without_left_out(table: Table, staging: Staging) -> Table:
+def _without_left_out(table: ReadResult, staging: RawTables) -> ReadResult:
     """Let the columns go that are to be left out."""
     originals, letters = table.originals or table.columns, table.letters or ("",) * len(table.columns)
     triples = list(zip(table.columns, originals, letters, strict=True))
-    kept = [triple for triple in triples if not triple[0].startswith(columns.LEFT_OUT)]
+    kept = [triple for triple in triples if not triple[0].startswith(column_mapping.LEFT_OUT)]
     if len(kept) == len(triples):
         return table
     staging.keep_only([name for name, _, _ in kept])

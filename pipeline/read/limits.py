@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+from pipeline.units import GIB, KIB, MIB
 
 
 @dataclass(frozen=True)
@@ -27,4 +27,3 @@ class Limits:
     nesting: int = 64  # of one value
     tree_depth: int = 10_000  # of records under records
     chunk_bytes: int = 512 * KIB  # how much is looked at in one go: what a processor has at hand (scan.py passes over it often)
-    memory_bytes: int = 1 * GIB  # of DuckDB; beyond it, it spills beside the database

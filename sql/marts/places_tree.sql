@@ -1,8 +1,8 @@
 -- places_tree: every place with its depth (a root has 0), its path of ids from the root, and the number of its children.
 -- materialized: true
 -- unique: id
--- Depth and path are told of 20 levels, as many as the dataset allows; of a place below these, which came into the warehouse
--- in another way, they are null. A path without end would cost the square of the depth, a walk without end a step a level.
+-- Depth and path are computed for 20 levels, the maximum depth of the dataset, and are null for places below, which only
+-- another client can have written. Without a limit, paths would cost the square of the depth and the recursion a round a level.
 with recursive tree as (
     select
         places.id,

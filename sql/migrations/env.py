@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that pipeline.warehouse.migrate hands over."""
+"""Alembic's entry: runs the migrations on the connection that pipeline.warehouse.migrate.migrate hands over."""
 
 from alembic import context
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 
-from pipeline.keys import Keys, Role
+from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import ROOT, Settings
 from tests.integration.conftest import Server, edges, keys, serve
 from tests.support.chromium import FLAGS, HEIGHT, Browsers
@@ -35,7 +35,7 @@ def browser_file(in_ci: bool) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def server(settings: Settings, keys: Keys, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+def server(settings: Settings, keys: ApiKeys, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
     """The app on this test's own edges, with an uploader's key; behind gunicorn where a test is marked so."""
     if request.node.get_closest_marker("gunicorn"):
         yield request.getfixturevalue("serve")(settings)

@@ -20,9 +20,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from pipeline.client import Client
-from pipeline.contracts import OnError, Options
-from pipeline.local.places import places_csv
+from pipeline.client.api import Client
+from pipeline.contracts.options import OnError, Options
+from pipeline.local.demo_data import places_csv
 from pipeline.local.stack import Stack
 from pipeline.local.up import local_stack, sign_in_url
 from pipeline.settings import ROOT

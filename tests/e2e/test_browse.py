@@ -18,7 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from pipeline.settings import Settings
 from tests.e2e.test_pages import EVIL, SECONDS, Open, assert_no_complaints, shoot, shots, sign_in, text, wait_for
-from web.edges import Edges
+from web.app_context import AppContext
 
 __all__ = ["shots", "sign_in"]
 
@@ -29,10 +29,10 @@ ODD = ("a/b", "..", EVIL, "a?b#c%2F", "\x1b[31mred", RTL, "x" * 400, "cr\r\nlf")
 
 
 @pytest.fixture
-def forest(settings: Settings, edges: Edges) -> str:
+def forest(settings: Settings, edges: AppContext) -> str:
     """A company's parts, a chain 30 deep, 130 siblings, ids of every kind; all written by one import, whose id this is."""
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="records", filename="parts of <b>machines</b>.csv", bucket="b", key="k")
+    edges.ledger.imports.open(import_id, dataset="records", filename="parts of <b>machines</b>.csv", bucket="b", key="k")
     rows = [
         ("M-100", None, "Milling machine", {}),
         (

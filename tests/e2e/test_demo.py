@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.local.places import places
+from pipeline.local.demo_data import places
 
 pytestmark = pytest.mark.early
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_demo_shows_what_it_promises_and_leaves_nothing(tmp_path: Path) -> None:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("BULKHEAD_", "AWS_", "TEMPORAL_", "DATABASE_"))}
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.local.demo"],
+        [sys.executable, "-m", "pipeline.cli.demo"],
         capture_output=True,
         text=True,
         cwd=ROOT,

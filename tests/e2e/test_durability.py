@@ -15,12 +15,15 @@ import psutil
 import psycopg
 import pytest
 
-from pipeline import warehouse
-from pipeline.contracts import Arrival, State
-from pipeline.ledger import Import, Ledger
-from pipeline.orchestrator import Orchestrator
+from pipeline.adapters import postgres
+from pipeline.adapters.s3 import Store
+from pipeline.adapters.temporal import TemporalClient
+from pipeline.contracts.messages import ObjectArrived
+from pipeline.contracts.states import State
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
-from pipeline.store import Store
+from tests.support.imports import imports_of
 
 pytestmark = pytest.mark.early
 
@@ -40,7 +43,7 @@ class Worker:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.worker"],
+                [sys.executable, "-m", "pipeline.orchestration.worker"],
                 env=self._environment,
                 cwd=ROOT,
                 stdout=log,
@@ -84,27 +87,26 @@ def digest(rows: list[tuple[str, str, str]]) -> str:
 
 @pytest.fixture
 def ledger(settings: Settings) -> Iterator[Ledger]:
-    engine = warehouse.connect(settings.database_url)
+    engine = postgres.connect(settings.database_url)
     yield Ledger(engine)
     engine.dispose()
 
 
-def announce(settings: Settings, store: Store, rows: list[tuple[str, str, str]]) -> Arrival:
+def announce(settings: Settings, store: Store, rows: list[tuple[str, str, str]]) -> ObjectArrived:
     key = "incoming/records/tree.csv"
     shuffled = random.Random(7).sample(rows, len(rows))
     store.put_bytes(key, ("id,parentId,name\n" + "".join(f"{','.join(row)}\n" for row in shuffled)).encode())
-    arrival, orchestrator = Arrival(store.bucket, key), Orchestrator.of(settings)
+    arrival, orchestrator = ObjectArrived(store.bucket, key), TemporalClient.of(settings)
     orchestrator.announce(arrival)
     orchestrator.close()
     return arrival
 
 
-def current(ledger: Ledger, arrival: Arrival) -> Import | None:
-    known = ledger.imports_of(arrival)
-    return ledger.get(known[0][0]) if known else None
+def current(ledger: Ledger, arrival: ObjectArrived) -> ImportRecord | None:
+    return next(iter(imports_of(ledger, arrival.key)), None)
 
 
-def wait_for(ledger: Ledger, arrival: Arrival, seconds: float = 200.0) -> Import:
+def wait_for(ledger: Ledger, arrival: ObjectArrived, seconds: float = 200.0) -> ImportRecord:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         one = current(ledger, arrival)
@@ -149,7 +151,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
     assert digest(loaded) == digest(rows)
 
 
-def _wait_until_loading(ledger: Ledger, arrival: Arrival, *, more_than: int) -> None:
+def _wait_until_loading(ledger: Ledger, arrival: ObjectArrived, *, more_than: int) -> None:
     until = time.monotonic() + 120
     while time.monotonic() < until:
         one = current(ledger, arrival)

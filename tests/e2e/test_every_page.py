@@ -16,12 +16,12 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Press
 
-from pipeline.keys import Keys, Role
+from pipeline.adapters.s3 import Store
+from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
-from pipeline.store import Store
-from tests.e2e.furnished import SQL, furnish
 from tests.e2e.test_pages import Open, shoot, shots, sign_in, text, wait_for
-from web.edges import Edges
+from tests.support.furnished import SQL, furnish
+from web.app_context import AppContext
 
 pytestmark = pytest.mark.early
 
@@ -49,7 +49,7 @@ def rules_that_may_differ(width: int, dark: bool) -> dict[str, object]:
 
 
 @pytest.fixture
-def paths(edges: Edges, store: Store, settings: Settings, tmp_path: Path) -> dict[str, str]:
+def paths(edges: AppContext, store: Store, settings: Settings, tmp_path: Path) -> dict[str, str]:
     """The pages, by name."""
     return furnish(edges, store, settings, tmp_path / "judged")
 
@@ -170,7 +170,7 @@ def test_every_stop_of_the_tab_key_is_seen(sign_in: Open, server: Any, paths: di
 
 
 def test_the_main_paths_by_keys_alone(
-    open_browser: Open, server: Any, keys: Keys, edges: Edges, paths: dict[str, str], tmp_path: Path
+    open_browser: Open, server: Any, keys: ApiKeys, edges: AppContext, paths: dict[str, str], tmp_path: Path
 ) -> None:
     browser, url = open_browser(width=1280), server.url
     browser.get(f"{url}/sign-in")

@@ -22,15 +22,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline.contracts import State
-from pipeline.ledger import Ledger
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.states import State
+from pipeline.ledger.ledger import Ledger
 from pipeline.local import postgres, seaweedfs, temporal
 from pipeline.local.stack import Stack
 from pipeline.settings import ROOT, Settings
-from pipeline.store import Store
 from tests.conftest import _register
 from tests.e2e.test_durability import digest, orphans_and_rows
-from tests.integration.test_import import Bulkhead, balance
+from tests.integration.receive.test_import_journey import Bulkhead, balance
 
 pytestmark = pytest.mark.early
 
@@ -132,7 +132,7 @@ def outcomes(
         edges = {group: one.__enter__() for group, one in opened.items()}
         plan = folder / "plan.json"
         plan.write_text(json.dumps([_plan(edges[group], steps, environment) for group, steps in GROUPS.items()]))
-        process = subprocess.Popen([sys.executable, "-m", "tests.e2e.faulty_worker", str(plan)], cwd=ROOT)
+        process = subprocess.Popen([sys.executable, "-m", "tests.support.faulty_worker", str(plan)], cwd=ROOT)
         try:
             yield {group: pool.submit(_kill_at_every_point, one) for group, one in edges.items()}
         finally:
@@ -157,7 +157,7 @@ def _kill_at_every_point(edges: Edges) -> set[str]:
             assert (one.state, one.inserted, one.records_total) == (State.SUCCEEDED, RECORDS, RECORDS), one
             assert balance(one)
             assert one.parts_total == 3
-            assert [move.to_state for move in bulkhead.ledger.moves(one.id)] == WAY
+            assert [move.to_state for move in bulkhead.ledger.imports.moves(one.id)] == WAY
             _await(lambda: told(bulkhead.ledger, one.id))  # noqa: B023 - it is over here
             _await(lambda: not bulkhead.orchestrator.queue_is_running("records"))
             if edges.points() == before:
@@ -165,8 +165,8 @@ def _kill_at_every_point(edges: Edges) -> set[str]:
         else:
             raise AssertionError(f"points without end: {sorted(edges.points())}")
         imports = number + 1
-        assert len(bulkhead.ledger.page(limit=AT_MOST)) == imports
-        assert all(told(bulkhead.ledger, one.id) for one in bulkhead.ledger.page(limit=AT_MOST))
+        assert len(bulkhead.ledger.imports.page(limit=AT_MOST)) == imports
+        assert all(told(bulkhead.ledger, one.id) for one in bulkhead.ledger.imports.page(limit=AT_MOST))
         assert len(list(edges.settings.outbox_dir.glob("*.eml"))) == imports
         orphans, loaded = orphans_and_rows(edges.settings)
         assert orphans == 0
@@ -176,7 +176,7 @@ def _kill_at_every_point(edges: Edges) -> set[str]:
 
 def told(ledger: Ledger, import_id: str) -> bool:
     """One message arrived, and there is no other."""
-    return [bool(row["delivered_at"]) for row in ledger.deliveries(import_id)] == [True]
+    return [bool(row["delivered_at"]) for row in ledger.deliveries.of_import(import_id)] == [True]
 
 
 def _await(true: Callable[[], bool], seconds: float = 120.0) -> None:

@@ -19,13 +19,14 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Press
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from pipeline import sandbox, validation, warehouse
-from pipeline.contracts import OnError, Options, State
-from pipeline.datasets import load_dataset
-from pipeline.keys import Keys, Role
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.options import OnError, Options
+from pipeline.contracts.states import State
+from pipeline.datasets.dataset import load_dataset
+from pipeline.ledger.api_keys import ApiKeys, Role
+from pipeline.sandbox import process, validate_file
 from pipeline.settings import Settings
-from pipeline.store import Store
-from web.edges import STREAMS_AT_ONCE, Edges
+from web.app_context import STREAMS_AT_ONCE, AppContext
 
 CSV = "id,parentId,name,kind\nFR,,France,Country\n"
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
@@ -37,7 +38,7 @@ Open = Callable[..., webdriver.Chrome]
 
 
 @pytest.fixture
-def sign_in(server: Any, keys: Keys, open_browser: Open) -> Open:
+def sign_in(server: Any, keys: ApiKeys, open_browser: Open) -> Open:
     """Opens a browser that has followed a sign-in link and pressed its button."""
 
     def start(**wishes: Any) -> webdriver.Chrome:
@@ -92,13 +93,13 @@ def assert_no_complaints(browser: webdriver.Chrome) -> None:
     assert [entry["message"] for entry in browser.get_log("browser")] == []
 
 
-def judged(edges: Edges, store: Store, folder: Path, text: str, filename: str = "broken.csv") -> str:
+def judged(edges: AppContext, store: Store, folder: Path, text: str, filename: str = "broken.csv") -> str:
     """A rejected import with all that validation really leaves of such a file."""
     import_id = str(uuid.uuid4())
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / validation.SOURCE).write_text(text, encoding="utf-8")
-    found = sandbox.run(
-        validation.validate,
+    (folder / validate_file.SOURCE).write_text(text, encoding="utf-8")
+    found = process.run(
+        validate_file.validate,
         folder,
         load_dataset("places"),
         filename,
@@ -112,10 +113,10 @@ def judged(edges: Edges, store: Store, folder: Path, text: str, filename: str = 
         if path.is_file():
             store.put_file(f"reports/{import_id}/{path.relative_to(folder / 'report')}", path)
     key = f"incoming/places/{import_id}/x"
-    edges.ledger.open(import_id, dataset="places", filename=filename, bucket=store.bucket, key=key)
-    edges.ledger.uploaded(import_id, size_bytes=len(text), sha256="ab" * 32, etag="e")
-    edges.ledger.move(import_id, State.VALIDATING)
-    edges.ledger.move(
+    edges.ledger.imports.open(import_id, dataset="places", filename=filename, bucket=store.bucket, key=key)
+    edges.ledger.uploads.complete(import_id, size_bytes=len(text), sha256="ab" * 32, etag="e")
+    edges.ledger.imports.move(import_id, State.VALIDATING)
+    edges.ledger.imports.move(
         import_id,
         State.REJECTED,
         records_total=found.records,
@@ -126,23 +127,25 @@ def judged(edges: Edges, store: Store, folder: Path, text: str, filename: str = 
         findings_by_code=found.by_code,
         reading=found.reading,
     )
-    warehouse.keep_findings(edges.engine, import_id, folder / "report" / "findings.parquet", beat=lambda: None)
+    edges.ledger.findings.store(import_id, folder / "report" / "findings.parquet", beat=lambda: None)
     return import_id
 
 
-def rejected(edges: Edges, store: Store, filename: str = "broken.csv") -> str:
+def rejected(edges: AppContext, store: Store, filename: str = "broken.csv") -> str:
     """An import with two kinds of findings, full of markup."""
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename=filename, bucket=store.bucket, key=f"incoming/places/{import_id}/x")
-    edges.ledger.uploaded(import_id, size_bytes=123_456, sha256="ab" * 32, etag="e")
-    edges.ledger.move(import_id, State.VALIDATING)
+    edges.ledger.imports.open(
+        import_id, dataset="places", filename=filename, bucket=store.bucket, key=f"incoming/places/{import_id}/x"
+    )
+    edges.ledger.uploads.complete(import_id, size_bytes=123_456, sha256="ab" * 32, etag="e")
+    edges.ledger.imports.move(import_id, State.VALIDATING)
     shared = {"severity": "error", "id": EVIL, "column": "parentId", "value": EVIL, "hint": EVIL, "line": None, "related": None}
     cycle = {**shared, "code": "circular_reference", "row": 3, "message": EVIL, "cycle": ["FR-A", "FR-B", "FR-A"]}
     missing = {**shared, "code": "missing_parent", "message": EVIL, "cycle": None}
     firsts = [{**missing, "row": row} for row in range(10, 15)]
     groups = [{**missing, "count": 20, "first": firsts}, {**cycle, "count": 1, "first": [cycle]}]
     store.put_bytes(f"reports/{import_id}/groups.json", json.dumps({"items": groups, "groups": 2, "total": 21}).encode())
-    edges.ledger.move(
+    edges.ledger.imports.move(
         import_id,
         State.REJECTED,
         EVIL,
@@ -156,7 +159,7 @@ def rejected(edges: Edges, store: Store, filename: str = "broken.csv") -> str:
 
 
 def test_a_file_is_uploaded_and_watched_to_its_end(
-    sign_in: Open, server: Any, edges: Edges, store: Store, settings: Settings, tmp_path: Path
+    sign_in: Open, server: Any, edges: AppContext, store: Store, settings: Settings, tmp_path: Path
 ) -> None:
     browser = sign_in()
     file = tmp_path / "tiny <b> places.csv"
@@ -165,17 +168,17 @@ def test_a_file_is_uploaded_and_watched_to_its_end(
     assert text(browser, ".up-file strong") == file.name
     browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", file.name)
-    (made,) = edges.ledger.page()
+    (made,) = edges.ledger.imports.page()
     assert browser.current_url == f"{server.url}/imports/{made.id}"
     assert store.get_bytes(made.key) == CSV.encode()
     assert text(browser, ".badge") == "Queued"
     assert text(browser, ".hull [aria-current]") == "Queue"
 
-    edges.ledger.move(made.id, State.VALIDATING)
+    edges.ledger.imports.move(made.id, State.VALIDATING)
     wait_for(browser, ".badge", "Validating")
-    edges.ledger.move(made.id, State.PREPARING)
-    edges.ledger.update(made.id, records_total=4000, records_valid=4000, parts_total=2)
-    edges.ledger.move(made.id, State.LOADING)
+    edges.ledger.imports.move(made.id, State.PREPARING)
+    edges.ledger.imports.update(made.id, records_total=4000, records_valid=4000, parts_total=2)
+    edges.ledger.imports.move(made.id, State.LOADING)
     wait_for(browser, ".badge", "Loading")
     assert text(browser, "[data-show='left']") == "4,000"
     with psycopg.connect(settings.database_url) as connection:
@@ -187,7 +190,7 @@ def test_a_file_is_uploaded_and_watched_to_its_end(
     wait_for(browser, "#pace", "records a second, about")
     with psycopg.connect(settings.database_url) as connection:
         connection.execute("insert into ledger.part values (%s, 2, 2000, 2000, 0, 0, 0)", (made.id,))
-    edges.ledger.move(made.id, State.PARTIALLY_SUCCEEDED)
+    edges.ledger.imports.move(made.id, State.PARTIALLY_SUCCEEDED)
     wait_for(browser, ".badge", "Partially succeeded")
     sums = {
         row.find_element(By.TAG_NAME, "th").text: int(row.find_element(By.TAG_NAME, "td").text.replace(",", ""))
@@ -213,7 +216,7 @@ def test_a_file_is_dropped(sign_in: Open) -> None:
     wait_for(browser, "h1", "dropped.csv")
 
 
-def test_what_is_refused_is_said_where_one_looks(sign_in: Open, edges: Edges, tmp_path: Path) -> None:
+def test_what_is_refused_is_said_where_one_looks(sign_in: Open, edges: AppContext, tmp_path: Path) -> None:
     browser = sign_in()
     file = tmp_path / "empty.csv"
     file.touch()
@@ -222,10 +225,10 @@ def test_what_is_refused_is_said_where_one_looks(sign_in: Open, edges: Edges, tm
     wait_for(browser, ".up-said.alarm", "The file is empty.")
     assert browser.find_element(By.CSS_SELECTOR, ".up-said").get_attribute("role") == "status"
     assert browser.find_element(By.CSS_SELECTOR, ".up-buttons button").text == "Try again"
-    assert edges.ledger.page() == []
+    assert edges.ledger.imports.page() == []
 
 
-def test_findings(sign_in: Open, server: Any, edges: Edges, store: Store) -> None:
+def test_findings(sign_in: Open, server: Any, edges: AppContext, store: Store) -> None:
     browser = sign_in()
     import_id = rejected(edges, store, EVIL)
     browser.get(f"{server.url}/imports/{import_id}")
@@ -246,7 +249,7 @@ def test_findings(sign_in: Open, server: Any, edges: Edges, store: Store) -> Non
     assert_no_complaints(browser)
 
 
-def test_a_report_has_its_looks_and_runs_nothing(sign_in: Open, server: Any, edges: Edges, store: Store) -> None:
+def test_a_report_has_its_looks_and_runs_nothing(sign_in: Open, server: Any, edges: AppContext, store: Store) -> None:
     browser = sign_in()
     import_id = rejected(edges, store)
     docs = f"reports/{import_id}/docs"
@@ -287,7 +290,7 @@ BROKEN = "id,parentId,name,kind,alpha_3\n" + "".join(
 
 @pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, False), (1100, True)])
 def test_the_report_looks_right_and_needs_nothing_else(
-    sign_in: Open, server: Any, edges: Edges, store: Store, tmp_path: Path, shots: Path, width: int, dark: bool
+    sign_in: Open, server: Any, edges: AppContext, store: Store, tmp_path: Path, shots: Path, width: int, dark: bool
 ) -> None:
     browser = sign_in(width=width, dark=dark)
     import_id = judged(edges, store, tmp_path / "judged", BROKEN)
@@ -317,7 +320,7 @@ def test_the_report_looks_right_and_needs_nothing_else(
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, True)])
-def test_the_trend_of_a_dataset(sign_in: Open, server: Any, edges: Edges, shots: Path, width: int, dark: bool) -> None:
+def test_the_trend_of_a_dataset(sign_in: Open, server: Any, edges: AppContext, shots: Path, width: int, dark: bool) -> None:
     browser = sign_in(width=width, dark=dark)
     for day in range(1, 31):
         past(edges, day)
@@ -337,25 +340,25 @@ def test_the_trend_of_a_dataset(sign_in: Open, server: Any, edges: Edges, shots:
     wait_for(browser, "h1", "places-30.csv")
 
 
-def past(edges: Edges, day: int) -> str:
+def past(edges: AppContext, day: int) -> str:
     """An import of former days: every fifth is rejected, every third warned of."""
     import_id = str(uuid.uuid4())
     errors, warnings = (day * 7, day) if day % 5 == 0 else (0, 0), day * 2 if day % 3 == 0 else 0
     by_code = {"missing_parent": errors[0], "circular_reference": errors[1], "similar_id": warnings}
-    edges.ledger.open(import_id, dataset="places", filename=f"places-{day}.csv", bucket="b", key=f"k{day}")
-    edges.ledger.uploaded(import_id, size_bytes=300_000, sha256="ab" * 32, etag="e")
-    edges.ledger.move(import_id, State.VALIDATING)
+    edges.ledger.imports.open(import_id, dataset="places", filename=f"places-{day}.csv", bucket="b", key=f"k{day}")
+    edges.ledger.uploads.complete(import_id, size_bytes=300_000, sha256="ab" * 32, etag="e")
+    edges.ledger.imports.move(import_id, State.VALIDATING)
     counts = {"records_total": 5000 + day * 12, "findings_errors": sum(errors), "findings_warnings": warnings}
     counts["findings_by_code"] = {code: count for code, count in by_code.items() if count}  # type: ignore[assignment]
     for state in (State.REJECTED,) if sum(errors) else (State.PREPARING, State.LOADING, State.SUCCEEDED):
-        edges.ledger.move(import_id, state, **counts)
+        edges.ledger.imports.move(import_id, state, **counts)
     return import_id
 
 
-def test_canceling_asks_first(sign_in: Open, server: Any, edges: Edges, shots: Path) -> None:
+def test_canceling_asks_first(sign_in: Open, server: Any, edges: AppContext, shots: Path) -> None:
     browser = sign_in()
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
+    edges.ledger.imports.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
     browser.get(f"{server.url}/imports/{import_id}")
     button = browser.find_element(By.CSS_SELECTOR, ".cancel button")
     assert not button.is_displayed()
@@ -367,26 +370,26 @@ def test_canceling_asks_first(sign_in: Open, server: Any, edges: Edges, shots: P
     browser.switch_to.active_element.send_keys(Press.ESCAPE)
     assert not dialog.is_displayed()
     browser.find_element(By.CSS_SELECTOR, ".cancel summary").click()
-    edges.ledger.pause(import_id, wanted=True)  # while somebody reads the question, the page does not jump
+    edges.ledger.imports.pause(import_id, wanted=True)  # while somebody reads the question, the page does not jump
     WebDriverWait(browser, SECONDS).until(lambda _: dialog.is_displayed())
     browser.find_element(By.CSS_SELECTOR, ".cancel .quiet[type=button]").click()
     wait_for(browser, ".resume summary", "Resume it")
     browser.find_element(By.CSS_SELECTOR, ".cancel summary").click()
     browser.find_element(By.CSS_SELECTOR, ".cancel button.danger").click()
     wait_for(browser, ".badge", "Canceled")
-    assert edges.ledger.page()[0].state is State.CANCELED
+    assert edges.ledger.imports.page()[0].state is State.CANCELED
 
 
 @pytest.mark.parametrize(("width", "dark", "scripts"), [(1100, False, True), (390, True, True), (1100, False, False)])
 def test_a_load_is_watched(
-    sign_in: Open, server: Any, edges: Edges, settings: Settings, shots: Path, width: int, dark: bool, scripts: bool
+    sign_in: Open, server: Any, edges: AppContext, settings: Settings, shots: Path, width: int, dark: bool, scripts: bool
 ) -> None:
     browser = sign_in(width=width, dark=dark, scripts=scripts)
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename=EVIL, bucket="b", key="k", state=State.QUEUED)
-    edges.ledger.move(import_id, State.VALIDATING)
-    edges.ledger.move(import_id, State.PREPARING, records_total=9_000_000, records_valid=9_000_000, parts_total=4500)
-    edges.ledger.move(import_id, State.LOADING)
+    edges.ledger.imports.open(import_id, dataset="places", filename=EVIL, bucket="b", key="k", state=State.QUEUED)
+    edges.ledger.imports.move(import_id, State.VALIDATING)
+    edges.ledger.imports.move(import_id, State.PREPARING, records_total=9_000_000, records_valid=9_000_000, parts_total=4500)
+    edges.ledger.imports.move(import_id, State.LOADING)
     browser.get(f"{server.url}/imports/{import_id}")
     with psycopg.connect(settings.database_url) as connection:
         connection.execute(
@@ -407,35 +410,35 @@ def test_a_load_is_watched(
         wait_for(browser, ".resume summary", "Resume it")
 
 
-def test_without_a_free_stream_the_page_asks(sign_in: Open, server: Any, edges: Edges) -> None:
+def test_without_a_free_stream_the_page_asks(sign_in: Open, server: Any, edges: AppContext) -> None:
     browser = sign_in()
     import_id = str(uuid.uuid4())
-    edges.ledger.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
+    edges.ledger.imports.open(import_id, dataset="places", filename="a.csv", bucket="b", key="k", state=State.QUEUED)
     streams = []
     for _ in range(8 * STREAMS_AT_ONCE):  # of both processes
         url = f"{server.url}/v1/imports/{import_id}/events"
         streams.append(requests.get(url, headers=server.headers, stream=True, timeout=10))
     assert streams[-1].status_code == 503
     browser.get(f"{server.url}/imports/{import_id}")
-    edges.ledger.move(import_id, State.VALIDATING)
+    edges.ledger.imports.move(import_id, State.VALIDATING)
     wait_for(browser, ".badge", "Validating")
     for stream in streams:
         stream.close()
 
 
-def foreseen(edges: Edges, import_id: str) -> None:
+def foreseen(edges: AppContext, import_id: str) -> None:
     """What the worker does with a dry run that has a quarantine."""
     reading = {"format": "csv", "compression": "gzip", "encoding": "utf-8", "delimiter": ";", "records": 1000}
     preview = {"inserted": 900, "updated": 60, "unchanged": 28, "moved": 7}
-    edges.ledger.move(import_id, State.VALIDATING)
-    edges.ledger.update(import_id, records_total=1000, records_valid=993, records_invalid=7, quarantined=12)
-    edges.ledger.update(import_id, reading=reading, preview=preview)
-    edges.ledger.move(import_id, State.VALIDATED, unprocessed=988)
+    edges.ledger.imports.move(import_id, State.VALIDATING)
+    edges.ledger.imports.update(import_id, records_total=1000, records_valid=993, records_invalid=7, quarantined=12)
+    edges.ledger.imports.update(import_id, reading=reading, preview=preview)
+    edges.ledger.imports.move(import_id, State.VALIDATED, unprocessed=988)
 
 
 @pytest.mark.parametrize(("width", "dark", "scripts"), [(1100, False, True), (390, True, True), (1100, True, False)])
 def test_admins_make_and_revoke_keys(
-    sign_in: Open, server: Any, keys: Keys, shots: Path, width: int, dark: bool, scripts: bool
+    sign_in: Open, server: Any, keys: ApiKeys, shots: Path, width: int, dark: bool, scripts: bool
 ) -> None:
     browser = sign_in(width=width, dark=dark, scripts=scripts)
     browser.find_element(By.LINK_TEXT, "Admin").click()
@@ -463,16 +466,16 @@ def test_admins_make_and_revoke_keys(
 
 @pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, True)])
 def test_admins_see_who_is_told_and_what_is_set(
-    sign_in: Open, server: Any, edges: Edges, shots: Path, width: int, dark: bool
+    sign_in: Open, server: Any, edges: AppContext, shots: Path, width: int, dark: bool
 ) -> None:
     browser = sign_in(width=width, dark=dark)
     for state, error in ((State.CANCELED, ""), (State.EXPIRED, EVIL)):
         import_id, target = str(uuid.uuid4()), "https://hooks.example/services/T0123456789ABCDEFGH?token=sesame"
         first = State.QUEUED if state is State.CANCELED else State.AWAITING_UPLOAD
-        edges.ledger.open(import_id, dataset="places", filename=EVIL, bucket="b", key=import_id, state=first)
-        edges.ledger.move(import_id, state)
-        edges.ledger.open_delivery(import_id, "webhook", target, f"msg_{state}")
-        edges.ledger.delivery_tried(import_id, "webhook", target, error)
+        edges.ledger.imports.open(import_id, dataset="places", filename=EVIL, bucket="b", key=import_id, state=first)
+        edges.ledger.imports.move(import_id, state)
+        edges.ledger.deliveries.open(import_id, "webhook", target, f"msg_{state}")
+        edges.ledger.deliveries.record_attempt(import_id, "webhook", target, error)
     browser.get(f"{server.url}/admin/webhooks")
     assert text(browser, ".empty").startswith("Nobody is told")
     assert text(browser, ".imports code") == "https://hooks.example/services/…?…"
@@ -491,7 +494,7 @@ def test_admins_see_who_is_told_and_what_is_set(
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_a_dry_run_foresees_and_loading_it_asks_first(
-    sign_in: Open, server: Any, edges: Edges, tmp_path: Path, scripts: bool
+    sign_in: Open, server: Any, edges: AppContext, tmp_path: Path, scripts: bool
 ) -> None:
     browser = sign_in(scripts=scripts)
     file = tmp_path / "dry.csv"
@@ -502,7 +505,7 @@ def test_a_dry_run_foresees_and_loading_it_asks_first(
     browser.find_element(By.ID, "file").send_keys(str(file))
     browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", file.name)
-    (made,) = edges.ledger.page()
+    (made,) = edges.ledger.imports.page()
     assert made.options == Options(dry_run=True, on_error=OnError.QUARANTINE, delimiter=";")
 
     foreseen(edges, made.id)
@@ -521,22 +524,22 @@ def test_a_dry_run_foresees_and_loading_it_asks_first(
     button.click()
     wait_for(browser, ".badge", "Queued")
     assert text(browser, ".hull [aria-current]") == "Queue"
-    promoted = edges.ledger.get(made.id)
+    promoted = edges.ledger.imports.get(made.id)
     assert promoted is not None
     assert (promoted.state, promoted.options.dry_run) == (State.QUEUED, False)
     assert_no_complaints(browser)
 
 
-def test_all_of_it_without_scripts(sign_in: Open, edges: Edges, tmp_path: Path) -> None:
+def test_all_of_it_without_scripts(sign_in: Open, edges: AppContext, tmp_path: Path) -> None:
     browser = sign_in(scripts=False)
     file = tmp_path / "plain.csv"
     file.write_text(CSV)
     browser.find_element(By.ID, "file").send_keys(str(file))
     browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", "plain.csv")
-    (made,) = edges.ledger.page()
+    (made,) = edges.ledger.imports.page()
     assert text(browser, ".badge") == "Queued"
-    edges.ledger.move(made.id, State.VALIDATING)
+    edges.ledger.imports.move(made.id, State.VALIDATING)
     wait_for(browser, ".badge", "Validating")  # the page fetches itself anew
     browser.find_element(By.LINK_TEXT, "SQL").click()
     browser.find_element(By.ID, "sql").send_keys("select 6 * 7 as answer")
@@ -546,7 +549,7 @@ def test_all_of_it_without_scripts(sign_in: Open, edges: Edges, tmp_path: Path) 
     wait_for(browser, "h1", "Sign in")
 
 
-def test_signing_in_with_a_key(open_browser: Open, server: Any, keys: Keys) -> None:
+def test_signing_in_with_a_key(open_browser: Open, server: Any, keys: ApiKeys) -> None:
     browser = open_browser()
     browser.get(f"{server.url}/imports")
     assert text(browser, "h1") == "Sign in"
@@ -557,7 +560,7 @@ def test_signing_in_with_a_key(open_browser: Open, server: Any, keys: Keys) -> N
 
 
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (320, True), (1400, True)])
-def test_pages_fit(sign_in: Open, server: Any, edges: Edges, store: Store, width: int, dark: bool) -> None:
+def test_pages_fit(sign_in: Open, server: Any, edges: AppContext, store: Store, width: int, dark: bool) -> None:
     browser = sign_in(width=width, dark=dark)
     import_id = rejected(edges, store, "a-very-long-file-name-without-any-space-in-it-" * 3 + ".csv")
     for path in (

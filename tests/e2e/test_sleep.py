@@ -14,12 +14,14 @@ import psutil
 import psycopg
 import pytest
 
-from pipeline.contracts import Arrival, State
-from pipeline.ledger import Import, Ledger
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.messages import ObjectArrived
+from pipeline.contracts.states import State
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.models import ImportRecord
+from pipeline.orchestration.steps import HEARTBEAT
+from pipeline.orchestration.worker import IDLE_SECONDS
 from pipeline.settings import Settings
-from pipeline.store import Store
-from pipeline.worker import IDLE_SECONDS
-from pipeline.workflow import HEARTBEAT
 from tests.e2e.test_durability import (
     Worker,
     announce,
@@ -96,7 +98,9 @@ def until(holds: Any, seconds: float = 60.0) -> Any:
     raise AssertionError("it did not come to pass")
 
 
-def asleep_in_a_part(workers: list[Worker], seen: Database, one: Import, *, whole_group: bool) -> tuple[Worker, list[int]]:
+def asleep_in_a_part(
+    workers: list[Worker], seen: Database, one: ImportRecord, *, whole_group: bool
+) -> tuple[Worker, list[int]]:
     """Stop a worker while it has the transaction of a part open; which one, and the parts that it was at."""
 
     def stopped() -> tuple[Worker, list[int]] | None:
@@ -146,7 +150,7 @@ def test_a_worker_that_slept_past_its_heartbeat_writes_nothing_when_it_wakes(
         slept = time.monotonic() - began
         assert slept < IDLE_SECONDS, "its heartbeat was waited for, and nothing else"
         time.sleep(max(0.0, HEARTBEAT.total_seconds() + 1 - slept))
-        assert not ledger.known(one.id).state.is_final, "it wakes up in the middle of the import"
+        assert not ledger.imports.known(one.id).state.is_final, "it wakes up in the middle of the import"
         send(sleeper, signal.SIGCONT, whole_group=whole_group)
         ended = wait_for(ledger, arrival)
     assert (ended.state, ended.inserted, ended.records_total) == (State.SUCCEEDED, RECORDS, RECORDS)
@@ -167,7 +171,7 @@ def on_a_machine_of_its_own(environment: dict[str, str], folder: Path) -> Any:
     return closing_worker({**environment, "BULKHEAD_HOME": str(folder / "home")}, folder)
 
 
-def loading(ledger: Ledger, arrival: Arrival) -> Any:
+def loading(ledger: Ledger, arrival: ObjectArrived) -> Any:
     one = current(ledger, arrival)
     assert one is None or not one.state.is_final, f"it was over before anybody slept: {one}"
     return one if one and one.state is State.LOADING and one.parts_done >= 2 else None

@@ -14,13 +14,15 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Press
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from pipeline.contracts import Arrival, Options, State
-from pipeline.ledger import Import
+from pipeline.adapters.s3 import Store
+from pipeline.contracts.messages import ObjectArrived
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
+from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
-from pipeline.store import Store
 from tests.e2e.test_pages import EVIL, Open, assert_no_complaints, shoot, shots, sign_in, text, wait_for
-from tests.integration.test_import import running_worker
-from web.edges import Edges
+from tests.integration.receive.test_import_journey import running_worker
+from web.app_context import AppContext
 
 __all__ = ["shots", "sign_in"]
 
@@ -73,18 +75,18 @@ def large(folder: Path, size: int) -> tuple[Path, int]:
     return file, records
 
 
-def load(edges: Edges, settings: Settings, made: Sequence[Import]) -> list[Import]:
+def load(edges: AppContext, settings: Settings, made: Sequence[ImportRecord]) -> list[ImportRecord]:
     """What S3's event would set going, to its end."""
     with running_worker(settings):
         for one in made:
-            edges.orchestrator.announce(Arrival(edges.store.bucket, one.key, one.id))
+            edges.orchestrator.announce(ObjectArrived(edges.store.bucket, one.key, one.id))
         WebDriverWait(None, 90, poll_frequency=0.1).until(  # type: ignore[type-var]
-            lambda _: all(edges.ledger.known(one.id).state.is_final for one in made)
+            lambda _: all(edges.ledger.imports.known(one.id).state.is_final for one in made)
         )
-    return [edges.ledger.known(one.id) for one in made]
+    return [edges.ledger.imports.known(one.id) for one in made]
 
 
-def test_what_the_form_says_at_the_click_is_what_counts(sign_in: Open, server: Any, edges: Edges, tmp_path: Path) -> None:
+def test_what_the_form_says_at_the_click_is_what_counts(sign_in: Open, server: Any, edges: AppContext, tmp_path: Path) -> None:
     """Files wait for their turn, two at a time; what is chosen for the next ones meanwhile is not theirs."""
     browser, names = sign_in(), [f"{n}.csv" for n in range(5)]
     browser.find_element(By.CSS_SELECTOR, "input[value=places]").click()
@@ -96,12 +98,12 @@ def test_what_the_form_says_at_the_click_is_what_counts(sign_in: Open, server: A
         "document.querySelector('input[value=records]').click(); document.querySelector('[name=dry_run]').click();",
         SUBMIT,
     )
-    until(browser, lambda: len(edges.ledger.page()) == 5, "all are uploaded")
+    until(browser, lambda: len(edges.ledger.imports.page()) == 5, "all are uploaded")
     until(browser, lambda: "All 5 files are uploaded." in text(browser, "#said"), "and the page says so")
-    assert {(one.dataset, one.options.dry_run) for one in edges.ledger.page()} == {("places", True)}
+    assert {(one.dataset, one.options.dry_run) for one in edges.ledger.imports.page()} == {("places", True)}
 
 
-def test_several_files_are_dropped(sign_in: Open, server: Any, edges: Edges, store: Store, shots: Path) -> None:
+def test_several_files_are_dropped(sign_in: Open, server: Any, edges: AppContext, store: Store, shots: Path) -> None:
     browser = sign_in()
     browser.execute_script(
         "const data = new DataTransfer();"
@@ -127,7 +129,7 @@ def test_several_files_are_dropped(sign_in: Open, server: Any, edges: Edges, sto
     for row in (1, 2):
         wait_for(browser, f".up-file:nth-child({row}) .up-said", "Uploaded. Watch its import")
     shoot(browser, shots / "upload-several-done.png")
-    made = {one.filename: one for one in edges.ledger.page()}
+    made = {one.filename: one for one in edges.ledger.imports.page()}
     assert set(made) == {"one.csv", EVIL.rpartition("/")[2]}
     assert b"Germany" in store.get_bytes(made[EVIL.rpartition("/")[2]].key)
     link = browser.find_element(By.CSS_SELECTOR, ".up-file:nth-child(1) .up-said a")
@@ -138,7 +140,7 @@ def test_several_files_are_dropped(sign_in: Open, server: Any, edges: Edges, sto
 
 
 def test_columns_are_mapped_and_remembered(
-    sign_in: Open, server: Any, edges: Edges, settings: Settings, shots: Path, tmp_path: Path
+    sign_in: Open, server: Any, edges: AppContext, settings: Settings, shots: Path, tmp_path: Path
 ) -> None:
     browser = sign_in()
     choose(browser, places(tmp_path, "odd.csv", ODD_CSV))
@@ -157,7 +159,7 @@ def test_columns_are_mapped_and_remembered(
     shoot(browser, shots / "upload-mapping.png")
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
     wait_for(browser, "h1", "odd.csv")
-    (made,) = edges.ledger.page()
+    (made,) = edges.ledger.imports.page()
     junk = EVIL.replace('"', "'")
     assert made.options == Options(delimiter=";", mapping={"Kürzel": "id", "parent_id": "parentId", "Name": "name", junk: ""})
     (loaded,) = load(edges, settings, [made])
@@ -169,24 +171,24 @@ def test_columns_are_mapped_and_remembered(
     assert [one.first_selected_option.text for one in selects] == ["→ id", "→ parentId", "→ name", "→ kind", "left out"]
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
     wait_for(browser, "h1", "next.csv")
-    assert edges.ledger.page(limit=1)[0].options == made.options
+    assert edges.ledger.imports.page(limit=1)[0].options == made.options
     assert_no_complaints(browser)
 
 
 def test_a_remembered_mapping_counts_also_for_who_does_not_wait_for_it(
-    sign_in: Open, server: Any, edges: Edges, tmp_path: Path
+    sign_in: Open, server: Any, edges: AppContext, tmp_path: Path
 ) -> None:
     names, mapping = ["Kürzel", "parentId", "name", "kind"], {"Kürzel": "id"}
-    edges.ledger.keep_mapping("places", names, mapping, by=edges.keys.create("x", "admin")[1].id)
+    edges.ledger.mappings.keep("places", names, mapping, by=edges.keys.create("x", "admin")[1].id)
     browser = sign_in()
     choose(browser, places(tmp_path, "quick.csv", "Kürzel,parentId,name,kind\nFR,,France,Country\n"))
     browser.execute_script("document.querySelector(arguments[0]).click()", SUBMIT)
     wait_for(browser, "h1", "quick.csv")
-    assert edges.ledger.page()[0].options.mapping == mapping
+    assert edges.ledger.imports.page()[0].options.mapping == mapping
 
 
 def test_an_upload_goes_on_after_a_lost_connection_and_after_the_page_was_left(
-    sign_in: Open, server: Any, edges: Edges, store: Store, settings: Settings, shots: Path, tmp_path: Path
+    sign_in: Open, server: Any, edges: AppContext, store: Store, settings: Settings, shots: Path, tmp_path: Path
 ) -> None:
     browser = sign_in()
     parts = 9  # three go at once: the page is left with some there, some on their way, and some to come
@@ -232,7 +234,7 @@ def test_an_upload_goes_on_after_a_lost_connection_and_after_the_page_was_left(
     wait_for(browser, "h1", "large.csv")
     sent = browser.execute_script("return sessionStorage.getItem('parts')").split()
     assert sorted(map(int, sent)) == sorted({*range(1, parts + 1)} - kept)
-    (made,) = edges.ledger.page()
+    (made,) = edges.ledger.imports.page()
     store.get_file(made.key, tmp_path / "arrived")
     assert (tmp_path / "arrived").read_bytes() == file.read_bytes()
     assert browser.execute_script("return localStorage.getItem('bulkhead-uploads')") == "[]"
@@ -242,7 +244,7 @@ def test_an_upload_goes_on_after_a_lost_connection_and_after_the_page_was_left(
         assert connection.execute("select count(*) from warehouse.records").fetchone() == (records,)
 
 
-def test_an_upload_is_paused_and_given_up(sign_in: Open, edges: Edges, store: Store, tmp_path: Path) -> None:
+def test_an_upload_is_paused_and_given_up(sign_in: Open, edges: AppContext, store: Store, tmp_path: Path) -> None:
     browser = sign_in()
     browser.find_element(By.CSS_SELECTOR, "[name=dataset][value=records]").click()
     choose(browser, large(tmp_path, 4 * PART)[0])
@@ -257,12 +259,12 @@ def test_an_upload_is_paused_and_given_up(sign_in: Open, edges: Edges, store: St
     wait_for(browser, ".up-buttons", "Pause")
     browser.find_element(By.XPATH, "//button[text()='Cancel']").click()
     until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, ".up-file"), "the row is gone")
-    until(browser, lambda: edges.ledger.page() == [] and [*store.uploads("")] == [], "nothing is left")
+    until(browser, lambda: edges.ledger.imports.page() == [] and [*store.uploads("")] == [], "nothing is left")
     assert browser.execute_script("return localStorage.getItem('bulkhead-uploads')") == "[]"
 
 
 def test_without_a_way_to_s3_the_file_goes_through_the_server(
-    sign_in: Open, edges: Edges, store: Store, settings: Settings, tmp_path: Path
+    sign_in: Open, edges: AppContext, store: Store, settings: Settings, tmp_path: Path
 ) -> None:
     browser = sign_in()
     browser.execute_cdp_cmd("Network.enable", {})
@@ -271,14 +273,16 @@ def test_without_a_way_to_s3_the_file_goes_through_the_server(
     choose(browser, large(tmp_path, PART + MIB)[0])
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
     wait_for(browser, "h1", "large.csv")
-    (made,) = edges.ledger.page()
+    (made,) = edges.ledger.imports.page()
     assert made.sha256, "the server has read it"
     assert store.get_bytes(made.key) == (tmp_path / "large.csv").read_bytes()
     assert [*store.uploads("")] == []
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1100, True), (390, False), (320, True)])
-def test_by_keyboard_on_any_screen(sign_in: Open, edges: Edges, shots: Path, tmp_path: Path, width: int, dark: bool) -> None:
+def test_by_keyboard_on_any_screen(
+    sign_in: Open, edges: AppContext, shots: Path, tmp_path: Path, width: int, dark: bool
+) -> None:
     browser = sign_in(width=width, dark=dark)
     choose(
         browser, places(tmp_path, "a-long-name-without-a-space-" * 4 + ".csv", ODD_CSV), places(tmp_path, "b.csv", "id\n1\n")
@@ -300,7 +304,7 @@ def test_by_keyboard_on_any_screen(sign_in: Open, edges: Edges, shots: Path, tmp
     press(browser, Press.ENTER)
     wait_for(browser, "#said", "All 2 files are uploaded.")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    assert {one.options.mapping.get("Kürzel") for one in edges.ledger.page()} == {"id", None}
+    assert {one.options.mapping.get("Kürzel") for one in edges.ledger.imports.page()} == {"id", None}
     assert_no_complaints(browser)
 
 
@@ -312,11 +316,11 @@ def test_templates_are_offered(sign_in: Open, server: Any) -> None:
     assert got.startswith("id,parentId,name,kind")
 
 
-def test_the_plain_form_takes_one_file(sign_in: Open, edges: Edges, tmp_path: Path) -> None:
+def test_the_plain_form_takes_one_file(sign_in: Open, edges: AppContext, tmp_path: Path) -> None:
     browser = sign_in(scripts=False)
     assert browser.find_element(By.ID, "file").get_attribute("multiple") is None
     assert not browser.find_element(By.ID, "unfinished").is_displayed()
     choose(browser, places(tmp_path, "plain.csv", "id,parentId,name,kind\nFR,,France,Country\n"))
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
     wait_for(browser, "h1", "plain.csv")
-    assert edges.ledger.page()[0].options == Options()
+    assert edges.ledger.imports.page()[0].options == Options()

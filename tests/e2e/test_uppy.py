@@ -13,9 +13,9 @@ import pytest
 import requests
 from selenium import webdriver
 
-from pipeline.contracts import State
+from pipeline.contracts.states import State
 from tests.integration.conftest import Server
-from web.edges import Edges
+from web.app_context import AppContext
 
 pytestmark = pytest.mark.gunicorn
 
@@ -87,23 +87,23 @@ def run(page: webdriver.Chrome, script: str) -> Any:
     return page.execute_async_script("const done = arguments[0]; " + script)
 
 
-def is_all_there(edges: Edges, key: str) -> None:
+def is_all_there(edges: AppContext, key: str) -> None:
     stored = edges.store.get_bytes(key)
     assert hashlib.sha256(stored).hexdigest() == hashlib.sha256(CONTENT).hexdigest()
-    [one] = edges.ledger.page(limit=5)
+    [one] = edges.ledger.imports.page(limit=5)
     assert (one.key, one.state, one.size_bytes, one.filename) == (key, State.QUEUED, len(CONTENT), "some.csv")
     assert one.options.dry_run
 
 
-def test_a_large_file_goes_in_parts(page: webdriver.Chrome, edges: Edges) -> None:
+def test_a_large_file_goes_in_parts(page: webdriver.Chrome, edges: AppContext) -> None:
     assert len(CONTENT) > 12_000_000
     done = run(page, f"add({ROWS}); uppy.upload().then(result => done(outcome(result)))")
     assert done["failed"] == []
-    [one] = edges.ledger.page(limit=5)
+    [one] = edges.ledger.imports.page(limit=5)
     is_all_there(edges, one.key)
 
 
-def test_paused_after_its_first_part_it_goes_on(page: webdriver.Chrome, edges: Edges) -> None:
+def test_paused_after_its_first_part_it_goes_on(page: webdriver.Chrome, edges: AppContext) -> None:
     """Uppy asks what S3 has, and sends the rest."""
     run(
         page,
@@ -114,7 +114,7 @@ def test_paused_after_its_first_part_it_goes_on(page: webdriver.Chrome, edges: E
         }});
         window.ended = uppy.upload()""",
     )
-    [one] = edges.ledger.page(limit=5)
+    [one] = edges.ledger.imports.page(limit=5)
     [uploads] = edges.store.uploads(one.key)
     assert [part.number for part in edges.store.parts(one.key, uploads[0].upload_id)] == [1]
     assert one.state is State.AWAITING_UPLOAD
@@ -123,21 +123,21 @@ def test_paused_after_its_first_part_it_goes_on(page: webdriver.Chrome, edges: E
     is_all_there(edges, one.key)
 
 
-def test_given_up_it_leaves_nothing(page: webdriver.Chrome, edges: Edges) -> None:
+def test_given_up_it_leaves_nothing(page: webdriver.Chrome, edges: AppContext) -> None:
     run(
         page,
         f"""add({ROWS});
         uppy.on("s3-multipart:part-uploaded", () => {{ uppy.cancelAll(); setTimeout(() => done(), 1500) }});
         uppy.upload()""",
     )
-    assert edges.ledger.page(limit=5) == []
+    assert edges.ledger.imports.page(limit=5) == []
     assert [*edges.store.uploads("incoming/")] == []
     assert [*edges.store.list("incoming/")] == []
 
 
-def test_a_small_file_goes_by_a_signed_form(page: webdriver.Chrome, edges: Edges) -> None:
+def test_a_small_file_goes_by_a_signed_form(page: webdriver.Chrome, edges: AppContext) -> None:
     done = run(page, f"add({SMALL}); uppy.upload().then(result => done(outcome(result)))")
     assert done["failed"] == []
-    [one] = edges.ledger.page(limit=5)
+    [one] = edges.ledger.imports.page(limit=5)
     assert edges.store.get_bytes(one.key) == b"\n".join(CONTENT.split(b"\n")[: SMALL + 1]) + b"\n"
     assert one.options.dry_run, "what it asks for goes with the form too"

@@ -13,8 +13,8 @@ import psutil
 import pytest
 import requests
 
+from pipeline.adapters.s3 import Store
 from pipeline.settings import Settings
-from pipeline.store import Store
 from tests.support.memory import Growth
 
 pytestmark = pytest.mark.gunicorn

@@ -21,10 +21,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from pipeline.keys import Keys, Role
+from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
 from web import create_app
-from web.edges import Edges
+from web.app_context import AppContext
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,20 +51,20 @@ class Caller:
 
 
 @pytest.fixture
-def edges(settings: Settings) -> Iterator[Edges]:
+def edges(settings: Settings) -> Iterator[AppContext]:
     """What the app stands on."""
-    with closing(Edges.of(settings)) as edges:
+    with closing(AppContext.of(settings)) as edges:
         yield edges
 
 
 @pytest.fixture
-def app(settings: Settings, edges: Edges) -> Flask:
+def app(settings: Settings, edges: AppContext) -> Flask:
     """The app on this test's own edges."""
     return create_app(settings, edges=edges)
 
 
 @pytest.fixture
-def key_for(edges: Edges) -> Callable[[str], str]:
+def key_for(edges: AppContext) -> Callable[[str], str]:
     """Makes a key for a role."""
     return lambda role: edges.keys.create(f"a test's {role}", Role(role))[0]
 
@@ -82,7 +82,7 @@ def api(caller_for: Callable[[str], Caller]) -> Caller:
 
 
 @pytest.fixture
-def browser(app: Flask, edges: Edges) -> FlaskClient:
+def browser(app: Flask, edges: AppContext) -> FlaskClient:
     """Somebody who has signed in; not a real browser, which the e2e tests have."""
     client = app.test_client()
     _, key = edges.keys.create("somebody", Role.ADMIN)
@@ -119,7 +119,7 @@ class Server:
 
 
 @pytest.fixture
-def serve(edges: Edges, tmp_path: Path) -> Iterator[Callable[[Settings], Server]]:
+def serve(edges: AppContext, tmp_path: Path) -> Iterator[Callable[[Settings], Server]]:
     """Starts the app behind gunicorn with these settings, with an uploader's key."""
     with ExitStack() as running:
         yield lambda settings: running.enter_context(_served(settings, edges, tmp_path / "server.log"))
@@ -132,7 +132,7 @@ def server(settings: Settings, serve: Callable[[Settings], Server]) -> Server:
 
 
 @contextmanager
-def _served(settings: Settings, edges: Edges, log: Path) -> Iterator[Server]:
+def _served(settings: Settings, edges: AppContext, log: Path) -> Iterator[Server]:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
@@ -186,6 +186,6 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 @pytest.fixture
-def keys(edges: Edges) -> Keys:
+def keys(edges: AppContext) -> ApiKeys:
     """The keys in this test's database."""
     return edges.keys

@@ -25,8 +25,8 @@ from filelock import FileLock
 
 from pipeline.local import postgres, temporal
 from pipeline.local.component import Component
+from pipeline.local.home import Home
 from pipeline.local.stack import SERVERS, Stack
-from pipeline.local.state import Home
 from pipeline.settings import ROOT
 
 START_SECONDS = 120.0

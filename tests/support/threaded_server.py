@@ -11,7 +11,7 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from pipeline.settings import Settings
 from web import create_app
-from web.edges import Edges
+from web.app_context import AppContext
 
 
 class _Handler(WSGIRequestHandler):
@@ -35,7 +35,7 @@ def serving(settings: Settings) -> Iterator[str]:
     with _Server("127.0.0.1", 0, lambda environ, start: [], _Handler) as server:
         url = f"http://127.0.0.1:{server.port}"
         own = settings.model_copy(update={"url": url, "port": server.port})
-        with closing(Edges.of(own)) as edges:
+        with closing(AppContext.of(own)) as edges:
             app, stopping = create_app(own, edges=edges), threading.Event()
             app.extensions["at_work"] = lambda: not stopping.is_set()
             server.app = app

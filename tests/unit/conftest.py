@@ -9,11 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.datasets import load_dataset
-from pipeline.groups import write_groups
-from pipeline.report import write_findings
-from pipeline.workbook import write_workbook
-from pipeline.workspace import FINDINGS, connect
+from pipeline.datasets.dataset import load_dataset
+from pipeline.report.finding_groups import write_groups
+from pipeline.report.findings import write_findings
+from pipeline.report.findings_workbook import write_workbook
+from pipeline.staging.database import FINDINGS
+from tests.support.staging import opened
 
 Reported = Callable[..., Path]
 
@@ -33,7 +34,7 @@ def reported(tmp_path: Path) -> Reported:
         numbers = [row for row in range(1, len(records) + len(left_out) + 1) if row not in left_out]
         names = list(dict.fromkeys(["id", "parentId", *(name for record in records for name in record)]))
         columns = {name: pa.array([record.get(name) for record in records], pa.string()) for name in names}
-        with connect(database) as connection:
+        with opened(database) as connection:
             raw = pa.table({"_row": pa.array(numbers, pa.int64()), **columns})  # noqa: F841 - DuckDB finds it by name
             connection.execute("create table raw as from raw")
             connection.execute("create table malformed (_row bigint, line bigint, text varchar)")
@@ -51,9 +52,10 @@ def reported(tmp_path: Path) -> Reported:
             connection.execute("create table lines as select 1::bigint as first_row, 2::bigint as first_line")
             connection.execute("create table cycle_rows (_row bigint)")
         dataset = load_dataset("records")
-        counted = write_findings(database, dataset, folder)
-        write_groups(database, folder)
-        write_workbook(database, dataset, folder, counted)
+        with opened(database) as connection:
+            counted = write_findings(connection, dataset, folder)
+            write_groups(connection, folder)
+            write_workbook(connection, dataset, folder, counted)
         return folder
 
     return run

@@ -9,8 +9,8 @@ import duckdb
 import pytest
 import xlsxwriter
 
-from pipeline.contracts import Options
-from pipeline.datasets import load_dataset
+from pipeline.contracts.options import Options
+from pipeline.datasets.dataset import load_dataset
 from pipeline.display import (
     LINES_KEPT,
     cell_name,
@@ -23,7 +23,7 @@ from pipeline.display import (
     place_sql,
     record_at,
 )
-from pipeline.validation import SOURCE, validate
+from pipeline.sandbox.validate_file import SOURCE, validate
 
 CSV = {"format": "csv", "columns": ["id", "parentId"], "original_columns": ["Id", "Parent"], "lines": [[1, 2]]}
 XLSX = {**CSV, "format": "xlsx", "letters": ["B", "D"], "sheet": "Sheet1", "sheets": 1, "lines": [[1, 5], [3, 9]]}

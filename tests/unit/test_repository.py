@@ -8,9 +8,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
+from typer.core import TyperGroup as Group
+from typer.main import get_command
 
+import pipeline.cli.imports  # the modules register their commands
+import pipeline.cli.offline
+import pipeline.cli.outcomes
+import pipeline.cli.server  # noqa: F401
+from pipeline.cli.app import app
 from pipeline.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,3 +121,53 @@ def test_compose_starts_nothing_without_a_secret(secret: str, value: str | None)
 def test_links_between_documents_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text()):
         assert (document.parent / target).exists(), f"{document.name} points to {target}"
+
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+EXAMPLES = {"pipeline/read/formats/arrows.py", "expectations/products.json"}
+"""Files that a reader of docs/extending.md makes."""
+
+
+def exists(name: str, document: Path) -> bool:
+    """Return whether a file exists that is named by its path from the root, tests/ or the document, or by its name alone."""
+    if any((folder / name).exists() for folder in (ROOT, ROOT / "tests", document.parent)):
+        return True
+    if "/" in name:
+        return False
+    return any(
+        path for folder in ("pipeline", "web", "lambda", "tests", "benchmarks") for path in ROOT.glob(f"{folder}/**/{name}")
+    )
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_documents_name_exist(document: Path) -> None:
+    if document.name != "CHANGELOG.md":  # which names files of its time
+        named = re.findall(r"`([a-z0-9_/.-]*[a-z0-9_]\.(?:py|json|sql))`", document.read_text(encoding="utf-8"))
+        made = EXAMPLES | {name for name in named if name.startswith(("findings.", "groups.", "manifest.", "/"))}
+        made |= {name for name in named if document.name == "extending.md" and name.startswith("sql/")}
+        assert [name for name in named if name not in made and not exists(name, document)] == []
+
+
+def command_options() -> dict[str, set[str]]:
+    """Return the options of each command of ``bulkhead``."""
+    group = get_command(app)
+    assert isinstance(group, Group)
+    both = {**group.commands, **{f"key {name}": one for name, one in cast(Group, group.commands["key"]).commands.items()}}
+    shared = {"--help", "--version", "--install-completion"}
+    return {
+        name: shared | {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+        for name, command in both.items()
+    }
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_in_documents_exist_with_their_options(document: Path) -> None:
+    if document.name == "CHANGELOG.md":
+        return
+    options = command_options()
+    written = re.findall(
+        r"(?:^ {4}|`|web )(?:\.venv/bin/)?bulkhead ((?:key )?[a-z]+)([^`#]*?)(?=`|#|$)", document.read_text(), re.M
+    )
+    for name, rest in written:
+        assert name in options, f"bulkhead {name}"
+        assert set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest)) <= options[name], f"bulkhead {name} {rest}"

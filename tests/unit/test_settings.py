@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.contracts import Kept
-from pipeline.errors import NotUsable
+from pipeline.contracts.object_keys import Kept
+from pipeline.errors import InvalidConfiguration
 from pipeline.settings import Settings, check_secrets, is_local, load_settings
 
 KEPT = ("batches", "uploads", "sources", "results", "reports")
@@ -39,7 +39,7 @@ def test_what_is_no_time_is_refused_and_never_taken_for_a_short_one(
     written: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("BULKHEAD_KEEP_RESULTS", written)
-    with pytest.raises(NotUsable, match="KEEP_RESULTS"):
+    with pytest.raises(InvalidConfiguration, match="KEEP_RESULTS"):
         load_settings(tmp_path)
 
 
@@ -60,7 +60,7 @@ def test_a_public_address_of_s3(written: str, monkeypatch: pytest.MonkeyPatch, t
 )
 def test_what_is_no_address_is_refused(written: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BULKHEAD_PUBLIC_S3_ENDPOINT", written)
-    with pytest.raises(NotUsable, match="PUBLIC_S3_ENDPOINT"):
+    with pytest.raises(InvalidConfiguration, match="PUBLIC_S3_ENDPOINT"):
         load_settings(tmp_path)
 
 
@@ -91,7 +91,9 @@ def test_one_address_elsewhere_makes_a_stack_no_local_one(name: str, monkeypatch
     assert is_local(local)
     check_secrets(local, "DATABASE_URL", "BULKHEAD_SECRET_KEY")
     monkeypatch.setenv(name, ELSEWHERE[name])
-    with pytest.raises(NotUsable, match="BULKHEAD_SECRET_KEY is not set; AWS_SECRET_ACCESS_KEY is 'bulkhead-secret'") as told:
+    with pytest.raises(
+        InvalidConfiguration, match="BULKHEAD_SECRET_KEY is not set; AWS_SECRET_ACCESS_KEY is 'bulkhead-secret'"
+    ) as told:
         check_secrets(load_settings(tmp_path), "DATABASE_URL", "BULKHEAD_SECRET_KEY")
     assert ("the password in DATABASE_URL" in str(told.value)) == (name != "DATABASE_URL")
     assert "secrets.token_urlsafe(32)" in str(told.value)
@@ -105,7 +107,7 @@ def test_aws_itself_is_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_secrets_of_ones_own_will_do_and_a_process_needs_only_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     set_all(monkeypatch, ELSEWHERE)
     check_secrets(load_settings(tmp_path), "DATABASE_URL")  # a worker; its role in AWS has no key
-    with pytest.raises(NotUsable, match="BULKHEAD_RELAY_TOKEN is not set"):
+    with pytest.raises(InvalidConfiguration, match="BULKHEAD_RELAY_TOKEN is not set"):
         check_secrets(load_settings(tmp_path), "BULKHEAD_RELAY_TOKEN")
     set_all(monkeypatch, {"BULKHEAD_SECRET_KEY": "x" * 32, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "y" * 32})
     check_secrets(load_settings(tmp_path), "DATABASE_URL", "BULKHEAD_SECRET_KEY")
@@ -115,13 +117,13 @@ def test_secrets_of_ones_own_will_do_and_a_process_needs_only_its_own(monkeypatc
 @pytest.mark.parametrize("name", ["BULKHEAD_SECRET_KEY", "BULKHEAD_RELAY_TOKEN", "AWS_SECRET_ACCESS_KEY"])
 def test_a_known_default_is_refused(name: str, known: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     set_all(monkeypatch, {**ELSEWHERE, name: known})
-    with pytest.raises(NotUsable, match=f"{name} is .*known default"):
+    with pytest.raises(InvalidConfiguration, match=f"{name} is .*known default"):
         check_secrets(load_settings(tmp_path))
 
 
 def test_a_relay_wants_a_token_on_any_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     set_all(monkeypatch, HERE)
-    with pytest.raises(NotUsable, match="BULKHEAD_RELAY_TOKEN is not set"):
+    with pytest.raises(InvalidConfiguration, match="BULKHEAD_RELAY_TOKEN is not set"):
         check_secrets(load_settings(tmp_path), "BULKHEAD_RELAY_TOKEN")
 
 

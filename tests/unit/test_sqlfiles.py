@@ -14,7 +14,9 @@ from pipeline.sqlfiles import SQL, in_order, load, opening_comment
 FILES = sorted(SQL.glob("**/*.sql"))
 DUCKDB = {"staging", "checks"}
 ONE_STATEMENT = {"staging", "checks", "marts", "queries"}
-SCRIPTS = {f"queries/{name}.sql" for name in ("reader_role", "granted_role", "granted_schema")}  # rights are granted one by one
+SCRIPTS = {
+    f"queries/{name}.sql" for name in ("sql_reader/role", "dataset_roles/role", "dataset_roles/schema")
+}  # rights are granted one by one
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 FILLED = {"table": "warehouse.places", "columns": "a, b", "values": "a, b", "sets": "b = excluded.b", "old": "b", "new": "b"}
 
@@ -66,11 +68,13 @@ def test_a_check_says_which_rows_offend(file: Path) -> None:
 
 @pytest.mark.parametrize("file", files_in("queries"), ids=name_of)
 def test_a_query_says_its_name(file: Path) -> None:
-    assert opening_comment(file.read_text(encoding="utf-8"))[0].startswith(f"{file.stem}: ")
+    assert opening_comment(file.read_text(encoding="utf-8"))[0].startswith(
+        f"{file.relative_to(SQL / 'queries').with_suffix('')}: "
+    )
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(LookupError, match="import_status"):
+    with pytest.raises(LookupError, match="imports/status"):
         load("queries/no_such_query")
 
 

@@ -1,4 +1,4 @@
-// Values as the server's pages show them (web/show.py): cut where they are long, and what cannot be seen spelled out.
+// Values as the server's pages show them (web/pages/formatting.py): cut where they are long, and what cannot be seen spelled out.
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const KEPT = "\n\t\u200c\u200d";
 

@@ -1,4 +1,4 @@
-// One file on its way: through the server if it is small, else in parts straight to S3, by the routes of web/multipart.py.
+// One file on its way: through the server if it is small, else in parts straight to S3, by the routes of web/api/direct_uploads.py.
 // What is under way to S3 is noted in the browser, so that it can go on after a lost connection, and after the page was left.
 
 export const DIRECT_BYTES = 8 << 20;

@@ -1,4 +1,4 @@
--- The ledger: what remembers every import for ever, and the keys that open the door.
+-- The ledger, which keeps every import forever, and the API keys.
 create schema if not exists ledger;
 create schema if not exists warehouse;
 
@@ -32,7 +32,7 @@ create index import_created_at on ledger.import (created_at desc, id desc);
 create index import_dataset_state on ledger.import (dataset, state, queue_seq);
 create index import_object on ledger.import (bucket, key);
 
-comment on table ledger.import is 'One row per import: one file''s run, from the first byte to its end.';
+comment on table ledger.import is 'One row per import: the run of one file, from upload to final state.';
 
 create table ledger.move (
     import_id uuid not null references ledger.import (id) on delete cascade,
@@ -45,7 +45,7 @@ create table ledger.move (
 
 create index move_import_id on ledger.move (import_id, seq);
 
-comment on table ledger.move is 'Every change of state, with its reason.';
+comment on table ledger.move is 'Every state transition, with its reason.';
 
 create table ledger.part (
     import_id uuid not null references ledger.import (id) on delete cascade,
@@ -76,7 +76,7 @@ create table ledger.failure (
 
 create index failure_import_id_id on ledger.failure (import_id, id);
 
-comment on table ledger.failure is 'Records that the warehouse refused for good, written in the transaction of their part.';
+comment on table ledger.failure is 'Records that the warehouse refused permanently, written in the transaction of their part.';
 
 create table ledger.delivery (
     import_id uuid not null references ledger.import (id) on delete cascade,
@@ -90,7 +90,7 @@ create table ledger.delivery (
     primary key (import_id, channel, target)
 );
 
-comment on table ledger.delivery is 'Who was told of an import''s outcome, and whether the message arrived.';
+comment on table ledger.delivery is 'The recipients of messages about an import''s outcome, and whether each message arrived.';
 
 create schema if not exists access;
 
@@ -104,7 +104,7 @@ create table access.api_key (
     revoked_at timestamptz
 );
 
-comment on table access.api_key is 'API keys; only a hash of each secret is kept.';
+comment on table access.api_key is 'API keys; only a hash of each secret is stored.';
 
 create table access.sign_in (
     token_hash text primary key,
@@ -124,4 +124,4 @@ create table access.idempotency (
     primary key (key_id, idempotency_key)
 );
 
-comment on table access.idempotency is 'Idempotency-Key headers seen, so that a repeated request gets the first one''s import.';
+comment on table access.idempotency is 'Idempotency-Key headers received, so that a repeated request returns the first import.';

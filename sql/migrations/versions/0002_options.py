@@ -1,4 +1,4 @@
-"""Options, readings, previews and findings."""
+"""Options, how files were read, counts of dry runs, and findings."""
 
 from pathlib import Path
 

@@ -1,14 +1,14 @@
--- What an import was asked to do, how its file was read, what a dry run foresaw; and every finding, for people's own SQL.
+-- An import's options, how its file was read, the counts of a dry run; and every finding, for users' SQL.
 alter table ledger.import
 add column options jsonb not null default '{}',
 add column reading jsonb not null default '{}',
 add column preview jsonb,
 add column quarantined bigint not null default 0;
 
-comment on column ledger.import.options is 'What the upload asked for; what it left open is the dataset''s to say.';
+comment on column ledger.import.options is 'Options of the upload; the dataset''s defaults apply to the others.';
 comment on column ledger.import.reading is 'Format, compression, encoding, delimiter, and the version of the dataset''s rules.';
-comment on column ledger.import.preview is 'What a dry run says would be inserted, updated, left unchanged and moved.';
-comment on column ledger.import.quarantined is 'Records held back by validation; they are among the failed ones.';
+comment on column ledger.import.preview is 'Counts of a dry run: what a load would insert, update, leave unchanged and move.';
+comment on column ledger.import.quarantined is 'Records quarantined by validation; they are among the failed ones.';
 
 create table ledger.finding (
     import_id uuid not null references ledger.import (id) on delete cascade,
@@ -27,7 +27,7 @@ create table ledger.finding (
     primary key (import_id, finding_no)
 );
 
-comment on table ledger.finding is 'Everything that validation said, numbered in the order of the rows, as in the files.';
+comment on table ledger.finding is 'Every finding of validation, numbered in the order of the rows, as in the report files.';
 
 create view warehouse.import_findings as
 select

@@ -1,4 +1,4 @@
-"""Claims on parts, pauses, retries, duplicates, and what the clean-up has removed."""
+"""Leases on parts, pauses, retries, duplicates, and what retention has removed."""
 
 from pathlib import Path
 

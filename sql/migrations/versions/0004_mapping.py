@@ -1,4 +1,4 @@
-"""Mappings of a file's columns that are remembered."""
+"""Remembered mappings of a file's columns."""
 
 from pathlib import Path
 

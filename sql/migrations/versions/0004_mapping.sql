@@ -1,4 +1,4 @@
--- How the columns of a file with a certain header were mapped last.
+-- The last mapping of the columns of files with the same header.
 create table ledger.mapping (
     dataset text not null,
     header text not null,
@@ -8,6 +8,6 @@ create table ledger.mapping (
     primary key (dataset, header)
 );
 
-comment on table ledger.mapping is 'What people made of the columns of a file, to be offered again for the next one.';
-comment on column ledger.mapping.header is 'SHA-256 of the names in the file, sorted.';
-comment on column ledger.mapping.mapping is 'Name in the file to column of the dataset; empty for one that is left out.';
+comment on table ledger.mapping is 'The mapping chosen for the columns of a file, suggested for the next one.';
+comment on column ledger.mapping.header is 'SHA-256 of the sorted column names of the file.';
+comment on column ledger.mapping.mapping is 'Column name in the file to column of the dataset; empty for a skipped column.';

@@ -1,4 +1,4 @@
-"""Keys that are for some datasets only."""
+"""Keys for some datasets only."""
 
 from pathlib import Path
 

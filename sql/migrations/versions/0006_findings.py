@@ -1,4 +1,4 @@
-"""Findings with the rows that they speak of, and found by what stands in these."""
+"""Rows of findings, and indexes to look findings up."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Receivers that an admin adds, and those that are switched off."""
+"""Recipients that an admin adds, and those that are switched off."""
 
 from pathlib import Path
 

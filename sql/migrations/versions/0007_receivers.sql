@@ -1,4 +1,4 @@
--- Who is told how imports end, beside those that the settings name, and who is told nothing for the time being.
+-- Recipients added by admins, beside those in the settings, and recipients that are switched off.
 create table ledger.receiver (
     channel text not null check (channel in ('webhook', 'email')),
     target text not null,
@@ -8,9 +8,9 @@ create table ledger.receiver (
     primary key (channel, target)
 );
 
-comment on table ledger.receiver is 'Receivers that an admin added; those of the settings and of uploads are not here.';
-comment on column ledger.receiver.datasets is 'Whose imports it is told of; null: those of all.';
-comment on column ledger.receiver.secret is 'What its webhooks are signed with.';
+comment on table ledger.receiver is 'Recipients that an admin added; those of the settings and of uploads are not here.';
+comment on column ledger.receiver.datasets is 'The datasets whose imports it is notified of; null: all.';
+comment on column ledger.receiver.secret is 'The secret that signs its webhooks.';
 
 create table ledger.receiver_off (
     channel text not null,
@@ -20,4 +20,4 @@ create table ledger.receiver_off (
     primary key (channel, target)
 );
 
-comment on table ledger.receiver_off is 'Receivers, whoever named them, that are told nothing until somebody switches them on.';
+comment on table ledger.receiver_off is 'Recipients of any origin that get no messages until an admin switches them on.';

@@ -1,4 +1,4 @@
-"""One import of a dataset at work, and requests to cancel that are kept."""
+"""At most one active import per dataset, and stored requests to cancel."""
 
 from pathlib import Path
 

@@ -1,12 +1,12 @@
--- One import of a dataset at work, and requests to cancel that are kept.
+-- At most one active import per dataset, and stored requests to cancel.
 alter table ledger.import
 add column cancel_requested_at timestamptz,
 add column taken_up_at timestamptz;
 
-comment on column ledger.import.cancel_requested_at is 'When its cancellation was asked for; every step looks here.';
-comment on column ledger.import.taken_up_at is 'Fencing token: when the attempt that began to validate it last was scheduled.';
+comment on column ledger.import.cancel_requested_at is 'When its cancellation was requested; every step checks this.';
+comment on column ledger.import.taken_up_at is 'Fencing token: the time when the latest attempt to validate it was scheduled.';
 
--- Nothing kept two imports of a dataset apart in the ledger before. Where two are at work, the one that began first goes on.
+-- Earlier versions allowed two active imports of a dataset in the ledger. If there are two, the one that began first continues.
 with at_work as (
     select
         import.id,
@@ -45,4 +45,4 @@ from put_back;
 create unique index import_at_work on ledger.import (dataset)
 where state in ('validating', 'preparing', 'loading', 'paused');
 
-comment on index ledger.import_at_work is 'Never two imports of one dataset at work.';
+comment on index ledger.import_at_work is 'At most one active import per dataset.';

@@ -1,4 +1,4 @@
-"""Failures by ids of any length that a dataset accepts."""
+"""Failures by ids of any length."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Retention of what had none: dry runs, idempotency keys, sign-ins."""
+"""Retention of dry runs, idempotency keys and sign-ins; leases of uploads."""
 
 from pathlib import Path
 

@@ -5,7 +5,7 @@ create table ledger.mart_wanted (
     tried_at timestamptz
 );
 
-comment on table ledger.mart_wanted is 'Datasets with marts: when records were loaded last, and when a refresh was begun last.';
+comment on table ledger.mart_wanted is 'Datasets with marts: the time of the last load and of the start of the last refresh.';
 
 create table ledger.mart (
     dataset text not null,
@@ -17,6 +17,6 @@ create table ledger.mart (
     primary key (dataset, name)
 );
 
-comment on table ledger.mart is 'What became of the last refresh of each mart.';
-comment on column ledger.mart.data_at is 'The mart holds all that was loaded before then; null: it was never refreshed.';
-comment on column ledger.mart.error is 'Why the last refresh failed; empty: it did not.';
+comment on table ledger.mart is 'The result of the last refresh of each mart.';
+comment on column ledger.mart.data_at is 'The mart contains everything loaded before this time; null: it was never refreshed.';
+comment on column ledger.mart.error is 'The error of the last refresh; empty if it succeeded.';

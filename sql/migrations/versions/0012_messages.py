@@ -1,4 +1,4 @@
-"""Messages that are still to be delivered."""
+"""Undelivered messages."""
 
 from pathlib import Path
 

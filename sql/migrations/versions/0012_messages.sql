@@ -1,11 +1,11 @@
--- Messages that are still to be delivered: found again when Temporal has lost what was sending them.
+-- Undelivered messages, so that they are found again if Temporal loses the workflow that sends them.
 alter table ledger.import
 add column notified text not null default '';
 
 comment on column ledger.import.notified is
-'The final state of which it was noted who is to be told (ledger.delivery); reconciliation looks for those where it is another.';
+'The final state for which recipients are in ledger.delivery; reconciliation looks for imports whose state differs.';
 
--- Of imports that ended before, the workflows that were at it still see to it.
+-- Messages of imports that ended earlier are still sent by their workflows.
 update ledger.import
 set notified = state
 where finished_at is not null;
@@ -17,8 +17,8 @@ alter table ledger.delivery
 add column due_at timestamptz,
 add column given_up_at timestamptz;
 
-comment on column ledger.delivery.due_at is 'When it is tried next at the latest; null: before that was noted.';
-comment on column ledger.delivery.given_up_at is 'Since then it is not tried any more: its receiver is gone, or may not be told.';
+comment on column ledger.delivery.due_at is 'The latest time of the next attempt; null for rows from before this column.';
+comment on column ledger.delivery.given_up_at is 'When attempts ended: the recipient is gone, or must not be notified.';
 
 create index delivery_due on ledger.delivery (due_at)
 where delivered_at is null and given_up_at is null;
@@ -29,4 +29,4 @@ create table ledger.listing (
     at timestamptz not null default now()
 );
 
-comment on table ledger.listing is 'Where reconciliation goes on with the listing of a bucket that is too large for one run.';
+comment on table ledger.listing is 'Where reconciliation continues to list a bucket that is too large for one run.';

@@ -1,4 +1,4 @@
--- Writes of other clients to the tables of datasets, one row a transaction: an import notices what was changed under it.
+-- Writes of other clients to the tables of datasets, one row per transaction, so that an import notices them.
 create table ledger.foreign_write (
     dataset text not null,
     transaction xid8 not null,
@@ -13,7 +13,7 @@ comment on table ledger.foreign_write is 'Transactions of other clients that wro
 
 alter table ledger.import add column warehouse_seen pg_snapshot;
 
-comment on column ledger.import.warehouse_seen is 'What was committed when validation began.';
+comment on column ledger.import.warehouse_seen is 'The snapshot in which validation began.';
 
 create function ledger.note_foreign_write() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -34,6 +34,6 @@ begin
 end
 $$;
 
-comment on function ledger.note_foreign_write is 'Trigger of the datasets'' tables; loads set bulkhead.import_id.';
+comment on function ledger.note_foreign_write is 'Trigger function of the datasets'' tables; loads set bulkhead.import_id.';
 
 revoke all on function ledger.note_foreign_write from public;

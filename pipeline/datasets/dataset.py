@@ -1,0 +1,336 @@
+"""What a dataset is: one suite (``expectations/<name>.json``) and one table (``sql/tables/<name>.sql``).
+
+The suite's ``meta`` names the key and the parent column, the table names the columns and their types. Nothing is
+written twice: everything else (staging, checks' relation, parts, upsert) is derived from these two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import abc
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import sqlglot
+from sqlglot import expressions as exp
+
+from pipeline.contracts.object_keys import DATASET_NAME
+from pipeline.contracts.options import OnError, Options
+from pipeline.datasets.suite_meta import ColumnNames, Shape, Tolerance, TreeLimits
+from pipeline.display import meant
+from pipeline.errors import InvalidConfiguration, InvalidRequest, UnknownDataset
+from pipeline.settings import ROOT
+from pipeline.sqlfiles import in_order
+
+LINEAGE = ("_import_id", "_row", "_loaded_at")
+"""The columns that every table ends with: which import wrote this version of the record, from which row, and when."""
+
+_OF_THE_MOMENT = re.compile(
+    r"(?i)\b(now|today|age|random|\w*uuid\w*|localtime|\w*timestamp|get_current_\w+)\s*\(|\b(current|local)_?(date|time)"
+)
+"""Words of SQL for what changes by itself."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table. ``type`` is PostgreSQL's spelling, in lower case (``text``, ``numeric(12,2)``, ...)."""
+
+    name: str
+    type: str
+    required: bool
+    has_default: bool = False
+
+    @property
+    def may_be_absent(self) -> bool:
+        """A record can be written without a word about it."""
+        return self.has_default or not self.required
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One dataset as its two files describe it."""
+
+    name: str
+    root: Path
+    columns: tuple[Column, ...]  # those of the user, in the table's order; lineage columns are not among them
+    key: str
+    parent: str
+    rest: str | None  # the jsonb column that takes the file's other columns; None: they are refused
+    suite: dict[str, Any]
+    table_sql: str
+    ignored: frozenset[str] = frozenset()  # folded names of a file's columns that are left out
+    asked: tuple[tuple[str, str], ...] = ()  # names in a file, and the columns that an upload says they are
+
+    def ignoring(self, names: Sequence[str]) -> Dataset:
+        """The same, for a file of which these columns are to be left out."""
+        return replace(self, ignored=frozenset(map(folded, names))) if names else self
+
+    def for_upload(self, options: Options) -> Dataset:
+        """The same, for a file whose columns are to be read as the upload says."""
+        gone = [*options.without, *(name for name, column in options.mapping.items() if not column)]
+        asked = tuple((name, column) for name, column in options.mapping.items() if column)
+        return replace(self.ignoring(gone), asked=asked) if asked else self.ignoring(gone)
+
+    def check_mapping(self, mapping: abc.Mapping[str, str]) -> None:
+        """Raises InvalidRequest for a mapping to a column that is not there, or of two columns to one."""
+        may_be = [name for name in self.names if name != self.rest]
+        sources: dict[str, str] = {}
+        for name, column in mapping.items():
+            if column and column not in may_be:
+                unknown = f"{name!r} cannot be mapped to {column!r}, which {self.name} does not have."
+                raise InvalidRequest(f"{unknown}{meant(column, may_be)} Its columns: {', '.join(may_be)}.")
+            if column and (other := sources.setdefault(column, name)) != name:
+                raise InvalidRequest(f"{other!r} and {name!r} cannot both be mapped to {column!r}.")
+
+    @cached_property
+    def mapping(self) -> ColumnNames:
+        """How a file's columns become the dataset's."""
+        said = self._said("mapping", {"aliases", "renames", "defaults"})
+        aliases = {name: tuple(others) for name, others in said.get("aliases", {}).items()}
+        return ColumnNames(aliases, dict(said.get("renames", {})), dict(said.get("defaults", {})))
+
+    @cached_property
+    def wished(self) -> dict[str, str]:
+        """Folded name in a file -> the column that the upload says it is."""
+        return {folded(name): column for name, column in self.asked}
+
+    @cached_property
+    def renamed(self) -> dict[str, str]:
+        """Folded name in a file -> the name to keep that column under."""
+        return {folded(name): kept for name, kept in self.mapping.renames.items()}
+
+    @cached_property
+    def aliased(self) -> dict[str, str]:
+        """Folded alias -> the column it stands for."""
+        return {folded(alias): name for name, aliases in self.mapping.aliases.items() for alias in aliases}
+
+    @cached_property
+    def shape(self) -> Shape:
+        """How the hierarchy is written."""
+        return Shape(**self._said("shape", {"children", "path_separator"}))
+
+    @cached_property
+    def bounds(self) -> TreeLimits:
+        """What the tree must not exceed."""
+        return TreeLimits(**self._said("bounds", {"max_depth", "max_children", "single_root"}))
+
+    @cached_property
+    def tolerance(self) -> Tolerance:
+        """What happens to a file with bad records."""
+        said = self._said("tolerance", {"on_error", "max_errors", "max_error_ratio"})
+        return Tolerance(**{**said, "on_error": OnError(said.get("on_error", OnError.REJECT))})
+
+    def tolerance_for(self, options: Options) -> Tolerance:
+        """What happens to an upload's bad records: what it asks for goes before what the suite says."""
+        own = self.tolerance
+        return Tolerance(
+            on_error=options.on_error or own.on_error,
+            max_errors=own.max_errors if options.max_errors is None else options.max_errors,
+            max_error_ratio=own.max_error_ratio if options.max_error_ratio is None else options.max_error_ratio,
+        )
+
+    @cached_property
+    def version(self) -> str:
+        """Names the rules as they stand: suite, mapping and table; it changes whenever one of them does."""
+        rules = json.dumps(self.suite, sort_keys=True) + self.table_sql
+        return hashlib.sha256(rules.encode()).hexdigest()[:12]
+
+    @cached_property
+    def rules(self) -> str:
+        """Names all that a verdict follows from beside the file and the warehouse, our own release included.
+
+        Empty if a rule asks what time it is, or for chance: then it may say something else of the same file tomorrow.
+        """
+        files = [*self.check_files, *([self.staging_file] if self.staging_file.is_file() else [])]
+        text = "\0".join([self.version, metadata.version("bulkhead"), *(file.read_text(encoding="utf-8") for file in files)])
+        if _OF_THE_MOMENT.search(text + json.dumps(self.suite)):
+            return ""
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def _said(self, part: str, known: set[str]) -> dict[str, Any]:
+        said = self.suite.get("meta", {}).get(part, {})
+        if not isinstance(said, dict) or not known.issuperset(said):
+            takes = ", ".join(sorted(known))
+            raise InvalidConfiguration(f"expectations/{self.name}.json: meta.{part} is an object that takes {takes}.")
+        return said
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the user's columns, in the table's order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return str(self.suite.get("meta", {}).get("title", self.name))
+
+    def column(self, name: str) -> Column:
+        """The column of that name; KeyError if there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @property
+    def staging_file(self) -> Path:
+        """The hand-written staging query, which need not exist."""
+        return self.root / "sql" / "staging" / f"{self.name}.sql"
+
+    @property
+    def check_files(self) -> list[Path]:
+        """The SQL checks that every file of this dataset must pass: the general ones, those of its bounds, then its own."""
+        checks = self.root / "sql" / "checks"
+        bounds = [checks / "bounds" / f"{name}.sql" for name in self.bounds.checks]
+        return [*in_order(checks / "every"), *bounds, *in_order(checks / self.name)]
+
+
+def folded(name: str) -> str:
+    """A column's name as aliases and renames are compared: without case and outer space."""
+    return name.strip().casefold()
+
+
+def dataset_names(root: Path = ROOT) -> list[str]:
+    """The datasets there are, by name."""
+    return sorted(path.stem for path in (root / "expectations").glob("*.json"))
+
+
+def load_dataset(name: str, root: Path = ROOT, among: Collection[str] | None = None) -> Dataset:
+    """Read a dataset's two files. ``among``: there are no others than these, whatever lies in the folder.
+
+    Raises UnknownDataset (naming those there are) or InvalidConfiguration (saying which file is wrong and how).
+    """
+    suite_file = root / "expectations" / f"{name}.json"
+    is_named = DATASET_NAME.fullmatch(name) and (among is None or name in among)
+    if not is_named or not suite_file.is_file():
+        known = [one for one in dataset_names(root) if among is None or one in among]
+        raise UnknownDataset(f"There is no dataset {name!r}.{meant(name, known)} Datasets here: {', '.join(known) or 'none'}.")
+    suite = json.loads(suite_file.read_text(encoding="utf-8"))
+    table_file = root / "sql" / "tables" / f"{name}.sql"
+    if not table_file.is_file():
+        raise InvalidConfiguration(f"The dataset {name!r} has a suite but no table: sql/tables/{name}.sql is missing.")
+    table_sql = table_file.read_text(encoding="utf-8")
+    meta = suite.get("meta", {})
+    columns = table_columns(table_sql)
+    dataset = Dataset(
+        name=name,
+        root=root,
+        columns=tuple(column for column in columns if column.name not in LINEAGE),
+        key=meta.get("key", "id"),
+        parent=meta.get("parent", "parentId"),
+        rest=meta.get("rest"),
+        suite=suite,
+        table_sql=table_sql,
+    )
+    _check_whole(dataset, tuple(column.name for column in columns))
+    return dataset
+
+
+def blank_dataset(name: str) -> Dataset:
+    """A stand-in for a dataset that is not there: a file put under such a name is refused with a report like any other."""
+    columns = (Column("id", "text", True), Column("parentId", "text", False))
+    return Dataset(name, ROOT, columns, "id", "parentId", None, {"name": name, "expectations": []}, "")
+
+
+def table_columns(table_sql: str) -> list[Column]:
+    """The columns of the one CREATE TABLE in ``table_sql``, in order."""
+    for statement in sqlglot.parse(table_sql, read="postgres"):
+        if isinstance(statement, exp.Create) and statement.kind == "TABLE":
+            keys = {name.name for key in statement.find_all(exp.PrimaryKey) for name in key.find_all(exp.Identifier)}
+            return [_column(definition, keys) for definition in statement.find_all(exp.ColumnDef)]
+    raise InvalidConfiguration("A table file holds one CREATE TABLE statement; this one has none.")
+
+
+def _column(definition: exp.ColumnDef, keys: set[str]) -> Column:
+    kinds = {type(constraint.kind) for constraint in definition.find_all(exp.ColumnConstraint)}
+    required = exp.NotNullColumnConstraint in kinds or exp.PrimaryKeyColumnConstraint in kinds
+    kind = definition.kind.sql(dialect="postgres").lower() if definition.kind else "text"
+    return Column(definition.name, kind, required or definition.name in keys, exp.DefaultColumnConstraint in kinds)
+
+
+def _check_whole(dataset: Dataset, all_names: tuple[str, ...]) -> None:
+    """The two files must fit each other: a slip in one of them must not wait for the first upload."""
+    wanted = [dataset.key, dataset.parent, *LINEAGE]
+    if dataset.rest:
+        wanted.append(dataset.rest)
+    missing = [name for name in wanted if name not in all_names]
+    if missing:
+        raise InvalidConfiguration(f"sql/tables/{dataset.name}.sql lacks the column(s) {', '.join(missing)}.")
+    named = {e.get("kwargs", {}).get("column") for e in dataset.suite.get("expectations", [])} - {None}
+    unknown = sorted(named - set(dataset.names))
+    mapping = dataset.mapping
+    unknown += sorted({*mapping.aliases, *mapping.defaults} - set(dataset.names))
+    if unknown:
+        raise InvalidConfiguration(f"expectations/{dataset.name}.json speaks of columns the table lacks: {', '.join(unknown)}.")
+    try:
+        _ = dataset.shape, dataset.bounds, dataset.tolerance
+    except ValueError as error:
+        raise InvalidConfiguration(f"expectations/{dataset.name}.json: {error}.") from error
+    if slip := _slip_in_types(dataset):
+        raise InvalidConfiguration(f"sql/tables/{dataset.name}.sql: {slip}.")
+    slip = _slip_in_mapping(dataset) or _slip_in_shape(dataset)
+    if slip:
+        raise InvalidConfiguration(f"expectations/{dataset.name}.json: {slip}.")
+    absent = [path.relative_to(dataset.root) for path in dataset.check_files if not path.is_file()]
+    if absent:
+        raise InvalidConfiguration(
+            f"expectations/{dataset.name}.json sets bounds, whose checks are missing: {', '.join(map(str, absent))}."
+        )
+
+
+_TEXT = re.compile(r"(text|varchar|character varying)( *\(\d+\))?")
+
+
+def _slip_in_types(dataset: Dataset) -> str:
+    """What no table can be loaded with, of the types of its columns; empty if there is nothing."""
+    for name in (dataset.key, dataset.parent):
+        if not _TEXT.fullmatch(kind := dataset.column(name).type):
+            return f"the column {name} is {kind}; the key and the parent are text, whose ids are compared byte by byte"
+    for column in dataset.columns:
+        if column.type == "json":
+            return (
+                f"the column {column.name} is json, which PostgreSQL cannot compare, so that no record could be loaded again;"
+                " declare it as jsonb"
+            )
+    return ""
+
+
+def _slip_in_mapping(dataset: Dataset) -> str:
+    """What makes no sense in ``meta.mapping``; empty if all does."""
+    mapping, lists = dataset.mapping, dataset.suite.get("meta", {}).get("mapping", {}).get("aliases", {}).values()
+    texts = [*mapping.renames.values(), *mapping.defaults.values(), *(alias for many in lists for alias in many)]
+    if not all(isinstance(many, list) for many in lists) or not all(isinstance(text, str) and text.strip() for text in texts):
+        return "in meta.mapping, aliases are lists of names, renames and defaults are texts, and none is empty"
+    for name in (dataset.key, dataset.parent, dataset.rest):
+        if name in mapping.defaults:
+            return f"meta.mapping gives {name} a default; the key, the parent and the column of the rest can have none"
+    if kept := [name for name in mapping.renames.values() if name.casefold() in LINEAGE]:
+        return f"meta.mapping renames a column to {kept[0]}, a name that Bulkhead keeps for itself"
+    means: dict[str, str] = {folded(name): name for name in dataset.names}
+    for name, aliases in mapping.aliases.items():
+        for alias in aliases:
+            other = means.setdefault(folded(alias), name)
+            if other != name:
+                return f"meta.mapping takes {alias!r} for {name}, but it is {other} already"
+    if len(dataset.renamed) < len(mapping.renames) or dataset.renamed.keys() & dataset.aliased:
+        return "meta.mapping says two things of one name"
+    return ""
+
+
+def _slip_in_shape(dataset: Dataset) -> str:
+    """What makes no sense in ``meta.shape``, or beside a staging query that is written by hand; empty if all does."""
+    shape = dataset.shape
+    if not all(one is None or (isinstance(one, str) and one.strip()) for one in (shape.children, shape.path_separator)):
+        return "in meta.shape, children is a key and path_separator what stands between the steps of a path"
+    if shape.children and shape.path_separator:
+        return "meta.shape has both children and path_separator; a parent can come from one of them only"
+    if shape.children in dataset.names:
+        return f"meta.shape has the children under {shape.children}, which is a column too"
+    if dataset.staging_file.is_file() and (dataset.mapping.defaults or shape.path_separator):
+        return f"defaults and path_separator are for sql/staging/{dataset.name}.sql to say, since it is written by hand"
+    return ""

@@ -1,0 +1,114 @@
+"""Draw the boundaries in the order of records: batches, parts, and which earlier parts each part needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from math import ceil
+from typing import NamedTuple
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from pipeline.prepare.manifest import PART_BYTES, BatchSizes
+
+
+class Batch(NamedTuple):
+    """Consecutive records, of which ``size_bytes`` is the sum."""
+
+    records: int
+    size_bytes: int
+
+
+class PartCut(NamedTuple):
+    """What makes one part: its first record's place in the order, and its batches, numbered from ``first_batch``."""
+
+    first: int
+    first_batch: int
+    batches: tuple[Batch, ...]
+
+    @property
+    def records(self) -> int:
+        """How many records the part has."""
+        return sum(batch.records for batch in self.batches)
+
+    def numbers(self) -> pa.Array:
+        """The batch's number for each of its records."""
+        numbers = np.arange(self.first_batch, self.first_batch + len(self.batches), dtype=np.int32)
+        return pa.array(np.repeat(numbers, [batch.records for batch in self.batches]))
+
+
+def cut_batches(connection: duckdb.DuckDBPyConnection, records: int, cutting: BatchSizes) -> list[Batch]:
+    """Cut the order into batches whose numbers of records differ by one at most; one that is too wide for a part is cut again.
+
+    The row ids of a new table are the numbers of its rows, in their order; a window would have to count them.
+    """
+    even = ceil(records / cutting.batch_records)
+    query = (
+        f"select count(*), sum(_bytes)::bigint from in_order group by rowid * {even} // {max(records, 1)} order by min(rowid)"
+    )
+    batches: list[Batch] = []
+    first = 0
+    for count, size in connection.execute(query).fetchall():
+        if size <= PART_BYTES:
+            batches.append(Batch(count, size))
+        else:
+            range_ = f"rowid >= {first} and rowid < {first + count}"
+            sizes = [
+                row[0] for row in connection.execute(f"select _bytes from in_order where {range_} order by rowid").fetchall()
+            ]
+            batches += [Batch(len(run), sum(run)) for run in _runs(sizes, count)]
+        first += count
+    return batches
+
+
+def group_batches(batches: Sequence[Batch], batches_per_part: int) -> list[PartCut]:
+    """Put as many batches into each part as were asked for, or as ``PART_BYTES`` have room for."""
+    cuts: list[PartCut] = []
+    first = taken = 0
+    for run in _runs([batch.size_bytes for batch in batches], batches_per_part):
+        cuts.append(PartCut(first, taken + 1, tuple(batches[taken : taken + len(run)])))
+        first, taken = first + cuts[-1].records, taken + len(run)
+    return cuts
+
+
+def _runs(sizes: Sequence[int], most: int) -> Iterator[Sequence[int]]:
+    """Consecutive runs of at most ``most`` sizes whose sum is at most ``PART_BYTES``; a larger size is a run by itself."""
+    first = total = 0
+    for place, size in enumerate(sizes):
+        if place > first and (total + size > PART_BYTES or place - first == most):
+            yield sizes[first:place]
+            first, total = place, 0
+        total += size
+    if sizes:
+        yield sizes[first:]
+
+
+def needed_parts(connection: duckdb.DuckDBPyConnection, cuts: Sequence[PartCut]) -> list[int]:
+    """For each part, the last of the earlier parts that it, or a part before it, has a parent in; 0 if there is none.
+
+    Makes ``placed`` (_row, _above, place, part).
+    """
+    ends = pa.table({"first": pa.array([cut.first for cut in cuts], pa.int64()), "part": range(1, len(cuts) + 1)})
+    connection.register("cuts", ends)
+    connection.execute(
+        """create or replace temp table placed as
+        select in_order._row, in_order._above, in_order.rowid as place, cuts.part
+        from in_order asof join cuts on in_order.rowid >= cuts.first"""
+    )
+    connection.unregister("cuts")
+    lasts = connection.execute(
+        """select max(above.part) filter (where above.part < child.part)
+        from placed child left join placed above on child._above = above._row
+        group by child.part order by child.part"""
+    ).fetchall()
+    return list(accumulate((last or 0 for (last,) in lasts), max))
+
+
+def waves_of(needs: Sequence[int]) -> list[int]:
+    """The wave of each part: that of the part before it, unless it needs a part that lies in this very wave."""
+    waves: list[int] = []
+    for needed in needs:
+        waves.append(max(waves[-1] if waves else 1, waves[needed - 1] + 1 if needed else 1))
+    return waves

@@ -1,0 +1,1 @@
+"""Parse formats: from a plain file to raw rows, one module a format."""

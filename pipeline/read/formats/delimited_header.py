@@ -1,0 +1,125 @@
+"""The first lines of a delimited text: what stands between its values, and what its columns are called."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.contracts.options import DELIMITERS
+from pipeline.datasets.dataset import Dataset
+from pipeline.errors import Unreadable
+from pipeline.read import column_mapping
+from pipeline.read.raw_tables import RawTables
+
+
+@dataclass(frozen=True)
+class Header:
+    """What comes before the data.
+
+    ``names`` are those for ``raw``, ``originals`` the file's own; ``spare`` counts the nameless columns at the end, which
+    spreadsheets like to add. It takes ``records`` records (a note of the delimiter is one) on ``lines`` lines.
+    """
+
+    names: tuple[str, ...]
+    originals: tuple[str, ...]
+    spare: int
+    records: int
+    lines: int
+    line_end: str
+
+    @property
+    def is_regular(self) -> bool:
+        """One line of names, and nothing else."""
+        return self.records == self.lines == 1 and not self.spare
+
+
+def delimiter_of(opening: str, dataset: Dataset, chosen: str | None = None) -> str:
+    """What stands between the values: chosen, said by the file's own first line (``sep=;``), or to be seen in the header."""
+    said = _said(_first_line(opening))
+    if chosen:
+        return chosen
+    if said is None:
+        return _likeliest(_first_line(opening), dataset)
+    if said not in DELIMITERS:
+        raise Unreadable(
+            f"The first line says that {said!r} stands between the values; we take {' '.join(map(repr, DELIMITERS))}.",
+            hint="Save the file with another delimiter.",
+            line=1,
+        )
+    return said
+
+
+def read_header(opening: str, delimiter: str, staging: RawTables) -> Header:
+    """Read the header at the beginning of ``opening``, which is at most one character longer than a header may be.
+
+    Raises Unreadable if it does not name the columns that the dataset needs.
+    """
+    limits = staging.limits
+    csv.field_size_limit(limits.value_bytes)
+    reader = csv.reader(io.StringIO(opening, newline=""), delimiter=delimiter, strict=True)
+    records = 0
+    try:
+        found: list[str] = []
+        for found in reader:
+            records += bool(found)
+            if found and (records > 1 or _said(_first_line(opening)) is None):
+                break
+    except csv.Error as error:
+        raise Unreadable(f"The header cannot be read: {error}.", code="malformed_row", line=1) from error
+    if len(opening) > limits.header_bytes and reader.line_num > opening.count("\n"):
+        raise Unreadable(f"The header is longer than {limits.header_bytes:,} bytes.", code="too_many_columns", line=1)
+    spare = next((n for n, name in enumerate(reversed(found)) if name.strip()), 0)
+    originals = found[: len(found) - spare]
+    names = _names(originals, delimiter, staging, line=reader.line_num)
+    for name, original in zip(names, originals, strict=True):
+        staging.find_unknown_column(name, original, line=reader.line_num)
+    line_end = "\r\n" if opening.partition("\n")[0].endswith("\r") else "\n"
+    return Header(names, tuple(originals), spare, records, reader.line_num, line_end)
+
+
+def _names(originals: list[str], delimiter: str, staging: RawTables, *, line: int) -> tuple[str, ...]:
+    """The names for ``raw``; what is wrong with the header as a whole is said first."""
+    dataset = staging.dataset
+    refusal = column_mapping.missing([column_mapping.mapped(name, dataset) for name in originals], dataset, originals)
+    better = _likeliest(delimiter.join(originals), dataset)
+    if refusal and better != delimiter and len(originals) < len(delimiter.join(originals).split(better)):
+        refusal.hint = f"The header looks like {better!r} stands between the names, not {delimiter!r}: choose that, or none."
+    elif refusal and column_mapping.looks_like_data(originals, dataset):
+        raise Unreadable(
+            f"The first line looks like data, not like a header: {', '.join(originals)[:200]}.",
+            code="missing_column",
+            hint=f"Put a line with the columns' names first: {', '.join(column_mapping.required(dataset))}, ...",
+            line=line,
+        )
+    names = column_mapping.named(originals, dataset, staging.limits, line=line)
+    if refusal:
+        refusal.line = line
+        raise refusal
+    return names
+
+
+def _likeliest(line: str, dataset: Dataset) -> str:
+    """The one of the four by which the line has the most of the dataset's columns, or else the most columns."""
+
+    def fits(delimiter: str) -> tuple[int, int]:
+        names = [column_mapping.mapped(name.strip().strip('"'), dataset) for name in line.split(delimiter)]
+        return len(set(names) & set(dataset.names)), len(names)
+
+    return max(DELIMITERS, key=fits)
+
+
+def _said(line: str) -> str | None:
+    """Excel's own note of the delimiter, ``sep=;``; None if the line is something else."""
+    bare = line.removeprefix('"').removesuffix('"')
+    return bare[4:] if len(bare) == 5 and bare[:4].lower() == "sep=" else None
+
+
+def _first_line(opening: str) -> str:
+    return next((bare for line in io.StringIO(opening, newline="") if (bare := line.strip("\r\n")).strip()), "")
+
+
+def spare_of(record: Sequence[str], width: int) -> int:
+    """How many empty fields a first record has beyond the header's: one at the end is a delimiter too many, in every record."""
+    return 1 if len(record) == width + 1 and not record[-1] else 0

@@ -1,0 +1,164 @@
+"""What a reader fills of the staging database: ``raw``, ``malformed``, ``findings``, ``reading``, ``lines``, and nothing else.
+
+`raw` holds the file's own columns as text with a row number, `malformed` the text of the records that have not the table's
+shape, `findings` what is wrong with single rows, `reading` one row on the file as a whole, and `lines` where the rows lie:
+``line = first_line + (row - first_row)`` for the rows from ``first_row`` up to the next entry. Each record is in `raw` or in
+`malformed`, none in both. `curtailed` names rows in `raw` that lack something of what the file has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.datasets.dataset import Dataset
+from pipeline.read import column_mapping
+from pipeline.read.limits import Limits
+from pipeline.sqlfiles import quoted
+from pipeline.staging.database import FINDINGS, VALUE_LENGTH
+
+_FINDING_FIELDS = ("code", "severity", "message", "row", "line", "column", "value", "hint")
+_FINDING_SCHEMA = pa.schema([(name, pa.int64() if name in ("row", "line") else pa.string()) for name in _FINDING_FIELDS])
+_MALFORMED_SCHEMA = pa.schema([("_row", pa.int64()), ("line", pa.int64()), ("text", pa.string())])
+_LINES_SCHEMA = pa.schema([("first_row", pa.int64()), ("first_line", pa.int64())])
+_FLUSH_ROWS = 10_000
+_FLUSH_CHARACTERS = 1 << 23
+
+_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
+
+
+class RawTables:
+    """The tables while they are being filled, in an empty database. On an exception all of them are dropped."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, dataset: Dataset, limits: Limits, *, folder: Path) -> None:
+        self.connection, self.dataset, self.limits = connection, dataset, limits
+        self.folder = folder  # for what has to be written to a file on the way
+        self.text_file: Path | None = None  # the file that holds the very text that is read, if one does
+        self.delimiter: str | None = None  # chosen by whoever uploaded; None: to be detected
+        self._findings: list[tuple[object, ...]] = []
+        self._malformed: list[tuple[int, int, str]] = []
+        self._malformed_characters = 0
+        self.connection.execute(FINDINGS)
+        self.connection.execute("create table lines (first_row bigint not null, first_line bigint not null)")
+        self.connection.execute("create table malformed (_row bigint, line bigint, text varchar)")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.flush()
+        else:
+            self._clear()
+
+    def _clear(self) -> None:
+        for kind in ("view", "table"):
+            there = f"select {kind}_name from duckdb_{kind}s() where not internal"
+            for (name,) in self.connection.execute(there).fetchall():
+                self.connection.execute(f"drop {kind} {quoted(name)}")
+
+    def find(
+        self,
+        code: str,
+        message: str,
+        *,
+        row: int | None = None,
+        line: int | None = None,
+        column: str | None = None,
+        value: str | None = None,
+        hint: str = "",
+        severity: str = "error",
+    ) -> None:
+        """Add one finding, an "error" or a "warning". All are kept: they go to the database as they come."""
+        shown = None if value is None else show(value)
+        self._findings.append((code, severity, message, row, line, column, shown, hint or None))
+        if len(self._findings) >= _FLUSH_ROWS:
+            self.flush()
+
+    def set_aside(self, row: int, line: int, text: str) -> None:
+        """Keep the text of a record that has no row in ``raw``."""
+        self._malformed.append((row, line, text))
+        self._malformed_characters += len(text)
+        if len(self._malformed) >= _FLUSH_ROWS or self._malformed_characters >= _FLUSH_CHARACTERS:
+            self.flush()
+
+    def find_unknown_column(self, name: str, original: str = "", *, row: int | None = None, line: int | None = None) -> None:
+        """Add a finding if the dataset has no place for this column, which the file calls ``original``."""
+        if column_mapping.is_unknown(name, self.dataset):
+            message, hint = column_mapping.unknown_message(name, self.dataset, original)
+            self.find("unknown_column", message, row=row, line=line, column=name, hint=hint)
+
+    def add_lines(self, anchors: Iterable[tuple[int, int]]) -> None:
+        """Say where rows lie: (row, line) wherever the distance between the two changes."""
+        rows = [{"first_row": row, "first_line": line} for row, line in anchors]
+        if rows:
+            self.insert("lines", pa.Table.from_pylist(rows, schema=_LINES_SCHEMA))
+
+    def first_lines(self, most: int) -> tuple[tuple[int, int], ...]:
+        """The first ``most`` of them."""
+        query = "select first_row, first_line from lines order by first_row limit $most"
+        return tuple((int(row), int(line)) for row, line in self.connection.execute(query, {"most": most}).fetchall())
+
+    def drop_raw(self) -> None:
+        """Make room for another ``raw``: it is a table, or a view over ``text_rows``, which goes with it."""
+        kinds = self.connection.execute("select table_name, table_type from information_schema.tables").fetchall()
+        if dict(kinds).get("raw"):
+            self.connection.execute(f"drop {'view' if dict(kinds)['raw'] == 'VIEW' else 'table'} raw")
+        self.connection.execute("drop table if exists text_rows")
+
+    def note_curtailed(self) -> None:
+        """Make `curtailed` (_row): what the readers found fault with in a row, they could not keep in ``raw``."""
+        self.flush()
+        self.connection.execute(
+            """create table curtailed as select distinct row as _row from findings
+            where severity = 'error' and row is not null and code != 'unknown_column'"""
+        )
+
+    def keep_only(self, names: Sequence[str]) -> None:
+        """Take every column of ``raw`` away but these."""
+        kinds = dict(self.connection.execute("select table_name, table_type from information_schema.tables").fetchall())
+        texts = ", ".join(map(quoted, names))
+        if kinds["raw"] == "VIEW":
+            self.connection.execute(f"create or replace view raw as select rowid + 1 as _row, {texts} from text_rows")
+            return
+        for (name,) in self.connection.execute("select column_name from (describe raw)").fetchall():
+            if name not in ("_row", *names):
+                self.connection.execute(f"alter table raw drop column {quoted(name)}")
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Append an Arrow table to a table, by column name."""
+        self.connection.register("arriving", rows)
+        self.connection.execute(f"insert into {quoted(table)} by name select * from arriving")
+        self.connection.unregister("arriving")
+
+    def flush(self) -> None:
+        """Write the findings and the malformed records that are still in memory."""
+        for table, rows, schema in (
+            ("findings", self._findings, _FINDING_SCHEMA),
+            ("malformed", self._malformed, _MALFORMED_SCHEMA),
+        ):
+            if rows:
+                fields = zip(*rows, strict=True)
+                arrays = [pa.array(values, field.type) for values, field in zip(fields, schema, strict=True)]
+                self.insert(table, pa.Table.from_arrays(arrays, schema=schema))
+        self._findings.clear()
+        self._malformed.clear()
+        self._malformed_characters = 0
+
+    def record(self, facts: pa.Table) -> None:
+        """Write `reading`, the one row on the file as a whole."""
+        self.connection.register("facts", facts)
+        self.connection.execute("create table reading as select * from facts")
+        self.connection.unregister("facts")
+
+
+def show(value: str) -> str:
+    """A value as a report may show it: invisible characters escaped, at most 200 characters."""
+    clipped = value[:VALUE_LENGTH]
+    return _UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", clipped)[:VALUE_LENGTH]

@@ -1,0 +1,159 @@
+"""The beginning of a file, read as an import would read it: how it is written, its columns, its first rows.
+
+What was sent may be cut anywhere; of a text, the records that are whole in it are shown. Runs in the sandbox. No rule of the
+dataset is applied: a file that would be refused for its columns is what a preview is for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.datasets.dataset import Dataset
+from pipeline.errors import Unreadable
+from pipeline.read import Limits, column_mapping, read
+from pipeline.read.containers.unpack import Content, Text, unpack
+from pipeline.read.formats.delimited_header import delimiter_of
+from pipeline.sqlfiles import quoted
+from pipeline.staging.database import StagingDatabase
+
+ROWS = 8
+TEXT_BYTES = 512 << 10
+"""Of a text, so much is looked at; a larger record cannot be shown."""
+
+VALUE_CHARACTERS = 200
+_LIMITS = Limits(cells=2_000_000, ratio_free_bytes=64 << 20)
+_BETWEEN = re.compile(r"[\s,]*")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A column of the file. ``becomes``: what the reader makes of it by itself; ``meant``: what it probably means, or empty.
+
+    ``becomes`` is a column of the dataset, or the name itself where the dataset takes any; None: it would be refused.
+    """
+
+    name: str
+    becomes: str | None
+    meant: str
+
+
+@dataclass(frozen=True)
+class Preview:
+    """``delimiter`` and ``sheet`` are empty where the format has none; ``rows`` are the first ones, texts or None."""
+
+    format: str
+    compression: str
+    encoding: str
+    delimiter: str
+    sheet: str
+    members: int  # files in the archive, of which this is the first; 1 without an archive
+    columns: tuple[Seen, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+    takes: tuple[str, ...]  # the columns of the dataset that a file may have
+    needs: tuple[str, ...]  # and those that it must have
+    takes_others: bool
+
+
+def preview(source: Path, dataset: Dataset, delimiter: str | None, is_whole: bool, filename: str = "") -> Preview:
+    """Look at ``source``, which holds a file or its beginning. Raises Unreadable if that shows nothing."""
+    with unpack(source, _LIMITS) as upload:
+        content = next(upload.contents)
+        path, delimiter = _laid_out(content, source, dataset, delimiter, is_whole)
+        with StagingDatabase.in_memory(source.parent) as database, database.connect() as connection:
+            reading = read(
+                path, _without_rules(dataset), connection=connection, filename=filename, delimiter=delimiter, limits=_LIMITS
+            )
+            shown = ", ".join(f"left({quoted(name)}, {VALUE_CHARACTERS})" for name in reading.columns)
+            rows = connection.execute(f"select {shown} from raw order by _row limit {ROWS}").fetchall()
+    return Preview(
+        reading.format,
+        upload.compression,
+        content.encoding if isinstance(content, Text) else "",
+        reading.delimiter,
+        reading.sheet,
+        len(upload.names),
+        _seen(reading.original_columns, dataset),
+        tuple(rows),
+        takes=tuple(name for name in dataset.names if name != dataset.rest),
+        needs=tuple(column_mapping.required(dataset)),
+        takes_others=dataset.rest is not None,
+    )
+
+
+def _seen(originals: tuple[str, ...], dataset: Dataset) -> tuple[Seen, ...]:
+    probable = column_mapping.probable(originals, dataset)
+    becomes = [column_mapping.mapped(name, dataset) for name in originals]
+    refused = [column_mapping.is_unknown(name, dataset) for name in becomes]
+    return tuple(
+        Seen(original, None if unknown else name, probable.get(original, ""))
+        for original, name, unknown in zip(originals, becomes, refused, strict=True)
+    )
+
+
+def _without_rules(dataset: Dataset) -> Dataset:
+    """One that takes any columns under their own names, and needs none; trees are as in the real one."""
+    free: dict[str, Any] = {"mapping": {"defaults": {dataset.key: "-", dataset.parent: "-"}}}
+    if dataset.shape.children:
+        free["shape"] = {"children": dataset.shape.children}
+    return replace(dataset, columns=(), rest=dataset.rest or "-", suite={"name": dataset.name, "meta": free})
+
+
+def _laid_out(
+    content: Content, source: Path, dataset: Dataset, delimiter: str | None, is_whole: bool
+) -> tuple[Path, str | None]:
+    """Where the content lies for the reader, a text cut down to whole records, and what stands between its values."""
+    if not isinstance(content, Text):
+        return content.path, None
+    text, is_cut = _beginning(content.chunks, is_whole)
+    is_json = text.lstrip().startswith(("[", "{"))
+    if is_cut:
+        text = _whole_values(text) if is_json else _whole_lines(text)
+    path = source.with_name("beginning")
+    path.write_text(text, encoding="utf-8", newline="")
+    return path, None if is_json else delimiter_of(text, dataset, delimiter)
+
+
+def _beginning(chunks: Iterator[bytes], is_whole: bool) -> tuple[str, bool]:
+    """The first characters of a text, and whether there would be more. A file that was cut breaks off somewhere."""
+    found = b""
+    try:
+        for chunk in chunks:
+            found += chunk
+            if len(found) > TEXT_BYTES:
+                return found[:TEXT_BYTES].decode(errors="ignore"), True
+    except Unreadable:
+        if is_whole or not found:
+            raise
+    return found.decode(errors="ignore"), not is_whole
+
+
+def _whole_lines(text: str) -> str:
+    """Up to the last line end that stands in no quotes."""
+    end = "\n" if "\n" in text else "\r"
+    at = text.rfind(end)
+    while at >= 0 and text.count('"', 0, at) % 2:
+        at = text.rfind(end, 0, at)
+    if at < 0:
+        raise Unreadable("The first record is too long to be shown.", code="value_too_long")
+    return text[: at + 1]
+
+
+def _whole_values(text: str) -> str:
+    """Up to the end of the last value that is whole, and the end of the array, if it is one."""
+    is_array = text.lstrip().startswith("[")
+    decode, at, end = json.JSONDecoder().raw_decode, text.find("[") + 1 if is_array else 0, 0
+    while True:
+        begin = _BETWEEN.match(text, at)
+        try:
+            _, at = decode(text, begin.end() if begin else at)
+        except (ValueError, RecursionError):
+            break
+        end = at
+    if not end:
+        raise Unreadable("The first record is too long to be shown, or is not JSON.", code="value_too_long")
+    return text[:end] + ("]" if is_array else "")

@@ -1,0 +1,164 @@
+"""What runs in the sandbox: a file's whole way from its bytes to a verdict, a report and, if it may be loaded, its parts.
+
+One child takes a file through all of it, with the staging database in its memory. What it must know of the warehouse it asks
+the worker, which has the credentials (docs/decisions/0007). The same functions serve the offline ``bulkhead validate``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.contracts.options import Options
+from pipeline.datasets.dataset import Dataset
+from pipeline.errors import RejectedFile
+from pipeline.prepare import parts
+from pipeline.prepare.manifest import BatchSizes, Manifest
+from pipeline.read import Limits, RawTables, read
+from pipeline.report import finding_groups, findings, findings_workbook
+from pipeline.report.findings import Counted
+from pipeline.sqlfiles import quoted
+from pipeline.staging.cast import stage
+from pipeline.staging.database import StagingDatabase, has_wide_rows, in_enough_memory, reading_of
+from pipeline.validate import quarantine, sql_checks, tree_overlay
+from pipeline.validate.sql_checks import Seen
+
+SOURCE = "source"
+WANTED = "wanted.parquet"
+EDGES = "edges.parquet"
+REPORT = "report"
+PARTS = "parts"
+QUARANTINE = "quarantine.csv"
+
+Ask = Callable[[Path], Path | None]
+"""From a Parquet file of questions (what, id, parent) to one of the warehouse's edges (id, parentId); see warehouse.edges.
+
+Without a warehouse, None."""
+
+
+def validate(
+    folder: Path, dataset: Dataset, filename: str, run_name: str, cutting: BatchSizes | None, options: Options, ask: Ask
+) -> Counted:
+    """``source`` -> ``report/`` (findings in all formats, ``docs/``) and, if accepted and ``cutting`` says how, ``parts/``.
+
+    What is held back of an accepted file is not among the parts but in ``quarantine.csv``. A file that cannot be read has that
+    one finding. Raises RuntimeError if there can be no verdict.
+    """
+    dataset = dataset.for_upload(options)
+    return in_enough_memory(folder, partial(_validate, folder, dataset, filename, run_name, cutting, options, ask))
+
+
+def _validate(
+    folder: Path,
+    dataset: Dataset,
+    filename: str,
+    run_name: str,
+    cutting: BatchSizes | None,
+    options: Options,
+    ask: Ask,
+    database: StagingDatabase,
+) -> Counted:
+    shutil.rmtree(folder / REPORT, ignore_errors=True)
+    _stage(folder / SOURCE, dataset, filename, options, database)
+    with database.connect() as connection:
+        asked = tree_overlay.ask_for(connection, dataset, folder / WANTED)
+    edges = ask(folder / WANTED) if asked else None
+    with database.connect() as connection:
+        seen = sql_checks.look(connection, dataset, edges=edges)
+        may_cut_early = seen.is_clean and not has_wide_rows(connection)
+    cut = partial(_cut, database, dataset, cutting, folder / PARTS) if cutting else None
+    with ThreadPoolExecutor(1) as knife:
+        # where no check found anything the parts are cut while Great Expectations runs; if it objects, they are dropped
+        early = knife.submit(cut) if cut and may_cut_early else None
+        counted = _judge(database, folder, dataset, seen, run_name)
+    counted = replace(counted, reading={**counted.reading, "asked": asked, "rules": dataset.rules})
+    with database.connect() as connection:
+        held = quarantine.quarantine_records(connection, dataset, dataset.tolerance_for(options), counted.records)
+    counted = replace(counted, quarantined=held.records, refusal=held.refusal)
+    if not counted.verdict().accepted:
+        shutil.rmtree(folder / PARTS, ignore_errors=True)
+    elif cut:
+        manifest = early.result() if early and not held.records else cut()
+        if manifest.records + held.records != counted.records:
+            raise RuntimeError(
+                f"Of {counted.records} records {manifest.records} are in parts and {held.records} are held back."
+            )
+        if held.records:
+            with database.connect() as connection:
+                quarantine.write_rows(connection, dataset, manifest.import_id, folder / QUARANTINE)
+    return counted
+
+
+def _cut(database: StagingDatabase, dataset: Dataset, cutting: BatchSizes, folder: Path) -> Manifest:
+    with database.connect() as connection:
+        return parts.cut(connection, dataset, cutting, folder=folder)
+
+
+def _stage(file: Path, dataset: Dataset, filename: str, options: Options, database: StagingDatabase) -> None:
+    """The file's records into ``incoming``, every row accounted for; of a file that cannot be read, why not."""
+    with database.connect() as connection:
+        try:
+            read(file, dataset, connection=connection, filename=filename, delimiter=options.delimiter)
+        except RejectedFile as error:
+            _lay_out_refusal(connection, file.parent, dataset, error)
+    with database.connect() as connection:
+        stage(connection, dataset)
+        _balance_rows(connection)
+
+
+def refuse(folder: Path, dataset: Dataset, error: RejectedFile, run_name: str) -> Counted:
+    """The report on a file that was refused before it could be read."""
+    with StagingDatabase.in_memory(folder) as database:
+        with database.connect() as connection:
+            _lay_out_refusal(connection, folder, dataset, error)
+            stage(connection, dataset)
+            seen = sql_checks.look(connection, dataset, edges=None)
+        return _judge(database, folder, dataset, seen, run_name)
+
+
+def _lay_out_refusal(connection: duckdb.DuckDBPyConnection, folder: Path, dataset: Dataset, error: RejectedFile) -> None:
+    """Make the reader's tables without records; the one finding says why."""
+    with RawTables(connection, dataset, Limits(), folder=folder) as staging:
+        columns = ", ".join(f"{quoted(name)} varchar" for name in dataset.names)
+        staging.connection.execute(f"create table raw (_row bigint, {columns})")
+        none = pa.array([[]], pa.list_(pa.string()))
+        facts = {"records": pa.array([0], pa.int64()), "columns": none, "original_columns": none}
+        known = {"rules_version": pa.array([dataset.version]), **({"format": pa.array([error.form])} if error.form else {})}
+        staging.record(pa.table({**facts, **known}))
+        staging.find(error.code, str(error), line=error.line, hint=error.hint)
+
+
+def _judge(database: StagingDatabase, folder: Path, dataset: Dataset, seen: Seen, run_name: str) -> Counted:
+    with database.connect() as connection:
+        verdict = sql_checks.judge(connection, dataset, seen, docs=folder / REPORT / "docs", run_name=run_name)
+    with database.connect() as connection:
+        counted = findings.write_findings(connection, dataset, folder / REPORT)
+        if (counted.errors, counted.warnings) != (verdict.errors, verdict.warnings):
+            raise RuntimeError(f"The verdict was {verdict}, but the report says {counted}.")
+        finding_groups.write_groups(connection, folder / REPORT)
+        findings_workbook.write_workbook(connection, dataset, folder / REPORT, counted)
+        return replace(counted, reading=reading_of(connection))
+
+
+def _balance_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    """The rows are numbered from 1 to as many as were read, each is there once, and each one was staged.
+
+    The sum tells a row that stands for another. Raises RuntimeError if a row is lost or doubled.
+    """
+    ((read, *rows),) = connection.execute(
+        """select (select max(records) from reading), count(*), coalesce(min(_row), 1), coalesce(max(_row), 0),
+            coalesce(sum(_row), 0)
+        from (select _row from raw union all select _row from malformed)"""
+    ).fetchall()
+    ((staged, raw),) = connection.execute("select (select count(*) from incoming), (select count(*) from raw)").fetchall()
+    if rows != [read, 1, read, read * (read + 1) // 2]:
+        raise RuntimeError(f"{read} records were read, but the rows are not those from 1 to {read}: {rows}.")
+    if staged != raw:
+        raise RuntimeError(f"{raw} rows were to be typed, {staged} were; a staging query keeps every row.")

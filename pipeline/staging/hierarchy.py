@@ -1,0 +1,52 @@
+"""Lay out the hierarchy of a file: nodes and links in the staging database."""
+
+from __future__ import annotations
+
+import duckdb
+
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.suite_meta import TreeLimits
+from pipeline.sqlfiles import quoted
+from pipeline.staging.database import FINDINGS
+
+
+def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
+    """Make ``nodes`` and ``links`` from ``incoming``, ``names`` and ``bounds``, unless they are there already.
+
+    Ids are compared here, once; from then on it is all numbers.
+    """
+    if connection.execute("select 1 from duckdb_tables() where table_name = 'links'").fetchall():
+        return
+    connection.execute(FINDINGS)
+    key, parent = quoted(dataset.key), quoted(dataset.parent)
+    names = {"key": dataset.key, "parent": dataset.parent}
+    connection.execute("create or replace table names as select $key as key, $parent as parent", names)
+    lay_out_bounds(connection, dataset.bounds)
+    connection.execute(f"create or replace view nodes as select _row, {key} as id, {parent} as parent from incoming")
+    connection.execute(_TWICE)
+    connection.execute(_LINKS)
+
+
+_TWICE = """
+create or replace table twice as
+select id, min(_row) as first_row from nodes where id is not null group by id having count(*) > 1
+"""
+
+
+# Of records with one id the first one is the parent that others mean.
+_LINKS = """
+create or replace table links as
+select nodes._row, nodes.id, nodes.parent, up._row as above
+from nodes left join (
+    select nodes._row, nodes.id from nodes left join twice using (id) where twice.first_row is null or _row = first_row
+) up on nodes.parent = up.id
+"""
+
+
+def lay_out_bounds(connection: duckdb.DuckDBPyConnection, bounds: TreeLimits) -> None:
+    """Make ``bounds`` (max_depth, max_children, single_root), of one row."""
+    connection.execute(
+        """create or replace table bounds as
+        select $depth::bigint as max_depth, $children::bigint as max_children, $single::boolean as single_root""",
+        {"depth": bounds.max_depth, "children": bounds.max_children, "single": bounds.single_root},
+    )

@@ -1,0 +1,198 @@
+"""Circular references in the tree that would result: the file's edges laid over the warehouse's.
+
+Walking down from the roots takes a round for each level, which a chain of a million records makes a million rounds. So the
+walk goes up, and doubles its stride: after k rounds everybody knows their ancestor 2^k steps above, and who passed a root is
+done. Who never does walks in circles, or hangs below one.
+"""
+
+from __future__ import annotations
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from pipeline.staging.database import climb
+
+PATH_SHOWN = 10_000
+"""A longer circle is shown by its first and last ids, and its length."""
+
+ROWS_SHOWN = 50
+OLD_SHOWN = 5
+
+
+def _first(values: str, most: int) -> str:
+    """SQL for the first of a list's values. DuckDB 2.0.0 takes fifty times as long to cut off what is not there."""
+    return f"case when len({values}) > {most} then {values}[1:{most}] else {values} end"
+
+
+_START = """
+create or replace temp table climbers as
+select number, above as reached from edges where above is not null and above != number
+"""
+_INNER = """
+create or replace temp table climbers as
+select number, above as reached from edges semi join (select distinct above as number from edges) parents using (number)
+where above is not null and above != number
+"""
+_STRIDE = """
+create or replace temp table climbers as
+select c.number, further.reached from climbers c join climbers further on c.reached = further.number
+"""
+_LEFT = "select count(*) from climbers"
+_REACHED = "select count(distinct reached) from climbers"
+_ON_CYCLES = """
+select number, above from edges semi join (select distinct reached from climbers) c on number = reached order by number
+"""
+
+# A circle is told from its smallest id on; what is long is told in part.
+_STARTS = """
+select cycle, arg_min(number, id) as start, count(*) as length
+from circling join edges using (number) group by cycle order by cycle
+"""
+_CYCLES = f"""
+insert into cycles
+with told as (
+    select steps.cycle, steps.place, steps.gap, edges.id, edges._row, edges.id || ' → ' || edges.parent as edge
+    from steps join edges using (number)
+),
+paths as (
+    select
+        cycle,
+        list(case when gap is not null then gap else id end order by place) as path,
+        list(_row::varchar order by place) filter (where _row is not null and gap is null) as rows,
+        list(edge order by place) filter (where _row is null and gap is null) as old
+    from told group by cycle
+),
+firsts as (
+    select cycle, coalesce(min(_row) filter (where within), min(_row)) as any_row
+    from (select cycle, _row, true as within from cycle_rows union all select cycle, _row, false from below_cycles)
+    group by cycle
+)
+select
+    paths.cycle,
+    coalesce(paths.rows[1]::bigint, firsts.any_row),
+    list_append(paths.path, paths.path[1]),
+    starts.length,
+    coalesce({_first("paths.rows", ROWS_SHOWN)}, []),
+    coalesce({_first("paths.old", OLD_SHOWN)}, [])
+from paths join starts using (cycle) left join firsts using (cycle)
+order by paths.path[1]
+"""
+_BELOW = """
+create or replace table below_cycles as
+select edges._row, circling.cycle
+from climbers
+anti join circling already on climbers.number = already.number
+join circling on climbers.reached = circling.number
+join edges on climbers.number = edges.number
+where edges._row is not null
+"""
+
+
+def find_cycles(connection: duckdb.DuckDBPyConnection) -> int:
+    """Find the circles in ``edges`` (number, id, parent, _row, above); how many there are.
+
+    Makes ``cycles`` (cycle, _row, path, length, rows, old), one row a circle: its path from its smallest id up to the same id
+    again, its first rows in the file, and those of its edges that the warehouse has already; ``cycle_rows`` (cycle, _row), all
+    of the file's rows on them; and ``below_cycles`` (_row, cycle), the file's records that only hang below one. The _row of a
+    circle that the warehouse has all by itself is the first one below it, or null: then the file has nothing to do with it.
+    """
+    connection.execute(
+        """create or replace table cycles
+        (cycle bigint, _row bigint, path varchar[], length bigint, rows varchar[], old varchar[])"""
+    )
+    for name in ("cycle_rows", "below_cycles"):
+        connection.execute(f"create or replace table {name} (cycle bigint, _row bigint)")
+    if not _walk_up(connection):
+        return 0
+    numbers, above = (_column(connection, _ON_CYCLES, place) for place in (0, 1))
+    up = np.searchsorted(numbers, above)
+    _keep(connection, "circling", number=numbers, cycle=_circles(up))
+    connection.execute(_BELOW)
+    connection.execute(
+        "insert into cycle_rows select cycle, _row from circling join edges using (number) where _row is not null"
+    )
+    connection.execute(f"create or replace temp table starts as {_STARTS}")
+    starts = np.searchsorted(numbers, _column(connection, "select start from starts order by cycle", 0))
+    names, lengths = (_column(connection, "select cycle, length from starts order by cycle", place) for place in (0, 1))
+    _keep_steps(connection, numbers, up, names, starts, lengths)
+    connection.execute(_CYCLES)
+    return len(names)
+
+
+def _walk_up(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Leave in ``climbers`` those who never meet a root, each with a record on a circle as reached; True if there are any.
+
+    From then on, those reached grow fewer until only the circles themselves are reached, on which a stride leads everybody to
+    a place of their own.
+    """
+    connection.execute(_INNER)
+    if not climb(connection, _STRIDE, _LEFT):  # who is nobody's parent is on no circle: three of four records, in many a file
+        return False
+    connection.execute(_START)
+    left = climb(connection, _STRIDE, _LEFT)
+    climb(connection, _STRIDE, _REACHED)
+    return left > 0
+
+
+def _circles(up: np.ndarray) -> np.ndarray:
+    """The circle of each place, named by its smallest place; ``up`` leads from a place to the next and is a permutation.
+
+    Everybody asks the one ahead for the smallest place seen, and jumps twice as far each time: twenty rounds for a circle of a
+    million.
+    """
+    names, jump = np.arange(len(up)), up
+    while True:
+        smaller = np.minimum(names, names[jump])
+        if np.array_equal(smaller, names):
+            return names
+        names, jump = smaller, jump[jump]
+
+
+def _keep_steps(
+    connection: duckdb.DuckDBPyConnection,
+    numbers: np.ndarray,
+    up: np.ndarray,
+    names: np.ndarray,
+    starts: np.ndarray,
+    lengths: np.ndarray,
+) -> None:
+    """``steps`` (cycle, place, number, gap): each path from its start, the middle of a long one left out.
+
+    ``gap`` says how many ids are left out there.
+    """
+    down = np.empty_like(up)
+    down[up] = np.arange(len(up))
+    half, is_long = PATH_SHOWN // 2, lengths > PATH_SHOWN
+    ahead = _walk(starts, np.where(is_long, half, lengths), up)
+    back = _walk(down[starts], np.where(is_long, half, 0), down)
+    left_out = lengths[is_long] - 2 * half
+    which = np.concatenate([ahead[0], back[0], np.flatnonzero(is_long)])
+    places = np.concatenate([ahead[1], lengths[back[0]] - 1 - back[1], np.full(len(left_out), half)])
+    at = np.concatenate([ahead[2], back[2], starts[is_long]])
+    gaps = [None] * (len(at) - len(left_out)) + [f"({count:,} more)" for count in left_out.tolist()]
+    _keep(connection, "steps", cycle=names[which], place=places, number=numbers[at], gap=pa.array(gaps, pa.string()))
+
+
+def _walk(starts: np.ndarray, steps: np.ndarray, onward: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Everybody goes so many steps from their start: (who, how many steps before, where), all of them a step at a time."""
+    gone = [(np.empty(0, int), np.empty(0, int), np.empty(0, int))]
+    who, at = np.arange(len(starts)), starts
+    for step in range(int(steps.max(initial=0))):
+        on = steps[who] > step
+        who, at = who[on], at[on]
+        gone.append((who, np.full(len(who), step), at))
+        at = onward[at]
+    walked = [np.concatenate(pieces) for pieces in zip(*gone, strict=True)]
+    return walked[0], walked[1], walked[2]
+
+
+def _column(connection: duckdb.DuckDBPyConnection, query: str, place: int) -> np.ndarray:
+    columns = [np.asarray(column) for column in connection.execute(query).fetchnumpy().values()]
+    return columns[place]
+
+
+def _keep(connection: duckdb.DuckDBPyConnection, table: str, **columns: object) -> None:
+    connection.register("arriving", pa.table(columns))
+    connection.execute(f"create or replace temp table {table} as select * from arriving")
+    connection.unregister("arriving")

@@ -1,0 +1,279 @@
+"""Great Expectations: one suite of the dataset's expectations and the SQL checks' results, its verdicts, its page.
+
+DuckDB is not among the databases that Great Expectations knows. Through SQLAlchemy it works, if one connection stays open
+for the whole run (otherwise results are gone before they are read) and if regular expressions are asked for as in
+PostgreSQL. An exception inside an expectation is swallowed by default and looks like bad data: here it is raised. Importing
+this module takes seconds: only the sandbox's fork server does it ahead of time.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import great_expectations as gx
+    from great_expectations.core import ExpectationSuiteValidationResult
+    from great_expectations.core.run_identifier import RunIdentifier
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+    from great_expectations.datasource.fluent import SQLDatasource
+    from great_expectations.execution_engine import SqlAlchemyExecutionEngine
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    from pipeline.validate.data_docs import OffendingRows, write_page
+import duckdb
+import sqlalchemy.dialects.postgresql
+from duckdb_sqlalchemy import ConnectionWrapper
+
+from pipeline.datasets.dataset import Dataset
+from pipeline.staging.database import another_connection
+
+ERROR, WARNING = "error", "warning"
+_GX_SEVERITY = {ERROR: "critical", WARNING: "warning"}
+_RESULT_FORMAT = {
+    "result_format": "COMPLETE",
+    "unexpected_index_column_names": ["_row"],
+    "partial_unexpected_count": 20,
+    "include_unexpected_rows": False,
+}
+_FAILS_TOO = "Current transaction is aborted"
+_IN_MEMORY = DataContextConfig(
+    store_backend_defaults=InMemoryStoreBackendDefaults(),
+    analytics_enabled=False,
+    progress_bars=ProgressBarsConfig(globally=False),
+)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A check that was run already: ``rows`` offenders are in ``table``, where none may be."""
+
+    description: str  # what is true of a good file
+    table: str
+    rows: int
+    severity: str = ERROR
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An expectation of the suite that the file does not meet.
+
+    ``rows_query`` selects *all* offending rows, with their _row; None if the expectation is about the file as a whole.
+    """
+
+    code: str
+    severity: str
+    message: str
+    hint: str
+    column: str | None
+    rows_query: str | None
+    rows: int
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """``unmet`` are those of the suite only: what the queries found is known already."""
+
+    accepted: bool  # nothing that is an error failed
+    unmet: tuple[Judged, ...]
+
+
+class _Engine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
+    """Great Expectations' engine on DuckDB."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._connection: Any
+        self.dialect_module = sqlalchemy.dialects.postgresql  # whose regular expressions DuckDB understands
+
+    @contextmanager
+    def get_connection(self) -> Iterator[Any]:
+        """The one connection, kept open: DuckDB drops a result together with its connection."""
+        if not self._connection:
+            self._connection = self.engine.connect()
+        yield self._connection
+
+
+class DuckDB(SQLDatasource):  # type: ignore[misc]
+    """A data source of our own; the name registers it as ``context.data_sources.add_duckdb``."""
+
+    type: Literal["duckdb"] = "duckdb"
+
+    @property
+    def execution_engine_type(self) -> Any:
+        """What evaluates on it."""
+        return _Engine
+
+
+def judge(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
+    queries: Sequence[Query],
+    *,
+    docs: Path,
+    run_name: str,
+    records: int,
+) -> Judgement:
+    """Evaluate the suite and ``queries`` on the staged file, write the page, and return what is not met.
+
+    Below ``docs``: index.html to read, validation.json as Great Expectations gives it. Raises RuntimeError if an
+    expectation raised, was left out, or contradicts the table that its check left behind.
+    """
+    configurations = [*_from_suite(dataset), *map(_from_query, queries)]
+    wanted = [*map(_named, range(len(dataset.suite.get("expectations", [])))), *(query.table for query in queries)]
+    shutil.rmtree(docs, ignore_errors=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = _evaluate(connection, dataset.name, configurations, run_name)
+        results = [one.to_json_dict() for one in result.results]
+        _distrust(results, wanted, queries)
+        write_page(result, docs, dataset=dataset.name, title=dataset.title, run_name=run_name, records=records)
+    (docs / "validation.json").write_text(json.dumps(result.to_json_dict(), ensure_ascii=False), encoding="utf-8")
+    failed = [one for one in results if not one["success"]]
+    return Judgement(
+        accepted=not any(_severity_of(one) == ERROR for one in failed),
+        unmet=tuple(_judged(one) for one in failed if not _query_of(one, queries)),
+    )
+
+
+def _evaluate(
+    connection: duckdb.DuckDBPyConnection, name: str, configurations: Sequence[ExpectationConfiguration], run_name: str
+) -> ExpectationSuiteValidationResult:
+    """Run everything in a context that leaves nothing behind."""
+    context = gx.get_context(mode="ephemeral", project_config=_IN_MEMORY)
+    source = context.data_sources.add_duckdb(
+        "staging",
+        connection_string="duckdb:///:memory:",
+        create_temp_table=False,
+        kwargs={"creator": lambda: ConnectionWrapper(another_connection(connection))},  # the database that is open already
+    )
+    try:
+        batch = source.add_table_asset(name, table_name="incoming").add_batch_definition_whole_table("file")
+        # all at once: added one by one, a query would take the place of the query before it
+        suite = gx.ExpectationSuite(name, expectations=[one.to_domain_obj() for one in configurations])
+        definition = context.validation_definitions.add(
+            gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
+        )
+        return definition.run(run_id=RunIdentifier(run_name=run_name), result_format=_RESULT_FORMAT)
+    finally:
+        _let_go(source)
+
+
+def _let_go(source: DuckDB) -> None:
+    """Great Expectations opens the file twice; until both are closed nobody else can write to it."""
+    engine = source.get_execution_engine()
+    if engine._connection:
+        engine._connection.close()
+    engine.engine.dispose()
+    source.get_engine().dispose()
+
+
+def _from_suite(dataset: Dataset) -> Iterator[ExpectationConfiguration]:
+    for number, one in enumerate(dataset.suite.get("expectations", [])):
+        meta = one.get("meta", {})
+        severity = meta.get("severity", WARNING if one.get("severity") in ("warning", "info") else ERROR)
+        yield ExpectationConfiguration(
+            type=one["type"],
+            kwargs=one.get("kwargs", {}),
+            meta={**meta, "severity": severity, "bulkhead": _named(number)},
+            description=one.get("description"),
+            notes=one.get("notes"),
+            severity=_GX_SEVERITY[severity],
+        )
+
+
+def _named(number: int) -> str:
+    return f"expectation {number}"
+
+
+def _from_query(query: Query) -> ExpectationConfiguration:
+    return ExpectationConfiguration(
+        type=OffendingRows.expectation_type,
+        kwargs={"unexpected_rows_query": f'select * from "{query.table}" /* {{batch}} */'},
+        meta={"severity": query.severity, "bulkhead": query.table},
+        description=query.description,
+        severity=_GX_SEVERITY[query.severity],
+    )
+
+
+# --- Verdicts ---
+
+
+def _distrust(results: Sequence[dict[str, Any]], wanted: Sequence[str], queries: Sequence[Query]) -> None:
+    """Every expectation was evaluated, none raised, and each check's verdict is what its own table says."""
+    seen = Counter(_identity(one) for one in results)
+    if seen != Counter(wanted):
+        missing = ", ".join((Counter(wanted) - seen).elements())
+        raise RuntimeError(f"Great Expectations evaluated {len(results)} of {len(wanted)} expectations: no {missing}.")
+    raised = [
+        f"Great Expectations could not evaluate {one['expectation_config']['type']}: {message}"
+        for one in results
+        for message in _exceptions(one.get("exception_info") or {})
+    ]
+    if raised:  # after the first one all others fail too, and say no more than that
+        raise RuntimeError(min(raised, key=lambda message: _FAILS_TOO in message))
+    for one in results:
+        query = _query_of(one, queries)
+        if query and (one["result"]["observed_value"], one["success"]) != (query.rows, query.rows == 0):
+            raise RuntimeError(f"Great Expectations' verdict contradicts the {query.rows} offenders found: {query.description}")
+        if _is_contradiction(one):
+            raise RuntimeError(f"Great Expectations' verdict contradicts its own count: {one['expectation_config']['type']}")
+
+
+def _is_contradiction(result: dict[str, Any]) -> bool:
+    """It counts offenders and passes, or counts none and does not pass; with ``mostly`` it may."""
+    counted = result["result"].get("unexpected_count")
+    if counted is None or result["expectation_config"]["kwargs"].get("mostly", 1) != 1:
+        return False
+    return bool(result["success"] != (counted == 0))
+
+
+def _exceptions(info: dict[str, Any]) -> list[str]:
+    """The messages of what was raised: one for the expectation, or one for each of its metrics."""
+    if "raised_exception" in info:
+        return [str(info.get("exception_message"))] if info["raised_exception"] else []
+    return [message for one in info.values() if isinstance(one, dict) for message in _exceptions(one)]
+
+
+def _identity(result: dict[str, Any]) -> str:
+    return str((result["expectation_config"].get("meta") or {}).get("bulkhead"))
+
+
+def _severity_of(result: dict[str, Any]) -> str:
+    return str(result["expectation_config"]["meta"]["severity"])
+
+
+def _query_of(result: dict[str, Any], queries: Sequence[Query]) -> Query | None:
+    return next((query for query in queries if query.table == _identity(result)), None)
+
+
+def _judged(result: dict[str, Any]) -> Judged:
+    config, details = result["expectation_config"], result["result"]
+    meta, kwargs = config["meta"], config["kwargs"]
+    return Judged(
+        code=meta.get("code", "expectation_failed"),
+        severity=_severity_of(result),
+        message=meta.get("message") or config.get("description") or _in_words(config["type"], kwargs, details),
+        hint=meta.get("hint", ""),
+        column=kwargs.get("column"),
+        rows_query=details.get("unexpected_index_query"),
+        rows=int(details.get("unexpected_count") or 0),
+    )
+
+
+def _in_words(type_: str, kwargs: dict[str, Any], details: dict[str, Any]) -> str:
+    said = ", ".join(f"{name} {value}" for name, value in kwargs.items() if name != "batch_id")
+    found = f"; found {details['observed_value']}" if "observed_value" in details else ""
+    return f"{type_.replace('_', ' ').capitalize()} ({said}){found}."

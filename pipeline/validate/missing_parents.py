@@ -1,0 +1,108 @@
+"""Missing parents: what each was probably meant to be, and how much hangs below it.
+
+All of it is asked only if there is one, and the nearest spelling only for so many: a file that lacks a million parents has
+another trouble than its spelling.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from pipeline.staging.database import number
+
+GUESSED_MOST = 1_000
+"""For so many missing parents a nearest spelling is looked for."""
+
+CORE = r"ltrim(regexp_replace(strip_accents(lower({id})), '[^\p{{L}}\p{{N}}]', '', 'g'), '0')"
+"""SQL for what is left of an id when case, accents, punctuation and leading zeros are taken off."""
+
+_ORPHANS = """
+create or replace table orphans as
+select _row, parent from links
+where parent is not null and above is null and parent not in (select id from warehouse_edges)
+"""
+_MISSING = """
+create or replace table missing as
+with below as (
+    select orphans.parent, count(*) as records
+    from tops join orphans on tops.top = orphans._row where tops.number > 0 group by orphans.parent
+),
+named as (select parent, count(*) as records from orphans group by parent)
+select named.parent, greatest(named.records, coalesce(below.records, 0)) as records, alike.id as alike
+from named left join below using (parent) left join alike using (parent)
+"""
+
+# Everybody with whom they meet when they go up, each round twice as far; who goes in circles never meets anybody.
+_TOPS = """
+create or replace temp table tops as
+select number, coalesce(above, number) as top from edges anti join climbers using (number)
+"""
+_STRIDE = """
+create or replace temp table tops as
+select low.number, high.top, low.top != high.top as moved from tops low join tops high on low.top = high.number
+"""
+
+_ALIKE = f"""
+create or replace temp table alike as
+with wanted as (select distinct parent, {CORE.format(id="parent")} as core from orphans),
+there as (select id, {CORE.format(id="id")} as core from edges)
+select wanted.parent, min(there.id) as id
+from wanted join there on wanted.core = there.core where wanted.core != '' group by wanted.parent
+"""
+
+# Two texts one slip apart (a character more, less, another, or two swapped) share a text that lacks one character of each, or
+# one of them whole (W. Garbe's symmetric deletes).
+_SLIPS = """
+insert into alike
+with wanted as (
+    select distinct parent from orphans anti join alike using (parent)
+    where length(parent) between 4 and 64 and regexp_matches(parent, '\\p{L}')
+),
+shorter as (select parent, unnest(list_append(gaps, parent)) as stem from (
+    select parent, [parent[:i - 1] || parent[i + 1:] for i in range(1, length(parent) + 1)] as gaps from wanted
+)),
+near as (select id, unnest(list_append(gaps, id)) as stem from (
+    select id, [id[:i - 1] || id[i + 1:] for i in range(1, length(id) + 1)] as gaps from edges
+    where length(id) between 3 and 65 and regexp_matches(id, '\\p{L}')
+)),
+found as (
+    select distinct shorter.parent, near.id from shorter join near using (stem)
+    where damerau_levenshtein(shorter.parent, near.id) = 1
+)
+select parent, min(id) from found group by parent having count(*) = 1
+"""
+
+
+def find_orphans(connection: duckdb.DuckDBPyConnection) -> int:
+    """Make ``orphans`` (_row, parent), the records whose parent is nowhere, and ``missing`` (parent, records, alike).
+
+    ``records``: how many of the file's records hang below that parent, those that name it among them; ``alike``: the one id
+    that it was probably meant to be, or null. To be called after cycles.find_cycles; how many parents are missing.
+    """
+    connection.execute(_ORPHANS)
+    missing = number(connection, "select count(distinct parent) from orphans")
+    connection.execute("create or replace temp table alike (parent varchar, id varchar)")
+    connection.execute("create or replace temp table tops (number bigint, top bigint)")
+    if missing:
+        _climb(connection)
+    if 0 < missing <= GUESSED_MOST:
+        connection.execute(_ALIKE)
+        connection.execute(_SLIPS)
+    connection.execute(_MISSING)
+    return missing
+
+
+def _climb(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(_TOPS)
+    while True:
+        connection.execute(_STRIDE)
+        if not number(connection, "select count(*) from tops where moved"):
+            return
+
+
+def likely_spellings(parents: str) -> str:
+    """SQL for the ids (one column, id) under which the warehouse may know what ``parents``, a relation (id), misspells."""
+    width = "(select mode(length(id)) from nodes)"
+    ways = ("upper(id)", "lower(id)", "trim(id)", "ltrim(id, '0')", f"lpad(id, greatest(length(id), {width})::integer, '0')")
+    spelled = " union ".join(f"select {way} as id from {parents}" for way in (*ways, "nfc_normalize(id)"))
+    return f"select id from ({spelled}) where id != '' and (select count(*) from {parents}) <= {GUESSED_MOST}"

@@ -1,0 +1,223 @@
+"""What is wrong with a file is held back together with everything that hangs below it, so that the rest may be loaded.
+
+A record may be loaded if no record on its way up to the root is bad, in the tree that would result: so whatever is loaded finds
+its parent, and no circle can close behind a record that could not be moved. Every stride of the way up doubles, so a chain of a
+million records below a bad one takes twenty rounds (as in cycles.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from pipeline.contracts.options import OnError
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.suite_meta import Tolerance
+from pipeline.display import counted, place_sql
+from pipeline.sqlfiles import literal, quoted
+from pipeline.staging.database import climb, number, reading_of
+
+MESSAGE_LENGTH = 1000
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """How many records are held back; none with a ``refusal``, which says why the file cannot be loaded without them."""
+
+    records: int = 0
+    refusal: str = ""
+
+
+def quarantine_records(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, tolerance: Tolerance, records: int
+) -> Quarantined:
+    """Make ``quarantined`` (_row, id, code, message) from what the checks found in a file of ``records`` records.
+
+    Empty if nothing is wrong, if the dataset or the upload wants such files rejected, or if too much is wrong.
+    """
+    connection.execute("create or replace table quarantined (_row bigint, id varchar, code varchar, message varchar)")
+    if tolerance.on_error is not OnError.QUARANTINE:
+        return Quarantined()
+    refusal = _of_the_file(connection) or _too_much(_gather_bad(connection), records, tolerance)
+    if refusal:
+        return Quarantined(refusal=refusal)
+    _gather_below(connection)
+    connection.execute(_QUARANTINED.format(key=quoted(dataset.key)))
+    held = number(connection, "select count(*) from quarantined")
+    if held and not number(connection, "select count(*) from incoming anti join quarantined using (_row)"):
+        connection.execute("delete from quarantined")
+        return Quarantined(refusal="Every record has an error or hangs below one that has: nothing is left to be loaded.")
+    if held and (refusal := _out_of_bounds(connection)):
+        connection.execute("delete from quarantined")
+        return Quarantined(refusal=refusal)
+    return Quarantined(held)
+
+
+def write_rows(connection: duckdb.DuckDBPyConnection, dataset: Dataset, import_id: str, to: Path) -> None:
+    """Write the quarantined rows as a CSV that PostgreSQL takes into ledger.failure as it is: with all their columns."""
+    tables = {str(row[0]) for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    names = [str(row[0]) for row in connection.execute("describe raw").fetchall() if row[0] != "_row"]
+    members = ", ".join(f"{quoted(name)} := {_storable(f'raw.{quoted(name)}')}" for name in names)
+    text, malformed = "'{}'", ""
+    if "malformed" in tables:
+        text = f"to_json(struct_pack(_text := {_storable('malformed.text')}))"
+        malformed = "left join malformed on q._row = malformed._row"
+    connection.execute(
+        f"""copy (
+            select '{import_id}', q._row, 0, 0, {_storable("q.id")}, q.code, {_storable("q.message")},
+                case when raw._row is null then {text} else to_json(struct_pack({members})) end
+            from quarantined q left join raw on q._row = raw._row {malformed}
+        ) to {literal(str(to))} (format csv, header false, force_quote *)"""
+    )
+
+
+# --- What is bad ---
+
+# A circle is one finding, on one of its rows; so are too many children of a record of the warehouse, whose number is negative.
+# Of equal copies only the later ones are found fault with: the first one stands for the id.
+_BAD = """
+create or replace temp table bad as
+with said as (
+    select row, code, "column", message from findings where severity = 'error' and row is not null
+    union all
+    select cycle_rows._row, 'circular_reference', null, 'It is one of the ' || length || ' records of a circle.'
+    from cycle_rows join cycles using (cycle)
+    anti join findings on findings.row = cycle_rows._row and findings.code = 'circular_reference'
+    union all
+    select below_cycles._row, 'below_cycle', null, 'It hangs below a circle that the warehouse has already.'
+    from below_cycles anti join cycle_rows using (cycle)
+    anti join findings on findings.row = below_cycles._row and findings.code = 'circular_reference'
+    union all
+    select edges._row, 'max_children_exceeded', null, 'It is one of the ' || children || ' children of ' || edges.parent || '.'
+    from edges join crowds on edges.above = crowds.number
+    anti join findings on findings.row = edges._row and findings.code = 'max_children_exceeded'
+    where edges._row is not null and edges._row != edges.above and crowds.number < 0
+)
+select
+    row as _row,
+    arg_min(code, code || coalesce("column", '')) as code,
+    string_agg(message, ' ' order by code, "column") as message
+from said
+group by row
+"""
+
+_QUARANTINED = f"""
+insert into quarantined
+select
+    held._row,
+    coalesce(raw.{{key}}, ''),
+    held.code,
+    left(held.message, {MESSAGE_LENGTH})
+from (from bad union all by name from below_bad) held left join raw on held._row = raw._row
+order by held._row
+"""
+
+
+def _of_the_file(connection: duckdb.DuckDBPyConnection) -> str:
+    """An error that speaks of no row leaves nothing to be held back."""
+    query = "select count(*), min(message) from findings where severity = 'error' and row is null"
+    ((errors, first),) = connection.execute(query).fetchall()
+    return f"An error concerns the file as a whole, so that no record can be held back for it. {first}" if errors else ""
+
+
+def _gather_bad(connection: duckdb.DuckDBPyConnection) -> int:
+    """``bad`` (_row, code, message): the rows with an error of their own; how many there are."""
+    connection.execute(_BAD)
+    return number(connection, "select count(*) from bad")
+
+
+def _too_much(bad: int, records: int, tolerance: Tolerance) -> str:
+    """Why there are too many bad records; nothing if there are not."""
+    said = f"{bad:,} of {counted(records, 'record')} {'has' if bad == 1 else 'have'} errors"
+    if tolerance.max_errors is not None and bad > tolerance.max_errors:
+        return f"{said}; at most {tolerance.max_errors:,} may go into quarantine (max_errors)."
+    if tolerance.max_error_ratio is not None and bad / records > tolerance.max_error_ratio:
+        return f"{said}; at most a share of {tolerance.max_error_ratio:g} may go into quarantine (max_error_ratio)."
+    return ""
+
+
+# --- What stays as it was ---
+
+# Depth needs no second look: whatever would hang below a record that is held back is held back too.
+_STAYED = """
+create or replace temp table stayed as
+select edges.id, edges.parent, true as loaded from edges semi join incoming using (_row) anti join quarantined using (_row)
+union all
+select id, parent, false from edges where _row is null
+union all
+select old.id, old."parentId", false from overridden old
+semi join (select edges.id from edges join quarantined using (_row)) held on old.id = held.id
+"""
+_CROWDED = """
+select parent, count(*) from stayed where parent is not null and parent != id
+group by parent having count(*) > $limit and bool_or(loaded) order by parent limit 1
+"""
+_ROOTS = """
+select max(id) filter (where loaded) from stayed where parent is null having count(*) > 1 and bool_or(loaded)
+"""
+
+
+def _out_of_bounds(connection: duckdb.DuckDBPyConnection) -> str:
+    """Why the rest, beside what those that are held back are in the warehouse, is not within the dataset's bounds; or nothing.
+
+    A file may make room by moving a record away: if that one is held back, there is no room.
+    """
+    ((children, single_root),) = connection.execute("select max_children, single_root from bounds").fetchall()
+    if children is None and not single_root:
+        return ""
+    connection.execute(_STAYED)
+    if children is not None:
+        for parent, found in connection.execute(_CROWDED, {"limit": children}).fetchall():
+            would = counted(found, "child", "children")
+            return f"Without what is held back, {parent} would have {would}; at most {children:,} are allowed."
+    if single_root:
+        for (root,) in connection.execute(_ROOTS).fetchall():
+            return f"Without what is held back, {root} would be a second root; there may be only one."
+    return ""
+
+
+# --- What hangs below it ---
+
+# ``met`` is the nearest bad record above, ``reached`` the record that was reached without meeting one.
+_UP = """
+create or replace temp table up as
+select
+    number,
+    case when bad._row is not null then above end as met,
+    case when bad._row is null then above end as reached
+from edges left join bad on edges.above = bad._row
+"""
+_STRIDE = """
+create or replace temp table up as
+select u.number, coalesce(u.met, further.met) as met, case when u.met is null then further.reached end as reached
+from up u left join up further on u.reached = further.number
+"""
+_CLIMBING = "select count(*) from up where reached is not null"
+_BELOW_BAD = """
+create or replace temp table below_bad as
+select
+    e._row,
+    'parent_quarantined' as code,
+    'It hangs below the record ' || ancestor.id || ' (' || {place} || '), which is in quarantine.' as message
+from up join edges e using (number) join edges ancestor on up.met = ancestor.number
+asof left join lines on ancestor._row >= lines.first_row
+where e._row is not null and not exists (from bad where bad._row = e._row)
+"""
+
+
+def _gather_below(connection: duckdb.DuckDBPyConnection) -> None:
+    """``below_bad`` (_row, code, message): the file's records below a bad one, also where the way leads through the warehouse.
+
+    A circle with a row in the file ends there, since that row is bad. One that the warehouse has all by itself is without end.
+    """
+    connection.execute(_UP)
+    climb(connection, _STRIDE, _CLIMBING)
+    line = "lines.first_line + ancestor._row - lines.first_row"
+    connection.execute(_BELOW_BAD.format(place=place_sql(reading_of(connection), row="ancestor._row", line=line)))
+
+
+def _storable(expression: str) -> str:
+    """Text that PostgreSQL can keep: it has no place for the character NUL, whose picture stands in for it."""
+    return f"replace({expression}, chr(0), '␀')"

@@ -1,0 +1,94 @@
+"""The tree that would result: the file's edges laid over the warehouse's, and what has to be asked for that.
+
+Ids are compared in one place, here; from then on it is all numbers. A record of the file has its row for a number, one of the
+warehouse a number below zero.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from pipeline.datasets.dataset import Dataset
+from pipeline.sqlfiles import literal
+from pipeline.staging.database import number
+from pipeline.staging.hierarchy import lay_out
+from pipeline.validate.missing_parents import likely_spellings
+from pipeline.validate.tree_limits import questions
+
+
+def ask_for(connection: duckdb.DuckDBPyConnection, dataset: Dataset, to: Path) -> int:
+    """Write what to ask the warehouse to a Parquet file (what, id, parent); how many questions there are.
+
+    They are for what is above the parents that are not in the file (and above what these may be misspellings of), and for what
+    else the dataset's bounds are about.
+    """
+    lay_out(connection, dataset)
+    connection.execute(
+        """create or replace temp table strangers as
+        select distinct parent as id from links where parent is not null and above is null"""
+    )
+    ids = f"select id from strangers union select id from ({likely_spellings('strangers')})"
+    asked = " union all ".join([f"select 'above' as what, id, null as parent from ({ids})", *questions(dataset.bounds)])
+    connection.execute(f"copy (from ({asked}) order by what, id) to {literal(str(to))} (format parquet)")
+    return number(connection, f"select count(*) from {literal(str(to))}")
+
+
+def add_edges(connection: duckdb.DuckDBPyConnection, edges: Path | None) -> None:
+    """Make ``warehouse_edges`` (id, parentId), what the warehouse knows around the file's records, and ``overridden``."""
+    for table, join in (("warehouse_edges", "anti join"), ("overridden", "semi join")):
+        connection.execute(f'create or replace table {table} (id varchar, "parentId" varchar)')
+        if edges is not None:
+            connection.execute(
+                f'insert into {table} select id, "parentId" from {literal(str(edges))} w {join} nodes on w.id = nodes.id'
+            )
+
+
+def lay_over_warehouse(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make ``duplicates`` and ``edges``, the tree."""
+    is_without = not number(connection, "select count(*) from twice")
+    connection.execute(f"{_DUPLICATES} limit 0" if is_without else _DUPLICATES)  # or else it reads every value of the file
+    connection.execute(_OWN)
+    tree = "own"
+    if number(connection, "select count(*) from warehouse_edges"):
+        connection.execute(_LAID)
+        tree = "laid_over_warehouse"
+    connection.execute(f"create or replace view edges as select * from {tree}")
+
+
+# ``others`` is bounded: a million rows with one id would otherwise each name all the others.
+_DUPLICATES = """
+create or replace table duplicates as
+with bodies as (
+    select nodes._row, nodes.id, hash(*columns(raw.* exclude (_row))) as body
+    from nodes semi join twice on nodes.id = twice.id join raw on nodes._row = raw._row
+),
+groups as (
+    select id, count(*) as copies, min(_row, 11) as rows, count(distinct body) as kinds from bodies group by id
+)
+select
+    bodies._row,
+    bodies.id,
+    row_number() over (partition by bodies.id order by bodies._row) as place,
+    groups.copies,
+    groups.kinds = 1 as alike,
+    list_filter(groups.rows, lambda other: other != bodies._row)[1:10]::varchar[] as others
+from bodies join groups on bodies.id = groups.id
+"""
+
+# Each id has one edge: of duplicates the first one's, so that the tree is one even if the file is not fit to be loaded.
+_OWN = """
+create or replace view own as
+select _row as number, id, parent, _row, above from links
+where id is not null and _row not in (select _row from duplicates where place > 1)
+"""
+_LAID = """
+create or replace table laid_over_warehouse as
+with old as (select -row_number() over () as number, id, "parentId" as parent from warehouse_edges)
+select own.number, own.id, own.parent, own._row, coalesce(own.above, old.number) as above
+from own left join old on own.above is null and own.parent = old.id
+union all
+select old.number, old.id, old.parent, null, coalesce(own.number, up.number)
+from old left join own on old.parent = own.id left join old up on old.parent = up.id
+"""

@@ -1,0 +1,1 @@
+"""The destination in PostgreSQL: its schema, marts, roles, existing edges, and the reads of it."""

@@ -1,0 +1,115 @@
+"""A set of datasets as PostgreSQL knows it: a schema with views of just their tables, and a login role for that schema alone.
+
+The SQL of a key that is for some datasets runs as that role. It has no right to the schema ``warehouse``, nor to any other, so
+PostgreSQL itself keeps it from every row that was not granted; and a name that was not granted cannot be told from one that
+never was. A mart is granted if it reads nothing but granted tables, however indirectly. Findings come through a barrier.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.sql import SQL, Composed, Identifier, Literal
+
+from pipeline.errors import NotReady
+from pipeline.sqlfiles import load
+
+Connection = psycopg.Connection[Any]
+
+_LOCK = 727_074_002
+"""Key of the advisory lock under which schemas and roles are made, one process at a time; any constant will do."""
+
+_LOCK_SECONDS = 2
+
+
+@dataclass(frozen=True)
+class DatasetRole:
+    """A set of datasets, sorted by name."""
+
+    datasets: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the role, and of the schema. It does not tell which datasets they are."""
+        return "bulkhead_reader_" + hashlib.sha256("\n".join(self.datasets).encode()).hexdigest()[:16]
+
+
+def make(connection: Connection, granted: DatasetRole, password: str) -> None:
+    """Have the set's schema and role as they should be. Safe to repeat; ``connection`` is in autocommit mode.
+
+    Raises NotReady if the role is not there and we may not make it.
+    """
+    with connection.transaction():
+        connection.execute(f"set local lock_timeout = '{_LOCK_SECONDS}s'")
+        connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+        _make_role(connection, granted, password)
+        _make_schema(connection, granted)
+
+
+def renew(connection: Connection, sets: Iterable[DatasetRole]) -> list[str]:
+    """Bring the schemas of these sets to the tables and marts as they are now, within the caller's transaction; their names.
+
+    A set that nobody has asked for yet is left alone: it is made when somebody does.
+    """
+    known = [granted for granted in sets if _state(connection, granted)[0]]
+    for granted in known:
+        _make_schema(connection, granted)
+    return [granted.name for granted in known]
+
+
+def clear(connection: Connection) -> None:
+    """Drop all schemas of sets, so that a mart they read can be made anew; ``renew`` follows in the same transaction."""
+    for (name,) in connection.execute(load("queries/dataset_roles/schemas")).fetchall():
+        connection.execute(SQL("drop schema {} cascade").format(Identifier(name)))
+
+
+def _state(connection: Connection, granted: DatasetRole) -> tuple[bool, str, bool]:
+    row = connection.execute(load("queries/dataset_roles/state"), {"name": granted.name}).fetchone()
+    assert row is not None, "we are a role ourselves"
+    return row[0], row[1], row[2]
+
+
+def _make_role(connection: Connection, granted: DatasetRole, password: str) -> None:
+    there, _, may = _state(connection, granted)
+    if not there and not may:
+        raise NotReady(
+            f"SQL is not open to this key yet: PostgreSQL lacks the role {granted.name}, which Bulkhead may not make itself."
+            " docs/security.md says how the database's administrator does."
+        )
+    if not may:
+        return
+    if not there:
+        connection.execute(SQL("create role {}").format(Identifier(granted.name)))
+    connection.execute(
+        SQL(load("queries/dataset_roles/role")).format(
+            role=Identifier(granted.name), database=Identifier(connection.info.dbname), password=Literal(password)
+        )
+    )
+
+
+def _make_schema(connection: Connection, granted: DatasetRole) -> None:
+    """The views, made anew if they are not those that they should be; and the role's right to them."""
+    statements = [*_views(connection, granted)]
+    digest = hashlib.sha256("\n".join(one.as_string(connection) for one in statements).encode()).hexdigest()
+    made_from, schema = f"bulkhead: granted, {digest}", Identifier(granted.name)
+    if _state(connection, granted)[1] != made_from:
+        connection.execute(SQL("drop schema if exists {} cascade").format(schema))
+        connection.execute(SQL("create schema {}").format(schema))
+        connection.execute(SQL("comment on schema {} is {}").format(schema, Literal(made_from)))
+        for statement in statements:
+            connection.execute(statement)
+    connection.execute(SQL(load("queries/dataset_roles/schema")).format(role=schema))
+
+
+def _views(connection: Connection, granted: DatasetRole) -> Iterable[Composed]:
+    """The statements that make them."""
+    datasets, schema = list(granted.datasets), Identifier(granted.name)
+    for name, columns in connection.execute(load("queries/dataset_roles/relations"), {"datasets": datasets}).fetchall():
+        yield SQL("create view {}.{} as select {} from warehouse.{}").format(
+            schema, Identifier(name), SQL(", ").join(map(Identifier, columns)), Identifier(name)
+        )
+    yield SQL(load("queries/dataset_roles/findings")).format(schema=schema, datasets=Literal(datasets))

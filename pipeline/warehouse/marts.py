@@ -1,0 +1,150 @@
+"""Marts: materialized views over a dataset's table, brought up to date after imports and apart from them.
+
+An import notes that its dataset's marts are wanted before it becomes final; a workflow of their own refreshes them. One that
+cannot be refreshed keeps what it holds, and is a warning on the imports that are not in it, never an error of theirs.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Engine, text
+
+from pipeline.adapters.postgres import driver_connection
+from pipeline.adapters.postgres_errors import DATABASE_ERRORS, Kind, as_ours, in_words, kind_of, sqlstate_of
+from pipeline.sqlfiles import load, opening_comment
+from pipeline.warehouse import dataset_roles
+
+log = structlog.get_logger()
+
+LOCK_SECONDS = 10
+"""A refresh that has to wait longer for the readers of a mart is tried again later: others would wait behind it."""
+
+_TOO_SLOW = "57014"
+
+
+@dataclass(frozen=True)
+class Mart:
+    """A mart, and what became of its last refresh. ``state`` is fresh, waiting, refreshing or failed."""
+
+    name: str
+    state: str
+    refreshed_at: datetime | None
+    error: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The mart as the API shows it."""
+        moment = self.refreshed_at
+        return {**asdict(self), "refreshed_at": moment.isoformat().replace("+00:00", "Z") if moment else None}
+
+
+class Marts:
+    """The marts in one warehouse."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def want(self, dataset: str) -> bool:
+        """Note that records of a dataset were loaded; False if it has no mart, and nothing is to be done."""
+        with self._engine.begin() as connection:
+            if connection.execute(text(load("queries/marts/of_table")), {"dataset": dataset}).first() is None:
+                return False
+            connection.execute(text(load("queries/marts/want")), {"dataset": dataset})
+        return True
+
+    def due(self) -> list[str]:
+        """The datasets whose marts are wanted, though no refresh has begun since."""
+        with self._engine.connect() as connection:
+            return list(connection.execute(text(load("queries/marts/due"))).scalars())
+
+    def states(self, dataset: str) -> list[Mart]:
+        """The marts of a dataset, by name."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(text(load("queries/marts/states")), {"dataset": dataset}).mappings()
+            return [Mart(row["name"], row["state"], row["data_at"], row["error"]) for row in rows]
+
+    def refresh(self, dataset: str, *, seconds: float, beat: Callable[[], None] = lambda: None) -> None:
+        """Refresh the marts of a dataset, each within ``seconds``; the ledger has how that ended.
+
+        Raises Unreachable or NoSpace for what may pass by itself, once every mart was tried.
+        """
+        passing: BaseException | None = None
+        with self._engine.begin() as connection:
+            marts = connection.execute(text(load("queries/marts/of_table")), {"dataset": dataset}).all()
+            began = connection.execute(text(load("queries/marts/begin")), {"dataset": dataset}).scalar_one()
+        for mart in marts:
+            beat()
+            started, said = time.monotonic(), ""
+            try:
+                self._refresh(mart.name, concurrently=mart.is_readable_meanwhile, seconds=seconds)
+            except DATABASE_ERRORS as error:
+                said = _reason(mart.name, error, seconds)
+                passing = error if kind_of(error) is Kind.TRANSIENT else passing
+                log.warning("mart not refreshed", dataset=dataset, mart=mart.name, why=said)
+            self._note(dataset, mart.name, began, time.monotonic() - started, said)
+        if passing:
+            raise as_ours(passing) from passing
+
+    def _refresh(self, name: str, *, concurrently: bool, seconds: float) -> None:
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql(f"set local statement_timeout = {int(seconds * 1000)}")
+            connection.exec_driver_sql(f"set local lock_timeout = {LOCK_SECONDS * 1000}")
+            how = "concurrently " if concurrently else ""
+            connection.exec_driver_sql(f'refresh materialized view {how}warehouse."{name}"')
+
+    def _note(self, dataset: str, name: str, began: datetime, seconds: float, error: str) -> None:
+        given = {"dataset": dataset, "name": name, "began": began, "seconds": seconds, "error": error}
+        with self._engine.begin() as connection:
+            connection.execute(text(load("queries/marts/tried")), given)
+
+
+def _reason(name: str, error: BaseException, seconds: float) -> str:
+    """Why a mart could not be refreshed, and what to do."""
+    if sqlstate_of(error) == _TOO_SLOW:
+        why = f"it takes longer than the {seconds:g} seconds of BULKHEAD_MART_SECONDS. Make its query faster, or raise that"
+    elif kind_of(error) is Kind.DATA:  # it may quote a value, which a reader of one dataset of several may not see
+        words = re.sub(r'"[^"]*"', '"…"', in_words(error))
+        why = f"{words}. Mend sql/marts/{name}.sql and run bulkhead migrate, or mend the records by another import"
+    elif kind_of(error) is Kind.TRANSIENT:
+        why = f"{in_words(error)}. It will be tried again"
+    else:
+        why = f"{in_words(error)}. Mend sql/marts/{name}.sql and run bulkhead migrate"
+    return f"The mart {name} could not be refreshed: {why}."
+
+
+def make_mart(connection: Connection, path: Path) -> str:
+    """A mart is one SELECT; its opening comment says whether it is kept as a materialized view."""
+    query, name = path.read_text(encoding="utf-8"), path.stem
+    wanted = "materialized view" if _is_materialized(query) else "view"
+    there = connection.execute(text(load("queries/marts/definition")), {"name": name}).first()
+    comment = query.strip()
+    if there is None or (there.kind, there.comment) != (wanted, comment):
+        if there is not None:
+            dataset_roles.clear(driver_connection(connection))
+            connection.exec_driver_sql(f'drop {there.kind} warehouse."{name}"')
+        connection.exec_driver_sql(f'create {wanted} warehouse."{name}" as {query}')
+        connection.execute(
+            text("delete from ledger.mart where name = :name"), {"name": name}
+        )  # it is made of what is there now
+        for columns in _unique_columns(query) if wanted == "materialized view" else []:
+            connection.exec_driver_sql(f'create unique index on warehouse."{name}" ({columns})')
+        quoted = comment.replace("'", "''")
+        connection.exec_driver_sql(f"comment on {wanted} warehouse.\"{name}\" is '{quoted}'")
+    return f"{wanted} warehouse.{name}"
+
+
+def _is_materialized(query: str) -> bool:
+    return "materialized: true" in opening_comment(query)
+
+
+def _unique_columns(query: str) -> list[str]:
+    """What each line ``-- unique: column, ...`` of a mart's opening comment names: with one, it is readable while refreshed."""
+    named = [line.removeprefix("unique:") for line in opening_comment(query) if line.startswith("unique:")]
+    return [", ".join(f'"{column.strip()}"' for column in line.split(",")) for line in named]

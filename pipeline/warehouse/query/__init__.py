@@ -1,0 +1,20 @@
+"""Reading the warehouse: records and their kin by the indexes, and people's own SQL within limits."""
+
+from pipeline.warehouse.query.catalog import Catalog, Table
+from pipeline.warehouse.query.console import Answer, Column, Console, QueryStopped, ResultTooLarge
+from pipeline.warehouse.query.guard import QueryRefused, guarded
+from pipeline.warehouse.query.records import Page, Records
+
+__all__ = [
+    "Answer",
+    "Catalog",
+    "Column",
+    "Console",
+    "Page",
+    "QueryRefused",
+    "QueryStopped",
+    "Records",
+    "ResultTooLarge",
+    "Table",
+    "guarded",
+]

@@ -1,0 +1,180 @@
+"""Records and their kin, page by page. Every question is answered along an index, however large the table.
+
+Pages are keyset pages: a cursor is the id of the last record seen, so a page costs the same wherever it is, and records
+that arrive meanwhile neither shift nor repeat what was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import Connection, Engine, TextClause, text
+
+from pipeline.datasets.dataset import Dataset
+from pipeline.sqlfiles import load, quoted
+
+DEPTH_MAX = 1000
+"""A chain longer than this is cut: nobody reads it, and a page must end."""
+
+READY_MAX = 20
+"""So many siblings are kept until the walk comes back to them, on each level; what is beyond is read again."""
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some records, and where the next page begins; None: this was the last."""
+
+    items: list[Record]
+    next_cursor: str | None
+
+
+class Records:
+    """Reads the tables of all datasets. Safe to share between threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def one(self, dataset: Dataset, record_id: str) -> Record | None:
+        """One record with its lineage, or None."""
+        with self._engine.connect() as connection:
+            found = _rows(connection, "one", dataset, id=record_id)
+        return found[0] if found else None
+
+    def page(self, dataset: Dataset, *, cursor: str | None, limit: int) -> Page:
+        """All records by id."""
+        return self._page("page", dataset, cursor, limit)
+
+    def roots(self, dataset: Dataset, *, cursor: str | None, limit: int) -> Page:
+        """The records without a parent, by id."""
+        return self._page("roots", dataset, cursor, limit)
+
+    def children(self, dataset: Dataset, parent: str, *, cursor: str | None, limit: int) -> Page:
+        """A record's children by id, each with ``_has_children``."""
+        return self._page("children", dataset, cursor, limit, parent=parent)
+
+    def children_counts(self, dataset: Dataset, ids: Sequence[str], most: int | None = None) -> dict[str, int]:
+        """How many children each of these records has, all in one question; 0 also for what is not there.
+
+        Nobody is counted beyond ``most``: a count costs as much as it comes to, and one record may have millions.
+        """
+        with self._engine.connect() as connection:
+            rows = _rows(connection, "children_counts", dataset, ids=list(ids), most=most)
+        return {row["id"]: row["children"] for row in rows}
+
+    def ancestors(self, dataset: Dataset, record_id: str, *, cursor: str | None, limit: int) -> Page:
+        """The records above one, nearest first, each with its ``_distance``; a page goes on above the last one seen.
+
+        Distances count from the record that was asked for on the first page, from the cursor's on later ones.
+        """
+        with self._engine.connect() as connection:
+            rows = _rows(connection, "ancestors", dataset, id=cursor or record_id, limit=limit + 1)
+        return _page_of(rows, dataset.key, limit)
+
+    def descendants(
+        self, dataset: Dataset, record_id: str, *, cursor: str | None, limit: int, depth_max: int = DEPTH_MAX
+    ) -> Page:
+        """The records below one in reading order (a record, then all below it, then the next).
+
+        Each has its ``_depth``, from 1; deeper than ``depth_max`` is left out. A page costs what it shows, not what
+        lies before it. Raises LookupError if the cursor is not a record below this one.
+        """
+        with self._engine.connect() as connection:
+            walk = _Walk(connection, dataset, depth_max)
+            if cursor is None:
+                walk.begin(record_id)
+            else:
+                walk.go_on(record_id, cursor)
+            items = walk.take(limit + 1)
+        return _page_of(items, dataset.key, limit)
+
+    def _page(self, query: str, dataset: Dataset, cursor: str | None, limit: int, **values: Any) -> Page:
+        with self._engine.connect() as connection:
+            rows = _rows(connection, query, dataset, after=cursor or "", limit=limit + 1, **values)
+        return _page_of(rows, dataset.key, limit)
+
+
+@dataclass(frozen=True)
+class _Siblings:
+    """The children of one record after a certain id: what the walk has yet to visit."""
+
+    parent: str
+    after: str
+    depth: int
+    ready: tuple[Record, ...] = ()  # the next of them, if they were read already
+    more: bool = True  # there may be others after these
+
+
+class _Walk:
+    """A walk down a tree, depth first, which can be taken up again after any record."""
+
+    def __init__(self, connection: Connection, dataset: Dataset, depth_max: int) -> None:
+        self._connection = connection
+        self._dataset = dataset
+        self._depth_max = depth_max
+        self._to_visit: list[_Siblings] = []
+
+    def begin(self, root: str) -> None:
+        self._to_visit = [_Siblings(root, "", 1)]
+
+    def go_on(self, root: str, last: str) -> None:
+        """Stand where a walk from ``root`` stood after ``last``: its children come next, then what lies right of it."""
+        above = _rows(self._connection, "ancestors", self._dataset, id=last, limit=self._depth_max)
+        way = [last, *(record[self._dataset.key] for record in above)]
+        if root not in way[1:]:
+            raise LookupError(f"{last!r} is not a record below {root!r}.")
+        down = way[: way.index(root, 1) + 1][::-1]  # from the root to the last record seen
+        pairs = pairwise(down)
+        self._to_visit = [_Siblings(parent, child, depth) for depth, (parent, child) in enumerate(pairs, start=1)]
+        self._to_visit.append(_Siblings(last, "", len(down)))
+
+    def take(self, count: int) -> list[Record]:
+        """The next ``count`` records, or as many as are left."""
+        taken: list[Record] = []
+        while self._to_visit and len(taken) < count:
+            self._visit(self._to_visit.pop(), count - len(taken), taken)
+        return taken
+
+    def _visit(self, siblings: _Siblings, count: int, taken: list[Record]) -> None:
+        """Take siblings up to the first that has children; those come before its later siblings."""
+        if siblings.depth > self._depth_max:
+            return
+        rows, more = siblings.ready[:count], siblings.more
+        if not rows:
+            values = {"parent": siblings.parent, "after": siblings.after, "limit": count}
+            rows = tuple(_rows(self._connection, "children", self._dataset, **values))
+            more = len(rows) == count
+        for place, row in enumerate(rows, start=1):
+            taken.append({**row, "_depth": siblings.depth})
+            seen, rest = row[self._dataset.key], rows[place:]
+            later = _Siblings(siblings.parent, seen, siblings.depth, rest[:READY_MAX], more or len(rest) > READY_MAX)
+            if row["_has_children"] or not rest:
+                if later.ready or later.more:
+                    self._to_visit.append(later)
+                if row["_has_children"]:
+                    self._to_visit.append(_Siblings(seen, "", siblings.depth + 1))
+                return
+
+
+def statement(query: str, dataset: Dataset) -> TextClause:
+    """The SQL of ``sql/queries/records/<query>.sql`` on a dataset's table."""
+    names = {
+        "table": f"warehouse.{quoted(dataset.name)}",
+        "key": quoted(dataset.key),
+        "parent": quoted(dataset.parent),
+    }
+    return text(load(f"queries/records/{query}").format_map(names))
+
+
+def _rows(connection: Connection, query: str, dataset: Dataset, **values: Any) -> list[Record]:
+    return [dict(row) for row in connection.execute(statement(query, dataset), values).mappings()]
+
+
+def _page_of(rows: list[Record], key: str, limit: int) -> Page:
+    """Of one row more than asked for, the page; that one row says that there is a next."""
+    items = rows[:limit]
+    return Page(items, str(items[-1][key]) if len(rows) > limit else None)

@@ -1,0 +1,63 @@
+"""The login that runs the SQL of users: read only, with limits, and what it is granted."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.sql import SQL, Identifier
+from sqlalchemy import Connection, Engine, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from pipeline.adapters.postgres import driver_connection, raw_connection
+from pipeline.errors import NotReady, Unreachable
+from pipeline.settings import Settings
+from pipeline.sqlfiles import load
+from pipeline.warehouse import dataset_roles
+from pipeline.warehouse.dataset_roles import DatasetRole
+
+READER_ROLE = "bulkhead_reader"
+"""The login role of people's own SQL: it may read the schema ``warehouse`` and nothing else."""
+
+
+def make_reader(connection: Connection, password: str) -> str:
+    """The role that people's own SQL logs in as; where we may not create roles, somebody else has to."""
+    may = connection.execute(text("select rolcreaterole or rolsuper from pg_roles where rolname = current_user")).scalar()
+    if not may:
+        return f"role {READER_ROLE} left to the database's administrator"
+    there = connection.execute(text("select 1 from pg_roles where rolname = :name"), {"name": READER_ROLE}).scalar()
+    if not there:
+        connection.exec_driver_sql(f"create role {READER_ROLE}")
+    statements = SQL(load("queries/sql_reader/role")).format(
+        role=Identifier(READER_ROLE),
+        database=Identifier(connection.engine.url.database or ""),
+        password=password,
+    )
+    driver_connection(connection).execute(statements)
+    return f"role {READER_ROLE}"
+
+
+def sql_url(settings: Settings, role: str = "") -> str:
+    """Where people's own SQL runs: BULKHEAD_SQL_URL, or the warehouse as the reader role that migrate made.
+
+    The role of a set of datasets (granted.py) logs in at the same place, with the same password.
+    """
+    url = make_url(settings.database_sql_url or settings.read_url)
+    if role or not settings.database_sql_url:
+        url = url.set(username=role or READER_ROLE)
+    return url.render_as_string(hide_password=False)
+
+
+def grant(engine: Engine, settings: Settings, wanted: DatasetRole) -> None:
+    """See to it that people's SQL can run as the role of a set of datasets.
+
+    Raises NotReady if it is not there and we may not make it, Unreachable if that must wait.
+    """
+    password = make_url(sql_url(settings)).password or ""
+    try:
+        with raw_connection(engine) as raw:
+            dataset_roles.make(raw, wanted, password)
+    except pg.InsufficientPrivilege as error:
+        raise NotReady("SQL is not open to this key yet: PostgreSQL lets Bulkhead make no schema for it.") from error
+    except (psycopg.Error, DBAPIError, PoolTimeoutError) as error:
+        raise Unreachable("PostgreSQL could not make the role that this query runs as. Try again in a moment.") from error

@@ -1,0 +1,11 @@
+-- api_keys/create: a new API key; only the hash of its secret is kept.
+insert into access.api_key (id, name, role, datasets, secret_hash)
+values (:id, :name, :role, :datasets, :secret_hash)
+returning
+    api_key.id::text as id,
+    api_key.name,
+    api_key.role,
+    api_key.datasets,
+    api_key.created_at,
+    api_key.last_used_at,
+    api_key.revoked_at

@@ -1,0 +1,7 @@
+-- api_keys/datasets: the sets of datasets that keys which are still good are for.
+select distinct api_key.datasets
+from access.api_key
+where
+    api_key.datasets is not null
+    and api_key.revoked_at is null
+order by api_key.datasets

@@ -1,0 +1,11 @@
+-- api_keys/list: every API key there ever was, newest first.
+select
+    api_key.id::text as id,
+    api_key.name,
+    api_key.role,
+    api_key.datasets,
+    api_key.created_at,
+    api_key.last_used_at,
+    api_key.revoked_at
+from access.api_key
+order by api_key.created_at desc, api_key.id desc

@@ -1,0 +1,3 @@
+-- console/plan: how PostgreSQL would answer a user's query; it is planned, not run.
+explain (format text)
+{query}

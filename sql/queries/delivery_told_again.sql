@@ -1,8 +1,0 @@
--- delivery_told_again: messages that are overdue are seen to; until then they are not called overdue.
-update ledger.delivery
-set due_at = clock_timestamp() + make_interval(secs => :wait_seconds)
-where
-    import_id = :import_id
-    and delivered_at is null
-    and given_up_at is null
-    and due_at < clock_timestamp()

@@ -1,0 +1,83 @@
+-- edges/of_ids: the edges that a file wants to know, each once; UNION ends the ways up and down even on a cycle. A step is a
+-- look-up by an index (OFFSET keeps the planner from a join, which would read the whole table on each level).
+-- above: up to the roots; below: the file's own ids and, of those that move or are new, all that hangs below them.
+with recursive above as (
+    select
+        target.{key} as id,
+        target.{parent} as parent
+    from {table} as target
+    inner join wanted on target.{key} = wanted.id
+    where wanted.what = 'above'
+
+    union
+
+    select
+        target.{key} as id,
+        target.{parent} as parent
+    from above
+    cross join lateral (
+        select
+            stepped.{key},
+            stepped.{parent}
+        from {table} as stepped
+        where stepped.{key} = above.parent
+        offset 0 -- noqa: AM09
+    ) as target
+),
+
+below as (
+    select wanted.id
+    from wanted
+    left join {table} as target on wanted.id = target.{key}
+    where wanted.what = 'below' and (target.{key} is null or target.{parent} is distinct from wanted.parent)
+
+    union
+
+    select target.{key} as id
+    from below
+    cross join lateral (
+        select stepped.{key}
+        from {table} as stepped
+        where stepped.{parent} = below.id
+        offset 0 -- noqa: AM09
+    ) as target
+)
+
+select
+    above.id,
+    above.parent
+from above
+
+union
+
+select
+    target.{key} as id,
+    target.{parent} as parent
+from wanted
+inner join {table} as target on wanted.id = target.{key}
+where wanted.what = 'below'
+
+union
+
+select
+    target.{key} as id,
+    target.{parent} as parent
+from below
+inner join {table} as target on below.id = target.{key}
+
+union
+
+select
+    target.{key} as id,
+    target.{parent} as parent
+from wanted
+inner join {table} as target on wanted.id = target.{parent}
+where wanted.what = 'children'
+
+union
+
+select
+    target.{key} as id,
+    target.{parent} as parent
+from {table} as target
+where target.{parent} is null and exists (select 1 from wanted where wanted.what = 'roots')

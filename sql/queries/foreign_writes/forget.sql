@@ -1,0 +1,18 @@
+-- foreign_writes/forget: writes that began before every import that is under way, and that no import will ask about any more. The last
+-- one of each dataset stays: content that was loaded before it is not what the warehouse holds.
+delete from ledger.foreign_write
+where
+    foreign_write.written_at < :before
+    and exists (
+        select 1
+        from ledger.foreign_write as later
+        where later.dataset = foreign_write.dataset and later.written_at > foreign_write.written_at
+    )
+    and not exists (
+        select 1
+        from ledger.import
+        where
+            import.dataset = foreign_write.dataset
+            and import.state in ('validating', 'preparing', 'loading', 'paused')
+            and import.started_at < foreign_write.written_at
+    )

@@ -1,0 +1,12 @@
+-- foreign_writes/orphans: places of records whose parent is neither in the warehouse nor arriving with them: it was removed meanwhile.
+select
+    child._place,
+    child.{parent} as parent
+from arriving as child
+where
+    child._place >= %(first)s
+    and child._place < %(last)s
+    and child.{parent} is not null
+    and not exists (select from {table} as target where target.{key} = child.{parent})
+    and not exists (select from arriving as sibling where sibling.{key} = child.{parent})
+order by child._place

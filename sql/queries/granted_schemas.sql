@@ -1,5 +1,0 @@
--- granted_schemas: the schemas that were made of sets of datasets.
-select pg_namespace.nspname::text as name
-from pg_catalog.pg_namespace
-where obj_description(pg_namespace.oid, 'pg_namespace') like 'bulkhead: granted, %%'
-order by pg_namespace.nspname

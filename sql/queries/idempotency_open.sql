@@ -1,5 +1,0 @@
--- idempotency_open: the first request with this Idempotency-Key, or nothing if there was one before.
-insert into access.idempotency (key_id, idempotency_key, fingerprint, import_id)
-values (:key_id, :idempotency_key, :fingerprint, :import_id)
-on conflict (key_id, idempotency_key) do nothing
-returning idempotency.import_id

@@ -1,4 +1,0 @@
--- import_active: the imports that stand in their datasets' queues.
-select import.id::text as id
-from ledger.import
-where import.state in ('queued', 'validating', 'preparing', 'loading', 'paused')

@@ -1,7 +1,0 @@
--- import_unpromoted: dry runs that ended long ago and were not promoted, oldest first.
-select import.id::text as id
-from ledger.import
-where
-    import.state = 'validated'
-    and import.finished_at <= :since
-order by import.finished_at

@@ -1,7 +1,0 @@
--- listing_keep: the listing of a bucket came so far.
-insert into ledger.listing (bucket, after_key)
-values (:bucket, :after_key)
-on conflict (bucket) do update
-    set
-        after_key = excluded.after_key,
-        at = clock_timestamp()

@@ -1,0 +1,67 @@
+-- load/blocked: the ways up from the parents of some records in the tree that would result, each record of them once, with the
+-- next one above it, whether it was refused, and the places of its children among those; nothing, if none was refused. The
+-- part's edges go over the warehouse's; what is above a record of this import was loaded before it, so the ways up that are there
+-- now are those of the result. A way ends at a record that was refused, or that this import has written: nothing above that was
+-- refused, or it would have been too.
+with recursive above as (
+    select distinct arriving.{parent} as node
+    from arriving
+    where arriving._place >= %(first)s and arriving._place < %(last)s and arriving.{parent} is not null
+
+    union
+
+    select case when arriving.{key} is not null then arriving.{parent} else target.{parent} end as node
+    from above
+    left join arriving on above.node = arriving.{key}
+    left join lateral (
+        select
+            stepped.{parent},
+            stepped._import_id
+        from {table} as stepped
+        where stepped.{key} = above.node
+        offset 0 -- noqa: AM09
+    ) as target on true
+    where
+        target._import_id is distinct from %(import_id)s
+        and not exists (
+            select 1
+            from ledger.failure
+            where
+                failure.import_id = %(import_id)s
+                and hashtextextended(failure.id, 0) = hashtextextended(above.node, 0)
+                and failure.id = above.node
+                and failure.part_no > 0
+        )
+),
+
+refused as (
+    select distinct failure.id
+    from above
+    inner join ledger.failure
+        on
+            hashtextextended(above.node, 0) = hashtextextended(failure.id, 0)
+            and above.node = failure.id
+            and failure.import_id = %(import_id)s
+            and failure.part_no > 0
+),
+
+children as (
+    select
+        arriving.{parent} as node,
+        array_agg(arriving._place) as places
+    from arriving
+    where arriving._place >= %(first)s and arriving._place < %(last)s and arriving.{parent} is not null
+    group by arriving.{parent}
+)
+
+select
+    above.node,
+    case when arriving.{key} is not null then arriving.{parent} else target.{parent} end as next,
+    faults.id is not null as is_refused,
+    coalesce(children.places, '{{}}') as places
+from above
+left join arriving on above.node = arriving.{key}
+left join {table} as target on above.node = target.{key}
+left join refused as faults on above.node = faults.id
+left join children on above.node = children.node
+where above.node is not null and exists (select 1 from refused)

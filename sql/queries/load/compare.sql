@@ -1,0 +1,7 @@
+-- load/compare: how many of the part's records the table does not have, and how many it has otherwise.
+select
+    count(*) filter (where target.{key} is null) as new,
+    count(target.{key}) as changed
+from arriving
+left join {table} as target on arriving.{key} = target.{key}
+where target.{key} is null or ({old}) is distinct from ({new})  -- noqa: RF01

@@ -1,0 +1,6 @@
+-- load/give_back_lease: the last statement of a part's transaction; no row means that the claim was lost.
+delete from ledger.claim
+where
+    claim.import_id = %(import_id)s
+    and claim.part_no = %(part_no)s
+    and claim.token = %(token)s

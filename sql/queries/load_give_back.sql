@@ -1,6 +1,0 @@
--- load_give_back: the last statement of a part's transaction; no row means that the claim was lost.
-delete from ledger.claim
-where
-    claim.import_id = %(import_id)s
-    and claim.part_no = %(part_no)s
-    and claim.token = %(token)s

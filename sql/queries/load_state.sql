@@ -1,4 +1,0 @@
--- load_state: where the import of a part stands.
-select import.state
-from ledger.import
-where import.id = %(import_id)s

@@ -1,8 +1,0 @@
--- receiver_list: the receivers that were added, newest first.
-select
-    receiver.channel,
-    receiver.target,
-    receiver.datasets,
-    receiver.secret
-from ledger.receiver
-order by receiver.created_at desc, receiver.channel asc, receiver.target asc

@@ -1,5 +1,0 @@
--- receiver_on: somebody is told again.
-delete from ledger.receiver_off
-where
-    channel = :channel
-    and target = :target

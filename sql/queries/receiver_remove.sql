@@ -1,5 +1,0 @@
--- receiver_remove: somebody who was added is told no more.
-delete from ledger.receiver
-where
-    channel = :channel
-    and target = :target

@@ -1,0 +1,8 @@
+-- recipients/list: the receivers that were added, newest first.
+select
+    receiver.channel,
+    receiver.target,
+    receiver.datasets,
+    receiver.secret
+from ledger.receiver
+order by receiver.created_at desc, receiver.channel asc, receiver.target asc

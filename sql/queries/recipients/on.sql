@@ -1,0 +1,5 @@
+-- recipients/on: somebody is told again.
+delete from ledger.receiver_off
+where
+    channel = :channel
+    and target = :target

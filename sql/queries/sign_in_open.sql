@@ -1,3 +1,0 @@
--- sign_in_open: a token behind a sign-in link; only its hash is kept.
-insert into access.sign_in (token_hash, key_id, expires_at)
-values (:token_hash, :key_id, clock_timestamp() + make_interval(secs => :seconds))

@@ -1,0 +1,18 @@
+-- sign_ins/redeem: take a token; the row is locked by the update, so that of two takers only one gets the key.
+update access.sign_in
+set used_at = clock_timestamp()
+from access.api_key
+where
+    sign_in.token_hash = :token_hash
+    and sign_in.used_at is null
+    and sign_in.expires_at > clock_timestamp()
+    and api_key.id = sign_in.key_id
+    and api_key.revoked_at is null
+returning
+    api_key.id::text as id,
+    api_key.name,
+    api_key.role,
+    api_key.datasets,
+    api_key.created_at,
+    api_key.last_used_at,
+    api_key.revoked_at

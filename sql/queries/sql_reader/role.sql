@@ -1,0 +1,15 @@
+-- sql_reader/role: what people's own SQL may do: read the schema warehouse, within limits that they cannot lift. Its
+-- sessions tell
+-- pg_stat_activity nothing, since all readers share the role, and a role may read what its sessions run.
+alter role {role} login noinherit connection limit 20 password {password};
+grant connect on database {database} to {role};
+revoke temporary on database {database} from public;
+revoke all on schema public from {role};
+grant usage on schema warehouse to {role};
+grant select on all tables in schema warehouse to {role};
+alter default privileges in schema warehouse grant select on tables to {role};
+alter role {role} in database {database} set search_path = warehouse;
+alter role {role} in database {database} set default_transaction_read_only = on;
+alter role {role} in database {database} set temp_file_limit = '1GB';
+alter role {role} in database {database} set work_mem = '16MB';
+alter role {role} in database {database} set track_activities = off;

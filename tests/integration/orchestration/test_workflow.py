@@ -1,0 +1,759 @@
+"""The order of things, on a real Temporal server, with stand-ins of the same name for the steps.
+
+What the steps do is tested elsewhere; here it is which follows which, how many run at once, what happens when one fails.
+``pytest --record-histories`` keeps the histories of these runs in tests/histories, where the replay test finds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import activity
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.worker import Worker
+
+from pipeline.contracts.messages import (
+    Deliveries,
+    Delivery,
+    DryRunCounts,
+    Ending,
+    ImportRef,
+    NextImport,
+    NextImportRequest,
+    ObjectArrived,
+    ObjectsArrived,
+    Outcome,
+    PartRef,
+    PartResult,
+    PauseState,
+    Plan,
+    Progress,
+    QueueRun,
+    Verdict,
+    Written,
+)
+from pipeline.contracts.object_keys import dataset_of
+from pipeline.contracts.states import State
+from pipeline.contracts.steps import TaskQueue, task_queue_name
+from pipeline.contracts.workflows import (
+    ENQUEUE_SIGNAL,
+    QUEUE_WORKFLOW,
+    import_workflow_id,
+    notify_workflow_id,
+    queue_workflow_id,
+)
+from pipeline.local import temporal
+from pipeline.local.stack import Stack
+from pipeline.orchestration.import_workflow import ImportFile
+from pipeline.orchestration.notify_workflow import TellUser
+from pipeline.orchestration.queue_workflow import RUNS, DatasetQueue
+
+QUEUE = "bulkhead"
+
+
+class Steps:
+    """Stand-ins that note what was asked of them. Attributes say how the next import behaves."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.endings: dict[str, Ending] = {}
+        self.promoted: set[str] = set()
+        self.verdict = Verdict(records=400, errors=0, warnings=0)
+        self.plan = Plan(records=400, batches=2, parts=1, waves=(1,), parallel=2)
+        self.before_part: Callable[[int], None] = lambda part_no: None
+        self.before_closing: Callable[[Ending], None] = lambda ending: None
+        self.before_registering: Callable[[], None] = lambda: None
+        self.before_validating: Callable[[ImportRef], None] = lambda ref: None
+        self.before_preparing: Callable[[ImportRef], None] = lambda ref: None
+        self.before_watching: Callable[[ImportRef], None] = lambda ref: None
+        self.validate_seconds = 0.0
+        self.busy = 0
+        self.busiest = 0
+        self.pause_wanted = False
+        self.has_failures = False
+        self.given_up: list[tuple[int, str]] = []
+        self.registered = 0
+        self.known: dict[tuple[str, bool], ImportRef] = {}
+        self.over: set[ImportRef] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def loaded(self) -> list[int]:
+        """The parts that were loaded, in the order of their ends."""
+        return [int(line.rpartition(" ")[2]) for line in self.log if line.startswith("load ")]
+
+    @activity.defn
+    def register(self, arrivals: ObjectsArrived) -> None:
+        self.before_registering()
+        self.registered += len(arrivals.items)
+        for arrival in arrivals.items:
+            import_id, dataset = arrival.key.rpartition("/")[2], str(dataset_of(arrival.key))
+            ref = ImportRef(import_id, dataset, arrival.bucket, arrival.key, "etag", promoted=import_id in self.promoted)
+            self.known.setdefault((import_id, ref.promoted), ref)
+
+    @activity.defn
+    def next(self, asked: NextImportRequest) -> NextImport:
+        waiting = [ref for ref in self.known.values() if ref.dataset == asked.dataset and ref.import_id not in asked.but]
+        return NextImport(next((ref for ref in waiting if ref not in self.over), None))
+
+    @activity.defn
+    async def watch(self, ref: ImportRef) -> None:
+        self.log.append(f"watch {ref.import_id}")
+        self.before_watching(ref)
+        while ref not in self.over:
+            activity.heartbeat()
+            await asyncio.sleep(0.05)
+
+    @activity.defn
+    def validate(self, ref: ImportRef) -> Verdict:
+        self.log.append(f"validate {ref.import_id}")
+        self.before_validating(ref)
+        time.sleep(self.validate_seconds)
+        return self.verdict
+
+    @activity.defn
+    def preview(self, ref: ImportRef) -> DryRunCounts:
+        self.log.append(f"preview {ref.import_id}")
+        return DryRunCounts(inserted=400)
+
+    @activity.defn
+    def prepare(self, ref: ImportRef) -> Plan:
+        self.log.append(f"prepare {ref.import_id}")
+        self.before_preparing(ref)
+        return self.plan
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def load_part(self, part: PartRef) -> PartResult:
+        with self._lock:
+            self.busy += 1
+            self.busiest = max(self.busiest, self.busy)
+        try:
+            self.before_part(part.part_no)
+            self.log.append(f"load {part.ref.import_id} {part.part_no}")
+        finally:
+            with self._lock:
+                self.busy -= 1
+        return PartResult(inserted=1)
+
+    @activity.defn
+    def give_up_part(self, part: PartRef) -> PartResult:
+        self.log.append(f"give up {part.ref.import_id} {part.part_no}")
+        self.given_up.append((part.part_no, part.reason))
+        return PartResult(failed=200)
+
+    @activity.defn
+    def hold(self, ref: ImportRef) -> PauseState:
+        self.log.append(f"hold {ref.import_id}")
+        return PauseState(self.pause_wanted)
+
+    @activity.defn
+    def go_on(self, ref: ImportRef) -> PauseState:
+        self.log.append(f"go on {ref.import_id}")
+        return PauseState(False)
+
+    @activity.defn
+    def finish(self, ending: Ending) -> Outcome:
+        self.log.append(f"finish {ending.ref.import_id}")
+        if self.has_failures and ending.fault is None:
+            return Outcome(ending.ref.import_id, State.LOADING, is_final=False)
+        self.endings[ending.ref.import_id] = ending
+        self.over.add(ending.ref)
+        self.before_closing(ending)
+        return Outcome(ending.ref.import_id, ending.state or State.SUCCEEDED, ending.reason)
+
+    @activity.defn
+    def close(self, ending: Ending) -> Outcome:
+        self.log.append(f"close {ending.ref.import_id}")
+        self.endings[ending.ref.import_id] = ending
+        self.over.add(ending.ref)
+        return Outcome(ending.ref.import_id, ending.state or State.FAILED, ending.reason)
+
+    @activity.defn
+    def write_failed(self, ending: Ending) -> Written:
+        self.log.append(f"write {ending.ref.import_id}")
+        return Written()
+
+    @activity.defn
+    def addressees(self, outcome: Outcome) -> Deliveries:
+        return Deliveries((Delivery(outcome.import_id, "webhook", "http://a"), Delivery(outcome.import_id, "email", "b")))
+
+    @activity.defn
+    def deliver(self, delivery: Delivery) -> None:
+        if delivery.channel == "webhook":
+            raise ApplicationError("gone", non_retryable=True)
+        self.log.append(f"told {delivery.import_id} {delivery.target}")
+
+    @property
+    def by_task_queue(self) -> dict[TaskQueue, list[Callable[..., Any]]]:
+        return {
+            TaskQueue.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.close],
+            TaskQueue.FILES: [self.validate, self.preview, self.prepare, self.give_up_part, self.write_failed],
+            TaskQueue.PARTS: [self.load_part],
+            TaskQueue.WAITS: [self.watch],
+            TaskQueue.MESSAGES: [self.addressees, self.deliver],
+        }
+
+
+class Orchestra:
+    """A client and a worker on this test's own namespace."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.steps = Steps()
+        self._workers = AsyncExitStack()
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """A worker, for as long as the block lasts."""
+        with ThreadPoolExecutor(16) as pool:
+            workers = [
+                Worker(
+                    self.client,
+                    task_queue=task_queue_name(QUEUE, queue),
+                    workflows=[] if queue else [DatasetQueue, ImportFile, TellUser],
+                    activities=steps,
+                    activity_executor=pool,
+                )
+                for queue, steps in self.steps.by_task_queue.items()
+            ]
+            async with AsyncExitStack() as self._workers:
+                for worker in workers:
+                    await self._workers.enter_async_context(worker)
+                yield
+
+    @asynccontextmanager
+    async def restarted(self) -> AsyncIterator[None]:
+        """End the worker, and have another one for as long as the block lasts."""
+        await self._workers.aclose()
+        async with self.working():
+            yield
+
+    async def announce(self, import_id: str, dataset: str = "places") -> WorkflowHandle[Any, Any]:
+        return await self.client.start_workflow(
+            QUEUE_WORKFLOW.name,
+            QueueRun(dataset),
+            id=queue_workflow_id(dataset),
+            task_queue=QUEUE,
+            start_signal=ENQUEUE_SIGNAL,
+            start_signal_args=[ObjectArrived("b", f"incoming/{dataset}/{import_id}")],
+        )
+
+    def import_run(self, import_id: str) -> WorkflowHandle[Any, Outcome]:
+        return self.client.get_workflow_handle(import_workflow_id(import_id), result_type=Outcome)
+
+    async def import_file(self, import_id: str, dataset: str = "places") -> Outcome:
+        await (await self.announce(import_id, dataset)).result()
+        return await self.import_run(import_id).result()
+
+
+async def _until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> Callable[[WorkflowHandle[Any, Any], str], Coroutine[Any, Any, None]]:
+    """Keep a run's history under a name, if the run of the tests is asked to."""
+    folder = Path(__file__).parents[2] / "histories"
+
+    async def keep(handle: WorkflowHandle[Any, Any], name: str) -> None:
+        if request.config.getoption("--record-histories"):
+            folder.mkdir(exist_ok=True)
+            events = json.loads((await handle.fetch_history()).to_json())
+            (folder / f"{name}.json").write_text(json.dumps(_of_no_machine(events), indent=1) + "\n")
+
+    return keep
+
+
+def _of_no_machine(value: Any) -> Any:
+    """A history without what only says where it was recorded: paths in stack traces, the names of processes."""
+    if isinstance(value, dict):
+        return {name: _of_no_machine(one) for name, one in value.items() if name not in ("stackTrace", "identity")}
+    return [_of_no_machine(one) for one in value] if isinstance(value, list) else value
+
+
+@pytest.fixture
+def play(stack: Stack, namespace: str) -> Callable[[Callable[[Orchestra], Coroutine[Any, Any, None]]], None]:
+    """Run a coroutine against a worker."""
+
+    def run(story: Callable[[Orchestra], Coroutine[Any, Any, None]]) -> None:
+        async def told() -> None:
+            one = Orchestra(await Client.connect(temporal.address(stack.home), namespace=namespace))
+            async with one.working():
+                await story(one)
+
+        asyncio.run(told())
+
+    return run
+
+
+def test_a_good_file_goes_the_whole_way_in_order(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        outcome = await o.import_file("one")
+        assert outcome == Outcome("one", State.SUCCEEDED)
+        assert o.steps.log[:4] == ["validate one", "prepare one", "load one 1", "finish one"]
+        assert o.steps.endings["one"].state is None  # the counts decide
+        await o.client.get_workflow_handle(notify_workflow_id("one")).result()
+        assert "told one b" in o.steps.log  # though the webhook's receiver is gone
+        await record(o.import_run("one"), "import_succeeded")
+        await record(o.client.get_workflow_handle(queue_workflow_id("places")), "queue_of_one")
+        await record(o.client.get_workflow_handle(notify_workflow_id("one")), "notify_one_receiver_gone")
+
+    play(story)
+
+
+def test_a_rejected_file_is_not_loaded_its_workflow_fails_and_the_user_is_told(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.verdict = Verdict(records=400, errors=3, warnings=1)
+        with pytest.raises(WorkflowFailureError) as caught:
+            await o.import_file("one")
+        assert isinstance(caught.value.cause, ApplicationError)
+        assert (caught.value.cause.type, caught.value.cause.message) == ("rejected", "3 errors")
+        assert o.steps.endings["one"].state is State.REJECTED
+        await o.client.get_workflow_handle(notify_workflow_id("one")).result()
+        assert o.steps.log == ["validate one", "finish one", "told one b"]
+        await record(o.import_run("one"), "import_rejected")
+
+    play(story)
+
+
+def test_one_dataset_imports_one_file_at_a_time_and_a_rejected_one_holds_up_nothing(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.verdict = Verdict(records=1, errors=1, warnings=0)
+        o.steps.validate_seconds = 0.5
+        queue = await o.announce("one")
+        await o.announce("two")
+        await o.announce("three")
+        await queue.result()
+        assert [line for line in o.steps.log if not line.startswith("told")] == [
+            *("validate one", "finish one", "validate two", "finish two", "validate three", "finish three")
+        ]
+        await record(queue, "queue_of_three")
+
+    play(story)
+
+
+def test_different_datasets_go_side_by_side(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.validate_seconds = 1.0
+        await asyncio.gather(o.import_file("one", "places"), o.import_file("two", "records"))
+        assert sorted(o.steps.log[:2]) == ["validate one", "validate two"]
+
+    play(story)
+
+
+def test_the_same_event_five_times_makes_one_run(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.validate_seconds = 0.3
+        queues = await asyncio.gather(*(o.announce("one") for _ in range(5)))
+        await queues[0].result()
+        await (await o.announce("one")).result()  # and once more when it is long over
+        assert o.steps.log.count("validate one") == 1
+
+    play(story)
+
+
+def test_a_dry_run_is_foreseen_and_not_loaded(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.verdict = Verdict(records=400, errors=0, warnings=0, dry_run=True)
+        assert (await o.import_file("one")).state is State.VALIDATED
+        assert o.steps.log[:3] == ["validate one", "preview one", "finish one"]
+        await o.client.get_workflow_handle(notify_workflow_id("one", State.VALIDATED)).result()
+        await record(o.import_run("one"), "import_dry_run")
+
+    play(story)
+
+
+def test_a_dry_run_may_be_promoted_while_its_own_run_is_still_closing(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        closing, announced = threading.Event(), threading.Event()
+
+        def wait(ending: Ending) -> None:
+            if ending.state is State.VALIDATED:
+                closing.set()
+                announced.wait(10)
+
+        o.steps.verdict, o.steps.before_closing = Verdict(records=400, errors=0, warnings=0, dry_run=True), wait
+        queue = await o.announce("one")
+        await asyncio.to_thread(closing.wait, 10)
+        o.steps.promoted.add("one")
+        o.steps.verdict = Verdict(records=400, errors=0, warnings=0)
+        await o.announce("one")
+        await o.announce("one")
+        announced.set()
+        await queue.result()
+        assert [line for line in o.steps.log if "told" not in line] == [
+            *("validate one", "preview one", "finish one", "validate one", "prepare one", "load one 1", "finish one")
+        ]
+
+    play(story)
+
+
+def test_good_records_are_loaded_though_bad_ones_are_held_back(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.verdict = Verdict(records=400, errors=3, warnings=0, quarantined=5)
+        await o.import_file("one")
+        assert o.steps.log[:4] == ["validate one", "prepare one", "load one 1", "finish one"]
+        assert o.steps.endings["one"].state is None
+        await record(o.import_run("one"), "import_quarantined")
+
+    play(story)
+
+
+def test_a_file_that_is_too_bad_for_a_quarantine_says_so(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.verdict = Verdict(records=400, errors=3, warnings=0, refusal="too many")
+        with pytest.raises(WorkflowFailureError):
+            await o.import_file("one")
+        ending = o.steps.endings["one"]
+        assert (ending.state, ending.reason) == (State.REJECTED, "too many")
+
+    play(story)
+
+
+def test_at_most_so_many_parts_at_once_and_no_wave_before_the_one_before_it(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.plan = Plan(records=4000, batches=20, parts=10, waves=(1, 4, 10), parallel=3)
+        o.steps.before_part = lambda part_no: time.sleep(0.1)
+        await o.import_file("one")
+        loaded = [int(line.rpartition(" ")[2]) for line in o.steps.log if line.startswith("load")]
+        assert (loaded[:1], sorted(loaded[1:4]), sorted(loaded[4:])) == ([1], [2, 3, 4], [5, 6, 7, 8, 9, 10])
+        assert o.steps.busiest == 3
+        assert await o.import_run("one").query("progress", result_type=Progress) == Progress(State.SUCCEEDED)
+        await record(o.import_run("one"), "import_in_waves")
+
+    play(story)
+
+
+def test_a_part_begins_when_what_it_needs_is_loaded_and_does_not_wait_for_the_rest_of_the_wave(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        needs = (0, 1, 1, 2, 3, 4)
+        o.steps.plan = Plan(records=2400, batches=12, parts=6, waves=(1, 3, 5, 6), parallel=3, needs=needs)
+        begun: dict[int, list[int]] = {}
+        slow = threading.Event()
+
+        def hold_third(part_no: int) -> None:
+            begun[part_no] = o.steps.loaded
+            if part_no == 4:
+                slow.set()  # a part of the third wave, while one of the second is under way
+            if part_no == 3:
+                assert slow.wait(20)
+
+        o.steps.before_part = hold_third
+        await o.import_file("one")
+        assert all(set(range(1, needs[part_no - 1] + 1)) <= set(loaded) for part_no, loaded in begun.items()), begun
+        assert 3 not in begun[4]
+        await record(o.import_run("one"), "import_by_needs")
+
+    play(story)
+
+
+def test_a_passing_fault_is_tried_again(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        tries: list[int] = []
+
+        def fail_twice(part_no: int) -> None:
+            tries.append(part_no)
+            if len(tries) < 3:
+                raise ApplicationError("the database is away", type="Unreachable")
+
+        o.steps.before_part = fail_twice
+        assert (await o.import_file("one")).state is State.SUCCEEDED
+        assert len(tries) == 3
+
+    play(story)
+
+
+def test_a_lasting_fault_of_the_system_fails_the_import_and_says_why(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        def fail(part_no: int) -> None:
+            if part_no == 2:
+                raise ApplicationError("there is no table", type="InvalidRequest", non_retryable=True)
+
+        o.steps.plan = Plan(records=1000, batches=5, parts=5, waves=(5,), parallel=2)
+        o.steps.before_part = fail
+        with pytest.raises(WorkflowFailureError):
+            await o.import_file("one")
+        ending = o.steps.endings["one"]
+        assert (ending.state, ending.reason) == (State.FAILED, "there is no table")
+        assert len(o.steps.loaded) < 5
+        await record(o.import_run("one"), "import_failed")
+
+    play(story)
+
+
+def test_a_damaged_part_is_given_up_at_once_and_the_others_are_loaded(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        tries: list[int] = []
+
+        def fail(part_no: int) -> None:
+            tries.append(part_no)
+            if part_no == 2:
+                raise ApplicationError("it cannot be read", type="DamagedPart", non_retryable=True)
+
+        o.steps.plan = Plan(records=1000, batches=5, parts=5, waves=(3, 5), parallel=2)
+        o.steps.before_part = fail
+        await o.import_file("one")
+        assert sorted(o.steps.loaded) == [1, 3, 4, 5]
+        assert o.steps.given_up == [(2, "it cannot be read")]
+        assert tries.count(2) == 1
+        at = o.steps.log.index("give up one 2")
+        assert at < min(o.steps.log.index(f"load one {later}") for later in (4, 5)), "those below it must know of it"
+        await record(o.import_run("one"), "import_with_a_damaged_part")
+
+    play(story)
+
+
+def test_files_of_failures_are_written_in_a_step_of_their_own_before_the_end(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.has_failures = True
+        assert (await o.import_file("one")).state is State.SUCCEEDED
+        assert o.steps.log[2:6] == ["load one 1", "finish one", "write one", "finish one"]
+        assert o.steps.endings["one"].fault == ""
+        await record(o.import_run("one"), "import_with_failures")
+
+    play(story)
+
+
+def test_known_content_is_not_looked_at_again(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.verdict = Verdict(0, 0, 0, known="Import 1 has loaded this very content.")
+        outcome = await o.import_file("one")
+        assert outcome == Outcome("one", State.DUPLICATE, "Import 1 has loaded this very content.")
+        assert o.steps.log[:2] == ["validate one", "finish one"]
+        await record(o.import_run("one"), "import_duplicate")
+
+    play(story)
+
+
+# --- Pause and resume ---
+
+
+def test_a_pause_lets_the_begun_parts_end_and_starts_no_other_until_it_is_over(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.plan = Plan(records=4000, batches=20, parts=20, waves=(10, 20), parallel=2)
+        o.steps.before_part = lambda part_no: time.sleep(0.1)
+        queue = await o.announce("one")
+        await _until(lambda: len(o.steps.loaded) >= 3)
+        o.steps.pause_wanted = True
+        await o.import_run("one").signal("pause")
+        await _until(lambda: "hold one" in o.steps.log)
+        loaded = len(o.steps.loaded)
+        assert o.steps.busy == 0, "what was under way has come to its end"
+        progress = await o.import_run("one").query("progress", result_type=Progress)
+        assert (progress.state, progress.parts_done) == (State.PAUSED, loaded)
+        await asyncio.sleep(0.5)
+        assert len(o.steps.loaded) == loaded < 20
+        o.steps.pause_wanted = False
+        await o.import_run("one").signal("resume")
+        await queue.result()
+        assert sorted(o.steps.loaded) == list(range(1, 21))
+        assert o.steps.log.index("hold one") < o.steps.log.index("go on one")
+        await record(o.import_run("one"), "import_paused")
+
+    play(story)
+
+
+def test_a_pause_survives_a_restart_of_the_worker_and_may_be_canceled(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.plan = Plan(records=400, batches=2, parts=2, waves=(2,), parallel=1, pause_wanted=True)
+        o.steps.pause_wanted = True
+        queue = await o.announce("one")
+        await _until(lambda: "hold one" in o.steps.log)
+        async with o.restarted():
+            await asyncio.sleep(0.5)
+            assert o.steps.loaded == [], "a pause that was asked for before its turn came holds it before the first part"
+            await o.import_run("one").cancel()
+            await queue.result()
+        assert o.steps.endings["one"].state is State.CANCELED
+        await record(o.import_run("one"), "import_canceled_while_paused")
+
+    play(story)
+
+
+def test_a_resume_that_comes_first_is_not_waited_for(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.plan = Plan(records=400, batches=2, parts=2, waves=(2,), parallel=1, pause_wanted=True)
+        o.steps.pause_wanted = False  # the ledger knows it already, though its signal was lost
+        await o.import_file("one")
+        assert o.steps.loaded == [1, 2]
+
+    play(story)
+
+
+def test_cancel_lets_the_begun_parts_end_starts_no_other_and_closes_the_books(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.plan = Plan(records=20_000, batches=100, parts=50, waves=(50,), parallel=2)
+        o.steps.before_part = lambda part_no: time.sleep(0.2)
+        queue = await o.announce("one")
+        while len(o.steps.log) < 6:
+            await asyncio.sleep(0.05)
+        await o.import_run("one").cancel()
+        await queue.result()
+        with pytest.raises(WorkflowFailureError) as caught:
+            await o.import_run("one").result()
+        assert isinstance(caught.value.cause, CancelledError)
+        assert o.steps.endings["one"].state is State.CANCELED
+        closed = o.steps.log.index("finish one")
+        assert not [line for line in o.steps.log[closed:] if line.startswith("load")]
+        assert closed < 20
+        await record(o.import_run("one"), "import_canceled")
+
+    play(story)
+
+
+def test_a_cancel_that_a_step_does_not_hear_of_is_kept(play: Any, record: Any) -> None:
+    """Temporal delivers one request, to the step that is under way; here that comes to its end before it hears of it."""
+
+    async def story(o: Orchestra) -> None:
+        o.steps.validate_seconds = 1.5
+        queue = await o.announce("one")
+        await _until(lambda: "validate one" in o.steps.log)
+        await o.import_run("one").cancel()
+        await queue.result()
+        assert o.steps.endings["one"].state is State.CANCELED
+        assert o.steps.log[:2] == ["validate one", "finish one"], "no step was begun after that"
+        await record(o.import_run("one"), "import_canceled_while_validating")
+
+    play(story)
+
+
+def test_a_step_that_finds_the_request_in_the_ledger_ends_the_import_as_canceled(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        def refuse(ref: ImportRef) -> None:
+            raise ApplicationError("The user canceled the import.", type="Canceled", non_retryable=True)
+
+        o.steps.before_preparing = refuse
+        await (await o.announce("one")).result()
+        with pytest.raises(WorkflowFailureError):
+            await o.import_run("one").result()
+        assert o.steps.endings["one"].state is State.CANCELED
+        await record(o.import_run("one"), "import_canceled_by_the_ledger")
+
+    play(story)
+
+
+def test_a_cancel_while_the_books_are_being_closed_does_not_keep_them_open(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        closing, asked = threading.Event(), threading.Event()
+
+        def wait(ending: Ending) -> None:
+            closing.set()
+            asked.wait(10)
+            time.sleep(0.5)
+            activity.heartbeat()  # what is canceled hears of it now
+            time.sleep(1.0)
+
+        o.steps.before_closing = wait
+        queue = await o.announce("one")
+        await asyncio.to_thread(closing.wait, 10)
+        await o.import_run("one").cancel()
+        asked.set()
+        await queue.result()
+        assert (await o.import_run("one").result()).state is State.SUCCEEDED, "its ledger says so"
+        await record(o.import_run("one"), "import_canceled_while_closing")
+
+    play(story)
+
+
+def test_an_illegal_move_is_a_fault_unless_the_import_was_just_being_taken_up(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        def refuse(ref: ImportRef) -> None:
+            raise ApplicationError("It cannot become that.", type="IllegalMove", non_retryable=True)
+
+        o.steps.before_preparing = refuse
+        await (await o.announce("one")).result()
+        assert o.steps.endings["one"].state is State.FAILED
+        o.steps.before_validating = lambda ref: o.steps.over.add(ref) or refuse(ref)
+        await (await o.announce("two")).result()
+        assert "two" not in o.steps.endings, "it was ended from outside before its turn came"
+
+    play(story)
+
+
+# --- A run that is lost, and a queue that is ---
+
+
+def test_an_import_is_waited_for_whatever_becomes_of_the_waiting(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        watched: list[ImportRef] = []
+
+        def fail_twice(ref: ImportRef) -> None:
+            watched.append(ref)
+            if len(watched) < 3:
+                raise ApplicationError("the waiting has come to its own end", non_retryable=True)
+
+        loading, wait = threading.Event(), threading.Event()
+        o.steps.before_part = lambda part_no: loading.set() or (wait.wait(30) and None)
+        o.steps.before_watching = fail_twice
+        first = await o.announce("one")
+        assert await asyncio.to_thread(loading.wait, 20)
+        await first.terminate("by an operator")
+        queue = await o.announce("two")
+        await _until(lambda: len(watched) == 3)
+        await asyncio.sleep(0.5)
+        assert "validate two" not in o.steps.log, "the other one is at work"
+        options = [
+            event.activity_task_scheduled_event_attributes
+            async for event in queue.fetch_history_events()
+            if event.activity_task_scheduled_event_attributes.activity_type.name == "watch"
+        ]
+        assert {one.schedule_to_close_timeout.ToTimedelta() for one in options} <= {timedelta(0), timedelta(days=3650)}
+        wait.set()
+        await queue.result()
+        assert o.steps.log.index("finish one") < o.steps.log.index("validate two")
+        await record(queue, "queue_that_watched_again")
+
+    play(story)
+
+
+def test_an_import_whose_run_is_lost_is_begun_again_and_closed_if_that_does_not_help(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.before_validating = lambda ref: time.sleep(60 if ref.import_id == "one" else 0)
+        queue = await o.announce("one")
+        await o.announce("two")
+        for run in range(1, RUNS + 1):
+            await _until(lambda run=run: o.steps.log.count("validate one") == run)  # type: ignore[misc]
+            await o.import_run("one").terminate("by an operator")
+        await queue.result()
+        assert o.steps.endings["one"].state is State.FAILED
+        assert "by an operator" in o.steps.endings["one"].reason or "erminated" in o.steps.endings["one"].reason
+        assert o.steps.log.index("close one") < o.steps.log.index("validate two")
+        assert o.steps.endings["two"].state is None
+        await o.client.get_workflow_handle(notify_workflow_id("one")).result()
+        assert "told one b" in o.steps.log
+        await record(queue, "queue_with_lost_runs")
+
+    play(story)
+
+
+def test_a_dead_step_is_detected_within_half_a_minute(play: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        o.steps.plan = Plan(records=400, batches=2, parts=2, waves=(2,), parallel=1, pause_wanted=True)
+        queue = await o.announce("one")
+        await queue.result()
+        telling = o.client.get_workflow_handle(notify_workflow_id("one"))
+        await telling.result()
+        for handle in (queue, o.import_run("one"), telling):
+            limits = {
+                scheduled.activity_type.name: scheduled.heartbeat_timeout.ToTimedelta()
+                async for event in handle.fetch_history_events()
+                if (scheduled := event.activity_task_scheduled_event_attributes).activity_type.name
+            }
+            assert limits
+            assert all(timedelta(0) < limit <= timedelta(seconds=30) for limit in limits.values()), limits
+
+    play(story)

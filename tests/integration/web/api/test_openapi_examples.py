@@ -1,0 +1,253 @@
+"""Every example in /openapi.json: requests go to a stack in which there is what they speak of, answers fit their schemas."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import requests
+from jsonschema import Draft202012Validator
+
+from pipeline.contracts.object_keys import RowOutcome, report_prefix, results_key
+from pipeline.contracts.options import Options
+from pipeline.contracts.states import State
+from pipeline.ledger.api_keys import Role
+from pipeline.settings import Settings
+from tests.integration.conftest import Caller
+from tests.integration.receive.test_import_journey import running_worker
+from web import API_BLUEPRINTS
+from web.api.openapi import operations
+from web.api.openapi_examples import CSV, IMPORT_ID, KEY_ID, SCHEMAS, UPLOAD_KEY
+from web.app_context import AppContext
+from web.http.problems import PROBLEM_TYPES
+
+DONE = (State.VALIDATING, State.PREPARING, State.LOADING, State.PARTIALLY_SUCCEEDED)
+WAYS: dict[str, tuple[State, ...]] = {  # other ways than DONE; the first step, to be queued, goes without saying
+    "control.cancel_import": (),
+    "control.pause_import": (State.VALIDATING,),
+    "control.resume_import": (State.VALIDATING,),
+    "control.promote_import": (State.VALIDATING, State.VALIDATED),
+}
+ENDPOINTS = [f"{blueprint.name}.{view}" for blueprint in API_BLUEPRINTS for view in blueprint.described]
+NEEDS_A_WORKER = ("webhooks.test_receiver", "webhooks.resend_delivery")
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With the receiver that the examples speak of."""
+    return settings.model_copy(update={"webhook_urls": ("https://receiver.example/imports",), "webhook_allow_private": True})
+
+
+@pytest.fixture
+def admin(app: Any, edges: AppContext) -> tuple[Caller, str]:
+    """Somebody who may do everything, and the id of the key."""
+    text, key = edges.keys.create("an admin", Role.ADMIN)
+    return Caller(app.test_client(), text), key.id
+
+
+@pytest.fixture
+def described(app: Any) -> dict[str, Any]:
+    """The document."""
+    found: dict[str, Any] = app.test_client().get("/openapi.json").json
+    return found
+
+
+def fits(described: dict[str, Any], schema: dict[str, Any], value: Any) -> list[str]:
+    """What of a value is not as its schema says."""
+    root = {**schema, "components": described["components"]}
+    return [f"{'/'.join(map(str, e.path))}: {e.message}" for e in Draft202012Validator(root).iter_errors(value)]
+
+
+# --- what is written in the document ---
+
+
+def test_the_document_is_sound(described: dict[str, Any]) -> None:
+    for name, schema in described["components"]["schemas"].items():
+        Draft202012Validator.check_schema(schema)
+        assert schema["examples"] == [SCHEMAS[name]], name
+        assert fits(described, schema, SCHEMAS[name]) == [], name
+    assert set(SCHEMAS) == set(described["components"]["schemas"])
+
+
+def test_every_operation_has_its_examples(described: dict[str, Any]) -> None:
+    found = {operation["operationId"] for _, _, operation in operations(described)}
+    assert found == {endpoint.replace(".", "_") for endpoint in ENDPOINTS}
+    for path, method, operation in operations(described):
+        for parameter in operation.get("parameters", ()):
+            if "example" in parameter:
+                assert fits(described, parameter["schema"], parameter["example"]) == [], (path, parameter["name"])
+            assert "example" in parameter or parameter["in"] != "path"
+        for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+            assert fits(described, content["schema"], content["example"]) == [], (method, path, kind)
+
+
+def test_every_answer_has_an_example_that_fits(described: dict[str, Any]) -> None:
+    for path, method, operation in operations(described):
+        for status, answer in operation["responses"].items():
+            assert answer["description"], (method, path, status)
+            assert "X-Request-Id" in answer["headers"]
+            for kind, content in answer.get("content", {}).items():
+                given = [content["example"]] if "example" in content else [one["value"] for one in content["examples"].values()]
+                assert given, (method, path, status, kind)
+                for value in given:
+                    assert fits(described, content["schema"], value) == [], (method, path, status, kind)
+
+
+def test_every_code_is_documented(described: dict[str, Any]) -> None:
+    said = {
+        code
+        for _, _, operation in operations(described)
+        for answer in operation["responses"].values()
+        for code in answer.get("content", {}).get("application/problem+json", {}).get("examples", {})
+    }
+    elsewhere = {"csrf", "method_not_allowed", "unusable"}  # of pages, and of addresses that no operation has
+    assert said | elsewhere == set(PROBLEM_TYPES)
+
+
+def test_the_page_shows_every_operation(app: Any, described: dict[str, Any]) -> None:
+    page = app.test_client().get("/docs")
+    assert page.status_code == 200
+    assert "script" not in page.text
+    for path, _, operation in operations(described):
+        assert path in page.text
+        assert f'id="{operation["operationId"]}"' in page.text
+
+
+# --- what is sent ---
+
+
+@pytest.fixture
+def world(edges: AppContext, settings: Settings) -> Callable[[str, str], dict[str, str]]:
+    """Makes what the example of an operation speaks of; gives what S3 calls it, where S3 chooses the name."""
+
+    def make(endpoint: str, key_id: str) -> dict[str, str]:
+        if endpoint.startswith("multipart."):
+            return _an_upload(edges, key_id, endpoint)
+        populate(edges, settings, WAYS.get(endpoint, DONE), dry_run=endpoint == "control.promote_import")
+        if endpoint == "webhooks.remove_receiver":
+            edges.receivers.add("https://receiver.example/places", ["places"])
+        edges.ledger.deliveries.open(IMPORT_ID, "webhook", settings.webhook_urls[0], "msg_1")
+        return {}
+
+    return make
+
+
+def populate(edges: AppContext, settings: Settings, way: tuple[State, ...] = DONE, *, dry_run: bool = False) -> None:
+    """What the examples speak of: records, a key, an import that has gone ``way``, and its files."""
+    _records(settings)
+    _a_key(settings)
+    _an_import(edges, way, dry_run=dry_run)
+    _its_files(edges)
+
+
+def _records(settings: Settings) -> None:
+    with psycopg.connect(settings.database_url) as connection:
+        for row, (record_id, parent, name) in enumerate([("FR", None, "France"), ("FR-75C", "FR", "Paris")], 1):
+            connection.execute(
+                'insert into warehouse.places (id, "parentId", name, kind, _import_id, _row) values (%s, %s, %s, %s, %s, %s)',
+                (record_id, parent, name, "Country", IMPORT_ID, row),
+            )
+
+
+def _a_key(settings: Settings) -> None:
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute(
+            "insert into access.api_key (id, name, role, secret_hash) values (%s, 'n', 'reader', 'x')", (KEY_ID,)
+        )
+
+
+def _an_import(edges: AppContext, way: tuple[State, ...], *, dry_run: bool) -> None:
+    edges.ledger.imports.open(
+        IMPORT_ID,
+        dataset="places",
+        filename="places.csv",
+        bucket=edges.store.bucket,
+        key=UPLOAD_KEY,
+        options=Options(dry_run=dry_run),
+    )
+    edges.ledger.uploads.complete(IMPORT_ID, size_bytes=len(CSV), sha256="", etag="e")
+    for state in way:
+        edges.ledger.imports.move(IMPORT_ID, state)
+    if way == DONE:
+        edges.ledger.imports.update(IMPORT_ID, records_total=3, records_valid=2, findings_errors=1, parts_total=1)
+        edges.ledger.imports.update(IMPORT_ID, findings_by_code={"missing_parent": 1})
+    if dry_run:
+        edges.ledger.imports.update(IMPORT_ID, preview={"inserted": 1, "updated": 0, "unchanged": 0, "moved": 0})
+
+
+def _its_files(edges: AppContext) -> None:
+    finding, sink = SCHEMAS["Finding"], io.BytesIO()
+    strings = pa.list_(pa.string())
+    fields = [(name, pa.string()) for name in ("code", "severity", "message", "id", "column", "value", "hint")]
+    schema = pa.schema([*fields, ("row", pa.int64()), ("line", pa.int64()), ("related", strings), ("cycle", strings)])
+    pq.write_table(pa.Table.from_pylist([finding], schema), sink)
+    edges.store.put_bytes(UPLOAD_KEY, CSV.encode())
+    edges.store.put_bytes(f"{report_prefix(IMPORT_ID)}findings.parquet", sink.getvalue())
+    edges.store.put_bytes(f"{report_prefix(IMPORT_ID)}groups.json", json.dumps(SCHEMAS["FindingGroups"]).encode())
+    edges.store.put_bytes(f"{report_prefix(IMPORT_ID)}docs/index.html", b"<p>Report")
+    for fate, form in ((RowOutcome.SUCCEEDED, "csv"), (RowOutcome.UNPROCESSED, "native")):
+        edges.store.put_bytes(results_key(IMPORT_ID, fate, form, {}), CSV.encode())
+
+
+def _an_upload(edges: AppContext, key_id: str, endpoint: str) -> dict[str, str]:
+    edges.ledger.imports.open(
+        IMPORT_ID, dataset="places", filename="places.csv", bucket=edges.store.bucket, key=UPLOAD_KEY, created_by=key_id
+    )
+    upload_id = edges.store.begin_upload(UPLOAD_KEY, metadata={"import-id": IMPORT_ID})
+    sent = requests.put(edges.store.sign_part(UPLOAD_KEY, upload_id, 1, seconds=60), data=CSV.encode(), timeout=30)
+    assert sent.headers["ETag"] == SCHEMAS["PartGiven"]["ETag"]
+    return {"upload_id": upload_id}
+
+
+def _bodies(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """How to send each example of a body; once nothing, where there is none."""
+    contents = operation.get("requestBody", {}).get("content", {})
+    if not contents:
+        yield {}
+    for kind, content in contents.items():
+        example = content["example"]
+        if kind == "multipart/form-data":
+            yield {"data": {name: (io.BytesIO(text.encode()), "places.csv") for name, text in example.items()}}
+        elif kind == "application/json":
+            yield {"json": example}
+        else:
+            yield {"data": example.encode(), "content_type": kind}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_the_request_is_answered_as_described(
+    endpoint: str,
+    admin: tuple[Caller, str],
+    world: Callable[[str, str], dict[str, str]],
+    described: dict[str, Any],
+    settings: Settings,
+) -> None:
+    caller, key_id = admin
+    named = world(endpoint, key_id)
+    path, method, operation = next(one for one in operations(described) if one[2]["operationId"] == endpoint.replace(".", "_"))
+    given = {parameter["name"]: parameter["example"] for parameter in operation.get("parameters", ()) if "example" in parameter}
+    queried = {p["name"] for p in operation.get("parameters", ()) if p["in"] == "query"}
+    address = path.format_map({**given, **named})
+    query = {name: value for name, value in given.items() if name in queried}
+    query = {name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items()}
+    with running_worker(settings) if endpoint in NEEDS_A_WORKER else nullcontext():
+        for body in _bodies(operation):
+            answer = caller(method.upper(), address, query_string=query, **body)
+            assert 200 <= answer.status_code < 300, answer.text
+            described_answer = operation["responses"][str(answer.status_code)]
+            if not described_answer.get("content"):
+                assert answer.data == b""
+                continue
+            kind = answer.content_type
+            content = described_answer["content"][kind if kind in described_answer["content"] else answer.mimetype]
+            if answer.mimetype == "application/json":
+                assert fits(described, content["schema"], answer.json) == []
+            else:
+                assert answer.data

@@ -1,0 +1,143 @@
+"""Before an upload: a template, a look at a file's beginning, and a mapping that is remembered."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from openpyxl import load_workbook
+
+from pipeline.contracts.messages import ObjectArrived
+from pipeline.contracts.states import State
+from pipeline.errors import Crashed
+from pipeline.sandbox import process
+from pipeline.settings import Settings
+from tests.integration.receive.test_import_journey import _until, running_worker
+from web.api import previews
+from web.app_context import PREVIEWS_AT_ONCE, AppContext
+
+CSV = "Kürzel;parent_id;Name;kind;junk\nFR;;France;Country;x\nFR-75;FR;Paris;Department;y\n".encode()
+MAPPING = {"Kürzel": "id", "parent_id": "parentId", "Name": "name", "junk": ""}
+NAMES = ["Kürzel", "parent_id", "Name", "kind", "junk"]
+
+
+def look(api: Any, body: bytes = CSV, query: str = "?whole=true") -> Any:
+    return api.post(f"/v1/datasets/places/preview{query}", data=body)
+
+
+def test_a_template_is_a_download(api: Any) -> None:
+    answer = api.get("/v1/datasets/places/template")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="places.csv"'
+    assert answer.text.splitlines()[0] == "id,parentId,name,kind,alpha_3,numeric_code,flag"
+    book = load_workbook(io.BytesIO(api.get("/v1/datasets/places/template?format=xlsx").data))
+    assert [cell.value for cell in book.active[1]][:3] == ["id", "parentId", "name"]
+    assert api.get("/v1/datasets/places/template?format=pdf").json["code"] == "invalid_parameter"
+    assert api.get("/v1/datasets/nonsense/template").json["code"] == "unknown_dataset"
+
+
+def test_a_preview(api: Any, edges: AppContext) -> None:
+    answer = look(api)
+    assert answer.status_code == 200, answer.text
+    seen = answer.json
+    assert (seen["format"], seen["delimiter"], seen["remembered"]) == ("csv", ";", False)
+    assert seen["rows"] == [["FR", None, "France", "Country", "x"], ["FR-75", "FR", "Paris", "Department", "y"]]
+    assert [(one["name"], one["becomes"], one["suggested"], one["why"]) for one in seen["columns"]] == [
+        ("Kürzel", None, None, ""),
+        ("parent_id", None, "parentId", "similar"),
+        ("Name", None, "name", "similar"),
+        ("kind", "kind", "kind", ""),
+        ("junk", None, None, ""),
+    ]
+    assert (seen["takes"][:2], seen["needs"], seen["takes_others"]) == (
+        ["id", "parentId"],
+        ["id", "parentId", "name", "kind"],
+        False,
+    )
+    assert edges.ledger.imports.page() == [], "nothing of it is kept"
+    assert [*edges.store.list("")] == []
+    assert look(api, query="?whole=true&delimiter=comma").json["columns"][0]["name"] == NAMES[0] + ";" + ";".join(NAMES[1:])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [(b"", 422, "unreadable_file"), (b"%PDF-1.7", 422, "unreadable_file"), (b"x" * (previews.BYTES_MAX + 1), 413, "too_large")],
+)
+def test_what_cannot_be_previewed(api: Any, body: bytes, status: int, code: str) -> None:
+    answer = look(api, body)
+    assert (answer.status_code, answer.json["code"]) == (status, code)
+
+
+def test_a_preview_is_bounded(api: Any, edges: AppContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: Any, **limits: Any) -> None:
+        assert limits == {"memory_bytes": 1 << 30, "seconds": 20.0, "file_bytes": 512 << 20}
+        raise Crashed("It took more than 20 seconds.")
+
+    monkeypatch.setattr(process, "run", crash)
+    monkeypatch.setattr(previews, "WAIT_SECONDS", 0.1)
+    answer = look(api)
+    assert (answer.status_code, answer.json["code"]) == (422, "unreadable_file")
+    for _ in range(PREVIEWS_AT_ONCE):
+        assert edges.previews.acquire(blocking=False)
+    busy = look(api)
+    assert (busy.status_code, busy.json["code"]) == (503, "busy")
+    for _ in range(PREVIEWS_AT_ONCE):
+        edges.previews.release()
+
+
+def test_a_mapping_is_remembered_for_the_dataset_and_the_header(api: Any, caller_for: Callable[[str], Any]) -> None:
+    assert api("PUT", "/v1/datasets/places/mappings", json={"columns": NAMES, "mapping": MAPPING}).status_code == 204
+    answer = look(caller_for("uploader"))
+    assert answer.status_code == 200, answer.text
+    seen = answer.json
+    assert seen["remembered"] is True
+    assert {one["name"]: one["suggested"] for one in seen["columns"]} == {**MAPPING, "kind": "kind"}
+    assert [one["why"] for one in seen["columns"]] == ["remembered", "remembered", "remembered", "", "remembered"]
+    assert look(api, CSV.replace(b"junk", b"jonk")).json["remembered"] is False
+    assert api.post("/v1/datasets/records/preview?whole=true", data=CSV).json["remembered"] is False
+    assert api("PUT", "/v1/datasets/places/mappings", json={"columns": NAMES[::-1], "mapping": {}}).status_code == 204
+    again = look(api).json
+    assert (again["remembered"], again["columns"][1]["suggested"]) == (True, None), "that nothing was meant is remembered too"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"columns": [], "mapping": {}},
+        {"columns": ["a"], "mapping": {"a": "nonsense"}},
+        {"columns": ["a"]},
+        [],
+        {"columns": "a"},
+    ],
+)
+def test_what_cannot_be_remembered(api: Any, body: Any) -> None:
+    answer = api("PUT", "/v1/datasets/places/mappings", json=body)
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid_parameter")
+
+
+def test_a_mapped_file_is_loaded_and_known_again_by_its_mapping(api: Any, edges: AppContext, settings: Settings) -> None:
+    mapping = json.dumps(MAPPING)
+
+    def imported(**query: str) -> Any:
+        made = api.post("/v1/datasets/places/imports", query_string={"filename": "a.csv", **query}, data=CSV).json
+        edges.orchestrator.announce(ObjectArrived(edges.store.bucket, made["source"]["key"], made["id"]))
+        _until(lambda: edges.ledger.imports.known(made["id"]).state.is_final, seconds=60)
+        return edges.ledger.imports.known(made["id"])
+
+    with running_worker(settings):
+        first, again, plain = imported(mapping=mapping), imported(mapping=mapping), imported()
+    assert (first.state, first.inserted, first.options.mapping) == (State.SUCCEEDED, 2, MAPPING)
+    assert again.state is State.DUPLICATE
+    assert plain.state is State.REJECTED, "the same content under other names is another import"
+    assert api.get("/v1/datasets/places/records/FR-75").json["name"] == "Paris"
+
+
+def test_the_page_may_connect_to_where_uploads_are_signed_for(
+    browser: Any, app: Any, edges: AppContext, settings: Settings
+) -> None:
+    policy = browser.get("/").headers["Content-Security-Policy"]
+    assert f"; connect-src 'self' {settings.s3_endpoint}" in policy
+    assert policy.endswith(str(settings.s3_endpoint)), "and nowhere else"
+    assert "connect-src" not in browser.get("/imports").headers["Content-Security-Policy"]

@@ -1,0 +1,11 @@
+"""Find the imports of an object, as tests need them."""
+
+from __future__ import annotations
+
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.models import ImportRecord
+
+
+def imports_of(ledger: Ledger, key: str) -> list[ImportRecord]:
+    """Return the imports of the object at ``key``, newest first."""
+    return [one for one in ledger.imports.page(limit=10_000) if one.key == key]

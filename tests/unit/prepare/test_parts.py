@@ -1,0 +1,271 @@
+# ruff: noqa: E501 - SQL in one piece
+"""Cutting: parents first in the tree that results, batches of 100 to 200, the same bytes every time."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.contracts.messages import Plan
+from pipeline.datasets.dataset import load_dataset
+from pipeline.prepare import manifest as manifest_module
+from pipeline.prepare import part_files, parts
+from pipeline.prepare.manifest import BatchSizes, Manifest
+from pipeline.prepare.parts import cut
+from tests.support.staging import run_stage
+from tests.support.tables import fill
+
+RECORDS = load_dataset("records")
+Edge = tuple[str, str | None]
+
+
+def staged(database: Path, records: list[Edge], warehouse: list[Edge] = []) -> Path:  # noqa: B006 - never changed
+    database.unlink(missing_ok=True)
+    with duckdb.connect(str(database)) as connection:
+        connection.register("given", edges_as_table(records))
+        connection.register("known", edges_as_table(warehouse))
+        connection.execute(
+            """create table incoming as
+            select row_number() over () as _row, id, "parentId", 'n' as name, '{}' as attributes from given"""
+        )
+        connection.execute("create table warehouse_edges as select * from known")
+    return database
+
+
+def edges_as_table(edges: list[Edge]) -> pa.Table:
+    ids, parents = [one for one, _ in edges], [above for _, above in edges]
+    return pa.table({"id": pa.array(ids, pa.string()), "parentId": pa.array(parents, pa.string())})
+
+
+def chain(database: Path, length: int) -> Path:
+    staged(database, [])
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(
+            f"""insert into incoming select i + 1, 'r' || i, case when i > 0 then 'r' || (i - 1) end, 'n', '{{}}'
+            from range({length}) t(i) order by hash(i)"""
+        )
+    return database
+
+
+def in_order(manifest: Manifest, folder: Path) -> list[dict[str, object]]:
+    return [
+        {**row, "part": part.part_no}
+        for part in manifest.parts
+        for row in pq.read_table(folder / part.filename, page_checksum_verification=True).to_pylist()
+    ]
+
+
+def random_forest(chance: random.Random, size: int) -> tuple[list[Edge], list[Edge]]:
+    """A forest split at random: what the file brings, and what only the warehouse has. The warehouse's own edges of
+    records that the file brings are left out, as validation does."""
+    ids = [f"n{i}" for i in range(size)]
+    edges = [(one, ids[chance.randrange(i)] if i and chance.random() < 0.9 else None) for i, one in enumerate(ids)]
+    in_file = [chance.random() < 0.7 for _ in ids]
+    file = [edge for edge, here in zip(edges, in_file, strict=True) if here]
+    chance.shuffle(file)
+    return file, [edge for edge, here in zip(edges, in_file, strict=True) if not here]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_record_comes_before_one_above_it_in_the_tree_that_results(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    file, warehouse = random_forest(chance, chance.randrange(1, 900))
+    if not file:
+        return
+    folder = tmp_path / "parts"
+    manifest = run_stage(
+        cut, staged(tmp_path / "d.duckdb", file, warehouse), RECORDS, BatchSizes("i", batches_per_part=1), folder=folder
+    )
+    rows = in_order(manifest, folder)
+    assert sorted(str(row["id"]) for row in rows) == sorted(id_ for id_, _ in file)
+    above, place = dict(file) | dict(warehouse), {str(row["id"]): n for n, row in enumerate(rows)}
+    wave = {part.part_no: part.wave for part in manifest.parts}
+    needs = {part.part_no: part.needs for part in manifest.parts}
+    for row in rows:
+        up = above[str(row["id"])]
+        while up is not None:
+            if up in place:
+                over = rows[place[up]]
+                assert place[up] < place[str(row["id"])]
+                assert over["part"] == row["part"] or wave[over["part"]] < wave[row["part"]]  # type: ignore[index]
+                assert over["part"] == row["part"] or over["part"] <= needs[row["part"]]  # type: ignore[index, operator]
+            up = above[up]
+    assert [part.wave for part in manifest.parts] == sorted(part.wave for part in manifest.parts)
+    assert list(needs.values()) == sorted(needs.values())
+    assert all(needed < part_no for part_no, needed in needs.items())
+    assert all(wave[needed] < wave[part_no] for part_no, needed in needs.items() if needed)
+
+
+@pytest.mark.parametrize("records", [1, 99, 100, 101, 200, 201, 399, 401, 999, 20_001])
+def test_batches_have_100_to_200_records_and_are_numbered_through(tmp_path: Path, records: int) -> None:
+    database, folder = staged(tmp_path / "d.duckdb", []), tmp_path / "parts"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(f"insert into incoming select i, 'r' || i, null, 'n', '{{}}' from range(1, {records} + 1) t(i)")
+    manifest = run_stage(cut, database, RECORDS, BatchSizes("i"), folder=folder)
+    sizes: dict[int, int] = {}
+    for part in manifest.parts:
+        batches = pq.read_table(folder / part.filename).column("_batch").to_pylist()
+        assert (batches[0], batches[-1]) == (part.first_batch, part.last_batch)
+        for number in batches:
+            sizes[number] = sizes.get(number, 0) + 1
+    assert sorted(sizes) == list(range(1, manifest.batches + 1))
+    assert sum(sizes.values()) == records == manifest.records
+    assert max(sizes.values()) <= 200
+    assert min(sizes.values()) >= min(100, records)
+
+
+def test_the_same_file_gives_the_same_bytes_whatever_the_order_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, warehouse = random_forest(random.Random(3), 30_000)
+    database = staged(tmp_path / "d.duckdb", file, warehouse)
+    manifests = [run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "parts") for _ in range(2)]
+    import pipeline.prepare.parts
+
+    real = pipeline.prepare.parts.connect
+
+    def on_one_thread(path: Path) -> duckdb.DuckDBPyConnection:
+        connection = real(path)
+        connection.execute("set threads = 1")
+        return connection
+
+    monkeypatch.setattr("pipeline.prepare.parts.connect", on_one_thread)
+    manifests.append(run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "parts"))
+    assert manifests[0] == manifests[1] == manifests[2]
+
+
+def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -> None:
+    manifest = run_stage(cut, chain(tmp_path / "d.duckdb", 1_000_000), RECORDS, BatchSizes("i"), folder=tmp_path / "parts")
+    assert (manifest.records, len(manifest.parts)) == (1_000_000, 20)
+    assert manifest.waves == tuple(range(1, 21))
+    first = pq.read_table(tmp_path / "parts" / manifest.parts[0].filename).column("id").to_pylist()
+    assert first[:3] == ["r0", "r1", "r2"]
+
+
+def test_a_part_has_fewer_batches_where_records_are_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest_module, "PART_BYTES", 400 * 1000)
+    database = chain(tmp_path / "d.duckdb", 3000)
+    narrow = run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "narrow")
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("update incoming set name = repeat('é', 500)")
+    wide = run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "wide")
+    assert (len(narrow.parts), narrow.batches) == (1, 15)
+    assert (len(wide.parts), wide.batches) == (15, 15)  # a batch of 200 kB each, and two would be too much
+    assert [row["_batch"] for row in in_order(wide, tmp_path / "wide")] == [n // 200 + 1 for n in range(3000)]
+    assert narrow.is_cut_by(BatchSizes("other"))
+    assert wide.is_cut_by(BatchSizes("other"))
+
+
+def wide_records(database: Path, sizes: list[int]) -> Path:
+    """Records in a chain of trees, each with a name of so many bytes."""
+    chance = random.Random(2)
+    file, warehouse = random_forest(random.Random(1), len(sizes) * 2)
+    file = file[: len(sizes)]
+    staged(database, file, warehouse)
+    with duckdb.connect(str(database)) as connection:
+        widths = [(sizes[row % len(sizes)], chance.randrange(26), row + 1) for row in range(len(file))]
+        connection.execute("create table widths (width integer, letter integer, _row bigint)")
+        fill(connection, "widths", widths)
+        connection.execute(
+            """create or replace table incoming as select _row, id, "parentId", repeat(chr(65 + letter), width) as name, attributes
+            from incoming join widths using (_row) order by _row"""
+        )
+    return database
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_part_holds_so_many_bytes_or_one_record_whatever_the_widths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Wide records side by side among small ones, and a record wider than a part."""
+    monkeypatch.setattr(manifest_module, "PART_BYTES", 200_000)
+    monkeypatch.setattr(part_files, "SPOOL_BYTES", 150_000)
+    chance = random.Random(seed)
+    sizes = [*[10] * 1500, *[chance.randrange(2_000, 60_000) for _ in range(60)], *[10] * 1500, 500_000, *[1000] * 400]
+    database = wide_records(tmp_path / "d.duckdb", sizes if seed else sorted(sizes))
+    manifest = run_stage(cut, database, RECORDS, BatchSizes("i", batches_per_part=4), folder=tmp_path / "parts")
+    rows = in_order(manifest, tmp_path / "parts")
+    by_part: dict[int, list[int]] = {}
+    by_batch: dict[int, int] = {}
+    for row in rows:
+        size = sum(len(str(row[name] or "")) for name in RECORDS.names)
+        by_part.setdefault(row["part"], []).append(size)  # type: ignore[call-overload, arg-type]
+        by_batch[row["_batch"]] = by_batch.get(row["_batch"], 0) + 1  # type: ignore[index, call-overload, arg-type]
+    assert all(sum(part) <= 200_000 or len(part) == 1 for part in by_part.values())
+    assert max(map(sum, by_part.values())) > 500_000
+    assert max(by_batch.values()) <= 200
+    assert list(by_batch) == list(range(1, manifest.batches + 1))
+    assert all(part.last_batch - part.first_batch < 4 for part in manifest.parts)
+    assert [part.records for part in manifest.parts] == [len(part) for part in by_part.values()]
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == [
+        "manifest.json",
+        *(part.filename for part in manifest.parts),
+    ]
+    monkeypatch.setattr(parts, "WIDE_BYTES", 1 << 30)
+    assert run_stage(cut, database, RECORDS, BatchSizes("i", batches_per_part=4), folder=tmp_path / "sorted") == manifest, (
+        "either way"
+    )
+
+
+def test_a_manifest_of_parts_of_any_size_is_not_how_we_would_cut(tmp_path: Path) -> None:
+    manifest = run_stage(cut, staged(tmp_path / "d.duckdb", [("a", None)]), RECORDS, BatchSizes("i"), folder=tmp_path / "p")
+    told = json.loads(manifest.to_json())
+    del told["part_bytes"]
+    earlier = Manifest.from_json(json.dumps(told))
+    assert (manifest.is_cut_by(BatchSizes("j")), earlier.is_cut_by(BatchSizes("j"))) == (True, False)
+    assert earlier.plan == manifest.plan, "and is loaded all the same"
+
+
+@pytest.mark.timeout(60)
+def test_an_old_circle_that_nothing_hangs_below_does_no_harm(tmp_path: Path) -> None:
+    database = staged(tmp_path / "s.duckdb", [("a", "w"), ("b", "a")], [("w", None), ("x", "y"), ("y", "x"), ("z", "z")])
+    assert run_stage(cut, database, RECORDS, BatchSizes("an import"), folder=tmp_path / "parts").records == 2
+
+
+def test_a_manifest_comes_back_from_its_json(tmp_path: Path) -> None:
+    manifest = run_stage(
+        cut, staged(tmp_path / "d.duckdb", [("a", None), ("b", "a")]), RECORDS, BatchSizes("i"), folder=tmp_path / "p"
+    )
+    assert Manifest.from_json((tmp_path / "p" / "manifest.json").read_text()) == manifest
+    assert (manifest.plan.waves, manifest.plan.needs) == ((1,), (0,))
+
+
+def test_a_manifest_of_earlier_has_parts_that_need_all_earlier_waves(tmp_path: Path) -> None:
+    manifest = run_stage(
+        cut, chain(tmp_path / "d.duckdb", 900), RECORDS, BatchSizes("i", batches_per_part=1), folder=tmp_path / "parts"
+    )
+    told = json.loads(manifest.to_json())
+    for part in told["parts"]:
+        del part["needs"]
+    assert Manifest.from_json(json.dumps(told)) == manifest, "in a chain they do"
+
+
+def test_a_plan_of_earlier_has_parts_that_need_all_earlier_waves() -> None:
+    plan = Plan(records=900, batches=6, parts=6, waves=(1, 4, 6))
+    assert [plan.wave_of(part_no) for part_no in range(1, 7)] == [1, 2, 2, 2, 3, 3]
+    assert [plan.needed_by(part_no) for part_no in range(1, 7)] == [0, 1, 1, 1, 4, 4]
+
+
+def test_every_type_of_the_table_is_kept(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for folder in ("expectations", "sql/tables"):
+        (root / folder).mkdir(parents=True)
+    (root / "expectations" / "things.json").write_text('{"name": "things", "expectations": []}')
+    (root / "sql" / "tables" / "things.sql").write_text(
+        """create table warehouse.things (id text primary key, "parentId" text, price numeric(12,2), born date, seen timestamptz,
+        good boolean, ref uuid, big bigint, ratio double precision, extra jsonb, _import_id uuid, _row bigint, _loaded_at timestamptz)"""
+    )
+    dataset = load_dataset("things", root)
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+        connection.execute(
+            """create table incoming as select 1::bigint as _row, 'a' as id, null::varchar as "parentId", 12.50::decimal(12,2) as price,
+            date '2024-05-31' as born, timestamptz '2024-05-31 12:00:00+00' as seen, true as good,
+            '5f1d4c52-7f0e-5d0b-9c39-3f8b6c0c7a11'::uuid as ref, 9007199254740993 as big, 0.1::double as ratio, '{"a":1}' as extra"""
+        )
+    manifest = run_stage(cut, tmp_path / "d.duckdb", dataset, BatchSizes("i"), folder=tmp_path / "p")
+    (row,) = in_order(manifest, tmp_path / "p")
+    assert (str(row["price"]), str(row["born"]), row["good"], row["big"]) == ("12.50", "2024-05-31", True, 9007199254740993)

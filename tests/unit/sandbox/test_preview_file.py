@@ -1,0 +1,155 @@
+"""What is seen of a file's beginning, wherever it was cut."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import xlsxwriter
+
+from pipeline.datasets.dataset import load_dataset
+from pipeline.errors import Unreadable
+from pipeline.sandbox.preview_file import ROWS, TEXT_BYTES, VALUE_CHARACTERS, Preview, Seen, preview
+
+Look = Callable[..., Preview]
+RECORDS = [{"id": str(n), "parentId": None, "name": f"n {n}"} for n in range(20)]
+
+
+@pytest.fixture
+def look(tmp_path: Path) -> Look:
+    """Looks at bytes as if they were posted."""
+
+    def run(body: bytes, dataset: str = "records", *, whole: bool = False, delimiter: str | None = None) -> Preview:
+        (tmp_path / "source").write_bytes(body)
+        return preview(tmp_path / "source", load_dataset(dataset), delimiter, whole)
+
+    return run
+
+
+def as_csv(records: list[dict[str, Any]]) -> bytes:
+    return "\n".join(["id,parentId,name", *(f"{one['id']},,{one['name']}" for one in records)]).encode()
+
+
+def as_parquet(records: list[dict[str, Any]]) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(records, pa.schema([(name, pa.string()) for name in records[0]])), sink)
+    return sink.getvalue()
+
+
+def as_workbook(records: list[dict[str, Any]]) -> bytes:
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as book:
+        sheet = book.add_worksheet("Of all things")
+        for row, values in enumerate([list(records[0]), *([*one.values()] for one in records)]):
+            for column, value in enumerate(values):
+                if value is not None:
+                    sheet.write_string(row, column, value)
+    return file.getvalue()
+
+
+def zipped(body: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.csv", body)
+    return file.getvalue()
+
+
+WHOLE = {
+    "csv": as_csv(RECORDS),
+    "json": json.dumps(RECORDS, indent=1).encode(),
+    "ndjson": "\n".join(map(json.dumps, RECORDS)).encode(),
+    "parquet": as_parquet(RECORDS),
+    "xlsx": as_workbook(RECORDS),
+}
+
+
+@pytest.mark.parametrize("form", WHOLE)
+@pytest.mark.parametrize("packed", ["", "gzip", "zip"])
+def test_the_first_rows_of_a_whole_file(look: Look, form: str, packed: str) -> None:
+    body = {"": WHOLE[form], "gzip": gzip.compress(WHOLE[form]), "zip": zipped(WHOLE[form])}[packed]
+    seen = look(body, whole=True)
+    assert (seen.format, seen.compression, seen.members) == (form, packed or "none", 1)
+    assert seen.rows == tuple((str(n), None, f"n {n}") for n in range(ROWS))
+    assert [(one.name, one.becomes, one.meant) for one in seen.columns] == [(n, n, "") for n in ("id", "parentId", "name")]
+    assert seen.sheet == ("Of all things" if form == "xlsx" else "")
+
+
+@pytest.mark.early
+@pytest.mark.parametrize("form", ["csv", "json", "ndjson"])
+def test_a_text_may_be_cut_anywhere(look: Look, form: str) -> None:
+    body = WHOLE[form]
+    some = []
+    for cut in range(1, len(body), 5):
+        try:
+            some.append(len(look(body[:cut]).rows))
+        except Unreadable:
+            some.append(0)
+    assert some == sorted(some), "more of the file never shows less of it"
+    assert (some[0], some[-1]) == (0, ROWS)
+
+
+def test_a_quoted_line_end_is_none(look: Look) -> None:
+    seen = look(b'id,parentId,name\n1,,"a\nb"\n2,,"c\nd')
+    assert seen.rows == (("1", None, "a\nb"),)
+    assert look(b"id;parentId\r1;\r2;", delimiter=";").rows == (("1", None),)
+
+
+def test_the_beginning_of_what_is_compressed(look: Look) -> None:
+    lines = [f"{n},,{n * 7919 % 100_003}é" for n in range(300_000)]
+    packed = gzip.compress("\n".join(["id,parentId,name", *lines]).encode())
+    assert len(packed) > 200_000
+    seen = look(packed[:65_536])
+    assert (seen.compression, len(seen.rows), seen.rows[1]) == ("gzip", ROWS, ("1", None, "7919é"))
+    assert look(b"\xff\xfe" + "id,parentId\n1,\n2".encode("utf-16-le")[:-1]).encoding == "utf-16-le"
+
+
+def test_what_the_columns_would_be_and_probably_are(look: Look) -> None:
+    seen = look(b"Id;parent_id;Name;kind;weight\nFR;;France;Country;1\n", "places")
+    assert (seen.delimiter, seen.takes_others, seen.needs) == (";", False, ("id", "parentId", "name", "kind"))
+    assert seen.columns == (
+        Seen("Id", None, "id"),
+        Seen("parent_id", None, "parentId"),
+        Seen("Name", None, "name"),
+        Seen("kind", "kind", ""),
+        Seen("weight", None, ""),
+    )
+    loose = look(b"Id,parent_id,Name,weight\nFR,,France,1\n", "records")
+    assert [(one.becomes, one.meant) for one in loose.columns] == [
+        ("Id", "id"),
+        ("parent_id", "parentId"),
+        ("Name", ""),  # the file would be taken as it is, so nothing is guessed
+        ("weight", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "no bytes"),
+        (b"%PDF-1.7 and so on", "a PDF document"),
+        (b"id,parentId\n1,\xe9\n", "0xE9"),
+        (WHOLE["xlsx"][:3000], "ZIP archive is damaged"),
+        (zipped(WHOLE["csv"])[:20] + zipped(WHOLE["csv"])[24:], "bytes are missing"),
+        (b"id,parentId\n", "no records"),
+        (b"id,id\n1,2\n", "appears twice"),
+        (b'{"data": [{"id": 1}]}', "wrapped"),
+        (b'"' + b"x" * (TEXT_BYTES + 1), "too long to be shown"),
+        (b"[" + b" " * (TEXT_BYTES + 1), "too long to be shown"),
+    ],
+)
+def test_what_shows_nothing_is_told(look: Look, body: bytes, said: str) -> None:
+    with pytest.raises(Unreadable, match=said):
+        look(body, whole=len(body) < 4000)
+
+
+def test_long_values_are_cut(look: Look) -> None:
+    seen = look(b"id,parentId,name\n1,," + b"x" * 10_000 + b"\n", whole=True)
+    assert seen.rows == (("1", None, "x" * VALUE_CHARACTERS),)

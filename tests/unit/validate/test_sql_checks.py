@@ -1,0 +1,337 @@
+"""The SQL checks: given rows, expected findings. Random ones are in test_hierarchy_property.py."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline.datasets.dataset import load_dataset
+from pipeline.staging.hierarchy import lay_out
+from pipeline.validate.cycles import PATH_SHOWN, find_cycles
+from pipeline.validate.missing_parents import likely_spellings
+from pipeline.validate.sql_checks import Check, read_check, run_checks
+from pipeline.validate.tree_overlay import add_edges, ask_for
+from tests.support.staging import run_stage
+from tests.support.tables import fill
+
+Tree = dict[str, str | None]  # id -> parent
+Offenders = Callable[[str], list[dict[str, object]]]
+
+RECORDS = load_dataset("records")
+CHECKS = [read_check(path) for path in RECORDS.check_files]
+
+
+@pytest.fixture
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        yield connection
+
+
+def checked(
+    connection: duckdb.DuckDBPyConnection,
+    rows: list[tuple[str | None, str | None]] | list[tuple[str | None, str | None, str]],
+    warehouse: Tree | None = None,
+) -> Offenders:
+    """Run every check on records (id, parent, name) below the warehouse's edges; gives a check's offenders by its name."""
+    full = [(number, *row, "name")[:4] for number, row in enumerate(rows, 1)]
+    connection.execute('create or replace table raw (_row bigint, id varchar, "parentId" varchar, name varchar)')
+    if full:
+        fill(connection, "raw", full)
+    connection.execute("create or replace table incoming as select *, '{}' as attributes from raw")
+    connection.execute("drop table if exists links")
+    lay_out(connection, RECORDS)
+    connection.execute('create or replace table warehouse_edges (id varchar, "parentId" varchar)')
+    if warehouse:
+        fill(connection, "warehouse_edges", warehouse.items())
+    run_checks(connection, CHECKS)
+
+    def offenders(name: str) -> list[dict[str, object]]:
+        cursor = connection.execute(f'select * from "check_{name}"')
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    return offenders
+
+
+# --- Given rows, expected rows ---
+
+
+def test_a_good_file_offends_nobody(connection: duckdb.DuckDBPyConnection) -> None:
+    offenders = checked(connection, [("2", "1"), ("1", None), ("3", "w")], {"w": "v", "v": None})
+    assert [one.name for one in CHECKS if offenders(one.name)] == []
+
+
+def test_an_empty_file_offends_nobody(connection: duckdb.DuckDBPyConnection) -> None:
+    offenders = checked(connection, [])
+    assert [one.name for one in CHECKS if offenders(one.name)] == []
+
+
+def test_equal_duplicates_and_conflicting_ones_are_told_apart(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = [("1", None, "a"), ("1", None, "a"), ("2", None, "a"), ("2", None, "b"), ("2", None, "a"), ("1", None, "a")]
+    offenders = checked(connection, rows)
+    assert [(o["_row"], o["value"], o["related"]) for o in offenders("duplicate_id")] == [
+        (2, "1", ["1", "6"]),
+        (6, "1", ["1", "2"]),
+    ]
+    assert [(o["_row"], o["value"], o["related"]) for o in offenders("conflicting_duplicate")] == [
+        (3, "2", ["4", "5"]),
+        (4, "2", ["3", "5"]),
+        (5, "2", ["3", "4"]),
+    ]
+
+
+def test_records_without_an_id_are_no_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
+    offenders = checked(connection, [(None, "1"), (None, "1"), ("1", None)])
+    assert [one.name for one in CHECKS if offenders(one.name)] == []
+
+
+def test_many_rows_of_one_id_do_not_name_all_the_others(connection: duckdb.DuckDBPyConnection) -> None:
+    offenders = checked(connection, [("1", None, "a")] * 500)("duplicate_id")
+    assert len(offenders) == 499
+    assert max(len(o["related"]) for o in offenders) == 10  # type: ignore[arg-type]
+
+
+def test_a_missing_parent_comes_with_the_nearest_spelling(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = [("FR", None), ("FR-01", "fr"), ("é1", None), ("5", "E-01"), ("6", "nowhere"), (None, "gone"), ("7", "--")]
+    offenders = checked(connection, rows, {"W-9": None})("missing_parent")
+    assert [(o["_row"], o["value"], o["hint"]) for o in offenders] == [
+        (2, "fr", "Did you mean FR?"),
+        (4, "E-01", None),
+        (5, "nowhere", None),
+        (6, "gone", None),
+        (7, "--", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parent", "meant"),
+    [
+        ("Pari", "Paris"),
+        ("Parris", "Paris"),
+        ("Paros", "Paris"),
+        ("Prais", "Paris"),
+        ("Pa", None),
+        ("Berne", None),
+        ("1235", None),
+    ],
+)
+def test_a_missing_parent_that_is_one_slip_away_is_guessed(
+    connection: duckdb.DuckDBPyConnection, parent: str, meant: str | None
+) -> None:
+    rows = [("Paris", None), ("Bern1", None), ("Bern2", None), ("1234", None), ("x", parent)]
+    (offender,) = checked(connection, rows)("missing_parent")
+    assert offender["hint"] == (f"Did you mean {meant}?" if meant else None)
+
+
+def test_a_missing_parent_says_how_much_hangs_below_it(connection: duckdb.DuckDBPyConnection) -> None:
+    """Also what hangs there through the warehouse, and nothing that goes in circles."""
+    rows = [("a", "gone"), ("b", "gone"), ("c", "b"), ("d", "w"), ("e", "lost"), ("f", None), ("g", "h"), ("h", "g")]
+    offenders = checked(connection, rows, {"w": "c"})("missing_parent")
+    assert [(o["_row"], str(o["hint"]).partition(". ")[2] or o["hint"]) for o in offenders] == [
+        (1, "4 records of the file hang below it."),
+        (2, "4 records of the file hang below it."),
+        (5, None),
+    ]
+
+
+def test_a_misspelt_parent_is_found_in_the_warehouse(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    checked(connection, [("0001", None), ("0002", "7"), ("0003", "FR")])
+    asked = connection.execute(f"select id from ({likely_spellings('(select distinct parent as id from orphans)')})").fetchall()
+    assert {("0007",), ("fr",)} <= set(asked)
+
+
+def test_ids_that_can_be_taken_for_one_another_are_a_warning(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = [("ab", None), ("AB", None), ("caf\u00e9", None), ("cafe\u0301", None), ("007", None), ("7", None), ("8", None)]
+    offenders = checked(connection, [*rows, ("x", "W1")], {"W1": None, "X": None, "w1": None})("similar_id")
+    assert {(o["_row"], o["value"], o["path"], *o["related"]) for o in offenders} == {  # type: ignore[misc]
+        (1, "ab", "AB", "2"),
+        (3, "caf\u00e9", "cafe\u0301", "4"),
+        (5, "007", "7", "6"),
+        (8, "x", "X"),
+    }, "and what is in the warehouse alone is not this file's"
+    assert checked(connection, [("1", None), ("10", None), ("100", "1")])("similar_id") == []
+
+
+def test_ids_that_a_spreadsheet_rounded_are_a_warning(connection: duckdb.DuckDBPyConnection) -> None:
+    offenders = checked(connection, [("1.23457E+15", None), ("E+", None), ("1E5", None)])("spreadsheet_damage")
+    assert [o["_row"] for o in offenders] == [1]
+    rounded = [(f"12345678901234{n}00", None) for n in range(5)]
+    assert len(checked(connection, rounded)("spreadsheet_damage")) == 5
+    assert checked(connection, [(f"1234567890123456{n}", None) for n in range(10)])("spreadsheet_damage") == []
+
+
+def test_a_self_parent_is_no_circle_and_not_missing(connection: duckdb.DuckDBPyConnection) -> None:
+    offenders = checked(connection, [("1", "1"), ("2", "1")])
+    assert [(o["_row"], o["value"]) for o in offenders("self_parent")] == [(1, "1")]
+    assert offenders("circular_reference") == []
+    assert offenders("missing_parent") == []
+
+
+def test_a_circle_is_said_once_with_its_path_and_nobody_below_it(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = [("c", "a"), ("b", "c"), ("a", "b"), ("below", "a"), ("deeper", "below"), ("top", None)]
+    (offender,) = checked(connection, rows)("circular_reference")
+    assert offender["cycle"] == ["a", "b", "c", "a"]
+    assert (offender["_row"], offender["value"], offender["length"]) == (3, "a", 3)
+    assert sorted(offender["related"]) == ["1", "2", "3"]  # type: ignore[call-overload]
+    assert offender["path"] == "a → b → c → a"
+
+
+def test_a_circle_through_the_warehouse_says_which_edges_are_old(connection: duckdb.DuckDBPyConnection) -> None:
+    (offender,) = checked(connection, [("b", "a")], {"a": "x", "x": "b"})("circular_reference")
+    assert offender["cycle"] == ["a", "x", "b", "a"]
+    assert offender["_row"] == 1
+    assert str(offender["hint"]).startswith("In the warehouse already: a → x, x → b.")
+
+
+def test_duplicates_do_not_break_the_search_for_circles(connection: duckdb.DuckDBPyConnection) -> None:
+    """Of duplicates the first one's edge counts."""
+    offenders = checked(connection, [("1", "2"), ("2", "1"), ("2", None), ("1", "1"), ("3", None), ("3", "1")])
+    assert [o["cycle"] for o in offenders("circular_reference")] == [["1", "2", "1"]]
+
+
+def test_a_long_circle_is_shown_without_its_middle(connection: duckdb.DuckDBPyConnection) -> None:
+    size = PATH_SHOWN + 5
+    connection.execute(_edges(size, f"(i + 1) % {size}"))
+    assert find_cycles(connection) == 1
+    ((path, length),) = connection.execute("select path, length from cycles").fetchall()
+    half = PATH_SHOWN // 2
+    assert length == size
+    assert path[:2] == ["i0000000", "i0000001"]
+    assert path[half - 1 : half + 2] == [f"i{half - 1:07}", "(5 more)", f"i{half + 5:07}"]
+    assert path[-2:] == [f"i{size - 1:07}", "i0000000"]
+    assert len(path) == PATH_SHOWN + 2
+
+
+def _edges(size: int, above: str) -> str:
+    return f"""create or replace table edges as
+        with n as (select i as number, printf('i%07d', i) as id, {above} as above from range({size}) t(i))
+        select n.number, n.id, up.id as parent, n.number as _row, up.number as above
+        from n left join n up on n.above = up.number"""
+
+
+def test_what_hangs_below_a_circle_is_said_apart_from_it(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = [("a", "b"), ("b", "a"), ("c", "a"), ("d", "c"), ("e", "w"), ("f", None), ("g", "g")]
+    offenders = checked(connection, rows, {"w": "d"})
+    assert [(o["_row"], o["value"], o["path"], o["related"]) for o in offenders("below_cycle")] == [
+        (3, "a", "a → b → a", ["1", "2"]),
+        (4, "c", "a → b → a", ["1", "2"]),
+        (5, "w", "a → b → a", ["1", "2"]),
+    ]
+    assert len(offenders("circular_reference")) == 1
+
+
+@pytest.mark.timeout(60)
+def test_depth_costs_rounds_and_not_steps(connection: duckdb.DuckDBPyConnection) -> None:
+    """A chain and a ring of 200,000 records: a walk of that many steps would not end in time."""
+    size = 200_000
+    connection.execute(_edges(size, "i + 1"))
+    assert find_cycles(connection) == 0
+    connection.execute(_edges(size, f"(i + 1) % {size}"))
+    assert find_cycles(connection) == 1
+    assert connection.execute("select length, path[1], _row from cycles").fetchall() == [(size, "i0000000", 0)]
+    assert connection.execute("select count(distinct _row) from cycle_rows").fetchall() == [(size,)]
+    connection.execute(_edges(size, "case when i > 0 then i - 1 else 1 end"))
+    assert find_cycles(connection) == 1
+    assert connection.execute("select count(*) from below_cycles").fetchall() == [(size - 2,)]
+
+
+# --- Old faults of the warehouse ---
+
+RING: Tree = {"a": "b", "b": "a"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "warehouse"),
+    [
+        ([("p", None)], {"w": "p"}),  # an orphan of the warehouse gets its parent
+        ([("p", "w2"), ("x", "w")], {"w": "p", "w2": None}),
+        ([("a", None), ("x", "b")], {"b": "a"}),  # a circle is opened, and something hung below it
+        ([("a", "c"), ("c", None), ("x", "a")], {"b": "a"}),
+        ([("x", "w")], {"w": None, **RING}),  # a circle that was asked for by chance
+        ([("x", "w")], {"w": "gone"}),
+    ],
+)
+def test_a_file_that_mends_an_old_fault_or_leaves_it_alone_offends_nobody(
+    connection: duckdb.DuckDBPyConnection, rows: list[tuple[str | None, str | None]], warehouse: Tree
+) -> None:
+    offenders = checked(connection, rows, warehouse)
+    assert [one.name for one in CHECKS if offenders(one.name)] == []
+
+
+def test_what_hangs_below_an_old_circle_is_told_so_at_its_first_row(connection: duckdb.DuckDBPyConnection) -> None:
+    offenders = checked(connection, [("top", None), ("x", "w"), ("y", "b"), ("z", "x")], {"w": "a", **RING})
+    (offender,) = offenders("circular_reference")
+    assert (offender["_row"], offender["cycle"], offender["related"]) == (2, ["a", "b", "a"], ["2", "3", "4"])
+    assert offender["message"] == ("The record hangs below a circle of 2 records that the warehouse has already: a → b → a.")
+    assert str(offender["hint"]).startswith("In the warehouse already: a → b, b → a.")
+    assert [o["_row"] for o in offenders("below_cycle")] == [3, 4]
+
+
+# --- What is asked of the warehouse ---
+
+
+def test_the_parents_to_ask_for_are_those_not_in_the_file(tmp_path: Path) -> None:
+    database = tmp_path / "staging.duckdb"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(
+            """create table incoming as select * from (values
+            (1, 'a', null), (2, 'b', 'a'), (3, 'c', 'x'), (4, 'd', 'x'), (5, null, 'y,"z'), (6, 'e', 'e')
+            ) t(_row, id, "parentId")"""
+        )
+    assert run_stage(ask_for, database, RECORDS, tmp_path / "wanted.parquet") == 4
+    asked = duckdb.sql(f"from '{tmp_path / 'wanted.parquet'}'")
+    assert asked.columns == ["what", "id", "parent"]
+    assert [row[1] for row in asked.fetchall()] == ["X", 'Y,"Z', "x", 'y,"z'], "and what they may be misspellings of"
+
+
+def test_an_edge_of_the_file_takes_the_place_of_the_warehouses(tmp_path: Path) -> None:
+    database, edges = tmp_path / "staging.duckdb", tmp_path / "edges.parquet"
+    duckdb.sql(f"copy (select * from (values ('a', 'b'), ('x', 'a')) t(id, \"parentId\")) to '{edges}' (format parquet)")
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("create table incoming as select 1 as _row, 'a' as id, 'x' as \"parentId\"")
+        lay_out(connection, RECORDS)
+    run_stage(add_edges, database, edges)
+    with duckdb.connect(str(database)) as connection:
+        assert connection.execute("from warehouse_edges").fetchall() == [("x", "a")]
+        assert connection.execute("from overridden").fetchall() == [("a", "b")]
+
+
+# --- The files ---
+
+
+def test_a_check_is_read_from_its_opening_comment(tmp_path: Path) -> None:
+    file = tmp_path / "no_x.sql"
+    file.write_text(
+        "-- The {value} is wrong: really.\n-- severity: warning\n-- code: wrong\n-- column: name\n-- hint: Mend: it.\n"
+        "-- expects: All is well.\nselect 1 as _row;\n"
+    )
+    assert read_check(file) == Check(
+        name="no_x",
+        message="The {value} is wrong: really.",
+        code="wrong",
+        severity="warning",
+        column="name",
+        hint="Mend: it.",
+        expects="All is well.",
+        query=file.read_text().rstrip().rstrip(";"),
+    )
+    file.write_text("-- Wrong.\nselect 1 as _row")
+    plain = read_check(file)
+    assert (plain.code, plain.severity, plain.expects) == ("check_failed", "error", "No no x.")
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_the_shipped_checks_say_all_there_is_to_say(check: Check) -> None:
+    assert check.code == check.name
+    assert check.hint and not check.expects.startswith("No no ") and check.column in ("key", "parent")
+
+
+def test_checking_does_not_need_great_expectations_until_it_judges() -> None:
+    import subprocess
+
+    script = "import sys, pipeline.validate.sql_checks; sys.exit('great_expectations' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,0 +1,308 @@
+"""The values of the examples in /openapi.json: the parameters and bodies of requests, and one value of each schema.
+
+Every one is tried by tests/integration/web/api/test_openapi_examples.py, on a stack in which there is what they speak of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+IMPORT_ID = "0192f0c1-2a3b-7c4d-8e5f-0123456789ab"
+KEY_ID = "5f0c9a52-3c1e-4a7e-9f0e-2b1d6c7a8e90"
+UPLOAD_KEY = f"incoming/places/{IMPORT_ID}/places.csv"
+RECEIVER_ID = "c7eea930f0db3377f0bbf6cc"
+ADDED_ID = "8719a0aad6538c97f7cc8be6"
+BASE = f"https://bulkhead.example/v1/imports/{IMPORT_ID}"
+CSV = "id,parentId,name,kind\nFR,,France,Country\nFR-75C,FR,Paris,Metropolitan collectivity with special status\n"
+
+
+PATH: Mapping[str, Any] = {
+    "dataset": "places",
+    "import_id": IMPORT_ID,
+    "upload_id": "VXBsb2FkIG9uZQ",
+    "part_number": 1,
+    "page": "index.html",
+    "record_id": "FR-75C",
+    "key_id": KEY_ID,
+    "webhook_id": RECEIVER_ID,
+}
+"""Parameters in the path of a request, by their name, where the route names no other value."""
+
+MAPPING = {"columns": ["Code", "parentId", "name"], "mapping": {"Code": "id"}}
+UPLOAD_ASKED = {"filename": "places.csv", "metadata": {"dataset": "places", "dry_run": True}}
+PARTS_GIVEN = {"parts": [{"PartNumber": 1, "ETag": '"111fe7bfca0b627f38a0f7f1669f01be"'}]}
+QUERY = {"sql": "select id, name from places where \"parentId\" = 'FR'", "limit": 10}
+NEW_KEY = {"name": "The nightly export", "role": "reader"}
+NEW_RECIPIENT = {"target": "https://receiver.example/places", "datasets": ["places"]}
+
+_OPTIONS = {
+    "on_error": "quarantine",
+    "max_errors": 10,
+    "max_error_ratio": None,
+    "delimiter": None,
+    "force": False,
+    "without": [],
+    "mapping": {},
+    "notify": ["me@example.org"],
+}
+_SOURCE = {
+    "filename": "places.csv",
+    "size_bytes": 103,
+    "sha256": "81bab50c1bb64c417591815a449bc863cf912cef7004e3dd385e323b2ef90f5b",
+    "key": UPLOAD_KEY,
+    "format": "csv",
+    "compression": "none",
+    "encoding": "utf-8",
+    "delimiter": ",",
+}
+_COUNTS = {
+    "total": 3,
+    "valid": 2,
+    "invalid": 1,
+    "inserted": 2,
+    "updated": 0,
+    "unchanged": 0,
+    "failed": 1,
+    "quarantined": 1,
+    "unprocessed": 0,
+}
+_FOUND = {"errors": 1, "warnings": 0, "by_code": {"missing_parent": 1}}
+_KEPT = {"results": None, "report": None, "source": None}
+_LINKS = {"self": BASE, "errors": f"{BASE}/errors", "report": f"{BASE}/report/", "results": f"{BASE}/results"}
+_IMPORT = {
+    "id": IMPORT_ID,
+    "dataset": "places",
+    "state": "partially_succeeded",
+    "reason": "1 of 3 records was held back",
+    "dry_run": False,
+    "options": _OPTIONS,
+    "retry_of": None,
+    "duplicate_of": None,
+    "pause_requested": False,
+    "cancel_requested": False,
+    "source": _SOURCE,
+    "counts": _COUNTS,
+    "preview": None,
+    "parts": {"total": 1, "done": 1},
+    "findings": _FOUND,
+    "warnings": [],
+    "queue_position": None,
+    "removed": _KEPT,
+    "created_at": "2026-03-01T08:00:00.000000Z",
+    "created_by": {"id": "5f0c9a62-7a1e-4d8b-9a51-2f6a54c0d9e3", "name": "nightly export"},
+    "started_at": "2026-03-01T08:00:01.250000Z",
+    "finished_at": "2026-03-01T08:00:04.500000Z",
+    "links": _LINKS,
+}
+_FINDING = {
+    "code": "missing_parent",
+    "severity": "error",
+    "message": "The parent XX is neither in the file nor in the warehouse.",
+    "place": "line 4",
+    "row": 3,
+    "id": "XX-1",
+    "line": 4,
+    "column": "parentId",
+    "value": "XX",
+    "hint": "Add the parent to the file, or correct the reference.",
+    "related": None,
+    "cycle": None,
+}
+_GROUP = {
+    "code": "missing_parent",
+    "severity": "error",
+    "column": "parentId",
+    "kind": "text",
+    "message": "The parent … is neither in the file nor in the warehouse.",
+    "hint": "Add the parent to the file, or correct the reference.",
+    "count": 1,
+    "first": [_FINDING],
+}
+_FAILURE = {
+    "place": "line 4",
+    "row": 3,
+    "id": "XX-1",
+    "code": "missing_parent",
+    "sqlstate": "",
+    "message": "The parent XX is neither in the file nor in the warehouse.",
+    "batch_no": 1,
+    "part_no": 0,
+    "record": {"id": "XX-1", "parentId": "XX", "name": "Nowhere", "kind": "Region"},
+}
+_RUN = {
+    "id": IMPORT_ID,
+    "filename": "places.csv",
+    "created_at": "2026-03-01T08:00:00Z",
+    "state": "partially_succeeded",
+    "records": 3,
+    "errors": 1,
+    "warnings": 0,
+    "by_code": {"missing_parent": 1},
+}
+_RECORD = {
+    "id": "FR-75C",
+    "parentId": "FR",
+    "name": "Paris",
+    "kind": "Metropolitan collectivity with special status",
+    "alpha_3": None,
+    "numeric_code": None,
+    "flag": None,
+    "_import_id": IMPORT_ID,
+    "_row": 2,
+    "_loaded_at": "2026-03-01T08:00:04.312000+00:00",
+}
+_COLUMN = {"name": "id", "type": "text", "required": True}
+_PREVIEWED = {"name": "Code", "becomes": None, "suggested": "id", "why": "similar"}
+_MART = {"name": "places_tree", "state": "fresh", "refreshed_at": "2026-03-01T08:00:05.250000Z", "error": ""}
+_DATASET = {
+    "name": "places",
+    "title": "Countries and their subdivisions",
+    "key": "id",
+    "parent": "parentId",
+    "rest": None,
+    "columns": [_COLUMN, {"name": "parentId", "type": "text", "required": False}],
+    "marts": [_MART],
+}
+_KEY = {
+    "id": KEY_ID,
+    "name": "The nightly export",
+    "role": "reader",
+    "created_at": "2026-03-01T08:00:00+00:00",
+    "last_used_at": None,
+    "revoked_at": None,
+    "datasets": None,
+}
+_ADDRESSEE = {"id": RECEIVER_ID, "channel": "webhook", "target": "https://receiver.example/imports"}
+_RECEIVER = {**_ADDRESSEE, "named_by": "settings", "datasets": None, "is_signed": True, "off_at": None, "off_because": ""}
+_DELIVERY = {
+    "import_id": IMPORT_ID,
+    "message_id": "msg_2f1d6c7a8e905f0c9a523c1e4a7e9f0e",
+    "receiver": _ADDRESSEE,
+    "attempts": 1,
+    "last_error": "",
+    "created_at": "2026-03-01T08:00:04.600000+00:00",
+    "delivered_at": "2026-03-01T08:00:04.900000+00:00",
+}
+_PART = {"PartNumber": 1, "Size": 103, "ETag": '"111fe7bfca0b627f38a0f7f1669f01be"'}
+_SIGNED = "https://s3.example/bulkhead/" + UPLOAD_KEY + "?partNumber=1&uploadId=VXBsb2FkIG9uZQ&X-Amz-Signature=..."
+_UPLOAD = {"id": IMPORT_ID, "links": {"self": BASE}}
+_RESULT_FILE = {"name": "failed.csv", "href": f"{BASE}/results/failed?format=csv", "size_bytes": 131}
+_ROWS = {"count": 1, "href": f"{BASE}/results/failed?format=native"}
+
+
+def _page(*items: Any, **more: Any) -> dict[str, Any]:
+    return {"items": [*items], "next_cursor": None, **more}
+
+
+SCHEMAS: dict[str, Any] = {
+    "ProblemModel": {
+        "type": "https://bulkhead.example/problems#unknown_import",
+        "title": "There is no such import",
+        "status": 404,
+        "code": "unknown_import",
+        "detail": "There is no import 'x'. GET /v1/imports lists those there are.",
+        "instance": "/v1/imports/x",
+        "request_id": "5d1f0c9a523c4a7e9f0e2b1d6c7a8e90",
+    },
+    "ImportModel": _IMPORT,
+    "Counts": _COUNTS,
+    "Creator": _IMPORT["created_by"],
+    "FindingCounts": _FOUND,
+    "Links": _LINKS,
+    "OnError": "quarantine",
+    "OptionsModel": _OPTIONS,
+    "Parts": {"total": 1, "done": 1},
+    "PreviewModel": {"inserted": 2, "updated": 1, "unchanged": 0, "moved": 1, "failed": 0},
+    "PreviewAnswer": {
+        **{"format": "csv", "compression": "", "encoding": "utf-8", "delimiter": ",", "sheet": "", "members": 1},
+        "remembered": False,
+        "columns": [_PREVIEWED],
+        "rows": [["FR", None, "France"]],
+        "takes": ["id", "parentId", "name", "kind"],
+        "needs": ["id", "name"],
+        "takes_others": False,
+    },
+    "PreviewColumn": _PREVIEWED,
+    "MappingBody": MAPPING,
+    "Removed": _KEPT,
+    "Source": _SOURCE,
+    "State": "partially_succeeded",
+    "ImportPage": _page(_IMPORT),
+    "OpenedUpload": {"key": UPLOAD_KEY, "uploadId": "VXBsb2FkIG9uZQ", **_UPLOAD},
+    "UploadLinks": {"self": BASE},
+    "UploadAsked": UPLOAD_ASKED,
+    "StoredParts": [_PART],
+    "StoredPart": _PART,
+    "SignedParts": {"presignedUrls": {"1": _SIGNED}},
+    "SignedPart": {"url": _SIGNED, "expires": 3600},
+    "WholeUpload": {"location": BASE, **_UPLOAD},
+    "PartsGiven": PARTS_GIVEN,
+    "PartGiven": {"PartNumber": 1, "ETag": '"111fe7bfca0b627f38a0f7f1669f01be"'},
+    "FormUpload": {
+        "method": "POST",
+        "url": "https://s3.example/bulkhead",
+        "fields": {"key": UPLOAD_KEY, "policy": "eyJleHBpcmF0aW9uIjoi...", "x-amz-signature": "..."},
+        "headers": {},
+        "expires": 3600,
+        **_UPLOAD,
+    },
+    "Nothing": {},
+    "FindingPage": _page(_FINDING, total=1),
+    "Finding": _FINDING,
+    "FindingGroups": {"items": [_GROUP], "groups": 1, "total": 1},
+    "FindingGroup": _GROUP,
+    "FailurePage": _page(_FAILURE, total=1),
+    "Failure": _FAILURE,
+    "ValidationRuns": {"items": [_RUN]},
+    "ValidationRun": _RUN,
+    "RecordPage": _page(_RECORD),
+    "RecordModel": _RECORD,
+    "ChildrenCount": {"id": "FR", "children": 1},
+    "ColumnModel": _COLUMN,
+    "MartModel": _MART,
+    "DatasetModel": _DATASET,
+    "DatasetList": _page(_DATASET),
+    "QueryAnswer": {
+        "columns": [{"name": "id", "type": "text"}, {"name": "name", "type": "text"}],
+        "rows": [["FR-75C", "Paris"]],
+        "truncated": False,
+        "seconds": 0.0021,
+    },
+    "QueryColumn": {"name": "id", "type": "text"},
+    "QueryBody": QUERY,
+    "KeyBody": NEW_KEY,
+    "KeyModel": _KEY,
+    "MadeKey": {**_KEY, "key": "bk_5f0c9a523c1e4a7e9f0e2b1d6c7a8e90_..."},
+    "KeyList": _page(_KEY),
+    "Role": "reader",
+    "ResultsModel": {
+        "id": IMPORT_ID,
+        "state": "partially_succeeded",
+        "reason": "1 of 3 records was held back",
+        "counts": _COUNTS,
+        "files": [_RESULT_FILE],
+        "rows": {"failed": _ROWS},
+        "summary": {"state": "partially_succeeded"},
+        "removed": _KEPT,
+    },
+    "ResultsFile": _RESULT_FILE,
+    "ResultsRows": _ROWS,
+    "BeingWritten": {"state": "being_written", "detail": "The failed rows are being written. Ask again in a moment."},
+    "ReceiverBody": NEW_RECIPIENT,
+    "Addressee": _ADDRESSEE,
+    "NamedBy": "settings",
+    "ReceiverModel": _RECEIVER,
+    "MadeReceiver": {
+        **_RECEIVER,
+        "id": ADDED_ID,
+        "target": "https://receiver.example/places",
+        "named_by": "admin",
+        "datasets": ["places"],
+        "secret": "whsec_...",
+    },
+    "Receivers": _page(_RECEIVER),
+    "Sent": {"delivered": True, "error": ""},
+    "DeliveryModel": _DELIVERY,
+    "DeliveryLog": _page(_DELIVERY),
+}

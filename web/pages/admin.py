@@ -1,0 +1,169 @@
+"""The pages for admins: keys, receivers of messages, settings. Nothing secret is on them, but a new key, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from pydantic import AliasChoices, ValidationError
+
+from pipeline.errors import InvalidRequest, NotFound
+from pipeline.ledger.api_keys import Role
+from pipeline.notify.recipients import Recipient, receiver_id
+from web.app_context import app_context
+from web.http.auth import for_role, key_in_use
+from web.http.problems import PROBLEM_TYPES, Problem
+from web.models.admin import KeyBody, ReceiverBody
+from web.pages import formatting
+from web.services import key_scope
+from web.services.imports import find
+from web.services.keys import make_key, revoke
+from web.services.receivers import IMPORTS_TOLD, add, receiver_of, remove, send_again, switch_on, try_out
+
+pages = Blueprint("admin", __name__, url_prefix="/admin")
+
+
+# --- keys ---
+
+
+@pages.get("/keys")
+@for_role(Role.ADMIN)
+def keys_page() -> ResponseReturnValue:
+    """Every key there ever was, and a form for a new one."""
+    return _keys_page()
+
+
+@pages.post("/keys")
+@for_role(Role.ADMIN)
+def create_key() -> ResponseReturnValue:
+    """A new key, shown here and never again."""
+    name = " ".join(request.form.get("name", "").split())
+    given = {"name": name.replace("\0", ""), "role": request.form.get("role", ""), "datasets": request.form.getlist("dataset")}
+    try:
+        wanted = KeyBody.model_validate({**given, "datasets": given["datasets"] or None})
+        key_text, made = make_key(wanted)
+    except ValidationError:
+        return _keys_page(said="A key needs a name of 1 to 200 characters and one of the roles."), 422
+    except (InvalidRequest, NotFound) as error:
+        return _keys_page(said=str(error)), 400
+    return _keys_page(made=made, key_text=key_text), 201
+
+
+@pages.post("/keys/<name:key_id>/revoke")
+@for_role(Role.ADMIN)
+def revoke_key(key_id: str) -> ResponseReturnValue:
+    """From the next request on it opens nothing."""
+    revoke(key_id)
+    return redirect(url_for("admin.keys_page"), 303)
+
+
+def _keys_page(**more: Any) -> str:
+    return render_template(
+        "admin_keys.html",
+        keys=app_context().keys.list(),
+        roles=list(Role),
+        datasets=key_scope.datasets(),
+        own=key_in_use().id,
+        **more,
+    )
+
+
+# --- who is told ---
+
+
+@pages.get("/webhooks")
+@for_role(Role.ADMIN)
+def webhooks_page() -> ResponseReturnValue:
+    """Who is told, and what came of the last messages."""
+    return _webhooks_page()
+
+
+@pages.post("/webhooks")
+@for_role(Role.ADMIN)
+def add_receiver() -> ResponseReturnValue:
+    """Somebody more who is told; the secret of a webhook is shown here and never again."""
+    given = {"target": request.form.get("target", "").strip(), "datasets": request.form.getlist("dataset") or None}
+    try:
+        made = add(ReceiverBody.model_validate(given))
+    except ValidationError:
+        return _webhooks_page(said="An address is needed: https://..., or me@example.org."), 422
+    except Problem as problem:
+        return _webhooks_page(said=problem.detail), PROBLEM_TYPES[problem.code].status
+    return _webhooks_page(made=made), 201
+
+
+@pages.post("/webhooks/remove")
+@for_role(Role.ADMIN)
+def remove_receiver() -> ResponseReturnValue:
+    """It is told nothing any more."""
+    remove(_receiver_of_form())
+    return redirect(url_for("admin.webhooks_page"), 303)
+
+
+@pages.post("/webhooks/enable")
+@for_role(Role.ADMIN)
+def enable_receiver() -> ResponseReturnValue:
+    """Tell one again that had said that it was gone."""
+    switch_on(_receiver_of_form())
+    return redirect(url_for("admin.webhooks_page"), 303)
+
+
+@pages.post("/webhooks/test")
+@for_role(Role.ADMIN)
+def test_receiver() -> ResponseReturnValue:
+    """One message that is about nothing, now."""
+    receiver = _receiver_of_form()
+    error = try_out(receiver)
+    return _webhooks_page(tried=receiver, error=error)
+
+
+@pages.post("/webhooks/resend")
+@for_role(Role.ADMIN)
+def resend() -> ResponseReturnValue:
+    """The message of one import to one receiver, once more, under the id that it always had."""
+    receiver, error = send_again(request.form.get("receiver", ""), find(request.form.get("import_id", "")))
+    return _webhooks_page(tried=receiver, error=error)
+
+
+def _receiver_of_form() -> Recipient:
+    return receiver_of(request.form.get("receiver", ""))
+
+
+def _called(row: Mapping[str, Any], receivers: Sequence[Recipient]) -> str:
+    """The id of whom a message was for; nothing if nobody names them any more, who then is not called again."""
+    is_named = row["target"] in (row["named"] or ()) or (row["channel"], row["target"]) in {one.place for one in receivers}
+    return receiver_id(row["channel"], row["target"]) if is_named else ""
+
+
+def _webhooks_page(**more: Any) -> str:
+    receivers = app_context().receivers.all()
+    return render_template(
+        "admin_webhooks.html",
+        receivers=receivers,
+        datasets=key_scope.datasets(),
+        told=[{**row, "receiver": _called(row, receivers)} for row in app_context().ledger.deliveries.recent(IMPORTS_TOLD)],
+        smtp=app_context().settings.smtp_url,
+        **more,
+    )
+
+
+# --- settings ---
+
+
+@pages.get("/settings")
+@for_role(Role.ADMIN)
+def settings_page() -> ResponseReturnValue:
+    """What is set, as this process read it."""
+    settings = app_context().settings
+    shown = [
+        {
+            "name": name.choices[0],
+            "value": formatting.setting(attribute, getattr(settings, attribute)),
+            "is_set": attribute in settings.model_fields_set,
+        }
+        for attribute, field in type(settings).model_fields.items()
+        if isinstance(name := field.validation_alias, AliasChoices)
+    ]
+    return render_template("admin_settings.html", settings=shown)

@@ -1,0 +1,171 @@
+"""Cancel, pause, resume, promote and retry imports."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import structlog
+from flask import Request
+
+from pipeline.adapters.s3 import NotThere
+from pipeline.contracts.messages import ObjectArrived
+from pipeline.contracts.object_keys import Kept, RowOutcome, added_names, results_key
+from pipeline.contracts.options import DELIMITERS, Options
+from pipeline.contracts.states import State
+from pipeline.errors import IllegalMove, Unreachable
+from pipeline.ledger.models import ImportRecord
+from pipeline.receive.idempotency import IdempotencyKey
+from pipeline.receive.upload import Intake, Receipt
+from pipeline.receive.upload_metadata import UploadRequest
+from web.app_context import app_context
+from web.http.auth import key_in_use
+from web.http.problems import Problem
+from web.services.imports import find, must_be_kept
+from web.services.uploads import Upload, idempotency_key, receive, upload_in, upload_problems, upload_slot
+
+log = structlog.get_logger(__name__)
+_RETRY = re.compile(r" \(retry(?: ([0-9]{1,6}))?(?: of (?:failed|unprocessed) records)?\)")
+_SUFFIXES = re.compile(r"(?i)(\.(csv|tsv|txt|json|ndjson|jsonl|parquet|xlsx|gz|zst|zip))+$")
+
+
+def cancel(one: ImportRecord) -> ImportRecord:
+    """Cancel an import. Raises Problem if it is final."""
+    try:
+        app_context().ledger.imports.cancel(one.id)  # first: each step of its run reads this, whatever happens to the signal
+    except IllegalMove as error:
+        raise Problem("already_finished", str(error)) from error
+    if one.state is State.AWAITING_UPLOAD:
+        return find(one.id)
+    try:
+        is_running = app_context().orchestrator.cancel(one.id)
+    except Unreachable as error:
+        log.warning("cancel not signaled yet", import_id=one.id, error=str(error))  # reconciliation will signal it
+        return find(one.id)
+    one = find(one.id)
+    if not is_running and not one.state.is_final:  # its run was lost: the queue starts it again, and it ends
+        _announce(one)
+    return one
+
+
+def pause(one: ImportRecord, *, wanted: bool) -> ImportRecord:
+    """Pause an import, or resume it. Raises Problem if it is final."""
+    try:
+        app_context().ledger.imports.pause(one.id, wanted=wanted)  # first: a run that begins to load reads this
+    except IllegalMove as error:
+        raise Problem("already_finished" if find(one.id).state.is_final else "conflict", str(error)) from error
+    try:
+        app_context().orchestrator.pause(one.id, wanted=wanted)
+    except Unreachable as error:
+        log.warning("pause not signaled yet", import_id=one.id, error=str(error))  # reconciliation will signal it
+    return find(one.id)
+
+
+def promote(one: ImportRecord) -> ImportRecord:
+    """Queue a validated dry run to be loaded. Raises Problem if the import is none."""
+    try:
+        app_context().ledger.imports.promote(one.id)
+    except IllegalMove as error:
+        raise Problem("wrong_state", str(error)) from error
+    _announce(one)
+    return find(one.id)
+
+
+def _announce(one: ImportRecord) -> None:
+    """Announce an import of the ledger to its queue; if Temporal does not answer, reconciliation will."""
+    try:
+        app_context().orchestrator.announce(ObjectArrived(one.bucket, one.key, one.id))
+    except Unreachable as error:
+        log.warning("not announced", import_id=one.id, error=str(error))
+
+
+def retry(one: ImportRecord, only: str | None, asked: Request | None = None) -> Receipt:
+    """Make an import, linked to ``one``, of its failed or its unprocessed records, or of a corrected file in ``asked``.
+
+    Raises Problem if there are no such records, or if ``one`` is not final.
+    """
+    if not one.state.is_final or one.state is State.VALIDATED:
+        raise Problem(
+            "not_finished", f"The import is {one.state}. Retry it when it has ended: only then is it known what failed."
+        )
+    if asked is not None and _has_body(asked):
+        with upload_slot(app_context()):
+            brought = upload_in(asked, app_context().settings.max_upload_bytes, again(one))
+            key = key_in_use()
+            once = idempotency_key(asked, brought, key)
+            return receive(app_context(), brought, dataset=one.dataset, key=key, idempotency_key=once, retry_of=one.id)
+    kind = only or default_kind(one)
+    if not {"failed": one.failed, "unprocessed": one.unprocessed}[kind]:
+        raise Problem("nothing_to_retry", f"This import has no {kind} records.")
+    must_be_kept(one, needed_for(one, kind))
+    once = None
+    if asked is not None:
+        once = idempotency_key(asked, Upload(kind, iter(()), again(one)), key_in_use())
+    return _retry_stored(one, kind, once)
+
+
+def default_kind(one: ImportRecord) -> str:
+    """Return which records a retry takes by default."""
+    return "failed" if one.failed else "unprocessed"
+
+
+def needed_for(one: ImportRecord, kind: str) -> Kept:
+    """Return what the records of that kind are read from: the source if nothing of it was loaded, else the results."""
+    return Kept.SOURCE if kind == "unprocessed" and one.unprocessed == one.records_total else Kept.RESULTS
+
+
+def _has_body(asked: Request) -> bool:
+    return bool(asked.content_length) or "chunked" in asked.headers.get("Transfer-Encoding", "").lower()
+
+
+def again(one: ImportRecord) -> Options:
+    """Return the options of ``one`` for a result file of it: without the columns that such a file adds."""
+    added = added_names(one.reading.get("original_columns", []))
+    return Options(
+        one.options.dry_run,
+        one.options.on_error,
+        one.options.max_errors,
+        one.options.max_error_ratio,
+        one.options.delimiter,
+        force=True,
+        without=(*one.options.without, *added),
+        mapping=one.options.mapping,
+        notify=one.options.notify,
+    )
+
+
+def _stored_records(one: ImportRecord, kind: str) -> tuple[str, Options]:
+    """Return the key of the records of that kind in S3, and the options to read them with."""
+    if needed_for(one, kind) is Kept.SOURCE:
+        return one.key, replace(again(one), without=one.options.without)
+    detected = str(one.reading.get("delimiter") or "")
+    options = replace(again(one), delimiter=detected if detected in DELIMITERS else None)
+    return results_key(one.id, RowOutcome(kind), "native", one.reading), options
+
+
+def retry_name(one: ImportRecord, kind: str, source: str) -> str:
+    """Return the name of a retry: ``products (retry of failed records).csv``, and ``retry 2`` of the next one.
+
+    ``products (retry).csv`` if the whole file is retried.
+    """
+    again = _RETRY.search(one.filename)
+    stem = _SUFFIXES.sub("", _RETRY.sub("", one.filename)) or "upload"
+    times = f" {int(again[1] or 1) + 1}" if again else ""
+    of = f" of {kind} records" if needed_for(one, kind) is Kept.RESULTS else ""
+    ending = _SUFFIXES.search(source)
+    return f"{stem} (retry{times}{of}){ending[0] if ending else ''}"
+
+
+def _retry_stored(one: ImportRecord, kind: str, once: IdempotencyKey | None) -> Receipt:
+    """Import the stored records of that kind again."""
+    source, options = _stored_records(one, kind)
+    asked = UploadRequest(options, retry_name(one, kind, source), key_in_use().id, one.id)
+    try:
+        with upload_problems():
+            receipt = Intake(app_context().store, app_context().ledger).copy(one.dataset, asked, source, once)
+    except NotThere as error:
+        must_be_kept(find(one.id), needed_for(one, kind))  # it was removed meanwhile
+        raise Problem("no_results", f"The {kind} records of this import are not kept any more.") from error
+    if not receipt.replayed:
+        _announce(receipt.made)
+    return receipt

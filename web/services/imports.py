@@ -1,0 +1,47 @@
+"""Find an import for the key in use, show it, and refuse what retention has removed."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+from flask import request
+
+from pipeline.contracts.object_keys import Kept
+from pipeline.ledger.models import ImportRecord
+from web.http.problems import Problem
+from web.services import key_scope
+
+
+def find(import_id: str) -> ImportRecord:
+    """The import of that id. Raises Problem if there is none."""
+    found = key_scope.import_of(import_id)
+    if found is None:
+        raise Problem("unknown_import", f"There is no import {import_id!r}. GET /v1/imports lists those there are.")
+    return found
+
+
+def removal(one: ImportRecord, what: Kept) -> str | None:
+    """That this is not kept any more, since when, and which setting says so; None if it is kept, or never was there."""
+    gone = one.removed_at(what)
+    if gone is None:
+        return None
+    named = {
+        Kept.BATCHES: "The batches of this import were",
+        Kept.RESULTS: "The failed records and other results of this import were",
+        Kept.REPORT: "The findings of this import and their report were",
+        Kept.SOURCE: "The uploaded file was",
+    }[what]
+    when = f"{gone.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
+    return f"{named} removed on {when}: how long they are kept after an import's end is set by {what.setting}."
+
+
+def must_be_kept(one: ImportRecord, what: Kept) -> None:
+    """Raises Problem if that is not kept any more."""
+    if said := removal(one, what):
+        raise Problem("no_longer_kept", said, setting=what.setting, removed_at=one.removed.get(what))
+
+
+def shown(one: ImportRecord) -> dict[str, Any]:
+    """An import as the API shows it."""
+    return one.to_json(request.host_url)

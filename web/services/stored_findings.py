@@ -1,0 +1,148 @@
+"""Reading the findings file of an import: what is wanted of it, as a file again; and its groups.
+
+The file (Parquet, in S3) holds every finding. It is read by ranges and batch by batch, so neither its size nor the
+number of findings matters to memory. Arrow is loaded when the first file is asked for: most processes never give one.
+Pages of findings come from the ledger, which has them by index.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pipeline.adapters.s3 import NotThere, Store
+from pipeline.contracts.object_keys import report_prefix
+from pipeline.spreadsheet_cells import safe_cell
+from web.http.table_streams import BATCH_ROWS, Sink, arrow_stream, opened
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Finding = dict[str, Any]
+
+
+FINDINGS_FORMS = ("csv", "json", "parquet", "xlsx")
+"""What the findings of an import are stored as."""
+
+FIELDS = ("code", "severity", "message", "place", "row", "id", "line", "column", "value", "hint", "related", "cycle")
+"""A finding as the API shows it."""
+
+_CSV_FIELDS = ("place", "row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which findings; None: any."""
+
+    code: str | None = None
+    severity: str | None = None
+
+    @property
+    def everything(self) -> bool:
+        """No finding is left out."""
+        return self.code is None and self.severity is None
+
+    def rows_of(self, batch: pa.RecordBatch) -> list[int]:
+        """The numbers of the wanted rows of a batch, from 0. Arrow looks; a row that is not wanted costs next to nothing."""
+        import pyarrow.compute as pc
+
+        if self.everything:
+            return [*range(batch.num_rows)]
+        given = {"code": self.code, "severity": self.severity}
+        masks = [pc.equal(batch.column(name), value) for name, value in given.items() if value is not None]
+        both = masks[0] if len(masks) == 1 else pc.and_(*masks)
+        rows: list[int] = pc.indices_nonzero(both).to_pylist()
+        return rows
+
+
+def findings_key(import_id: str, file_format: str) -> str:
+    """Where the findings of an import lie in S3, as csv, json, parquet or xlsx."""
+    return f"{report_prefix(import_id)}findings.{file_format}"
+
+
+def stored_groups(store: Store, import_id: str) -> dict[str, Any]:
+    """The groups of findings as validation left them (pipeline/report/finding_groups.py); none if it left none."""
+    try:
+        found: dict[str, Any] = orjson.loads(store.get_bytes(f"{report_prefix(import_id)}groups.json"))
+    except NotThere:
+        return {"items": [], "groups": 0, "total": 0}
+    return found
+
+
+class FindingsFile:
+    """The findings of one import. Raises NotThere if there is no file of them."""
+
+    def __init__(self, store: Store, import_id: str) -> None:
+        self._file = opened(store, findings_key(import_id, "parquet"))
+
+    def as_csv(self, wanted: Wanted) -> Iterator[bytes]:
+        """Wanted findings as CSV, in the order of the stored file's columns."""
+        line = io.StringIO()
+        writer = csv.writer(line, lineterminator="\n")
+        writer.writerow(_CSV_FIELDS)
+        for finding in self._wanted(wanted):
+            writer.writerow([_csv_cell(name, finding[name]) for name in _CSV_FIELDS])
+            if line.tell() > 64 << 10:
+                yield _taken(line)
+        yield _taken(line)
+
+    def as_json(self, wanted: Wanted) -> Iterator[bytes]:
+        """Wanted findings as one JSON array."""
+        yield b"["
+        separator = b"\n"
+        for finding in self._wanted(wanted):
+            yield separator + orjson.dumps(finding)
+            separator = b",\n"
+        yield b"\n]\n"
+
+    def as_parquet(self, wanted: Wanted) -> Iterator[bytes]:
+        """Wanted findings as Parquet."""
+        import pyarrow.parquet as pq
+
+        sink = Sink()
+        with pq.ParquetWriter(sink, self._file.schema_arrow) as writer:
+            for batch in self._file.iter_batches(batch_size=BATCH_ROWS):
+                writer.write_batch(_taken_rows(batch, wanted.rows_of(batch)))
+                yield sink.taken()
+        yield sink.taken()
+
+    def as_arrow(self, wanted: Wanted) -> Iterator[bytes]:
+        """Wanted findings as Arrow's IPC stream."""
+        batches = self._file.iter_batches(batch_size=BATCH_ROWS)
+        return arrow_stream(self._file.schema_arrow, (_taken_rows(batch, wanted.rows_of(batch)) for batch in batches))
+
+    def _wanted(self, wanted: Wanted) -> Iterator[Finding]:
+        """Wanted findings, one by one."""
+        for batch in self._file.iter_batches(batch_size=BATCH_ROWS):
+            yield from _findings(batch, wanted.rows_of(batch))
+
+
+def _findings(batch: pa.RecordBatch, rows: list[int]) -> list[Finding]:
+    """Rows of a batch as findings, with every field, whatever else the file holds."""
+    return [{name: row.get(name) for name in FIELDS} for row in _taken_rows(batch, rows).to_pylist()]
+
+
+def _taken_rows(batch: pa.RecordBatch, rows: list[int]) -> pa.RecordBatch:
+    """Only these rows of a batch, perhaps none."""
+    import pyarrow as pa
+
+    return batch.take(pa.array(rows, pa.int64()))
+
+
+def _csv_cell(name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        value = (" → " if name == "cycle" else " ").join(value)
+    return safe_cell(value)
+
+
+def _taken(text: io.StringIO) -> bytes:
+    """What was written since the last time."""
+    data = text.getvalue().encode()
+    text.seek(0)
+    text.truncate()
+    return data
