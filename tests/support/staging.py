@@ -34,7 +34,10 @@ def run_stage(
 
 
 def read_into(database: Path, source: Path, dataset: Dataset, **options: Any) -> Reading:
-    """Read ``source`` into a new database, a file or one in memory. If it cannot be read, the reader has to leave no table: then the file goes."""
+    """Read ``source`` into a new database, a file or one in memory.
+
+    If it cannot be read, the reader has to leave no table; a file is then removed.
+    """
     database.unlink(missing_ok=True)
     with opened(database) as connection:
         try:
