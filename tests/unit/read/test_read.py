@@ -9,8 +9,10 @@ import io
 import itertools
 import json
 import random
+import uuid
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +53,11 @@ Reader = Callable[..., Read]
 @pytest.fixture
 def reads(tmp_path: Path) -> Reader:
     def run(content: bytes, *, dataset: Any = RECORDS, limits: Limits = SMALL, delimiter: str | None = None) -> Read:
-        source, database = tmp_path / "source", tmp_path / "d.duckdb"
+        source = tmp_path / "source"
         source.write_bytes(content)
-        return Read(read_into(database, source, dataset, limits=limits, delimiter=delimiter), database)
+        database = Path(f":memory:{uuid.uuid4().hex}")
+        with closing(duckdb.connect(str(database))):  # keeps it while it is read, by its name
+            return Read(read_into(database, source, dataset, limits=limits, delimiter=delimiter), database)
 
     return run
 
