@@ -100,7 +100,7 @@ SECRETS = {
 
 
 def test_settings_are_shown_and_no_secret(settings: Settings, edges: AppContext) -> None:
-    app = create_app(settings.model_copy(update=SECRETS), edges=edges)
+    app = create_app(settings.model_copy(update=SECRETS), context=edges)
     object.__setattr__(edges, "settings", settings.model_copy(update=SECRETS))
     client = signed_in(app, edges, Role.ADMIN)
     for path in PAGES:
