@@ -46,7 +46,7 @@ async def announce(arrivals: list[ObjectArrived]) -> None:
     for arrival in arrivals:
         dataset = str(dataset_of(arrival.key))
         await client.start_workflow(
-            QUEUE_WORKFLOW,
+            QUEUE_WORKFLOW.name,
             QueueRun(dataset),
             id=queue_workflow_id(dataset),
             task_queue=os.environ.get("BULKHEAD_TASK_QUEUE", "bulkhead"),

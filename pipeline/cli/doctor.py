@@ -6,18 +6,17 @@ with three things wrong hears of all three.
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import socket
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline.errors import BulkheadError, NotReady
+from pipeline.errors import BulkheadError, NotReady, Unreachable
 from pipeline.settings import Settings
 from pipeline.units import GIB
 
@@ -227,34 +226,18 @@ def _s3(settings: Settings) -> str:
 
 
 def _temporal(settings: Settings) -> str:
-    pollers = asyncio.run(asyncio.wait_for(_pollers(settings), ANSWER_SECONDS * 2))
+    from pipeline.adapters.temporal import TemporalClient
+
     where = f"{settings.temporal_address}, task queue {settings.task_queue}"
-    if not pollers:
-        raise Wrong(f"{where}: no worker is polling", "bulkhead worker (bulkhead up starts one).")
-    return f"{where}: {pollers} {'worker' if pollers == 1 else 'workers'}"
-
-
-async def _pollers(settings: Settings) -> int:
-    """How many workers stand at the task queue."""
-    from temporalio.api.enums.v1 import TaskQueueType
-    from temporalio.api.taskqueue.v1 import TaskQueue
-    from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-    from temporalio.client import Client
-
     try:
-        client = await asyncio.wait_for(
-            Client.connect(settings.temporal_address, namespace=settings.temporal_namespace), ANSWER_SECONDS
-        )
-    except (RuntimeError, TimeoutError) as error:
+        with closing(TemporalClient.of(settings)) as temporal:
+            workers = temporal.count_workers()
+    except Unreachable as error:
         mend = "bulkhead up, or see whether TEMPORAL_ADDRESS is right."
         raise Wrong(f"Temporal does not answer at {settings.temporal_address}", mend) from error
-    request = DescribeTaskQueueRequest(
-        namespace=settings.temporal_namespace,
-        task_queue=TaskQueue(name=settings.task_queue),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    )
-    seen = await client.workflow_service.describe_task_queue(request, timeout=timedelta(seconds=ANSWER_SECONDS))
-    return len(seen.pollers)
+    if not workers:
+        raise Wrong(f"{where}: no worker is polling", "bulkhead worker (bulkhead up starts one).")
+    return f"{where}: {workers} {'worker' if workers == 1 else 'workers'}"
 
 
 def _web(settings: Settings) -> str:

@@ -1,7 +1,7 @@
-"""What crosses a process line: ids, keys, states and their legal moves, and one dataclass in, one out, for each step.
+"""The messages between workflows, activities and clients: one dataclass in and one out for each step.
 
-Standard library only, so that the workflow's sandbox, the Lambda's zip and the web process can all import it at no
-cost. Only keys and counts are here, never rows: a history in Temporal stays small and holds nobody's data.
+Field names are in recorded histories: they stay, and new fields have a default. Messages hold keys and counts, never rows, so
+that Temporal's histories stay small and contain no data. Standard library only: workflows and the Lambda import it.
 """
 
 from __future__ import annotations
@@ -12,52 +12,38 @@ from dataclasses import dataclass, field
 from pipeline.contracts.object_keys import RowOutcome
 from pipeline.contracts.states import State
 
-# --- States ---
-
-
-# --- Ids and keys ---
-
-
-# --- What is kept ---
-
-
-# --- What an upload may ask for ---
-
-
-# --- What the steps take and give ---
-
 
 @dataclass(frozen=True)
 class ObjectArrived:
-    """An object that arrived in S3, as an event or the reconciliation tells of it. Told at least once, in any order."""
+    """An object that arrived in S3, as an event or the reconciliation reports it: at least once, in any order."""
 
     bucket: str
     key: str
-    import_id: str = ""  # the import it is meant for, where that is in the ledger already
+    import_id: str = ""  # the import that it belongs to, if that is in the ledger already
 
 
 @dataclass(frozen=True)
 class ImportRef:
-    """One file's run: enough to find the file, and to notice that it is no longer the same one."""
+    """One import: enough to find its file, and to detect that the file was replaced."""
 
     import_id: str
     dataset: str
     bucket: str
     key: str
     etag: str
-    promoted: bool = False  # its dry run is over, and this is the run that loads it
+    promoted: bool = False  # this run loads it after its dry run
 
 
 @dataclass(frozen=True)
 class ObjectsArrived:
-    """Arrivals of one dataset that are looked at together, in their order."""
+    """Arrivals of one dataset to register together, in their order."""
 
     items: tuple[ObjectArrived, ...]
 
 
 @dataclass(frozen=True)
 class NextImportRequest:
-    """A queue asks for its dataset's next import, other than those that it could not bring to an end."""
+    """A queue's request for the next import of its dataset. ``but``: imports to pass over."""
 
     dataset: str
     but: tuple[str, ...] = ()
@@ -65,51 +51,51 @@ class NextImportRequest:
 
 @dataclass(frozen=True)
 class NextImport:
-    """The import of a dataset that is at work, or else the one that has waited longest; None if there is none."""
+    """The import of a dataset that is being processed, or else the one that has waited longest; None if there is none."""
 
     ref: ImportRef | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What validation found."""
+    """The result of validation."""
 
     records: int
     errors: int
     warnings: int
-    quarantined: int = 0  # records held back, so that the others may be loaded
-    refusal: str = ""  # why they could not be held back, where they were to be
-    dry_run: bool = False  # nothing is to be loaded, only foreseen
-    known: str = ""  # this very content is loaded already, and when that was; then it was not looked at again
+    quarantined: int = 0  # records in quarantine, so that the others may be loaded
+    refusal: str = ""  # why no quarantine was possible, if one was asked for
+    dry_run: bool = False  # compare with the warehouse, load nothing
+    known: str = ""  # the content is a duplicate, and of what; then it was not validated
 
     @property
     def accepted(self) -> bool:
-        """Any error rejects the whole file, unless the records that it speaks of are held back."""
+        """Return whether the file may be loaded: it has no errors, or the records that have some are in quarantine."""
         return self.errors == 0 or self.quarantined > 0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How an import was cut. Wave ``i`` ends with part ``waves[i]``; parts count from 1 and lie in wave order.
+    """The parts of an import. Wave ``i`` ends with part ``waves[i]``; parts are numbered from 1, in the order of waves.
 
-    Part ``i`` may be loaded when all parts up to ``needs[i - 1]`` are, earlier than when the wave before its own has ended.
-    A plan of earlier does not say; then it is that wave's end.
+    Part ``i`` may be loaded when all parts up to ``needs[i - 1]`` are; that may be before the previous wave has ended. Plans of
+    earlier releases have no ``needs``: then it is the end of the previous wave.
     """
 
     records: int
     batches: int
     parts: int
     waves: tuple[int, ...]
-    parallel: int = 1  # how many parts may be loaded at once
-    pause_wanted: bool = False  # somebody asked for a pause before there was anything to load
+    parallel: int = 1  # how many parts to load at once
+    pause_wanted: bool = False  # a pause was requested before loading began
     needs: tuple[int, ...] = ()
 
     def wave_of(self, part_no: int) -> int:
-        """The wave that a part is in, from 1."""
+        """Return the wave of a part, from 1."""
         return bisect_left(self.waves, part_no) + 1
 
     def needed_by(self, part_no: int) -> int:
-        """The last of the parts that must be in the warehouse before this one is begun; 0 if none."""
+        """Return the last of the parts that must be loaded before this one is started; 0 if none."""
         if self.needs:
             return self.needs[part_no - 1]
         wave = self.wave_of(part_no)
@@ -118,25 +104,25 @@ class Plan:
 
 @dataclass(frozen=True)
 class DryRunCounts:
-    """What the load would do. ``moved`` are those of the updated that get another parent; the other four add up."""
+    """What a load would do. ``moved`` counts the updated records that get another parent; the other four add up."""
 
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
     moved: int = 0
-    failed: int = 0  # a value that the warehouse's type does not take
+    failed: int = 0  # a value does not fit its type in the warehouse
 
     def __add__(self, other: DryRunCounts) -> DryRunCounts:
         return DryRunCounts(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
 
     def to_json(self) -> dict[str, int]:
-        """As the API shows it; ``failed`` only if there are any."""
+        """Return the counts as the API shows them; ``failed`` only if there are any."""
         return {name: value for name, value in vars(self).items() if value or name != "failed"}
 
 
 @dataclass(frozen=True)
 class PartRef:
-    """One part to load; or to give up, with the ``reason``."""
+    """One part to load; or, with a ``reason``, to enter as failed."""
 
     ref: ImportRef
     part_no: int
@@ -145,7 +131,7 @@ class PartRef:
 
 @dataclass(frozen=True)
 class ResultsWanted:
-    """A file of results that somebody asked for."""
+    """A result file that a user requested."""
 
     ref: ImportRef
     fate: RowOutcome
@@ -154,74 +140,77 @@ class ResultsWanted:
 
 @dataclass(frozen=True)
 class PauseState:
-    """Whether an import stands still because somebody wants it to."""
+    """Whether an import is paused."""
 
     holds: bool
 
 
 @dataclass(frozen=True)
 class PartResult:
-    """What became of a part's records; the four add up to the part's size."""
+    """The outcome of a part's records; the four counts add up to the part's size."""
 
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
     failed: int = 0
 
+    def __add__(self, other: PartResult) -> PartResult:
+        return PartResult(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
+
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run came to its end, for the step that writes it down."""
+    """How a run ended, for the step that records it."""
 
     ref: ImportRef
-    state: State | None = None  # None: let the counts decide between the two kinds of success
+    state: State | None = None  # None: the counts decide between full and partial success
     reason: str = ""
-    apart: bool = False  # files of results that have to be written are a step of their own
-    fault: str | None = None  # what was wrong with them; empty: nothing; None: they are not written
+    apart: bool = False  # result files are written in a step of their own
+    fault: str | None = None  # the error in writing them; empty: none; None: not written yet
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the user is told. ``state`` is final."""
+    """The end of an import, of which recipients are notified. ``state`` is final."""
 
     import_id: str
     state: State
     reason: str = ""
-    is_final: bool = True  # False: nothing has ended yet; files of results have to be written first
+    is_final: bool = True  # False: not ended yet, result files have to be written first
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was wrong with the files of results that are written before an import ends; empty: nothing."""
+    """The error in writing the result files before an import ends; empty: none."""
 
     fault: str = ""
 
 
 @dataclass(frozen=True)
 class Deliveries:
-    """The messages about an outcome that are still to be sent."""
+    """The messages about an outcome that have not been delivered yet."""
 
     deliveries: tuple[Delivery, ...] = ()
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message to one receiver; ``channel`` is ``webhook`` or ``email``. Without an import it is a test.
+    """One message to one recipient; ``channel`` is ``webhook`` or ``email``. Without an import it is a test message.
 
-    An address may be a secret, which Temporal's history must not hold: ``receiver`` is the receiver's id. Messages that were
-    under way before there were such ids have the address itself, as ``target``.
+    ``receiver`` is the recipient's id: an address may be a secret, which must not be in Temporal's histories. Messages of
+    earlier releases have the address itself, as ``target``.
     """
 
     import_id: str
     channel: str
     target: str = ""
     receiver: str = ""
-    asked: bool = False  # a person waits for the answer: it is sent even if it was before, and to a host that hangs
+    asked: bool = False  # a person waits for the answer: send it again, and even to a host that hangs
 
 
 @dataclass(frozen=True)
 class ImportRun:
-    """What one run of the import workflow needs; the later fields carry it across continue-as-new."""
+    """The input of an import's workflow; the later fields carry its state across continue-as-new."""
 
     ref: ImportRef
     plan: Plan | None = None
@@ -231,21 +220,21 @@ class ImportRun:
 
 @dataclass(frozen=True)
 class QueueRun:
-    """What one run of a dataset's queue needs; the later fields carry it across continue-as-new.
+    """The input of a dataset's queue; the later fields carry its state across continue-as-new.
 
-    Which files wait is in the ledger, so that a queue is as long as it likes and its workflow small.
+    Which imports wait is in the ledger, so the workflow stays small however long the queue is.
     """
 
     dataset: str
-    running: ImportRef | None = None  # the import that the run before began
-    arrived: tuple[ObjectArrived, ...] = ()  # what has not been looked at
-    last: ImportRef | None = None  # the import that was over last
-    begun: int = 0  # how often in a row the one that is running, or else the last one, was begun
+    running: ImportRef | None = None  # the import that the previous run started
+    arrived: tuple[ObjectArrived, ...] = ()  # what has not been registered yet
+    last: ImportRef | None = None  # the import that ended last
+    begun: int = 0  # how often in a row the running import, or else the last one, was started
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What the import workflow answers when asked."""
+    """The progress of an import, as its workflow answers the query."""
 
     state: State
     parts_total: int = 0
@@ -256,32 +245,32 @@ class Progress:
 
 @dataclass(frozen=True)
 class Reconciled:
-    """What a reconciliation found: objects looked at, and arrivals that no event had announced."""
+    """What a reconciliation found: objects listed, and arrivals of which no event was received."""
 
     seen: int = 0
     started: int = 0
     expired: int = 0
-    told: int = 0  # imports whose messages were started, since nothing was sending them
-    is_whole: bool = True  # False: the bucket is large, and the next run goes on with the listing
-    terminated: int = 0  # runs of imports that the ledger does not know
+    told: int = 0  # imports whose notifications were started, since no workflow was sending them
+    is_whole: bool = True  # False: the bucket is large, and the next run continues the listing
+    terminated: int = 0  # workflow runs of imports that the ledger does not know
     keys: tuple[str, ...] = field(default=())
-    unknown: int = 0  # uploaded files whose import the ledger does not know and that cannot be restored: left alone
+    unknown: int = 0  # uploaded files whose import is not in the ledger and cannot be restored: left alone
     unknown_keys: tuple[str, ...] = field(default=())  # the first of these
     replaced: int = 0  # objects that have changed since they were uploaded: not imported again
 
 
 @dataclass(frozen=True)
 class MartsRun:
-    """Whose materialized views are to be brought up to date."""
+    """The dataset whose marts to refresh."""
 
     dataset: str
 
 
 @dataclass(frozen=True)
 class CleanRun:
-    """What a clean-up needs to know."""
+    """The input of a clean-up."""
 
-    dry_run: bool = False  # only say what would be removed
+    dry_run: bool = False  # only count what would be removed
 
 
 @dataclass(frozen=True)
@@ -292,15 +281,15 @@ class Cleaned:
     results: int = 0
     reports: int = 0
     sources: int = 0
-    objects: int = 0  # of all these
-    uploads: int = 0  # multipart uploads that were abandoned
-    folders: int = 0  # of imports that are over, in the worker's scratch space
-    unknown: int = 0  # prefixes of imports that the ledger does not know; they are left alone
+    objects: int = 0  # in S3, of all these
+    uploads: int = 0  # abandoned multipart uploads
+    folders: int = 0  # of ended imports, in the worker's scratch space
+    unknown: int = 0  # prefixes of imports that are not in the ledger: left alone
     failed: int = 0  # what could not be removed; the next clean-up tries again
     errors: tuple[str, ...] = field(default=())  # the first of these
-    dry_runs: int = 0  # that were not promoted in time, and have expired
+    dry_runs: int = 0  # not promoted in time, and expired
     idempotency_keys: int = 0
-    sign_ins: int = 0  # links that were used or are past their time
-    foreign_writes: int = 0  # notes of writes of other clients that no import under way has to know of
+    sign_ins: int = 0  # links that were used or have expired
+    foreign_writes: int = 0  # notes of other clients' writes that no active import needs
     mails: int = 0  # in the worker's outbox folder
-    dead_letters: int = 0  # of the event relay, where it shares the worker's disk
+    dead_letters: int = 0  # of the event relay, if it shares the worker's disk

@@ -9,28 +9,28 @@ from typing import Any
 
 
 class OnError(StrEnum):
-    """What becomes of a file in which some records are wrong."""
+    """How to treat a file in which some records have errors."""
 
-    REJECT = "reject"  # nothing is written
-    QUARANTINE = "quarantine"  # the good records are loaded; the bad ones, and all that hangs below them, are stored
+    REJECT = "reject"  # import nothing
+    QUARANTINE = "quarantine"  # import the others; keep these, and all their descendants, in quarantine
 
 
 @dataclass(frozen=True)
 class Options:
-    """What an upload asks for. None: the dataset's suite says (its ``meta``), or else the default."""
+    """What an upload asks for. None: as the dataset's suite says (its ``meta``), or else the default."""
 
     dry_run: bool = False
     on_error: OnError | None = None
-    max_errors: int | None = None  # quarantine at most so many records, else reject the file
-    max_error_ratio: float | None = None  # the same as a share of the file's records, from 0 to 1
-    delimiter: str | None = None  # of a delimited text: one of DELIMITERS; None: detected, and shown
-    force: bool = False  # load it even if this very content was loaded before
-    without: tuple[str, ...] = ()  # columns of the file to leave out: those that a results file adds
-    mapping: Mapping[str, str] = field(default_factory=dict)  # a column of the file -> the dataset's; empty: left out
-    notify: tuple[str, ...] = ()  # addresses to tell of the end, beside those that are told of every one's
+    max_errors: int | None = None  # in quarantine; reject the file if there are more
+    max_error_ratio: float | None = None  # the same as a fraction of the file's records, from 0 to 1
+    delimiter: str | None = None  # of delimited text: one of DELIMITERS; None: detect it
+    force: bool = False  # import it even if the same content was imported before
+    without: tuple[str, ...] = ()  # columns of the file to skip: those that a result file adds
+    mapping: Mapping[str, str] = field(default_factory=dict)  # column of the file -> column of the dataset; empty: skip it
+    notify: tuple[str, ...] = ()  # recipients beside those that are notified of every import
 
     def to_json(self) -> dict[str, object]:
-        """What was asked for, without what was left open."""
+        """Return what was asked for, without what was left open."""
         asked = {
             name: value for name, value in vars(self).items() if not (value is None or value is False or value in ((), {}))
         }
@@ -38,14 +38,14 @@ class Options:
 
     @classmethod
     def from_json(cls, asked: Mapping[str, Any]) -> Options:
-        """Read what to_json gave."""
+        """Return the options of what to_json returned."""
         on_error, ratio = asked.get("on_error"), asked.get("max_error_ratio")
         lists = {name: tuple(asked.get(name, ())) for name in ("without", "notify")}
-        ratio = None if ratio is None else float(ratio)  # as the ledger has it, it knows its spelling too
+        ratio = None if ratio is None else float(ratio)  # JSON may have it as an integer
         return cls(**{**asked, **lists, "on_error": OnError(on_error) if on_error else None, "max_error_ratio": ratio})
 
 
 DELIMITER_NAMES: Mapping[str, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-"""What may stand between the values of a delimited text, by name: a character alone is hard to write or to see."""
+"""Delimiters by name: a tab is hard to write in a request, and hard to see."""
 
 DELIMITERS = tuple(DELIMITER_NAMES.values())

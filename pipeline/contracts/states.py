@@ -1,4 +1,4 @@
-"""States of an import and the legal moves between them, each with its reason."""
+"""States of an import and the legal moves between them, each with the reason that the user sees."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where an import stands. The first seven are under way, the others are final."""
+    """The state of an import. The first six are active, the others final."""
 
     AWAITING_UPLOAD = "awaiting_upload"
     QUEUED = "queued"
@@ -26,59 +26,66 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """No step follows by itself: what leads out of a final state, if anything does, is somebody's wish."""
+        """Return whether no step follows by itself. A user may still promote a validated dry run."""
         return not MOVES[self] or self is State.VALIDATED
 
     @property
     def is_settled(self) -> bool:
-        """Nothing leads out of it any more, not even somebody's wish: a dry run that may be promoted is not settled."""
+        """Return whether no move leads out of it, not even a user's: a dry run that may be promoted is not settled."""
         return not MOVES[self]
 
 
+_SYSTEM_ERROR = "System error; the file is not at fault"
+_NOT_IMPORTED = "Canceled; nothing was imported"
+_PARTLY_IMPORTED = "Canceled; the counts show what was imported"
+_PARTLY_FAILED = "System error; the counts show what was imported"
+_RESTARTED = "Restarted after its run was lost; loaded parts stay loaded"
+_DUPLICATE = "An earlier import already loaded this content"
+
 MOVES: Mapping[State, Mapping[State, str]] = {
     State.AWAITING_UPLOAD: {
-        State.QUEUED: "the file is whole in S3",
-        State.EXPIRED: "the upload was given up or broke off",
-        State.CANCELED: "the user canceled before the file was whole",
+        State.QUEUED: "Upload complete",
+        State.EXPIRED: "Upload abandoned or interrupted",
+        State.CANCELED: "Canceled before the upload was complete",
     },
     State.QUEUED: {
-        State.VALIDATING: "its turn in the dataset's queue has come",
-        State.CANCELED: "the user canceled while it waited",
-        State.DUPLICATE: "an earlier import already loaded this content",
-        State.FAILED: "the system could not take it up",
+        State.VALIDATING: "Started",
+        State.CANCELED: "Canceled while waiting",
+        State.DUPLICATE: _DUPLICATE,
+        State.FAILED: "System error; the import could not be started",
     },
     State.VALIDATING: {
-        State.PREPARING: "nothing stands against loading it, or what does is held back",
-        State.REJECTED: "a finding is an error: nothing is written",
-        State.VALIDATED: "a dry run: it would be loaded, and nothing is written",
-        State.FAILED: "the system, not the file, was at fault",
-        State.CANCELED: "the user canceled; nothing is written",
-        State.DUPLICATE: "an earlier import already loaded this content",
+        State.PREPARING: "Validation complete; rows with errors, if any, are in quarantine",
+        State.REJECTED: "Errors found; nothing was imported",
+        State.VALIDATED: "Dry run complete; nothing was imported",
+        State.FAILED: _SYSTEM_ERROR,
+        State.CANCELED: _NOT_IMPORTED,
+        State.DUPLICATE: _DUPLICATE,
     },
     State.VALIDATED: {
-        State.QUEUED: "the user promoted it: the very bytes that were validated are loaded",
-        State.EXPIRED: "the dry run was not promoted within the time that BULKHEAD_KEEP_DRY_RUNS sets",
+        State.QUEUED: "Promoted; the checked file will be imported",
+        State.EXPIRED: "Dry run not promoted within BULKHEAD_KEEP_DRY_RUNS",
     },
     State.PREPARING: {
-        State.VALIDATING: "its run was lost with the orchestrator; it begins again",
-        State.LOADING: "the batches are stored",
-        State.REJECTED: "the file was replaced before it could be cut into batches",
-        State.FAILED: "the system, not the file, was at fault",
-        State.CANCELED: "the user canceled; nothing is written",
+        State.VALIDATING: "Restarted after its run was lost",
+        State.LOADING: "Parts stored",
+        State.REJECTED: "File replaced while it was being imported",
+        State.FAILED: _SYSTEM_ERROR,
+        State.CANCELED: _NOT_IMPORTED,
     },
     State.LOADING: {
-        State.VALIDATING: "its run was lost with the orchestrator; it begins again, and loaded parts stay loaded",
-        State.SUCCEEDED: "every record is in the warehouse",
-        State.PARTIALLY_SUCCEEDED: "the warehouse refused some records for good; the others are in",
-        State.FAILED: "the system gave up; what was loaded stays, and the counts say what",
-        State.CANCELED: "the user canceled; the counts say what was loaded",
-        State.PAUSED: "the user paused it; the parts that were under way are loaded",
+        State.VALIDATING: _RESTARTED,
+        State.SUCCEEDED: "Every record was imported",
+        State.PARTIALLY_SUCCEEDED: "Some records were not imported; the others were",
+        State.FAILED: _PARTLY_FAILED,
+        State.CANCELED: _PARTLY_IMPORTED,
+        State.PAUSED: "Paused; parts that were being loaded are complete",
     },
     State.PAUSED: {
-        State.LOADING: "the user resumed it",
-        State.VALIDATING: "its run was lost with the orchestrator; it begins again, and loaded parts stay loaded",
-        State.FAILED: "the system gave up; what was loaded stays, and the counts say what",
-        State.CANCELED: "the user canceled; the counts say what was loaded",
+        State.LOADING: "Resumed",
+        State.VALIDATING: _RESTARTED,
+        State.FAILED: _PARTLY_FAILED,
+        State.CANCELED: _PARTLY_IMPORTED,
     },
     State.SUCCEEDED: {},
     State.PARTIALLY_SUCCEEDED: {},
@@ -88,13 +95,13 @@ MOVES: Mapping[State, Mapping[State, str]] = {
     State.EXPIRED: {},
     State.DUPLICATE: {},
 }
-"""Every legal move, each with its reason. Nothing else may know the rules."""
+"""Every legal move with its reason: the only place that defines them."""
 
 AT_WORK = (State.VALIDATING, State.PREPARING, State.LOADING, State.PAUSED)
-"""The states of an import that is at work: of a dataset there is never more than one (the index import_at_work sees to it)."""
+"""The states of an import that is being processed: at most one a dataset, which the index import_at_work enforces."""
 
 ACTIVE = (State.QUEUED, *AT_WORK)
-"""The states of an import that stands in its dataset's queue."""
+"""The states of an import in its dataset's queue."""
 
 CANCELED_BY_USER = "canceled by the user"
-"""Why an import ended, if its cancellation was asked for."""
+"""The reason of an import that ended because its cancellation was requested."""

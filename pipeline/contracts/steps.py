@@ -31,68 +31,68 @@ from pipeline.contracts.messages import (
 )
 
 REJECTED_FILE = "FileIsWrong"
-"""Type of the failure of a step that rejects the file. Recorded histories have it under this name, so the name stays."""
+"""Error type of a step that rejects the file. Recorded histories contain this name, so it must not change."""
 
 HEARTBEAT_SECONDS = 10.0
-"""A step that has said nothing for so long has died with its worker."""
+"""Heartbeat timeout: a step without a heartbeat for this long is considered dead, with its worker."""
 
 Takes = TypeVar("Takes")
 Gives = TypeVar("Gives")
 
 
 class TaskQueue(StrEnum):
-    """Kinds of work that must not wait for one another. Each is a task queue, of which a worker does so much at once."""
+    """Task queues, one for each kind of work that must not wait for another. Each worker limits the concurrency of each."""
 
-    SHORT = ""  # a moment each
-    FILE = "files"  # a whole file: minutes, and gigabytes of memory
-    PART = "parts"  # a part's transaction: a second or so, and a connection
-    WAIT = "waits"  # for the end of another workflow: as long as that takes, but no thread
-    MESSAGE = "messages"  # as long as a receiver takes to answer, up to half a minute each
+    SHORT = ""  # workflows, and steps of a moment each
+    FILES = "files"  # a whole file: minutes, and gigabytes of memory
+    PARTS = "parts"  # the transaction of a part: about a second, and a connection
+    WAITS = "waits"  # waiting for another workflow: as long as that takes, but no thread
+    MESSAGES = "messages"  # as long as a receiver takes to answer, up to half a minute each
     RESULTS = "results"  # a whole file, for a person who waits for it
-    RECONCILE = "reconciliation"  # minutes, every minute
-    CLEAN = "clean-up"  # up to hours
-    MART = "marts"  # a dataset's materialized views: as long as their limit lets them
+    RECONCILIATION = "reconciliation"  # minutes, every minute
+    CLEAN_UP = "clean-up"  # up to hours
+    MARTS = "marts"  # the materialized views of a dataset: up to their time limit
 
 
 MOVED_FROM: Mapping[TaskQueue, tuple[TaskQueue, ...]] = {
-    TaskQueue.SHORT: (TaskQueue.MESSAGE, TaskQueue.RECONCILE, TaskQueue.CLEAN),
-    TaskQueue.FILE: (TaskQueue.RESULTS,),
+    TaskQueue.SHORT: (TaskQueue.MESSAGES, TaskQueue.RECONCILIATION, TaskQueue.CLEAN_UP),
+    TaskQueue.FILES: (TaskQueue.RESULTS,),
 }
-"""Lanes whose steps belonged to another one: workflows that began then may still ask for them there."""
+"""Where steps were before they got a task queue of their own: workflows that started then still schedule them there."""
 
 
-def task_queue_of(task_queue: str, lane: TaskQueue) -> str:
-    """The name of the lane's own task queue, where ``task_queue`` is that of the short steps and of the workflows."""
-    return f"{task_queue}/{lane}" if lane else task_queue
+def task_queue_name(base: str, queue: TaskQueue) -> str:
+    """Return the name of a task queue in Temporal. ``base`` is the configured name, used for workflows and short steps."""
+    return f"{base}/{queue}" if queue else base
 
 
 @dataclass(frozen=True)
 class Step(Generic[Takes, Gives]):
-    """An activity by name and types: the workflow calls it without importing its code."""
+    """An activity by name and types: the workflow calls it without importing its code. Names are in recorded histories."""
 
     name: str
     takes: type[Takes]
     gives: type[Gives]
-    lane: TaskQueue = TaskQueue.SHORT
+    queue: TaskQueue = TaskQueue.SHORT
 
 
 REGISTER = Step("register", ObjectsArrived, type(None))
-NEXT = Step("next", NextImportRequest, NextImport)
-WATCH = Step("watch", ImportRef, type(None), TaskQueue.WAIT)
-VALIDATE = Step("validate", ImportRef, Verdict, TaskQueue.FILE)
-PREPARE = Step("prepare", ImportRef, Plan, TaskQueue.FILE)
-PREVIEW = Step("preview", ImportRef, DryRunCounts, TaskQueue.FILE)
-LOAD_PART = Step("load_part", PartRef, PartResult, TaskQueue.PART)
-GIVE_UP_PART = Step("give_up_part", PartRef, PartResult, TaskQueue.FILE)
-HOLD = Step("hold", ImportRef, PauseState)
-GO_ON = Step("go_on", ImportRef, PauseState)
+NEXT_IMPORT = Step("next", NextImportRequest, NextImport)
+AWAIT_IMPORT = Step("watch", ImportRef, type(None), TaskQueue.WAITS)
+VALIDATE = Step("validate", ImportRef, Verdict, TaskQueue.FILES)
+PREPARE = Step("prepare", ImportRef, Plan, TaskQueue.FILES)
+DRY_RUN = Step("preview", ImportRef, DryRunCounts, TaskQueue.FILES)
+LOAD_PART = Step("load_part", PartRef, PartResult, TaskQueue.PARTS)
+FAIL_PART = Step("give_up_part", PartRef, PartResult, TaskQueue.FILES)
+PAUSE = Step("hold", ImportRef, PauseState)
+RESUME = Step("go_on", ImportRef, PauseState)
 FINISH = Step("finish", Ending, Outcome)
 CLOSE = Step("close", Ending, Outcome)
-REFRESH_MARTS = Step("refresh_marts", MartsRun, type(None), TaskQueue.MART)
-WRITE_FAILED = Step("write_failed", Ending, Written, TaskQueue.FILE)
+REFRESH_MARTS = Step("refresh_marts", MartsRun, type(None), TaskQueue.MARTS)
+WRITE_FAILED = Step("write_failed", Ending, Written, TaskQueue.FILES)
 WRITE_RESULTS = Step("write_results", ResultsWanted, type(None), TaskQueue.RESULTS)
-ADDRESSEES = Step("addressees", Outcome, Deliveries, TaskQueue.MESSAGE)
-DELIVER = Step("deliver", Delivery, type(None), TaskQueue.MESSAGE)
-TRY_RECEIVER = Step("try_receiver", Delivery, type(None), TaskQueue.MESSAGE)
-RECONCILE = Step("reconcile", type(None), Reconciled, TaskQueue.RECONCILE)
-CLEAN = Step("clean", CleanRun, Cleaned, TaskQueue.CLEAN)
+LIST_RECIPIENTS = Step("addressees", Outcome, Deliveries, TaskQueue.MESSAGES)
+DELIVER = Step("deliver", Delivery, type(None), TaskQueue.MESSAGES)
+SEND_TEST = Step("try_receiver", Delivery, type(None), TaskQueue.MESSAGES)
+RECONCILE = Step("reconcile", type(None), Reconciled, TaskQueue.RECONCILIATION)
+CLEAN = Step("clean", CleanRun, Cleaned, TaskQueue.CLEAN_UP)

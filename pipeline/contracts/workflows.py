@@ -1,18 +1,49 @@
-"""Names, ids, signals and queries of the workflows."""
+"""The workflows by name and types, their ids, signals and queries."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pipeline.contracts.messages import (
+    Cleaned,
+    CleanRun,
+    Delivery,
+    ImportRun,
+    MartsRun,
+    Outcome,
+    QueueRun,
+    Reconciled,
+    ResultsWanted,
+)
 from pipeline.contracts.object_keys import RowOutcome
 from pipeline.contracts.states import State
 
-QUEUE_WORKFLOW = "DatasetQueue"
-IMPORT_WORKFLOW = "ImportFile"
-NOTIFY_WORKFLOW = "TellUser"
-RECONCILE_WORKFLOW = "Reconcile"
-CLEAN_WORKFLOW = "CleanUp"
-RESULTS_WORKFLOW = "WriteResults"
-SEND_WORKFLOW = "SendOne"
-MARTS_WORKFLOW = "RefreshMarts"
+Takes = TypeVar("Takes")
+Gives = TypeVar("Gives")
+
+
+@dataclass(frozen=True)
+class Workflow(Generic[Takes, Gives]):
+    """A workflow by name and types: clients start it without importing its code. Names are in recorded histories."""
+
+    name: str
+    takes: type[Takes]
+    gives: type[Gives]
+
+    def arguments(self, given: Takes) -> list[Takes]:
+        """Return the arguments of a run: ``given``, or none if the workflow takes none."""
+        return [] if given is None else [given]
+
+
+QUEUE_WORKFLOW = Workflow("DatasetQueue", QueueRun, type(None))
+IMPORT_WORKFLOW = Workflow("ImportFile", ImportRun, Outcome)
+NOTIFY_WORKFLOW = Workflow("TellUser", Outcome, type(None))
+RECONCILE_WORKFLOW = Workflow("Reconcile", type(None), Reconciled)
+CLEAN_WORKFLOW = Workflow("CleanUp", CleanRun, Cleaned)
+RESULTS_WORKFLOW = Workflow("WriteResults", ResultsWanted, type(None))
+SEND_WORKFLOW = Workflow("SendOne", Delivery, str)
+MARTS_WORKFLOW = Workflow("RefreshMarts", MartsRun, type(None))
 REFRESH_SIGNAL = "refresh"
 ENQUEUE_SIGNAL = "enqueue"
 PAUSE_SIGNAL = "pause"
@@ -21,28 +52,28 @@ PROGRESS_QUERY = "progress"
 
 
 def queue_workflow_id(dataset: str) -> str:
-    """One workflow a dataset: Temporal's uniqueness of running ids is what keeps two ingestions apart."""
+    """Return the id of a dataset's queue. Temporal runs one workflow an id at most, so two queues never run side by side."""
     return f"ingest/{dataset}"
 
 
 def import_workflow_id(import_id: str) -> str:
-    """The workflow of one file's run."""
+    """Return the id of an import's workflow."""
     return f"import/{import_id}"
 
 
 def notify_workflow_id(import_id: str, state: State | None = None) -> str:
-    """The workflow that tells the user; apart from the import's, so that a dead receiver holds nothing up.
+    """Return the id of the workflow that notifies of an import's end; it is not the import's, so no receiver delays that.
 
-    A dry run's outcome has one of its own: it may still be told while the import, promoted, has come to its end.
+    A dry run has an id of its own: its messages may still be under way when the promoted import ends.
     """
     return f"notify/{import_id}/dry-run" if state is State.VALIDATED else f"notify/{import_id}"
 
 
 def marts_workflow_id(dataset: str) -> str:
-    """The workflow that brings a dataset's marts up to date; apart from imports, so that a mart delays none."""
+    """Return the id of the workflow that refreshes a dataset's marts; it is not an import's, so no mart delays one."""
     return f"marts/{dataset}"
 
 
 def results_workflow_id(import_id: str, fate: RowOutcome, form: str) -> str:
-    """The workflow that writes a file of results which nobody asked for before."""
+    """Return the id of the workflow that writes a result file on request."""
     return f"results/{import_id}/{fate}/{form}"

@@ -1,8 +1,8 @@
-"""One attempt at a step, as Temporal sees it: it says that it lives, whether it is to stop, and how it ended.
+"""One attempt at an activity: send heartbeats, notice cancellation, and convert errors for Temporal's retry policy.
 
-This is one of the three places where errors are caught: here they are told apart for Temporal. A fault of the file or of a
-request is never tried again; a fault of the world is, with backoff; a fault of the system, or one that was not foreseen, gets a
-few attempts before the import fails with it. A reason is a sentence or two for the person who reads it; the log has the rest.
+Errors are caught in three places, and this is one. An error of the file or of a request is not retryable; an error of the
+environment is, with backoff; a system fault, or an unexpected error, gets a few attempts before the import fails with it. The
+message is a sentence or two for the person who reads it; the log has the details.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 BEAT_SECONDS = 2.0
 FEW_ATTEMPTS = 5
-"""A fault of the system may be a passing one; after so many attempts that ended with one it is taken for lasting."""
+"""A system fault may be transient; after so many attempts that ended with one it is considered permanent."""
 
 REASON_LENGTH = 300
 _STEPS_KEPT = 1000
@@ -41,15 +41,15 @@ _is_beating: ContextVar[bool] = ContextVar("is_beating", default=False)
 
 
 def converts_errors(step: Callable[P, R]) -> Callable[P, R]:
-    """Have the step heartbeat as long as it runs, and give every error the form in which Temporal either tries again or not.
+    """Decorate an activity: send heartbeats while it runs, and convert every error to a retryable or non-retryable one.
 
-    A step that is canceled ends as canceled, whatever its interrupted work raises.
+    An activity that is canceled ends as canceled, whatever its interrupted work raises.
     """
     return _attempt(step, may_stop=True)
 
 
-def to_its_end(step: Callable[P, R]) -> Callable[P, R]:
-    """The same for a step that goes on when it is canceled: what it writes down has to be written."""
+def ignores_cancellation(step: Callable[P, R]) -> Callable[P, R]:
+    """Decorate an activity in the same way, but let it complete when it is canceled: what it records must be recorded."""
     return _attempt(step, may_stop=False)
 
 
@@ -70,7 +70,7 @@ def _attempt(step: Callable[P, R], *, may_stop: bool) -> Callable[P, R]:
 
 
 def _ours(error: Exception) -> BulkheadError:
-    """The error as one of ours."""
+    """Return the error as a BulkheadError."""
     if isinstance(error, BulkheadError):
         return error
     if isinstance(error, DATABASE_ERRORS):
@@ -79,12 +79,12 @@ def _ours(error: Exception) -> BulkheadError:
         return NoSpace(
             f"No space is left on the worker's disk: {_line(error)}. The import goes on by itself when there is some."
         )
-    fault = f"Something unforeseen went wrong in the step {activity.info().activity_type}: {_line(error)}."
+    fault = f"An unexpected error occurred in the step {activity.info().activity_type}: {_line(error)}."
     return SystemFault(f"{fault} This is a fault of the system, not of the file; please report it with the worker's log.")
 
 
 def _for_temporal(error: BulkheadError) -> ApplicationError:
-    """The error in the form by which Temporal knows whether to try again, and when."""
+    """Return the application error that tells Temporal whether to retry, and when."""
     if isinstance(error, TransientError):
         wait = None if error.wait_seconds is None else timedelta(seconds=error.wait_seconds)
         return ApplicationError(str(error), type=_family(error), next_retry_delay=wait)
@@ -95,7 +95,7 @@ def _for_temporal(error: BulkheadError) -> ApplicationError:
 
 
 def _line(error: Exception) -> str:
-    """The error's kind and the first line of what it says; of a child's traceback, the last, which has both."""
+    """Return the error's class and the first line of its message; of a child's traceback, the last line, which has both."""
     lines = str(error).strip().splitlines() or [""]
     if lines[0].startswith("Traceback"):
         return lines[-1].strip().rstrip(".")[:REASON_LENGTH]
@@ -103,9 +103,9 @@ def _line(error: Exception) -> str:
 
 
 class _Faults:
-    """How many attempts at a step have ended with a fault of the system in this process.
+    """Counts the attempts at each activity that ended with a system fault in this process.
 
-    Temporal's own number of the attempt counts those too that only waited for the world.
+    Temporal's attempt number also counts attempts that ended with a transient error.
     """
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class _Faults:
         self._lock = threading.Lock()
 
     def count(self) -> int:
-        """Count one more of the present step; how many there are now."""
+        """Count one more of the current activity; return how many there are now."""
         info = activity.info()
         step = (info.workflow_id or "", info.workflow_run_id, info.activity_id)
         with self._lock:
@@ -127,12 +127,12 @@ _faults = _Faults()
 
 
 def _family(error: BulkheadError) -> str:
-    """The name that the workflow knows the error by; the file's faults share one."""
+    """Return the error type that the workflow sees; all errors of the file share one."""
     return REJECTED_FILE if isinstance(error, RejectedFile) else type(error).__name__
 
 
 def beat(*details: object) -> None:
-    """Tell Temporal that we live; raise if the import was canceled meanwhile."""
+    """Send a heartbeat. Raises CancelledError if the activity was canceled."""
     activity.heartbeat(*details)
     if activity.is_cancelled():
         raise CancelledError("canceled")
@@ -140,9 +140,9 @@ def beat(*details: object) -> None:
 
 @contextmanager
 def heartbeating(*, may_stop: bool = True) -> Iterator[None]:
-    """Heartbeats beside the work, and with ``may_stop`` the chance for its long statements to be canceled.
+    """Send heartbeats from a thread; with ``may_stop``, long SQL statements end when the activity is canceled.
 
-    Without effect inside another such block, and in a step of which Temporal wants no heartbeats.
+    Has no effect inside another such block, and in an activity without a heartbeat timeout.
     """
     if _is_beating.get() or not activity.in_activity() or activity.info().heartbeat_timeout is None:
         yield

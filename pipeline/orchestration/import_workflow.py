@@ -1,8 +1,6 @@
-"""The order of things: which step follows which, how long each may take, what is tried again, and how it all ends.
+"""The import of one file: which step follows which, how long each may take, and how the import ends.
 
-Five workflows: a dataset's queue, which runs one import at a time; the import of one file; telling the user; the
-reconciliation; and the clean-up. They import contracts and temporalio only, so that replay needs nothing else and no
-I/O can slip in.
+Workflow code imports contracts and temporalio only: it is replayed, so it must be deterministic and do no I/O.
 """
 
 from __future__ import annotations
@@ -48,14 +46,14 @@ with workflow.unsafe.imports_passed_through():
     )
     from pipeline.contracts.states import CANCELED_BY_USER, State
     from pipeline.contracts.steps import (
+        DRY_RUN,
+        FAIL_PART,
         FINISH,
-        GIVE_UP_PART,
-        GO_ON,
-        HOLD,
         LOAD_PART,
+        PAUSE,
         PREPARE,
-        PREVIEW,
         REJECTED_FILE,
+        RESUME,
         VALIDATE,
         WRITE_FAILED,
     )
@@ -67,9 +65,9 @@ with workflow.unsafe.imports_passed_through():
     )
 
 
-@workflow.defn(name=IMPORT_WORKFLOW)
+@workflow.defn(name=IMPORT_WORKFLOW.name)
 class ImportFile:
-    """The import of one file: validate, prepare, load wave by wave, finish, and have the user told. A dry run loads nothing."""
+    """Validate, prepare, load wave by wave, finish, and start the notifications. A dry run loads nothing."""
 
     @workflow.init
     def __init__(self, run: ImportRun) -> None:
@@ -77,26 +75,26 @@ class ImportFile:
         self._progress = Progress(State.LOADING if plan else State.VALIDATING)
         self._parts_done = run.parts_done
         self._plan = plan
-        self._pause_wanted: bool | None = run.pause_wanted if plan else None  # None: nobody has said anything so far
+        self._pause_wanted: bool | None = run.pause_wanted if plan else None  # None: no signal has been received
 
     @workflow.query(name=PROGRESS_QUERY)
     def progress(self) -> Progress:
-        """Where the import stands."""
+        """Return the progress of the import."""
         return self._progress
 
     @workflow.signal(name=PAUSE_SIGNAL)
     def pause(self) -> None:
-        """Begin no further part; those under way come to their end."""
+        """Start no further part; parts that are being loaded complete."""
         self._pause_wanted = True
 
     @workflow.signal(name=RESUME_SIGNAL)
     def resume(self) -> None:
-        """Go on."""
+        """Continue loading."""
         self._pause_wanted = False
 
     @workflow.run
     async def run(self, run: ImportRun) -> Outcome:
-        """Fails, as a workflow, if the file is rejected or the system gives up; both are written down before."""
+        """Run the import. The workflow fails if the file is rejected or the import fails, after the ledger says so."""
         outcome = await self._outcome(run)
         if outcome.state is State.CANCELED and workflow.cancellation_reason() is not None:
             raise CancelledError(outcome.reason)
@@ -105,7 +103,7 @@ class ImportFile:
         return outcome
 
     async def _finish(self, ending: Ending) -> Outcome:
-        """Close the books. What takes as long as the file is large does not hold up the short steps of others."""
+        """End the import in the ledger. Writing result files may take long, so it is a step on another task queue."""
         ending = replace(ending, apart=workflow.patched(APART))
         outcome = await run_step(FINISH, ending, limit=timedelta(hours=1), beats=True)
         if not outcome.is_final:
@@ -117,7 +115,7 @@ class ImportFile:
         return outcome
 
     async def _outcome(self, run: ImportRun) -> Outcome:
-        """Go the whole way, and write down how it ended; what the database has lost meanwhile is done again."""
+        """Run all steps and record how the import ended; repeat what the database has lost meanwhile."""
         while True:
             try:
                 return await shielded(self._finish(await self._ending(run)))
@@ -128,7 +126,7 @@ class ImportFile:
                 self._parts_done = 0
 
     async def _ending(self, run: ImportRun) -> Ending:
-        """Go the whole way, and say how it ended; the counts decide between full and partial success."""
+        """Run all steps before the end, and return how they ended; the counts decide between full and partial success."""
         ref = run.ref
         try:
             plan = run.plan
@@ -139,7 +137,7 @@ class ImportFile:
                 if not verdict.accepted:
                     return Ending(ref, State.REJECTED, verdict.refusal or counted(verdict.errors, "error"))
                 if verdict.dry_run:
-                    await run_step_unless_canceled(PREVIEW, ref, limit=timedelta(hours=6), beats=True)
+                    await run_step_unless_canceled(DRY_RUN, ref, limit=timedelta(hours=6), beats=True)
                     return Ending(ref, State.VALIDATED)
                 self._progress = Progress(State.PREPARING)
                 plan = await run_step_unless_canceled(PREPARE, ref, limit=timedelta(hours=6), beats=True)
@@ -158,9 +156,9 @@ class ImportFile:
         return Ending(ref)
 
     async def _load(self, ref: ImportRef, plan: Plan) -> None:
-        """All parts in their order, at most ``plan.parallel`` at once. If one fails for good, the others under way end first.
+        """Load all parts in order, at most ``plan.parallel`` at once. If one fails, wait for the others that are being loaded.
 
-        Each is begun when all it needs is in the warehouse: no reader ever sees a record whose parent is not there.
+        A part is started when all it needs is loaded, so that no reader ever sees a record without its parent.
         """
         if self._pause_wanted is None:
             self._pause_wanted = plan.pause_wanted
@@ -172,8 +170,8 @@ class ImportFile:
                 wave = plan.wave_of(part_no)
                 if self._pause_wanted or is_long():
                     await wait_for_all(under_way)
-                    await self._stand_still(ref, plan, wave)
-                    self._go_on_as_new(ref, plan)
+                    await self._wait_while_paused(ref, plan, wave)
+                    self._continue_as_new_if_long(ref, plan)
                 self._show(plan, wave)
                 task = asyncio.create_task(self._load_part(ref, part_no, f"part {part_no} of {plan.parts}"))
                 under_way[task] = part_no
@@ -181,11 +179,11 @@ class ImportFile:
         except BaseException:
             for task in under_way:
                 task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)  # what was begun ends before the books are closed
+            await asyncio.gather(*under_way, return_exceptions=True)  # parts that were started end before the import does
             raise
 
     async def _load_part(self, ref: ImportRef, part_no: int, summary: str) -> None:
-        """A part that is not what was stored is given up at once, with its records; the rest of the import goes on."""
+        """Load a part. If it is damaged in S3, enter its records as failed and continue with the other parts."""
         part = PartRef(ref, part_no)
         try:
             await run_step(LOAD_PART, part, limit=timedelta(minutes=30), beats=True, summary=summary)
@@ -193,22 +191,22 @@ class ImportFile:
             if not is_type(error, "DamagedPart"):
                 raise
             part = replace(part, reason=reason_of(error))
-            await run_step(GIVE_UP_PART, part, limit=timedelta(hours=6), beats=True, summary=f"{summary} is damaged")
+            await run_step(FAIL_PART, part, limit=timedelta(hours=6), beats=True, summary=f"{summary} is damaged")
         self._parts_done += 1
 
-    async def _stand_still(self, ref: ImportRef, plan: Plan, wave: int) -> None:
-        """While somebody wants a pause. Nothing is under way, and the ledger says so."""
+    async def _wait_while_paused(self, ref: ImportRef, plan: Plan, wave: int) -> None:
+        """Wait while a pause is wanted, with the import paused in the ledger. No part may be being loaded."""
         while self._pause_wanted:
-            held = await run_step_unless_canceled(HOLD, ref, limit=timedelta(minutes=1), beats=True)
-            if held.holds:
+            paused = await run_step_unless_canceled(PAUSE, ref, limit=timedelta(minutes=1), beats=True)
+            if paused.holds:
                 self._show(plan, wave, State.PAUSED)
                 await workflow.wait_condition(lambda: not self._pause_wanted)
-            else:  # it was resumed meanwhile, and the signal is on its way
+            else:  # it was resumed meanwhile, and the signal will follow
                 self._pause_wanted = False
-            await run_step_unless_canceled(GO_ON, ref, limit=timedelta(minutes=1), beats=True)
+            await run_step_unless_canceled(RESUME, ref, limit=timedelta(minutes=1), beats=True)
 
-    def _go_on_as_new(self, ref: ImportRef, plan: Plan) -> None:
-        """Begin a new history if this one has become long. Nothing may be under way."""
+    def _continue_as_new_if_long(self, ref: ImportRef, plan: Plan) -> None:
+        """Continue as new if the history is long. No part may be being loaded."""
         if is_long():
             workflow.continue_as_new(ImportRun(ref, plan, self._parts_done, bool(self._pause_wanted)))
 

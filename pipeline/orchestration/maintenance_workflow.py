@@ -1,4 +1,4 @@
-"""Maintenance: reconciliation, retention, result files on request, and refreshing of marts."""
+"""Maintenance: reconciliation, retention, result files on request, and refresh of marts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
         RECONCILE,
         REFRESH_MARTS,
         WRITE_RESULTS,
-        task_queue_of,
+        task_queue_name,
     )
     from pipeline.contracts.workflows import (
         CLEAN_WORKFLOW,
@@ -36,13 +36,13 @@ with workflow.unsafe.imports_passed_through():
 from pipeline.orchestration.steps import HEARTBEAT, is_long, reason_of, run_step
 
 
-@workflow.defn(name=RESULTS_WORKFLOW)
+@workflow.defn(name=RESULTS_WORKFLOW.name)
 class WriteResults:
-    """Write a file of results that somebody asked for."""
+    """Write a result file that a user requested."""
 
     @workflow.run
     async def run(self, wanted: ResultsWanted) -> None:
-        """Fails with what stands against it."""
+        """Write the file. The workflow fails with the reason if that is not possible."""
         try:
             await run_step(
                 WRITE_RESULTS, wanted, limit=timedelta(hours=6), beats=True, summary=f"{wanted.fate} as {wanted.form}"
@@ -51,9 +51,9 @@ class WriteResults:
             raise ApplicationError(reason_of(error), non_retryable=True) from error
 
 
-@workflow.defn(name=MARTS_WORKFLOW)
+@workflow.defn(name=MARTS_WORKFLOW.name)
 class RefreshMarts:
-    """Bring a dataset's materialized views up to date, after imports and apart from them. There is one at most a dataset."""
+    """Refresh the marts of a dataset after imports. At most one runs for each dataset, and it delays no import."""
 
     @workflow.init
     def __init__(self, run: MartsRun) -> None:
@@ -61,12 +61,12 @@ class RefreshMarts:
 
     @workflow.signal(name=REFRESH_SIGNAL)
     def refresh(self) -> None:
-        """Do so once more; requests that come while one refresh runs are all met by the next."""
+        """Request another refresh. All requests during a refresh are served by the next one."""
         self._is_wanted = True
 
     @workflow.run
     async def run(self, run: MartsRun) -> None:
-        """A view that cannot be refreshed is in the ledger with the reason; what passes by itself is tried again."""
+        """Refresh as long as it is wanted. A mart that cannot be refreshed is in the ledger with the reason."""
         while self._is_wanted:
             self._is_wanted = False
             await run_step(REFRESH_MARTS, run, limit=timedelta(hours=6), beats=True)
@@ -74,16 +74,16 @@ class RefreshMarts:
                 workflow.continue_as_new(run)
 
 
-@workflow.defn(name=RECONCILE_WORKFLOW)
+@workflow.defn(name=RECONCILE_WORKFLOW.name)
 class Reconcile:
-    """Find what no event announced: events are sometimes lost, and so are runs."""
+    """Start what no event has started: events can be lost, and so can workflow runs."""
 
     @workflow.run
     async def run(self) -> Reconciled:
-        """Return what was found."""
+        """Run one reconciliation and return what it found."""
         found: Reconciled = await workflow.execute_activity(
             RECONCILE.name,
-            task_queue=task_queue_of(workflow.info().task_queue, RECONCILE.lane),
+            task_queue=task_queue_name(workflow.info().task_queue, RECONCILE.queue),
             result_type=Reconciled,
             start_to_close_timeout=timedelta(minutes=30),
             heartbeat_timeout=HEARTBEAT,
@@ -92,17 +92,17 @@ class Reconcile:
         return found
 
 
-@workflow.defn(name=CLEAN_WORKFLOW)
+@workflow.defn(name=CLEAN_WORKFLOW.name)
 class CleanUp:
-    """Remove what is not kept any longer. What one run does not come to, the next one does."""
+    """Remove what is past its retention time. What one run leaves, the next one removes."""
 
     @workflow.run
     async def run(self, run: CleanRun) -> Cleaned:
-        """Return what was removed."""
+        """Run one clean-up and return what it removed."""
         removed: Cleaned = await workflow.execute_activity(
             CLEAN.name,
             run,
-            task_queue=task_queue_of(workflow.info().task_queue, CLEAN.lane),
+            task_queue=task_queue_name(workflow.info().task_queue, CLEAN.queue),
             result_type=Cleaned,
             start_to_close_timeout=timedelta(hours=6),
             heartbeat_timeout=HEARTBEAT,

@@ -1,4 +1,4 @@
-"""Telling the user: who is to know of an import's end, and one message to one of them, however often it has to be tried."""
+"""Activities of notifications: list the recipients of an import's end, deliver one message, send a test message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from temporalio import activity
 from pipeline.adapters.s3 import NotThere, Store
 from pipeline.contracts.messages import Deliveries, Delivery, Outcome
 from pipeline.contracts.object_keys import report_prefix
-from pipeline.contracts.steps import ADDRESSEES, DELIVER, TRY_RECEIVER
+from pipeline.contracts.steps import DELIVER, LIST_RECIPIENTS, SEND_TEST
 from pipeline.errors import Busy, NotFound, PermanentError, RecipientGone, TransientError
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
@@ -27,23 +27,23 @@ from pipeline.report import finding_groups
 from pipeline.settings import Settings
 
 PER_HOST = 3
-"""Attempts at once to one receiving host. All e-mail goes to one, the mail server."""
+"""Concurrent attempts to one host. All e-mail goes to one host, the mail server."""
 
 PER_DATASET = 8
-"""Attempts at once about one dataset's imports to receivers that uploads name, and as many to all other receivers."""
+"""Concurrent attempts about one dataset's imports to recipients that uploads name, and as many to all others."""
 
 PER_KIND = 12
-"""Attempts at once to receivers that uploads name, and as many to all others: neither can use all threads (worker.py)."""
+"""Concurrent attempts to recipients that uploads name, and as many to all others: neither uses all threads (worker.py)."""
 
 PER_OLD_QUEUE = 2
-"""Attempts at once in a lane that is not the messages' own: of workflows that began before they had one."""
+"""Concurrent attempts on another task queue than MESSAGES: of workflows that started before there was one."""
 
 RETRY_SECONDS, RETRY_FACTOR, RETRY_SECONDS_MAX = 5.0, 4.0, 36_000.0
-"""The rhythm of Standard Webhooks, roughly: seconds, minutes, then hours, for three days. Only real attempts count."""
+"""Retry policy, about that of Standard Webhooks: seconds, minutes, then hours, for three days. Only real attempts count."""
 
 
 class NotifyActivities:
-    """The steps that tell people, on one worker's edges."""
+    """The steps of notifications, on one worker."""
 
     def __init__(self, settings: Settings, store: Store, ledger: Ledger, receivers: Recipients) -> None:
         self._settings = settings
@@ -54,13 +54,13 @@ class NotifyActivities:
 
     @property
     def all(self) -> list[Callable[..., Any]]:
-        """What a worker registers."""
-        return [self.addressees, self.deliver, self.try_receiver]
+        """Return the activities to register."""
+        return [self.list_recipients, self.deliver, self.send_test]
 
-    @activity.defn(name=ADDRESSEES.name)
+    @activity.defn(name=LIST_RECIPIENTS.name)
     @converts_errors
-    def addressees(self, outcome: Outcome) -> Deliveries:
-        """Who is still to be told. The first time it is noted who that is, and each message gets its lasting id."""
+    def list_recipients(self, outcome: Outcome) -> Deliveries:
+        """Return the messages still to be delivered. The first call enters them in the ledger, each with its message id."""
         if not self._ledger.deliveries.is_planned(outcome.import_id, outcome.state):
             self._note(outcome)
         rows = self._ledger.deliveries.of_import(outcome.import_id)
@@ -79,10 +79,10 @@ class NotifyActivities:
     @activity.defn(name=DELIVER.name)
     @converts_errors
     def deliver(self, delivery: Delivery) -> None:
-        """Send one message; the ledger keeps how often it was tried and how it ended.
+        """Deliver one message and record the attempt in the ledger. A recipient that answers 410 (gone) is switched off.
 
-        A receiver that says that it is gone is told nothing from then on. Raises NotFound for one that is not named
-        any more, and Busy if there are too many at once: then it was not tried.
+        Raises NotFound if the recipient is not configured any more, and Busy if there are too many concurrent attempts:
+        then this was none.
         """
         known, row = self._ledger.imports.known(delivery.import_id), self._row(delivery)
         if row["delivered_at"] is not None and not delivery.asked:
@@ -108,25 +108,25 @@ class NotifyActivities:
         self._ledger.deliveries.record_attempt(*place)
 
     def _row(self, delivery: Delivery) -> Mapping[str, Any]:
-        """What the ledger has of the message. Raises NotFound if it has nothing."""
+        """Return the ledger's row of the message. Raises NotFound if there is none."""
         wanted = delivery.receiver or receiver_id(delivery.channel, delivery.target)
         for row in self._ledger.deliveries.of_import(delivery.import_id):
             if receiver_id(row["channel"], row["target"]) == wanted:
                 return row
-        raise NotFound("No message of this import is for this receiver.")
+        raise NotFound("This import has no message for this recipient.")
 
     def _place(self, receiver: Recipient, others: Mapping[Key, int], delivery: Delivery) -> AbstractContextManager[None]:
-        """A place among the messages that are sent at once. Raises Busy if there is none."""
+        """Take a place among the concurrent attempts. Raises Busy if there is none."""
         queue = activity.info().task_queue
-        if not queue.endswith(f"/{DELIVER.lane}"):
+        if not queue.endswith(f"/{DELIVER.queue}"):
             others = {**others, ("queue", queue): PER_OLD_QUEUE}
         host = EMAIL if receiver.channel == EMAIL else web_parts(receiver.target)[1].rstrip(".").lower()
         return self._limits.place(("host", host), others, at_host=PER_HOST, asked=delivery.asked)
 
-    @activity.defn(name=TRY_RECEIVER.name)
+    @activity.defn(name=SEND_TEST.name)
     @converts_errors
-    def try_receiver(self, delivery: Delivery) -> None:
-        """Send a message that is about nothing, to somebody who is told of imports; the ledger keeps nothing of it."""
+    def send_test(self, delivery: Delivery) -> None:
+        """Send a test message to a recipient; it is not recorded in the ledger."""
         settings, message_id = self._settings, f"msg_{uuid.uuid4().hex}"
         receiver = self._receiver(delivery)
         with self._place(receiver, {}, replace(delivery, asked=True)):
@@ -170,7 +170,7 @@ class NotifyActivities:
         email.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
 
     def _groups(self, import_id: str) -> list[dict[str, Any]]:
-        """What validation found, in groups; none if it never came so far."""
+        """Return the groups of findings; none if the import was not validated."""
         try:
             found: list[dict[str, Any]] = json.loads(self._store.get_bytes(f"{report_prefix(import_id)}{finding_groups.FILE}"))[
                 "items"

@@ -1,4 +1,4 @@
-"""Notify: deliver the outcome of an import to each recipient, with retries of its own."""
+"""Notifications: deliver the outcome of an import to each recipient, each with retries of its own."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ with workflow.unsafe.imports_passed_through():
         Outcome,
     )
     from pipeline.contracts.steps import (
-        ADDRESSEES,
         DELIVER,
-        TRY_RECEIVER,
-        task_queue_of,
+        LIST_RECIPIENTS,
+        SEND_TEST,
+        task_queue_name,
     )
     from pipeline.contracts.workflows import (
         NOTIFY_WORKFLOW,
@@ -31,22 +31,22 @@ with workflow.unsafe.imports_passed_through():
 from pipeline.orchestration.steps import BACKOFF, HEARTBEAT, reason_of, run_step
 
 
-@workflow.defn(name=NOTIFY_WORKFLOW)
+@workflow.defn(name=NOTIFY_WORKFLOW.name)
 class TellUser:
-    """Tell everybody who wants to know; apart from the import, so that a dead receiver holds up nothing."""
+    """Notify all recipients of an import's end; a workflow of its own, so that no recipient delays an import."""
 
     @workflow.run
     async def run(self, outcome: Outcome) -> None:
-        """Each receiver is tried on its own, for three days. The step itself says when the next attempt is due."""
-        told: Deliveries = await run_step(ADDRESSEES, outcome, limit=timedelta(minutes=1), beats=True)
-        await asyncio.gather(*(self._deliver(delivery) for delivery in told.deliveries))
+        """Deliver to each recipient independently, for up to three days. The activity sets the delay of each retry."""
+        found: Deliveries = await run_step(LIST_RECIPIENTS, outcome, limit=timedelta(minutes=1), beats=True)
+        await asyncio.gather(*(self._deliver(delivery) for delivery in found.deliveries))
 
     async def _deliver(self, delivery: Delivery) -> None:
         try:
             await workflow.execute_activity(
                 DELIVER.name,
                 delivery,
-                task_queue=task_queue_of(workflow.info().task_queue, DELIVER.lane),
+                task_queue=task_queue_name(workflow.info().task_queue, DELIVER.queue),
                 start_to_close_timeout=timedelta(minutes=1),
                 schedule_to_close_timeout=timedelta(days=3),
                 heartbeat_timeout=HEARTBEAT,
@@ -54,22 +54,24 @@ class TellUser:
                 summary=delivery.channel,  # the address may be a secret
             )
         except ActivityError as error:
-            workflow.logger.warning("a %s of %s did not arrive: %s", delivery.channel, delivery.import_id, error.__cause__)
+            workflow.logger.warning(
+                "a %s about import %s was not delivered: %s", delivery.channel, delivery.import_id, error.__cause__
+            )
 
 
-@workflow.defn(name=SEND_WORKFLOW)
+@workflow.defn(name=SEND_WORKFLOW.name)
 class SendOne:
-    """Send one message again, or a test, once: somebody waits to hear how it went, and can ask again."""
+    """Send one message again, or a test message, in one attempt: a person waits for the result, and can try again."""
 
     @workflow.run
     async def run(self, delivery: Delivery) -> str:
-        """What stood against it; nothing if it arrived."""
-        step = DELIVER if delivery.import_id else TRY_RECEIVER
+        """Send the message; return the reason if that failed, empty if it was delivered."""
+        step = DELIVER if delivery.import_id else SEND_TEST
         try:
             await workflow.execute_activity(
                 step.name,
                 replace(delivery, asked=True),
-                task_queue=task_queue_of(workflow.info().task_queue, step.lane),
+                task_queue=task_queue_name(workflow.info().task_queue, step.queue),
                 start_to_close_timeout=timedelta(minutes=1),
                 schedule_to_close_timeout=timedelta(minutes=2),
                 retry_policy=RetryPolicy(maximum_attempts=1),

@@ -28,11 +28,11 @@ with workflow.unsafe.imports_passed_through():
     )
     from pipeline.contracts.states import State
     from pipeline.contracts.steps import (
+        AWAIT_IMPORT,
         CLOSE,
-        NEXT,
+        NEXT_IMPORT,
         REGISTER,
         VALIDATE,
-        WATCH,
     )
     from pipeline.contracts.workflows import (
         ENQUEUE_SIGNAL,
@@ -42,64 +42,65 @@ with workflow.unsafe.imports_passed_through():
     )
 from pipeline.orchestration.steps import (
     BEGUN_AGAIN,
-    BETWEEN_TRIES,
+    CLOSE_INTERVAL,
     WATCHED_AGAIN,
     done_or_long,
     is_long,
     is_type,
     run_step,
+    start_child,
     start_notifying,
 )
 
 REGISTERED_AT_ONCE = 100
-"""Arrivals in one step: as many as a step looks at in a second or so."""
+"""Arrivals in one step: as many as it registers in about a second."""
 
 CARRIED_BYTES = 128 << 10
-"""Of arrivals that are carried into a new run: Temporal refuses an input of 2 MB. Reconciliation finds the others."""
+"""Bytes of arrivals carried across continue-as-new: Temporal refuses an input of 2 MB. Reconciliation finds the others."""
 
 RUNS = 3
-"""An import whose run ended before the import did is begun again; after so many runs in a row its books are closed."""
+"""An import whose run ended before the import did is started again; after so many runs in a row it is closed as failed."""
 
 
-@workflow.defn(name=QUEUE_WORKFLOW)
+@workflow.defn(name=QUEUE_WORKFLOW.name)
 class DatasetQueue:
-    """A dataset's queue. Temporal allows one running workflow an id, so there is never a second ingestion beside it.
+    """Import the files of one dataset, one after the other. Temporal runs one workflow an id, so there is no second queue.
 
-    The ledger knows who waits; the queue looks at what arrives, and asks who is next. So its history is as long as what went on
-    of late, not as the queue, and a flood of events costs an event each and a step a hundred.
+    Which imports wait is in the ledger: the queue registers arrivals and asks for the next import. So its history depends on
+    recent activity, not on the queue's length, and many arrivals cost one event each and one step per hundred.
     """
 
     @workflow.init
     def __init__(self, run: QueueRun) -> None:
         self._dataset = run.dataset
-        self._arrived = dict.fromkeys(run.arrived)  # in their order, each once
-        self._looking = False  # at some of what arrived
-        self._looked = 0  # how often
+        self._arrived = dict.fromkeys(run.arrived)  # in order, without duplicates
+        self._looking = False  # a registration is running
+        self._looked = 0  # how many registrations have completed
         self._running = run.running
         self._last = run.last
-        self._begun = run.begun  # how often in a row the import that runs, or else the last one, was begun
-        self._why = ""  # its last run ended, if it did not end well
-        self._stuck: list[str] = []  # only in histories of earlier
+        self._begun = run.begun  # how often in a row the running import, or else the last one, was started
+        self._why = ""  # the reason of the last run, if it failed
+        self._stuck: list[str] = []  # only used in old histories
 
     @workflow.signal(name=ENQUEUE_SIGNAL)
     def enqueue(self, arrival: ObjectArrived) -> None:
-        """An object arrived, perhaps not for the first time; the ledger knows whether it still has to be imported."""
+        """Note that an object arrived. Idempotent: the ledger knows whether it still has to be imported."""
         self._arrived[arrival] = None
 
     @workflow.run
     async def run(self, run: QueueRun) -> None:
-        """Import what was announced, one after the other, until nothing is left; a later announcement starts the queue anew."""
+        """Import what is queued until nothing is left. The next arrival starts the workflow again."""
         registrar = asyncio.create_task(self._keep_registering())
-        over = self._watch(self._running) if self._running else None  # begun by the run before this one
-        while over or (over := await self._begin_next()):
-            over = await self._until_over(over)
+        over = self._start_waiting(self._running) if self._running else None  # started by the previous run
+        while over or (over := await self._start_next()):
+            over = await self._until_ended(over)
             if is_long():
-                await self._go_on_as_new(over)
+                await self._continue_as_new(over)
             self._last, self._running, over = self._running, None, None
         registrar.cancel()
 
     async def _keep_registering(self) -> None:
-        """Have the ledger know what arrived, in the order of the events."""
+        """Register arrivals in the order of their events, until canceled."""
         while True:
             await workflow.wait_condition(lambda: bool(self._arrived) and not is_long())
             some = tuple(self._arrived)[:REGISTERED_AT_ONCE]
@@ -113,16 +114,16 @@ class DatasetQueue:
                 del self._arrived[one]
             self._looking, self._looked = False, self._looked + 1
 
-    async def _begin_next(self) -> asyncio.Task[None] | None:
-        """Begin the next import; what is returned is done when it is over. None if nothing waits, and nothing has arrived."""
+    async def _start_next(self) -> asyncio.Task[None] | None:
+        """Start the next import and return a task that is done when it has ended; None if nothing is queued or arrives."""
         while True:
             if self._arrived:
                 await self._until_looked()
             if is_long():
-                await self._go_on_as_new(None)
+                await self._continue_as_new(None)
             looked = self._looked
             asked = NextImportRequest(self._dataset, tuple(self._stuck))
-            ref = (await run_step(NEXT, asked, limit=timedelta(minutes=1), beats=True)).ref
+            ref = (await run_step(NEXT_IMPORT, asked, limit=timedelta(minutes=1), beats=True)).ref
             if ref and ref == self._last and not workflow.patched(BEGUN_AGAIN):
                 self._stuck.append(ref.import_id)
             elif ref and ref == self._last and self._begun >= RUNS:
@@ -130,27 +131,21 @@ class DatasetQueue:
             elif ref:
                 self._begun = self._begun + 1 if ref == self._last else 1
                 self._running = ref
-                return await self._begin(ref)
+                return await self._start(ref)
             elif not self._arrived and looked == self._looked:
                 return None
 
-    async def _begin(self, ref: ImportRef) -> asyncio.Task[None]:
-        """It goes on whatever becomes of this run of the queue, and is found again by its id."""
+    async def _start(self, ref: ImportRef) -> asyncio.Task[None]:
+        """Start an import and return a task that waits for its end. It continues if this run ends, and is found by its id."""
         try:
-            child = await workflow.start_child_workflow(
-                IMPORT_WORKFLOW,
-                ImportRun(ref),
-                id=import_workflow_id(ref.import_id),
-                result_type=Outcome,
-                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-            )
+            child = await start_child(IMPORT_WORKFLOW, ImportRun(ref), import_workflow_id(ref.import_id))
         except WorkflowAlreadyStartedError:
             self._begun -= 1
-            return self._watch(ref)
+            return self._start_waiting(ref)
         return asyncio.create_task(self._ended(child, ref))
 
     async def _ended(self, child: workflow.ChildWorkflowHandle[Any, Outcome], ref: ImportRef) -> None:
-        """Whatever becomes of one import is in the ledger; the queue goes on."""
+        """Wait for the end of an import. Its result is in the ledger; a failure does not stop the queue."""
         self._why = ""
         try:
             await child
@@ -159,48 +154,49 @@ class DatasetQueue:
             workflow.logger.info("import %s did not succeed: %s", ref.import_id, self._why)
 
     async def _close(self, ref: ImportRef) -> None:
-        """Close the books of an import whose runs end before it does, so that its dataset goes on; try again later if not even
-        that is possible now."""
-        why = f" The last one said: {self._why}" if self._why else ""
-        reason = f"It was begun {RUNS} times, and no run came to its end.{why}"
+        """Close an import whose runs end before it does, so that the queue can continue; wait a minute if that fails too."""
+        why = f" The last error: {self._why}" if self._why else ""
+        reason = f"The import was started {RUNS} times, and no run completed.{why}"
         try:
             outcome = await run_step(CLOSE, Ending(ref, State.FAILED, reason), limit=timedelta(minutes=1), beats=True)
             await start_notifying(outcome)
         except ActivityError as error:
-            workflow.logger.warning("the books of %s could not be closed: %s", ref.import_id, error.__cause__)
-            await workflow.sleep(BETWEEN_TRIES)
+            workflow.logger.warning("import %s could not be closed: %s", ref.import_id, error.__cause__)
+            await workflow.sleep(CLOSE_INTERVAL)
 
-    async def _until_over(self, over: asyncio.Task[None]) -> asyncio.Task[None]:
-        """Wait until the import is over, or until this history is long; what is returned is done in the first case only."""
+    async def _until_ended(self, over: asyncio.Task[None]) -> asyncio.Task[None]:
+        """Wait until the import has ended or the history is long. The returned task is done in the first case only."""
         while True:
             await done_or_long(over)
             error = over.exception() if over.done() else None
             if error is None or self._running is None or not workflow.patched(WATCHED_AGAIN):
                 return over
-            workflow.logger.warning("import %s could not be watched: %s", self._running.import_id, error)
-            over = self._watch(self._running)
+            workflow.logger.warning("waiting for import %s failed: %s", self._running.import_id, error)
+            over = self._start_waiting(self._running)
 
     async def _until_looked(self) -> None:
         looked = self._looked
         await workflow.wait_condition(lambda: self._looked > looked or is_long())
 
-    def _watch(self, ref: ImportRef) -> asyncio.Task[None]:
-        """Wait for the end of its run, however long that takes: an import may be paused for weeks."""
-        return asyncio.create_task(run_step(WATCH, ref, limit=timedelta(days=1), give_up=None, beats=True, summary=ref.key))
+    def _start_waiting(self, ref: ImportRef) -> asyncio.Task[None]:
+        """Return a task that waits for an import's end, without a timeout: it may be paused for weeks."""
+        return asyncio.create_task(
+            run_step(AWAIT_IMPORT, ref, limit=timedelta(days=1), give_up=None, beats=True, summary=ref.key)
+        )
 
-    async def _go_on_as_new(self, over: asyncio.Task[None] | None) -> None:
-        """Begin a new history, with what is under way."""
+    async def _continue_as_new(self, over: asyncio.Task[None] | None) -> None:
+        """Continue as new with the current state."""
         await workflow.wait_condition(lambda: not self._looking)
         running = self._running if over and not over.done() else None
-        carried = _few_of(self._arrived)
+        carried = _first_of(self._arrived)
         if len(carried) < len(self._arrived):
             workflow.logger.warning("%d arrivals are left to reconciliation", len(self._arrived) - len(carried))
         last = self._running or self._last
         workflow.continue_as_new(QueueRun(self._dataset, running, carried, last, self._begun))
 
 
-def _few_of(arrivals: Iterable[ObjectArrived]) -> tuple[ObjectArrived, ...]:
-    """The first of them, as many as fit CARRIED_BYTES as JSON."""
+def _first_of(arrivals: Iterable[ObjectArrived]) -> tuple[ObjectArrived, ...]:
+    """Return the first arrivals, as many as fit CARRIED_BYTES as JSON."""
     few, room = [], CARRIED_BYTES
     for arrival in arrivals:
         room -= len(json.dumps(vars(arrival)))
@@ -211,9 +207,9 @@ def _few_of(arrivals: Iterable[ObjectArrived]) -> tuple[ObjectArrived, ...]:
 
 
 def is_not_its_turn(error: BaseException) -> bool:
-    """The import was ended from outside while it waited, or another one of its dataset is at work: then the queue goes on.
+    """Return whether the import cannot start now: it was ended while it waited, or another one of its dataset is active.
 
-    Only VALIDATE, which takes the import up, can say so; of any other step an illegal move is a fault.
+    Then the queue continues. Only VALIDATE, which starts the import, can fail so; in any other step it is a fault.
     """
     is_taking_up = isinstance(error, ActivityError) and error.activity_type == VALIDATE.name
     return is_taking_up and (is_type(error, "IllegalMove") or is_type(error, "DatasetBusy"))

@@ -1,8 +1,7 @@
-"""Sorts a file's rows by what became of them, and stores the files of each kind: those that a retry takes at once, others when
-somebody asks for them.
+"""Write the result files of an import: its rows by outcome. Those that a retry needs are written at once, others on request.
 
-That a row failed, the ledger says; that nobody came to it, the parts that are not in the books. All others were loaded. The
-file itself is read once more, in the sandbox (results.py), and what was written must add up with the ledger's counts.
+The ledger says which rows failed. Rows of parts that are not in the ledger are unprocessed; all others succeeded. The file is
+read again in the sandbox (sandbox/write_results.py), and the rows that are written must add up to the ledger's counts.
 """
 
 from __future__ import annotations
@@ -38,8 +37,7 @@ Beat = Callable[..., None]
 
 
 class ResultFiles:
-    """On one worker's edges. Each import's results take a child, and memory as a validation does; task_queues bound how
-    many."""
+    """Writes result files on one worker. Each import's take a child process, and as much memory as a validation."""
 
     def __init__(self, settings: Settings, store: Store, ledger: Ledger) -> None:
         self._settings = settings
@@ -47,29 +45,27 @@ class ResultFiles:
         self._ledger = ledger
 
     def has_to_write(self, known: ImportRecord) -> bool:
-        """Whether write_at_once would write anything."""
+        """Return whether write_at_once would write anything."""
         return bool(_at_once(known))
 
     def write_at_once(self, known: ImportRecord, *, beat: Beat) -> str:
-        """The files that are small or that a retry takes: of what failed, and of what was left over of a load.
+        """Write the files of failed rows and of rows that a load has not reached; return the error if they do not add up.
 
-        What is wrong if they do not add up. That the file is not there any more, or ends whoever sorts it, costs the import
-        nothing but these files.
+        If the source file is gone, or ends every process that reads it, the import has no such files, which is no error.
         """
         try:
             if wanted := _at_once(known):
                 self.write(known, wanted, beat=beat)
         except (RejectedFile, Crashed) as error:
-            log.warning("no results", import_id=known.id, why=str(error))
+            log.warning("no result files", import_id=known.id, why=str(error))
         except PermanentError as error:
             return str(error)
         return ""
 
     def write(self, known: ImportRecord, wanted: Wanted, *, beat: Beat) -> None:
-        """Write and store these files, of each fate in these forms.
+        """Write and store these files: for each outcome, these formats.
 
-        Raises RejectedFile if the file is not there any more, InternalInconsistency if its rows do not add up with
-        the ledger's counts.
+        Raises RejectedFile if the source file is gone, InternalInconsistency if its rows do not add up to the ledger's counts.
         """
         folder = self._settings.work_dir / known.id / f"results-{uuid.uuid4().hex[:8]}"
         try:
@@ -84,7 +80,7 @@ class ResultFiles:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _sort(
-        self, known: ImportRecord, folder: Path, others: write_results.Others, wanted: Wanted, beat: Beat
+        self, known: ImportRecord, folder: Path, others: write_results.DefaultOutcome, wanted: Wanted, beat: Beat
     ) -> dict[RowOutcome, int]:
         dataset = load_dataset(known.dataset, self._settings.datasets_root).for_upload(known.options)
         return process.run(
@@ -96,14 +92,14 @@ class ResultFiles:
         )
 
     def _fetch(self, ref: ImportRef, to: Path, beat: Beat) -> None:
-        """The import's object, if it is still the one that was imported."""
+        """Download the import's object. Raises FileReplaced if it is not the one that was imported."""
         try:
             self._store.get_file(ref.key, to, etag=ref.etag, beat=beat)
         except NotThere as error:
             raise FileReplaced("The file was removed.", code="file_removed") from error
 
-    def _write_fates(self, known: ImportRecord, to: Path, beat: Beat) -> write_results.Others:
-        """Say of each row what became of it, if that is not what became of all others, which is returned."""
+    def _write_fates(self, known: ImportRecord, to: Path, beat: Beat) -> write_results.DefaultOutcome:
+        """Write the outcome of each row that is not that of all others; return the others' outcome."""
         loaded = set(self._ledger.imports.part_numbers(known.id))
         with pq.ParquetWriter(to, FATES_SCHEMA) as file:
             after = 0
@@ -115,14 +111,14 @@ class ResultFiles:
                 for errors in self._errors(known.id):
                     file.write_table(errors)
             if not loaded:
-                return write_results.Others(RowOutcome.UNPROCESSED, NOT_PROCESSED, known.reason)
+                return write_results.DefaultOutcome(RowOutcome.UNPROCESSED, NOT_PROCESSED, known.reason)
             for part_no in sorted({*range(1, known.parts_total + 1)} - loaded):
                 file.write_table(_unprocessed(self._rows_of(known.ref, part_no), known.reason))
                 beat()
-        return write_results.Others(RowOutcome.SUCCEEDED)
+        return write_results.DefaultOutcome(RowOutcome.SUCCEEDED)
 
     def _errors(self, import_id: str) -> Iterator[pa.Table]:
-        """Why rows of a rejected file were not loaded, as far as it is their own fault."""
+        """Yield the errors of a rejected file's rows as the reasons why they were not loaded."""
         try:
             report = io.BytesIO(self._store.get_bytes(report_prefix(import_id) + "findings.parquet"))
         except NotThere:
@@ -133,7 +129,7 @@ class ResultFiles:
             yield _fates([one["row"] for one in found], RowOutcome.UNPROCESSED, codes, reasons)
 
     def _rows_of(self, ref: ImportRef, part_no: int) -> list[int]:
-        """The file's rows that a part holds."""
+        """Return the file's rows that are in a part."""
         try:
             part = io.BytesIO(self._store.get_bytes(part_key(ref.import_id, part_no)))
             table = pq.read_table(part, columns=["_row"], page_checksum_verification=True)
@@ -146,7 +142,7 @@ class ResultFiles:
 
 
 def _at_once(known: ImportRecord) -> Wanted:
-    """The files that an import has at its end."""
+    """Return the files that an import has at its end."""
     unprocessed = known.records_total - known.processed
     there = {RowOutcome.FAILED: known.failed > 0, RowOutcome.UNPROCESSED: 0 < unprocessed < known.records_total}
     return {fate: RESULTS_FORMS for fate, is_there in there.items() if is_there}
@@ -169,7 +165,7 @@ def _fates(rows: Sequence[int], fate: RowOutcome, codes: Sequence[str], reasons:
 
 
 def _demand_balance(counted: Mapping[RowOutcome, int], known: ImportRecord) -> None:
-    """Raises InternalInconsistency if these numbers of rows are not those of the ledger."""
+    """Raise InternalInconsistency if these numbers of rows differ from the ledger's."""
     unprocessed = known.records_total - known.processed
     booked = {
         RowOutcome.SUCCEEDED: known.processed - known.failed,

@@ -1,8 +1,8 @@
-"""What validation said of the very content before -> what it would say now: report and parts are copied, not made again.
+"""Reuse the verdict, report and parts of an earlier import of the same content, instead of validating it again.
 
-Only where it would say the same for sure: the earlier import was accepted without a single finding, asked nothing of the
-warehouse, was judged by all the same rules, none of which looks at a clock, and by the same release, and was cut as it would be
-now. Then a verdict follows from the file's bytes alone (docs/decisions/0013).
+Only if validation is certain to give the same result: the earlier import was accepted without a finding, did not depend on the
+warehouse, and was validated by the same release, with the same rules, none of which depends on time, and the same sizes of
+parts. Then the verdict follows from the file's bytes alone (docs/decisions/0013).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.report.findings import Counted
 
 TAKEN_OVER_FROM = "taken_over_from"
-"""Where ``reading`` says which import that was."""
+"""The key in ``reading`` that names the earlier import."""
 
 COPIES_AT_ONCE = 8
 
 
-def said_before(earlier: ImportRecord, manifest: Manifest, dataset: Dataset, cutting: BatchSizes) -> Counted | None:
-    """What validation said of the import ``earlier``, which has the same content; None if it has to look for itself."""
+def earlier_result(earlier: ImportRecord, manifest: Manifest, dataset: Dataset, cutting: BatchSizes) -> Counted | None:
+    """Return the result of ``earlier``, an import of the same content; None if the file has to be validated."""
     reading = earlier.reading
     if not dataset.rules or (reading.get("rules"), reading.get("asked")) != (dataset.rules, 0):
         return None
@@ -37,16 +37,16 @@ def said_before(earlier: ImportRecord, manifest: Manifest, dataset: Dataset, cut
 
 
 def copy_report(store: Store, earlier_id: str, import_id: str, *, beat: Callable[[], None]) -> None:
-    """Give the import a report like the earlier one's. Raises NotThere if some of it went meanwhile."""
+    """Copy the report of an earlier import. Raises NotThere if some of it has been removed."""
     old, new = report_prefix(earlier_id), report_prefix(import_id)
     keys = [stored.key for stored in store.list(old)]
     if not keys:
-        raise NotThere(f"The report on {earlier_id} is gone.")
+        raise NotThere(f"The report on {earlier_id} has been removed.")
     _copy(store, [(key, new + key.removeprefix(old)) for key in keys], beat)
 
 
 def copy_parts(store: Store, earlier: Manifest, import_id: str, *, beat: Callable[[], None]) -> Manifest:
-    """Give the import parts like the earlier one's; the manifest, yet to be stored. Raises NotThere if some are gone."""
+    """Copy the parts of an earlier import; return the manifest, which is yet to be stored. Raises NotThere."""
     numbers = [part.part_no for part in earlier.parts]
     _copy(store, [(part_key(earlier.import_id, number), part_key(import_id, number)) for number in numbers], beat)
     return replace(earlier, import_id=import_id)

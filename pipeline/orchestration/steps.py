@@ -1,4 +1,4 @@
-"""Run steps from a workflow: retry policy, time limits, heartbeats, cancellation, and reading of failures."""
+"""Run steps and child workflows from a workflow: retry policy, timeouts, heartbeats, cancellation, and failures."""
 
 from __future__ import annotations
 
@@ -9,45 +9,36 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import (
-    ApplicationError,
-    FailureError,
-    WorkflowAlreadyStartedError,
-)
+from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
-    from pipeline.contracts.messages import (
-        Outcome,
-    )
-    from pipeline.contracts.steps import (
-        HEARTBEAT_SECONDS,
-        Step,
-        task_queue_of,
-    )
-    from pipeline.contracts.workflows import (
-        NOTIFY_WORKFLOW,
-        notify_workflow_id,
-    )
-
+    from pipeline.contracts.messages import Outcome
+    from pipeline.contracts.steps import HEARTBEAT_SECONDS, Step, task_queue_name
+    from pipeline.contracts.workflows import NOTIFY_WORKFLOW, Workflow, notify_workflow_id
 
 Takes = TypeVar("Takes")
 Gives = TypeVar("Gives")
+
 BACKOFF = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=10))
-"""Exponential, and without a number of attempts: what ends it is the step's own limit of time. Which errors are worth a
-retry is decided where they are raised (activities.py): the file's faults never are. An attempt costs little, so the longest
-interval is short: what has passed is not waited for much longer."""
+"""Retry policy: exponential backoff without a limit of attempts; the step's timeout ends the retries. Which errors can be
+retried is decided where they are raised (heartbeat_and_failures.py): a fault of the file never is. An attempt costs little, so
+the maximum interval is short, and a step continues soon after an outage is over."""
 
 APART = "results-apart"
-"""Name of a patch: files of results that are written before an import ends are a step of their own, which has its own lane."""
+"""Patch: result files that are written before an import ends are a step of their own, on a task queue of their own."""
 
-GIVE_UP = timedelta(days=1)
-BETWEEN_TRIES = timedelta(minutes=1)
 BEGUN_AGAIN, WATCHED_AGAIN = "begun-again", "watched-again"
 CANCEL_IS_KEPT, FINISHED_ANYWAY = "cancel-is-kept", "finished-anyway"
-"""Patches: histories that were recorded before these ways of a workflow are replayed without them."""
+"""Patches: histories that were recorded before these changes are replayed without them."""
+
+STEP_TIMEOUT = timedelta(days=1)
+"""Schedule-to-close timeout of a step: for all of its attempts together."""
+
+CLOSE_INTERVAL = timedelta(minutes=1)
+"""How long a queue waits before it tries again to close an import that could not be closed."""
 
 HEARTBEAT = timedelta(seconds=HEARTBEAT_SECONDS)
-"""A step that says nothing for so long has died with its worker; attempt.py speaks five times as often."""
+"""Heartbeat timeout. Activities heartbeat five times as often (heartbeat_and_failures.py)."""
 
 
 async def run_step(
@@ -57,16 +48,16 @@ async def run_step(
     limit: timedelta,
     beats: bool = False,
     summary: str = "",
-    give_up: timedelta | None = GIVE_UP,
+    give_up: timedelta | None = STEP_TIMEOUT,
 ) -> Gives:
-    """Run a step by name. ``limit`` is for one attempt, ``give_up`` for all of them together.
+    """Run a step by name and return its result. ``limit`` is for one attempt, ``give_up`` for all of them together.
 
-    A step that ``beats`` is known dead after HEARTBEAT.
+    The worker of a step that ``beats`` is considered dead after HEARTBEAT without a heartbeat.
     """
     result: Gives = await workflow.execute_activity(
         step.name,
         given,
-        task_queue=task_queue_of(workflow.info().task_queue, step.lane),
+        task_queue=task_queue_name(workflow.info().task_queue, step.queue),
         result_type=step.gives,
         start_to_close_timeout=limit,
         schedule_to_close_timeout=give_up,
@@ -78,30 +69,43 @@ async def run_step(
     return result
 
 
-def is_long() -> bool:
-    """Temporal holds that this history ought to end."""
-    return workflow.info().is_continue_as_new_suggested()
+async def run_step_unless_canceled(step: Step[Takes, Gives], given: Takes, **options: Any) -> Gives:
+    """Run a step of an import. Raises CancelledError if the workflow's cancellation was requested meanwhile.
+
+    Temporal delivers a cancellation once: if the step completed before it noticed, the request would be lost.
+    """
+    result = await run_step(step, given, **options)
+    if workflow.cancellation_reason() is not None and workflow.patched(CANCEL_IS_KEPT):
+        raise asyncio.CancelledError
+    return result
 
 
-async def done_or_long(over: asyncio.Task[None]) -> None:
-    await workflow.wait_condition(lambda: over.done() or is_long())
+async def start_child(
+    child: Workflow[Takes, Gives], given: Takes, workflow_id: str
+) -> workflow.ChildWorkflowHandle[Any, Gives]:
+    """Start a child workflow that continues whatever becomes of this one. Raises WorkflowAlreadyStartedError."""
+    return await workflow.start_child_workflow(
+        child.name,
+        args=child.arguments(given),
+        id=workflow_id,
+        result_type=child.gives,
+        parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+    )
 
 
 async def start_notifying(outcome: Outcome) -> None:
-    """Have the user told of an import's end; that goes on whatever becomes of this run."""
+    """Start the workflow that notifies recipients of an import's end."""
     try:
-        await workflow.start_child_workflow(
-            NOTIFY_WORKFLOW,
-            outcome,
-            id=notify_workflow_id(outcome.import_id, outcome.state),
-            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-        )
+        await start_child(NOTIFY_WORKFLOW, outcome, notify_workflow_id(outcome.import_id, outcome.state))
     except WorkflowAlreadyStartedError:
-        workflow.logger.info("import %s is being told of already", outcome.import_id)
+        workflow.logger.info("recipients are being notified of import %s already", outcome.import_id)
+
+
+# --- tasks within a workflow ---
 
 
 async def wait_for_one(under_way: dict[asyncio.Task[None], int]) -> None:
-    """Wait until one of the tasks is over, and leave only those that are not. Raises what it raised."""
+    """Wait until one of the tasks is done, and remove all that are. Raises what they raised."""
     over, _ = await workflow.wait(list(under_way), return_when=asyncio.FIRST_COMPLETED)
     for task in over:
         del under_way[task]
@@ -109,22 +113,13 @@ async def wait_for_one(under_way: dict[asyncio.Task[None], int]) -> None:
 
 
 async def wait_for_all(under_way: dict[asyncio.Task[None], int]) -> None:
-    """Wait for all of the tasks, and leave none. Raises what the first to fail raised."""
+    """Wait until all tasks are done, and remove them. Raises what the first to fail raised."""
     await asyncio.gather(*under_way)
     under_way.clear()
 
 
-async def run_step_unless_canceled(step: Step[Takes, Gives], given: Takes, **options: Any) -> Gives:
-    """Run a step of an import. Raises CancelledError if the workflow's cancellation was requested meanwhile, also if the step
-    ended before it heard of that: Temporal delivers one request only."""
-    result = await run_step(step, given, **options)
-    if workflow.cancellation_reason() is not None and workflow.patched(CANCEL_IS_KEPT):
-        raise asyncio.CancelledError
-    return result
-
-
 async def shielded(work: Coroutine[Any, Any, Outcome]) -> Outcome:
-    """Wait for the end of what must not be broken off, even if the workflow's cancellation is requested meanwhile."""
+    """Run work to its end, even if the workflow's cancellation is requested meanwhile."""
     task = asyncio.create_task(work)
     while not task.done():
         try:
@@ -135,22 +130,37 @@ async def shielded(work: Coroutine[Any, Any, Outcome]) -> Outcome:
     return task.result()
 
 
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def is_long() -> bool:
+    """Return whether Temporal suggests continue-as-new for this history."""
+    return workflow.info().is_continue_as_new_suggested()
+
+
+async def done_or_long(over: asyncio.Task[None]) -> None:
+    """Wait until the task is done, or the history is long."""
+    await workflow.wait_condition(lambda: over.done() or is_long())
+
+
+# --- failures ---
 
 
 def is_type(error: BaseException, name: str) -> bool:
+    """Return whether a step failed with an application error of this type."""
     cause = error.__cause__
     return isinstance(cause, ApplicationError) and cause.type == name
 
 
 def is_lost(error: BaseException) -> bool:
-    """The database has lost what this import had done, as a failover may: parts, or all since it was taken up."""
+    """Return whether the database has lost steps of the import, as after a failover: some parts, or all since its start."""
     return is_type(error, "PartsLost") or is_type(error, "Rewound")
 
 
 def reason_of(error: BaseException) -> str:
-    """What the user is told of a failure: the message that an activity worded for that, or else the innermost."""
+    """Return what to tell the user of a failure: the message of the activity's error, or else of the innermost one."""
     while error.__cause__ is not None and not isinstance(error, ApplicationError):
         error = error.__cause__
     return error.message if isinstance(error, FailureError) else str(error)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it is due."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

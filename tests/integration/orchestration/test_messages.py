@@ -123,9 +123,9 @@ class Paced(Orchestra):
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        task_queues: dict[TaskQueue, list[Callable[..., Any]]] = {lane: [] for lane in TaskQueue} | self.steps.by_task_queue
-        task_queues[TaskQueue.MESSAGE] = self._postman.all
-        idle = {lane: [_nothing(lane)] for lane in TaskQueue if not task_queues[lane]}
+        task_queues: dict[TaskQueue, list[Callable[..., Any]]] = {queue: [] for queue in TaskQueue} | self.steps.by_task_queue
+        task_queues[TaskQueue.MESSAGES] = self._postman.all
+        idle = {queue: [_nothing(queue)] for queue in TaskQueue if not task_queues[queue]}
         async with serving(self.client, QUEUE, task_queues | idle, threads_of(self._settings)):
             yield
 
@@ -154,10 +154,10 @@ class Timed(Steps):
         self.before_closing = lambda ending: self.ended.update({ending.ref.import_id: time.monotonic()})
 
 
-def _nothing(lane: TaskQueue) -> Callable[..., Any]:
-    """A lane needs a step."""
+def _nothing(queue: TaskQueue) -> Callable[..., Any]:
+    """A worker needs an activity."""
 
-    @activity.defn(name=f"nothing in {lane}")
+    @activity.defn(name=f"nothing in {queue}")
     def nothing() -> None:
         return None
 
@@ -180,7 +180,7 @@ def test_hanging_receivers_leave_a_queue_its_pace(settings: Settings, ledger: Le
             with hanging(HOSTS) as urls:
                 ended = some(UPLOADS - PACED, urls)
                 for import_id in ended:
-                    await asyncio.to_thread(orchestrator.tell, outcome_of(ledger, import_id))
+                    await asyncio.to_thread(orchestrator.notify, outcome_of(ledger, import_id))
                 await o.until(lambda: all(ledger.deliveries.of_import(one) for one in ended))
                 beside = await o.pace(some(PACED, urls))
                 tried = [row["attempts"] for one in ended for row in ledger.deliveries.of_import(one)]
@@ -215,7 +215,7 @@ def test_clean_ups_and_files_of_results_that_take_for_ever_hold_up_neither_impor
         monkeypatch.setattr(retention, "clean", hang)
         monkeypatch.setattr("pipeline.orchestration.result_files.ResultFiles.write", hang)
         for number in range(10):
-            asyncio.run(begin(CLEAN_WORKFLOW, CleanRun(), number))
+            asyncio.run(begin(CLEAN_WORKFLOW.name, CleanRun(), number))
         for fate in RowOutcome:
             for form in ("native", "csv", "json", "parquet"):
                 bulkhead.orchestrator.write_results(ResultsWanted(one.ref, fate, form))
@@ -262,11 +262,11 @@ def test_messages_to_other_hosts_arrive_while_some_hang_and_waiting_is_no_try(
     with running_worker(settings), hanging(1) as (dead,):
         late = [over(ledger, store, [f"{dead}/{number}-{n}" for n in range(5)]) for number in range(20)]
         for import_id in late:
-            orchestrator.tell(outcome_of(ledger, import_id))
+            orchestrator.notify(outcome_of(ledger, import_id))
         _until(lambda: sum(len(ledger.deliveries.of_import(one)) for one in late) == 100)
         of_the_same, of_another = over(ledger, store, [good]), over(ledger, store, [good], dataset="records")
         for import_id in (of_the_same, of_another):
-            orchestrator.tell(outcome_of(ledger, import_id))
+            orchestrator.notify(outcome_of(ledger, import_id))
         _until(lambda: len(seen) == 2)
         tries = sum(row["attempts"] for one in late for row in ledger.deliveries.of_import(one))
         assert tries <= 3, "a message that waits for a place was not tried"
@@ -291,7 +291,7 @@ def test_temporal_is_told_no_address(
     url = httpserver.url_for("/s3cret")
     import_id = over(ledger, store, [url])
     with running_worker(settings):
-        orchestrator.tell(outcome_of(ledger, import_id))
+        orchestrator.notify(outcome_of(ledger, import_id))
         told = asyncio.run(history_of(settings, notify_workflow_id(import_id)))
         assert orchestrator.send(Delivery(import_id, "webhook", receiver=receiver_id("webhook", url))) == ""
     assert [row["attempts"] for row in ledger.deliveries.of_import(import_id)] == [2]
@@ -361,7 +361,7 @@ def test_reconciliation_has_users_told_where_what_did_so_was_lost_and_never_twic
         aged(settings, 600)
         assert tell() == 0, "all have been told"
         for one in (never_noted, noted, given_up):
-            orchestrator.tell(outcome_of(ledger, one))
+            orchestrator.notify(outcome_of(ledger, one))
         asyncio.run(history_of(settings, notify_workflow_id(given_up)))
     assert len({request.headers["webhook-id"] for request in seen}) == len(seen) == 2
 

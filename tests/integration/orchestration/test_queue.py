@@ -28,7 +28,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.local import postgres
 from pipeline.local.stack import Stack
-from pipeline.orchestration.import_activities import Activities
+from pipeline.orchestration.activities import Activities
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import ROOT, Settings
 from pipeline.warehouse import migrate
@@ -191,21 +191,21 @@ def test_every_step_answers_the_same_when_it_was_cut_off_after_its_last_write(id
         return first
 
     key = idle.drop(tree(1000), announce=False)
-    twice(activities.register, ObjectsArrived((ObjectArrived(store.bucket, key),)))
-    ref = twice(activities.next, NextImportRequest("records")).ref
-    verdict = twice(activities.validate, ref)
+    twice(activities.queue.register, ObjectsArrived((ObjectArrived(store.bucket, key),)))
+    ref = twice(activities.queue.next_import, NextImportRequest("records")).ref
+    verdict = twice(activities.files.validate, ref)
     assert (verdict.records, verdict.errors) == (1000, 0)
-    plan = twice(activities.prepare, ref)
+    plan = twice(activities.files.prepare, ref)
     assert (plan.records, plan.parts) == (1000, 3)
     idle.ledger.imports.pause(ref.import_id, wanted=True)
-    assert twice(activities.hold, ref).holds
-    twice(activities.go_on, ref)
+    assert twice(activities.parts.pause, ref).holds
+    twice(activities.parts.resume, ref)
     idle.ledger.imports.pause(ref.import_id, wanted=False)
-    results = [twice(activities.load_part, PartRef(ref, part_no)) for part_no in range(1, 4)]
+    results = [twice(activities.parts.load_part, PartRef(ref, part_no)) for part_no in range(1, 4)]
     assert sum(one.inserted for one in results) == 1000
-    assert twice(activities.finish, Ending(ref)).state is State.SUCCEEDED
+    assert twice(activities.ending.finish, Ending(ref)).state is State.SUCCEEDED
     other = queued(idle)
-    assert twice(activities.close, Ending(other, State.FAILED, "no run ended")).state is State.FAILED
+    assert twice(activities.ending.close, Ending(other, State.FAILED, "no run ended")).state is State.FAILED
     assert [move.to_state for move in idle.ledger.imports.moves(ref.import_id)] == [
         *("queued", "validating", "preparing", "loading", "paused", "loading", "succeeded")
     ]
@@ -239,7 +239,10 @@ def test_a_run_that_was_begun_beside_the_one_at_work_ends_and_its_import_has_its
 
     async def begin(client: Client) -> Any:
         handle = await client.start_workflow(
-            IMPORT_WORKFLOW, ImportRun(other), id=import_workflow_id(other.import_id), task_queue=bulkhead.settings.task_queue
+            IMPORT_WORKFLOW.name,
+            ImportRun(other),
+            id=import_workflow_id(other.import_id),
+            task_queue=bulkhead.settings.task_queue,
         )
         return await asyncio.wait_for(asyncio.gather(handle.result(), return_exceptions=True), 20)
 
@@ -257,7 +260,7 @@ def test_a_run_that_was_begun_beside_the_one_at_work_ends_and_its_import_has_its
 def api(settings: Settings, bulkhead: Bulkhead) -> Iterator[Caller]:
     """An uploader, on the same edges as the worker."""
     with closing(AppContext.of(settings)) as edges:
-        yield Caller(create_app(settings, edges=edges).test_client(), edges.keys.create("an uploader", "uploader")[0])
+        yield Caller(create_app(settings, context=edges).test_client(), edges.keys.create("an uploader", "uploader")[0])
 
 
 def cancel(api: Caller, import_id: str) -> Any:
@@ -317,7 +320,7 @@ def test_a_cancel_and_a_pause_while_temporal_is_away_are_carried_out_by_reconcil
     slow(bulkhead)
     away = bulkhead.settings.model_copy(update={"temporal_address": "127.0.0.1:1"})
     with closing(AppContext.of(away)) as edges:
-        api = Caller(create_app(away, edges=edges).test_client(), edges.keys.create("an uploader", "uploader")[0])
+        api = Caller(create_app(away, context=edges).test_client(), edges.keys.create("an uploader", "uploader")[0])
         one = upload(bulkhead, tree(8000), Options(), wait=False)
         _until(lambda: known(bulkhead, one.id).state is State.LOADING)
         assert api.post(f"/v1/imports/{one.id}/pause").status_code == 202

@@ -45,7 +45,7 @@ from pipeline.contracts.messages import (
 )
 from pipeline.contracts.object_keys import dataset_of
 from pipeline.contracts.states import State
-from pipeline.contracts.steps import TaskQueue, task_queue_of
+from pipeline.contracts.steps import TaskQueue, task_queue_name
 from pipeline.contracts.workflows import (
     ENQUEUE_SIGNAL,
     QUEUE_WORKFLOW,
@@ -198,10 +198,10 @@ class Steps:
     def by_task_queue(self) -> dict[TaskQueue, list[Callable[..., Any]]]:
         return {
             TaskQueue.SHORT: [self.register, self.next, self.hold, self.go_on, self.finish, self.close],
-            TaskQueue.FILE: [self.validate, self.preview, self.prepare, self.give_up_part, self.write_failed],
-            TaskQueue.PART: [self.load_part],
-            TaskQueue.WAIT: [self.watch],
-            TaskQueue.MESSAGE: [self.addressees, self.deliver],
+            TaskQueue.FILES: [self.validate, self.preview, self.prepare, self.give_up_part, self.write_failed],
+            TaskQueue.PARTS: [self.load_part],
+            TaskQueue.WAITS: [self.watch],
+            TaskQueue.MESSAGES: [self.addressees, self.deliver],
         }
 
 
@@ -220,12 +220,12 @@ class Orchestra:
             workers = [
                 Worker(
                     self.client,
-                    task_queue=task_queue_of(QUEUE, lane),
-                    workflows=[] if lane else [DatasetQueue, ImportFile, TellUser],
+                    task_queue=task_queue_name(QUEUE, queue),
+                    workflows=[] if queue else [DatasetQueue, ImportFile, TellUser],
                     activities=steps,
                     activity_executor=pool,
                 )
-                for lane, steps in self.steps.by_task_queue.items()
+                for queue, steps in self.steps.by_task_queue.items()
             ]
             async with AsyncExitStack() as self._workers:
                 for worker in workers:
@@ -241,7 +241,7 @@ class Orchestra:
 
     async def announce(self, import_id: str, dataset: str = "places") -> WorkflowHandle[Any, Any]:
         return await self.client.start_workflow(
-            QUEUE_WORKFLOW,
+            QUEUE_WORKFLOW.name,
             QueueRun(dataset),
             id=queue_workflow_id(dataset),
             task_queue=QUEUE,

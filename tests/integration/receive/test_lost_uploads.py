@@ -19,7 +19,7 @@ from pipeline.contracts.object_keys import incoming_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.ledger.models import ImportRecord
-from pipeline.orchestration.import_activities import Activities
+from pipeline.orchestration.queue_activities import QueueActivities
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.receive.upload_metadata import UploadRequest, metadata_of
 from pipeline.settings import Settings
@@ -84,7 +84,7 @@ def losing(settings: Settings, edges: AppContext) -> Iterator[LosingProxy]:
 
 
 def reconciled(settings: Settings, store: Store, edges: AppContext) -> Reconciled:
-    return Reconciler(settings, store, edges.ledger, edges.orchestrator).reconcile(beat=lambda _: None)
+    return Reconciler(settings, store, edges.ledger, edges.temporal).reconcile(beat=lambda _: None)
 
 
 def loaded(edges: AppContext) -> int:
@@ -101,7 +101,7 @@ def forget(edges: AppContext, *ids: str) -> None:
 
 def announce(settings: Settings, edges: AppContext, store: Store, *keys: str) -> None:
     """Have these events looked at, by REGISTER as a worker has it."""
-    activities = Activities(settings, store, edges.engine, edges.orchestrator)
+    activities = QueueActivities(store, edges.ledger)
     activities.register(ObjectsArrived(tuple(ObjectArrived(store.bucket, key) for key in keys)))
 
 
@@ -147,7 +147,7 @@ def test_an_upload_whose_event_came_before_its_answer_was_lost_is_the_import_tha
     assert (made["state"], made["dry_run"]) == ("queued", True)
     assert losing.lost == ["PUT"] * len(losing.lost), "nobody removes a file that is wanted"
     assert [one.id for one in edges.ledger.imports.page()] == [made["id"]]
-    edges.orchestrator.announce(ObjectArrived(store.bucket, made["source"]["key"], made["id"]))
+    edges.temporal.announce(ObjectArrived(store.bucket, made["source"]["key"], made["id"]))
     with running_worker(settings):
         assert ended(edges, made["id"]).state is State.VALIDATED
     assert loaded(edges) == 0
@@ -275,7 +275,7 @@ def test_s3_is_asked_once_about_an_object_that_is_left_alone(
     asked = list[str]()
     head = store.head
     monkeypatch.setattr(store, "head", lambda key: asked.append(key) or head(key))
-    reconciler = Reconciler(settings, store, edges.ledger, edges.orchestrator)
+    reconciler = Reconciler(settings, store, edges.ledger, edges.temporal)
     assert [reconciler.reconcile(beat=lambda _: None).unknown for _ in range(3)] == [1, 1, 1]
     assert asked == [key]
 

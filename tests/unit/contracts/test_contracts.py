@@ -1,19 +1,21 @@
-"""The words that cross a process line: states and their moves, keys and ids."""
+"""The contracts: states and their moves, keys and ids, steps and workflows."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import typing
+from typing import Any
 
 import pytest
 
-from pipeline.contracts import messages
-from pipeline.contracts.messages import DryRunCounts, Verdict
+from pipeline.contracts import steps, workflows
+from pipeline.contracts.messages import CleanRun, DryRunCounts, Verdict
 from pipeline.contracts.object_keys import dataset_of, import_id_for, import_id_in, incoming_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import MOVES, State
 from pipeline.contracts.steps import Step
+from pipeline.contracts.workflows import CLEAN_WORKFLOW, RECONCILE_WORKFLOW, Workflow
 
 AN_ID = "0192f0c1-2a3b-7c4d-8e5f-0123456789ab"
 
@@ -99,22 +101,50 @@ def test_previews_of_parts_add_up() -> None:
 
 
 def test_every_step_carries_dataclasses_only() -> None:
-    steps = [value for value in vars(messages).values() if isinstance(value, Step)]
-    assert len({step.name for step in steps}) == len(steps)
-    for step in steps:
+    known = [value for value in vars(steps).values() if isinstance(value, Step)]
+    assert len({step.name for step in known}) == len(known) > 0
+    for step in known:
         for crossing in (step.takes, step.gives):
             assert crossing is type(None) or dataclasses.is_dataclass(crossing)
 
 
-def test_each_activity_has_the_types_of_its_step() -> None:
-    from pipeline.orchestration.import_activities import Activities
-    from pipeline.orchestration.notify_activities import NotifyActivities
+def test_each_workflow_has_the_types_of_its_contract() -> None:
+    """A client that starts a workflow by its contract passes what ``run`` takes, and nothing that it does not take."""
+    from pipeline.orchestration.worker import WORKFLOWS
 
-    steps = {value.name: value for value in vars(messages).values() if isinstance(value, Step)}
-    steppers = [*vars(Activities).items(), *vars(NotifyActivities).items()]
-    methods = {name: method for name, method in steppers if hasattr(method, "__temporal_activity_definition")}
-    assert set(methods) == set(steps)
-    for name, method in methods.items():
+    known = {value.name: value for value in vars(workflows).values() if isinstance(value, Workflow)}
+    runs = {vars(one)["__temporal_workflow_definition"].name: vars(one)["run"] for one in WORKFLOWS}
+    assert set(runs) == set(known)
+    for name, run in runs.items():
+        hints = typing.get_type_hints(run)
+        assert (hints.pop("return"), list(hints.values())) == (known[name].gives, [*({known[name].takes} - {type(None)})])
+    assert RECONCILE_WORKFLOW.arguments(None) == []
+    assert CLEAN_WORKFLOW.arguments(CleanRun()) == [CleanRun()]
+
+
+def test_each_activity_has_the_types_of_its_step() -> None:
+    from pipeline.orchestration.activities import ACTIVITY_CLASSES
+
+    known = {value.name: value for value in vars(steps).values() if isinstance(value, Step)}
+    methods = [method for one in ACTIVITY_CLASSES for method in vars(one).values()]
+    activities = {one.name: one.fn for method in methods if (one := getattr(method, "__temporal_activity_definition", None))}
+    assert set(activities) == set(known)
+    for name, method in activities.items():
         hints = typing.get_type_hints(method)
         gives = hints.pop("return")
-        assert [gives, *hints.values()] == [steps[name].gives, *({steps[name].takes} - {type(None)})]
+        assert [gives, *hints.values()] == [known[name].gives, *({known[name].takes} - {type(None)})]
+
+
+def name_of(activity: Any) -> str:
+    return str(vars(activity.__func__)["__temporal_activity_definition"].name)
+
+
+def test_each_activity_is_registered_on_the_task_queue_of_its_step() -> None:
+    from pipeline.orchestration.activities import Activities
+    from pipeline.orchestration.notify_activities import NotifyActivities
+
+    nothing: Any = None
+    notify = NotifyActivities(nothing, nothing, nothing, nothing)
+    served = Activities(nothing, nothing, nothing, nothing).by_task_queue(notify)
+    queues = {name_of(activity): queue for queue, activities in served.items() for activity in activities}
+    assert queues == {value.name: value.queue for value in vars(steps).values() if isinstance(value, Step)}

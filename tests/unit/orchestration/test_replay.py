@@ -42,7 +42,7 @@ def test_a_recorded_history_replays(path: Path) -> None:
     asyncio.run(replayer.replay_workflow(history(path)))
 
 
-@workflow.defn(name=IMPORT_WORKFLOW, sandboxed=False)
+@workflow.defn(name=IMPORT_WORKFLOW.name, sandboxed=False)
 class Hasty:
     """An import that forgets to validate: replay must notice."""
 
