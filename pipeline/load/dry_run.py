@@ -1,4 +1,4 @@
-"""Count what loading parts would do, exactly, without doing any of it."""
+"""Count exactly what loading parts would do, for a dry run, without writing anything."""
 
 from __future__ import annotations
 
