@@ -23,7 +23,7 @@ from pipeline.contracts.object_keys import batches_prefix, part_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.contracts.steps import TaskQueue
-from pipeline.ledger.imports import Ledger
+from pipeline.ledger.ledger import Ledger
 from pipeline.notify.recipients import Recipients
 from pipeline.orchestration.activities import Activities
 from pipeline.orchestration.notify_activities import NotifyActivities
