@@ -1,4 +1,4 @@
-"""Files on this machine's disk that are not kept any longer."""
+"""Retention of files on this machine's disk."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def remove(folder: Path, before: float, *, dry_run: bool = False) -> int:
-    """Remove the files in a folder that were changed last before then (seconds since 1970), or only count them; their number.
+    """Remove the files of a folder that were last changed before ``before`` (seconds since 1970); return their number.
 
-    Folders in it stay, and what is in them. A folder that is not there has none.
+    With ``dry_run`` only count them. Folders in it stay, with their content. A folder that does not exist has no files.
     """
     old = [path for path in folder.iterdir() if path.is_file() and last_change(path) <= before] if folder.is_dir() else []
     if not dry_run:
@@ -19,7 +19,7 @@ def remove(folder: Path, before: float, *, dry_run: bool = False) -> int:
 
 
 def last_change(path: Path) -> float:
-    """When a file, or anything in a folder, was changed last, in seconds since 1970; 0 if it is gone."""
+    """Return when a file, or anything in a folder, was last changed, in seconds since 1970; 0 if it is gone."""
     latest = 0.0
     for one in (path, *(path.rglob("*") if path.is_dir() else ())):
         with suppress(FileNotFoundError):

@@ -1,10 +1,9 @@
-"""Removing what is not kept any longer.
+"""Retention: remove what has been kept for as long as the settings BULKHEAD_KEEP_* say.
 
-Each thing is looked for a page at a time, and a page costs the ledger one query, however large bucket and ledger are.
+Everything is listed page by page, and a page costs the ledger one query, however large the bucket and the ledger are.
 
-What is removed, and why that is safe, is told in docs/decisions/0012. In short: only of imports that are settled, a state
-out of which nothing leads; the ledger says that something is removed before the first object goes; and what a clean-up that was
-killed has left lies where the next one looks.
+docs/decisions/0012 says what is removed and why that is safe. In short: only of settled imports, whose state is the last; the
+ledger records a removal before the first object is deleted; and the next clean-up finds what a killed one has left.
 """
 
 from __future__ import annotations
@@ -42,24 +41,24 @@ from pipeline.settings import Settings
 
 log = structlog.get_logger()
 
-ERRORS_TOLD = 20
+ERRORS_REPORTED = 20
 PAGE = 1_000
 _NOT_PROMOTED = (
     "The dry run was not promoted within the time that BULKHEAD_KEEP_DRY_RUNS sets. Upload the file again to load it."
 )
 
 FOREIGN_WRITES_KEPT = timedelta(days=7)
-"""For an operator who looks who wrote to a table; an import that is under way keeps what it has to know for longer."""
+"""For operators who look up who wrote to a table; active imports keep what they need for longer."""
 
 GONE = ".gone"
-"""Ends the name of a folder of the scratch space that is being removed."""
+"""The ending of the name of a scratch folder that is being removed."""
 
 PREFIXES: Mapping[Kept, Callable[[str], str]] = {
     Kept.BATCHES: batches_prefix,
     Kept.RESULTS: results_prefix,
     Kept.REPORT: report_prefix,
 }
-"""What has a prefix in the bucket for each import."""
+"""The prefixes that each import has in the bucket."""
 
 
 def clean(
@@ -71,7 +70,10 @@ def clean(
     beat: Callable[[str], None],
     now: datetime | None = None,
 ) -> Cleaned:
-    """Remove it, or with ``dry_run`` only count it. What cannot be removed is told, and stops nothing else."""
+    """Remove everything that has expired, or with ``dry_run`` only count it.
+
+    What cannot be removed is reported, and does not stop the rest.
+    """
     run = _CleanUp(settings, store, ledger, now or datetime.now(UTC), dry_run, beat)
     run.dry_runs()
     run.requests()
@@ -86,7 +88,7 @@ def clean(
 
 
 class _CleanUp:
-    """One clean-up: how long things are kept counts back from ``now``."""
+    """One clean-up. Retention periods count back from ``now``."""
 
     def __init__(
         self,
@@ -108,25 +110,24 @@ class _CleanUp:
 
     @property
     def cleaned(self) -> Cleaned:
-        """What was removed so far."""
+        """Return what was removed so far."""
         return Cleaned(**self.counts, errors=tuple(self._errors))
 
     def _since(self, kept: timedelta | None) -> datetime | None:
-        """What ended before is not kept; None: everything is."""
+        """Return the time before which things have expired; None if they are kept for ever."""
         return None if kept is None else self._now - kept
 
     def dry_runs(self) -> None:
-        """Dry runs that were not promoted in time expire; from then on, what is kept of them is kept as of any import."""
+        """Expire dry runs that were not promoted in time. From then on the retention of any import applies to them."""
         since = self._since(self._settings.keep_dry_runs)
         if since is None:
             return
         for id_ in self._ledger.removals.unpromoted(since):
-            with self._trying(f"dry run {id_}"), suppress(IllegalMove):  # it was promoted in this very moment
+            with self._trying(f"dry run {id_}"), suppress(IllegalMove):  # it was promoted at the same time
                 self.counts["dry_runs"] += self._dry_run or self._ledger.imports.move(id_, State.EXPIRED, _NOT_PROMOTED)
 
     def requests(self) -> None:
-        """Idempotency-Keys of requests that will not be repeated any more, sign-in links that open nothing, and writes of other
-        clients that no import under way has to know of."""
+        """Delete old idempotency keys, expired sign-in links, and other clients' writes that no active import needs."""
         since = self._since(self._settings.keep_idempotency_keys)
         if since is not None:
             with self._trying("idempotency keys"):
@@ -139,7 +140,7 @@ class _CleanUp:
             self.counts["foreign_writes"] += self._ledger.removals.expire_foreign_writes(before, dry_run=self._dry_run)
 
     def prefixes(self, what: Kept) -> None:
-        """What lies under a prefix for each import. That of an import that the ledger does not know may be another ledger's."""
+        """Remove the objects under one prefix of each import. What is not in this ledger may be in another: it stays."""
         settings = self._settings
         kept = {Kept.BATCHES: settings.keep_batches, Kept.RESULTS: settings.keep_results, Kept.REPORT: settings.keep_reports}
         since, prefix_of = self._since(kept[what]), PREFIXES[what]
@@ -166,7 +167,7 @@ class _CleanUp:
         self.counts["objects"] += objects
 
     def sources(self) -> None:
-        """Files that were uploaded to us. What somebody dropped is theirs, and so is what they put over ours."""
+        """Remove uploaded files. Dropped files belong to those who dropped them, and so do files they put in place of ours."""
         since = self._since(self._settings.keep_sources)
         if since is None:
             return
@@ -180,7 +181,7 @@ class _CleanUp:
                         self._remove_source(stored, trace, since)
 
     def _remove_source(self, stored: Stored, trace: Trace, since: datetime) -> None:
-        if not is_unchanged(stored, trace):  # another file was put over it, unless it was encrypted anew or copied back
+        if not is_unchanged(stored, trace):  # another file replaced it, unless it was re-encrypted or copied back
             there = self._store.head(stored.key)
             if there is None or there.etag != stored.etag or there.metadata.get(IMPORT_ID) != trace.id:
                 return
@@ -192,7 +193,7 @@ class _CleanUp:
             self.counts["objects"] += 1
 
     def uploads(self) -> None:
-        """Multipart uploads that began and last grew long ago, and that no import waits for: into incoming/, or of our own."""
+        """Abort multipart uploads, users' and our own, that began and last grew long ago and that no import waits for."""
         since = self._since(self._settings.keep_uploads)
         if since is None:
             return
@@ -214,7 +215,7 @@ class _CleanUp:
         self.counts["uploads"] += 1
 
     def scratch(self) -> None:
-        """Folders that killed workers left in this worker's scratch space. Other workers' are theirs to remove."""
+        """Remove folders that killed workers left in this worker's scratch space. Other workers remove theirs."""
         work = self._settings.work_dir
         names = sorted(path.name for path in work.iterdir()) if work.is_dir() else []
         for name in names:
@@ -233,7 +234,7 @@ class _CleanUp:
                     self._remove_orphan(work / id_)
 
     def _remove_orphan(self, folder: Path) -> None:
-        """The folder of an import that the ledger does not know, if it has not been used for long."""
+        """Remove the folder of an import that is not in the ledger, if it has not been used for long."""
         since = self._since(self._settings.keep_work)
         if since is None or expired_files.last_change(folder) > since.timestamp():
             return
@@ -242,7 +243,7 @@ class _CleanUp:
         self.counts["folders"] += 1
 
     def old_files(self) -> None:
-        """Mail in the worker's outbox, and dead letters of an event relay that shares the worker's disk."""
+        """Remove old mail in the worker's outbox, and old dead letters of an event relay that shares the worker's disk."""
         self._remove_old_files("mails", self._settings.outbox_dir, self._settings.keep_outbox)
         self._remove_old_files("dead_letters", self._settings.dead_letters_dir, self._settings.keep_dead_letters)
 
@@ -253,7 +254,7 @@ class _CleanUp:
                 self.counts[counted] += expired_files.remove(folder, since.timestamp(), dry_run=self._dry_run)
 
     def _remove_folder(self, folder: Path) -> None:
-        """Put it aside first, while nobody can have the import run again: a dry run that is promoted uses it anew."""
+        """Remove a folder. It is renamed first, with the import's row locked: a promoted dry run uses its folder again."""
         if not self._dry_run:
             gone = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}{GONE}")
             with self._ledger.imports.locked(folder.name) as state:
@@ -265,19 +266,19 @@ class _CleanUp:
 
     @contextmanager
     def _trying(self, what: str) -> Iterator[None]:
-        """Whatever goes wrong costs this one thing, until the next clean-up."""
+        """Report an error of the block and go on: the next clean-up tries again."""
         self._beat(what)
         try:
             yield
         except Exception as error:
             log.warning("not removed", what=what, error=str(error), exc_info=not isinstance(error, BulkheadError | DBAPIError))
             self.counts["failed"] += 1
-            if len(self._errors) < ERRORS_TOLD:
+            if len(self._errors) < ERRORS_REPORTED:
                 self._errors.append(f"{what}: {error}")
 
 
 def _remove_tree(folder: Path) -> None:
-    """Whoever removes the same folder at the same time, as the step that ends an import does, is no error."""
+    """Remove a folder that another process may be removing at the same time, as the step that ends an import does."""
 
     def unless_gone(_: object, __: str, why: tuple[type[BaseException], BaseException, object]) -> None:
         if not isinstance(why[1], FileNotFoundError):
@@ -287,7 +288,7 @@ def _remove_tree(folder: Path) -> None:
 
 
 def _id_in(name: str) -> str | None:
-    """The import id that a name is, as the ledger spells it; None if it is none."""
+    """Return a name if it is an import ID as the ledger writes it, else None."""
     try:
         return name if str(uuid.UUID(name)) == name else None
     except ValueError:
@@ -295,6 +296,6 @@ def _id_in(name: str) -> str | None:
 
 
 def _import_in(key: str) -> str | None:
-    """The import id in the key of any object of ours."""
+    """Return the import ID in the key of any object of ours, or None."""
     root, _, rest = key.partition("/")
     return import_id_in(key) if root == INCOMING else _id_in(rest.partition("/")[0])

@@ -1,8 +1,8 @@
-"""API keys and sign-in links: who may come in, and what they may do.
+"""API keys and sign-in links: authentication, and what each key is authorized to do.
 
-A key reads ``bk_<id>_<secret>``: the id finds the row, the secret (192 random bits) proves the right to use it, and
-only the secret's SHA-256 is kept, so nothing in the database opens the door. A sign-in token works once, for a while.
-A key may be for some datasets only; what is of another one does not exist for it (docs/security.md).
+A key is ``bk_<id>_<secret>``: the ID finds the row, the secret (192 random bits) is verified by its SHA-256, which is all that
+the database stores. A sign-in token works once, for a limited time. A key may be limited to some datasets; the others do not
+exist for it (docs/security.md).
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from pipeline.sqlfiles import load
 
 _KEY = re.compile(r"bk_([0-9a-f]{32})_([0-9a-f]{48})")
 _SECRET_BYTES = 24
-_NOBODYS_HASH = hashlib.sha256(b"").hexdigest()
+_UNKNOWN_KEY_HASH = hashlib.sha256(b"").hexdigest()
 
 
 class Role(StrEnum):
-    """What a key may do; each role may do all that the one before it may."""
+    """What a key may do; each role includes the one before it."""
 
     READER = "reader"
     UPLOADER = "uploader"
     ADMIN = "admin"
 
     def covers(self, needed: Role) -> bool:
-        """This role may do what ``needed`` may."""
+        """Return whether this role includes ``needed``."""
         order = list(Role)
         return order.index(self) >= order.index(needed)
 
@@ -51,14 +51,14 @@ class ApiKey:
     created_at: datetime
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
-    datasets: tuple[str, ...] | None = None  # sorted; None: all there are, and all that will be
+    datasets: tuple[str, ...] | None = None  # sorted; None: all, also future ones
 
     def sees(self, dataset: str) -> bool:
-        """There is such a dataset for whoever has this key."""
+        """Return whether the key may see a dataset."""
         return self.datasets is None or dataset in self.datasets
 
     def to_json(self) -> dict[str, Any]:
-        """The key as the API shows it."""
+        """Return the key as the API shows it."""
         return {
             "id": self.id,
             "name": self.name,
@@ -71,7 +71,7 @@ class ApiKey:
 
 
 class ApiKeys:
-    """The keys in the database; each method is one transaction. Safe to share between threads."""
+    """Create, check and revoke keys; each method is one transaction. Safe to share between threads."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -79,9 +79,9 @@ class ApiKeys:
     # --- keys ---
 
     def create(self, name: str, role: Role | str, datasets: Iterable[str] | None = None) -> tuple[str, ApiKey]:
-        """A new key, for ``datasets`` alone if any are named: its text, which nobody can tell again, and its row.
+        """Create a key, for all datasets or for ``datasets`` only; return its text, which is not stored, and its row.
 
-        Raises InvalidRequest for an unknown role, for no dataset at all, and for an admin that is not to see everything.
+        Raises InvalidRequest for an unknown role, an empty list of datasets, and an admin limited to some datasets.
         """
         if role not in list(Role):
             raise InvalidRequest(f"There is no role {role!r}; a key is for one of {', '.join(Role)}.")
@@ -96,42 +96,42 @@ class ApiKeys:
         return f"bk_{key_id.hex}_{secret}", _key(row)
 
     def check(self, key_text: str) -> ApiKey | None:
-        """The key that ``key_text`` proves the right to use, or None. Wrong and right ones take as long."""
+        """Return the key with this text, or None. The time taken does not tell wrong from right ones."""
         match = _KEY.fullmatch(key_text)
         if match is None:
             return None
         key_id, secret = uuid.UUID(match[1]), match[2]
         row = self._one("api_keys/get", id=key_id)
-        right = hmac.compare_digest(_hash(secret), row["secret_hash"] if row else _NOBODYS_HASH)
+        right = hmac.compare_digest(_hash(secret), row["secret_hash"] if row else _UNKNOWN_KEY_HASH)
         if row is None or not right or row["revoked_at"] is not None:
             return None
         self._one("api_keys/used", id=key_id)
         return _key(row)
 
     def get(self, key_id: str) -> ApiKey | None:
-        """A key that is still good, by its id; None if it was revoked or never was."""
+        """Return a key by its ID; None if it is revoked or does not exist."""
         row = self._one("api_keys/get", id=uuid.UUID(key_id))
         return _key(row) if row and row["revoked_at"] is None else None
 
     def list(self) -> Sequence[ApiKey]:
-        """Every key there ever was, newest first."""
+        """Return all keys, also revoked ones, newest first."""
         with self._engine.connect() as connection:
             return [_key(row) for row in connection.execute(text(load("queries/api_keys/list"))).mappings()]
 
     def revoke(self, key_id: str) -> bool:
-        """From now on the key opens nothing; False if there is no such key."""
+        """Revoke a key; return False if there is no such key."""
         return self._one("api_keys/revoke", id=uuid.UUID(key_id)) is not None
 
     # --- sign-in links ---
 
     def sign_in_token(self, key_id: str, seconds: int = 3600) -> str:
-        """A token that signs somebody in as the key's owner, once, within ``seconds``."""
+        """Return a token that signs in with the key's rights, once, within ``seconds``."""
         token = secrets.token_urlsafe(32)
         self._one("sign_ins/open", token_hash=_hash(token), key_id=uuid.UUID(key_id), seconds=seconds)
         return token
 
     def redeem(self, token: str) -> ApiKey | None:
-        """The key behind a token, the first time it is asked for; None ever after."""
+        """Return the key of a sign-in token the first time; None from then on, or if the token has expired."""
         row = self._one("sign_ins/redeem", token_hash=_hash(token))
         return _key(row) if row else None
 

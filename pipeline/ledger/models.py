@@ -16,7 +16,7 @@ from pipeline.display import masked
 
 @dataclass(frozen=True)
 class ImportRecord:
-    """One import as the ledger knows it now. Counts of loaded records are live sums over its parts."""
+    """One import, as it is in the ledger now. Counts of loaded records are live sums over its parts."""
 
     id: str
     dataset: str
@@ -47,53 +47,53 @@ class ImportRecord:
     finished_at: datetime | None
     queue_position: int | None
     options: Options = field(default_factory=Options)
-    reading: dict[str, Any] = field(default_factory=dict)  # how the file was read; empty before it was
-    preview: dict[str, int] | None = None  # what a dry run foresees
-    quarantined: int = 0  # of the failed, those that validation held back
-    retry_of: str | None = None  # the import whose failed records this one tries again
-    duplicate_of: str | None = None  # the earlier import that had loaded this very content
-    pause_wanted: bool = False  # no further part is begun until somebody resumes it
-    cancel_requested_at: datetime | None = None  # from then on no step does anything but close the books
-    batches_removed_at: datetime | None = None  # when the clean-up removed what; what is left may go on for a moment
+    reading: dict[str, Any] = field(default_factory=dict)  # how the file was read; empty until then
+    preview: dict[str, int] | None = None  # the result of a dry run
+    quarantined: int = 0  # of the failed, those that validation put into quarantine
+    retry_of: str | None = None  # the import whose records this one retries
+    duplicate_of: str | None = None  # the earlier import that loaded the same content
+    pause_wanted: bool = False  # no further part is started until it is resumed
+    cancel_requested_at: datetime | None = None  # from then on every step only ends the import
+    batches_removed_at: datetime | None = None  # when retention began to remove them; some may remain for a moment
     results_removed_at: datetime | None = None
     report_removed_at: datetime | None = None
     source_removed_at: datetime | None = None
-    created_by_name: str | None = None  # what the key is called that it came with
-    warnings: Sequence[str] = ()  # what went wrong beside it: marts that its records are not in, and why
+    created_by_name: str | None = None  # the name of the API key that created it
+    warnings: Sequence[str] = ()  # marts that do not have its records yet, and why
 
     @property
     def cancel_requested(self) -> bool:
-        """Its cancellation was asked for while it was at work."""
+        """Return whether its cancellation was requested while it was at work."""
         return self.cancel_requested_at is not None
 
     @property
     def processed(self) -> int:
-        """How many records are in the books, one way or another."""
+        """Return how many records have an outcome."""
         return self.inserted + self.updated + self.unchanged + self.failed
 
     def removed_at(self, what: Kept) -> datetime | None:
-        """When that was removed; None if it is kept, or never was there."""
+        """Return when that was removed; None if it is kept, or never existed."""
         found: datetime | None = getattr(self, f"{what}_removed_at")
         return found
 
     @property
     def removed(self) -> dict[str, str | None]:
-        """The same of all that a user may ask for; nobody asks for batches."""
+        """Return the same for all that the API shows; batches are internal."""
         return {str(what): _rfc3339(self.removed_at(what)) for what in Kept if what is not Kept.BATCHES}
 
     @property
     def ref(self) -> ImportRef:
-        """What the workflow carries of it."""
+        """Return the reference that workflows carry."""
         return ImportRef(self.id, self.dataset, self.bucket, self.key, self.etag, self.promoted)
 
     @property
     def promoted(self) -> bool:
-        """It was a dry run first."""
+        """Return whether it was a dry run first."""
         return self.preview is not None and not self.options.dry_run
 
     @property
     def counts(self) -> dict[str, int]:
-        """The counts that the user sees; total = valid + invalid, and the quarantined are among the failed."""
+        """Return the counts that the API shows; total = valid + invalid, and the quarantined are among the failed."""
         return {
             "total": self.records_total,
             "valid": self.records_valid,
@@ -108,7 +108,7 @@ class ImportRecord:
 
     @property
     def source(self) -> dict[str, Any]:
-        """What the file is; once it was read, also how: its format, compression, encoding, delimiter, ..."""
+        """Return what the API shows of the file; once it was read also its format, compression, encoding, delimiter, ..."""
         inner = ("records", "columns", "original_columns", "letters", "lines", "sheets", "asked", "rules")
         read = {name: value for name, value in self.reading.items() if name not in inner}
         return {
@@ -117,12 +117,12 @@ class ImportRecord:
         }
 
     def _options_shown(self) -> dict[str, Any]:
-        """What was asked for; of addresses, nothing that may be a secret."""
+        """Return the options, with the secret parts of addresses masked."""
         asked = {name: value for name, value in vars(self.options).items() if name != "dry_run"}
         return {**asked, "notify": [masked(address) for address in self.options.notify]}
 
     def to_json(self, base_url: str) -> dict[str, Any]:
-        """The import as the API shows it; times in RFC 3339, links absolute."""
+        """Return the import as the API shows it; times in RFC 3339, links absolute."""
         self_link = f"{base_url.rstrip('/')}/v1/imports/{self.id}"
         return {
             "id": self.id,
@@ -162,7 +162,7 @@ class ImportRecord:
 
 @dataclass(frozen=True)
 class Trace:
-    """What reconciliation and clean-up ask of an import; they ask of a thousand at once."""
+    """The part of an import that reconciliation and retention read, a thousand at a time."""
 
     id: str
     state: State
@@ -171,7 +171,7 @@ class Trace:
     finished_at: datetime | None
 
     def ended_by(self, moment: datetime) -> bool:
-        """It was over by then, for good."""
+        """Return whether it was settled by then: no state can follow."""
         return self.state.is_settled and self.finished_at is not None and self.finished_at <= moment
 
 
@@ -187,7 +187,7 @@ class Move:
 
 @dataclass(frozen=True)
 class ValidationRun:
-    """What validation said of one file."""
+    """The verdict of validation on one file."""
 
     id: str
     filename: str
@@ -199,7 +199,7 @@ class ValidationRun:
     by_code: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
-        """The run as the API shows it."""
+        """Return the run as the API shows it."""
         return {**asdict(self), "state": str(self.state), "created_at": _rfc3339(self.created_at)}
 
 

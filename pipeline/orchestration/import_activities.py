@@ -23,7 +23,7 @@ from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import Crashed, DamagedPart, InternalInconsistency, RejectedFile
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
-from pipeline.load import load_part as load
+from pipeline.load import dry_run
 from pipeline.orchestration import reuse_verdict
 from pipeline.orchestration.heartbeat_and_failures import beat, converts_errors
 from pipeline.orchestration.validator import Validator
@@ -205,4 +205,4 @@ class ImportActivities:
         dataset = load_dataset(ref.dataset, self._settings.datasets_root)
         with self._engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
-            return load.preview(raw, dataset, self._parts.fetch_each(manifest, PartSet.DRY_RUN, beat=beat), beat=beat)
+            return dry_run.preview(raw, dataset, self._parts.fetch_each(manifest, PartSet.DRY_RUN, beat=beat), beat=beat)

@@ -1,1 +1,1 @@
-"""The API under /v1: one module a resource, and its OpenAPI description."""
+"""The API under /v1 and /s3: one module per resource, and the OpenAPI document."""

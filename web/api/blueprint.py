@@ -16,14 +16,14 @@ Json = dict[str, Any]
 View = TypeVar("View", bound=Callable[..., Any])
 
 TAGS = {
-    "imports": "One file's run each",
-    "before an upload": "Templates, previews, and how columns are mapped",
-    "direct uploads": "Files of any size, by the client straight into S3",
-    "reports": "What came of an import",
-    "records": "What is in the warehouse",
-    "SQL": "People's own SQL",
-    "keys": "Who may come in",
-    "webhooks": "Who is told how imports end, by webhook or by e-mail",
+    "imports": "One import per uploaded file",
+    "before an upload": "Templates, previews and column mappings",
+    "direct uploads": "Files of any size, uploaded by the client to S3 with presigned URLs",
+    "reports": "Findings, failed records and result files of an import",
+    "records": "Datasets, and their records in the warehouse",
+    "SQL": "Read-only SQL over the warehouse",
+    "keys": "API keys",
+    "webhooks": "Recipients of notifications, by webhook or e-mail",
 }
 """The groups of the API's operations."""
 

@@ -1,7 +1,7 @@
-"""An import as it changes: server-sent events, for a page or a program that watches.
+"""Stream the changes of an import as server-sent events (SSE), for pages and programs that watch it.
 
-A stream takes a thread for as long as it lasts, so there are few of them at once, each ends after a minute (EventSource
-comes back by itself, and goes on where it was), and one whose reader has gone is noticed within a second.
+A stream occupies a thread, so their number is limited, each ends after a minute (EventSource reconnects by itself and continues
+from Last-Event-ID), and a disconnected reader is noticed within a second.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ STREAM_SECONDS = 60.0
 EVERY_SECONDS = 1.0
 BEAT_SECONDS = 15.0
 RATE_SECONDS = 10.0
-"""The rate is that of the last so many seconds."""
+"""The rate is measured over this many seconds."""
 
 PHASES = {
     State.AWAITING_UPLOAD: "upload",
@@ -48,7 +48,7 @@ PHASES = {
     State.LOADING: "load",
     State.PAUSED: "load",
 }
-"""The phase that an import is in; in any other state it is ``done``."""
+"""The phase of each state; in any other state it is ``done``."""
 
 _ID = re.compile(r"([0-9]{1,14})-([0-9]{1,18})-([0-9a-f]{16})")
 
@@ -57,11 +57,11 @@ api = ApiBlueprint("events", "/v1", "imports")
 _STREAMED = 'retry: 1000\n\nid: 1-3-0123456789abcdef\ndata: {"state": "loading"}\n\n'
 STREAM: dict[Any, Any] = {
     200: {
-        "description": "Each event's data is the import as JSON, with a member progress: phase, records, parts,"
-        " records_per_second and seconds_left (null where they are not known)",
+        "description": "The data of each event is the import as JSON, with a member progress: phase, records, parts,"
+        " records_per_second and seconds_left (null if unknown)",
         "content": {"text/event-stream": {"schema": {}, "example": _STREAMED}},
     },
-    204: {"description": "The import has ended, and Last-Event-ID says that the reader knows: EventSource stops asking"},
+    204: {"description": "The import has ended, and Last-Event-ID is of its last event: EventSource does not reconnect"},
 }
 
 
@@ -73,21 +73,21 @@ STREAM: dict[Any, Any] = {
 )
 @for_role(Role.READER)
 def watch_import(path: ImportPath) -> Response:
-    """Server-sent events, one whenever something changes. The stream ends with the import, or after a minute: send
-    Last-Event-ID to go on without what is known already."""
-    one, known = find(path.import_id), Seen.of(request.headers.get("Last-Event-ID", ""))
+    """Stream server-sent events, one for each change. The stream ends with the import, or after a minute: then reconnect
+    with Last-Event-ID, which skips what was already sent."""
+    one, known = find(path.import_id), LastEvent.of(request.headers.get("Last-Event-ID", ""))
     if one.state.is_final and known.digest == digest_of(one):
         return Response(status=204)
     places, ledger, pace = app_context().streams, app_context().ledger, _pace(one, known)
     if not places.acquire(blocking=False):
-        said = "As many imports as this server shows live at once are being watched. Ask for the import itself meanwhile."
+        said = "Too many event streams at the same time. Get the import itself instead."
         raise Problem("busy", said, headers={"Retry-After": "5"})
     at_work = current_app.extensions.get("at_work", lambda: True)
-    wanted = _still_there(request.environ.get("gunicorn.socket"), at_work)
+    wanted = _is_wanted(request.environ.get("gunicorn.socket"), at_work)
     keys, key_id = app_context().keys, key_in_use().id
 
     def look() -> ImportRecord | None:
-        """A key that was revoked sees no more of it."""
+        """Return the import as it is now; None if the key was revoked meanwhile."""
         return ledger.imports.get(one.id) if keys.get(key_id) else None
 
     stream = _events(one, look, known, pace, request.host_url, wanted)
@@ -96,8 +96,8 @@ def watch_import(path: ImportPath) -> Response:
     return response
 
 
-def _still_there(reader: socket.socket | None, at_work: Callable[[], bool]) -> Callable[[], bool]:
-    """Whether there is still somebody to tell, and this process is not asked to stop."""
+def _is_wanted(reader: socket.socket | None, at_work: Callable[[], bool]) -> Callable[[], bool]:
+    """Return a function that says whether the client is connected and this process has not been asked to stop."""
 
     def look() -> bool:
         if reader is None or not at_work():
@@ -115,12 +115,12 @@ def _still_there(reader: socket.socket | None, at_work: Callable[[], bool]) -> C
 def _events(
     one: ImportRecord,
     look: Callable[[], ImportRecord | None],
-    known: Seen,
+    known: LastEvent,
     pace: Pace,
     base_url: str,
     wanted: Callable[[], bool],
 ) -> Iterator[bytes]:
-    """The stream. One look at the ledger a second."""
+    """Yield the events. The ledger is read once per second."""
     began = spoke = time.monotonic()
     told: Mapping[str, Any] | None = None
     yield b"retry: 1000\n\n"
@@ -142,15 +142,15 @@ def _events(
         try:
             found = look()
         except (DBAPIError, PoolTimeoutError) as error:
-            log.warning("a stream broke off", import_id=one.id, error=type(error).__name__)
+            log.warning("event stream ended by an error", import_id=one.id, error=type(error).__name__)
             return
         if found is None:
             return
         one = found
 
 
-def _pace(one: ImportRecord, known: Seen) -> Pace:
-    """Goes on from what the reader saw just now, or else from where the load began."""
+def _pace(one: ImportRecord, known: LastEvent) -> Pace:
+    """Return the pace since what the reader saw last, if that is recent, or else since the load began."""
     if 0 <= time.time() - known.at <= RATE_SECONDS:
         return Pace(deque([(known.at, known.records)]))
     begun = load_begun(app_context().ledger.imports.moves(one.id)) if one.state is State.LOADING else None
@@ -158,47 +158,47 @@ def _pace(one: ImportRecord, known: Seen) -> Pace:
 
 
 def _event(event_id: str, shown: Mapping[str, Any]) -> bytes:
-    """One event; JSON holds no line break, so it is one line of data."""
+    """Return one event. JSON without line breaks is one line of data."""
     return b"id: " + event_id.encode() + b"\ndata: " + orjson.dumps(shown) + b"\n\n"
 
 
 def digest_of(one: ImportRecord) -> str:
-    """What tells one stand of an import from another."""
+    """Return a digest of an import's JSON, which changes whenever anything in it does."""
     return hashlib.sha256(orjson.dumps(one.to_json(""))).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a reader says, by Last-Event-ID, that it has seen: when, how many records were done, and which stand."""
+class LastEvent:
+    """The event that a reader received last, from its Last-Event-ID: the time, the records done, and the digest."""
 
     at: float = 0.0  # seconds since 1970
     records: int = 0
     digest: str = ""
 
     @classmethod
-    def of(cls, text: str) -> Seen:
-        """What such an id says; nothing if it is none of ours."""
+    def of(cls, text: str) -> LastEvent:
+        """Parse an id of an event; an invalid one counts as none."""
         match = _ID.fullmatch(text)
         return cls(int(match[1]) / 1000, int(match[2]), match[3]) if match else cls()
 
 
 @dataclass
 class Pace:
-    """How fast records come to be done: (seconds since 1970, records done), of the last few seconds."""
+    """The rate of a load: (seconds since 1970, records done), over the last few seconds."""
 
     seen: deque[tuple[float, int]] = field(default_factory=deque)
 
     def note(self, at: float, records: int) -> None:
-        """So many are done by now; of what is older than the window, only the last is kept."""
+        """Add a measurement; of those older than the window, only the last is kept."""
         if self.seen and (records < self.seen[-1][1] or at < self.seen[-1][0]):
-            self.seen.clear()  # it begins anew
+            self.seen.clear()  # the load was restarted
         self.seen.append((at, records))
         while len(self.seen) > 2 and self.seen[1][0] <= at - RATE_SECONDS:
             self.seen.popleft()
 
     @property
     def rate(self) -> float | None:
-        """Records a second; None as long as there is nothing to go by."""
+        """Return records per second; None until there are enough measurements."""
         if len(self.seen) < 2:
             return None
         (began, before), (ended, after) = self.seen[0], self.seen[-1]
@@ -206,7 +206,7 @@ class Pace:
 
 
 def progress(one: ImportRecord, pace: Pace) -> dict[str, Any]:
-    """How far an import is, in records and parts, how fast it goes and how long it will take, if that can be said."""
+    """Return the progress of an import: records and parts done, the rate and the seconds left, if known."""
     rate = pace.rate if one.state is State.LOADING else None
     left = max(one.records_total - one.processed, 0)
     return {

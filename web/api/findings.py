@@ -1,4 +1,4 @@
-"""The API of what came of an import: findings, failures, results, and Great Expectations' pages."""
+"""The API of validation results: findings, their groups, and Great Expectations' Data Docs."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ REPORT_POLICY = (
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self';"
     " sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation"
 )
-"""The pages are made of users' data by a library of others: a stylesheet of ours is all they get, and they run nothing."""
+"""The pages are made from users' data by a third-party library: they may load our stylesheet, and run no script."""
 
 PAGE = {
-    "description": "The page, or what it needs",
+    "description": "The page, or a file that it needs",
     "content": {kind: {"schema": {}, "example": "<!doctype html>..."} for kind in ("text/html; charset=utf-8", "*/*")},
 }
 
@@ -39,7 +39,7 @@ api = ApiBlueprint("reports", "/v1/imports/<name:import_id>", "reports")
 
 @api.get(
     "/errors",
-    summary="What validation found",
+    summary="List findings",
     responses={200: FindingPage},
     problems=("no_report", "no_longer_kept"),
     files=("csv", "json", "parquet", "arrow", "xlsx"),
@@ -47,7 +47,7 @@ api = ApiBlueprint("reports", "/v1/imports/<name:import_id>", "reports")
 )
 @for_role(Role.READER)
 def errors(path: ImportPath, query: FindingsQuery) -> Response:
-    """A page of findings; with ``format``, every one of them as a file."""
+    """Return a page of findings; with ``format``, all of them as a file."""
     one, wanted = find(path.import_id), Wanted(query.code, query.severity)
     if query.format is not None:
         return _findings_file(one, query.format, wanted)
@@ -66,14 +66,14 @@ def errors(path: ImportPath, query: FindingsQuery) -> Response:
 
 @api.get(
     "/errors/groups",
-    summary="What validation found, in groups",
+    summary="List findings in groups",
     responses={200: FindingGroups},
     problems=("no_longer_kept",),
     example=Example(query={"code": "missing_parent"}),
 )
 @for_role(Role.READER)
 def groups(path: ImportPath, query: GroupsQuery) -> Response:
-    """Findings that say the same, counted, each group with its first rows; the most frequent first."""
+    """Findings with the same message, counted, each group with its first rows; the most frequent group first."""
     one = find(path.import_id)
     if _has_findings(one):
         must_be_kept(one, Kept.REPORT)
@@ -88,14 +88,14 @@ def _has_findings(one: ImportRecord) -> bool:
 
 
 def _codes(one: ImportRecord, wanted: Wanted) -> list[str] | None:
-    """The codes among which to look; None if any finding will do."""
+    """Return the codes to search for; None means all."""
     if wanted.code is not None:
         return [wanted.code]
     return None if wanted.everything else [*one.findings_by_code]
 
 
 def _total(one: ImportRecord, wanted: Wanted) -> int:
-    """The ledger knows the common sums; only an unusual one is counted."""
+    """Return how many findings are wanted. The ledger has the common totals; only others are counted."""
     if wanted.everything:
         return one.findings_errors + one.findings_warnings
     if wanted.severity is None:
@@ -106,15 +106,13 @@ def _total(one: ImportRecord, wanted: Wanted) -> int:
 
 
 def _findings_file(one: ImportRecord, file_format: str, wanted: Wanted) -> Response:
-    """The stored file as it is; a selection is made on the way."""
+    """Return the stored file unchanged, or filtered while it is streamed."""
     must_be_kept(one, Kept.REPORT)
     name = f"findings-{one.id}.{file_format}"
     if wanted.everything and file_format != "arrow":
         return _stored_file(findings_key(one.id, file_format), name, file_format)
     if file_format == "xlsx":
-        detail = (
-            "The workbook is made once and holds everything: leave code and severity out, and filter in the sheet Findings."
-        )
+        detail = "The workbook has all findings: leave out code and severity, and filter in the sheet Findings."
         raise Problem("bad_request", detail)
     file = FindingsFile(app_context().store, one.id)
     chunks = {"csv": file.as_csv, "json": file.as_json, "parquet": file.as_parquet, "arrow": file.as_arrow}[file_format](wanted)
@@ -129,26 +127,26 @@ def _stored_file(key: str, name: str, file_format: str) -> Response:
 @api.get("/report", doc_ui=False)
 @for_role(Role.READER)
 def report_root(path: ImportPath) -> AnyResponse:
-    """The pages link to each other relatively, so the folder's slash matters."""
+    """Redirect to the folder with its slash, since the pages have relative links."""
     return redirect(f"/v1/imports/{find(path.import_id).id}/report/", 308)
 
 
 @api.get("/report/", doc_ui=False)
 @for_role(Role.READER)
 def report_index(path: ImportPath) -> Response:
-    """The first page of the report."""
+    """Return the first page of the report."""
     return _report_page(find(path.import_id), "index.html")
 
 
 @api.get(
     "/report/<rest:page>",
-    summary="A page of the validation report (Great Expectations' Data Docs)",
+    summary="Get a page of the validation report (Great Expectations' Data Docs)",
     responses={200: PAGE},
     problems=("no_report", "no_longer_kept"),
 )
 @for_role(Role.READER)
 def report_page(path: ReportPath) -> Response:
-    """HTML, and what it needs; nothing in it can run."""
+    """HTML, and the files it needs. Scripts are blocked."""
     return _report_page(find(path.import_id), path.page)
 
 

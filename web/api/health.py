@@ -1,4 +1,4 @@
-"""Whether this process lives, whether it can do its work, and what it offers."""
+"""Liveness (/healthz), readiness (/readyz) and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from web.http.problems import RETRY_SECONDS
 from web.http.responses import as_json
 
 READY_SECONDS = 2.5
-"""What has not answered by then is away."""
+"""A server that has not answered by then counts as away."""
 
 pages = Blueprint("health", __name__)
 
@@ -21,18 +21,18 @@ pages = Blueprint("health", __name__)
 @pages.get("/healthz")
 @for_anyone
 def healthz() -> Response:
-    """The process answers."""
+    """Answer that the process is running."""
     return as_json({"status": "ok"})
 
 
 @pages.get("/readyz")
 @for_anyone
 def readyz() -> Response:
-    """503 while a part without which no file can be taken in is away. Temporal may be: files wait for it in S3."""
-    asked = {"postgresql": app_context().database, "s3": app_context().store.pulse}
+    """Answer 503 while PostgreSQL or S3 is away, without which no file can be uploaded. Without Temporal, files wait in S3."""
+    asked = {"postgresql": app_context().database, "s3": app_context().store.liveness}
     until = time.monotonic() + READY_SECONDS
     for part in asked.values():
-        part.suspect()  # both at once
+        part.suspect()  # check both at once
     parts = {name: part.is_well(max(until - time.monotonic(), 0)) for name, part in asked.items()}
     ready = all(parts.values())
     status = {name: "ok" if up else "away" for name, up in parts.items()}
@@ -44,5 +44,5 @@ def readyz() -> Response:
 @pages.get("/openapi.json")
 @for_anyone
 def openapi() -> Response:
-    """The description of the API (OpenAPI 3.1)."""
+    """Return the OpenAPI 3.1 document."""
     return as_json(apidoc.document())

@@ -1,4 +1,4 @@
-"""The API of what may be asked of an import that is there: cancel, pause, resume, promote, retry."""
+"""The API of actions on an import: cancel, pause, resume, promote, retry."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ api = ApiBlueprint("control", "/v1/imports/<name:import_id>", "imports")
 )
 @for_role(Role.UPLOADER)
 def cancel_import(path: ImportPath) -> Response:
-    """An import that still waits is canceled at once; one at work comes to a clean stop soon. The request is kept."""
+    """A waiting import is canceled at once; a running one stops cleanly soon. The request cannot be undone."""
     return as_json(shown(cancel(find(path.import_id))), 202)
 
 
@@ -44,7 +44,7 @@ def cancel_import(path: ImportPath) -> Response:
 )
 @for_role(Role.UPLOADER)
 def pause_import(path: ImportPath) -> Response:
-    """The parts under way are loaded, and no further one is begun. Its dataset's queue waits for it: nothing overtakes it."""
+    """Parts that are being loaded are finished, and no further one starts. Later imports of the dataset wait for this one."""
     return as_json(shown(pause(find(path.import_id), wanted=True)), 202)
 
 
@@ -56,7 +56,7 @@ def pause_import(path: ImportPath) -> Response:
 )
 @for_role(Role.UPLOADER)
 def resume_import(path: ImportPath) -> Response:
-    """It goes on where it stood."""
+    """Continue with the next part."""
     return as_json(shown(pause(find(path.import_id), wanted=False)), 202)
 
 
@@ -71,7 +71,7 @@ def resume_import(path: ImportPath) -> Response:
 )
 @for_role(Role.UPLOADER)
 def promote_import(path: ImportPath) -> Response:
-    """The very bytes that were validated go to the end of the dataset's queue, are validated once more, and loaded."""
+    """The checked file is queued behind the other imports of its dataset, validated again, and imported."""
     return as_json(shown(promote(find(path.import_id))), 202)
 
 
@@ -80,7 +80,7 @@ def promote_import(path: ImportPath) -> Response:
 
 @api.post(
     "/retry",
-    summary="Try the failed records again",
+    summary="Retry the failed records",
     responses={202: ImportModel},
     openapi_extensions=BODIES,
     problems=(*UPLOAD_PROBLEMS, "not_finished", "nothing_to_retry", "no_results", "no_longer_kept"),
@@ -90,9 +90,9 @@ def promote_import(path: ImportPath) -> Response:
 )
 @for_role(Role.UPLOADER)
 def retry_import(path: ImportPath, query: RetryQuery) -> Response:
-    """A new import of the failed records only: as they are, or as the body has them, corrected.
+    """Create an import of only the failed records: unchanged, or corrected in the file of the body.
 
-    The body is the file of failed records that ``results`` gives, mended: the columns that it adds are left out again.
+    The body is the file of failed records from ``results``, corrected. Its additional columns are ignored.
     """
     one = find(path.import_id)
     receipt = retry(one, query.only, request)

@@ -1,4 +1,4 @@
-"""The API of imports: upload, list, watch."""
+"""The API of imports: upload, list, get."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from web.services.uploads import dataset_for, idempotency_key, receive, upload_i
 BODIES = {
     "requestBody": {
         "required": True,
-        "description": "The file: as the bare body, or as the one file of a form.",
+        "description": "The file: alone as the body, or as the one file of a form.",
         "content": {
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
             "text/csv": {"schema": {"type": "string", "format": "binary"}},
@@ -43,14 +43,14 @@ UPLOAD_HEADERS: tuple[dict[str, Any], ...] = (
     {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "The same request, sent again under the same key, gets the import that the first one made",
+        "description": "Idempotency key: a request repeated with the same key returns the import that the first one created",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255},
         "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
     },
     {
         "name": "Content-Digest",
         "in": "header",
-        "description": "SHA-256 of the body (RFC 9530): what arrives otherwise is not taken",
+        "description": "SHA-256 of the body (RFC 9530); a body that does not match is rejected",
         "schema": {"type": "string"},
     },
 )
@@ -70,7 +70,7 @@ api = ApiBlueprint("imports", "/v1", "imports")
 )
 @for_role(Role.UPLOADER)
 def upload(path: DatasetPath, query: UploadQuery) -> Response:
-    """The file is streamed into S3, and acknowledged. Idempotency-Key and Content-Digest are honoured."""
+    """Stream the file to S3 and queue its import. Idempotency-Key and Content-Digest are honoured."""
     dataset_for(path.dataset, query.options)
     with upload_slot(app_context()):
         brought = upload_in(request, app_context().settings.max_upload_bytes, query.options)
@@ -93,7 +93,7 @@ def upload(path: DatasetPath, query: UploadQuery) -> Response:
 )
 @for_role(Role.READER)
 def list_imports(query: ImportsQuery) -> Response:
-    """A page of imports. The cursor is opaque: send next_cursor as it came."""
+    """Return a page of imports. The cursor is opaque: send next_cursor unchanged."""
     if query.cursor is not None:
         find(query.cursor)
     found = key_scope.imports(dataset=query.dataset, state=query.state, before=query.cursor, limit=query.limit + 1)
@@ -104,13 +104,13 @@ def list_imports(query: ImportsQuery) -> Response:
 
 @api.get(
     "/imports/<name:import_id>",
-    summary="One import, as it stands now",
+    summary="Get an import",
     responses={200: ImportModel},
     headers=("Retry-After",),
 )
 @for_role(Role.READER)
 def get_import(path: ImportPath) -> Response:
-    """Counts are live while it loads. Retry-After says when to ask again, until the state is final."""
+    """Counts are updated while it loads. Until the state is final, Retry-After says when to ask again."""
     one = find(path.import_id)
     response = as_json(shown(one))
     if not one.state.is_final:

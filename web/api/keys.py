@@ -1,4 +1,4 @@
-"""The API of keys, for admins."""
+"""The API of API keys, for admins."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ api = ApiBlueprint("keys", "/v1/keys", "keys")
 
 @api.post(
     "",
-    summary="Make a key",
+    summary="Create an API key",
     responses={201: MadeKey},
     problems=("unknown_dataset",),
     example=Example(body=NEW_KEY),
 )
 @for_role(Role.ADMIN)
 def create_key(body: KeyBody) -> Response:
-    """The answer is the only place where the key itself is ever shown."""
+    """The key itself is shown only in this response."""
     key_text, key = make_key(body)
     return as_json({**key.to_json(), "key": key_text}, 201)
 
 
-@api.get("", summary="List the keys", responses={200: KeyList})
+@api.get("", summary="List API keys", responses={200: KeyList})
 @for_role(Role.ADMIN)
 def list_keys() -> Response:
-    """Without their secrets, which nobody knows."""
+    """Without the keys themselves, of which only hashes are stored."""
     return as_json({"items": [key.to_json() for key in app_context().keys.list()], "next_cursor": None})
 
 
-@api.delete("/<name:key_id>", summary="Revoke a key", responses={204: None})
+@api.delete("/<name:key_id>", summary="Revoke an API key", responses={204: None})
 @for_role(Role.ADMIN)
 def revoke_key(path: KeyPath) -> Response:
-    """From the next request on it opens nothing, and neither do sessions begun with it."""
+    """From the next request on, the key and all sessions started with it are invalid."""
     revoke(path.key_id)
     return Response(status=204)

@@ -1,7 +1,7 @@
-"""The description of the API (OpenAPI 3.1), made from the routes and their models; and the page on which people read it.
+"""Make the OpenAPI 3.1 document of the API from the routes and their models, and the page that shows it.
 
-flask-openapi3 gives what the code says of parameters, bodies and answers. Added here is what it cannot know: which problems a
-route may answer with, which files it gives, the headers that all answers have, and examples.
+flask-openapi3 takes parameters, bodies and responses from the code. Added here is what each route says beside its models
+(web/api/blueprint.py), the problems that its parameters imply, the headers of every response, and examples.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _OF_PARAMETER = {
 _BINARY = ("parquet", "xlsx", "arrow")
 
 HEADERS: Json = {
-    "X-Request-Id": ("The request's own X-Request-Id if it had a good one, else a new one", {"type": "string"}),
-    "RateLimit-Policy": ("How many requests this key may send, and in how many seconds", {"type": "string"}),
-    "RateLimit": ("How many are left, and in how many seconds there will be all of them again", {"type": "string"}),
-    "Retry-After": ("In so many seconds", {"type": "string", "pattern": "^[0-9]+$"}),
-    "ETag": ("Sent back as If-None-Match it saves the body, if nothing has changed", {"type": "string"}),
-    "Link": ('rel="next": the next page', {"type": "string"}),
-    "Location": ("Where the import is", {"type": "string"}),
-    "Idempotent-Replayed": ("true: an earlier request with this Idempotency-Key made this import", {"type": "string"}),
-    "X-Truncated": ("true: there was more than the limits let through", {"type": "string"}),
+    "X-Request-Id": ("The X-Request-Id of the request if it is valid, otherwise a new one", {"type": "string"}),
+    "RateLimit-Policy": ("Number of requests that this key may send, and in how many seconds", {"type": "string"}),
+    "RateLimit": ("Number of requests left, and seconds until all are available again", {"type": "string"}),
+    "Retry-After": ("Seconds to wait before the next request", {"type": "string", "pattern": "^[0-9]+$"}),
+    "ETag": ("Send it as If-None-Match: an unchanged response is 304 without a body", {"type": "string"}),
+    "Link": ('rel="next": the next page (keyset pagination)', {"type": "string"}),
+    "Location": ("URL of the import", {"type": "string"}),
+    "Idempotent-Replayed": ("true: an earlier request with this Idempotency-Key created this import", {"type": "string"}),
+    "X-Truncated": ("true: the result was cut at a limit", {"type": "string"}),
 }
 
 pages = Blueprint("apidoc", __name__)
@@ -59,7 +59,7 @@ def install(app: Flask) -> None:
 
 
 def document() -> Json:
-    """The whole description. Made once a process."""
+    """Return the whole document. It is made once per process."""
     known = current_app.extensions.get("api document")
     if known is None:
         known = current_app.extensions["api document"] = _document(current_app)
@@ -69,7 +69,7 @@ def document() -> Json:
 @pages.get("/docs")
 @for_anyone
 def docs_page() -> ResponseReturnValue:
-    """The description for people."""
+    """Show the document as a page."""
     described = document()
     groups: dict[str, list[Json]] = defaultdict(list)
     for path, method, operation in operations(described):
@@ -80,14 +80,14 @@ def docs_page() -> ResponseReturnValue:
 
 
 def operations(described: Json) -> Iterator[tuple[str, str, Json]]:
-    """Path, method and description of every operation."""
+    """Yield path, method and description of every operation."""
     for path, item in described["paths"].items():
         for method, operation in item.items():
             yield path, method, operation
 
 
 def _said(value: Any) -> str:
-    """A value as it stands in a query, or in a body."""
+    """Return a value as it is written in a query or a body."""
     return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
 
 
@@ -113,7 +113,7 @@ def _document(app: Flask) -> Json:
 
 
 def _endpoints(app: Flask) -> Iterator[tuple[tuple[str, str], str]]:
-    """(path as the document has it, method), endpoint."""
+    """Yield (path as in the document, method) and endpoint of every route."""
     for rule in app.url_map.iter_rules():
         path = functools.reduce(lambda text, kind: text.replace(kind, "{"), ("<name:", "<rest:", "<int:"), rule.rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
@@ -139,7 +139,10 @@ def _complete(operation: Json, route: RouteDescription, method: str) -> None:
         _add_answer_examples(said)
         said["headers"] = _headers(status, route.headers)
     if has_etag and operation["tags"] != ["direct uploads"]:
-        answers["304"] = {"description": "It is still what If-None-Match says", "headers": _headers("304", route.headers)}
+        answers["304"] = {
+            "description": "Not changed since the response whose ETag If-None-Match has",
+            "headers": _headers("304", route.headers),
+        }
     operation["responses"] = {**answers, **_problems(operation, route.problems)}
 
 
@@ -180,7 +183,7 @@ _AS_TEXT = {
 
 
 def _add_answer_examples(answer: Json) -> None:
-    """That of the schema, where the answer has one."""
+    """Give each response the example of its schema."""
     for content in answer.get("content", {}).values():
         schemas = content["schema"].get("anyOf", [content["schema"]])
         name = schemas[0].get("$ref", "").rpartition("/")[2]
@@ -198,7 +201,7 @@ def _headers(status: str, more: Iterable[str] = ()) -> Json:
 
 
 def _problems(operation: Json, own: Iterable[str]) -> Json:
-    """Each status of a problem, with an example a code."""
+    """Return the responses for problems: one per status, with an example per code."""
     names = {parameter["name"] for parameter in operation.get("parameters", ())}
     codes = {*_ALWAYS, *own}
     codes |= {code for name in names for code in _OF_PARAMETER.get(name, ())}

@@ -1,4 +1,4 @@
-"""What helps before an upload: a template to fill in, a look at a file's beginning, and the mapping of its columns.
+"""The API before an upload: a template to fill in, a preview of a file, and the mapping of its columns.
 
 A file is read in the sandbox, as an import would read it, and nothing of it is kept.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pipeline.sandbox.preview_file import Preview
 
 BYTES_MAX = 8 << 20
-"""Of a text or a compressed one, the first of these are enough; a workbook, a Parquet file and a ZIP are read whole."""
+"""How much of a body is read: enough of a text or a compressed one; a workbook, a Parquet file and a ZIP are read whole."""
 
 MEMORY_BYTES = 1 << 30
 SECONDS = 20.0
@@ -54,20 +54,20 @@ BODY = {
 
 @api.get(
     "/template",
-    summary="A file to fill in",
+    summary="Download a template",
     files=("csv", "xlsx"),
     example=Example(query={"format": "csv"}),
 )
 @for_role(Role.READER)
 def get_template(path: DatasetPath, query: TemplateQuery) -> Response:
-    """The header of the dataset's columns, and one row that shows what their types look like."""
+    """A file with the dataset's columns as its header, and one row with an example of each type."""
     file = template.FORMS[query.format](key_scope.dataset(path.dataset))
     return as_download([file], f"{path.dataset}.{query.format}", CONTENT_TYPES[query.format], len(file))
 
 
 @api.post(
     "/preview",
-    summary="Look at a file before it is uploaded",
+    summary="Preview a file before uploading it",
     responses={200: PreviewAnswer},
     openapi_extensions=BODY,
     problems=("unreadable_file", "busy", "broken_upload", "empty_file"),
@@ -75,13 +75,13 @@ def get_template(path: DatasetPath, query: TemplateQuery) -> Response:
 )
 @for_role(Role.UPLOADER)
 def preview(path: DatasetPath, query: PreviewQuery) -> Response:
-    """How it is written, its first rows, and what its columns would become. Nothing is kept.
+    """Return the file's format, its first rows, and the columns it would be imported as. Nothing is stored.
 
-    ``becomes`` is what the reader makes of a column by itself (null: the file would be refused for it), ``suggested`` what was
-    made of it last in a file with this header, or what it probably means.
+    ``becomes`` is the column that an import would read it as (null: the file would be rejected). ``suggested`` is the mapping
+    last used for a file with this header, or the most similar column.
     """
     dataset = key_scope.dataset(path.dataset)
-    seen = _looked_at(dataset, query)
+    seen = _preview(dataset, query)
     names = [column.name for column in seen.columns]
     remembered = app_context().ledger.mappings.get(dataset.name, names)
     columns = [_shown(column.name, column.becomes, column.meant, remembered) for column in seen.columns]
@@ -91,13 +91,13 @@ def preview(path: DatasetPath, query: PreviewQuery) -> Response:
 
 @api.put(
     "/mappings",
-    summary="Remember what the columns of a file are",
+    summary="Remember the column mapping of a file",
     responses={204: None},
     example=Example(body=MAPPING),
 )
 @for_role(Role.UPLOADER)
 def remember(path: DatasetPath, body: MappingBody) -> Response:
-    """For the next file of the dataset with the same header, whoever uploads it: previews suggest it, uploads ask for it."""
+    """Previews of files with the same header suggest it from now on, for every key with access to the dataset."""
     dataset = key_scope.dataset(path.dataset)
     try:
         dataset.check_mapping(body.mapping)
@@ -107,8 +107,8 @@ def remember(path: DatasetPath, body: MappingBody) -> Response:
     return Response(status=204)
 
 
-def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:
-    """Raises Problem for what cannot be read, or takes too much."""
+def _preview(dataset: Dataset, query: PreviewQuery) -> Preview:
+    """Read the file in the sandbox. Raises Problem if it cannot be read, or takes too much time or memory."""
     from pipeline.sandbox.preview_file import preview as look  # DuckDB, which the web app has no other use for
 
     try:
@@ -117,7 +117,7 @@ def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:
             source, label = Path(folder) / "source", clean_name(query.filename) if query.filename else ""
             with source.open("wb") as file:
                 file.writelines(body_chunks(request, BYTES_MAX))
-            with _its_turn():
+            with _preview_slot():
                 return process.run(
                     look,
                     *(source, dataset, delimiter, query.whole, label),
@@ -129,14 +129,16 @@ def _looked_at(dataset: Dataset, query: PreviewQuery) -> Preview:
     except RejectedFile as error:
         raise Problem("unreadable_file", f"{error} {error.hint}".strip(), line=error.line) from error
     except Crashed as error:
-        raise Problem("unreadable_file", "To look at the file would take too much time or memory.") from error
+        raise Problem(
+            "unreadable_file", "A preview of this file takes too much time or memory. Upload it to see all its errors."
+        ) from error
 
 
 @contextmanager
-def _its_turn() -> Iterator[None]:
-    """Few files are read at once; the others wait a little. Raises Problem."""
+def _preview_slot() -> Iterator[None]:
+    """Wait for one of the places for previews. Raises Problem if none is free in time."""
     if not app_context().previews.acquire(timeout=WAIT_SECONDS):
-        raise Problem("busy", "As many previews as this server makes at once are being made. Try again in a few seconds.")
+        raise Problem("busy", "Too many previews at the same time. Try again in a few seconds.")
     try:
         yield
     finally:
@@ -144,7 +146,7 @@ def _its_turn() -> Iterator[None]:
 
 
 def _shown(name: str, becomes: str | None, meant: str, remembered: dict[str, str] | None) -> dict[str, Any]:
-    """A column, with what should be made of it and why."""
+    """Return a column with the suggested mapping and its reason."""
     if remembered is not None:
         suggested = remembered.get(name, becomes)
         return {"name": name, "becomes": becomes, "suggested": suggested, "why": "remembered" if name in remembered else ""}

@@ -1,8 +1,8 @@
-"""Records of the warehouse as a file: page after page along the index, as they come.
+"""Export records of the warehouse as a file, page by page along the index (keyset pagination).
 
-Each page is a question of its own, so that an export of any size, read however slowly, costs the server the memory of a page,
-and the database neither a connection nor a snapshot that it would have to keep. A record is as it was when its page was read.
-Arrow is loaded when the first file needs it: most processes never do.
+Each page is a query of its own, so an export of any size, however slowly it is read, costs the server the memory of one page,
+and PostgreSQL neither a connection nor a long-lived snapshot. A record is as it was when its page was read. Arrow is imported
+when the first file needs it: most processes never do.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
 
 FIRST_RECORDS, MOST_RECORDS = 100, 2_000
 PAGE_BYTES = 4 << 20
-"""About so much is read at once: records may be of 4 MiB each, or of forty bytes."""
+"""The approximate size of a page: a record may have 4 MiB or forty bytes."""
 
 SAMPLED = 20
 
 Pages = Callable[[str | None, int], Page]
-"""The page of so many records after a cursor; None: the first."""
+"""Return the page of so many records after a cursor; None: the first page."""
 
 Records = Iterator[list[dict[str, Any]]]
 
 
 def export(dataset: Dataset, form: str, pages: Pages) -> Response:
-    """All that the pages hold, as csv, json, ndjson, parquet or arrow: the dataset's columns, as a file of it would have them.
+    """Return all records of the pages as csv, json, ndjson, parquet or arrow, with the columns of an upload to the dataset.
 
-    Raises Problem if as many exports as this server makes at once are being made.
+    Raises Problem if too many exports are running.
     """
     places = app_context().exports
     if not places.acquire(blocking=False):
-        raise Problem("busy", "As many exports as this server makes at once are being made. Try again in a moment.")
+        raise Problem("busy", "Too many exports at the same time. Try again in a moment.")
     try:
-        first = pages(None, FIRST_RECORDS)  # what stands against it is said before a byte is sent
+        first = pages(None, FIRST_RECORDS)  # an error is answered before a byte is sent
         chunks = WRITERS[form](dataset.columns, _all(first, pages))
         answer = as_download(chunks, f"{dataset.name}.{form}", CONTENT_TYPES[form])
     except BaseException:
@@ -59,19 +59,19 @@ def export(dataset: Dataset, form: str, pages: Pages) -> Response:
 def _all(page: Page, pages: Pages) -> Records:
     yield page.items
     while page.next_cursor is not None:
-        page = pages(page.next_cursor, _how_many(page.items))
+        page = pages(page.next_cursor, _next_limit(page.items))
         yield page.items
 
 
-def _how_many(seen: list[dict[str, Any]]) -> int:
-    """As many records as may come next, if they are like those that were seen."""
+def _next_limit(seen: list[dict[str, Any]]) -> int:
+    """Return how many records to read next, if they are as large as those before."""
     sample = seen[::SAMPLED]
     each = len(json_bytes(sample)) // len(sample)
     return min(max(PAGE_BYTES // max(each, 1), 1), MOST_RECORDS)
 
 
 def _csv(columns: tuple[Column, ...], records: Records) -> Iterator[bytes]:
-    """Null is an empty field, as in the files that come in."""
+    """Yield CSV. Null is an empty field, as in uploaded files."""
     names = [column.name for column in columns]
     header = [names]
     for page in records:
@@ -132,7 +132,7 @@ def _schema(columns: tuple[Column, ...]) -> pa.Schema:
 
 
 def _arrow_type(type_: str) -> pa.DataType:
-    """The type of a column of the table; what Arrow has no type for is text."""
+    """Return the Arrow type of a column of the table; text if Arrow has no such type."""
     import pyarrow as pa
 
     plain = {

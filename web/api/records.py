@@ -1,4 +1,4 @@
-"""The API of datasets, their records, and what validation said of their files."""
+"""The API of datasets, their records, and the validations of their files."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ from web.services import key_scope
 api = ApiBlueprint("records", "/v1/datasets", "records")
 
 
-@api.get("", summary="The datasets there are", responses={200: DatasetList})
+@api.get("", summary="List datasets", responses={200: DatasetList})
 @for_role(Role.READER)
 def list_datasets() -> Response:
     """Each with its columns."""
     return as_json({"items": [described(dataset) for dataset in key_scope.datasets()], "next_cursor": None})
 
 
-@api.get("/<name:dataset>", summary="One dataset", responses={200: DatasetModel})
+@api.get("/<name:dataset>", summary="Get a dataset", responses={200: DatasetModel})
 @for_role(Role.READER)
 def get_dataset(path: DatasetPath) -> Response:
     """Its columns, its key and its parent column."""
     return as_json(described(_dataset(path)))
 
 
-@api.get("/<name:dataset>/validations", summary="What validation said of the last files", responses={200: ValidationRuns})
+@api.get("/<name:dataset>/validations", summary="List the last validations", responses={200: ValidationRuns})
 @for_role(Role.READER)
 def validations(path: DatasetPath) -> Response:
-    """Newest first, fifty at most: records, errors, warnings, and the findings by code."""
+    """The last 50, newest first: records, errors, warnings, and findings by code."""
     runs = app_context().ledger.findings.validation_runs(_dataset(path).name)
     return as_json({"items": [run.to_json() for run in runs]})
 
 
 @api.get(
     "/<name:dataset>/records",
-    summary="Records by id",
+    summary="List records",
     responses={200: RecordPage},
     problems=("busy", "no_table"),
     files=("csv", "json", "ndjson", "parquet", "arrow"),
@@ -67,12 +67,12 @@ def validations(path: DatasetPath) -> Response:
 )
 @for_role(Role.READER)
 def list_records(path: DatasetPath, query: RecordsQuery) -> Response:
-    """All of them, the children of ``parentId``, or the roots; a page of them, or with ``format`` every one, as a file."""
+    """All records, the children of ``parentId``, or the roots, by ID: a page; with ``format``, all of them as a file."""
     dataset, records = _dataset(path), app_context().records
     if sum((query.parentId is not None, query.root, query.id is not None)) > 1:
-        raise Problem("bad_request", "parentId, root and id exclude each other. Send one of them.")
+        raise Problem("bad_request", "Send only one of parentId, root and id.")
     if query.format is not None and (query.id is not None or query.cursor is not None):
-        raise Problem("bad_request", "A file holds all records: id and cursor are for pages. Leave them out, or format.")
+        raise Problem("bad_request", "A file has all records: leave out id and cursor, or format.")
     if query.id is not None:
         found = records.one(dataset, query.id)
         return _shown(dataset, Page([found] if found else [], None), query)
@@ -84,22 +84,22 @@ def list_records(path: DatasetPath, query: RecordsQuery) -> Response:
     return _shown(dataset, pages(dataset, cursor=query.cursor, limit=query.limit), query)
 
 
-@api.get("/<name:dataset>/records/<name:record_id>", summary="One record", responses={200: RecordModel})
+@api.get("/<name:dataset>/records/<name:record_id>", summary="Get a record", responses={200: RecordModel})
 @for_role(Role.READER)
 def get_record(path: RecordPath) -> Response:
-    """With its lineage: the import that wrote it, from which row, and when."""
+    """With its lineage: the import and the row it was loaded from, and when."""
     return as_json(_record(path)[1])
 
 
 @api.get(
     "/<name:dataset>/records/<name:record_id>/children",
-    summary="A record's children",
+    summary="List the children of a record",
     responses={200: RecordPage},
     example=Example({"record_id": "FR"}, {"limit": 100, "counts": True}),
 )
 @for_role(Role.READER)
 def children(path: RecordPath, query: KinQuery) -> Response:
-    """By id, each with whether it has children itself."""
+    """By ID; with ``counts=true``, each with its number of children."""
     dataset, record = _record(path)
     return _shown(
         dataset, app_context().records.children(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit), query
@@ -108,13 +108,13 @@ def children(path: RecordPath, query: KinQuery) -> Response:
 
 @api.get(
     "/<name:dataset>/records/<name:record_id>/children_count",
-    summary="How many children a record has",
+    summary="Count the children of a record",
     responses={200: ChildrenCount},
     example=Example({"record_id": "FR"}),
 )
 @for_role(Role.READER)
 def children_count(path: RecordPath) -> Response:
-    """Those right below it. For all records of a page at once: ``counts=true``."""
+    """Direct children only. For all records of a page at once: ``counts=true``."""
     dataset, record = _record(path)
     record_id = record[dataset.key]
     return as_json({"id": record_id, "children": app_context().records.children_counts(dataset, [record_id])[record_id]})
@@ -122,7 +122,7 @@ def children_count(path: RecordPath) -> Response:
 
 @api.get(
     "/<name:dataset>/records/<name:record_id>/ancestors",
-    summary="The records above one",
+    summary="List the ancestors of a record",
     responses={200: RecordPage},
     example=Example(query={"limit": 10}),
 )
@@ -137,13 +137,13 @@ def ancestors(path: RecordPath, query: KinQuery) -> Response:
 
 @api.get(
     "/<name:dataset>/records/<name:record_id>/descendants",
-    summary="The records below one",
+    summary="List the descendants of a record",
     responses={200: RecordPage},
     example=Example({"record_id": "FR"}, {"max_depth": 2}),
 )
 @for_role(Role.READER)
 def descendants(path: RecordPath, query: DescendantsQuery) -> Response:
-    """In reading order: a record, then all below it, then the next; each with its depth."""
+    """Depth first: a record, then all its descendants, then its next sibling; each with its depth."""
     dataset, record = _record(path)
     try:
         page = app_context().records.descendants(
@@ -155,7 +155,7 @@ def descendants(path: RecordPath, query: DescendantsQuery) -> Response:
 
 
 def described(dataset: Dataset) -> dict[str, Any]:
-    """A dataset as the API shows it."""
+    """Return a dataset as the API shows it."""
     return {
         "name": dataset.name,
         "title": dataset.title,

@@ -1,4 +1,4 @@
-"""The API of what became of a file's rows: counts, the failed ones in pages, and files of each kind."""
+"""The API of row outcomes: counts, failed records in pages, and files of succeeded, failed and unprocessed rows."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _FILE_PROBLEMS = ("not_finished", "no_results", "no_longer_kept")
 api = ApiBlueprint("results", "/v1/imports/<name:import_id>/results", "reports")
 
 
-@api.get("", summary="How an import ended, with its files", responses={200: ResultsModel})
+@api.get("", summary="Get the results of an import", responses={200: ResultsModel})
 @for_role(Role.READER)
 def results(path: ImportPath) -> Response:
-    """Counts, and where the files about it are: those that are there, and under ``rows`` those that can be had."""
+    """Counts, stored files, and under ``rows`` the files that can be requested."""
     one = find(path.import_id)
     base = f"{request.host_url}v1/imports/{one.id}"
     files = [(f"findings.{form}", findings_key(one.id, form), f"{base}/errors?format={form}") for form in FINDINGS_FORMS]
@@ -71,7 +71,7 @@ def results(path: ImportPath) -> Response:
 
 
 def rows_of(one: ImportRecord, fate: RowOutcome) -> int:
-    """How many rows have that fate, as far as it is known."""
+    """Return how many rows have that outcome so far."""
     succeeded = one.processed - one.failed
     return {RowOutcome.SUCCEEDED: succeeded, RowOutcome.FAILED: one.failed, RowOutcome.UNPROCESSED: one.unprocessed}[fate]
 
@@ -85,7 +85,7 @@ def _summary(one: ImportRecord) -> Any:
 
 @api.get(
     "/failed",
-    summary="The records that were held back, or that the warehouse refused for good",
+    summary="List failed records",
     responses={200: FailurePage, 202: BeingWritten},
     problems=_FILE_PROBLEMS,
     files=_FILES,
@@ -93,7 +93,7 @@ def _summary(one: ImportRecord) -> Any:
 )
 @for_role(Role.READER)
 def failed(path: ImportPath, query: FailuresQuery) -> Response:
-    """A page of failures; with ``format``, every one of them as a file (as that of those that succeeded)."""
+    """Records that validation quarantined or the warehouse rejected: a page; with ``format``, all of them as a file."""
     one = find(path.import_id)
     if query.format is not None:
         return _file(one, RowOutcome.FAILED, query.format)
@@ -107,7 +107,7 @@ def failed(path: ImportPath, query: FailuresQuery) -> Response:
 
 @api.get(
     "/succeeded",
-    summary="The rows that are in the warehouse as the file has them",
+    summary="Download the succeeded rows",
     responses={202: BeingWritten},
     problems=_FILE_PROBLEMS,
     files=_FILES,
@@ -117,15 +117,15 @@ def failed(path: ImportPath, query: FailuresQuery) -> Response:
 def succeeded(path: ImportPath, query: RowsQuery) -> Response:
     """All columns of the file in their order, then row, code and reason. 202 while the file is being written: ask again.
 
-    ``native`` (the format that was uploaded) and ``parquet`` are exact and can be uploaded again; ``csv`` and ``json`` are for
-    people, and in the first one no spreadsheet takes a cell for a formula.
+    ``native`` (the format of the uploaded file) and ``parquet`` are exact and can be uploaded again. ``csv`` and ``json`` are
+    for people; in ``csv``, text that a spreadsheet would run as a formula gets an apostrophe before it.
     """
     return _file(find(path.import_id), RowOutcome.SUCCEEDED, query.format)
 
 
 @api.get(
     "/unprocessed",
-    summary="The rows to which nobody came",
+    summary="Download the unprocessed rows",
     responses={202: BeingWritten},
     problems=_FILE_PROBLEMS,
     files=_FILES,
@@ -133,13 +133,13 @@ def succeeded(path: ImportPath, query: RowsQuery) -> Response:
 )
 @for_role(Role.READER)
 def unprocessed(path: ImportPath, query: RowsQuery) -> Response:
-    """As with those that succeeded."""
+    """As for the succeeded rows."""
     return _file(find(path.import_id), RowOutcome.UNPROCESSED, query.format)
 
 
 def _file(one: ImportRecord, fate: RowOutcome, form: str) -> Response:
     if not one.state.is_final:
-        raise Problem("not_finished", f"The import is {one.state}: what became of its rows is known at its end.")
+        raise Problem("not_finished", f"The import is {one.state}. Its rows have results when it has ended.")
     must_be_kept(one, Kept.RESULTS)
     kind = native_format(one.reading) if form == "native" else form
     stored_form = "parquet" if form == "arrow" else form
@@ -149,17 +149,17 @@ def _file(one: ImportRecord, fate: RowOutcome, form: str) -> Response:
             return as_download(as_arrow(opened(app_context().store, key)), name, CONTENT_TYPES[kind])
         chunks, stored = app_context().store.stream(key)
     except NotThere:
-        return _have_written(one, fate, stored_form)
+        return _request_file(one, fate, stored_form)
     return as_download(chunks, name, CONTENT_TYPES[kind], stored.size_bytes)
 
 
-def _have_written(one: ImportRecord, fate: RowOutcome, form: str) -> Response:
-    """Nobody asked for this file before."""
+def _request_file(one: ImportRecord, fate: RowOutcome, form: str) -> Response:
+    """Have a worker write the file, which was not requested before, and answer 202."""
     if one.state in (State.DUPLICATE, State.EXPIRED) or not one.records_total:
-        raise Problem("no_results", f"The import is {one.state}: no row of its file was looked at.")
+        raise Problem("no_results", f"The import is {one.state}: its file was not processed.")
     must_be_kept(one, Kept.SOURCE)
     try:
-        app_context().orchestrator.write_results(ResultsWanted(one.ref, fate, form))
+        app_context().temporal.write_results(ResultsWanted(one.ref, fate, form))
     except NotFound as error:
         raise Problem("no_results", str(error)) from error
     waiting = {"state": "being_written", "detail": f"The {fate} rows are being written. Ask again in a moment."}

@@ -1,4 +1,4 @@
-"""The API of those who are told how imports end: who they are, what came of each message, a test, and a message once more."""
+"""The API of recipients of notifications: add, remove, enable, test, list deliveries, resend."""
 
 from __future__ import annotations
 
@@ -18,88 +18,88 @@ from web.http.responses import as_json
 from web.models.admin import DeliveryLog, DeliveryPath, MadeReceiver, ReceiverBody, Receivers, Sent, WebhookPath
 from web.models.common import ImportPath
 from web.services.imports import find
-from web.services.receivers import IMPORTS_TOLD, add, receiver_of, remove, send_again, switch_on, try_out
+from web.services.recipients import IMPORTS_LISTED, add, enable, find_recipient, remove, resend_message, send_test
 
 api = ApiBlueprint("webhooks", "/v1", "webhooks")
 
 
-@api.get("/webhooks", summary="Who is told", responses={200: Receivers})
+@api.get("/webhooks", summary="List recipients", responses={200: Receivers})
 @for_role(Role.ADMIN)
 def list_receivers() -> Response:
-    """Those that the settings name, and those that were added, by webhook and by e-mail."""
-    return as_json({"items": [receiver.to_json() for receiver in app_context().receivers.all()], "next_cursor": None})
+    """Recipients from the settings and those that were added, by webhook and e-mail."""
+    return as_json({"items": [receiver.to_json() for receiver in app_context().recipients.all()], "next_cursor": None})
 
 
 @api.post(
     "/webhooks",
-    summary="Add a receiver",
+    summary="Add a recipient",
     responses={201: MadeReceiver},
     problems=("invalid_receiver", "unknown_dataset"),
     example=Example(body=NEW_RECIPIENT),
 )
 @for_role(Role.ADMIN)
 def add_receiver(body: ReceiverBody) -> Response:
-    """Told of the imports of all datasets, or of some. The answer is the only place where its secret is ever shown."""
+    """For imports of all datasets or of some. The secret that signs its messages is shown only in this response."""
     made = add(body)
     return as_json({**made.to_json(), "secret": made.secret}, 201)
 
 
 @api.delete(
     "/webhooks/<name:webhook_id>",
-    summary="Remove a receiver",
+    summary="Remove a recipient",
     responses={204: None},
     problems=("named_elsewhere",),
     example=Example({"webhook_id": ADDED_ID}),
 )
 @for_role(Role.ADMIN)
 def remove_receiver(path: WebhookPath) -> Response:
-    """One that was added. What it was told stays in the log."""
-    remove(receiver_of(path.webhook_id))
+    """Only one that was added here. Its deliveries stay in the log."""
+    remove(find_recipient(path.webhook_id))
     return Response(status=204)
 
 
-@api.post("/webhooks/<name:webhook_id>/enable", summary="Tell a receiver again", responses={204: None})
+@api.post("/webhooks/<name:webhook_id>/enable", summary="Enable a recipient", responses={204: None})
 @for_role(Role.ADMIN)
 def enable_receiver(path: WebhookPath) -> Response:
-    """One that has said that it is gone (410) is told nothing until then."""
-    switch_on(receiver_of(path.webhook_id))
+    """A webhook that answered 410 Gone gets no messages until it is enabled again."""
+    enable(find_recipient(path.webhook_id))
     return Response(status=204)
 
 
-@api.post("/webhooks/<name:webhook_id>/test", summary="Send a test", responses={200: Sent})
+@api.post("/webhooks/<name:webhook_id>/test", summary="Send a test message", responses={200: Sent})
 @for_role(Role.ADMIN)
 def test_receiver(path: WebhookPath) -> Response:
-    """A message that is about nothing, signed as every other, now and once; the answer says whether it arrived."""
-    return _sent(try_out(receiver_of(path.webhook_id)))
+    """Send one test message now, signed like any other. The response says whether it was delivered."""
+    return _sent(send_test(find_recipient(path.webhook_id)))
 
 
-@api.get("/webhooks/<name:webhook_id>/deliveries", summary="What came of a receiver's messages", responses={200: DeliveryLog})
+@api.get("/webhooks/<name:webhook_id>/deliveries", summary="List the deliveries to a recipient", responses={200: DeliveryLog})
 @for_role(Role.ADMIN)
 def list_deliveries(path: WebhookPath) -> Response:
-    """Those of the last fifty imports, newest first."""
-    receiver = receiver_of(path.webhook_id)
-    rows = app_context().ledger.deliveries.recent(IMPORTS_TOLD)
+    """Deliveries for the last 50 imports, newest first."""
+    receiver = find_recipient(path.webhook_id)
+    rows = app_context().ledger.deliveries.recent(IMPORTS_LISTED)
     own = [row for row in rows if (row["channel"], row["target"]) == receiver.place]
     return as_json({"items": [_shown(row) for row in own], "next_cursor": None})
 
 
 @api.post(
     "/webhooks/<name:webhook_id>/deliveries/<name:import_id>/resend",
-    summary="Send a message again",
+    summary="Resend a message",
     responses={200: Sent},
     problems=("unknown_delivery",),
 )
 @for_role(Role.ADMIN)
 def resend_delivery(path: DeliveryPath) -> Response:
-    """What a receiver was told of an import, now and once, under the ``webhook-id`` that it always had."""
-    _, error = send_again(path.webhook_id, find(path.import_id))
+    """Send the message about an import once more, now, with the same ``webhook-id``."""
+    _, error = resend_message(path.webhook_id, find(path.import_id))
     return _sent(error)
 
 
-@api.get("/imports/<name:import_id>/deliveries", summary="Who was told of an import's end", responses={200: DeliveryLog})
+@api.get("/imports/<name:import_id>/deliveries", summary="List the deliveries for an import", responses={200: DeliveryLog})
 @for_role(Role.ADMIN)
 def deliveries_of_import(path: ImportPath) -> Response:
-    """How often each message was tried, whether it arrived, and what stood against it last."""
+    """Number of attempts, time of delivery, and the last error of each message."""
     one = find(path.import_id)
     rows = [{**row, "import_id": one.id} for row in app_context().ledger.deliveries.of_import(one.id)]
     return as_json({"items": [_shown(row) for row in rows], "next_cursor": None})

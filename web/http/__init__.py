@@ -1,1 +1,1 @@
-"""HTTP without our domain: authentication, problems, responses, request bodies, rate limit, streams."""
+"""HTTP without the domain: authentication, CSRF, problems (RFC 9457), responses, request bodies, rate limit, streams."""

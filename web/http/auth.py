@@ -1,7 +1,7 @@
-"""Who is asking, and may they? Decided before anything else is looked at.
+"""Authenticate every request and check its role, before anything else of it is read.
 
-A view says which role it is for; one that says nothing is closed. Programs send a key as a bearer token. People sign in
-once and carry a session cookie, which the API accepts too: for reading as it is, for anything else with the CSRF token.
+Each view declares the role it needs; a view that declares none is closed. Programs send an API key as a bearer token. People
+sign in once and get a session cookie, which the API accepts too: alone for safe methods, with a CSRF token for all others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CSRF_FIELD = "csrf_token"
 
 
 def for_role(role: Role) -> Callable[[View], View]:
-    """The view is for keys whose role covers ``role``."""
+    """Mark a view as open to keys whose role covers ``role``."""
 
     def mark(view: View) -> View:
         view.bulkhead_role = role  # type: ignore[attr-defined]
@@ -38,26 +38,26 @@ def for_role(role: Role) -> Callable[[View], View]:
 
 
 def for_anyone(view: View) -> View:
-    """The view needs no key."""
+    """Mark a view as public: it needs no key."""
     view.bulkhead_public = True  # type: ignore[attr-defined]
     return view
 
 
 def checks_csrf_itself(view: View) -> View:
-    """The view finds the CSRF token in a body that must not be read before."""
+    """Mark a view that checks the CSRF token itself, since it is in a body that must not be read before."""
     view.bulkhead_own_csrf = True  # type: ignore[attr-defined]
     return view
 
 
 def changes_state(view: View) -> View:
-    """The view changes something although it is a GET, as its protocol wants it: a cookie alone does not open it."""
+    """Mark a GET that changes state, as its protocol requires: with a cookie it needs a CSRF token too."""
     view.bulkhead_changes_state = True  # type: ignore[attr-defined]
     return view
 
 
 def install(app: Flask) -> None:
-    """Guard every view of the app."""
-    app.before_request(_guard)
+    """Check the key, the role and the CSRF token before every view of the app."""
+    app.before_request(_check_access)
     app.jinja_env.globals["csrf_token"] = generate_csrf
     app.jinja_env.globals["signed_in"] = signed_in
     app.jinja_env.globals["may_be_signed_in"] = lambda: g.get("is_unsure", False)
@@ -65,7 +65,7 @@ def install(app: Flask) -> None:
 
 
 def key_in_use() -> ApiKey:
-    """The key that the present request came with."""
+    """Return the API key of the present request."""
     key: ApiKey = g.key
     return key
 
@@ -75,50 +75,52 @@ def signed_in() -> ApiKey | None:
     if "key" not in g:
         g.key, g.is_unsure = None, True
         with suppress(SQLAlchemyError):  # PostgreSQL is away, and the page says just that
-            g.key = _asking()
+            g.key = _authenticate()
             g.is_unsure = False
     key: ApiKey | None = g.key
     return key
 
 
 def sign_in(key: ApiKey) -> None:
-    """Open a session for the key's owner; whatever session there was before is over."""
+    """Start a session for the key's owner, and end any session before it."""
     session.clear()
     session["key_id"] = key.id
     session.permanent = True
 
 
 def check_csrf(token: str | None) -> None:
-    """Raises Problem unless the token belongs to this session."""
+    """Raise Problem unless the CSRF token belongs to this session."""
     try:
         validate_csrf(token)
     except ValidationError as error:
         raise Problem("csrf") from error
 
 
-def _guard() -> ResponseReturnValue | None:
+def _check_access() -> ResponseReturnValue | None:
     view = current_app.view_functions.get(request.endpoint or "")
     if view is None:
-        return None  # nothing is there, and saying so gives nothing away
+        return None  # not found, which reveals nothing
     if getattr(view, "bulkhead_public", False):
-        return None  # nor is anything asked of PostgreSQL
+        return None  # and needs no query to PostgreSQL
     g.key, g.is_unsure = None, "key_id" in session
-    g.key = _asking()
+    g.key = _authenticate()
     g.is_unsure = False
     if g.key is None:
-        return _turned_away()
+        return _refuse()
     role = getattr(view, "bulkhead_role", None)
     if role is None or not g.key.role.covers(role):
-        raise Problem("forbidden", f"This needs a key with the role {role or 'nobody'}; {g.key.name!r} is a {g.key.role}.")
+        raise Problem(
+            "forbidden", f"This requires a key with the role {role or 'none'}; {g.key.name!r} has the role {g.key.role}."
+        )
     if g.by_cookie and _needs_csrf(view):
         check_csrf(request.headers.get(CSRF_HEADER) or _csrf_in_form())
     return None
 
 
 def _needs_csrf(view: Any) -> bool:
-    """Whether the request has to show that it comes from one of our pages.
+    """Return whether the request needs a CSRF token.
 
-    For a GET that changes something the browser's own word is enough: no page of another site can send this header.
+    A GET that changes state needs none if the browser says that it is from the same origin: other sites cannot set that header.
     """
     if getattr(view, "bulkhead_own_csrf", False):
         return False
@@ -127,8 +129,8 @@ def _needs_csrf(view: Any) -> bool:
     return request.method not in SAFE_METHODS
 
 
-def _asking() -> ApiKey | None:
-    """The key behind the request. A bearer token counts alone: a wrong one is not made good by a cookie."""
+def _authenticate() -> ApiKey | None:
+    """Return the key of the request, or None. If a bearer token is sent, the cookie is ignored."""
     g.by_cookie = False
     if "Authorization" in request.headers:
         scheme, _, token = request.headers["Authorization"].partition(" ")
@@ -141,17 +143,17 @@ def _asking() -> ApiKey | None:
 
 
 def _csrf_in_form() -> str | None:
-    """Only in a plain form: a multipart body may be an upload, which is not read here."""
+    """Return the CSRF token of a URL-encoded form. A multipart body may be an upload, which is not read here."""
     if request.mimetype != "application/x-www-form-urlencoded":
         return None
     return request.form.get(CSRF_FIELD)
 
 
-def _turned_away() -> ResponseReturnValue:
+def _refuse() -> ResponseReturnValue:
     if not request.path.startswith(("/v1/", "/s3/")) and request.method == "GET":
         return redirect("/sign-in")
     if "Authorization" in request.headers:
-        said = "The key is wrong or was revoked. Check it for a missing character, or ask for a new one."
+        said = "Invalid or revoked API key. Check that it is complete, or ask for a new one."
     else:
-        said = "There is no key in the request. Send it as: Authorization: Bearer bk_..."
+        said = "The request has no API key. Send it as: Authorization: Bearer bk_..."
     raise Problem("unauthorized", said, headers={"WWW-Authenticate": 'Bearer realm="Bulkhead"'})

@@ -1,6 +1,6 @@
-"""Plain words for what is wrong with a request: what is known, what was probably meant, what a value has to be.
+"""Explain what is wrong with a request: what a value must be, which names are known, and which was probably meant.
 
-The models (web/models/imports.py) find the fault; the library's own sentences are for programmers.
+The models in web/models/ find the error; pydantic's own messages are for programmers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.display import counted, meant, visible
 
 VALUE_CHARACTERS = 60
 NEAR = 0.6
-"""How alike two names are of which one may be meant by the other; 1 is the same."""
+"""Similarity from which a name is suggested for another; 1 means equal."""
 
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'")
 _WANTED = {
@@ -41,48 +41,48 @@ _WANTED = {
 
 
 def explained(error: ValidationError, models: Iterable[type[BaseModel]]) -> list[dict[str, str]]:
-    """Each fault as pointer, detail and code. ``models``: where the one that found it is looked for, by its name."""
-    model = next((one for one in models if one.__name__ == error.title), None)
+    """Return each error as pointer, detail and code. ``models``: among which the failed one is found by its name."""
+    model = next((known for known in models if known.__name__ == error.title), None)
     return [
-        {"pointer": "/".join(map(str, fault["loc"])), "detail": _sentence(fault, model), "code": fault["type"]}
-        for fault in error.errors()
+        {"pointer": "/".join(map(str, one["loc"])), "detail": _sentence(one, model), "code": one["type"]}
+        for one in error.errors()
     ]
 
 
-def _sentence(fault: ErrorDetails, model: type[BaseModel] | None) -> str:
-    kind, context = fault["type"], fault.get("ctx", {})
-    name = ".".join(map(str, fault["loc"])) or "The body"
+def _sentence(error: ErrorDetails, model: type[BaseModel] | None) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    name = ".".join(map(str, error["loc"])) or "The body"
     if kind == "extra_forbidden":
         return _unknown(name, _known(model))
     if kind == "missing":
-        return f"{name} is missing." if fault["loc"] else "The body is missing."
+        return f"{name} is missing." if error["loc"] else "The body is missing."
     if kind in ("json_invalid", "json_type"):
-        return f"{name} is no JSON: {context.get('error', 'it cannot be read')}."
+        return f"{name} is not valid JSON: {context.get('error', 'it cannot be read')}."
     if kind in ("model_type", "model_attributes_type", "dataclass_type"):
-        return f"{name} has to be a JSON object with the header Content-Type: application/json."
+        return f"{name} must be a JSON object, sent with the header Content-Type: application/json."
     if kind == "value_error":
-        return f"{name}: {context.get('error') or fault['msg']}".removesuffix(".") + "."
-    return f"{name} {_has_to_be(kind, context, fault)}, not {_shown(fault['input'])}.{_nearest(kind, context, fault)}"
+        return f"{name}: {context.get('error') or error['msg']}".removesuffix(".") + "."
+    return f"{name} {_must_be(kind, context, error)}, not {_shown(error['input'])}.{_nearest(kind, context, error)}"
 
 
-def _has_to_be(kind: str, context: Mapping[str, Any], fault: ErrorDetails) -> str:
-    """What a value has to be. A kind of fault that is not known here keeps the library's words."""
+def _must_be(kind: str, context: Mapping[str, Any], error: ErrorDetails) -> str:
+    """Return what a value must be. An error type that is not known here keeps pydantic's message."""
     if kind in _WANTED:
-        return f"has to be {_WANTED[kind]}"
+        return f"must be {_WANTED[kind]}"
     if kind in ("enum", "literal_error"):
-        return f"is one of {', '.join(_choices(context))}"
+        return f"must be one of {', '.join(_choices(context))}"
     bounds = {"greater_than_equal": "ge", "less_than_equal": "le", "greater_than": "gt", "less_than": "lt"}
     if kind in bounds:
         words = {"ge": "at least", "le": "at most", "gt": "more than", "lt": "less than"}[bounds[kind]]
         limit = context[bounds[kind]]
-        return f"has to be {words} {limit:,g}" if isinstance(limit, float) else f"has to be {words} {limit:,}"
+        return f"must be {words} {limit:,g}" if isinstance(limit, float) else f"must be {words} {limit:,}"
     if kind == "string_pattern_mismatch":
-        return f"has to look like {context['pattern']}"
+        return f"must match {context['pattern']}"
     if kind in ("string_too_short", "string_too_long"):
-        return f"has {_size(kind, context, 'character')}"
+        return f"must have {_size(kind, context, 'character')}"
     if kind in ("too_short", "too_long"):
-        return f"has {_size(kind, context, 'item')}"
-    return f"cannot be used ({fault['msg'].removesuffix('.')})"
+        return f"must have {_size(kind, context, 'item')}"
+    return f"is invalid ({error['msg'].removesuffix('.')})"
 
 
 def _size(kind: str, context: Mapping[str, Any], thing: str) -> str:
@@ -91,19 +91,19 @@ def _size(kind: str, context: Mapping[str, Any], thing: str) -> str:
     return f"at most {counted(context['max_length'], thing)}"
 
 
-def _nearest(kind: str, context: Mapping[str, Any], fault: ErrorDetails) -> str:
-    """Which of several values was probably meant."""
-    return meant(str(fault["input"]), _choices(context)) if kind in ("enum", "literal_error") else ""
+def _nearest(kind: str, context: Mapping[str, Any], error: ErrorDetails) -> str:
+    """Return which of the allowed values was probably meant, as a sentence, or an empty text."""
+    return meant(str(error["input"]), _choices(context)) if kind in ("enum", "literal_error") else ""
 
 
 def _choices(context: Mapping[str, Any]) -> list[str]:
-    """``'csv', 'json' or 'parquet'`` as a list; a tab by its name."""
+    """Return the allowed values as a list: ``'csv', 'json' or 'parquet'``; a tab by its name only."""
     return [found for found in _QUOTED.findall(str(context.get("expected", ""))) if found.isprintable() and "\\" not in found]
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    said = f"There is no parameter {_cut(name)}."
-    return f"{said}{meant(name, known)} Known: {', '.join(known)}." if known else f"{said} This takes none."
+    said = f"Unknown parameter {_cut(name)}."
+    return f"{said}{meant(name, known)} Known: {', '.join(known)}." if known else f"{said} None is allowed here."
 
 
 def _known(model: type[BaseModel] | None) -> list[str]:
@@ -111,7 +111,7 @@ def _known(model: type[BaseModel] | None) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """A value as it was sent, as far as that helps."""
+    """Return a value as it was sent, shortened."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
@@ -128,7 +128,7 @@ def _cut(text: str) -> str:
 
 
 def near_address(path: str, routes: Map, *, below: tuple[str, ...] = ("/",)) -> str:
-    """`` Did you mean /v1/imports?``: the address that is most like one where nothing is, or nothing."""
+    """Return `` Did you mean /v1/imports?`` with the most similar address, or an empty text if none is similar."""
     wanted = [piece for piece in path.split("/") if piece][:20]
     scored = [
         (score, address)
@@ -141,7 +141,7 @@ def near_address(path: str, routes: Map, *, below: tuple[str, ...] = ("/",)) -> 
 
 
 def _likeness(wanted: Sequence[str], rule: Rule) -> tuple[float, str]:
-    """How alike an address and a route are, and the address that it would be there; 0 if they are not."""
+    """Return the similarity of an address and a route, 0 if too low, and the address on that route."""
     pieces = [piece for piece in rule.rule.split("/") if piece]
     if len(pieces) != len(wanted) or not wanted:
         return 0.0, ""

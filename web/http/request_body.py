@@ -1,7 +1,7 @@
-"""A request's body as a stream of chunks: whole, in time, within its limit, unchanged on its way, or an error.
+"""Read a request's body as a stream of chunks, and check its length, its limit and its Content-Digest (RFC 9530) on the way.
 
-Whatever is wrong with a body is raised while it is read, before its end is: so whoever stores the stream never stores
-half of one. Nothing is kept, neither in memory nor on disk.
+Any error is raised before the end of the stream is returned, so that code which stores the stream never stores half a file.
+The body is kept neither in memory nor on disk.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SHA256 = re.compile(r"(?i)(?:^|,)\s*sha-256\s*=\s*:([^:]*):")
 
 
 def chunks_of(stream: Readable, *, content_length: int | None, bytes_max: int, sha256: bytes | None = None) -> Iterator[bytes]:
-    """The body's chunks. Raises Problem if it breaks off, grows too large, or is not what ``sha256`` says."""
+    """Yield the body's chunks. Raises Problem if it ends early, is too large, or does not match ``sha256``."""
     digest, count = hashlib.sha256(), 0
     while chunk := _next_chunk(stream, CHUNK_BYTES if content_length is None else content_length - count):
         count += len(chunk)
@@ -55,20 +55,20 @@ def chunks_of(stream: Readable, *, content_length: int | None, bytes_max: int, s
 
 
 def _next_chunk(stream: Readable, left: int) -> bytes:
-    """Servers each have errors of their own for a client that is gone, stalls, or sends damaged chunks."""
+    """Read one chunk. Raises Problem for any error: servers differ in what they raise for a lost, slow or broken client."""
     try:
         return stream.read(min(CHUNK_BYTES, left)) if left else b""
     except Exception as error:
-        raise Problem("broken_upload", "The body broke off. Nothing of it was kept; send the file again.") from error
+        raise Problem("broken_upload", "The upload was interrupted. Nothing of it was kept; send the file again.") from error
 
 
 def too_large(bytes_max: int) -> Problem:
-    """The problem of a body over the limit."""
-    return Problem("too_large", f"The body is larger than {bytes_max:,} bytes, the most that is taken here.")
+    """Return the problem of a body over the limit."""
+    return Problem("too_large", f"The body is too large. The limit is {bytes_max:,} bytes.")
 
 
 def content_digest(header: str | None) -> bytes | None:
-    """The SHA-256 in a Content-Digest header (RFC 9530); None if there is none. Raises Problem if it cannot be read."""
+    """Return the SHA-256 of a Content-Digest header (RFC 9530); None if it has none. Raises Problem if it is invalid."""
     match = _SHA256.search(header or "")
     if match is None:
         return None
@@ -77,16 +77,16 @@ def content_digest(header: str | None) -> bytes | None:
     except binascii.Error:
         digest = b""
     if len(digest) != hashlib.sha256().digest_size:
-        raise Problem("bad_request", "Content-Digest holds no SHA-256: send sha-256=:<base64 of its 32 bytes>:")
+        raise Problem("bad_request", "Invalid Content-Digest. Send sha-256=:<base64 of its 32 bytes>:")
     return digest
 
 
 class Form:
-    """A multipart form with one file, read as it arrives: first the fields before the file, then the file's chunks."""
+    """A multipart form with one file, parsed as it arrives: first the fields before the file, then the file's chunks."""
 
     def __init__(self, chunks: Iterator[bytes], boundary: str) -> None:
         if not 0 < len(boundary) <= 200:
-            raise Problem("not_a_form", "The Content-Type of a form names its boundary; this one does not.")
+            raise Problem("not_a_form", "The Content-Type of the form has no valid boundary.")
         self._chunks = chunks
         self._decoder = MultipartDecoder(boundary.encode("latin-1", "replace"), max_parts=PARTS_MAX)
         self._events = self._read_events()
@@ -94,7 +94,7 @@ class Form:
         self.filename = self._find_file()
 
     def _find_file(self) -> str:
-        """Read up to the first file; its name."""
+        """Read up to the first file, and return its name. Raises Problem if there is none."""
         for event in self._events:
             if isinstance(event, Field):
                 self.fields[event.name] = self._text_of_field()
@@ -116,7 +116,7 @@ class Form:
         return text.decode("utf-8", "replace")
 
     def file_chunks(self) -> Iterator[bytes]:
-        """The file's bytes; then whatever follows in the form, which must not be a second file."""
+        """Yield the file's bytes, then read the rest of the form. Raises Problem for a second file."""
         for event in self._events:
             if isinstance(event, Data):
                 if event.data:
@@ -128,7 +128,7 @@ class Form:
                 raise Problem("two_files", f"The form has a second file, {event.filename!r}. Send one request for each file.")
 
     def _has_bytes(self) -> bool:
-        """A file field that was left empty in a browser arrives as a file without name and bytes."""
+        """Return whether the present file has bytes; an empty file field of a browser arrives as a file without any."""
         for event in self._events:
             if isinstance(event, Data):
                 if event.data:
@@ -142,7 +142,7 @@ class Form:
             event = self._next_event()
             if isinstance(event, NeedData):
                 self._check_held()
-                # None tells the decoder that there is no more
+                # None: the end of the stream
                 self._decoder.receive_data(next(self._chunks, None))
                 continue
             yield event
@@ -157,14 +157,14 @@ class Form:
         except (ValueError, TypeError, AttributeError) as error:
             raise Problem(
                 "broken_upload" if self._decoder.complete else "not_a_form",
-                "The form is damaged or ends too early: a part without header, or no closing boundary."
+                "The form is invalid or incomplete: a part has no header, or the closing boundary is missing."
                 " Nothing of it was kept; send it again.",
             ) from error
 
     def _check_held(self) -> None:
-        """The decoder hoards what it cannot make sense of yet; outside the data of a part that is never much."""
+        """Raise Problem if the decoder buffers too much: outside the data of a part it needs to hold very little."""
         if self._decoder.state not in (At.DATA, At.DATA_START) and len(self._decoder.buffer) > FIELD_BYTES_MAX + CHUNK_BYTES:
-            raise Problem("not_a_form", "The form has no boundary where one belongs, or headers without end.")
+            raise Problem("not_a_form", "The form has no boundary where one is expected, or its headers are too long.")
 
 
 DRAIN_BYTES_MAX = 64 << 20
@@ -172,13 +172,15 @@ DRAIN_SECONDS = 3.0
 
 
 def drain(environ: dict[str, Any]) -> None:
-    """Read on for a while what a refused request still sends: a client that meets a closed door while it is sending
-    sees a broken connection, and never reads why."""
+    """Read and discard the rest of a refused request for a while.
+
+    A client whose connection is closed while it sends reports a broken connection, and never reads the answer.
+    """
     socket, stream = environ.get("gunicorn.socket"), environ["wsgi.input"]
     if socket is None:
         return
     deadline, drained = time.monotonic() + DRAIN_SECONDS, 0
-    with suppress(Exception):  # the client is gone, or sends nonsense: it has no use for an answer then
+    with suppress(Exception):  # the client has disconnected or sends invalid data: an answer cannot help it
         while drained < DRAIN_BYTES_MAX and (left := deadline - time.monotonic()) > 0:
             socket.settimeout(left)
             chunk = stream.read(CHUNK_BYTES)

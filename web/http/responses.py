@@ -1,4 +1,4 @@
-"""How answers look on the wire: JSON of any value the warehouse holds, files as downloads."""
+"""Make responses: JSON of any value in the warehouse, with ETag and Link headers, and files as downloads."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from urllib.parse import urlencode
 import orjson
 from flask import Response, request, url_for
 
-from pipeline.exact_json import Spelled
+from pipeline.exact_json import ExactNumber
 
 STALL_SECONDS = 60.0
-"""A client that sends, or takes, nothing for so long is taken for gone."""
+"""A client that sends or receives nothing for this long is treated as disconnected."""
 
 PIECE_BYTES = 64 << 10
 
@@ -33,9 +33,9 @@ CONTENT_TYPES = {
 
 
 def as_json(value: Any, status: int = 200, **headers: str) -> Response:
-    """A JSON answer. Numbers without an end in binary stay text if a double would change them.
+    """Return a JSON response. A decimal number that a double would change is written as text.
 
-    What the API gives to be read has its ETag, and a page the way to the next one.
+    An answer to a GET of the API has an ETag, and a page of several a Link to the next one (keyset pagination).
     """
     response = Response(json_bytes(value), status, headers, content_type="application/json")
     if status != HTTPStatus.OK or request.method != "GET" or not request.path.startswith("/v1/"):
@@ -48,13 +48,13 @@ def as_json(value: Any, status: int = 200, **headers: str) -> Response:
 
 
 def json_bytes(value: Any, *, indented: bool = False) -> bytes:
-    """JSON of any value the warehouse holds."""
+    """Return any value of the warehouse as JSON."""
     option = orjson.OPT_PASSTHROUGH_SUBCLASS | (orjson.OPT_INDENT_2 if indented else 0)
     return orjson.dumps(_plain(value), default=_json_value, option=option)
 
 
 def with_etag(response: Response) -> Response:
-    """The answer, or 304 if the client has it already."""
+    """Return the response with an ETag, or 304 if the client has it already."""
     response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
     response.headers["Cache-Control"] = "private, no-cache"
     response.make_conditional(request)
@@ -62,7 +62,10 @@ def with_etag(response: Response) -> Response:
 
 
 def as_download(chunks: Iterable[bytes], filename: str, content_type: str, size_bytes: int | None = None) -> Response:
-    """A file to be saved, never shown: what is in it came from a user. Whoever takes nothing for a minute is taken for gone."""
+    """Return a file as a download, which the browser never displays: its content came from a user.
+
+    The connection is closed if the client receives nothing for STALL_SECONDS.
+    """
     if socket := request.environ.get("gunicorn.socket"):
         socket.settimeout(STALL_SECONDS)
     response = Response(_small(chunks), content_type=content_type)
@@ -74,15 +77,15 @@ def as_download(chunks: Iterable[bytes], filename: str, content_type: str, size_
 
 
 def _small(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces that the slowest of lines takes within the time that one may take."""
+    """Yield the same bytes in pieces small enough for a slow connection to receive one within STALL_SECONDS."""
     for chunk in chunks:
         for at in range(0, len(chunk), PIECE_BYTES):
             yield chunk[at : at + PIECE_BYTES]
 
 
 def _plain(value: Any) -> Any:
-    """What orjson would refuse or bend: numbers of JSON, which are written as they are spelled, big integers, NaN, infinity."""
-    if isinstance(value, Spelled):
+    """Return what orjson can write exactly: numbers from JSON as they are spelled; big integers, NaN and infinity as text."""
+    if isinstance(value, ExactNumber):
         return orjson.Fragment(value.text)
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items()}
@@ -96,7 +99,7 @@ def _plain(value: Any) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """A value as text: JSON values as JSON, bytes as PostgreSQL writes them, everything else as it reads."""
+    """Return a value as text: objects and lists as JSON, bytes as PostgreSQL writes them, the rest by ``str``."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):

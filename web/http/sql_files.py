@@ -1,4 +1,4 @@
-"""Answers of SQL queries as JSON, CSV, Parquet and Arrow."""
+"""Write the results of SQL queries as JSON, CSV, Parquet and Arrow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from flask import Response
 
-from pipeline.exact_json import Spelled
+from pipeline.exact_json import ExactNumber
 from pipeline.spreadsheet_cells import safe_cell
 from pipeline.warehouse.query import Answer
 from web.http.responses import CONTENT_TYPES, as_download, as_text
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def as_file(answer: Answer, kind: Literal["csv", "parquet", "arrow"], *, for_people: bool = False) -> Response:
-    """An answer as a download. ``for_people``: it may end up in a spreadsheet, which must not take a value for a formula."""
+    """Return a result as a download. ``for_people``: cells that a spreadsheet would run as formulas are made safe."""
     data = _csv(answer, for_people) if kind == "csv" else _parquet(answer) if kind == "parquet" else _arrow_stream(answer)
     response = as_download([data], f"query.{kind}", CONTENT_TYPES[kind], len(data))
     response.headers["X-Truncated"] = "true" if answer.truncated else "false"
@@ -27,7 +27,7 @@ def as_file(answer: Answer, kind: Literal["csv", "parquet", "arrow"], *, for_peo
 
 
 def shown(answer: Answer) -> dict[str, Any]:
-    """An answer as the API shows it."""
+    """Return a result as the API shows it."""
     return {
         "columns": [{"name": column.name, "type": column.type} for column in answer.columns],
         "rows": answer.rows,
@@ -37,12 +37,12 @@ def shown(answer: Answer) -> dict[str, Any]:
 
 
 def _csv(answer: Answer, for_people: bool) -> bytes:
-    """NULL is an empty field, as in the files that come in."""
-    tamed = safe_cell if for_people else lambda value: value
+    """Return a result as CSV. NULL is an empty field, as in uploaded files."""
+    as_cell = safe_cell if for_people else lambda value: value
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow([tamed(column.name) for column in answer.columns])
-    writer.writerows([[None if value is None else tamed(as_text(value)) for value in row] for row in answer.rows])
+    writer.writerow([as_cell(column.name) for column in answer.columns])
+    writer.writerows([[None if value is None else as_cell(as_text(value)) for value in row] for row in answer.rows])
     return text.getvalue().encode()
 
 
@@ -60,7 +60,7 @@ def _arrow_stream(answer: Answer) -> bytes:
 
 
 def _table(answer: Answer) -> pa.Table:
-    """Columns that Arrow can type by their values are typed; what it cannot is text."""
+    """Return a result as an Arrow table. Columns that Arrow cannot type by their values are text."""
     import pyarrow as pa
 
     columns = [_arrow([row[at] for row in answer.rows]) for at in range(len(answer.columns))]
@@ -69,19 +69,19 @@ def _table(answer: Answer) -> pa.Table:
 
 
 def _first(answer: Answer, at: int) -> int:
-    """Where the name of a column appears first: neither Parquet nor people can tell two columns of one name apart."""
+    """Return where the column's name appears first: Parquet does not allow two columns with one name."""
     return [column.name for column in answer.columns].index(answer.columns[at].name)
 
 
-def _has_spelled(value: Any) -> bool:
-    """A list that came from JSON has a number that Arrow's doubles might change."""
-    return isinstance(value, list) and any(isinstance(one, Spelled | dict) or _has_spelled(one) for one in value)
+def _has_exact_number(value: Any) -> bool:
+    """Return whether a list from JSON has a number that Arrow's doubles might change."""
+    return isinstance(value, list) and any(isinstance(one, ExactNumber | dict) or _has_exact_number(one) for one in value)
 
 
 def _arrow(values: list[Any]) -> Any:
     import pyarrow as pa
 
-    if any(isinstance(value, dict | Spelled) or _has_spelled(value) for value in values):
+    if any(isinstance(value, dict | ExactNumber) or _has_exact_number(value) for value in values):
         return pa.array([None if value is None else as_text(value) for value in values], pa.string())
     try:
         return pa.array(values)

@@ -1,7 +1,7 @@
-"""Tables on their way out, batch by batch: Parquet read from S3 by ranges, and Arrow's stream of whatever batches there are.
+"""Stream tables batch by batch: read Parquet from S3 by ranges, write Arrow's IPC stream.
 
-Neither the size of a file nor the number of its rows matters to memory. Arrow is loaded when the first table is asked for: most
-processes never give one.
+Memory does not grow with the size of a file or the number of its rows. Arrow is imported at the first table: most processes
+never need it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RANGE_BYTES = 4 << 20
 
 
 def opened(store: Store, key: str) -> pq.ParquetFile:
-    """A Parquet file in S3. Raises NotThere."""
+    """Open a Parquet file in S3. Raises NotThere."""
     import pyarrow.parquet as pq
 
     stored = store.head(key)
@@ -31,7 +31,7 @@ def opened(store: Store, key: str) -> pq.ParquetFile:
 
 
 def arrow_stream(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
-    """Arrow's IPC stream, as ``pyarrow.ipc.open_stream`` and its likes read it."""
+    """Yield Arrow's IPC stream, as ``pyarrow.ipc.open_stream`` reads it."""
     import pyarrow as pa
 
     sink = Sink()
@@ -43,12 +43,12 @@ def arrow_stream(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterat
 
 
 def as_arrow(file: pq.ParquetFile) -> Iterator[bytes]:
-    """A Parquet file as Arrow's IPC stream."""
+    """Yield a Parquet file as Arrow's IPC stream."""
     return arrow_stream(file.schema_arrow, file.iter_batches(batch_size=BATCH_ROWS))
 
 
 class Sink(io.RawIOBase):
-    """A file that is handed on while it is being written; it knows how long it is without keeping it."""
+    """A file object whose content is taken away while it is written; it keeps only its position."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,13 +68,13 @@ class Sink(io.RawIOBase):
         return len(piece)
 
     def taken(self) -> bytes:
-        """What was written since the last time."""
+        """Return what was written since the last call."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)
 
 
 class _Ranges(io.RawIOBase):
-    """An object in S3 as a file that can be read from anywhere in it, by ranges."""
+    """An object in S3 as a seekable file, read by ranges."""
 
     def __init__(self, store: Store, stored: Stored) -> None:
         super().__init__()

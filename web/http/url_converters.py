@@ -1,7 +1,7 @@
-"""Ids in paths may hold any character, a slash too, if it is sent as %2F.
+"""Convert paths: ids in them may have any character, even a slash if it is sent as %2F.
 
-WSGI hands over the path decoded, where that slash cannot be told from one that separates. So the raw path is decoded
-again, piece by piece, with a NUL standing for an encoded slash: no id holds a NUL, for PostgreSQL has none.
+WSGI passes the path decoded, where an encoded slash looks like a separator. So the raw path is decoded again, piece by piece,
+with a NUL for each encoded slash: no id has a NUL, since PostgreSQL cannot store one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class EncodedSlashes:
-    """WSGI middleware: keeps the slashes that belong to a name apart from those between names."""
+    """WSGI middleware that replaces encoded slashes in the path, which belong to a name, with NUL."""
 
     def __init__(self, app: Wsgi) -> None:
         self._app = app
@@ -33,7 +33,7 @@ class EncodedSlashes:
 
 
 class NameConverter(BaseConverter):
-    """One name in a path, whatever it holds: ``<name:record_id>``."""
+    """Match one name in a path, of any characters: ``<name:record_id>``."""
 
     regex = "[^/]+"
     part_isolating = True
@@ -46,7 +46,7 @@ class NameConverter(BaseConverter):
 
 
 class RestConverter(PathConverter):
-    """All the rest of a path: ``<rest:page>``. How its slashes were sent does not matter."""
+    """Match the rest of a path, with plain and encoded slashes: ``<rest:page>``."""
 
     def to_python(self, value: str) -> str:
         return value.replace(ENCODED_SLASH, "/")

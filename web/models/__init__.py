@@ -1,6 +1,6 @@
-"""Requests and answers of the API as pydantic models, by subject."""
+"""Define the requests and responses of the API as pydantic models, by subject; they also make /openapi.json."""
 
 from web.models import admin, common, findings, imports, records, uploads
 
 SUBJECTS = (admin, common, findings, imports, records, uploads)
-"""The modules that have models, for those who look for a model by its fields."""
+"""The modules that define models, among which a model is found by its name."""

@@ -1,4 +1,4 @@
-"""Models of API keys, recipients and deliveries."""
+"""Define the models of API keys, recipients and deliveries."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from web.models.common import Given
 
 
 class KeyPath(BaseModel):
-    key_id: str = Field(description="Id of an API key")
+    key_id: str = Field(description="ID of an API key")
 
 
 class WebhookPath(BaseModel):
-    webhook_id: str = Field(description="Id of a receiver; GET /v1/webhooks lists them")
+    webhook_id: str = Field(description="ID of a recipient; GET /v1/webhooks lists all")
 
 
 class DeliveryPath(WebhookPath):
-    import_id: str = Field(description="Id of the import that the message is about")
+    import_id: str = Field(description="ID of the import that the message is about")
 
 
 class KeyBody(Given):
-    name: str = Field(min_length=1, max_length=200, description="Whose key it is, or what for")
+    name: str = Field(min_length=1, max_length=200, description="Name of the key: its owner or its purpose")
     role: Role = Role.READER
     datasets: list[str] | None = Field(
-        None, min_length=1, description="The only datasets that there are for this key; null: all, as always for an admin"
+        None, min_length=1, description="Datasets that the key has access to; null: all, as always for an admin"
     )
 
 
@@ -39,11 +39,11 @@ class KeyModel(BaseModel):
     created_at: str
     last_used_at: str | None
     revoked_at: str | None
-    datasets: list[str] | None = Field(description="The only datasets that there are for this key; null: all")
+    datasets: list[str] | None = Field(description="Datasets that the key has access to; null: all")
 
 
 class MadeKey(KeyModel):
-    key: str = Field(description="The key itself, shown here and never again")
+    key: str = Field(description="The key itself. It is shown only in this response")
 
 
 class KeyList(BaseModel):
@@ -52,20 +52,20 @@ class KeyList(BaseModel):
 
 
 class ReceiverModel(BaseModel):
-    """Somebody who is told; of an address, nothing that may be a secret."""
+    """A recipient of notifications. Parts of its address that may be secret are masked."""
 
     id: str
     channel: Literal["webhook", "email"]
     target: str
-    named_by: NamedBy = Field(description="The settings, an admin (by POST /v1/webhooks), or one upload")
-    datasets: list[str] | None = Field(description="Of whose imports it is told; null: of all")
+    named_by: NamedBy = Field(description="What added it: the settings, an admin (POST /v1/webhooks), or an upload")
+    datasets: list[str] | None = Field(description="Datasets whose imports it is notified of; null: all")
     is_signed: bool
-    off_at: str | None = Field(description="Since when it is told nothing; null: it is told")
+    off_at: str | None = Field(description="When notifications were turned off; null: they are on")
     off_because: str
 
 
 class Addressee(BaseModel):
-    """Whom a message was for; of an address, nothing that may be a secret."""
+    """The recipient of a message. Parts of its address that may be secret are masked."""
 
     id: str
     channel: Literal["webhook", "email"]
@@ -73,14 +73,16 @@ class Addressee(BaseModel):
 
 
 class MadeReceiver(ReceiverModel):
-    """With what its messages are signed with, which no other answer shows. Empty for mail, which is not signed."""
+    """A new recipient with the secret that signs its messages, shown only here. It is empty for e-mail, which is not signed."""
 
     secret: str
 
 
 class ReceiverBody(Given):
-    target: str = Field(min_length=3, max_length=targets.CHARACTERS_MAX, description="An https or http address, or one of mail")
-    datasets: list[str] | None = Field(None, min_length=1, description="Of whose imports; else of all")
+    target: str = Field(
+        min_length=3, max_length=targets.CHARACTERS_MAX, description="A public http(s) URL or an e-mail address"
+    )
+    datasets: list[str] | None = Field(None, min_length=1, description="Datasets whose imports it is notified of; null: all")
 
 
 class Receivers(BaseModel):
@@ -90,12 +92,12 @@ class Receivers(BaseModel):
 
 class Sent(BaseModel):
     delivered: bool
-    error: str = Field(description="What stood against it; empty if it arrived")
+    error: str = Field(description="Error message; empty if delivered")
 
 
 class DeliveryModel(BaseModel):
     import_id: str
-    message_id: str = Field(description="The webhook-id, the same however often it is sent")
+    message_id: str = Field(description="The webhook-id, which is the same for every attempt")
     receiver: Addressee
     attempts: int
     last_error: str

@@ -1,4 +1,4 @@
-"""Models of findings, failures, validation runs and result files."""
+"""Define the models of findings, failures, validation runs and result files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from web.models.imports import Counts, Removed
 
 
 class ReportPath(ImportPath):
-    page: str = Field(description="Path of a file of the report")
+    page: str = Field(description="Path of a file in the report")
 
 
 class FindingsQuery(PageQuery):
     format: Literal["csv", "json", "parquet", "arrow", "xlsx"] | None = Field(
         None,
-        description="All findings as one file, instead of a page; xlsx has the file's own rows, marked, and takes no filter",
+        description="All findings as one file instead of a page; xlsx has the uploaded rows, marked, and takes no filter",
     )
     code: str | None = Field(None, description="Only findings with this code")
     severity: Literal["error", "warning"] | None = None
@@ -30,26 +30,28 @@ class GroupsQuery(Given):
 
 class FailuresQuery(PageQuery):
     format: Literal["native", "parquet", "arrow", "csv", "json"] | None = Field(
-        None, description="All failures as one file, instead of a page; native is the format that was uploaded"
+        None, description="All failures as one file instead of a page; native: the format of the uploaded file"
     )
 
 
 class RowsQuery(Given):
-    """Which file of rows."""
+    """The format of a file of rows."""
 
     format: Literal["native", "parquet", "arrow", "csv", "json"] = Field(
-        "native", description="native is the format that was uploaded"
+        "native", description="native: the format of the uploaded file"
     )
 
 
 class Finding(BaseModel):
-    """What validation says of a row, or of the file."""
+    """A validation result for a row or for the whole file."""
 
     code: str
     severity: Literal["error", "warning"]
     message: str
-    place: str | None = Field(None, description="Where to look: the cell of a workbook, the line of a text; empty for the file")
-    row: int | None = Field(description="The number of the record, from 1 without the header")
+    place: str | None = Field(
+        None, description="Where it is: the cell of a workbook or the line of a text file; empty for the whole file"
+    )
+    row: int | None = Field(description="Number of the record, from 1, without the header")
     id: str | None
     line: int | None
     column: str | None
@@ -66,20 +68,20 @@ class FindingPage(BaseModel):
 
 
 class FindingGroup(BaseModel):
-    """Findings that say the same; where their messages differ in values, an ellipsis stands for these."""
+    """Findings with the same message; values that differ between them are replaced by an ellipsis."""
 
     code: str
     severity: Literal["error", "warning"]
     column: str | None
-    kind: Literal["none", "empty", "number", "text"] = Field(description="Of what kind the value is")
+    kind: Literal["none", "empty", "number", "text"] = Field(description="Kind of the value")
     message: str
     hint: str | None
     count: int
-    first: list[Finding] = Field(description="The first of them, five at most; of long lists only the beginning")
+    first: list[Finding] = Field(description="The first five findings; long lists in them are cut")
 
 
 class FindingGroups(BaseModel):
-    """The most frequent groups, at most 1,000 of them; every single finding is under /errors"""
+    """The most frequent groups, at most 1,000. All findings are at /errors"""
 
     items: list[FindingGroup]
     groups: int
@@ -87,7 +89,7 @@ class FindingGroups(BaseModel):
 
 
 class ValidationRun(BaseModel):
-    """What validation said of one file of the dataset."""
+    """The validation of one file of the dataset."""
 
     id: str
     filename: str
@@ -104,9 +106,9 @@ class ValidationRuns(BaseModel):
 
 
 class Failure(BaseModel):
-    """A record that was held back, or that the warehouse refused for good."""
+    """A record that was quarantined by validation or permanently rejected by the warehouse."""
 
-    place: str = Field("", description="Where to look: the row of a workbook, the line of a text")
+    place: str = Field("", description="Where it is: the row of a workbook or the line of a text file")
     row: int
     id: str
     code: str
@@ -139,14 +141,14 @@ class ResultsModel(BaseModel):
     state: State
     reason: str
     counts: Counts
-    files: list[ResultsFile] = Field(description="Those that are there")
-    rows: dict[str, ResultsRows] = Field(description="Those that can be had: succeeded, failed, unprocessed")
+    files: list[ResultsFile] = Field(description="Files that are stored")
+    rows: dict[str, ResultsRows] = Field(description="Files that can be requested: succeeded, failed, unprocessed")
     summary: dict[str, Any] | None
     removed: Removed
 
 
 class BeingWritten(BaseModel):
-    """The file is not there yet: ask again, as Retry-After says."""
+    """The file is still being written. Ask again after the time in Retry-After."""
 
     state: Literal["being_written"]
     detail: str

@@ -1,4 +1,4 @@
-"""What the API takes, as models: they check the requests and write /openapi.json."""
+"""Define the models of imports."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from web.models.common import Given, PageQuery
 
 
 class RetryQuery(Given):
-    filename: str | None = Field(None, description="What the corrected file is called")
+    filename: str | None = Field(None, description="Name of the corrected file")
     only: Literal["failed", "unprocessed"] | None = Field(
-        None, description="Which records, without a corrected file; else the failed ones, or if there are none the unprocessed"
+        None,
+        description="Which records to retry if no corrected file is sent; default: the failed ones, else the unprocessed ones",
     )
 
 
 class ImportsQuery(PageQuery):
-    limit: int = Field(50, ge=1, le=200, description="Imports on a page")
+    limit: int = Field(50, ge=1, le=200, description="Maximum number of imports on the page")
     dataset: str | None = None
     state: State | None = None
 
 
-# --- what the API gives ---
+# --- responses ---
 
 
 class Source(BaseModel):
-    """What the file is; and, once it was read, as what."""
+    """The uploaded file; once it has been read, also its format."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -43,7 +44,7 @@ class Source(BaseModel):
 
 
 class OptionsModel(BaseModel):
-    """What the upload asked for; null: the dataset's own rules, or the default."""
+    """The options of the upload; null: the dataset's own rule, or the default."""
 
     on_error: OnError | None
     max_errors: int | None
@@ -52,11 +53,11 @@ class OptionsModel(BaseModel):
     force: bool
     without: list[str]
     mapping: dict[str, str]
-    notify: list[str] = Field(description="Of addresses, nothing that may be a secret")
+    notify: list[str] = Field(description="Additional recipients. Parts of an address that may be secret are masked")
 
 
 class PreviewModel(BaseModel):
-    """What a dry run foresees. moved: those of the updated that get another parent; failed: only if there are any."""
+    """What a load would do, from a dry run. moved: updated records that get another parent; failed: present only if above 0."""
 
     inserted: int
     updated: int
@@ -73,7 +74,7 @@ class Counts(BaseModel):
     updated: int
     unchanged: int
     failed: int
-    quarantined: int = Field(description="Of the failed, those that validation held back")
+    quarantined: int = Field(description="Failed records that validation quarantined")
     unprocessed: int
 
 
@@ -89,7 +90,7 @@ class FindingCounts(BaseModel):
 
 
 class Removed(BaseModel):
-    """When what was removed, as BULKHEAD_KEEP_... say; null: it is kept, or never was there."""
+    """When the retention policy (BULKHEAD_KEEP_...) deleted each; null: it is kept, or never existed."""
 
     results: str | None
     report: str | None
@@ -104,14 +105,16 @@ class Links(BaseModel):
 
 
 class Creator(BaseModel):
-    """The key that a file was uploaded with."""
+    """The API key that uploaded the file."""
 
     id: str
-    name: str | None = Field(description="What the key is called; null if it is not known any more")
+    name: str | None = Field(description="Name of the key; null if the key no longer exists")
 
 
 class ImportModel(BaseModel):
-    """One file's run. total = valid + invalid; in the end also inserted + updated + unchanged + failed + unprocessed"""
+    """The import of one file.
+
+    total = valid + invalid; at its end also inserted + updated + unchanged + failed + unprocessed"""
 
     id: str
     dataset: str
@@ -119,20 +122,20 @@ class ImportModel(BaseModel):
     reason: str
     dry_run: bool
     options: OptionsModel
-    retry_of: str | None = Field(description="The import whose failed records this one tries again")
-    duplicate_of: str | None = Field(description="The earlier import that had loaded this very content")
-    pause_requested: bool = Field(description="No further part is begun until it is resumed")
-    cancel_requested: bool = Field(description="It was at work when it was canceled, and ends as canceled, or has")
+    retry_of: str | None = Field(description="The import whose failed records this one retries")
+    duplicate_of: str | None = Field(description="The earlier import that loaded the same content")
+    pause_requested: bool = Field(description="A pause was requested: no further part starts until it is resumed")
+    cancel_requested: bool = Field(description="Cancellation was requested while it was running; it ends as canceled")
     source: Source
     counts: Counts
     preview: PreviewModel | None
     parts: Parts
     findings: FindingCounts
-    warnings: list[str] = Field(description="What went wrong beside it: marts that do not have its records yet, and why")
+    warnings: list[str] = Field(description="Problems beside the import: marts that do not have its records yet, and why")
     queue_position: int | None
     removed: Removed
     created_at: str
-    created_by: Creator | None = Field(description="null: the file was put into the bucket by another client")
+    created_by: Creator | None = Field(description="null: another client put the file into the bucket")
     started_at: str | None
     finished_at: str | None
     links: Links
@@ -141,6 +144,3 @@ class ImportModel(BaseModel):
 class ImportPage(BaseModel):
     items: list[ImportModel]
     next_cursor: str | None
-
-
-# --- uploads straight to S3, in the words of Uppy's companion ---

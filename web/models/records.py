@@ -1,4 +1,4 @@
-"""Models of records, datasets and SQL queries."""
+"""Define the models of records, datasets and SQL queries."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from web.models.common import DatasetPath, Given, PageQuery
 
 
 class RecordPath(DatasetPath):
-    record_id: str = Field(description="Id of a record; encode a slash in it as %2F")
+    record_id: str = Field(description="ID of a record; encode a slash in it as %2F")
 
 
 class KinQuery(PageQuery):
-    counts: bool = Field(False, description="Say of each record how many children it has, as _children")
+    counts: bool = Field(False, description="Add the number of children of each record, as _children")
     counts_max: int | None = Field(
-        None, ge=1, description="Count nobody's children beyond this: a count that reaches it may be more"
+        None, ge=1, description="Stop counting the children of a record at this number; a count that reaches it may be higher"
     )
 
 
 class RecordsQuery(KinQuery):
     parentId: str | None = Field(None, description="Only the children of this record")  # noqa: N815 - as the files say
     root: bool = Field(False, description="Only records without a parent")
-    id: str | None = Field(None, description="Only this record, for ids that no path can hold, such as '..'")
+    id: str | None = Field(None, description="Only this record, for IDs that a path cannot have, such as '..'")
     format: Literal["csv", "json", "ndjson", "parquet", "arrow"] | None = Field(
-        None, description="All of them as one file with the dataset's columns, instead of a page"
+        None, description="All records as one file with the dataset's columns, instead of a page"
     )
 
 
@@ -34,12 +34,12 @@ class DescendantsQuery(KinQuery):
 
 
 class QueryQuery(Given):
-    format: Literal["json", "csv", "parquet", "arrow"] = Field("json", description="What to answer with")
+    format: Literal["json", "csv", "parquet", "arrow"] = Field("json", description="Format of the result")
 
 
 class QueryBody(Given):
     sql: str = Field(description="One SELECT over the tables of the schema warehouse")
-    limit: int | None = Field(None, ge=1, description="At most so many rows")
+    limit: int | None = Field(None, ge=1, description="Maximum number of rows")
 
 
 class ChildrenCount(BaseModel):
@@ -75,8 +75,10 @@ class MartModel(BaseModel):
 
     name: str
     state: Literal["fresh", "waiting", "refreshing", "failed"]
-    refreshed_at: str | None = Field(description="It has what was loaded before then; null: not refreshed since it was made")
-    error: str = Field(description="Why the last refresh failed; empty: it did not")
+    refreshed_at: str | None = Field(
+        description="It has all records loaded before this time; null: not refreshed since it was created"
+    )
+    error: str = Field(description="Why the last refresh failed; empty if it did not")
 
 
 class DatasetModel(BaseModel):
@@ -84,7 +86,7 @@ class DatasetModel(BaseModel):
     title: str
     key: str
     parent: str
-    rest: str | None = Field(description="The column that takes what has no column of its own; null: there is none")
+    rest: str | None = Field(description="The column for values without a column of their own; null: there is none")
     columns: list[ColumnModel]
     marts: list[MartModel]
 
@@ -95,4 +97,4 @@ class DatasetList(BaseModel):
 
 
 class RecordModel(RootModel[dict[str, Any]]):
-    """A record with all its columns, and with its lineage: _import_id, _row and _loaded_at."""
+    """A record with all its columns and its lineage: _import_id, _row and _loaded_at."""

@@ -1,4 +1,4 @@
-"""Models of uploads: options, previews, presigned multipart uploads."""
+"""Define the models of uploads: options, previews, and multipart uploads by presigned URLs, as Uppy's companion has them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _is_mapping(text: str) -> str:
     try:
         _MAPPING.validate_json(text)
     except ValidationError:
-        raise ValueError('it is a JSON object of texts, such as {"Name": "name"}') from None
+        raise ValueError('must be a JSON object of texts, such as {"Name": "name"}') from None
     return text
 
 
@@ -34,32 +34,32 @@ def _are_addresses(text: str) -> str:
 
 
 class UploadQuery(Given):
-    filename: str | None = Field(None, description="What the file is called")
-    dry_run: bool = Field(False, description="Only validate, and foresee what a load would do; promote loads it")
+    filename: str | None = Field(None, description="Name of the file")
+    dry_run: bool = Field(False, description="Only validate, and report what a load would do; promote then loads it")
     on_error: OnError | None = Field(
         None,
-        description="Reject a file with errors, or hold back the bad records and what hangs below them; else the dataset says",
+        description="Reject a file with errors, or quarantine bad records and their descendants; default: the dataset's rule",
     )
     max_errors: int | None = Field(
-        None, ge=0, description="Quarantine at most so many records with errors, else reject the file"
+        None, ge=0, description="Maximum number of records with errors to quarantine; above it, the file is rejected"
     )
-    max_error_ratio: float | None = Field(None, ge=0, le=1, description="The same as a share of the file's records")
-    delimiter: DelimiterName | None = Field(
-        None, description="What stands between the values of a delimited text; else it is detected, and shown"
+    max_error_ratio: float | None = Field(None, ge=0, le=1, description="The same as a share of all records, from 0 to 1")
+    delimiter: DelimiterName | None = Field(None, description="Delimiter of a delimited text file; default: detected")
+    force: bool = Field(
+        False, description="Import again even if this content was already imported; otherwise it is a duplicate"
     )
-    force: bool = Field(False, description="Load it even if this very content was loaded before; else it is a duplicate")
     mapping: Annotated[str, AfterValidator(_is_mapping)] | None = Field(
         None,
-        description="A JSON object: columns of the file -> the dataset's, or an empty text for one that is to be left out",
+        description="A JSON object from columns of the file to columns of the dataset; an empty text skips the column",
     )
     notify: Annotated[str, AfterValidator(_are_addresses)] | None = Field(
         None,
-        description="Whom to tell of the end, beside those that are told anyway: e-mail and https addresses, with commas",
+        description="Also notify these recipients when it ends: e-mail addresses and http(s) URLs, separated by commas",
     )
 
     @property
     def options(self) -> Options:
-        """What the upload asks for."""
+        """Return the options of the upload."""
         asked = self.model_dump(exclude={"filename", "delimiter", "mapping", "notify"})
         delimiter = self.delimiter and DELIMITER_NAMES.get(self.delimiter, self.delimiter)
         mapping, notify = json.loads(self.mapping or "{}"), targets.listed(self.notify or "")
@@ -67,83 +67,85 @@ class UploadQuery(Given):
 
 
 class TemplateQuery(Given):
-    format: Literal["csv", "xlsx"] = Field("csv", description="Text, or an Excel workbook")
+    format: Literal["csv", "xlsx"] = Field("csv", description="CSV text or an Excel workbook")
 
 
 class PreviewQuery(Given):
-    filename: str | None = Field(None, description="What the file is called, as for the upload")
+    filename: str | None = Field(None, description="Name of the file, as for the upload")
     whole: bool = Field(False, description="The body is the whole file, not only its beginning")
-    delimiter: DelimiterName | None = Field(None, description="What stands between the values; else it is detected")
+    delimiter: DelimiterName | None = Field(None, description="Delimiter of the values; default: detected")
 
 
 class MappingBody(Given):
-    columns: list[str] = Field(min_length=1, max_length=1000, description="All columns of the file, as its header names them")
-    mapping: dict[str, str] = Field(description="Columns of the file -> the dataset's; an empty text leaves one out")
+    columns: list[str] = Field(min_length=1, max_length=1000, description="All columns of the file, as named in its header")
+    mapping: dict[str, str] = Field(
+        description="From columns of the file to columns of the dataset; an empty text skips the column"
+    )
 
 
 class PreviewColumn(BaseModel):
     name: str
-    becomes: str | None = Field(description="What the reader makes of it; null: the file would be refused for it")
-    suggested: str | None = Field(description="What should be made of it; an empty text: to be left out")
+    becomes: str | None = Field(description="Column that an import would read it as; null: the file would be rejected")
+    suggested: str | None = Field(description="Suggested column of the dataset; an empty text: skip it")
     why: Literal["", "remembered", "similar"]
 
 
 class PreviewAnswer(BaseModel):
-    """The beginning of a file. delimiter and sheet are empty where the format has none."""
+    """The beginning of a file. delimiter and sheet are empty if the format has none."""
 
     format: str
     compression: str
     encoding: str
     delimiter: str
     sheet: str
-    members: int = Field(description="Files in the archive, of which the first is shown")
-    remembered: bool = Field(description="A file with this header was mapped before")
+    members: int = Field(description="Number of files in the archive; the first one is shown")
+    remembered: bool = Field(description="The mapping of a file with this header is remembered")
     columns: list[PreviewColumn]
     rows: list[list[str | None]]
-    takes: list[str] = Field(description="The columns of the dataset that a file may have")
-    needs: list[str] = Field(description="And those that it must have")
+    takes: list[str] = Field(description="Columns of the dataset that a file may have")
+    needs: list[str] = Field(description="Columns of the dataset that a file must have")
     takes_others: bool = Field(description="The dataset keeps other columns too, under their names")
 
 
 class UploadAsked(BaseModel):
-    """``metadata`` is what Uppy knows of a file: the dataset, what the upload may ask for, and more that is ignored."""
+    """A new multipart upload. ``metadata`` is Uppy's: the dataset and the options of the upload; other members are ignored."""
 
-    filename: str = Field(description="What the file is called")
-    type: str | None = Field(None, description="Its media type; not looked at")
+    filename: str = Field(description="Name of the file")
+    type: str | None = Field(None, description="Its media type; ignored")
     metadata: dict[str, Any] = Field(
         description="dataset; dry_run, on_error, max_errors, max_error_ratio, delimiter, force, mapping, notify; size if known"
     )
 
     @property
     def dataset(self) -> str:
-        """Where the file belongs."""
+        """Return the name of the dataset."""
         return str(self.metadata.get("dataset") or "")
 
     @property
     def size_bytes(self) -> int:
-        """How large the client says it is; 0 if it does not."""
+        """Return the size that the client announced; 0 if it announced none."""
         said = self.metadata.get("size")
         return said if isinstance(said, int) else 0
 
     @property
     def options(self) -> Options:
-        """What the upload asks for. Raises ValidationError."""
+        """Return the options of the upload. Raises ValidationError."""
         return _options_among(self.metadata)
 
 
 class FormQuery(BaseModel):
-    filename: str = Field(description="What the file is called")
-    type: str | None = Field(None, description="Its media type; not looked at")
-    dataset: str = Field("", description="Where it belongs; also as metadata[dataset]")
+    filename: str = Field(description="Name of the file")
+    type: str | None = Field(None, description="Its media type; ignored")
+    dataset: str = Field("", description="Name of the dataset; also as metadata[dataset]")
 
 
 def options_of_form(given: Mapping[str, str]) -> Options:
-    """What a form's address asks for, as ``metadata[dry_run]=true``. Raises ValidationError."""
+    """Return the options in the query of a form's request, such as ``metadata[dry_run]=true``. Raises ValidationError."""
     return _options_among({name[9:-1]: value for name, value in given.items() if name.startswith("metadata[")})
 
 
 class UploadPath(BaseModel):
-    upload_id: str = Field(description="The uploadId that opening it gave")
+    upload_id: str = Field(description="The uploadId from the response that opened the upload")
 
 
 class PartPath(UploadPath):
@@ -151,15 +153,17 @@ class PartPath(UploadPath):
 
 
 class UploadKey(Given):
-    key: str = Field(description="The key that opening it gave")
+    key: str = Field(description="The key from the response that opened the upload")
 
 
 class PartsQuery(UploadKey):
-    partNumbers: str = Field(pattern=r"^[0-9]{1,5}(,[0-9]{1,5})*$", max_length=5_000, description="Several, with commas")  # noqa: N815
+    partNumbers: str = Field(  # noqa: N815 - Uppy's name
+        pattern=r"^[0-9]{1,5}(,[0-9]{1,5})*$", max_length=5_000, description="Numbers of parts, separated by commas"
+    )
 
     @property
     def numbers(self) -> list[int]:
-        """Those that a part can have."""
+        """Return the numbers that S3 allows."""
         return [number for number in map(int, self.partNumbers.split(",")) if 1 <= number <= 10_000]
 
 
@@ -179,7 +183,7 @@ class UploadLinks(BaseModel):
 class OpenedUpload(BaseModel):
     key: str
     uploadId: str  # noqa: N815
-    id: str = Field(description="The import that the upload will be")
+    id: str = Field(description="ID of the import")
     links: UploadLinks
 
 
@@ -190,12 +194,12 @@ class StoredPart(BaseModel):
 
 
 class StoredParts(RootModel[list[StoredPart]]):
-    """In their order."""
+    """The stored parts, in order."""
 
 
 class SignedPart(BaseModel):
     url: str
-    expires: int = Field(description="Seconds")
+    expires: int = Field(description="Seconds until the URL expires")
 
 
 class SignedParts(BaseModel):
@@ -203,7 +207,7 @@ class SignedParts(BaseModel):
 
 
 class WholeUpload(BaseModel):
-    location: str = Field(description="The import")
+    location: str = Field(description="URL of the import")
     id: str
     links: UploadLinks
 

@@ -30,39 +30,39 @@ _SUFFIXES = re.compile(r"(?i)(\.(csv|tsv|txt|json|ndjson|jsonl|parquet|xlsx|gz|z
 
 
 def cancel(one: ImportRecord) -> ImportRecord:
-    """Have an import canceled. Raises Problem if it has come to its end."""
+    """Cancel an import. Raises Problem if it is final."""
     try:
-        app_context().ledger.imports.cancel(one.id)  # first: whatever happens to its run, each step looks here
+        app_context().ledger.imports.cancel(one.id)  # first: each step of its run reads this, whatever happens to the signal
     except IllegalMove as error:
         raise Problem("already_finished", str(error)) from error
     if one.state is State.AWAITING_UPLOAD:
         return find(one.id)
     try:
-        is_running = app_context().orchestrator.cancel(one.id)
+        is_running = app_context().temporal.cancel(one.id)
     except Unreachable as error:
-        log.warning("not told of the cancel", import_id=one.id, error=str(error))  # reconciliation will
+        log.warning("cancel not signaled yet", import_id=one.id, error=str(error))  # reconciliation will signal it
         return find(one.id)
     one = find(one.id)
-    if not is_running and not one.state.is_final:  # its run was lost: the queue takes it up, and that closes the books
+    if not is_running and not one.state.is_final:  # its run was lost: the queue starts it again, and it ends
         _announce(one)
     return one
 
 
 def pause(one: ImportRecord, *, wanted: bool) -> ImportRecord:
-    """Have an import stand still, or go on. Raises Problem if it has come to its end."""
+    """Pause an import, or resume it. Raises Problem if it is final."""
     try:
-        app_context().ledger.imports.pause(one.id, wanted=wanted)  # first: what begins to load it looks here
+        app_context().ledger.imports.pause(one.id, wanted=wanted)  # first: a run that begins to load reads this
     except IllegalMove as error:
         raise Problem("already_finished" if find(one.id).state.is_final else "conflict", str(error)) from error
     try:
-        app_context().orchestrator.pause(one.id, wanted=wanted)
+        app_context().temporal.pause(one.id, wanted=wanted)
     except Unreachable as error:
-        log.warning("not told of the pause", import_id=one.id, error=str(error))  # reconciliation will
+        log.warning("pause not signaled yet", import_id=one.id, error=str(error))  # reconciliation will signal it
     return find(one.id)
 
 
 def promote(one: ImportRecord) -> ImportRecord:
-    """Have a dry run loaded. Raises Problem if the import is none, or none any more."""
+    """Queue a validated dry run to be loaded. Raises Problem if the import is none."""
     try:
         app_context().ledger.imports.promote(one.id)
     except IllegalMove as error:
@@ -72,20 +72,22 @@ def promote(one: ImportRecord) -> ImportRecord:
 
 
 def _announce(one: ImportRecord) -> None:
-    """Tell its queue of an import that stands in the ledger; if that fails, reconciliation will."""
+    """Announce an import of the ledger to its queue; if Temporal does not answer, reconciliation will."""
     try:
-        app_context().orchestrator.announce(ObjectArrived(one.bucket, one.key, one.id))
+        app_context().temporal.announce(ObjectArrived(one.bucket, one.key, one.id))
     except Unreachable as error:
         log.warning("not announced", import_id=one.id, error=str(error))
 
 
 def retry(one: ImportRecord, only: str | None, asked: Request | None = None) -> Receipt:
-    """A new import, linked to ``one``, of its failed records or of those that were never processed.
+    """Make an import, linked to ``one``, of its failed or its unprocessed records, or of a corrected file in ``asked``.
 
-    Raises Problem if there are none, or if ``one`` has not come to its end.
+    Raises Problem if there are no such records, or if ``one`` is not final.
     """
     if not one.state.is_final or one.state is State.VALIDATED:
-        raise Problem("not_finished", f"The import is {one.state}: what failed is known when it has come to its end.")
+        raise Problem(
+            "not_finished", f"The import is {one.state}. Retry it when it has ended: only then is it known what failed."
+        )
     if asked is not None and _has_body(asked):
         with upload_slot(app_context()):
             brought = upload_in(asked, app_context().settings.max_upload_bytes, again(one))
@@ -94,7 +96,7 @@ def retry(one: ImportRecord, only: str | None, asked: Request | None = None) -> 
             return receive(app_context(), brought, dataset=one.dataset, key=key, idempotency_key=once, retry_of=one.id)
     kind = only or default_kind(one)
     if not {"failed": one.failed, "unprocessed": one.unprocessed}[kind]:
-        raise Problem("nothing_to_retry", f"Of this import no record {'has failed' if kind == 'failed' else 'is unprocessed'}.")
+        raise Problem("nothing_to_retry", f"This import has no {kind} records.")
     must_be_kept(one, needed_for(one, kind))
     once = None
     if asked is not None:
@@ -103,12 +105,12 @@ def retry(one: ImportRecord, only: str | None, asked: Request | None = None) -> 
 
 
 def default_kind(one: ImportRecord) -> str:
-    """Which records a retry is of, unless somebody says."""
+    """Return which records a retry takes by default."""
     return "failed" if one.failed else "unprocessed"
 
 
 def needed_for(one: ImportRecord, kind: str) -> Kept:
-    """What the records of that kind are read from. Of a file of which nothing was loaded: itself."""
+    """Return what the records of that kind are read from: the source if nothing of it was loaded, else the results."""
     return Kept.SOURCE if kind == "unprocessed" and one.unprocessed == one.records_total else Kept.RESULTS
 
 
@@ -117,7 +119,7 @@ def _has_body(asked: Request) -> bool:
 
 
 def again(one: ImportRecord) -> Options:
-    """The wishes of ``one``, for a file that Bulkhead wrote of it: without the columns that such a file adds."""
+    """Return the options of ``one`` for a result file of it: without the columns that such a file adds."""
     added = added_names(one.reading.get("original_columns", []))
     return Options(
         one.options.dry_run,
@@ -133,7 +135,7 @@ def again(one: ImportRecord) -> Options:
 
 
 def _stored_records(one: ImportRecord, kind: str) -> tuple[str, Options]:
-    """Where the records of that kind lie in S3, and how they are to be read."""
+    """Return the key of the records of that kind in S3, and the options to read them with."""
     if needed_for(one, kind) is Kept.SOURCE:
         return one.key, replace(again(one), without=one.options.without)
     detected = str(one.reading.get("delimiter") or "")
@@ -142,9 +144,9 @@ def _stored_records(one: ImportRecord, kind: str) -> tuple[str, Options]:
 
 
 def retry_name(one: ImportRecord, kind: str, source: str) -> str:
-    """What a retry is called: ``products (retry of failed records).csv``, and another one ``retry 2``.
+    """Return the name of a retry: ``products (retry of failed records).csv``, and ``retry 2`` of the next one.
 
-    ``products (retry).csv`` where the file is tried again as a whole.
+    ``products (retry).csv`` if the whole file is retried.
     """
     again = _RETRY.search(one.filename)
     stem = _SUFFIXES.sub("", _RETRY.sub("", one.filename)) or "upload"

@@ -27,21 +27,21 @@ WRONG = [
         "POST",
         f"{UPLOAD}?max_error=5",
         {},
-        "There is no parameter max_error. Did you mean max_errors? Known: filename, dry_run,",
+        "Unknown parameter max_error. Did you mean max_errors? Known: filename, dry_run,",
     ),
-    ("POST", f"{UPLOAD}?max_errors=many", {}, "max_errors has to be a whole number, not 'many'."),
-    ("POST", f"{UPLOAD}?max_errors=-1", {}, "max_errors has to be at least 0, not '-1'."),
-    ("POST", f"{UPLOAD}?max_error_ratio=2", {}, "max_error_ratio has to be at most 1, not '2'."),
-    ("POST", f"{UPLOAD}?max_error_ratio=x", {}, "max_error_ratio has to be a number, not 'x'."),
-    ("POST", f"{UPLOAD}?dry_run=maybe", {}, "dry_run has to be true or false, not 'maybe'."),
+    ("POST", f"{UPLOAD}?max_errors=many", {}, "max_errors must be a whole number, not 'many'."),
+    ("POST", f"{UPLOAD}?max_errors=-1", {}, "max_errors must be at least 0, not '-1'."),
+    ("POST", f"{UPLOAD}?max_error_ratio=2", {}, "max_error_ratio must be at most 1, not '2'."),
+    ("POST", f"{UPLOAD}?max_error_ratio=x", {}, "max_error_ratio must be a number, not 'x'."),
+    ("POST", f"{UPLOAD}?dry_run=maybe", {}, "dry_run must be true or false, not 'maybe'."),
     (
         "POST",
         f"{UPLOAD}?on_error=quarantene",
         {},
-        "on_error is one of reject, quarantine, not 'quarantene'. Did you mean quarantine?",
+        "on_error must be one of reject, quarantine, not 'quarantene'. Did you mean quarantine?",
     ),
     ("POST", f"{UPLOAD}?delimiter=semikolon", {}, "not 'semikolon'. Did you mean semicolon?"),
-    ("POST", f"{UPLOAD}?mapping=x", {}, 'mapping: it is a JSON object of texts, such as {"Name": "name"}.'),
+    ("POST", f"{UPLOAD}?mapping=x", {}, 'mapping: must be a JSON object of texts, such as {"Name": "name"}.'),
     (
         "POST",
         f"{UPLOAD}?mapping=%7B%22a%22:%22nam%22%7D",
@@ -49,32 +49,37 @@ WRONG = [
         "which places does not have. Did you mean name? Its columns: id,",
     ),
     ("GET", "/v1/imports?state=succeded", {}, "not 'succeded'. Did you mean succeeded?"),
-    ("GET", "/v1/imports?limit=0", {}, "limit has to be at least 1, not '0'."),
+    ("GET", "/v1/imports?limit=0", {}, "limit must be at least 1, not '0'."),
     ("GET", "/v1/imports?datset=places", {}, "Did you mean dataset? Known: limit, cursor, dataset, state."),
-    ("GET", "/v1/datasets/places/records?parentID=FR", {}, "There is no parameter parentID. Did you mean parentId?"),
+    ("GET", "/v1/datasets/places/records?parentID=FR", {}, "Unknown parameter parentID. Did you mean parentId?"),
     ("POST", "/v1/query", {"json": {"sq": "select 1"}}, "Did you mean sql?"),
     ("POST", "/v1/query", {"json": {}}, "sql is missing."),
-    ("POST", "/v1/query", {"json": {"sql": 1}}, "sql has to be a text, not 1."),
-    ("POST", "/v1/query", {"json": []}, "has to be a JSON object"),
-    ("POST", "/v1/query?format=exel", {"json": {"sql": "select 1"}}, "format is one of json, csv, parquet, arrow, not 'exel'."),
+    ("POST", "/v1/query", {"json": {"sql": 1}}, "sql must be a text, not 1."),
+    ("POST", "/v1/query", {"json": []}, "must be a JSON object"),
+    (
+        "POST",
+        "/v1/query?format=exel",
+        {"json": {"sql": "select 1"}},
+        "format must be one of json, csv, parquet, arrow, not 'exel'.",
+    ),
     (
         "PUT",
         "/v1/datasets/places/mappings",
         {"json": {"columns": [], "mapping": {}}},
-        "columns has at least 1 item, not a list of 0.",
+        "columns must have at least 1 item, not a list of 0.",
     ),
-    ("PUT", "/v1/datasets/places/mappings", {"json": {"columns": "a", "mapping": {}}}, "columns has to be a list, not 'a'."),
+    ("PUT", "/v1/datasets/places/mappings", {"json": {"columns": "a", "mapping": {}}}, "columns must be a list, not 'a'."),
     (
         "PUT",
         "/v1/datasets/places/mappings",
         {"json": {"columns": ["a"], "mapping": "x"}},
-        "mapping has to be an object of names",
+        "mapping must be an object of names",
     ),
     (
         "POST",
         "/v1/keys",
         {"json": {"name": "", "role": "reder"}},
-        "name has at least 1 character, not ''. role is one of reader,",
+        "name must have at least 1 character, not ''. role must be one of reader,",
     ),
     (
         "POST",
@@ -89,7 +94,7 @@ WRONG = [
         "GET",
         "/s3/params?filename=a&metadata[max_error]=1&metadata[max_errors]=x&dataset=places",
         {},
-        "has to be a whole number",
+        "must be a whole number",
     ),
 ]
 LIBRARY = ("Extra inputs", "Input should", "is not permitted", "Field required", "Value error", "a valid")
@@ -142,7 +147,7 @@ def with_products(tmp_path: Path, settings: Settings, edges: AppContext) -> AppC
 
 
 def test_a_dataset_without_its_table_takes_no_file(with_products: AppContext, settings: Settings) -> None:
-    app = create_app(settings, edges=with_products)
+    app = create_app(settings, context=with_products)
     token, key = with_products.keys.create("an uploader", Role.UPLOADER)
     caller, page = Caller(app.test_client(), token), app.test_client()
     assert follow_link(page, with_products.keys.sign_in_token(key.id)).status_code == 303
