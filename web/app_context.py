@@ -10,7 +10,7 @@ from flask import current_app
 from sqlalchemy import Engine
 
 from pipeline.adapters.liveness import Liveness
-from pipeline.adapters.postgres import connect, pulse_of
+from pipeline.adapters.postgres import connect, liveness_of
 from pipeline.adapters.s3 import Store
 from pipeline.ledger.api_keys import ApiKeys
 from pipeline.ledger.ledger import Ledger
@@ -68,8 +68,8 @@ class AppContext:
         """Return a new context. It connects to nothing; each client does at its first use."""
         from pipeline.adapters.temporal import TemporalClient
 
-        database = pulse_of(settings.database_url)
-        replica = pulse_of(settings.read_url) if settings.database_read_url else database
+        database = liveness_of(settings.database_url)
+        replica = liveness_of(settings.read_url) if settings.database_read_url else database
         limits = {"statement_seconds": READ_SECONDS, "pool_seconds": ANSWER_SECONDS}
         engine = connect(settings.database_url, pool_size=8, name="bulkhead web", server=database, **limits)
         reads = connect(settings.read_url, pool_size=4, name="bulkhead reads", server=replica, **limits)

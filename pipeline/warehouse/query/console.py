@@ -26,6 +26,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from pipeline.adapters.postgres_errors import message_of
 from pipeline.errors import InvalidRequest, Unreachable
 from pipeline.sqlfiles import load
 from pipeline.warehouse.query.guard import QueryRefused, guarded
@@ -250,7 +251,7 @@ def _with_row_sizes(query: str) -> Composed:
 
 
 def _message(error: psycopg.Error) -> str:
-    said = (error.diag.message_primary or str(error)).strip().rstrip(".")
+    said = message_of(error)
     hint = f". {error.diag.message_hint.rstrip('.')}" if error.diag.message_hint else ""
     return said[:1].upper() + said[1:] + hint
 

@@ -7,7 +7,7 @@ from threading import BoundedSemaphore, Lock
 
 from sqlalchemy import Engine
 
-from pipeline.adapters.postgres import connect, pulse_of
+from pipeline.adapters.postgres import connect, liveness_of
 from pipeline.settings import Settings
 from pipeline.warehouse.dataset_roles import DatasetRole
 from pipeline.warehouse.query import Catalog, Console
@@ -36,7 +36,7 @@ class SqlLogins:
         self._places = BoundedSemaphore(SQL_AT_ONCE)
         self._lock = Lock()
         self._made: dict[tuple[str, ...], SqlLogin] = {}
-        self._server = pulse_of(sql_url(settings))
+        self._server = liveness_of(sql_url(settings))
         self.of_all = self._login("", "warehouse")
 
     def of(self, datasets: tuple[str, ...] | None) -> SqlLogin:

@@ -72,7 +72,7 @@ def test_what_cannot_be_previewed(api: Any, body: bytes, status: int, code: str)
 
 def test_a_preview_is_bounded(api: Any, edges: AppContext, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*_: Any, **limits: Any) -> None:
-        assert limits == {"memory_bytes": 1 << 30, "seconds": 20.0, "file_bytes": 512 << 20}
+        assert limits == {"memory_bytes": 1 << 30, "seconds": 20.0, "file_bytes": 512 << 20, "server": process.PREVIEW}
         raise Crashed("It took more than 20 seconds.")
 
     monkeypatch.setattr(process, "run", crash)
