@@ -1,4 +1,4 @@
-"""Count exactly what loading parts would do, for a dry run, without writing anything."""
+"""Dry run: count exactly what loading parts would do, without doing any of it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from pipeline.read.raw_tables import RawTables
 from pipeline.read.read_result import ReadResult
 from pipeline.read.row_writer import RowWriter
 from pipeline.sqlfiles import literal, quoted
-from pipeline.staging.cast import casts, typed_name
+from pipeline.staging.staging_query import casts, typed_name
 
 
 def read_delimited(chunks: Iterator[bytes], staging: RawTables) -> ReadResult:
