@@ -71,7 +71,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if folder in item.path.parts:
                 item.add_marker(folder)
         if _shares_with_its_module(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
     if hasattr(config, "workerinput"):
         items.sort(key=_when)
 

@@ -6,26 +6,21 @@ import duckdb
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.sqlfiles import quoted
-from pipeline.staging.database import by_rows, climb, number
+from pipeline.staging import ancestors
+from pipeline.staging.database import by_rows, number
 from pipeline.staging.hierarchy import lay_out
 
-_ANCHORS = """
-create or replace temp table anchors as
-select w.id, f._row as anchor, case when f.id is null then up.id end as reached
+# An anchor is a record of the file; the way up to it leads through records of the warehouse, which are known by their ids.
+_UP_TO_ANCHORS = """
+select w.id as number, f._row as met, case when f.id is null then up.id end as reached
 from warehouse_edges w
 left join warehouse_edges up on w."parentId" = up.id
 left join (from links anti join quarantined using (_row)) f on w."parentId" = f.id
 """
-_ANCHOR_STRIDE = """
-create or replace temp table anchors as
-select a.id, coalesce(a.anchor, b.anchor) as anchor, case when a.anchor is null then b.reached end as reached
-from anchors a left join anchors b on a.reached = b.id
-"""
-_UNANCHORED = "select count(*) from anchors where reached is not null"
 _FOREST = """
 create or replace temp view forest as
-select links._row, links.id, links.parent, coalesce(nullif(links.above, links._row), a.anchor) as above
-from links left join (select id, anchor from anchors where anchor is not null) a on links.above is null and links.parent = a.id
+select links._row, links.id, links.parent, coalesce(nullif(links.above, links._row), a.met) as above
+from links left join (from anchors where met is not null) a on links.above is null and links.parent = a.number
 where links._row not in (select _row from quarantined)
 """
 
@@ -39,19 +34,13 @@ def lay_out_forest(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> N
     connection.execute("create table if not exists quarantined (_row bigint)")
     lay_out(connection, dataset)
     connection.execute('create table if not exists warehouse_edges (id varchar, "parentId" varchar)')
-    connection.execute(_ANCHORS)
-    climb(
-        connection, _ANCHOR_STRIDE, _UNANCHORED
-    )  # what is left is on a cycle of the warehouse, or below one, and not in the file
+    ancestors.nearest_marked(connection, _UP_TO_ANCHORS, into="anchors")  # the rest are on an old cycle, the file is not
     connection.execute(_FOREST)
 
 
-_FURTHER_UP = """
-create or replace temp table levels as
-select low._row, high.reached, low.level + high.level as level
-from levels low join levels high on low.reached = high._row
-union all
-select _row, reached, level from levels where reached is null
+_UP_OF_PARENTS = """
+select forest._row as number, forest.above
+from forest semi join (select distinct above as _row from forest) parents using (_row)
 """
 
 
@@ -60,12 +49,7 @@ def give_levels(connection: duckdb.DuckDBPyConnection) -> None:
 
     In a tree few records have. Raises RuntimeError if the records form a cycle.
     """
-    connection.execute(
-        """create or replace temp table levels as
-        select _row, above as reached, (above is not null)::integer as level
-        from forest semi join (select distinct above as _row from forest) parents using (_row)"""
-    )
-    if climb(connection, _FURTHER_UP, "select count(*) from levels where reached is not null"):
+    if ancestors.depth(connection, _UP_OF_PARENTS, into="levels"):
         raise RuntimeError("The records to be cut into batches form a cycle.")
 
 
@@ -86,8 +70,8 @@ def put_in_order(connection: duckdb.DuckDBPyConnection, dataset: Dataset, *, wit
         f"""create or replace temp table in_order as
         select incoming._row, places._above, ({size})::bigint as _bytes{columns}
         from incoming join (
-            select forest._row, forest.above as _above, coalesce(levels.level + 1, 0) as level
-            from forest left join levels on forest.above = levels._row
+            select forest._row, forest.above as _above, coalesce(levels.depth + 1, 0) as level
+            from forest left join levels on forest.above = levels.number
         ) places using (_row) {sizes}
         order by places.level, {parent} nulls first, {key}"""
     )

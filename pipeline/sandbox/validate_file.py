@@ -1,7 +1,7 @@
-"""What runs in the sandbox: a file's whole way from its bytes to a verdict, a report and, if it may be loaded, its parts.
+"""Validate one file in the sandbox: from its bytes to a verdict, a report and, if it is accepted, its parts.
 
-One child takes a file through all of it, with the staging database in its memory. What it must know of the warehouse it asks
-the worker, which has the credentials (docs/decisions/0007). The same functions serve the offline ``bulkhead validate``.
+One child does all of it, with the staging database in its memory. For what it must know of the warehouse it asks the worker,
+which has the credentials (docs/decisions/0007). The offline ``bulkhead validate`` uses the same functions.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ def _lay_out_refusal(connection: duckdb.DuckDBPyConnection, folder: Path, datase
         none = pa.array([[]], pa.list_(pa.string()))
         facts = {"records": pa.array([0], pa.int64()), "columns": none, "original_columns": none}
         known = {"rules_version": pa.array([dataset.version]), **({"format": pa.array([error.form])} if error.form else {})}
-        staging.record(pa.table({**facts, **known}))
-        staging.find(error.code, str(error), line=error.line, hint=error.hint)
+        staging.write_summary(pa.table({**facts, **known}))
+        staging.add_finding(error.code, str(error), line=error.line, hint=error.hint)
 
 
 def _judge(database: StagingDatabase, folder: Path, dataset: Dataset, seen: Seen, run_name: str) -> Counted:

@@ -16,7 +16,7 @@ import duckdb
 
 from pipeline.datasets.dataset import Column, Dataset
 from pipeline.errors import InvalidConfiguration
-from pipeline.exact_json import twice_in, twice_message
+from pipeline.exact_json import duplicate_key_in_text, duplicate_key_message
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.database import FINDINGS, VALUE_LENGTH, by_rows
 
@@ -347,7 +347,9 @@ def _judge_suspects(connection: duckdb.DuckDBPyConnection, column: Column) -> No
     cursor = connection.cursor()  # its own, since findings are written while values are read
     cursor.execute("select _row, value from suspects order by rowid")
     while some := cursor.fetchmany(_FETCH_ROWS):
-        found = {row: twice_message(*twice) for row, text in some if (twice := twice_in(text, column.name))}
+        found = {
+            row: duplicate_key_message(*twice) for row, text in some if (twice := duplicate_key_in_text(text, column.name))
+        }
         connection.execute(
             """insert into findings by name
             select 'malformed_row' as code, 'error' as severity, unnest($messages::varchar[]) as message,

@@ -170,16 +170,3 @@ def reading_of(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     ((text,),) = connection.execute("select to_json(reading)::varchar from reading").fetchall()
     found: dict[str, Any] = json.loads(text)
     return found
-
-
-def climb(connection: duckdb.DuckDBPyConnection, stride: str, left: str) -> int:
-    """Go on by ``stride``, a statement that doubles the way each has gone, while somebody arrives; how many never do.
-
-    ``left`` counts those who are still on their way. Above a record of depth 2s there is one of every smaller depth: so if a
-    doubled stride brings nobody to the end, nobody left will ever come there, and goes in circles.
-    """
-    remaining, before = number(connection, left), -1
-    while remaining and remaining != before:
-        connection.execute(stride)
-        before, remaining = remaining, number(connection, left)
-    return remaining

@@ -159,7 +159,7 @@ def _request_file(one: ImportRecord, fate: RowOutcome, form: str) -> Response:
         raise Problem("no_results", f"The import is {one.state}: its file was not processed.")
     must_be_kept(one, Kept.SOURCE)
     try:
-        app_context().orchestrator.write_results(ResultsWanted(one.ref, fate, form))
+        app_context().temporal.write_results(ResultsWanted(one.ref, fate, form))
     except NotFound as error:
         raise Problem("no_results", str(error)) from error
     waiting = {"state": "being_written", "detail": f"The {fate} rows are being written. Ask again in a moment."}

@@ -38,7 +38,7 @@ def cancel(one: ImportRecord) -> ImportRecord:
     if one.state is State.AWAITING_UPLOAD:
         return find(one.id)
     try:
-        is_running = app_context().orchestrator.cancel(one.id)
+        is_running = app_context().temporal.cancel(one.id)
     except Unreachable as error:
         log.warning("cancel not signaled yet", import_id=one.id, error=str(error))  # reconciliation will signal it
         return find(one.id)
@@ -55,7 +55,7 @@ def pause(one: ImportRecord, *, wanted: bool) -> ImportRecord:
     except IllegalMove as error:
         raise Problem("already_finished" if find(one.id).state.is_final else "conflict", str(error)) from error
     try:
-        app_context().orchestrator.pause(one.id, wanted=wanted)
+        app_context().temporal.pause(one.id, wanted=wanted)
     except Unreachable as error:
         log.warning("pause not signaled yet", import_id=one.id, error=str(error))  # reconciliation will signal it
     return find(one.id)
@@ -74,7 +74,7 @@ def promote(one: ImportRecord) -> ImportRecord:
 def _announce(one: ImportRecord) -> None:
     """Announce an import of the ledger to its queue; if Temporal does not answer, reconciliation will."""
     try:
-        app_context().orchestrator.announce(ObjectArrived(one.bucket, one.key, one.id))
+        app_context().temporal.announce(ObjectArrived(one.bucket, one.key, one.id))
     except Unreachable as error:
         log.warning("not announced", import_id=one.id, error=str(error))
 

@@ -1,5 +1,5 @@
--- foreign_writes/damage: count an import's records that are present, those whose parent is missing, and those that cannot be
--- reached from a root or an orphan: they are on a cycle or below one. A cycle is never entered from above, so the recursion ends.
+-- foreign_writes/damage: of an import's records, how many exist, how many have no parent, and how many cannot be reached from a
+-- root or an orphan: those are on a cycle or below one. A cycle is never reached from above it, so the recursion ends.
 with recursive reached as (
     select
         top.{key} as id,

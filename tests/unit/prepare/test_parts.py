@@ -17,7 +17,7 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.prepare import part_files, parts
 from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.prepare.parts import cut
-from tests.support.staging import run_stage
+from tests.support.staging import opened, run_stage
 from tests.support.tables import fill
 
 RECORDS = load_dataset("records")
@@ -119,21 +119,13 @@ def test_batches_have_100_to_200_records_and_are_numbered_through(tmp_path: Path
     assert min(sizes.values()) >= min(100, records)
 
 
-def test_the_same_file_gives_the_same_bytes_whatever_the_order_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_file_gives_the_same_bytes_whatever_the_order_of_work(tmp_path: Path) -> None:
     file, warehouse = random_forest(random.Random(3), 30_000)
     database = staged(tmp_path / "d.duckdb", file, warehouse)
     manifests = [run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "parts") for _ in range(2)]
-    import pipeline.prepare.parts
-
-    real = pipeline.prepare.parts.connect
-
-    def on_one_thread(path: Path) -> duckdb.DuckDBPyConnection:
-        connection = real(path)
+    with opened(database) as connection:
         connection.execute("set threads = 1")
-        return connection
-
-    monkeypatch.setattr("pipeline.prepare.parts.connect", on_one_thread)
-    manifests.append(run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "parts"))
+        manifests.append(cut(connection, RECORDS, BatchSizes("i"), folder=tmp_path / "parts"))
     assert manifests[0] == manifests[1] == manifests[2]
 
 

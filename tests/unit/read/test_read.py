@@ -9,8 +9,10 @@ import io
 import itertools
 import json
 import random
+import uuid
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import pytest
 
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import InvalidRequest, Unreadable
-from pipeline.read import Limits, Reading
+from pipeline.read import FileSummary, Limits
 from pipeline.read.formats.delimited_scan import Scan
 from tests.support.staging import read_into
 
@@ -31,7 +33,7 @@ SMALL = Limits(value_bytes=1000, record_bytes=3000, columns=50, header_bytes=200
 class Read:
     """What one file became."""
 
-    def __init__(self, reading: Reading, database: Path) -> None:
+    def __init__(self, reading: FileSummary, database: Path) -> None:
         self.reading = reading
         with duckdb.connect(str(database)) as connection:
             self.rows = connection.execute('select id, "parentId", name from raw order by _row').fetchall()
@@ -51,9 +53,11 @@ Reader = Callable[..., Read]
 @pytest.fixture
 def reads(tmp_path: Path) -> Reader:
     def run(content: bytes, *, dataset: Any = RECORDS, limits: Limits = SMALL, delimiter: str | None = None) -> Read:
-        source, database = tmp_path / "source", tmp_path / "d.duckdb"
+        source = tmp_path / "source"
         source.write_bytes(content)
-        return Read(read_into(database, source, dataset, limits=limits, delimiter=delimiter), database)
+        database = Path(f":memory:{uuid.uuid4().hex}")
+        with closing(duckdb.connect(str(database))):  # keeps it while it is read, by its name
+            return Read(read_into(database, source, dataset, limits=limits, delimiter=delimiter), database)
 
     return run
 
@@ -225,8 +229,8 @@ def test_a_key_that_stands_twice_is_named_with_its_place(reads: Reader) -> None:
         b'{"id":"1","parentId":null,"attributes":{"a":[{"b":1,"b":1}]}}\n{"id":"2","parentId":"1","name":"x","name":"y"}'
     )
     assert [finding[3] for finding in got.findings] == [
-        "The key 'b' stands twice in attributes.a[0].",
-        "The key 'name' stands twice in the record.",
+        "The key 'b' appears twice in attributes.a[0].",
+        "The key 'name' appears twice in the record.",
     ]
 
 

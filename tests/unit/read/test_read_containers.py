@@ -25,7 +25,7 @@ import zstandard
 
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Unreadable
-from pipeline.read import Limits, Reading
+from pipeline.read import FileSummary, Limits
 from pipeline.staging.cast import stage
 from tests.support.staging import read_into, run_stage
 
@@ -37,7 +37,7 @@ SMALL = Limits(members=20, rows=10_000, row_groups=50, columns=50, cells=100_000
 class Read:
     """What one file became."""
 
-    def __init__(self, reading: Reading, database: Path) -> None:
+    def __init__(self, reading: FileSummary, database: Path) -> None:
         self.reading = reading
         with duckdb.connect(str(database)) as connection:
             self.rows = connection.execute('select id, "parentId", name from raw order by _row').fetchall()
@@ -316,7 +316,7 @@ def test_what_cannot_be_read_is_refused_by_name(reads: Reads, tmp_path: Path, co
 FAULTY: list[tuple[str, bytes, list[tuple[str, str, int | None, int | None, str | None]], str]] = [
     ("parquet_bytes_that_are_no_text", typed([b"\xff", b"b"]), [("invalid_encoding", "error", 1, None, "name")], "not UTF-8"),
     ("parquet_nul", typed(["a\0b", "b"]), [("invalid_character", "error", 1, None, "name")], "U+0000"),
-    ("xlsx_formula_cells", openpyxl_book(HEADER, ["1", None, "=1+1"]), [("invalid_type", "error", 1, 2, "name")], "C2 holds a formula that was never computed"),
+    ("xlsx_formula_cells", openpyxl_book(HEADER, ["1", None, "=1+1"]), [("invalid_type", "error", 1, 2, "name")], "C2 contains a formula that was never computed"),
     ("error_cell", book(HEADER, ["1"], [], fill=lambda _, s: (s.write_row(3, 0, ["2"]), s.write_formula(3, 1, "=1/0", None, "#DIV/0!"))), [("invalid_type", "error", 2, 4, "parentId")], "B4 holds an error"),
     ("xlsx_numeric_ids", book(HEADER, [1, None, "a"], [2, 1, "b"]), [("numeric_ids", "warning", None, None, None)], "A2 is 1, A3 is 2, B3 is 1"),
     ("xlsx_dates_for_ids", book(HEADER, fill=lambda b, s: s.write_datetime(1, 0, datetime.datetime(2024, 1, 2), b.add_format({"num_format": "yyyy-mm-dd"}))), [("numeric_ids", "warning", None, None, None)], "A2 is 2024-01-02"),

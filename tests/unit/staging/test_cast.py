@@ -232,10 +232,10 @@ def test_the_rest_is_joined_as_it_is_written(staged: Callable[..., tuple[Rows, R
 
 
 TWICE = [
-    ('{"a":1,"a":2}', "'a' stands twice in attributes."),
-    ('{"x":{"b":[0,{"c":1, "c" :1}]}}', "'c' stands twice in attributes.x.b[1]."),
-    ('{"a":1,"\\u0061":2}', "'a' stands twice in attributes."),
-    ('{"d":1}', "'d' stands twice in attributes."),  # which is a column of the file as well
+    ('{"a":1,"a":2}', "'a' appears twice in attributes."),
+    ('{"x":{"b":[0,{"c":1, "c" :1}]}}', "'c' appears twice in attributes.x.b[1]."),
+    ('{"a":1,"\\u0061":2}', "'a' appears twice in attributes."),
+    ('{"d":1}', "'d' appears twice in attributes."),  # which is a column of the file as well
     ('{"a":"\\"b\\":","c":{"a":1},"e":[{"a":1},{"a":1}],"f":"\\u0061"}', None),
 ]
 
