@@ -32,6 +32,7 @@ import pyarrow.parquet as pq
 from benchmarks import data, measure
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.load.load_part import load_part
+from pipeline.load.part_file import PartFile
 from pipeline.local import postgres
 from pipeline.local.stack import Stack
 from pipeline.prepare.manifest import MANIFEST, BatchSizes, Manifest
@@ -127,14 +128,7 @@ class Database:
 
             def one(part_no: int) -> None:
                 connection = free.get()
-                load_part(
-                    connection,
-                    self._dataset,
-                    cut.path(part_no),
-                    import_id=import_id,
-                    part_no=part_no,
-                    sha256=cut.sums[part_no],
-                )
+                load_part(connection, self._dataset, PartFile(cut.path(part_no), import_id, part_no, cut.sums[part_no]))
                 free.put(connection)
 
             pool = opened.enter_context(ThreadPoolExecutor(connections))

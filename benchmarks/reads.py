@@ -30,6 +30,7 @@ from benchmarks import data, measure
 from pipeline.adapters import postgres
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.load.load_part import load_part
+from pipeline.load.part_file import PartFile
 from pipeline.local.stack import Stack
 from pipeline.settings import ROOT
 from pipeline.warehouse import migrate
@@ -203,7 +204,7 @@ def load_on(table: Table, root: Path, folder: Path, import_id: str, number: int,
             first += PART_RECORDS
             pq.write_table(part_of(table, first), path, write_page_checksum=True)
             sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-            load_part(connection, dataset, path, import_id=import_id, part_no=part_no, sha256=sha256)
+            load_part(connection, dataset, PartFile(path, import_id, part_no, sha256))
             with loaded.get_lock():
                 loaded.value += PART_RECORDS
 

@@ -1,7 +1,7 @@
-"""Builds the Lambda's zip: the handler, the contracts, and temporalio with what temporalio itself requires; nothing else.
+"""Build the Lambda's zip: the handler, the contracts, and temporalio with its own requirements; nothing else.
 
-The same inputs give the same bytes. Compiled parts are those of this machine: build on Linux, on the processor that the
-function runs on. They bind to Python's stable interface, so any Python of Lambda's from 3.11 on will do.
+The same inputs give the same bytes. Compiled modules are those of this machine: build on Linux, on the function's processor
+architecture. They use Python's stable ABI, so every Lambda runtime from Python 3.11 on can load them.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ STUBS = {"types-protobuf"}
 """Required by temporalio for type checkers only."""
 
 CODE = re.compile(r"[^.].*\.(py|so)")
-"""What runs. temporalio's wheel holds 300 files of its Rust sources and their documents besides."""
+"""Files that run. temporalio's wheel also contains 300 files of Rust sources and documentation."""
 
 UNUSED = ("temporalio/contrib/", "temporalio/testing/")
 
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
-"""The earliest time a zip can hold: a build knows no clock."""
+"""The earliest time that a zip can store, so that the zip does not depend on the time of the build."""
 
 
 def main() -> None:
-    """Write the zip to the path given, by default build/lambda.zip, and say how large it is."""
+    """Write the zip to the given path (default build/lambda.zip) and print its size."""
     target = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build" / "lambda.zip")
     target.parent.mkdir(parents=True, exist_ok=True)
     files = contents()
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def contents() -> dict[str, Path]:
-    """What goes into the zip: name in the zip -> file on disk."""
+    """Return the files of the zip: name in the zip -> file on disk."""
     files = dict(OURS)
     for name in required_by("temporalio"):
         for path in distribution(name).files or ():
@@ -58,7 +58,7 @@ def contents() -> dict[str, Path]:
 
 
 def required_by(name: str) -> Iterator[str]:
-    """A distribution and everything it requires to run, as installed here; extras and other platforms' needs left out."""
+    """Yield a distribution and everything it requires to run here, without extras and requirements of other platforms."""
     yield name
     for requirement in distribution(name).requires or ():
         needed = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]

@@ -1,10 +1,10 @@
-"""The Lambda behind the bucket's PUT event: it wakes the dataset's queue in Temporal, and does nothing else.
+"""Handle the bucket's PUT events in AWS Lambda: signal-with-start the workflow of the dataset's queue, and nothing else.
 
-Both shapes of event are understood, S3's own notification and EventBridge's. Whatever is not a new file under
-``incoming/<dataset>/`` is ignored. An error is raised on purpose: AWS then tries again, and at last keeps the event in the
-dead-letter queue. Events come at least once and in any order; the queue sorts that out.
+Both forms of event are read: S3's own notification and EventBridge's. Objects that are not under ``incoming/<dataset>/`` are
+ignored. Errors are raised on purpose: AWS retries the event and finally puts it into the dead-letter queue. Events arrive at
+least once and in any order; the queue handles both.
 
-Environment: TEMPORAL_* as Temporal's own tools read it, and BULKHEAD_TASK_QUEUE.
+Environment: TEMPORAL_* as in Temporal's own tools, and BULKHEAD_TASK_QUEUE.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.contracts.workflows import ENQUEUE_SIGNAL, QUEUE_WORKFLOW, queue_w
 
 
 def requests_in(event: Mapping[str, Any]) -> list[ObjectArrived]:
-    """The files that an event announces; none for a test event, a deletion or an object that is not ours."""
+    """Return the files that an event announces; none for a test event, a deletion or an object outside ``incoming/``."""
     return [arrival for arrival in _objects_created(event) if dataset_of(arrival.key)]
 
 
@@ -39,7 +39,7 @@ def _objects_created(event: Mapping[str, Any]) -> Iterator[ObjectArrived]:
 
 
 async def announce(arrivals: list[ObjectArrived]) -> None:
-    """Signal each file's queue, starting the queue if it is not running: one atomic call to Temporal a file."""
+    """Signal the queue of each file and start it if it is not running: one atomic call to Temporal per file."""
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", "127.0.0.1:7233")
     client = await Client.connect(**config)
@@ -56,7 +56,7 @@ async def announce(arrivals: list[ObjectArrived]) -> None:
 
 
 def handle(event: Mapping[str, Any], context: object) -> dict[str, int]:
-    """AWS's entry point. Returns how many files were announced."""
+    """Handle an event as AWS calls it. Return the number of files announced."""
     arrivals = requests_in(event)
     if arrivals:
         asyncio.run(announce(arrivals))

@@ -2,32 +2,32 @@
 
     BulkheadError
     ├── RejectedFile                     the user must act; a retry cannot help
-    │   ├── Unreadable                   the file cannot be read as any format we know
-    │   └── FileReplaced                 another file lies under the key by now
+    │   ├── Unreadable                   the file cannot be read in any known format
+    │   └── FileReplaced                 another file was stored under the key meanwhile
     ├── PermanentError                   a retry cannot help
     │   ├── InvalidRequest               the caller has to ask for something else (400, 422)
     │   ├── NotFound                     there is no such thing (404)
     │   │   ├── UnknownDataset
-    │   │   └── RecipientGone            a recipient of notifications wants none any more
+    │   │   └── RecipientGone            a recipient of notifications no longer exists
     │   ├── Conflict                     the present state does not allow it (409)
     │   │   └── IllegalMove              the import is in a state that does not allow it
     │   ├── NotReady                     Bulkhead is not set up for it; an administrator has to act (503)
     │   │   └── InvalidConfiguration     a setting or a dataset's definition is wrong
     │   └── InternalInconsistency        what we stored or counted ourselves does not fit together (500)
     │       └── DamagedPart              a stored part is not what it was when it was written
-    ├── NotLoading                       the import is not being loaded (any more); what was begun here must come to nothing
-    ├── Canceled                         the import's cancellation was asked for; the step does not do its work
-    ├── DatasetBusy                      another import of the dataset is at work; the queue asks again who is next
-    ├── Rewound                          the database has lost the import's last steps; the import begins again
-    ├── PartsLost                        the database has lost parts that were loaded; they are loaded again
-    ├── SystemFault                      something is not set up as it should be; a few attempts, then a person has to act
-    │   └── DataFault                    the database cannot hold a value of ours
-    └── TransientError                   something around us is away or overloaded; Temporal's backoff tries again
+    ├── NotLoading                       the import is not, or no longer, being loaded: the transaction is rolled back
+    ├── Canceled                         the import was canceled: the step does not do its work
+    ├── DatasetBusy                      another import of the dataset is running: the queue asks again which is next
+    ├── Rewound                          the database lost the import's last steps: the import starts again
+    ├── PartsLost                        the database lost loaded parts: they are loaded again
+    ├── SystemFault                      a fault of the system: a few attempts, then an administrator has to act
+    │   └── DataFault                    PostgreSQL cannot store a value
+    └── TransientError                   a service is away or overloaded: Temporal retries with backoff
         ├── Unreachable                  a server does not answer
-        ├── Busy                         as much of this is under way as may be
+        ├── Busy                         too many messages at the same time
         ├── NoSpace                      a disk is full
-        ├── Superseded                   another attempt has taken this over; the next one finds what it did
-        └── Crashed                      a child process died or ran over its limits
+        ├── Superseded                   another attempt has taken over (a newer fencing token); the next finds its result
+        └── Crashed                      a child process died or exceeded its limits
 
 The docstring of a class is its message when none is given.
 """
@@ -51,7 +51,7 @@ class BulkheadError(Exception):
 class RejectedFile(BulkheadError):
     """The file cannot be imported as it is.
 
-    ``code`` is one of the stable finding codes; ``hint`` says how to mend the file.
+    ``code`` is one of the stable finding codes; ``hint`` says how to correct the file.
     """
 
     def __init__(self, message: str = "", *, code: str = "unreadable_file", hint: str = "", line: int | None = None) -> None:
@@ -127,11 +127,11 @@ class PartsLost(BulkheadError):
 
 
 class SystemFault(BulkheadError):
-    """Something in the system is not as it should be."""
+    """Something in the system is wrong."""
 
 
 class DataFault(SystemFault):
-    """The database cannot hold a value."""
+    """PostgreSQL cannot store a value."""
 
 
 class Canceled(BulkheadError):
@@ -139,13 +139,13 @@ class Canceled(BulkheadError):
 
 
 class DatasetBusy(BulkheadError):
-    """Another import of the dataset is at work."""
+    """Another import of the dataset is running."""
 
 
 class TransientError(BulkheadError):
-    """Something around us is not working; trying again later may help.
+    """A service that Bulkhead needs does not work; trying again later may help.
 
-    ``wait_seconds``: not before so many, if somebody said so.
+    ``wait_seconds``: the time until the next attempt, if it is prescribed.
     """
 
     wait_seconds: float | None = None
@@ -156,15 +156,15 @@ class Unreachable(TransientError):
 
 
 class Busy(TransientError):
-    """As many messages as may be are under way to this host or about this dataset. Try again in a minute."""
+    """Too many messages to this host or about this dataset at the same time. Try again in a minute."""
 
 
 class Crashed(TransientError):
-    """A child process died or ran over its limits."""
+    """A child process died or exceeded its limits."""
 
 
 class NoSpace(TransientError):
-    """No space is left on a disk. The import goes on by itself when there is some."""
+    """No space is left on a disk. The import continues by itself when there is some."""
 
 
 class Superseded(TransientError):
@@ -181,5 +181,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_no_space(error: BaseException) -> bool:
-    """Whether an error says that a disk is full. Libraries such as DuckDB say so in words only."""
+    """Return whether an error says that a disk is full. Libraries such as DuckDB say it only in words."""
     return getattr(error, "errno", None) in _NO_SPACE or any(os.strerror(code) in str(error) for code in _NO_SPACE)

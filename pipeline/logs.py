@@ -1,4 +1,4 @@
-"""Logs: one line per step, with the import's id and counts, never with a record's content."""
+"""Configure logging: one line per step, with the import's id and counts, never with a record's content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import structlog
 
 
 def configure(log_format: str = "console") -> None:
-    """Write to stderr, as ``json`` or for a person to read (``console``)."""
+    """Write logs to stderr, as ``json`` or for people (``console``)."""
     shape = structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[

@@ -1,4 +1,4 @@
-"""The environment, read once by each entry point into one frozen object. Every name is documented in .env.example.
+"""Read the environment, once in each entry point, into one frozen object. Every name is documented in .env.example.
 
 Standard names are used as they are (``AWS_*``, ``TEMPORAL_*``, ``DATABASE_URL``); our own begin with ``BULKHEAD_``. A
 running embedded stack leaves its own values in ``$BULKHEAD_HOME/stack.env``; the real environment wins over them.
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _DATABASE = re.compile(
     r"postgres(?:ql)?(?:\+\w+)?://(?:[^:/]*(?::(?P<password>[^@]*))?@)?(?:\[(?P<v6>[^/?]+)\]|(?P<host>[^/:?]*))(?::[0-9]*)?(?:[/?].*)?"
 )
-"""The address of a database, as SQLAlchemy reads it: a password may hold anything but an @."""
+"""The URL of a database, as SQLAlchemy reads it: a password may contain any character but @."""
 
 
 def _named(*names: str) -> AliasChoices:
@@ -42,7 +42,7 @@ LONGEST = timedelta(days=100 * 365)
 
 
 def _time(value: Any) -> Any:
-    """``90``, ``15m``, ``36h``, ``7d`` or ``2w`` as that time, and ``forever`` as None."""
+    """Return ``90``, ``15m``, ``36h``, ``7d`` or ``2w`` as a duration, and ``forever`` as None."""
     if not isinstance(value, str):
         return value
     if value.strip().lower() == "forever":
@@ -61,7 +61,7 @@ Keep = Annotated[timedelta | None, BeforeValidator(_time)]
 
 
 class Settings(BaseSettings):
-    """All that can be set. Sizes are bytes, times are seconds, unless the name says otherwise."""
+    """All settings. Sizes are bytes, times are seconds, unless the name says otherwise."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -132,7 +132,7 @@ class Settings(BaseSettings):
     @field_validator("webhook_urls", "email_to", "notify_domains", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        """Lists are written with commas in the environment."""
+        """Split a list, which has commas in the environment."""
         if isinstance(value, str):
             return tuple(piece.strip() for piece in value.split(",") if piece.strip())
         return value
@@ -140,39 +140,39 @@ class Settings(BaseSettings):
     @field_validator("database_url", "database_read_url", "database_sql_url")
     @classmethod
     def _of_postgresql(cls, value: str) -> str:
-        """The message does not repeat the value, which holds a password."""
+        """Refuse another URL, with a message that does not repeat the value: it contains a password."""
         if value and not _DATABASE.fullmatch(value):
             raise ValueError("it is not of the form postgresql://user:password@host:5432/database")
         return value
 
     @property
     def work_dir(self) -> Path:
-        """Scratch space of the worker, one folder an import; anything in it can be made again."""
+        """Return the worker's temporary folder, with one folder an import; anything in it can be made again."""
         return self.home / "work"
 
     @property
     def outbox_dir(self) -> Path:
-        """Where e-mail goes when no SMTP server is set."""
+        """Return the folder for e-mail when no SMTP server is set."""
         return self.home / "outbox"
 
     @property
     def relay_dir(self) -> Path:
-        """Where an event relay on this machine keeps events until the Lambda has taken them."""
+        """Return the folder where an event relay on this machine keeps events until the Lambda has accepted them."""
         return self.home / "relay"
 
     @property
     def dead_letters_dir(self) -> Path:
-        """Events that the Lambda did not take, or that could not be read."""
+        """Return the folder of dead letters: events that the Lambda did not accept, or that could not be read."""
         return self.relay_dir / "dead-letters"
 
     @property
     def read_url(self) -> str:
-        """Where heavy reads go: the replica if there is one."""
+        """Return the URL for heavy reads: the replica's if there is one."""
         return self.database_read_url or self.database_url
 
 
 def load_settings(home: Path | None = None) -> Settings:
-    """Read the environment, over what a running embedded stack left in its home.
+    """Return the settings from the environment, and for names that are not set there from a running stack's ``stack.env``.
 
     Raises InvalidConfiguration naming every wrong value at once.
     """
@@ -195,13 +195,13 @@ def load_settings(home: Path | None = None) -> Settings:
 KNOWN_SECRETS = frozenset(
     {"change-me", "changeme", "bulkhead", "bulkhead-secret", "bulkhead-relay", "password", "postgres", "secret"}
 )
-"""Values that documentation and examples have as secrets, ours or others': they protect nothing."""
+"""Secrets in documentation and examples, ours or others': they protect nothing."""
 
 NEW_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
 def is_local(settings: Settings) -> bool:
-    """Whether all that the settings name is on this machine: where we listen, and what we connect to."""
+    """Return whether everything in the settings is on this machine: where we listen, and what we connect to."""
     s3 = settings.s3_endpoint or "https://s3.amazonaws.com"
     hosts = [settings.bind, *(_host(address) for address in (settings.url, f"//{settings.temporal_address}", s3))]
     return all(map(_is_loopback, [*hosts, *(_database_part(url, "host", "v6") for url in _database_urls(settings).values())]))
@@ -215,13 +215,13 @@ def _host(address: str) -> str:
 
 
 def _database_part(url: str, *names: str) -> str:
-    """The first of these parts of a database's address that it has, else nothing."""
+    """Return the first of these parts of a database's URL that is not empty, else an empty string."""
     found = _DATABASE.fullmatch(url)
     return next((unquote(found[name]) for name in names if found[name]), "") if found else ""
 
 
 def _is_loopback(host: str) -> bool:
-    """A database without a host is reached through a socket of this machine."""
+    """Return whether a host is this machine; a database without a host is reached through a socket of this machine."""
     try:
         return host in ("", "localhost") or ip_address(host).is_loopback
     except ValueError:
@@ -261,7 +261,7 @@ def _database_urls(settings: Settings) -> dict[str, str]:
 
 
 def settings_for(*needed: str, folder: str | None = None) -> Settings:
-    """The settings of a process of the stack that starts now; ``folder`` is one in the home that it will write to.
+    """Return the settings for a process of the stack that starts now; ``folder`` is one in the home that it will write to.
 
     Raises InvalidConfiguration if they cannot be used.
     """
@@ -278,7 +278,7 @@ def settings_for(*needed: str, folder: str | None = None) -> Settings:
 
 @contextmanager
 def as_process(name: str) -> Iterator[None]:
-    """Ends the process with one sentence and exit code 1 if what it begins with cannot be."""
+    """End the process with one sentence and exit code 1 if a BulkheadError is raised inside."""
     try:
         yield
     except BulkheadError as error:
@@ -286,7 +286,7 @@ def as_process(name: str) -> Iterator[None]:
 
 
 def environment() -> dict[str, str]:
-    """A copy of the environment, for the supervisor to hand to the processes it starts."""
+    """Return a copy of the environment, for the processes that the supervisor starts."""
     return dict(os.environ)
 
 

@@ -1,7 +1,6 @@
-"""The web app: the API under /v1 and the pages for people, on the same edges. Served by gunicorn (web/gunicorn.py).
+"""The web app: the API under /v1 and the pages, both on one AppContext. Served by gunicorn (web/gunicorn.py).
 
-It takes files in and shows what became of them; it reads none itself: a preview is made in the sandbox. Rows pass through it
-only on their way to somebody who asked for a page of them.
+It receives files and shows the results of their imports. It never parses a file itself: previews are made in the sandbox.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ API_BLUEPRINTS = (
 )
 SESSION_HOURS = 12
 FORM_BYTES_MAX = 1 << 20
-"""For bodies other than uploads, which never go through Flask's own form parser."""
+"""Limit of all bodies but uploads, which do not go through Flask's form parser."""
 
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -66,8 +65,8 @@ PAGE_POLICY = (
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def create_app(settings: Settings | None = None, *, edges: AppContext | None = None) -> Flask:
-    """The app on ``settings`` (or the environment's). Connects to nothing before the first request."""
+def create_app(settings: Settings | None = None, *, context: AppContext | None = None) -> Flask:
+    """Return the app with ``settings`` (default: from the environment). It connects to nothing before the first request."""
     if settings is None:
         settings = load_settings()
         check_secrets(settings, "DATABASE_URL", "BULKHEAD_SECRET_KEY")
@@ -77,7 +76,7 @@ def create_app(settings: Settings | None = None, *, edges: AppContext | None = N
         info=Info(
             title="Bulkhead",
             version="1",
-            description="Gets every record of a file into the warehouse, or says which not and why.",
+            description="Imports hierarchical files into a warehouse. Every record is loaded, or reported with the reason.",
         ),
         security_schemes={"key": {"type": "http", "scheme": "bearer"}},
         doc_ui=False,
@@ -85,8 +84,8 @@ def create_app(settings: Settings | None = None, *, edges: AppContext | None = N
         validation_error_callback=problems.refuse_parameters,
     )
     _configure(app, settings)
-    app.extensions["bulkhead"] = edges or AppContext.of(settings)
-    app.before_request(_begin)  # first of all, so that even a refusal has its request_id
+    app.extensions["bulkhead"] = context or AppContext.of(settings)
+    app.before_request(_begin)  # first, so that every response has a request_id
     auth.install(app)
     rate_limit.install(app, settings.requests_per_minute)
     problems.install(app)
@@ -103,7 +102,7 @@ def _configure(app: Flask, settings: Settings) -> None:
     address = urlsplit(settings.url)
     app.secret_key = session_secret(settings)
     app.config.update(
-        # Cookies know no ports: two stacks on one machine must not sign each other out.
+        # Cookies are shared between ports: two stacks on one machine need two names.
         SESSION_COOKIE_NAME=f"bulkhead_{address.port or address.scheme}",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -114,12 +113,12 @@ def _configure(app: Flask, settings: Settings) -> None:
         PROPAGATE_EXCEPTIONS=False,
     )
     app.url_map.converters |= {"name": NameConverter, "rest": RestConverter}
-    app.url_map.merge_slashes = False  # an id may hold two in a row
+    app.url_map.merge_slashes = False  # an id may have two in a row
     app.wsgi_app = EncodedSlashes(app.wsgi_app)  # type: ignore[method-assign]
 
 
 def session_secret(settings: Settings) -> str:
-    """What sessions are signed with: BULKHEAD_SECRET_KEY, or one made once and kept under BULKHEAD_HOME."""
+    """Return the key that signs sessions: BULKHEAD_SECRET_KEY, or one that is generated once under BULKHEAD_HOME."""
     if settings.secret_key:
         return settings.secret_key
     file = settings.home / "session-secret"
@@ -128,7 +127,7 @@ def session_secret(settings: Settings) -> str:
     fresh.touch(mode=0o600)
     fresh.write_text(secrets.token_hex(32), encoding="ascii")
     try:
-        file.hardlink_to(fresh)  # all of it at once, and only for the first of several processes
+        file.hardlink_to(fresh)  # atomic; only the first of several processes succeeds
     except FileExistsError:
         pass
     finally:
@@ -160,12 +159,12 @@ def _end(response: Response) -> Response:
 
 
 def _policy() -> str:
-    """The pages' policy; one from which files go straight to S3 may connect there too, and nowhere else."""
+    """Return the Content-Security-Policy; a page for direct uploads may also connect to S3."""
     return f"{PAGE_POLICY}; connect-src 'self' {g.connects_to}" if g.get("connects_to") else PAGE_POLICY
 
 
 def _log(response: Response) -> None:
-    """One line a request: never a query string, which may hold a token, and no body."""
+    """Log one line per request, without query string and body, which may have secrets."""
     if request.endpoint in ("static", "health.healthz", "health.readyz"):
         return
     key = g.get("key")
@@ -177,12 +176,12 @@ def _log(response: Response) -> None:
         seconds=round(time.monotonic() - g.get("began", time.monotonic()), 4),
         request_id=g.get("request_id"),
         key_id=key.id if key else None,
-        **_about(),
+        **_import_id(),
     )
 
 
-def _about() -> dict[str, str]:
-    """The import that the address names; nothing else of an address is written down, for anything may be in it."""
+def _import_id() -> dict[str, str]:
+    """Return the import's id if the path has one. Nothing else of the path is logged, since it may have any content."""
     try:
         return {"import_id": str(uuid.UUID((request.view_args or {}).get("import_id", "")))}
     except ValueError:

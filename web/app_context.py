@@ -1,4 +1,4 @@
-"""What the web app stands on: one object a process, made once, reached from any request."""
+"""The AppContext: settings, and clients of PostgreSQL, S3 and Temporal; one per process, available in every request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask import current_app
 from sqlalchemy import Engine
 
 from pipeline.adapters.liveness import Liveness
-from pipeline.adapters.postgres import connect, pulse_of
+from pipeline.adapters.postgres import connect, liveness_of
 from pipeline.adapters.s3 import Store
 from pipeline.ledger.api_keys import ApiKeys
 from pipeline.ledger.ledger import Ledger
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     from pipeline.adapters.temporal import TemporalClient
 
 UPLOADS_AT_ONCE = 6
-"""Of a process's fourteen threads, so many may wait for slow uploaders."""
+"""How many of a process's fourteen threads may receive uploads, which can be slow."""
 
 STREAMS_AT_ONCE = 4
-"""And so many may show an import live."""
+"""How many threads may stream events of imports."""
 
 PREVIEWS_AT_ONCE = 2
-"""Each is a process of its own for a moment, and may take a gigabyte of memory."""
+"""Each preview is a short-lived child process with up to 1 GiB of memory."""
 
 EXPORTS_AT_ONCE = 2
-"""Each keeps a thread for as long as somebody takes to read a whole table. The two that are left answer everybody else."""
+"""Each export occupies a thread until the client has read a whole table. Two threads are left for all other requests."""
 
 READ_SECONDS = 15.0
-"""PostgreSQL itself ends a statement of ours after so long."""
+"""PostgreSQL cancels a statement of the app after this time."""
 
 ANSWER_SECONDS = 2.0
-"""People wait so long for S3's answer, and for a free connection; PostgreSQL's silence is told from slowness (pulse.py)."""
+"""How long a request waits for S3, and for a free connection; a silent PostgreSQL is detected by adapters/liveness.py."""
 
 
 @dataclass(frozen=True)
 class AppContext:
-    """The settings, and everything outside the process that a request may need."""
+    """The settings, the clients of all outside services, and the limits of what runs at the same time."""
 
     settings: Settings
     database: Liveness
@@ -52,11 +52,11 @@ class AppContext:
     store: Store
     ledger: Ledger
     keys: ApiKeys
-    receivers: Recipients
+    recipients: Recipients
     marts: Marts
     records: Records
-    readers: SqlLogins
-    orchestrator: TemporalClient
+    sql_logins: SqlLogins
+    temporal: TemporalClient
     uploads: BoundedSemaphore
     streams: BoundedSemaphore
     previews: BoundedSemaphore
@@ -65,11 +65,11 @@ class AppContext:
 
     @classmethod
     def of(cls, settings: Settings) -> AppContext:
-        """Connects to nothing yet: each edge does at its first use."""
+        """Return a new context. It connects to nothing; each client does at its first use."""
         from pipeline.adapters.temporal import TemporalClient
 
-        database = pulse_of(settings.database_url)
-        replica = pulse_of(settings.read_url) if settings.database_read_url else database
+        database = liveness_of(settings.database_url)
+        replica = liveness_of(settings.read_url) if settings.database_read_url else database
         limits = {"statement_seconds": READ_SECONDS, "pool_seconds": ANSWER_SECONDS}
         engine = connect(settings.database_url, pool_size=8, name="bulkhead web", server=database, **limits)
         reads = connect(settings.read_url, pool_size=4, name="bulkhead reads", server=replica, **limits)
@@ -80,11 +80,11 @@ class AppContext:
             store=Store.of(settings, answer_seconds=ANSWER_SECONDS),
             ledger=Ledger(engine),
             keys=ApiKeys(engine),
-            receivers=Recipients(engine, settings),
+            recipients=Recipients(engine, settings),
             marts=Marts(engine),
             records=Records(reads),
-            readers=SqlLogins(settings, engine, reads),
-            orchestrator=TemporalClient.of(settings),
+            sql_logins=SqlLogins(settings, engine, reads),
+            temporal=TemporalClient.of(settings),
             uploads=BoundedSemaphore(UPLOADS_AT_ONCE),
             streams=BoundedSemaphore(STREAMS_AT_ONCE),
             previews=BoundedSemaphore(PREVIEWS_AT_ONCE),
@@ -93,17 +93,17 @@ class AppContext:
         )
 
     def close(self) -> None:
-        """Give every connection back."""
-        self.readers.close()
+        """Close all connections."""
+        self.sql_logins.close()
         for engine in self.engines:
             engine.dispose()
 
     @property
     def console(self) -> Console:
-        """Runs the SQL of those who may read all."""
-        return self.readers.of_all.console
+        """Return the console for keys with access to all datasets."""
+        return self.sql_logins.of_all.console
 
 
 def app_context() -> AppContext:
-    """Those of the app that answers the present request."""
+    """Return the context of the app that handles the present request."""
     return cast(AppContext, current_app.extensions["bulkhead"])

@@ -1,10 +1,9 @@
-"""How gunicorn serves the app: ``gunicorn -c python:web.gunicorn "web:create_app()"``.
+"""The configuration of gunicorn: ``gunicorn -c python:web.gunicorn "web:create_app()"``.
 
-Two processes of fourteen threads (web/app_context.py says what for). A thread may be busy with one upload for hours; the
-worker's own heartbeat comes from another thread, so the time-out below is for a process that hangs, not for a request
-that takes long.
+Two processes of fourteen threads (see web/app_context.py). One upload may occupy a thread for hours; a worker's heartbeat
+comes from another thread, so the timeout below is for a process that hangs, not for a slow request.
 
-The app is loaded once, before the processes are forked, which then share its memory; it connects to nothing until then.
+The app is loaded once before the processes are forked, and shares its memory with them; it connects to nothing before that.
 """
 
 import ctypes
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 from pipeline.settings import as_process, settings_for
 
 M_MMAP_THRESHOLD, BLOCK_BYTES = -3, 1 << 20
-"""glibc's name for it (mallopt(3)), and what is a block of an upload's bytes rather than one of our own objects."""
+"""The parameter's number in glibc (mallopt(3)), and the size from which an allocation is part of an upload."""
 
 with as_process("web"):
     _settings = settings_for("DATABASE_URL", "BULKHEAD_SECRET_KEY")
@@ -31,7 +30,7 @@ worker_connections = 200
 timeout = 60
 graceful_timeout = 30
 keepalive = 15
-accesslog = None  # the app writes its own line a request, without query strings
+accesslog = None  # the app logs each request itself, without query strings
 errorlog = "-"
 loglevel = "warning"
 proc_name = "bulkhead web"
@@ -39,17 +38,17 @@ limit_request_line = 8190
 
 
 def when_ready(server: Any) -> None:
-    """Before the fork: nobody looks through all of this for garbage again, and so copies the pages that it lies on."""
+    """Freeze the objects made so far: garbage collection in the children would copy the memory pages that they share."""
     gc.collect()
     gc.freeze()
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Blocks of uploads go back to the system when they are done with; else each thread's heap would keep some for ever."""
-    with suppress(AttributeError, OSError):  # another libc, that has no such thing
+    """Have large blocks returned to the system when freed; otherwise each thread's heap keeps some for ever."""
+    with suppress(AttributeError, OSError):  # not glibc
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES)
 
 
 def post_worker_init(worker: Any) -> None:
-    """Let the app know when its process is asked to stop: what it streams ends then, and nobody waits for it."""
+    """Let the app know when its process is asked to stop, so that event streams end and delay no shutdown."""
     worker.wsgi.extensions["at_work"] = lambda: worker.alive

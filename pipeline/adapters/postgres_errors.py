@@ -1,10 +1,10 @@
-"""Classify what PostgreSQL and its drivers raise: passing, the data's fault, or the system's fault.
+"""Classify the errors of PostgreSQL and its drivers: transient, the data's fault, or the system's fault.
 
 The one classification for all of ``pipeline/``, by SQLSTATE (https://www.postgresql.org/docs/18/errcodes-appendix.html). It
 takes psycopg's errors and SQLAlchemy's around them.
 
-    TRANSIENT   passes by itself: try again with backoff, without a number of attempts
-    DATA        a value does not fit: trying again gives the same; while records are loaded, the record is refused
+    TRANSIENT   passes by itself: retry with backoff, without a limit of attempts
+    DATA        a value does not fit: a retry gives the same; while records are loaded, the record is refused
     SYSTEM      a table, a right, a setting or the server is not as it should be: a few attempts, then a person has to act
 """
 
@@ -19,11 +19,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from pipeline.errors import BulkheadError, DataFault, NoSpace, SystemFault, TransientError, Unreachable
 
 DATABASE_ERRORS = (psycopg.Error, DBAPIError, PoolTimeout)
-"""What ``kind_of`` and ``as_ours`` take."""
+"""The errors that ``kind_of`` and ``as_ours`` accept."""
 
 
 class Kind(StrEnum):
-    """Whose fault an error of the database is."""
+    """Whose fault a database error is."""
 
     TRANSIENT = "transient"
     DATA = "data"
@@ -31,10 +31,10 @@ class Kind(StrEnum):
 
 
 _TRANSIENT_CLASSES = ("08", "40", "53", "55", "57", "58", "72")
-"""Connection, rollback, resources (a full disk too), object in use, operator, operating system, snapshot."""
+"""SQLSTATE classes: connection, rollback, resources (also a full disk), object in use, operator, operating system, snapshot."""
 
 _DATA_CLASSES = ("21", "22", "23", "44", "54", "P0")
-"""Cardinality, value, constraint, a view's check, limits, raised by a trigger."""
+"""SQLSTATE classes: cardinality, value, constraint, a view's check, limits, raised by a trigger."""
 
 _TRANSIENT_STATES = {
     "25006": "the server is read-only",  # a failover: this server is a replica by now
@@ -65,12 +65,12 @@ _REPORT_IT = "Report it with the worker's log."
 
 
 def sqlstate_of(error: BaseException) -> str:
-    """The five letters by which PostgreSQL names the error; empty where it did not come from the server."""
+    """Return the SQLSTATE of an error; empty if it did not come from the server."""
     return getattr(_driver_error(error), "sqlstate", None) or ""
 
 
 def kind_of(error: BaseException) -> Kind:
-    """Whose fault an error of DATABASE_ERRORS is."""
+    """Return whose fault an error of DATABASE_ERRORS is."""
     if isinstance(error, PoolTimeout) or getattr(error, "connection_invalidated", False):
         return Kind.TRANSIENT
     state = sqlstate_of(error)
@@ -84,19 +84,19 @@ def kind_of(error: BaseException) -> Kind:
 
 
 def _kind_without_state(error: BaseException) -> Kind:
-    """The driver itself raised it: the connection broke, a value cannot be sent (a NUL, say), or the statement is wrong."""
+    """Classify what the driver raised: the connection broke, a value cannot be sent (a NUL, say), or the statement is wrong."""
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return Kind.TRANSIENT
     return Kind.DATA if isinstance(error, psycopg.DataError) else Kind.SYSTEM
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether any error, of the database or not, is one that passes by itself."""
+    """Return whether any error, of the database or not, is transient."""
     return isinstance(error, TransientError) or (isinstance(error, DATABASE_ERRORS) and kind_of(error) is Kind.TRANSIENT)
 
 
 def as_ours(error: BaseException) -> BulkheadError:
-    """An error of DATABASE_ERRORS as Unreachable, NoSpace, DataFault or SystemFault, with one sentence and what to do."""
+    """Return an error of DATABASE_ERRORS as Unreachable, NoSpace, DataFault or SystemFault: what is wrong, and what to do."""
     kind, said = kind_of(error), in_words(error)
     if sqlstate_of(error) == _DISK_FULL:
         return NoSpace(f"PostgreSQL has no space left on its disk: {said}. The import goes on by itself when there is some.")
@@ -110,15 +110,26 @@ def as_ours(error: BaseException) -> BulkheadError:
 
 
 def in_words(error: BaseException) -> str:
-    """What was said, in one line without a full stop and without the statement, and the SQLSTATE."""
-    driver, state = _driver_error(error), sqlstate_of(error)
-    said = driver.diag.message_primary if isinstance(driver, psycopg.Error) else None
-    lines = (said or str(driver)).strip().splitlines()
-    line = lines[0].strip().rstrip(".") if lines else type(driver).__name__
+    """Return the error's message in one line, without full stop and statement, and the SQLSTATE."""
+    line, state = message_of(error), sqlstate_of(error)
     return f"{line} ({state})" if state else line
 
 
+def message_of(error: BaseException) -> str:
+    """Return the first line of what the server or the driver said, without full stop and statement."""
+    driver = _driver_error(error)
+    said = driver.diag.message_primary if isinstance(driver, psycopg.Error) else None
+    lines = (said or str(driver)).strip().splitlines()
+    return lines[0].strip().rstrip(".") if lines else type(driver).__name__
+
+
+def with_detail(error: psycopg.Error) -> str:
+    """Return the error's message and, in parentheses, what the server added to it."""
+    detail = f" ({error.diag.message_detail.rstrip('.')})" if error.diag.message_detail else ""
+    return message_of(error) + detail
+
+
 def _driver_error(error: BaseException) -> BaseException:
-    """psycopg's error, if SQLAlchemy's is around it."""
+    """Return the psycopg error that SQLAlchemy's wraps, or the error itself."""
     inner = getattr(error, "orig", None)
     return inner if isinstance(inner, BaseException) else error

@@ -191,7 +191,7 @@ def _judge(
 
 def _foresee(folder: Path, rules: Dataset, engine: Engine) -> dict[str, int]:
     """What a load would do."""
-    from pipeline.load import load_part
+    from pipeline.load import dry_run
     from pipeline.prepare.manifest import MANIFEST, Manifest
     from pipeline.sandbox import validate_file
 
@@ -199,7 +199,7 @@ def _foresee(folder: Path, rules: Dataset, engine: Engine) -> dict[str, int]:
     manifest = Manifest.from_json((parts / MANIFEST).read_text(encoding="utf-8"))
     with engine.connect() as connection:
         raw: Any = connection.connection.driver_connection
-        return load_part.preview(raw, rules, [(parts / part.filename, part.sha256) for part in manifest.parts]).to_json()
+        return dry_run.preview(raw, rules, [(parts / part.filename, part.sha256) for part in manifest.parts]).to_json()
 
 
 def _verdict(folder: Path, rules: Dataset, name: str, found: Counted, foreseen: dict[str, int] | None) -> dict[str, Any]:

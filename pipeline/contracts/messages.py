@@ -154,6 +154,9 @@ class PartResult:
     unchanged: int = 0
     failed: int = 0
 
+    def __add__(self, other: PartResult) -> PartResult:
+        return PartResult(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
+
 
 @dataclass(frozen=True)
 class Ending:

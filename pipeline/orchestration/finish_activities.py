@@ -21,7 +21,7 @@ from pipeline.errors import Canceled, PartsLost, Rewound, SystemFault, Transient
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.load import load_part as load
-from pipeline.orchestration.heartbeat_and_failures import converts_errors, to_its_end
+from pipeline.orchestration.heartbeat_and_failures import converts_errors, ignores_cancellation
 from pipeline.orchestration.result_files import ResultFiles
 from pipeline.orchestration.validator import Validator
 from pipeline.report import findings
@@ -55,7 +55,7 @@ class FinishActivities:
         self._result_files = result_files
 
     @activity.defn(name=FINISH.name, no_thread_cancel_exception=True)
-    @to_its_end
+    @ignores_cancellation
     def finish(self, ending: Ending) -> Outcome:
         """End the import: check that the counts balance, store its summary, and record its final state. Idempotent.
 
@@ -132,7 +132,7 @@ class FinishActivities:
         )
 
     @activity.defn(name=WRITE_FAILED.name, no_thread_cancel_exception=True)
-    @to_its_end
+    @ignores_cancellation
     def write_failed(self, ending: Ending) -> Written:
         """Write the result files of the records that failed or were not processed."""
         known = self._ledger.imports.known(ending.ref.import_id)
@@ -177,5 +177,5 @@ def _final_state(known: ImportRecord, ending: Ending) -> tuple[State, str]:
         return State.SUCCEEDED, ""
     held, refused, total = known.quarantined, known.failed - known.quarantined, counted(processed, "record")
     reasons = [f"{held:,} of {total} {'is' if held == 1 else 'are'} in quarantine."] if held else []
-    reasons += [f"The warehouse refused {refused:,} of {total} for good."] if refused else []
+    reasons += [f"The warehouse refused {refused:,} of {total}."] if refused else []
     return State.PARTIALLY_SUCCEEDED, " ".join(reasons)

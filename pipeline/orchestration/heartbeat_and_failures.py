@@ -48,7 +48,7 @@ def converts_errors(step: Callable[P, R]) -> Callable[P, R]:
     return _attempt(step, may_stop=True)
 
 
-def to_its_end(step: Callable[P, R]) -> Callable[P, R]:
+def ignores_cancellation(step: Callable[P, R]) -> Callable[P, R]:
     """Decorate an activity in the same way, but let it complete when it is canceled: what it records must be recorded."""
     return _attempt(step, may_stop=False)
 

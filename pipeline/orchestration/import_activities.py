@@ -23,7 +23,7 @@ from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import Crashed, DamagedPart, InternalInconsistency, RejectedFile
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
-from pipeline.load import load_part as load
+from pipeline.load import dry_run
 from pipeline.orchestration import reuse_verdict
 from pipeline.orchestration.heartbeat_and_failures import beat, converts_errors
 from pipeline.orchestration.validator import Validator
@@ -95,8 +95,8 @@ class ImportActivities:
         """Record the import as a duplicate of an earlier one."""
         self._ledger.imports.update(ref.import_id, duplicate_of=earlier.id)
         reason = (
-            f"Import {earlier.id} ({earlier.filename}) has loaded this very content, and no import has changed"
-            f" {ref.dataset} since. To load it again, upload it with force."
+            f"Import {earlier.id} ({earlier.filename}) has already imported this content, and no import has changed"
+            f" {ref.dataset} since. To import it again, upload it with force."
         )
         return Verdict(0, 0, 0, known=reason)
 
@@ -104,7 +104,7 @@ class ImportActivities:
         """Copy the verdict, report and parts of an earlier import; None if they may differ now, or are not kept any more."""
         try:
             manifest = self._parts.manifest(earlier.id)
-            result = reuse_verdict.said_before(earlier, manifest, dataset, self._validator.batch_sizes(known.id))
+            result = reuse_verdict.earlier_result(earlier, manifest, dataset, self._validator.batch_sizes(known.id))
             if result:
                 reuse_verdict.copy_report(self._store, earlier.id, known.id, beat=beat)
                 copied = reuse_verdict.copy_parts(self._store, manifest, known.id, beat=beat)
@@ -205,4 +205,4 @@ class ImportActivities:
         dataset = load_dataset(ref.dataset, self._settings.datasets_root)
         with self._engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
-            return load.preview(raw, dataset, self._parts.fetch_each(manifest, PartSet.DRY_RUN, beat=beat), beat=beat)
+            return dry_run.preview(raw, dataset, self._parts.fetch_each(manifest, PartSet.DRY_RUN, beat=beat), beat=beat)

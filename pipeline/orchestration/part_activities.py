@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 from sqlalchemy import Engine
@@ -19,6 +18,7 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import DamagedPart, InternalInconsistency, RejectedFile
 from pipeline.ledger.ledger import Ledger
 from pipeline.load import load_part as load
+from pipeline.load.part_file import PartFile
 from pipeline.orchestration.heartbeat_and_failures import beat, converts_errors
 from pipeline.orchestration.validator import Validator
 from pipeline.settings import Settings
@@ -52,7 +52,7 @@ class PartActivities:
         self._ledger.imports.check_canceled(ref.import_id)
         log.warning("part is damaged", import_id=ref.import_id, part_no=part_no, why=part.reason)
         reason = f"The stored part {part_no} is damaged: {part.reason}. The file is not at fault: retry the failed records."
-        enter_as_failed = partial(load.give_up_part, code="part_damaged", reason=reason)
+        enter_as_failed = partial(load.fail_part, code="part_damaged", reason=reason)
         try:
             self._make_replacement(ref)
             with self._parts.fetched(ref.import_id, part_no, PartSet.REPLACEMENT, beat=beat) as path:
@@ -74,23 +74,23 @@ class PartActivities:
         dataset = load_dataset(ref.dataset, self._settings.datasets_root)
         with self._engine.connect() as connection:
             raw = connection.connection.driver_connection
-            with_part = partial(do, raw, dataset, path, import_id=ref.import_id, part_no=part_no, beat=beat)
-            expected = self._expected(ref, part_no)
+            with_part = partial(do, raw, dataset, beat=beat)
+            expected = self._expected(ref, part_no, path)
             try:
-                return with_part(**expected)
+                return with_part(expected)
             except DamagedPart:
                 self._parts.cached_manifest.cache_clear()  # the parts may have been made again since
-                if expected == (now := self._expected(ref, part_no)):
+                if expected == (now := self._expected(ref, part_no, path)):
                     raise
-            return with_part(**now)
+            return with_part(now)
 
-    def _expected(self, ref: ImportRef, part_no: int) -> dict[str, Any]:
-        """Return what the manifest says of a part: its SHA-256, empty if there is no such part, and what it needs first."""
+    def _expected(self, ref: ImportRef, part_no: int, path: Path) -> PartFile:
+        """Return the part in ``path`` as the manifest describes it; with an empty SHA-256 if it has no such part."""
         manifest = self._parts.cached_manifest(ref.import_id)
         if part_no > len(manifest.parts):
-            return {"sha256": "", "needed": 0}
+            return PartFile(path, ref.import_id, part_no, "")
         part = manifest.part(part_no)
-        return {"sha256": part.sha256, "needed": part.needs}
+        return PartFile(path, ref.import_id, part_no, part.sha256, part.needs)
 
     # --- pause and resume ---
 

@@ -80,7 +80,7 @@ class ResultFiles:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _sort(
-        self, known: ImportRecord, folder: Path, others: write_results.Others, wanted: Wanted, beat: Beat
+        self, known: ImportRecord, folder: Path, others: write_results.DefaultOutcome, wanted: Wanted, beat: Beat
     ) -> dict[RowOutcome, int]:
         dataset = load_dataset(known.dataset, self._settings.datasets_root).for_upload(known.options)
         return process.run(
@@ -98,7 +98,7 @@ class ResultFiles:
         except NotThere as error:
             raise FileReplaced("The file was removed.", code="file_removed") from error
 
-    def _write_fates(self, known: ImportRecord, to: Path, beat: Beat) -> write_results.Others:
+    def _write_fates(self, known: ImportRecord, to: Path, beat: Beat) -> write_results.DefaultOutcome:
         """Write the outcome of each row that is not that of all others; return the others' outcome."""
         loaded = set(self._ledger.imports.part_numbers(known.id))
         with pq.ParquetWriter(to, FATES_SCHEMA) as file:
@@ -111,11 +111,11 @@ class ResultFiles:
                 for errors in self._errors(known.id):
                     file.write_table(errors)
             if not loaded:
-                return write_results.Others(RowOutcome.UNPROCESSED, NOT_PROCESSED, known.reason)
+                return write_results.DefaultOutcome(RowOutcome.UNPROCESSED, NOT_PROCESSED, known.reason)
             for part_no in sorted({*range(1, known.parts_total + 1)} - loaded):
                 file.write_table(_unprocessed(self._rows_of(known.ref, part_no), known.reason))
                 beat()
-        return write_results.Others(RowOutcome.SUCCEEDED)
+        return write_results.DefaultOutcome(RowOutcome.SUCCEEDED)
 
     def _errors(self, import_id: str) -> Iterator[pa.Table]:
         """Yield the errors of a rejected file's rows as the reasons why they were not loaded."""

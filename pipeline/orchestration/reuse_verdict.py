@@ -24,7 +24,7 @@ TAKEN_OVER_FROM = "taken_over_from"
 COPIES_AT_ONCE = 8
 
 
-def said_before(earlier: ImportRecord, manifest: Manifest, dataset: Dataset, cutting: BatchSizes) -> Counted | None:
+def earlier_result(earlier: ImportRecord, manifest: Manifest, dataset: Dataset, cutting: BatchSizes) -> Counted | None:
     """Return the result of ``earlier``, an import of the same content; None if the file has to be validated."""
     reading = earlier.reading
     if not dataset.rules or (reading.get("rules"), reading.get("asked")) != (dataset.rules, 0):

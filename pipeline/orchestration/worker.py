@@ -54,7 +54,7 @@ MESSAGES = 32
 RESULTS = 1
 """Concurrent result files on request: each takes a child process, and as much memory as a validation."""
 
-UPKEEP = 2
+MAINTENANCE_STEPS = 2
 """Concurrent reconciliations, and clean-ups: a scheduled one, and one on request."""
 
 MESSAGE_CONNECTIONS = 4
@@ -101,8 +101,8 @@ def threads_of(settings: Settings) -> dict[TaskQueue, int]:
         TaskQueue.PARTS: settings.max_parallel_parts,
         TaskQueue.MESSAGES: MESSAGES,
         TaskQueue.RESULTS: RESULTS,
-        TaskQueue.RECONCILIATION: UPKEEP,
-        TaskQueue.CLEAN_UP: UPKEEP,
+        TaskQueue.RECONCILIATION: MAINTENANCE_STEPS,
+        TaskQueue.CLEAN_UP: MAINTENANCE_STEPS,
         TaskQueue.MARTS: MARTS_AT_ONCE,
     }
 

@@ -11,18 +11,18 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pipeline.prepare.manifest import PART_BYTES, BatchSizes
+from pipeline.prepare.manifest import BatchSizes
 
 
 class Batch(NamedTuple):
-    """Consecutive records, of which ``size_bytes`` is the sum."""
+    """Consecutive records and their size together."""
 
     records: int
     size_bytes: int
 
 
 class PartCut(NamedTuple):
-    """What makes one part: its first record's place in the order, and its batches, numbered from ``first_batch``."""
+    """The boundaries of one part: the place of its first record, and its batches, numbered from ``first_batch``."""
 
     first: int
     first_batch: int
@@ -34,15 +34,15 @@ class PartCut(NamedTuple):
         return sum(batch.records for batch in self.batches)
 
     def numbers(self) -> pa.Array:
-        """The batch's number for each of its records."""
+        """Return the number of the batch for each record of the part."""
         numbers = np.arange(self.first_batch, self.first_batch + len(self.batches), dtype=np.int32)
         return pa.array(np.repeat(numbers, [batch.records for batch in self.batches]))
 
 
 def cut_batches(connection: duckdb.DuckDBPyConnection, records: int, cutting: BatchSizes) -> list[Batch]:
-    """Cut the order into batches whose numbers of records differ by one at most; one that is too wide for a part is cut again.
+    """Cut ``in_order`` into batches whose numbers of records differ by one at most; cut one too wide for a part again.
 
-    The row ids of a new table are the numbers of its rows, in their order; a window would have to count them.
+    The row ids of a new table number its rows in order; a window function would have to count them.
     """
     even = ceil(records / cutting.batch_records)
     query = (
@@ -51,33 +51,33 @@ def cut_batches(connection: duckdb.DuckDBPyConnection, records: int, cutting: Ba
     batches: list[Batch] = []
     first = 0
     for count, size in connection.execute(query).fetchall():
-        if size <= PART_BYTES:
+        if size <= cutting.part_bytes:
             batches.append(Batch(count, size))
         else:
             range_ = f"rowid >= {first} and rowid < {first + count}"
             sizes = [
                 row[0] for row in connection.execute(f"select _bytes from in_order where {range_} order by rowid").fetchall()
             ]
-            batches += [Batch(len(run), sum(run)) for run in _runs(sizes, count)]
+            batches += [Batch(len(run), sum(run)) for run in _runs(sizes, count, cutting.part_bytes)]
         first += count
     return batches
 
 
-def group_batches(batches: Sequence[Batch], batches_per_part: int) -> list[PartCut]:
-    """Put as many batches into each part as were asked for, or as ``PART_BYTES`` have room for."""
+def group_batches(batches: Sequence[Batch], cutting: BatchSizes) -> list[PartCut]:
+    """Put as many batches into each part as were asked for, or as fit in its bytes."""
     cuts: list[PartCut] = []
     first = taken = 0
-    for run in _runs([batch.size_bytes for batch in batches], batches_per_part):
+    for run in _runs([batch.size_bytes for batch in batches], cutting.batches_per_part, cutting.part_bytes):
         cuts.append(PartCut(first, taken + 1, tuple(batches[taken : taken + len(run)])))
         first, taken = first + cuts[-1].records, taken + len(run)
     return cuts
 
 
-def _runs(sizes: Sequence[int], most: int) -> Iterator[Sequence[int]]:
-    """Consecutive runs of at most ``most`` sizes whose sum is at most ``PART_BYTES``; a larger size is a run by itself."""
+def _runs(sizes: Sequence[int], most: int, bytes_max: int) -> Iterator[Sequence[int]]:
+    """Yield runs of at most ``most`` sizes whose sum is at most ``bytes_max``; a larger size is a run by itself."""
     first = total = 0
     for place, size in enumerate(sizes):
-        if place > first and (total + size > PART_BYTES or place - first == most):
+        if place > first and (total + size > bytes_max or place - first == most):
             yield sizes[first:place]
             first, total = place, 0
         total += size
@@ -86,9 +86,9 @@ def _runs(sizes: Sequence[int], most: int) -> Iterator[Sequence[int]]:
 
 
 def needed_parts(connection: duckdb.DuckDBPyConnection, cuts: Sequence[PartCut]) -> list[int]:
-    """For each part, the last of the earlier parts that it, or a part before it, has a parent in; 0 if there is none.
+    """Return for each part the last of the earlier parts in which it, or a part before it, has a parent; 0 if there is none.
 
-    Makes ``placed`` (_row, _above, place, part).
+    Creates ``placed`` (_row, _above, place, part).
     """
     ends = pa.table({"first": pa.array([cut.first for cut in cuts], pa.int64()), "part": range(1, len(cuts) + 1)})
     connection.register("cuts", ends)
@@ -107,7 +107,7 @@ def needed_parts(connection: duckdb.DuckDBPyConnection, cuts: Sequence[PartCut])
 
 
 def waves_of(needs: Sequence[int]) -> list[int]:
-    """The wave of each part: that of the part before it, unless it needs a part that lies in this very wave."""
+    """Return the wave of each part: that of the part before it, or the next one if it needs a part of that wave."""
     waves: list[int] = []
     for needed in needs:
         waves.append(max(waves[-1] if waves else 1, waves[needed - 1] + 1 if needed else 1))

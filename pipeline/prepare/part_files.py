@@ -18,20 +18,22 @@ import pyarrow.parquet as pq
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.prepare.boundaries import PartCut, waves_of
-from pipeline.prepare.manifest import PART_BYTES, Part
+from pipeline.prepare.manifest import BatchSizes, Part
 from pipeline.sqlfiles import quoted
 
 FETCH_ROWS = 20_000
+"""Records of one Arrow batch that DuckDB hands over, at most."""
+
 SPOOL_BYTES = 32 << 20
 """Bytes of wide records that are read at once, to be distributed over the parts."""
 
 
 def streamed_tables(
-    connection: duckdb.DuckDBPyConnection, dataset: Dataset, cuts: Sequence[PartCut], widest: int
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, cuts: Sequence[PartCut], *, widest: int, cutting: BatchSizes
 ) -> Iterator[pa.Table]:
     """Yield the records of each part as one Arrow table, in order; no more than about one part is in memory."""
     columns = ", ".join(map(quoted, dataset.names))
-    rows = max(min(FETCH_ROWS, PART_BYTES // max(widest, 1), max((cut.records for cut in cuts), default=1)), 1)
+    rows = max(min(FETCH_ROWS, cutting.part_bytes // max(widest, 1), max((cut.records for cut in cuts), default=1)), 1)
     stream: Any = connection.sql(f"select _row, {columns} from in_order").to_arrow_reader(rows)
     waiting = pa.Table.from_batches([], schema=stream.schema)
     for cut in cuts:
@@ -44,8 +46,8 @@ def streamed_tables(
 def gathered_tables(
     connection: duckdb.DuckDBPyConnection, dataset: Dataset, cuts: Sequence[PartCut], folder: Path
 ) -> Iterator[pa.Table]:
-    """Do the same for records too wide to be sorted: they are read in the file's order, piece by piece, and distributed over
-    files on disk, one a part, each of which is sorted by itself."""
+    """Yield the same for records too wide to be sorted: read them in the file's order, piece by piece, distribute them over
+    spool files in ``folder``, one a part, and sort each of these by itself."""
     spools = [folder / f"spool-{part:06d}.arrow" for part in range(1, len(cuts) + 1)]
     for first, last in _pieces(connection):
         _distribute(_piece(connection, dataset, first, last), spools)
@@ -57,7 +59,7 @@ def gathered_tables(
 
 
 def _pieces(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, int]]:
-    """The file's rows in ranges of about ``SPOOL_BYTES``: the first and the last row of each."""
+    """Return the file's rows in ranges of about ``SPOOL_BYTES``: the first and the last row of each."""
     found = connection.execute(
         f"""select min(_row), max(_row) from (
             select _row, sum(_bytes) over (order by _row rows unbounded preceding) // {SPOOL_BYTES} as piece
@@ -68,7 +70,7 @@ def _pieces(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, int]]:
 
 
 def _piece(connection: duckdb.DuckDBPyConnection, dataset: Dataset, first: int, last: int) -> pa.Table:
-    """The records of the rows from ``first`` to ``last``, each with its part and its place, in that order."""
+    """Return the records of the rows ``first`` to ``last``, each with its part and its place, in that order."""
     columns = ", ".join(map(quoted, dataset.names))
     range_ = f"_row between {first} and {last}"
     rows = connection.sql(f"select _row, {columns} from incoming where {range_}").to_arrow_table()
@@ -81,7 +83,7 @@ def _piece(connection: duckdb.DuckDBPyConnection, dataset: Dataset, first: int, 
 
 
 def _distribute(rows: pa.Table, spools: Sequence[Path]) -> None:
-    """Append each record to the file of its part."""
+    """Append each record to the spool file of its part."""
     parts = rows.column("_part").to_numpy()
     rows = rows.drop_columns(["_part"])
     bounds = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist(), len(parts)]
@@ -92,7 +94,7 @@ def _distribute(rows: pa.Table, spools: Sequence[Path]) -> None:
 
 
 def _read_spool(spool: Path) -> pa.Table:
-    """All that was appended to one file."""
+    """Return all that was appended to one spool file."""
     tables = []
     with spool.open("rb") as file:
         while file.peek(1):
@@ -101,13 +103,13 @@ def _read_spool(spool: Path) -> pa.Table:
 
 
 def write_parts(tables: Iterator[pa.Table], needs: Sequence[int], folder: Path) -> Iterator[Part]:
-    """The parts in their order, each written while the next is fetched."""
-    with ThreadPoolExecutor(1) as pen:
+    """Write the parts in order, each while the next is fetched, and yield their descriptions."""
+    with ThreadPoolExecutor(1) as writer:
         writing: Future[Part] | None = None
         for part_no, (table, wave, needed) in enumerate(zip(tables, waves_of(needs), needs, strict=True), start=1):
             if writing:
                 yield writing.result()
-            writing = pen.submit(_write, part_no, wave, needed, table, folder)
+            writing = writer.submit(_write, part_no, wave, needed, table, folder)
         if writing:
             yield writing.result()
 
@@ -122,7 +124,7 @@ def _write(part_no: int, wave: int, needs: int, table: pa.Table, folder: Path) -
         path,
         row_group_size=table.num_rows,
         compression="zstd",
-        use_dictionary=False,  # almost every value is another, and zstd finds those that are not: smaller, in half the time
+        use_dictionary=False,  # most values occur once, and zstd finds the others: smaller, in half the time
         write_page_checksum=True,
         store_schema=False,
     )

@@ -1,10 +1,10 @@
-"""Staging table -> parents-first order -> numbered batches of 100 to 200 records -> Parquet parts, and a manifest.
+"""Cut accepted records into parts: parents first, in numbered batches of 100 to 200 records, as Parquet, with a manifest.
 
-The boundaries are data, in the manifest and in the parts; nothing later computes them again. The same file gives the same
-parts, byte for byte, so a preparation that was cut off is simply done again.
+The boundaries are data, in the manifest and in the parts; no later step computes them again. The same file gives the same
+parts, byte for byte, so an interrupted preparation is simply repeated.
 
-A part holds at most ``PART_BYTES`` of text, or one record: the boundaries follow from a running sum of bytes, so that the
-memory of the worker that loads a part is bounded whatever the widths (docs/decisions/0021).
+A part has at most ``BatchSizes.part_bytes`` of values, or one record: the boundaries follow from a running sum of bytes, so
+that the memory of the worker that loads a part is bounded, however wide the records are (docs/decisions/0021).
 """
 
 from __future__ import annotations
@@ -16,30 +16,31 @@ import duckdb
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.prepare.boundaries import cut_batches, group_batches, needed_parts
-from pipeline.prepare.manifest import MANIFEST, PART_BYTES, BatchSizes, Manifest
+from pipeline.prepare.manifest import MANIFEST, BatchSizes, Manifest
 from pipeline.prepare.parents_first import give_levels, lay_out_forest, put_in_order
 from pipeline.prepare.part_files import gathered_tables, streamed_tables, write_parts
 from pipeline.staging.database import WIDE_BYTES, longest_row
 
 
 def cut(connection: duckdb.DuckDBPyConnection, dataset: Dataset, cutting: BatchSizes, *, folder: Path) -> Manifest:
-    """Cut ``incoming`` into parts below ``folder`` (made anew) and return the manifest, which is written there last.
+    """Cut ``incoming`` into parts in ``folder``, which is emptied first, and return the manifest, which is written there last.
 
-    What is not ``quarantined`` of it must be valid: ids unique, no cycles.
+    The records that are not ``quarantined`` must be valid: ids unique, no cycles. Raises RuntimeError if a record is lost.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     lay_out_forest(connection, dataset)
     give_levels(connection)
     widest = longest_row(connection)
-    records = put_in_order(connection, dataset, widest)
+    is_wide = widest > WIDE_BYTES
+    records = put_in_order(connection, dataset, with_values=not is_wide)
     batches = cut_batches(connection, records, cutting)
-    cuts = group_batches(batches, cutting.batches_per_part)
+    cuts = group_batches(batches, cutting)
     needs = needed_parts(connection, cuts)
-    if widest > WIDE_BYTES:
+    if is_wide:
         tables = gathered_tables(connection, dataset, cuts, folder)
     else:
-        tables = streamed_tables(connection, dataset, cuts, widest)
+        tables = streamed_tables(connection, dataset, cuts, widest=widest, cutting=cutting)
     parts = tuple(write_parts(tables, needs, folder))
     manifest = Manifest(
         cutting.import_id,
@@ -49,7 +50,7 @@ def cut(connection: duckdb.DuckDBPyConnection, dataset: Dataset, cutting: BatchS
         cutting.batch_records,
         parts,
         cutting.batches_per_part,
-        PART_BYTES,
+        cutting.part_bytes,
     )
     if sum(part.records for part in parts) != records:
         raise RuntimeError(f"{records} records went into the batches, {sum(p.records for p in parts)} came out.")

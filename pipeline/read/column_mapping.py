@@ -1,7 +1,7 @@
-"""The names a file gives its columns, and those its dataset knows them by.
+"""Map the names that a file gives its columns to those of the dataset.
 
-Every reader hands its file's names to ``named`` and stores what comes back: so what a suite says in ``meta.mapping`` holds for
-all formats alike. Names are taken as they are; only the suite's aliases and renames are compared without case and outer space.
+Every reader hands its file's names to ``raw_names`` and stores the result, so a suite's ``meta.mapping`` applies to all formats
+alike. Names are compared exactly; only the suite's aliases and renames ignore case and surrounding space.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ from pipeline.datasets.dataset import LINEAGE, Dataset, folded
 from pipeline.errors import Unreadable
 from pipeline.read.limits import Limits
 
-LEFT_OUT = "\x01left out: "
-"""Before the name of a column that is read, and then left out."""
+SKIPPED = "\x01left out: "
+"""Prefix of the name of a column that is read, and then removed."""
 
 
 def required(dataset: Dataset) -> list[str]:
-    """The columns a file must have: the key, the parent, and those that may not be empty and have no default.
+    """Return the columns that a file must have: the key, the parent, and those that may not be empty and have no default.
 
-    Where ids are paths there is no column of parents.
+    Where ids are paths there is no column for the parent.
     """
     parent = [] if dataset.shape.path_separator else [dataset.parent]
     names = [dataset.key, *parent, *(column.name for column in dataset.columns if column.required)]
     return [name for name in dict.fromkeys(names) if name != dataset.rest and name not in dataset.mapping.defaults]
 
 
-def mapped(name: str, dataset: Dataset) -> str:
-    """The name under which ``raw`` keeps a file's column: as the upload says, renamed, the dataset's own, an alias's, as it is.
+def mapped_name(name: str, dataset: Dataset) -> str:
+    """Return the name in ``raw`` of a file's column: by the upload's mapping, a rename, the dataset, an alias, else unchanged.
 
-    One that is to be left out has a name that no other can have, until it goes.
+    A column to skip gets a name that no other can have, until it is removed.
     """
     if folded(name) in dataset.ignored:
-        return f"{LEFT_OUT}{name}"
+        return f"{SKIPPED}{name}"
     if wished := dataset.wished.get(folded(name)):
         return wished
     return dataset.renamed.get(folded(name)) or (name if name in dataset.names else dataset.aliased.get(folded(name), name))
 
 
-def named(originals: Sequence[str], dataset: Dataset, limits: Limits, *, line: int | None = None) -> tuple[str, ...]:
-    """The names for ``raw``, one for each of a file's ``originals``, in their order.
+def raw_names(originals: Sequence[str], dataset: Dataset, limits: Limits, *, line: int | None = None) -> tuple[str, ...]:
+    """Return the names for ``raw``, one for each of a file's ``originals``, in their order. For all formats.
 
-    For all formats. Raises Unreadable for names that are none, that could be taken for one another or for ours, and for two
-    columns that would both become the same one.
+    Raises Unreadable for empty or reserved names, for names that differ in case only, and for two columns that would both
+    become the same one.
     """
     if len(originals) > limits.columns:
         raise Unreadable(
@@ -53,18 +53,18 @@ def named(originals: Sequence[str], dataset: Dataset, limits: Limits, *, line: i
             hint="Leave out the columns that the dataset does not need.",
             line=line,
         )
-    names = tuple(mapped(original, dataset) for original in originals)
+    names = tuple(mapped_name(original, dataset) for original in originals)
     seen: dict[str, int] = {}
     for position, (original, name) in enumerate(zip(originals, names, strict=True), 1):
         _check_name(original, name, position, dataset, line)
         first = seen.setdefault(name.casefold(), position)
         if first != position:
-            raise _same((originals[first - 1], first), (original, position), name, line)
+            raise _duplicate((originals[first - 1], first), (original, position), name, line)
     return names
 
 
 def _check_name(original: str, name: str, position: int, dataset: Dataset, line: int | None) -> None:
-    if name.startswith(LEFT_OUT):
+    if name.startswith(SKIPPED):
         return
     if not original.strip():
         raise Unreadable(
@@ -74,25 +74,25 @@ def _check_name(original: str, name: str, position: int, dataset: Dataset, line:
             line=line,
         )
     if "\0" in original:
-        raise Unreadable(f"The name of column {position} holds a NUL character.", code="invalid_character", line=line)
+        raise Unreadable(f"The name of column {position} contains a NUL character.", code="invalid_character", line=line)
     if name.casefold() in LINEAGE:
         raise Unreadable(
-            f"The column {original!r} bears a name that Bulkhead keeps for itself ({', '.join(LINEAGE)}).",
+            f"The column {original!r} has a name that is reserved for Bulkhead ({', '.join(LINEAGE)}).",
             code="unknown_column",
-            hint="Leave the column out, or give it another name.",
+            hint="Remove the column, or give it another name.",
             line=line,
         )
     if dataset.shape.path_separator and name == dataset.parent:
         raise Unreadable(
-            f"The file has a column {spoken(name, original)}, but in {dataset.name} the parent follows from the id.",
+            f"The file has a column {display_name(name, original)}, but in {dataset.name} the parent follows from the id.",
             code="duplicate_column",
-            hint=f"Leave the column out: the parent is what stands before the last {dataset.shape.path_separator!r} of the id.",
+            hint=f"Remove the column: the parent is the part of the id before the last {dataset.shape.path_separator!r}.",
             line=line,
         )
 
 
-def _same(one: tuple[str, int], other: tuple[str, int], name: str, line: int | None) -> Unreadable:
-    """The refusal of two columns, (name in the file, position) each, that would be one."""
+def _duplicate(one: tuple[str, int], other: tuple[str, int], name: str, line: int | None) -> Unreadable:
+    """Return the error about two columns, (name in the file, position) each, that would become one."""
     (first, at), (second, place) = one, other
     if first == second:
         same = f"The column {first!r} appears twice"
@@ -108,8 +108,8 @@ def _same(one: tuple[str, int], other: tuple[str, int], name: str, line: int | N
     )
 
 
-def missing(names: Sequence[str], dataset: Dataset, originals: Sequence[str] = ()) -> Unreadable | None:
-    """The refusal of a file that lacks required columns; None if it has them all. ``originals`` are the file's own names."""
+def missing_columns(names: Sequence[str], dataset: Dataset, originals: Sequence[str] = ()) -> Unreadable | None:
+    """Return the error about required columns that are missing, or None. ``originals`` are the file's own names."""
     lacking = [name for name in required(dataset) if name not in names]
     if not lacking:
         return None
@@ -125,47 +125,47 @@ def missing(names: Sequence[str], dataset: Dataset, originals: Sequence[str] = (
 
 
 def is_unknown(name: str, dataset: Dataset) -> bool:
-    """The dataset has no place for this column."""
-    return dataset.rest is None and name not in dataset.names and not name.startswith(LEFT_OUT)
+    """Return whether the dataset has no place for this column."""
+    return dataset.rest is None and name not in dataset.names and not name.startswith(SKIPPED)
 
 
 def unknown_message(name: str, dataset: Dataset, original: str = "") -> tuple[str, str]:
-    """Message and hint for a column the dataset does not have."""
+    """Return message and hint for a column that the dataset does not have."""
     close = _nearest(name, [*dataset.names, *_aliases(dataset)])
-    hint = f"Did you mean {close!r}?" if close else "Leave the column out, or upload to a dataset that takes it."
-    called = spoken(repr(name), repr(original or name))
+    hint = f"Did you mean {close!r}?" if close else "Remove the column, or upload to a dataset that has it."
+    called = display_name(repr(name), repr(original or name))
     return f"The dataset {dataset.name} has no column {called}. It has: {', '.join(dataset.names)}.", hint
 
 
-def unmet(originals: Sequence[str], dataset: Dataset) -> list[str]:
-    """The columns that the upload maps, and that the file does not have."""
-    there = set(map(folded, originals))
-    return [name for name, _ in dataset.asked if folded(name) not in there]
+def unmatched_mappings(originals: Sequence[str], dataset: Dataset) -> list[str]:
+    """Return the columns that the upload maps and the file does not have."""
+    present = set(map(folded, originals))
+    return [name for name, _ in dataset.asked if folded(name) not in present]
 
 
-def probable(originals: Sequence[str], dataset: Dataset) -> dict[str, str]:
-    """What a file's columns probably mean whose names nobody knows, where as they are the file would be refused."""
-    names = [mapped(original, dataset) for original in originals]
+def probable_columns(originals: Sequence[str], dataset: Dataset) -> dict[str, str]:
+    """Return what columns with unknown names probably mean, for the columns that the file would be refused without."""
+    names = [mapped_name(original, dataset) for original in originals]
     wanted = required(dataset) if dataset.rest else dataset.names
     lacking = [name for name in wanted if name not in names]
     guesses = {_guess(name, names, originals, dataset): name for name in reversed(lacking)}
     return {original: name for original, name in guesses.items() if original}
 
 
-def spoken(name: str, original: str) -> str:
-    """A column as messages name it: with the name that the file gives it, where that is another."""
+def display_name(name: str, original: str) -> str:
+    """Return a column's name for messages: with the file's own name, if that is different."""
     return name if name == original else f"{name} (the file's {original})"
 
 
 def looks_like_data(names: Sequence[str], dataset: Dataset) -> bool:
-    """No name is like any of the dataset's, and some cannot be a name: the header was forgotten."""
+    """Return whether the header seems to be missing: no name is like the dataset's, and some cannot be names."""
     if any(_nearest(name, [*dataset.names, *_aliases(dataset)]) for name in names):
         return False
     return any(not name.strip() or name.strip()[:1].isdigit() for name in names)
 
 
 def _guess(wanted: str, names: Sequence[str], originals: Sequence[str], dataset: Dataset) -> str:
-    """The file's column that was probably meant by ``wanted``; empty if none."""
+    """Return the file's column that was probably meant to be ``wanted``, or an empty string."""
     free = [original for name, original in zip(names, originals, strict=True) if name not in dataset.names]
     known = (wanted, *dataset.mapping.aliases.get(wanted, ()))
     return next((close for name in known if (close := _nearest(name, free))), "")

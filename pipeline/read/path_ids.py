@@ -1,7 +1,6 @@
-"""Ids that are paths, such as /a/b/c: the parent is what stands before the last step, and need not be written anywhere.
+"""Check ids that are paths, such as /a/b/c: the parent is the part before the last step, and is not in the file.
 
-The id stays exactly as it was written, and so does the parent; staging derives the one from the other (``stage.parent_of``).
-Here is asked whether an id is a path at all.
+Ids stay exactly as they were written; staging derives the parents from them (``cast.parent_of``).
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ where message is not null
 
 
 def check_paths(staging: RawTables) -> None:
-    """Add a finding for every id that is not a path, or written otherwise than the first; if the dataset's ids are paths."""
+    """Add a finding for every id that is not a path, or not in the form of the first; only if the dataset's ids are paths."""
     separator, key = staging.dataset.shape.path_separator, staging.dataset.key
     if separator is None:
         return

@@ -1,9 +1,9 @@
-"""What a reader fills of the staging database: ``raw``, ``malformed``, ``findings``, ``reading``, ``lines``, and nothing else.
+"""Write the tables of the staging database that reading fills: ``raw``, ``malformed``, ``findings``, ``reading``, ``lines``.
 
-`raw` holds the file's own columns as text with a row number, `malformed` the text of the records that have not the table's
-shape, `findings` what is wrong with single rows, `reading` one row on the file as a whole, and `lines` where the rows lie:
+`raw` has the file's own columns as text with a row number, `malformed` the text of the records that do not fit the table,
+`findings` what is wrong with single rows, `reading` one row about the file as a whole, and `lines` the rows' line numbers:
 ``line = first_line + (row - first_row)`` for the rows from ``first_row`` up to the next entry. Each record is in `raw` or in
-`malformed`, none in both. `curtailed` names rows in `raw` that lack something of what the file has.
+`malformed`, never in both. `curtailed` lists the rows in `raw` that lack some of the file's data.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class RawTables:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, dataset: Dataset, limits: Limits, *, folder: Path) -> None:
         self.connection, self.dataset, self.limits = connection, dataset, limits
-        self.folder = folder  # for what has to be written to a file on the way
-        self.text_file: Path | None = None  # the file that holds the very text that is read, if one does
-        self.delimiter: str | None = None  # chosen by whoever uploaded; None: to be detected
+        self.folder = folder  # for temporary files
+        self.text_file: Path | None = None  # the file with exactly the text that is read, if there is one
+        self.delimiter: str | None = None  # chosen by the user; None: to be detected
         self._findings: list[tuple[object, ...]] = []
         self._malformed: list[tuple[int, int, str]] = []
         self._malformed_characters = 0
@@ -63,7 +63,7 @@ class RawTables:
             for (name,) in self.connection.execute(there).fetchall():
                 self.connection.execute(f"drop {kind} {quoted(name)}")
 
-    def find(
+    def add_finding(
         self,
         code: str,
         message: str,
@@ -75,33 +75,33 @@ class RawTables:
         hint: str = "",
         severity: str = "error",
     ) -> None:
-        """Add one finding, an "error" or a "warning". All are kept: they go to the database as they come."""
-        shown = None if value is None else show(value)
+        """Add one finding, an "error" or a "warning". Their number is not limited: they go to the database in batches."""
+        shown = None if value is None else printable(value)
         self._findings.append((code, severity, message, row, line, column, shown, hint or None))
         if len(self._findings) >= _FLUSH_ROWS:
             self.flush()
 
-    def set_aside(self, row: int, line: int, text: str) -> None:
-        """Keep the text of a record that has no row in ``raw``."""
+    def add_malformed(self, row: int, line: int, text: str) -> None:
+        """Add the text of a record that has no row in ``raw``."""
         self._malformed.append((row, line, text))
         self._malformed_characters += len(text)
         if len(self._malformed) >= _FLUSH_ROWS or self._malformed_characters >= _FLUSH_CHARACTERS:
             self.flush()
 
-    def find_unknown_column(self, name: str, original: str = "", *, row: int | None = None, line: int | None = None) -> None:
+    def check_unknown_column(self, name: str, original: str = "", *, row: int | None = None, line: int | None = None) -> None:
         """Add a finding if the dataset has no place for this column, which the file calls ``original``."""
         if column_mapping.is_unknown(name, self.dataset):
             message, hint = column_mapping.unknown_message(name, self.dataset, original)
-            self.find("unknown_column", message, row=row, line=line, column=name, hint=hint)
+            self.add_finding("unknown_column", message, row=row, line=line, column=name, hint=hint)
 
-    def add_lines(self, anchors: Iterable[tuple[int, int]]) -> None:
-        """Say where rows lie: (row, line) wherever the distance between the two changes."""
+    def add_line_numbers(self, anchors: Iterable[tuple[int, int]]) -> None:
+        """Add line numbers: (row, line) wherever the difference of the two changes."""
         rows = [{"first_row": row, "first_line": line} for row, line in anchors]
         if rows:
             self.insert("lines", pa.Table.from_pylist(rows, schema=_LINES_SCHEMA))
 
-    def first_lines(self, most: int) -> tuple[tuple[int, int], ...]:
-        """The first ``most`` of them."""
+    def first_line_numbers(self, most: int) -> tuple[tuple[int, int], ...]:
+        """Return the first ``most`` entries of `lines`."""
         query = "select first_row, first_line from lines order by first_row limit $most"
         return tuple((int(row), int(line)) for row, line in self.connection.execute(query, {"most": most}).fetchall())
 
@@ -112,8 +112,8 @@ class RawTables:
             self.connection.execute(f"drop {'view' if dict(kinds)['raw'] == 'VIEW' else 'table'} raw")
         self.connection.execute("drop table if exists text_rows")
 
-    def note_curtailed(self) -> None:
-        """Make `curtailed` (_row): what the readers found fault with in a row, they could not keep in ``raw``."""
+    def create_curtailed(self) -> None:
+        """Create `curtailed` (_row): rows with an error of the readers, which did not keep the value in ``raw``."""
         self.flush()
         self.connection.execute(
             """create table curtailed as select distinct row as _row from findings
@@ -121,7 +121,7 @@ class RawTables:
         )
 
     def keep_only(self, names: Sequence[str]) -> None:
-        """Take every column of ``raw`` away but these."""
+        """Drop every column of ``raw`` but these."""
         kinds = dict(self.connection.execute("select table_name, table_type from information_schema.tables").fetchall())
         texts = ", ".join(map(quoted, names))
         if kinds["raw"] == "VIEW":
@@ -151,14 +151,14 @@ class RawTables:
         self._malformed.clear()
         self._malformed_characters = 0
 
-    def record(self, facts: pa.Table) -> None:
-        """Write `reading`, the one row on the file as a whole."""
+    def write_summary(self, facts: pa.Table) -> None:
+        """Write `reading`, the one row about the file as a whole."""
         self.connection.register("facts", facts)
         self.connection.execute("create table reading as select * from facts")
         self.connection.unregister("facts")
 
 
-def show(value: str) -> str:
-    """A value as a report may show it: invisible characters escaped, at most 200 characters."""
+def printable(value: str) -> str:
+    """Return a value for a report: invisible characters escaped, at most 200 characters."""
     clipped = value[:VALUE_LENGTH]
     return _UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", clipped)[:VALUE_LENGTH]

@@ -1,4 +1,4 @@
-"""What a format's reader found, besides the rows themselves."""
+"""What a format's reader returns, besides the rows that it wrote."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ReadResult:
-    """The table as a whole. ``longest_bytes`` and ``has_nul`` tell which checks of values are worth their time.
+    """The table as a whole. ``longest_bytes`` and ``has_nul`` tell which checks of values can be skipped.
 
     ``columns`` are the names in ``raw``, ``originals`` what the file calls them, one for one; none if it calls them the same.
     """
@@ -18,7 +18,7 @@ class ReadResult:
     has_nul: bool
     delimiter: str = ""
     originals: tuple[str, ...] = ()
-    is_plain: bool = False  # every character is printable ASCII, so none of those that ids may not have can be there
+    is_plain: bool = False  # every character is printable ASCII, so no character is one that ids may not have
     sheet: str = ""  # of a workbook
     sheets: int = 0  # of a workbook: those that are shown and hold anything
     letters: tuple[str, ...] = ()  # of a workbook: what Excel calls the columns, one for one

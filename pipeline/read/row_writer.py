@@ -1,4 +1,4 @@
-"""Rows that come one by one, on their way into ``raw``."""
+"""Write rows that come one by one into ``raw``, in batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BATCH_CHARACTERS = 1 << 23
 
 
 class RowWriter:
-    """Rows on their way into ``raw``, a batch at a time, with the lines they came from. An empty text is no value."""
+    """Writes rows into ``raw`` in batches, with their line numbers. An empty text becomes null."""
 
     def __init__(self, names: tuple[str, ...], staging: RawTables) -> None:
         self._staging = staging
@@ -29,7 +29,7 @@ class RowWriter:
         self._distance: int | None = None
 
     def add(self, row: int, line: int, record: Sequence[str]) -> None:
-        """Take the record of row ``row``, which begins on line ``line``."""
+        """Add the record of row ``row``, which begins on line ``line``."""
         if line - row != self._distance:
             self._distance = line - row
             self._anchors.append((row, line))
@@ -47,5 +47,5 @@ class RowWriter:
             self._staging.insert("raw", pa.Table.from_arrays(arrays, schema=self._schema))
             self._rows.clear()
             self._characters = 0
-        self._staging.add_lines(self._anchors)
+        self._staging.add_line_numbers(self._anchors)
         self._anchors.clear()

@@ -1,4 +1,4 @@
-"""Characters and lengths: what no id, or no value at all, may have. Asked of `raw` as a whole, in SQL."""
+"""Check characters and lengths that no id, or no value at all, may have: on all of `raw`, in SQL."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pipeline.read.raw_tables import RawTables
 from pipeline.read.read_result import ReadResult
 from pipeline.sqlfiles import quoted
 
-# What nobody sees and nobody means: controls, no-break and zero-width spaces, marks that turn the direction of text.
+# Invisible characters, which are there by mistake: controls, no-break and zero-width spaces, marks for the direction of text.
 _INVISIBLE = r"[\x00-\x1f\x7f-\x{a0}\x{ad}\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2060}-\x{206f}\x{feff}]"
 _INVISIBLE_RANGES = (
     (0x00, 0x1F), (0x7F, 0xA0), (0xAD, 0xAD), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0xFEFF, 0xFEFF),
 )  # fmt: skip
-_OUTER_SPACE = r"^[^\P{Zs}\x{a0}]|[^\P{Zs}\x{a0}]$"  # any space that the above does not name already
+_OUTER_SPACE = r"^[^\P{Zs}\x{a0}]|[^\P{Zs}\x{a0}]$"  # any space that is not in the class above
 _FETCH_ROWS = 10_000
 
 _OFFENDERS = """
@@ -30,7 +30,7 @@ order by _row
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must not be. ``condition`` is SQL on ``value``; ``say`` gives message and hint for an offender."""
+    """What a value must not be. ``condition`` is SQL on ``value``; ``say`` returns message and hint for a wrong value."""
 
     code: str
     condition: str
@@ -39,7 +39,7 @@ class Rule:
 
 
 def check_values(staging: RawTables, table: ReadResult) -> None:
-    """Add a finding for every value that breaks a rule. What cannot be there, by what the reader saw, is not looked for."""
+    """Add a finding for every value that breaks a rule. Rules that no value can break, as the reader saw, are skipped."""
     dataset = staging.dataset
     of_ids, of_others = _rules_of_ids(table, staging.limits), _rules_of_others(table, staging.limits)
     for name in table.columns:
@@ -76,7 +76,7 @@ def _apply(staging: RawTables, column: str, rule: Rule) -> None:
     while offenders := cursor.fetchmany(_FETCH_ROWS):
         for row, line, value in offenders:
             message, hint = rule.say(value)
-            staging.find(rule.code, message, row=row, line=line, column=column, value=value, hint=hint)
+            staging.add_finding(rule.code, message, row=row, line=line, column=column, value=value, hint=hint)
     cursor.close()
 
 
@@ -84,11 +84,11 @@ def _say_invisible(value: str) -> tuple[str, str]:
     points = [ord(character) for character in value]
     wrong = next((p for p in points if any(low <= p <= high for low, high in _INVISIBLE_RANGES)), None)
     named = f"the character U+{wrong:04X}" if wrong is not None else "a character"
-    return f"The value holds {named}, which cannot be seen.", "Take it out: no other record could name it by eye."
+    return f"The value contains {named}, which is invisible.", "Remove it: two ids that look the same must be the same."
 
 
 def _say_outer_space(value: str) -> tuple[str, str]:
-    return "The id begins or ends with a space.", f"Write {value.strip()!r}, here and wherever the id is named."
+    return "The id begins or ends with a space.", f"Write {value.strip()!r}, here and wherever the id is used."
 
 
 def _say_too_long(most: int) -> Callable[[str], tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""The beginning of a file, read as an import would read it: how it is written, its columns, its first rows.
+"""Read the beginning of a file as an import would read it: its format, its columns, its first rows.
 
-What was sent may be cut anywhere; of a text, the records that are whole in it are shown. Runs in the sandbox. No rule of the
-dataset is applied: a file that would be refused for its columns is what a preview is for.
+What was sent may end anywhere; of a text, the complete records are shown. Runs in the sandbox. No rule of the dataset is
+applied, since a preview is most useful for a file that would be refused for its columns.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Unreadable
 from pipeline.read import Limits, column_mapping, read
-from pipeline.read.containers.unpack import Content, Text, unpack
+from pipeline.read.containers.unpack import Content, TextContent, unpack
 from pipeline.read.formats.delimited_header import delimiter_of
 from pipeline.sqlfiles import quoted
 from pipeline.staging.database import StagingDatabase
 
 ROWS = 8
 TEXT_BYTES = 512 << 10
-"""Of a text, so much is looked at; a larger record cannot be shown."""
+"""How much of a text is read; a larger record cannot be shown."""
 
 VALUE_CHARACTERS = 200
 _LIMITS = Limits(cells=2_000_000, ratio_free_bytes=64 << 20)
@@ -31,10 +31,10 @@ _BETWEEN = re.compile(r"[\s,]*")
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A column of the file. ``becomes``: what the reader makes of it by itself; ``meant``: what it probably means, or empty.
+class ColumnPreview:
+    """A column of the file. ``becomes``: its name after the automatic mapping; ``meant``: what it probably means, or empty.
 
-    ``becomes`` is a column of the dataset, or the name itself where the dataset takes any; None: it would be refused.
+    ``becomes`` is a column of the dataset, or the name itself where the dataset accepts any; None: it would be refused.
     """
 
     name: str
@@ -52,18 +52,18 @@ class Preview:
     delimiter: str
     sheet: str
     members: int  # files in the archive, of which this is the first; 1 without an archive
-    columns: tuple[Seen, ...]
+    columns: tuple[ColumnPreview, ...]
     rows: tuple[tuple[str | None, ...], ...]
-    takes: tuple[str, ...]  # the columns of the dataset that a file may have
+    takes: tuple[str, ...]  # columns of the dataset that a file may have
     needs: tuple[str, ...]  # and those that it must have
     takes_others: bool
 
 
 def preview(source: Path, dataset: Dataset, delimiter: str | None, is_whole: bool, filename: str = "") -> Preview:
-    """Look at ``source``, which holds a file or its beginning. Raises Unreadable if that shows nothing."""
+    """Return a preview of ``source``, a file or its beginning. Raises Unreadable if no record can be shown."""
     with unpack(source, _LIMITS) as upload:
         content = next(upload.contents)
-        path, delimiter = _laid_out(content, source, dataset, delimiter, is_whole)
+        path, delimiter = _readable_beginning(content, source, dataset, delimiter, is_whole)
         with StagingDatabase.in_memory(source.parent) as database, database.connect() as connection:
             reading = read(
                 path, _without_rules(dataset), connection=connection, filename=filename, delimiter=delimiter, limits=_LIMITS
@@ -73,11 +73,11 @@ def preview(source: Path, dataset: Dataset, delimiter: str | None, is_whole: boo
     return Preview(
         reading.format,
         upload.compression,
-        content.encoding if isinstance(content, Text) else "",
+        content.encoding if isinstance(content, TextContent) else "",
         reading.delimiter,
         reading.sheet,
         len(upload.names),
-        _seen(reading.original_columns, dataset),
+        _column_previews(reading.original_columns, dataset),
         tuple(rows),
         takes=tuple(name for name in dataset.names if name != dataset.rest),
         needs=tuple(column_mapping.required(dataset)),
@@ -85,29 +85,29 @@ def preview(source: Path, dataset: Dataset, delimiter: str | None, is_whole: boo
     )
 
 
-def _seen(originals: tuple[str, ...], dataset: Dataset) -> tuple[Seen, ...]:
-    probable = column_mapping.probable(originals, dataset)
-    becomes = [column_mapping.mapped(name, dataset) for name in originals]
+def _column_previews(originals: tuple[str, ...], dataset: Dataset) -> tuple[ColumnPreview, ...]:
+    probable = column_mapping.probable_columns(originals, dataset)
+    becomes = [column_mapping.mapped_name(name, dataset) for name in originals]
     refused = [column_mapping.is_unknown(name, dataset) for name in becomes]
     return tuple(
-        Seen(original, None if unknown else name, probable.get(original, ""))
+        ColumnPreview(original, None if unknown else name, probable.get(original, ""))
         for original, name, unknown in zip(originals, becomes, refused, strict=True)
     )
 
 
 def _without_rules(dataset: Dataset) -> Dataset:
-    """One that takes any columns under their own names, and needs none; trees are as in the real one."""
+    """Return a dataset that accepts any columns under their own names and requires none; its trees are as in the real one."""
     free: dict[str, Any] = {"mapping": {"defaults": {dataset.key: "-", dataset.parent: "-"}}}
     if dataset.shape.children:
         free["shape"] = {"children": dataset.shape.children}
     return replace(dataset, columns=(), rest=dataset.rest or "-", suite={"name": dataset.name, "meta": free})
 
 
-def _laid_out(
+def _readable_beginning(
     content: Content, source: Path, dataset: Dataset, delimiter: str | None, is_whole: bool
 ) -> tuple[Path, str | None]:
-    """Where the content lies for the reader, a text cut down to whole records, and what stands between its values."""
-    if not isinstance(content, Text):
+    """Return a file for the reader, with a text cut to complete records, and the delimiter of a delimited text."""
+    if not isinstance(content, TextContent):
         return content.path, None
     text, is_cut = _beginning(content.chunks, is_whole)
     is_json = text.lstrip().startswith(("[", "{"))
@@ -119,7 +119,7 @@ def _laid_out(
 
 
 def _beginning(chunks: Iterator[bytes], is_whole: bool) -> tuple[str, bool]:
-    """The first characters of a text, and whether there would be more. A file that was cut breaks off somewhere."""
+    """Return the first characters of a text, and whether there is more. A compressed file that was cut ends with an error."""
     found = b""
     try:
         for chunk in chunks:
@@ -133,7 +133,7 @@ def _beginning(chunks: Iterator[bytes], is_whole: bool) -> tuple[str, bool]:
 
 
 def _whole_lines(text: str) -> str:
-    """Up to the last line end that stands in no quotes."""
+    """Return the text up to the last line end outside quotes."""
     end = "\n" if "\n" in text else "\r"
     at = text.rfind(end)
     while at >= 0 and text.count('"', 0, at) % 2:
@@ -144,7 +144,7 @@ def _whole_lines(text: str) -> str:
 
 
 def _whole_values(text: str) -> str:
-    """Up to the end of the last value that is whole, and the end of the array, if it is one."""
+    """Return the text up to the end of the last complete value, with the end of the array, if it is one."""
     is_array = text.lstrip().startswith("[")
     decode, at, end = json.JSONDecoder().raw_decode, text.find("[") + 1 if is_array else 0, 0
     while True:

@@ -1,7 +1,7 @@
-"""What runs in the sandbox: a file's whole way from its bytes to a verdict, a report and, if it may be loaded, its parts.
+"""Validate one file in the sandbox: from its bytes to a verdict, a report and, if it is accepted, its parts.
 
-One child takes a file through all of it, with the staging database in its memory. What it must know of the warehouse it asks
-the worker, which has the credentials (docs/decisions/0007). The same functions serve the offline ``bulkhead validate``.
+One child does all of it, with the staging database in its memory. For what it must know of the warehouse it asks the worker,
+which has the credentials (docs/decisions/0007). The offline ``bulkhead validate`` uses the same functions.
 """
 
 from __future__ import annotations
@@ -38,18 +38,17 @@ PARTS = "parts"
 QUARANTINE = "quarantine.csv"
 
 Ask = Callable[[Path], Path | None]
-"""From a Parquet file of questions (what, id, parent) to one of the warehouse's edges (id, parentId); see warehouse.edges.
-
-Without a warehouse, None."""
+"""Asks the worker: takes a Parquet file of questions (what, id, parent), returns one with the warehouse's edges (id, parentId),
+or None without a warehouse; see warehouse/existing_edges.py."""
 
 
 def validate(
     folder: Path, dataset: Dataset, filename: str, run_name: str, cutting: BatchSizes | None, options: Options, ask: Ask
 ) -> Counted:
-    """``source`` -> ``report/`` (findings in all formats, ``docs/``) and, if accepted and ``cutting`` says how, ``parts/``.
+    """Validate ``source``; write ``report/`` (findings in all formats, ``docs/``) and, if accepted and ``cutting``, ``parts/``.
 
-    What is held back of an accepted file is not among the parts but in ``quarantine.csv``. A file that cannot be read has that
-    one finding. Raises RuntimeError if there can be no verdict.
+    Quarantined records of an accepted file are not in the parts but in ``quarantine.csv``. A file that cannot be read has one
+    finding, which says so. Raises RuntimeError if the verdict cannot be trusted.
     """
     dataset = dataset.for_upload(options)
     return in_enough_memory(folder, partial(_validate, folder, dataset, filename, run_name, cutting, options, ask))
@@ -88,7 +87,7 @@ def _validate(
         manifest = early.result() if early and not held.records else cut()
         if manifest.records + held.records != counted.records:
             raise RuntimeError(
-                f"Of {counted.records} records {manifest.records} are in parts and {held.records} are held back."
+                f"Of {counted.records} records {manifest.records} are in parts and {held.records} are in quarantine."
             )
         if held.records:
             with database.connect() as connection:
@@ -102,7 +101,7 @@ def _cut(database: StagingDatabase, dataset: Dataset, cutting: BatchSizes, folde
 
 
 def _stage(file: Path, dataset: Dataset, filename: str, options: Options, database: StagingDatabase) -> None:
-    """The file's records into ``incoming``, every row accounted for; of a file that cannot be read, why not."""
+    """Read and type the file's records into ``incoming``, and check that no row is lost; or add why it cannot be read."""
     with database.connect() as connection:
         try:
             read(file, dataset, connection=connection, filename=filename, delimiter=options.delimiter)
@@ -114,7 +113,7 @@ def _stage(file: Path, dataset: Dataset, filename: str, options: Options, databa
 
 
 def refuse(folder: Path, dataset: Dataset, error: RejectedFile, run_name: str) -> Counted:
-    """The report on a file that was refused before it could be read."""
+    """Write the report on a file that was refused before it could be read."""
     with StagingDatabase.in_memory(folder) as database:
         with database.connect() as connection:
             _lay_out_refusal(connection, folder, dataset, error)
@@ -131,8 +130,8 @@ def _lay_out_refusal(connection: duckdb.DuckDBPyConnection, folder: Path, datase
         none = pa.array([[]], pa.list_(pa.string()))
         facts = {"records": pa.array([0], pa.int64()), "columns": none, "original_columns": none}
         known = {"rules_version": pa.array([dataset.version]), **({"format": pa.array([error.form])} if error.form else {})}
-        staging.record(pa.table({**facts, **known}))
-        staging.find(error.code, str(error), line=error.line, hint=error.hint)
+        staging.write_summary(pa.table({**facts, **known}))
+        staging.add_finding(error.code, str(error), line=error.line, hint=error.hint)
 
 
 def _judge(database: StagingDatabase, folder: Path, dataset: Dataset, seen: Seen, run_name: str) -> Counted:
@@ -148,9 +147,9 @@ def _judge(database: StagingDatabase, folder: Path, dataset: Dataset, seen: Seen
 
 
 def _balance_rows(connection: duckdb.DuckDBPyConnection) -> None:
-    """The rows are numbered from 1 to as many as were read, each is there once, and each one was staged.
+    """Check that the rows are numbered from 1 to the number that was read, each exists once, and each one was staged.
 
-    The sum tells a row that stands for another. Raises RuntimeError if a row is lost or doubled.
+    The sum of the numbers detects a row in place of another. Raises RuntimeError if a row is lost or duplicated.
     """
     ((read, *rows),) = connection.execute(
         """select (select max(records) from reading), count(*), coalesce(min(_row), 1), coalesce(max(_row), 0),

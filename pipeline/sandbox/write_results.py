@@ -1,9 +1,9 @@
-"""What became of a file's rows -> files of those that were loaded, that failed, and that were not processed.
+"""Write the files of results: the rows that were loaded, that failed, and that were not processed.
 
-Each has all columns of the file, with their names, in their order, and then the row's number, a code and a reason. Two kinds of
-files: for people, with cells that no spreadsheet takes for a formula; and exact ones, in the format that was uploaded and in
-Parquet, which can be uploaded again: what is read from them is what was read from the file. Runs in the sandbox, since the
-file is read once more; the worker says what became of which row.
+Each has all columns of the file, with their names, in their order, and then the row's number, a code and a reason. There are
+two kinds of files: for people, with cells that no spreadsheet reads as a formula; and exact ones, in the uploaded format and in
+Parquet, which can be uploaded again and are read exactly as the file was. Runs in the sandbox, since the file is read once
+more; the worker provides the outcome of each row.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from pipeline.staging.database import StagingDatabase, in_enough_memory, number
 
 SOURCE = "source"
 FATES = "fates.parquet"
-"""What the worker says: (row, fate, code, reason), for each row that has not the fate of all ``others``."""
+"""Written by the worker: (row, fate, code, reason), for each row that does not have the default outcome."""
 
 RESULTS = "results"
 CELL_UNITS = 32_767
-"""A cell of a workbook holds so many units of UTF-16."""
+"""How many units of UTF-16 a cell of a workbook can hold."""
 
 _FETCH_ROWS = 10_000
 
 
 @dataclass(frozen=True)
-class Others:
-    """What became of the rows of which nothing else is said."""
+class DefaultOutcome:
+    """The outcome of the rows that are not in FATES."""
 
     fate: RowOutcome
     code: str | None = None
@@ -48,20 +48,20 @@ class Others:
 
 
 def write_results(
-    folder: Path, dataset: Dataset, delimiter: str | None, others: Others, wanted: Mapping[RowOutcome, Sequence[str]]
+    folder: Path, dataset: Dataset, delimiter: str | None, default: DefaultOutcome, wanted: Mapping[RowOutcome, Sequence[str]]
 ) -> dict[RowOutcome, int]:
-    """``source``, the file, and ``fates.parquet`` in ``folder`` -> ``results/``, a file a fate and form that is ``wanted``.
+    """Read ``source`` and ``fates.parquet`` in ``folder``; write ``results/``, a file for each outcome and form in ``wanted``.
 
-    How many rows each fate has, of all of them. Raises RejectedFile if the file cannot be read (any more).
+    Return the number of rows of every outcome. Raises RejectedFile if the file cannot be read (any more).
     """
-    return in_enough_memory(folder, partial(_write_results, folder, dataset, delimiter, others, wanted))
+    return in_enough_memory(folder, partial(_write_results, folder, dataset, delimiter, default, wanted))
 
 
 def _write_results(
     folder: Path,
     dataset: Dataset,
     delimiter: str | None,
-    others: Others,
+    default: DefaultOutcome,
     wanted: Mapping[RowOutcome, Sequence[str]],
     database: StagingDatabase,
 ) -> dict[RowOutcome, int]:
@@ -73,7 +73,7 @@ def _write_results(
         names = original_names(connection)
         members = ", ".join(f"{quoted(original)} := raw.{quoted(name)}" for name, original in names.items())
         as_text = f"to_json(struct_pack({members}))::varchar"
-        connection.execute(_FATED.format(fates=literal(str(folder / FATES)), curtailed=as_text), vars(others))
+        connection.execute(_FATED.format(fates=literal(str(folder / FATES)), curtailed=as_text), vars(default))
         for fate, forms in wanted.items():
             for form in forms:
                 _write(connection, names, fate, form, facts, folder / RESULTS)
@@ -106,7 +106,7 @@ def _write(
     facts: Mapping[str, Any],
     folder: Path,
 ) -> None:
-    """One file: ``csv``, ``json`` or ``parquet``, or ``native``, the uploaded file's own format."""
+    """Write one file: ``csv``, ``json`` or ``parquet``, or ``native``, the uploaded file's own format."""
     to, kind = folder / results_file(fate, form, facts), native_format(facts) if form == "native" else form
     if kind == "xlsx":
         _write_workbook(connection, _rows_of_workbook(connection, names, fate, results_file(fate, "parquet", facts)), to)
@@ -125,10 +125,10 @@ def _write(
 def _rows(
     connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: RowOutcome, *, safe: bool, fated: str = "fated"
 ) -> str:
-    """The query for the rows of a fate, in the file's order.
+    """Return the query for the rows of an outcome, in the file's order.
 
-    What is no record, or could not be kept whole (a key that stands twice, a broken cell), has its text in one more column and
-    nothing in the others: it fails again until somebody fills them. That column is there only where there are such rows.
+    A row that is not a record, or that was not kept whole (a key that appears twice, a broken cell), has its text in one more
+    column and nothing in the others: it fails again until they are filled. That column exists only if there are such rows.
     """
     row, code, reason, text = added_names(list(names.values()))
     cell = safe_expression if safe else lambda value, name: f"{value} as {quoted(name)}"
@@ -143,9 +143,9 @@ def _rows(
 
 
 def _rows_of_workbook(connection: duckdb.DuckDBPyConnection, names: dict[str, str], fate: RowOutcome, whole: str) -> str:
-    """The same for a workbook: of a row with a cell that is too long for one, the text says where the row is whole.
+    """Return the same for a workbook: for a row with a cell that is too long, the text names the file with the whole row.
 
-    As of any row that could not be kept: nothing of it is loaded by a retry until its cells are filled.
+    As with any row that was not kept whole, a retry loads nothing of it until its cells are filled.
     """
     longest = f"greatest(0, {', '.join(_units(f'raw.{quoted(name)}') for name in names)})"
     said = f"A cell of this row has more than {CELL_UNITS:,} characters, which a workbook cannot hold. The row is in {whole}."
@@ -163,13 +163,13 @@ def _rows_of_workbook(connection: duckdb.DuckDBPyConnection, names: dict[str, st
 
 
 def _units(text: str) -> str:
-    """SQL for the units of UTF-16 that a text takes: two for each character beyond the first 65,536."""
+    """Return SQL for the units of UTF-16 in a text: two for each character after the first 65,536."""
     beyond = f"length(regexp_replace({text}, '[^\\x{{10000}}-\\x{{10FFFF}}]', '', 'g'))"
     return f"case when strlen({text}) > {CELL_UNITS} then length({text}) + {beyond} else 0 end"
 
 
 def _write_workbook(connection: duckdb.DuckDBPyConnection, query: str, to: Path) -> None:
-    """One sheet; every cell is text but the row's number, so that Excel changes none."""
+    """Write one sheet; every cell but the row's number is text, so that Excel changes none."""
     with xlsxwriter.Workbook(to, {"constant_memory": True, "strings_to_urls": False}) as book:
         sheet = book.add_worksheet("Records")
         found = connection.execute(query)

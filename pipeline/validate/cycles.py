@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pipeline.staging.database import climb
+from pipeline.staging import ancestors
 
 PATH_SHOWN = 10_000
 """A longer circle is shown by its first and last ids, and its length."""
@@ -25,23 +25,12 @@ def _first(values: str, most: int) -> str:
     return f"case when len({values}) > {most} then {values}[1:{most}] else {values} end"
 
 
-_START = """
-create or replace temp table climbers as
-select number, above as reached from edges where above is not null and above != number
-"""
-_INNER = """
-create or replace temp table climbers as
-select number, above as reached from edges semi join (select distinct above as number from edges) parents using (number)
-where above is not null and above != number
-"""
-_STRIDE = """
-create or replace temp table climbers as
-select c.number, further.reached from climbers c join climbers further on c.reached = further.number
-"""
-_LEFT = "select count(*) from climbers"
-_REACHED = "select count(distinct reached) from climbers"
+_UP = "select number, nullif(above, number) as above from edges"
+"""Each record's parent; a record that is its own parent is a finding of its own, and no cycle here."""
+
+_UP_OF_PARENTS = f"{_UP} semi join (select distinct above as number from edges) parents using (number)"
 _ON_CYCLES = """
-select number, above from edges semi join (select distinct reached from climbers) c on number = reached order by number
+select number, above from edges semi join (select distinct reached from unrooted) c on number = reached order by number
 """
 
 # A circle is told from its smallest id on; what is long is told in part.
@@ -81,10 +70,10 @@ order by paths.path[1]
 _BELOW = """
 create or replace table below_cycles as
 select edges._row, circling.cycle
-from climbers
-anti join circling already on climbers.number = already.number
-join circling on climbers.reached = circling.number
-join edges on climbers.number = edges.number
+from unrooted
+anti join circling already on unrooted.number = already.number
+join circling on unrooted.reached = circling.number
+join edges on unrooted.number = edges.number
 where edges._row is not null
 """
 
@@ -103,11 +92,11 @@ def find_cycles(connection: duckdb.DuckDBPyConnection) -> int:
     )
     for name in ("cycle_rows", "below_cycles"):
         connection.execute(f"create or replace table {name} (cycle bigint, _row bigint)")
-    if not _walk_up(connection):
+    if not _find_unrooted(connection):
         return 0
     numbers, above = (_column(connection, _ON_CYCLES, place) for place in (0, 1))
     up = np.searchsorted(numbers, above)
-    _keep(connection, "circling", number=numbers, cycle=_circles(up))
+    _keep(connection, "circling", number=numbers, cycle=ancestors.smallest_on_cycle(up))
     connection.execute(_BELOW)
     connection.execute(
         "insert into cycle_rows select cycle, _row from circling join edges using (number) where _row is not null"
@@ -120,33 +109,18 @@ def find_cycles(connection: duckdb.DuckDBPyConnection) -> int:
     return len(names)
 
 
-def _walk_up(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Leave in ``climbers`` those who never meet a root, each with a record on a circle as reached; True if there are any.
+def _find_unrooted(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Make ``unrooted`` (number, reached): the records on a cycle or below one, each with a record of its cycle.
 
-    From then on, those reached grow fewer until only the circles themselves are reached, on which a stride leads everybody to
-    a place of their own.
+    Return whether there are any. Three of four records, in many files, are parents of no other and so on no cycle: the search
+    starts without them.
     """
-    connection.execute(_INNER)
-    if not climb(connection, _STRIDE, _LEFT):  # who is nobody's parent is on no circle: three of four records, in many a file
-        return False
-    connection.execute(_START)
-    left = climb(connection, _STRIDE, _LEFT)
-    climb(connection, _STRIDE, _REACHED)
-    return left > 0
-
-
-def _circles(up: np.ndarray) -> np.ndarray:
-    """The circle of each place, named by its smallest place; ``up`` leads from a place to the next and is a permutation.
-
-    Everybody asks the one ahead for the smallest place seen, and jumps twice as far each time: twenty rounds for a circle of a
-    million.
-    """
-    names, jump = np.arange(len(up)), up
-    while True:
-        smaller = np.minimum(names, names[jump])
-        if np.array_equal(smaller, names):
-            return names
-        names, jump = smaller, jump[jump]
+    found = ancestors.without_root(connection, _UP_OF_PARENTS, into="rising") > 0
+    if found:
+        ancestors.without_root(connection, _UP, into="rising")
+        ancestors.reach_cycles(connection, "rising")
+    connection.execute("create or replace table unrooted as from rising")
+    return found
 
 
 def _keep_steps(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import duckdb
 
+from pipeline.staging import ancestors
 from pipeline.staging.database import number
 
 GUESSED_MOST = 1_000
@@ -25,22 +26,14 @@ _MISSING = """
 create or replace table missing as
 with below as (
     select orphans.parent, count(*) as records
-    from tops join orphans on tops.top = orphans._row where tops.number > 0 group by orphans.parent
+    from tops join orphans on tops.root = orphans._row where tops.number > 0 group by orphans.parent
 ),
 named as (select parent, count(*) as records from orphans group by parent)
 select named.parent, greatest(named.records, coalesce(below.records, 0)) as records, alike.id as alike
 from named left join below using (parent) left join alike using (parent)
 """
 
-# Everybody with whom they meet when they go up, each round twice as far; who goes in circles never meets anybody.
-_TOPS = """
-create or replace temp table tops as
-select number, coalesce(above, number) as top from edges anti join climbers using (number)
-"""
-_STRIDE = """
-create or replace temp table tops as
-select low.number, high.top, low.top != high.top as moved from tops low join tops high on low.top = high.number
-"""
+_UP = "select number, nullif(above, number) as above from edges anti join unrooted using (number)"
 
 _ALIKE = f"""
 create or replace temp table alike as
@@ -82,22 +75,14 @@ def find_orphans(connection: duckdb.DuckDBPyConnection) -> int:
     connection.execute(_ORPHANS)
     missing = number(connection, "select count(distinct parent) from orphans")
     connection.execute("create or replace temp table alike (parent varchar, id varchar)")
-    connection.execute("create or replace temp table tops (number bigint, top bigint)")
+    connection.execute("create or replace temp table tops (number bigint, root bigint)")
     if missing:
-        _climb(connection)
+        ancestors.find_root(connection, _UP, into="tops")
     if 0 < missing <= GUESSED_MOST:
         connection.execute(_ALIKE)
         connection.execute(_SLIPS)
     connection.execute(_MISSING)
     return missing
-
-
-def _climb(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute(_TOPS)
-    while True:
-        connection.execute(_STRIDE)
-        if not number(connection, "select count(*) from tops where moved"):
-            return
 
 
 def likely_spellings(parents: str) -> str:

@@ -17,7 +17,8 @@ from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.suite_meta import Tolerance
 from pipeline.display import counted, place_sql
 from pipeline.sqlfiles import literal, quoted
-from pipeline.staging.database import climb, number, reading_of
+from pipeline.staging import ancestors
+from pipeline.staging.database import number, reading_of
 
 MESSAGE_LENGTH = 1000
 
@@ -180,28 +181,20 @@ def _out_of_bounds(connection: duckdb.DuckDBPyConnection) -> str:
 
 # --- What hangs below it ---
 
-# ``met`` is the nearest bad record above, ``reached`` the record that was reached without meeting one.
-_UP = """
-create or replace temp table up as
+_UP_TO_BAD = """
 select
     number,
     case when bad._row is not null then above end as met,
     case when bad._row is null then above end as reached
 from edges left join bad on edges.above = bad._row
 """
-_STRIDE = """
-create or replace temp table up as
-select u.number, coalesce(u.met, further.met) as met, case when u.met is null then further.reached end as reached
-from up u left join up further on u.reached = further.number
-"""
-_CLIMBING = "select count(*) from up where reached is not null"
 _BELOW_BAD = """
 create or replace temp table below_bad as
 select
     e._row,
     'parent_quarantined' as code,
     'It hangs below the record ' || ancestor.id || ' (' || {place} || '), which is in quarantine.' as message
-from up join edges e using (number) join edges ancestor on up.met = ancestor.number
+from nearest_bad join edges e using (number) join edges ancestor on nearest_bad.met = ancestor.number
 asof left join lines on ancestor._row >= lines.first_row
 where e._row is not null and not exists (from bad where bad._row = e._row)
 """
@@ -212,8 +205,7 @@ def _gather_below(connection: duckdb.DuckDBPyConnection) -> None:
 
     A circle with a row in the file ends there, since that row is bad. One that the warehouse has all by itself is without end.
     """
-    connection.execute(_UP)
-    climb(connection, _STRIDE, _CLIMBING)
+    ancestors.nearest_marked(connection, _UP_TO_BAD, into="nearest_bad")
     line = "lines.first_line + ancestor._row - lines.first_row"
     connection.execute(_BELOW_BAD.format(place=place_sql(reading_of(connection), row="ancestor._row", line=line)))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import duckdb
 
 from pipeline.datasets.suite_meta import TreeLimits
+from pipeline.staging import ancestors
 
 _NODES = "select {what} as what, id, parent from links where id is not null"
 _FAMILIES = """
@@ -25,39 +26,22 @@ where above != number and (select max_children is not null from bounds)
 group by above having count(*) > (select max_children from bounds)
 """
 
-# Upwards, in strides that double: a million levels take twenty rounds. Who is on a circle or below one has no depth.
-_START = """
-create or replace temp table climbing as
-select number, coalesce(above, number) as reached, (above is not null and above != number)::bigint as steps, true as moved
-from edges anti join climbers using (number)
-"""
-_STRIDE = """
-create or replace temp table climbing as
-select low.number, high.reached, low.steps + high.steps as steps, high.steps > 0 as moved
-from climbing low join climbing high on low.reached = high.number
-"""
-_DEPTHS = "create or replace table depths as select number, steps + 1 as depth from climbing"
+_UP = "select number, nullif(above, number) as above from edges anti join unrooted using (number)"
+_DEPTHS = "create or replace table depths as select number, depth + 1 as depth from ancestor_counts"
 
 _MOVED = """
 create or replace temp table moved as
 select edges.number from edges left join overridden old using (id)
 where edges._row is not null and (old.id is null or old."parentId" is distinct from edges.parent)
 """
-# ``met`` is the nearest record above that moves, ``reached`` the farthest one up to which none does.
-_LOOK_UP = """
-create or replace temp table looking as
+_UP_TO_MOVED = """
 select edges.number, moved.number as met, case when moved.number is null then nullif(above, edges.number) end as reached
 from edges join depths using (number) left join moved on edges.above = moved.number
-"""
-_LOOK_FURTHER = """
-create or replace temp table looking as
-select l.number, coalesce(l.met, further.met) as met, further.reached
-from looking l left join looking further on l.reached = further.number
 """
 _PUSHED = """
 create or replace table pushed as
 select met as _row, arg_min(id, (-depths.depth, id)) as id, max(depths.depth) as depth, count(*) as records
-from looking join edges using (number) join depths using (number) join depths mover on met = mover.number
+from movers join edges using (number) join depths using (number) join depths mover on met = mover.number
 where edges._row is null and depths.depth > $limit and mover.depth <= $limit
 group by met
 """
@@ -88,11 +72,9 @@ def measure_depths(connection: duckdb.DuckDBPyConnection) -> None:
     ((limit,),) = connection.execute("select max_depth from bounds").fetchall()
     if limit is None:
         return
-    connection.execute(_START)
-    while _any(connection, "climbing where moved"):
-        connection.execute(_STRIDE)
+    ancestors.depth(connection, _UP, into="ancestor_counts")
     connection.execute(_DEPTHS)
-    connection.execute("create or replace temp table looking (number bigint, met bigint, reached bigint)")
+    connection.execute("create or replace temp table movers (number bigint, met bigint, reached bigint)")
     if _any(connection, f"depths join edges using (number) where depth > {limit} and _row is null"):
         _look_for_movers(connection)
     connection.execute(_PUSHED, {"limit": limit})
@@ -100,9 +82,7 @@ def measure_depths(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _look_for_movers(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(_MOVED)
-    connection.execute(_LOOK_UP)
-    while _any(connection, "looking where reached is not null"):
-        connection.execute(_LOOK_FURTHER)
+    ancestors.nearest_marked(connection, _UP_TO_MOVED, into="movers")
 
 
 def _any(connection: duckdb.DuckDBPyConnection, rows: str) -> bool:

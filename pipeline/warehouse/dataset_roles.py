@@ -1,8 +1,9 @@
-"""A set of datasets as PostgreSQL knows it: a schema with views of just their tables, and a login role for that schema alone.
+"""Give a set of datasets a schema in PostgreSQL with views of just their tables, and a login role for that schema alone.
 
-The SQL of a key that is for some datasets runs as that role. It has no right to the schema ``warehouse``, nor to any other, so
+The SQL of an API key for some datasets runs as that role. It has no right to the schema ``warehouse``, nor to any other, so
 PostgreSQL itself keeps it from every row that was not granted; and a name that was not granted cannot be told from one that
-never was. A mart is granted if it reads nothing but granted tables, however indirectly. Findings come through a barrier.
+does not exist. A mart is granted if it reads only granted tables, however indirectly. Findings come through a security barrier
+view.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pipeline.sqlfiles import load
 Connection = psycopg.Connection[Any]
 
 _LOCK = 727_074_002
-"""Key of the advisory lock under which schemas and roles are made, one process at a time; any constant will do."""
+"""The key of the advisory lock under which one process at a time makes schemas and roles; an arbitrary constant."""
 
 _LOCK_SECONDS = 2
 
@@ -34,14 +35,14 @@ class DatasetRole:
 
     @property
     def name(self) -> str:
-        """Of the role, and of the schema. It does not tell which datasets they are."""
+        """The name of the role and of the schema. It does not reveal the datasets."""
         return "bulkhead_reader_" + hashlib.sha256("\n".join(self.datasets).encode()).hexdigest()[:16]
 
 
 def make(connection: Connection, granted: DatasetRole, password: str) -> None:
-    """Have the set's schema and role as they should be. Safe to repeat; ``connection`` is in autocommit mode.
+    """Create or renew the set's schema and role. Safe to repeat; ``connection`` is in autocommit mode.
 
-    Raises NotReady if the role is not there and we may not make it.
+    Raises NotReady if the role is missing and we may not create it.
     """
     with connection.transaction():
         connection.execute(f"set local lock_timeout = '{_LOCK_SECONDS}s'")
@@ -51,9 +52,9 @@ def make(connection: Connection, granted: DatasetRole, password: str) -> None:
 
 
 def renew(connection: Connection, sets: Iterable[DatasetRole]) -> list[str]:
-    """Bring the schemas of these sets to the tables and marts as they are now, within the caller's transaction; their names.
+    """Bring the schemas of these sets up to the current tables and marts, within the caller's transaction; return their names.
 
-    A set that nobody has asked for yet is left alone: it is made when somebody does.
+    A set without a role is left alone: it is made when it is first used.
     """
     known = [granted for granted in sets if _state(connection, granted)[0]]
     for granted in known:
@@ -62,7 +63,7 @@ def renew(connection: Connection, sets: Iterable[DatasetRole]) -> list[str]:
 
 
 def clear(connection: Connection) -> None:
-    """Drop all schemas of sets, so that a mart they read can be made anew; ``renew`` follows in the same transaction."""
+    """Drop the schemas of all sets, so that a mart they read can be replaced; ``renew`` follows in the same transaction."""
     for (name,) in connection.execute(load("queries/dataset_roles/schemas")).fetchall():
         connection.execute(SQL("drop schema {} cascade").format(Identifier(name)))
 
@@ -92,7 +93,7 @@ def _make_role(connection: Connection, granted: DatasetRole, password: str) -> N
 
 
 def _make_schema(connection: Connection, granted: DatasetRole) -> None:
-    """The views, made anew if they are not those that they should be; and the role's right to them."""
+    """Create the views, or replace them if they are out of date, and grant the role the right to read them."""
     statements = [*_views(connection, granted)]
     digest = hashlib.sha256("\n".join(one.as_string(connection) for one in statements).encode()).hexdigest()
     made_from, schema = f"bulkhead: granted, {digest}", Identifier(granted.name)
@@ -106,7 +107,7 @@ def _make_schema(connection: Connection, granted: DatasetRole) -> None:
 
 
 def _views(connection: Connection, granted: DatasetRole) -> Iterable[Composed]:
-    """The statements that make them."""
+    """Yield the statements that create the views."""
     datasets, schema = list(granted.datasets), Identifier(granted.name)
     for name, columns in connection.execute(load("queries/dataset_roles/relations"), {"datasets": datasets}).fetchall():
         yield SQL("create view {}.{} as select {} from warehouse.{}").format(

@@ -15,17 +15,17 @@ from pipeline.datasets.dataset import Dataset
 from pipeline.sqlfiles import load
 
 ANALYZE_SECONDS = 600.0
-"""For looking at a sample of a table."""
+"""The time limit for ANALYZE, which looks at a sample of a table."""
 
 
 def edges(engine: Engine, dataset: Dataset, wanted: Path, to: Path, *, beat: Callable[[], None]) -> int:
     """Write the warehouse's edges that ``wanted`` (a Parquet file: what, id, parent) asks for to ``to`` (id, parentId).
 
-    ``what`` is ``above`` (the record and all above it), ``below`` (the record and, if it is new or ``parent`` is not its
-    parent so far, all below it), ``children`` (those of the record) or ``roots`` (all, whatever the id). Each edge comes once;
-    how many there are is returned. In constant memory here; PostgreSQL walks level by level along its indexes.
+    ``what`` is ``above`` (the record and its ancestors), ``below`` (the record and, if it is new or ``parent`` is not its
+    current parent, its descendants), ``children`` (those of the record) or ``roots`` (all, whatever the id). Each edge is
+    written once; returns their number. In constant memory here; PostgreSQL walks level by level along its indexes.
     """
-    import pyarrow as pa  # 40 MiB that the web app, which never comes here, does without
+    import pyarrow as pa  # 40 MiB that the web app does without: it never calls this
     import pyarrow.parquet as pq
 
     schema = pa.schema([("id", pa.string()), ("parentId", pa.string())])
@@ -58,9 +58,9 @@ def edges(engine: Engine, dataset: Dataset, wanted: Path, to: Path, *, beat: Cal
 
 
 def analyze(engine: Engine, dataset: str) -> None:
-    """Tell the planner of what was just loaded, rather than let the first readers wait for autovacuum.
+    """Update the planner's statistics after a load, rather than let the first readers wait for autovacuum.
 
-    Not while an index is being built: the two would wait for each other, until PostgreSQL ended the index.
+    Skipped while an index is being built: the two would deadlock, and PostgreSQL would end the build.
     """
     with engine.begin() as connection:
         connection.exec_driver_sql(may_take(ANALYZE_SECONDS))
@@ -68,7 +68,7 @@ def analyze(engine: Engine, dataset: str) -> None:
 
 
 def has_table(engine: Engine, dataset: Dataset) -> bool:
-    """PostgreSQL answers, and has the dataset's table."""
+    """Return whether PostgreSQL answers and has the dataset's table."""
     try:
         with engine.connect() as connection:
             found = connection.execute(text("select to_regclass(:name) is not null"), {"name": f'warehouse."{dataset.name}"'})
@@ -78,6 +78,6 @@ def has_table(engine: Engine, dataset: Dataset) -> bool:
 
 
 def with_tables(engine: Engine, names: Sequence[str]) -> set[str]:
-    """Those of the datasets whose tables are there."""
+    """Return those of the datasets that have a table."""
     with engine.connect() as connection:
         return {*connection.execute(text(load("queries/tables/existing")), {"names": list(names)}).scalars()}

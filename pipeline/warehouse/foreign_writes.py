@@ -1,8 +1,8 @@
-"""Notice what another client changed in a dataset's table while an import was at work.
+"""Notice what another client changed in a dataset's table during an import.
 
 Validation judges a file against the warehouse as it was then. The queue keeps other imports away until the load is over, but
-not a client with SQL of its own. A trigger of each dataset's table notes every transaction that is not a load
-(sql/migrations/versions/0013); an import whose validation did not see such a transaction looks again (docs/decisions/0023).
+not a client with SQL of its own. A trigger on each dataset's table notes every transaction that is not a load
+(sql/migrations/versions/0013); an import whose validation did not see such a transaction checks again (docs/decisions/0023).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Connection = psycopg.Connection[Any]
 WHAT = "The warehouse table was changed by another client during the load"
 
 CHECK_SECONDS = 900
-"""The look at the whole table that follows such a change takes a minute for ten million records; no longer than this."""
+"""The time limit of the check of the whole table after such a change; it takes a minute for ten million records."""
 
 
 def is_noted(connection: Connection, dataset: Dataset) -> bool:
-    """Whether the dataset's table has the trigger that notes writes of other clients."""
+    """Return whether the dataset's table has the trigger that notes writes of other clients."""
     row = connection.execute(
         load("queries/foreign_writes/trigger_there"), {"relation": f'warehouse."{dataset.name}"'}
     ).fetchone()
@@ -32,12 +32,12 @@ def is_noted(connection: Connection, dataset: Dataset) -> bool:
 
 
 def note(connection: Connection, dataset: Dataset) -> None:
-    """Have writes of other clients to the dataset's table noted from now on."""
+    """Create the trigger that notes writes of other clients to the dataset's table."""
     connection.execute(SQL(load("queries/foreign_writes/trigger")).format(table=Identifier("warehouse", dataset.name)))
 
 
 def was_changed(connection: Connection, import_id: str) -> bool:
-    """Whether another client wrote to the import's table after its validation began."""
+    """Return whether another client wrote to the import's table after its validation began."""
     return connection.execute(load("queries/foreign_writes/changed"), {"import_id": import_id}).fetchone() is not None
 
 
@@ -50,9 +50,9 @@ def orphans(connection: Connection, dataset: Dataset, first: int, last: int) -> 
 
 
 def damage(connection: Connection, dataset: Dataset, import_id: str, written: int) -> str:
-    """Say what changes of other clients did to an import that inserted or updated ``written`` records; empty if nothing.
+    """Return in words what other clients did to an import that inserted or updated ``written`` records; empty if nothing.
 
-    Looks at the whole table, and only if there was such a change. ``connection`` must be in no transaction.
+    Checks the whole table, but only if there was such a change. ``connection`` must be in no transaction.
     """
     with connection.transaction():
         connection.execute(f"set local statement_timeout = {CHECK_SECONDS * 1000}")

@@ -1,7 +1,7 @@
-"""Marts: materialized views over a dataset's table, brought up to date after imports and apart from them.
+"""Marts: views over a dataset's table; the materialized ones are refreshed after imports, by a workflow of their own.
 
-An import notes that its dataset's marts are wanted before it becomes final; a workflow of their own refreshes them. One that
-cannot be refreshed keeps what it holds, and is a warning on the imports that are not in it, never an error of theirs.
+An import notes that its dataset's marts are to be refreshed before it becomes final. A mart that cannot be refreshed keeps its
+data; that is a warning on the imports that are missing in it, never an error of theirs.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from pipeline.warehouse import dataset_roles
 log = structlog.get_logger()
 
 LOCK_SECONDS = 10
-"""A refresh that has to wait longer for the readers of a mart is tried again later: others would wait behind it."""
+"""A refresh that has to wait longer for the readers of a mart is tried again later: new readers would wait behind it."""
 
 _TOO_SLOW = "57014"
 
 
 @dataclass(frozen=True)
 class Mart:
-    """A mart, and what became of its last refresh. ``state`` is fresh, waiting, refreshing or failed."""
+    """A mart and the outcome of its last refresh. ``state`` is fresh, waiting, refreshing or failed."""
 
     name: str
     state: str
@@ -40,19 +40,19 @@ class Mart:
     error: str
 
     def to_json(self) -> dict[str, Any]:
-        """The mart as the API shows it."""
+        """Return the mart as the API shows it."""
         moment = self.refreshed_at
         return {**asdict(self), "refreshed_at": moment.isoformat().replace("+00:00", "Z") if moment else None}
 
 
 class Marts:
-    """The marts in one warehouse."""
+    """Refresh the marts of one warehouse, and tell their states."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def want(self, dataset: str) -> bool:
-        """Note that records of a dataset were loaded; False if it has no mart, and nothing is to be done."""
+        """Note that the marts of a dataset are to be refreshed; return False if it has none."""
         with self._engine.begin() as connection:
             if connection.execute(text(load("queries/marts/of_table")), {"dataset": dataset}).first() is None:
                 return False
@@ -60,22 +60,22 @@ class Marts:
         return True
 
     def due(self) -> list[str]:
-        """The datasets whose marts are wanted, though no refresh has begun since."""
+        """Return the datasets whose marts are to be refreshed, if no refresh has begun since."""
         with self._engine.connect() as connection:
             return list(connection.execute(text(load("queries/marts/due"))).scalars())
 
     def states(self, dataset: str) -> list[Mart]:
-        """The marts of a dataset, by name."""
+        """Return the marts of a dataset, by name."""
         with self._engine.connect() as connection:
             rows = connection.execute(text(load("queries/marts/states")), {"dataset": dataset}).mappings()
             return [Mart(row["name"], row["state"], row["data_at"], row["error"]) for row in rows]
 
     def refresh(self, dataset: str, *, seconds: float, beat: Callable[[], None] = lambda: None) -> None:
-        """Refresh the marts of a dataset, each within ``seconds``; the ledger has how that ended.
+        """Refresh the marts of a dataset, each within ``seconds``, and enter the outcome in the ledger.
 
         Raises Unreachable or NoSpace for what may pass by itself, once every mart was tried.
         """
-        passing: BaseException | None = None
+        transient: BaseException | None = None
         with self._engine.begin() as connection:
             marts = connection.execute(text(load("queries/marts/of_table")), {"dataset": dataset}).all()
             began = connection.execute(text(load("queries/marts/begin")), {"dataset": dataset}).scalar_one()
@@ -86,11 +86,11 @@ class Marts:
                 self._refresh(mart.name, concurrently=mart.is_readable_meanwhile, seconds=seconds)
             except DATABASE_ERRORS as error:
                 said = _reason(mart.name, error, seconds)
-                passing = error if kind_of(error) is Kind.TRANSIENT else passing
+                transient = error if kind_of(error) is Kind.TRANSIENT else transient
                 log.warning("mart not refreshed", dataset=dataset, mart=mart.name, why=said)
             self._note(dataset, mart.name, began, time.monotonic() - started, said)
-        if passing:
-            raise as_ours(passing) from passing
+        if transient:
+            raise as_ours(transient) from transient
 
     def _refresh(self, name: str, *, concurrently: bool, seconds: float) -> None:
         with self._engine.begin() as connection:
@@ -106,10 +106,10 @@ class Marts:
 
 
 def _reason(name: str, error: BaseException, seconds: float) -> str:
-    """Why a mart could not be refreshed, and what to do."""
+    """Return why a mart could not be refreshed, and what to do."""
     if sqlstate_of(error) == _TOO_SLOW:
         why = f"it takes longer than the {seconds:g} seconds of BULKHEAD_MART_SECONDS. Make its query faster, or raise that"
-    elif kind_of(error) is Kind.DATA:  # it may quote a value, which a reader of one dataset of several may not see
+    elif kind_of(error) is Kind.DATA:  # the message may quote a value that a reader of only one of its datasets may not see
         words = re.sub(r'"[^"]*"', '"…"', in_words(error))
         why = f"{words}. Mend sql/marts/{name}.sql and run bulkhead migrate, or mend the records by another import"
     elif kind_of(error) is Kind.TRANSIENT:
@@ -120,7 +120,10 @@ def _reason(name: str, error: BaseException, seconds: float) -> str:
 
 
 def make_mart(connection: Connection, path: Path) -> str:
-    """A mart is one SELECT; its opening comment says whether it is kept as a materialized view."""
+    """Create a mart from its file, one SELECT, or renew it if the file has changed; return in words what it is.
+
+    The opening comment says whether it is a materialized view.
+    """
     query, name = path.read_text(encoding="utf-8"), path.stem
     wanted = "materialized view" if _is_materialized(query) else "view"
     there = connection.execute(text(load("queries/marts/definition")), {"name": name}).first()
@@ -130,9 +133,7 @@ def make_mart(connection: Connection, path: Path) -> str:
             dataset_roles.clear(driver_connection(connection))
             connection.exec_driver_sql(f'drop {there.kind} warehouse."{name}"')
         connection.exec_driver_sql(f'create {wanted} warehouse."{name}" as {query}')
-        connection.execute(
-            text("delete from ledger.mart where name = :name"), {"name": name}
-        )  # it is made of what is there now
+        connection.execute(text("delete from ledger.mart where name = :name"), {"name": name})  # it is up to date now
         for columns in _unique_columns(query) if wanted == "materialized view" else []:
             connection.exec_driver_sql(f'create unique index on warehouse."{name}" ({columns})')
         quoted = comment.replace("'", "''")
@@ -145,6 +146,9 @@ def _is_materialized(query: str) -> bool:
 
 
 def _unique_columns(query: str) -> list[str]:
-    """What each line ``-- unique: column, ...`` of a mart's opening comment names: with one, it is readable while refreshed."""
+    """Return what the lines ``-- unique: column, ...`` of a mart's opening comment name.
+
+    A materialized view with a unique index can be read while it is refreshed.
+    """
     named = [line.removeprefix("unique:") for line in opening_comment(query) if line.startswith("unique:")]
     return [", ".join(f'"{column.strip()}"' for column in line.split(",")) for line in named]

@@ -1,6 +1,6 @@
-"""PostgreSQL: engines, migrations, the dataset tables with their marts, and the questions validation asks of them.
+"""Migrate a database: the ledger, one table a dataset, the marts, and the roles that may read them.
 
-This is the only module that makes an engine. Everything that it creates is written in ``sql/``; nothing here repeats it.
+Everything that a migration creates is written in ``sql/``; nothing here repeats it.
 """
 
 from __future__ import annotations
@@ -24,24 +24,22 @@ from pipeline.datasets.dataset import dataset_names, load_dataset
 from pipeline.errors import Conflict, PermanentError, Unreachable
 from pipeline.settings import ROOT
 from pipeline.sqlfiles import in_order, load
-from pipeline.warehouse import dataset_roles, foreign_writes, table_changes
+from pipeline.warehouse import dataset_roles, foreign_writes, table_changes, table_plan
 from pipeline.warehouse.dataset_roles import DatasetRole
+from pipeline.warehouse.lock_waits import wait_at_most, with_locks
 from pipeline.warehouse.marts import make_mart
 from pipeline.warehouse.sql_reader import make_reader
 
 _MIGRATION_LOCK = 727_074_001
-"""Key of the advisory lock that lets one migration run at a time; any constant will do."""
+"""The key of the advisory lock that lets one migration run at a time; an arbitrary constant."""
 
 _ALONE_SECONDS, _ALONE_TRIES = 0.5, 7200
-"""How often it is asked for, and for how long: an hour, as an index on a large table may take."""
-
-
-# --- migrations ---
+"""The pause between tries to get it, and their number: an hour, since an index on a large table may take that."""
 
 
 @dataclass(frozen=True)
 class Migrated:
-    """One thing that a migration looked after, and what was done to it: nothing, if it was as it should be."""
+    """One thing that a migration checked, and what was done to it: nothing, if it was as it should be."""
 
     what: str
     done: tuple[str, ...] = ()
@@ -53,27 +51,25 @@ class Migrated:
 def migrate(
     url: str, *, root: Path = ROOT, password: str | None = None, say: table_changes.Say = lambda line: None
 ) -> list[Migrated]:
-    """Bring a database up to date: the ledger, one table a dataset, the marts, the reader's role. Safe to repeat, and to run
-    while files are loaded.
+    """Bring a database up to date, and return what was checked and done. Safe to repeat, and to run while files are loaded.
 
-    Returns what was looked after; ``say`` hears of what takes long. ``password`` is the reader role's; None takes the one in
-    ``url``, so that sql_url can find it. Raises Conflict, before anything is changed, if a table differs from its file
-    in what
-    cannot be done beside reads and loads; Unreachable if PostgreSQL does not answer, or a table is never free for a moment.
+    ``say`` is given what takes long. ``password`` is the reader role's; None takes the one in ``url``, where sql_url looks.
+    Raises Conflict, before anything is changed, if a table differs from its file in a way that cannot be changed while the
+    table is read and loaded; Unreachable if PostgreSQL does not answer, or a table is never free for a moment.
     """
-    engine = connect(url, pool_size=3, name="bulkhead migrate", statement_seconds=None)  # an index takes what it takes
+    engine = connect(url, pool_size=3, name="bulkhead migrate", statement_seconds=None)  # an index may take long
     datasets = [load_dataset(name, root) for name in dataset_names(root)]
     try:
         with _alone(engine, say), raw_connection(engine) as raw:
-            plans = [table_changes.plan(raw, dataset) for dataset in datasets]
+            plans = [table_plan.plan(raw, dataset) for dataset in datasets]
             if refused := [line for plan in plans for line in plan.refused]:
                 raise Conflict("\n".join(["Nothing was changed, for this cannot be done beside reads and loads.", *refused]))
-            done = table_changes.patiently(lambda seconds: _migrate_ledger(engine, seconds), "The ledger")
+            done = with_locks(lambda seconds: _migrate_ledger(engine, seconds), "The ledger")
             for plan in plans:
                 done.append(Migrated(f"table {plan.called}", tuple(table_changes.apply(raw, plan, say=say))))
                 _note_foreign_writes(raw, plan)
             secret = password or make_url(url).password or ""
-            done += table_changes.patiently(lambda seconds: _make_views(engine, root, secret, seconds), "A mart")
+            done += with_locks(lambda seconds: _make_views(engine, root, secret, seconds), "A mart")
         return done
     except OperationalError as error:
         raise Unreachable(f"PostgreSQL does not answer: {error.orig}") from error
@@ -85,11 +81,10 @@ def migrate(
 
 @contextmanager
 def _alone(engine: Engine, say: table_changes.Say) -> Iterator[None]:
-    """While no other migration runs, nor can begin.
+    """Keep other migrations from running meanwhile. Raises Unreachable if one runs all the time.
 
-    The lock is the session's: an index built concurrently takes several transactions. It is asked for again and again, not
-    waited for: a statement that waits has a snapshot, and the other migration's index would wait for that to go, both for
-    ever.
+    The lock belongs to the session, since an index built concurrently takes several transactions. It is polled, not waited for:
+    a statement that waits has a snapshot, the other migration's index would wait for that to go, and so both for ever.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         ask = text("select pg_try_advisory_lock(:key)")
@@ -107,20 +102,41 @@ def _alone(engine: Engine, say: table_changes.Say) -> Iterator[None]:
             connection.execute(text("select pg_advisory_unlock(:key)"), {"key": _MIGRATION_LOCK})
 
 
-def _note_foreign_writes(connection: psycopg.Connection[Any], plan: table_changes.Plan) -> None:
-    """Have writes of other clients to a dataset's table noted, beside reads and loads."""
+def _migrate_ledger(engine: Engine, seconds: float) -> list[Migrated]:
+    config = _migrations()
+    with engine.begin() as connection:
+        connection.exec_driver_sql(wait_at_most(seconds))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        version = connection.exec_driver_sql("select version_num from public.alembic_version").scalar()
+    return [Migrated(f"ledger at version {version}")]
+
+
+def _note_foreign_writes(connection: psycopg.Connection[Any], plan: table_plan.Plan) -> None:
+    """Install the trigger that notes writes of other clients to a dataset's table, while the table is in use."""
 
     def install(seconds: float) -> None:
         with connection.transaction():
-            connection.execute(table_changes.wait_at_most(seconds))
+            connection.execute(wait_at_most(seconds))
             foreign_writes.note(connection, plan.dataset)
 
     if not foreign_writes.is_noted(connection, plan.dataset):
-        table_changes.patiently(install, plan.called)
+        with_locks(install, plan.called)
+
+
+def _make_views(engine: Engine, root: Path, password: str, seconds: float) -> list[Migrated]:
+    """Create or renew the marts and the roles that may read them."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql(wait_at_most(seconds))
+        marts = [make_mart(connection, path) for path in in_order(root / "sql" / "marts")]
+        reader = make_reader(connection, password)
+        sets = [DatasetRole(tuple(names)) for names in connection.execute(text(load("queries/api_keys/datasets"))).scalars()]
+        names = dataset_roles.renew(driver_connection(connection), sets)
+        return [Migrated(line) for line in [*marts, reader, *(f"role {name}" for name in names)]]
 
 
 def ledger_version(engine: Engine) -> str | None:
-    """The version of the ledger's tables; None if there are none."""
+    """Return the version of the ledger's tables; None if there are none."""
     with engine.connect() as connection:
         if connection.execute(text("select to_regclass('public.alembic_version')")).scalar() is None:
             return None
@@ -129,25 +145,26 @@ def ledger_version(engine: Engine) -> str | None:
 
 
 def newest_version() -> str:
-    """The version that a migration brings the ledger to."""
+    """Return the version that a migration brings the ledger to."""
     return str(ScriptDirectory.from_config(_migrations()).get_current_head())
 
 
+def _migrations() -> Config:
+    config = Config()
+    folder = str(ROOT / "sql" / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))  # % is special to ConfigParser
+    return config
+
+
 def differing_tables(engine: Engine, root: Path = ROOT) -> dict[str, str]:
-    """How each dataset's table differs from its file, in words; empty if it does not. Changes nothing."""
+    """Return in words how each dataset's table differs from its file; empty if it does not. Changes nothing."""
     with raw_connection(engine) as raw:
         return {name: _difference(raw, name, root) for name in dataset_names(root)}
 
 
-def other_writers(engine: Engine) -> list[str]:
-    """The roles beside our own that may write to a table of the warehouse."""
-    with engine.connect() as connection:
-        return list(connection.execute(text(load("queries/foreign_writes/other_writers"))).scalars())
-
-
 def _difference(raw: psycopg.Connection[Any], name: str, root: Path) -> str:
     try:
-        plan = table_changes.plan(raw, load_dataset(name, root))
+        plan = table_plan.plan(raw, load_dataset(name, root))
     except PermanentError as error:
         return f"cannot be compared with its file: {error}"
     if plan.is_new:
@@ -161,32 +178,7 @@ def _difference(raw: psycopg.Connection[Any], name: str, root: Path) -> str:
     return f"differs from its file; a migration would do this: {', '.join(todo)}" if todo else ""
 
 
-def _migrations() -> Config:
-    config = Config()
-    folder = str(ROOT / "sql" / "migrations")
-    config.set_main_option("script_location", folder.replace("%", "%%"))  # ConfigParser's own sign
-    return config
-
-
-def _migrate_ledger(engine: Engine, seconds: float) -> list[Migrated]:
-    config = _migrations()
-    with engine.begin() as connection:
-        connection.exec_driver_sql(table_changes.wait_at_most(seconds))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        version = connection.exec_driver_sql("select version_num from public.alembic_version").scalar()
-    return [Migrated(f"ledger at version {version}")]
-
-
-def _make_views(engine: Engine, root: Path, password: str, seconds: float) -> list[Migrated]:
-    """The marts, and the roles that may read them."""
-    with engine.begin() as connection:
-        connection.exec_driver_sql(table_changes.wait_at_most(seconds))
-        marts = [make_mart(connection, path) for path in in_order(root / "sql" / "marts")]
-        reader = make_reader(connection, password)
-        sets = [DatasetRole(tuple(names)) for names in connection.execute(text(load("queries/api_keys/datasets"))).scalars()]
-        names = dataset_roles.renew(driver_connection(connection), sets)
-        return [Migrated(line) for line in [*marts, reader, *(f"role {name}" for name in names)]]
-
-
-# --- what validation and finish ask ---
+def other_writers(engine: Engine) -> list[str]:
+    """Return the roles beside our own that may write to a table of the warehouse."""
+    with engine.connect() as connection:
+        return list(connection.execute(text(load("queries/foreign_writes/other_writers"))).scalars())

@@ -1,4 +1,4 @@
-"""The login that runs the SQL of users: read only, with limits, and what it is granted."""
+"""Provide the login roles that run the SQL of users: read only, with limits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pipeline.warehouse import dataset_roles
 from pipeline.warehouse.dataset_roles import DatasetRole
 
 READER_ROLE = "bulkhead_reader"
-"""The login role of people's own SQL: it may read the schema ``warehouse`` and nothing else."""
+"""The login role for the SQL of users: it may read the schema ``warehouse`` and nothing else."""
 
 
 def make_reader(connection: Connection, password: str) -> str:
-    """The role that people's own SQL logs in as; where we may not create roles, somebody else has to."""
+    """Create or renew the role READER_ROLE, unless only the database's administrator may; return in words what was done."""
     may = connection.execute(text("select rolcreaterole or rolsuper from pg_roles where rolname = current_user")).scalar()
     if not may:
         return f"role {READER_ROLE} left to the database's administrator"
@@ -38,9 +38,9 @@ def make_reader(connection: Connection, password: str) -> str:
 
 
 def sql_url(settings: Settings, role: str = "") -> str:
-    """Where people's own SQL runs: BULKHEAD_SQL_URL, or the warehouse as the reader role that migrate made.
+    """Return where the SQL of users runs: BULKHEAD_SQL_URL, or the warehouse as the reader role that a migration made.
 
-    The role of a set of datasets (granted.py) logs in at the same place, with the same password.
+    ``role``: that of a set of datasets (dataset_roles.py), which logs in there with the same password.
     """
     url = make_url(settings.database_sql_url or settings.read_url)
     if role or not settings.database_sql_url:
@@ -49,9 +49,9 @@ def sql_url(settings: Settings, role: str = "") -> str:
 
 
 def grant(engine: Engine, settings: Settings, wanted: DatasetRole) -> None:
-    """See to it that people's SQL can run as the role of a set of datasets.
+    """Make sure that SQL can run as the role of a set of datasets.
 
-    Raises NotReady if it is not there and we may not make it, Unreachable if that must wait.
+    Raises NotReady if the role is missing and we may not create it, Unreachable if that must wait.
     """
     password = make_url(sql_url(settings)).password or ""
     try:

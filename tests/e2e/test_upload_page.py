@@ -79,7 +79,7 @@ def load(edges: AppContext, settings: Settings, made: Sequence[ImportRecord]) ->
     """What S3's event would set going, to its end."""
     with running_worker(settings):
         for one in made:
-            edges.orchestrator.announce(ObjectArrived(edges.store.bucket, one.key, one.id))
+            edges.temporal.announce(ObjectArrived(edges.store.bucket, one.key, one.id))
         WebDriverWait(None, 90, poll_frequency=0.1).until(  # type: ignore[type-var]
             lambda _: all(edges.ledger.imports.known(one.id).state.is_final for one in made)
         )

@@ -60,7 +60,7 @@ def edges(settings: Settings) -> Iterator[AppContext]:
 @pytest.fixture
 def app(settings: Settings, edges: AppContext) -> Flask:
     """The app on this test's own edges."""
-    return create_app(settings, edges=edges)
+    return create_app(settings, context=edges)
 
 
 @pytest.fixture

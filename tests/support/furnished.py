@@ -52,9 +52,9 @@ def furnish(edges: AppContext, store: Store, settings: Settings, folder: Path) -
             )
     edges.ledger.deliveries.open(broken, "webhook", "https://hooks.example/services/T0123", "msg_1")
     edges.ledger.deliveries.record_attempt(broken, "webhook", "https://hooks.example/services/T0123", "It answered 500.")
-    edges.receivers.add("https://hooks.example/places", ["places"])
-    edges.receivers.switch_off(
-        edges.receivers.add("https://hooks.example/gone"), "The webhook's receiver says that it is gone (410)."
+    edges.recipients.add("https://hooks.example/places", ["places"])
+    edges.recipients.switch_off(
+        edges.recipients.add("https://hooks.example/gone"), "The webhook's receiver says that it is gone (410)."
     )
     edges.keys.create("nightly export", "uploader")
     return _paths(imports)

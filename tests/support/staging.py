@@ -11,7 +11,7 @@ import duckdb
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import BulkheadError
-from pipeline.read import Reading, read
+from pipeline.read import FileSummary, read
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,7 +33,7 @@ def run_stage(
         return stage(connection, *args, **options)
 
 
-def read_into(database: Path, source: Path, dataset: Dataset, **options: Any) -> Reading:
+def read_into(database: Path, source: Path, dataset: Dataset, **options: Any) -> FileSummary:
     """Read ``source`` into a new database, a file or one in memory.
 
     If it cannot be read, the reader has to leave no table; a file is then removed.

@@ -36,7 +36,7 @@ def serving(settings: Settings) -> Iterator[str]:
         url = f"http://127.0.0.1:{server.port}"
         own = settings.model_copy(update={"url": url, "port": server.port})
         with closing(AppContext.of(own)) as edges:
-            app, stopping = create_app(own, edges=edges), threading.Event()
+            app, stopping = create_app(own, context=edges), threading.Event()
             app.extensions["at_work"] = lambda: not stopping.is_set()
             server.app = app
             thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.05))

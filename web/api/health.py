@@ -29,7 +29,7 @@ def healthz() -> Response:
 @for_anyone
 def readyz() -> Response:
     """Answer 503 while PostgreSQL or S3 is away, without which no file can be uploaded. Without Temporal, files wait in S3."""
-    asked = {"postgresql": app_context().database, "s3": app_context().store.pulse}
+    asked = {"postgresql": app_context().database, "s3": app_context().store.liveness}
     until = time.monotonic() + READY_SECONDS
     for part in asked.values():
         part.suspect()  # check both at once

@@ -198,10 +198,10 @@ def _page(*items: Any, **more: Any) -> dict[str, Any]:
 SCHEMAS: dict[str, Any] = {
     "ProblemModel": {
         "type": "https://bulkhead.example/problems#unknown_import",
-        "title": "There is no such import",
+        "title": "Unknown import",
         "status": 404,
         "code": "unknown_import",
-        "detail": "There is no import 'x'. GET /v1/imports lists those there are.",
+        "detail": "There is no import 'x'. GET /v1/imports lists all imports.",
         "instance": "/v1/imports/x",
         "request_id": "5d1f0c9a523c4a7e9f0e2b1d6c7a8e90",
     },

@@ -28,7 +28,7 @@ api = ApiBlueprint("sql", "/v1", "SQL")
 @for_role(Role.READER)
 def query(query: QueryQuery, body: QueryBody) -> Response:
     """Read-only, with limits of time, rows and bytes; ``truncated`` says that the result was cut."""
-    answer = key_scope.reader().console.run(body.sql, limit=body.limit)
+    answer = key_scope.sql_login().console.run(body.sql, limit=body.limit)
     if query.format == "json":
         return as_json(shown(answer))
     return as_file(answer, query.format)

@@ -18,7 +18,7 @@ from web.http.responses import as_json
 from web.models.admin import DeliveryLog, DeliveryPath, MadeReceiver, ReceiverBody, Receivers, Sent, WebhookPath
 from web.models.common import ImportPath
 from web.services.imports import find
-from web.services.receivers import IMPORTS_TOLD, add, receiver_of, remove, send_again, switch_on, try_out
+from web.services.recipients import IMPORTS_LISTED, add, enable, find_recipient, remove, resend_message, send_test
 
 api = ApiBlueprint("webhooks", "/v1", "webhooks")
 
@@ -27,7 +27,7 @@ api = ApiBlueprint("webhooks", "/v1", "webhooks")
 @for_role(Role.ADMIN)
 def list_receivers() -> Response:
     """Recipients from the settings and those that were added, by webhook and e-mail."""
-    return as_json({"items": [receiver.to_json() for receiver in app_context().receivers.all()], "next_cursor": None})
+    return as_json({"items": [receiver.to_json() for receiver in app_context().recipients.all()], "next_cursor": None})
 
 
 @api.post(
@@ -54,7 +54,7 @@ def add_receiver(body: ReceiverBody) -> Response:
 @for_role(Role.ADMIN)
 def remove_receiver(path: WebhookPath) -> Response:
     """Only one that was added here. Its deliveries stay in the log."""
-    remove(receiver_of(path.webhook_id))
+    remove(find_recipient(path.webhook_id))
     return Response(status=204)
 
 
@@ -62,7 +62,7 @@ def remove_receiver(path: WebhookPath) -> Response:
 @for_role(Role.ADMIN)
 def enable_receiver(path: WebhookPath) -> Response:
     """A webhook that answered 410 Gone gets no messages until it is enabled again."""
-    switch_on(receiver_of(path.webhook_id))
+    enable(find_recipient(path.webhook_id))
     return Response(status=204)
 
 
@@ -70,15 +70,15 @@ def enable_receiver(path: WebhookPath) -> Response:
 @for_role(Role.ADMIN)
 def test_receiver(path: WebhookPath) -> Response:
     """Send one test message now, signed like any other. The response says whether it was delivered."""
-    return _sent(try_out(receiver_of(path.webhook_id)))
+    return _sent(send_test(find_recipient(path.webhook_id)))
 
 
 @api.get("/webhooks/<name:webhook_id>/deliveries", summary="List the deliveries to a recipient", responses={200: DeliveryLog})
 @for_role(Role.ADMIN)
 def list_deliveries(path: WebhookPath) -> Response:
     """Deliveries for the last 50 imports, newest first."""
-    receiver = receiver_of(path.webhook_id)
-    rows = app_context().ledger.deliveries.recent(IMPORTS_TOLD)
+    receiver = find_recipient(path.webhook_id)
+    rows = app_context().ledger.deliveries.recent(IMPORTS_LISTED)
     own = [row for row in rows if (row["channel"], row["target"]) == receiver.place]
     return as_json({"items": [_shown(row) for row in own], "next_cursor": None})
 
@@ -92,7 +92,7 @@ def list_deliveries(path: WebhookPath) -> Response:
 @for_role(Role.ADMIN)
 def resend_delivery(path: DeliveryPath) -> Response:
     """Send the message about an import once more, now, with the same ``webhook-id``."""
-    _, error = send_again(path.webhook_id, find(path.import_id))
+    _, error = resend_message(path.webhook_id, find(path.import_id))
     return _sent(error)
 
 

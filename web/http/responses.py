@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import orjson
 from flask import Response, request, url_for
 
-from pipeline.exact_json import Spelled
+from pipeline.exact_json import ExactNumber
 
 STALL_SECONDS = 60.0
 """A client that sends or receives nothing for this long is treated as disconnected."""
@@ -85,7 +85,7 @@ def _small(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _plain(value: Any) -> Any:
     """Return what orjson can write exactly: numbers from JSON as they are spelled; big integers, NaN and infinity as text."""
-    if isinstance(value, Spelled):
+    if isinstance(value, ExactNumber):
         return orjson.Fragment(value.text)
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from flask import Response
 
-from pipeline.exact_json import Spelled
+from pipeline.exact_json import ExactNumber
 from pipeline.spreadsheet_cells import safe_cell
 from pipeline.warehouse.query import Answer
 from web.http.responses import CONTENT_TYPES, as_download, as_text
@@ -73,15 +73,15 @@ def _first(answer: Answer, at: int) -> int:
     return [column.name for column in answer.columns].index(answer.columns[at].name)
 
 
-def _has_spelled(value: Any) -> bool:
+def _has_exact_number(value: Any) -> bool:
     """Return whether a list from JSON has a number that Arrow's doubles might change."""
-    return isinstance(value, list) and any(isinstance(one, Spelled | dict) or _has_spelled(one) for one in value)
+    return isinstance(value, list) and any(isinstance(one, ExactNumber | dict) or _has_exact_number(one) for one in value)
 
 
 def _arrow(values: list[Any]) -> Any:
     import pyarrow as pa
 
-    if any(isinstance(value, dict | Spelled) or _has_spelled(value) for value in values):
+    if any(isinstance(value, dict | ExactNumber) or _has_exact_number(value) for value in values):
         return pa.array([None if value is None else as_text(value) for value in values], pa.string())
     try:
         return pa.array(values)

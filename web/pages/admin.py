@@ -20,7 +20,7 @@ from web.pages import formatting
 from web.services import key_scope
 from web.services.imports import find
 from web.services.keys import make_key, revoke
-from web.services.receivers import IMPORTS_TOLD, add, receiver_of, remove, send_again, switch_on, try_out
+from web.services.recipients import IMPORTS_LISTED, add, enable, find_recipient, remove, resend_message, send_test
 
 pages = Blueprint("admin", __name__, url_prefix="/admin")
 
@@ -106,7 +106,7 @@ def remove_receiver() -> ResponseReturnValue:
 @for_role(Role.ADMIN)
 def enable_receiver() -> ResponseReturnValue:
     """Tell one again that had said that it was gone."""
-    switch_on(_receiver_of_form())
+    enable(_receiver_of_form())
     return redirect(url_for("admin.webhooks_page"), 303)
 
 
@@ -115,7 +115,7 @@ def enable_receiver() -> ResponseReturnValue:
 def test_receiver() -> ResponseReturnValue:
     """One message that is about nothing, now."""
     receiver = _receiver_of_form()
-    error = try_out(receiver)
+    error = send_test(receiver)
     return _webhooks_page(tried=receiver, error=error)
 
 
@@ -123,12 +123,12 @@ def test_receiver() -> ResponseReturnValue:
 @for_role(Role.ADMIN)
 def resend() -> ResponseReturnValue:
     """The message of one import to one receiver, once more, under the id that it always had."""
-    receiver, error = send_again(request.form.get("receiver", ""), find(request.form.get("import_id", "")))
+    receiver, error = resend_message(request.form.get("receiver", ""), find(request.form.get("import_id", "")))
     return _webhooks_page(tried=receiver, error=error)
 
 
 def _receiver_of_form() -> Recipient:
-    return receiver_of(request.form.get("receiver", ""))
+    return find_recipient(request.form.get("receiver", ""))
 
 
 def _called(row: Mapping[str, Any], receivers: Sequence[Recipient]) -> str:
@@ -138,12 +138,12 @@ def _called(row: Mapping[str, Any], receivers: Sequence[Recipient]) -> str:
 
 
 def _webhooks_page(**more: Any) -> str:
-    receivers = app_context().receivers.all()
+    receivers = app_context().recipients.all()
     return render_template(
         "admin_webhooks.html",
         receivers=receivers,
         datasets=key_scope.datasets(),
-        told=[{**row, "receiver": _called(row, receivers)} for row in app_context().ledger.deliveries.recent(IMPORTS_TOLD)],
+        told=[{**row, "receiver": _called(row, receivers)} for row in app_context().ledger.deliveries.recent(IMPORTS_LISTED)],
         smtp=app_context().settings.smtp_url,
         **more,
     )

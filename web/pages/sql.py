@@ -59,7 +59,7 @@ def sql_page() -> ResponseReturnValue:
 def run_sql() -> ResponseReturnValue:
     """What was asked for, or what is wrong with the question, below it; an export comes as a file."""
     sql, wanted = request.form.get("sql", ""), request.form.get("do", "run")
-    console = key_scope.reader().console
+    console = key_scope.sql_login().console
     try:
         match wanted:
             case "run":
@@ -74,7 +74,7 @@ def run_sql() -> ResponseReturnValue:
 
 
 def _page(sql: str, *, answer: Answer | None = None, plan: list[str] | None = None, said: str | None = None) -> str:
-    datasets, reader = key_scope.datasets(), key_scope.reader()
+    datasets, login = key_scope.datasets(), key_scope.sql_login()
     return render_template(
         "sql.html",
         sql=sql,
@@ -84,11 +84,11 @@ def _page(sql: str, *, answer: Answer | None = None, plan: list[str] | None = No
         said=said,
         address=address_of(sql),
         hidden=sorted({visible(one) for one in sql if visible(one, keep="\r\n\t") != one}),
-        tables=reader.catalog.tables(),
+        tables=login.catalog.tables(),
         examples=[(one.title, address_of(one.sql)) for one in examples(datasets)],
-        seconds=reader.console.seconds,
+        seconds=login.console.seconds,
         rows_shown=ROWS_SHOWN,
-        rows_max=reader.console.rows_max,
+        rows_max=login.console.rows_max,
     )
 
 

@@ -21,7 +21,7 @@ from pipeline.receive.upload_metadata import UploadRequest
 from web.app_context import app_context
 from web.http.auth import key_in_use
 from web.http.problems import Problem
-from web.services.imports import find, must_be_kept
+from web.services.imports import check_kept, find
 from web.services.uploads import Upload, idempotency_key, receive, upload_in, upload_problems, upload_slot
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ def cancel(one: ImportRecord) -> ImportRecord:
     if one.state is State.AWAITING_UPLOAD:
         return find(one.id)
     try:
-        is_running = app_context().orchestrator.cancel(one.id)
+        is_running = app_context().temporal.cancel(one.id)
     except Unreachable as error:
         log.warning("cancel not signaled yet", import_id=one.id, error=str(error))  # reconciliation will signal it
         return find(one.id)
@@ -55,7 +55,7 @@ def pause(one: ImportRecord, *, wanted: bool) -> ImportRecord:
     except IllegalMove as error:
         raise Problem("already_finished" if find(one.id).state.is_final else "conflict", str(error)) from error
     try:
-        app_context().orchestrator.pause(one.id, wanted=wanted)
+        app_context().temporal.pause(one.id, wanted=wanted)
     except Unreachable as error:
         log.warning("pause not signaled yet", import_id=one.id, error=str(error))  # reconciliation will signal it
     return find(one.id)
@@ -74,7 +74,7 @@ def promote(one: ImportRecord) -> ImportRecord:
 def _announce(one: ImportRecord) -> None:
     """Announce an import of the ledger to its queue; if Temporal does not answer, reconciliation will."""
     try:
-        app_context().orchestrator.announce(ObjectArrived(one.bucket, one.key, one.id))
+        app_context().temporal.announce(ObjectArrived(one.bucket, one.key, one.id))
     except Unreachable as error:
         log.warning("not announced", import_id=one.id, error=str(error))
 
@@ -97,7 +97,7 @@ def retry(one: ImportRecord, only: str | None, asked: Request | None = None) -> 
     kind = only or default_kind(one)
     if not {"failed": one.failed, "unprocessed": one.unprocessed}[kind]:
         raise Problem("nothing_to_retry", f"This import has no {kind} records.")
-    must_be_kept(one, needed_for(one, kind))
+    check_kept(one, needed_for(one, kind))
     once = None
     if asked is not None:
         once = idempotency_key(asked, Upload(kind, iter(()), again(one)), key_in_use())
@@ -164,7 +164,7 @@ def _retry_stored(one: ImportRecord, kind: str, once: IdempotencyKey | None) -> 
         with upload_problems():
             receipt = Intake(app_context().store, app_context().ledger).copy(one.dataset, asked, source, once)
     except NotThere as error:
-        must_be_kept(find(one.id), needed_for(one, kind))  # it was removed meanwhile
+        check_kept(find(one.id), needed_for(one, kind))  # it was removed meanwhile
         raise Problem("no_results", f"The {kind} records of this import are not kept any more.") from error
     if not receipt.replayed:
         _announce(receipt.made)

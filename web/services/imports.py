@@ -1,4 +1,4 @@
-"""Find an import for the key in use, show it, and refuse what retention has removed."""
+"""Find an import for the key in use, show it, and refuse what the retention policy has deleted."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from web.services import key_scope
 
 
 def find(import_id: str) -> ImportRecord:
-    """The import of that id. Raises Problem if there is none."""
+    """Return the import of that id. Raises Problem if there is none."""
     found = key_scope.import_of(import_id)
     if found is None:
-        raise Problem("unknown_import", f"There is no import {import_id!r}. GET /v1/imports lists those there are.")
+        raise Problem("unknown_import", f"There is no import {import_id!r}. GET /v1/imports lists all imports.")
     return found
 
 
 def removal(one: ImportRecord, what: Kept) -> str | None:
-    """That this is not kept any more, since when, and which setting says so; None if it is kept, or never was there."""
+    """Return a sentence saying when the retention policy deleted this; None if it is kept or never existed."""
     gone = one.removed_at(what)
     if gone is None:
         return None
@@ -33,15 +33,15 @@ def removal(one: ImportRecord, what: Kept) -> str | None:
         Kept.SOURCE: "The uploaded file was",
     }[what]
     when = f"{gone.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
-    return f"{named} removed on {when}: how long they are kept after an import's end is set by {what.setting}."
+    return f"{named} deleted on {when} by the retention policy ({what.setting})."
 
 
-def must_be_kept(one: ImportRecord, what: Kept) -> None:
-    """Raises Problem if that is not kept any more."""
+def check_kept(one: ImportRecord, what: Kept) -> None:
+    """Raise Problem if the retention policy deleted this."""
     if said := removal(one, what):
         raise Problem("no_longer_kept", said, setting=what.setting, removed_at=one.removed.get(what))
 
 
 def shown(one: ImportRecord) -> dict[str, Any]:
-    """An import as the API shows it."""
+    """Return an import as the API shows it."""
     return one.to_json(request.host_url)

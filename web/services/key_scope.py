@@ -1,7 +1,7 @@
-"""What there is for the key in use. Of what its datasets do not hold, nothing here says that it exists.
+"""Look up datasets and imports for the key in use: what is outside its datasets does not exist for it.
 
-Whatever a view looks up by a name or an id that came with the request goes through this module: no other one of ``web`` reads
-datasets or imports by itself (tests/unit/web/test_key_scope.py).
+Every look-up by a name or an id from a request goes through this module; no other module of ``web`` reads datasets or imports
+by itself (tests/unit/web/test_key_scope.py).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from web.http.auth import key_in_use
 
 
 def dataset(name: str) -> Dataset:
-    """The dataset of that name. Raises UnknownDataset, naming those there are."""
+    """Return the dataset of that name. Raises UnknownDataset, which lists the known ones."""
     return load_dataset(name, app_context().settings.datasets_root, key_in_use().datasets)
 
 
 def datasets() -> list[Dataset]:
-    """Every dataset, by name."""
+    """Return all datasets of the key, by name."""
     root, key = app_context().settings.datasets_root, key_in_use()
     return [load_dataset(name, root) for name in dataset_names(root) if key.sees(name)]
 
 
 def import_of(import_id: str) -> ImportRecord | None:
-    """The import of that id, or None."""
+    """Return the import of that id, or None."""
     try:
         found = app_context().ledger.imports.get(str(uuid.UUID(import_id)))
     except ValueError:
@@ -47,7 +47,10 @@ def imports(
     before: str | None = None,
     limit: int,
 ) -> Sequence[ImportRecord]:
-    """A page of imports, newest first; ``before`` is the id of the last one seen, ``named`` a part of the file's name."""
+    """Return a page of imports, newest first (keyset pagination).
+
+    ``before``: id of the last import of the page before. ``named``: part of the file's name.
+    """
     return app_context().ledger.imports.page(
         dataset=dataset,
         state=state,
@@ -60,6 +63,6 @@ def imports(
     )
 
 
-def reader() -> SqlLogin:
-    """Who the SQL of this key runs as."""
-    return app_context().readers.of(key_in_use().datasets)
+def sql_login() -> SqlLogin:
+    """Return the PostgreSQL login that SQL of this key runs as."""
+    return app_context().sql_logins.of(key_in_use().datasets)

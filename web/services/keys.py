@@ -1,4 +1,4 @@
-"""Make and revoke API keys."""
+"""Create and revoke API keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 def make_key(wanted: KeyBody) -> tuple[str, ApiKey]:
-    """A new key and its text. Raises UnknownDataset for a dataset that is not there, InvalidRequest for an admin of some."""
+    """Create a key; return its text and its row. Raises UnknownDataset, or InvalidRequest for an admin of some datasets."""
     for name in wanted.datasets or ():
         key_scope.dataset(name)
     made = app_context().keys.create(wanted.name, wanted.role, wanted.datasets)
@@ -26,11 +26,11 @@ def make_key(wanted: KeyBody) -> tuple[str, ApiKey]:
 
 
 def revoke(key_id: str) -> None:
-    """Have a key open nothing any more. Raises Problem if there is none of that id."""
+    """Revoke a key. Raises Problem if there is none of that id."""
     try:
         known = app_context().keys.revoke(str(uuid.UUID(key_id)))
     except ValueError:
         known = False
     if not known:
-        raise Problem("unknown_key", f"There is no key {key_id!r}. GET /v1/keys lists those there are.")
+        raise Problem("unknown_key", f"There is no key {key_id!r}. GET /v1/keys lists all keys.")
     log.info("key revoked", revoked_id=str(uuid.UUID(key_id)), key_id=key_in_use().id)

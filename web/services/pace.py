@@ -1,4 +1,4 @@
-"""The pace of a load, from its moves."""
+"""Find when a load began, from the moves of its import."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from pipeline.ledger.models import Move
 
 
 def load_begun(moves: Sequence[Move]) -> datetime | None:
-    """When the load began; None before, and if it began more than once, since nobody knows what each of them has done."""
+    """Return when the load began; None before that, and if it began more than once: then its rate cannot be computed."""
     times = [move.at for move in moves if move.to_state == State.LOADING]
     return times[0] if len(times) == 1 else None

@@ -1,8 +1,8 @@
-"""Reading the findings file of an import: what is wanted of it, as a file again; and its groups.
+"""Read the findings file of an import, filter it and write it as another file; read its groups.
 
-The file (Parquet, in S3) holds every finding. It is read by ranges and batch by batch, so neither its size nor the
-number of findings matters to memory. Arrow is loaded when the first file is asked for: most processes never give one.
-Pages of findings come from the ledger, which has them by index.
+The file (Parquet, in S3) has every finding. It is read by ranges and batch by batch, so memory does not grow with its size.
+Arrow is imported when the first file is requested: most processes never need it. Pages of findings come from the ledger's
+index.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orjson
 from pipeline.adapters.s3 import NotThere, Store
 from pipeline.contracts.object_keys import report_prefix
 from pipeline.spreadsheet_cells import safe_cell
-from web.http.table_streams import BATCH_ROWS, Sink, arrow_stream, opened
+from web.http.table_streams import BATCH_ROWS, Sink, arrow_stream, open_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,28 +27,28 @@ Finding = dict[str, Any]
 
 
 FINDINGS_FORMS = ("csv", "json", "parquet", "xlsx")
-"""What the findings of an import are stored as."""
+"""The formats in which the findings of an import are stored."""
 
 FIELDS = ("code", "severity", "message", "place", "row", "id", "line", "column", "value", "hint", "related", "cycle")
-"""A finding as the API shows it."""
+"""The fields of a finding in the API."""
 
 _CSV_FIELDS = ("place", "row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle")
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which findings; None: any."""
+    """A filter of findings; None: any."""
 
     code: str | None = None
     severity: str | None = None
 
     @property
     def everything(self) -> bool:
-        """No finding is left out."""
+        """Return whether the filter lets all findings through."""
         return self.code is None and self.severity is None
 
     def rows_of(self, batch: pa.RecordBatch) -> list[int]:
-        """The numbers of the wanted rows of a batch, from 0. Arrow looks; a row that is not wanted costs next to nothing."""
+        """Return the indexes of a batch's wanted rows, from 0. Arrow compares, so that other rows cost next to nothing."""
         import pyarrow.compute as pc
 
         if self.everything:
@@ -61,12 +61,12 @@ class Wanted:
 
 
 def findings_key(import_id: str, file_format: str) -> str:
-    """Where the findings of an import lie in S3, as csv, json, parquet or xlsx."""
+    """Return the S3 key of an import's findings as csv, json, parquet or xlsx."""
     return f"{report_prefix(import_id)}findings.{file_format}"
 
 
 def stored_groups(store: Store, import_id: str) -> dict[str, Any]:
-    """The groups of findings as validation left them (pipeline/report/finding_groups.py); none if it left none."""
+    """Return the groups of findings that validation stored (pipeline/report/finding_groups.py); empty if it stored none."""
     try:
         found: dict[str, Any] = orjson.loads(store.get_bytes(f"{report_prefix(import_id)}groups.json"))
     except NotThere:
@@ -78,10 +78,10 @@ class FindingsFile:
     """The findings of one import. Raises NotThere if there is no file of them."""
 
     def __init__(self, store: Store, import_id: str) -> None:
-        self._file = opened(store, findings_key(import_id, "parquet"))
+        self._file = open_parquet(store, findings_key(import_id, "parquet"))
 
     def as_csv(self, wanted: Wanted) -> Iterator[bytes]:
-        """Wanted findings as CSV, in the order of the stored file's columns."""
+        """Yield the wanted findings as CSV, with safe cells."""
         line = io.StringIO()
         writer = csv.writer(line, lineterminator="\n")
         writer.writerow(_CSV_FIELDS)
@@ -92,7 +92,7 @@ class FindingsFile:
         yield _taken(line)
 
     def as_json(self, wanted: Wanted) -> Iterator[bytes]:
-        """Wanted findings as one JSON array."""
+        """Yield the wanted findings as one JSON array."""
         yield b"["
         separator = b"\n"
         for finding in self._wanted(wanted):
@@ -101,7 +101,7 @@ class FindingsFile:
         yield b"\n]\n"
 
     def as_parquet(self, wanted: Wanted) -> Iterator[bytes]:
-        """Wanted findings as Parquet."""
+        """Yield the wanted findings as Parquet."""
         import pyarrow.parquet as pq
 
         sink = Sink()
@@ -112,23 +112,23 @@ class FindingsFile:
         yield sink.taken()
 
     def as_arrow(self, wanted: Wanted) -> Iterator[bytes]:
-        """Wanted findings as Arrow's IPC stream."""
+        """Yield the wanted findings as Arrow's IPC stream."""
         batches = self._file.iter_batches(batch_size=BATCH_ROWS)
         return arrow_stream(self._file.schema_arrow, (_taken_rows(batch, wanted.rows_of(batch)) for batch in batches))
 
     def _wanted(self, wanted: Wanted) -> Iterator[Finding]:
-        """Wanted findings, one by one."""
+        """Yield the wanted findings one by one."""
         for batch in self._file.iter_batches(batch_size=BATCH_ROWS):
             yield from _findings(batch, wanted.rows_of(batch))
 
 
 def _findings(batch: pa.RecordBatch, rows: list[int]) -> list[Finding]:
-    """Rows of a batch as findings, with every field, whatever else the file holds."""
+    """Return rows of a batch as findings with exactly FIELDS."""
     return [{name: row.get(name) for name in FIELDS} for row in _taken_rows(batch, rows).to_pylist()]
 
 
 def _taken_rows(batch: pa.RecordBatch, rows: list[int]) -> pa.RecordBatch:
-    """Only these rows of a batch, perhaps none."""
+    """Return these rows of a batch."""
     import pyarrow as pa
 
     return batch.take(pa.array(rows, pa.int64()))
@@ -141,7 +141,7 @@ def _csv_cell(name: str, value: Any) -> Any:
 
 
 def _taken(text: io.StringIO) -> bytes:
-    """What was written since the last time."""
+    """Return what was written since the last call."""
     data = text.getvalue().encode()
     text.seek(0)
     text.truncate()

@@ -1,20 +1,20 @@
-"""Several files in one archive -> one table: their rows follow each other, and each file counts its own lines."""
+"""Merge the files of one archive into one table: their rows follow each other, and each file has its own line numbers."""
 
 from __future__ import annotations
 
 from pipeline.errors import Unreadable
-from pipeline.read.raw_tables import RawTables, show
+from pipeline.read.raw_tables import RawTables, printable
 from pipeline.read.read_result import ReadResult
 from pipeline.sqlfiles import quoted
 
 SAME_COLUMNS = ("csv", "parquet", "xlsx")
-"""The formats that name their columns once a file; JSON does so in every record."""
+"""The formats that name their columns once per file; JSON does so in every record."""
 
 _NUMBERED = {"findings": "row", "malformed": "_row", "lines": "first_row"}
 
 
-class Gathering:
-    """The files read so far. ``records`` of them are in the table ``gathered`` until ``finish`` gives it its name."""
+class MergedMembers:
+    """The files read so far, with ``records`` rows in the table ``merged``, until ``finish`` renames it to ``raw``."""
 
     def __init__(self, staging: RawTables) -> None:
         self._staging = staging
@@ -22,11 +22,11 @@ class Gathering:
         self._first = ("", "")  # name and format of the first file
         self._seen = dict.fromkeys(_NUMBERED, 0)
         self.records = 0
-        staging.connection.execute("create table gathered (_row bigint)")
+        staging.connection.execute("create table merged (_row bigint)")
         staging.connection.execute("create table members (first_row bigint not null, name varchar not null)")
 
-    def take(self, name: str, form: str, table: ReadResult) -> None:
-        """Add the file that lies in ``raw`` now. Raises Unreadable if it is not of the kind of the first."""
+    def add(self, name: str, form: str, table: ReadResult) -> None:
+        """Append the file that is in ``raw`` now. Raises Unreadable if its format or columns differ from the first one's."""
         if not self._tables:
             self._first = name, form
         self._check(name, form, table)
@@ -38,8 +38,8 @@ class Gathering:
         self.records += table.records
 
     def finish(self) -> ReadResult:
-        """All files as one table, in ``raw``."""
-        self._staging.connection.execute("alter table gathered rename to raw")
+        """Make all files one table, ``raw``, and return its result."""
+        self._staging.connection.execute("alter table merged rename to raw")
         named = {
             name: original
             for one in self._tables
@@ -60,7 +60,8 @@ class Gathering:
         first, first_form = self._first
         if form != first_form:
             raise Unreadable(
-                f"The files of an archive must be of one format: {show(first)} is {first_form}, {show(name)} is {form}.",
+                f"The files of an archive must be of one format: {printable(first)} is {first_form},"
+                f" {printable(name)} is {form}.",
                 hint="Upload them one by one.",
             )
         if form not in SAME_COLUMNS or not self._tables:
@@ -70,8 +71,8 @@ class Gathering:
             more = f"has {', '.join(sorted(theirs - ours))} besides" if theirs - ours else ""
             less = f"lacks {', '.join(sorted(ours - theirs))}" if ours - theirs else ""
             raise Unreadable(
-                f"The files of an archive must have the same columns: {show(name)}"
-                f" {' and '.join(filter(None, (less, more)))}, compared with {show(first)}.",
+                f"The files of an archive must have the same columns: {printable(name)}"
+                f" {' and '.join(filter(None, (less, more)))}, compared with {printable(first)}.",
                 code="missing_column" if less else "unknown_column",
                 hint="Give all files the same header, in any order.",
             )
@@ -79,13 +80,13 @@ class Gathering:
     def _append(self, table: ReadResult) -> None:
         connection = self._staging.connection
         for name in table.columns:
-            connection.execute(f"alter table gathered add column if not exists {quoted(name)} varchar")
+            connection.execute(f"alter table merged add column if not exists {quoted(name)} varchar")
         shifted = f"select * replace (_row + {self.records} as _row) from raw"
-        connection.execute(f"insert into gathered by name {shifted}")
+        connection.execute(f"insert into merged by name {shifted}")
         self._staging.drop_raw()
 
     def _renumber(self, name: str) -> None:
-        """Count the file's rows on from the ones before; say its name where a finding is of no row of it."""
+        """Number the file's rows on from the ones before; put its name into findings that are not about one row."""
         self._staging.flush()
         connection = self._staging.connection
         seen = self._seen["findings"]
@@ -96,7 +97,7 @@ class Gathering:
         )
         connection.execute(
             "update findings set message = 'In ' || $name || ': ' || message where row is null and rowid >= $seen",
-            {"name": show(name), "seen": seen},
+            {"name": printable(name), "seen": seen},
         )
         for kind, number in _NUMBERED.items():
             if self.records:

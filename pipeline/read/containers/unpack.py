@@ -1,7 +1,7 @@
-"""Any bytes -> what they hold: the chunks of strict UTF-8 texts, files to be read here and there, or a refusal by name.
+"""Recognise what a file contains: texts as chunks of strict UTF-8, files for random access, or an error that names the kind.
 
-What a file is, its content says, never its name. Containers are opened on the way (compressed.py, archive.py), one layer of
-them; nothing is unpacked before somebody asks for it.
+The content decides, never the name. One layer of containers is opened (gzip_zstd.py, zip_archive.py); nothing is unpacked
+before it is read.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from pipeline.read.containers.zip_archive import ZIP
 from pipeline.read.limits import Limits
 from pipeline.units import KIB
 
-TAKEN = (
+ACCEPTED = (
     "CSV (with commas, semicolons, tabs or bars), a JSON array or JSON lines (NDJSON), in UTF-8, as Parquet or as an Excel"
     " workbook (xlsx), each also compressed with gzip, Zstandard or ZIP"
 )
-"""What we take, for the end of every refusal."""
+"""The accepted formats, for the hint of every refusal."""
 
 PARQUET = b"PAR1"
 HEAD_BYTES = 4096
 
-_STRANGERS: tuple[tuple[bytes, str], ...] = (
+_UNSUPPORTED: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF document"),
     (b"PARE", "an encrypted Parquet file"),
     (b"BZh", "compressed with bzip2"),
@@ -50,7 +50,7 @@ _STRANGERS: tuple[tuple[bytes, str], ...] = (
     (b"GIF8", "a GIF image"),
     (b"\x7fELF", "a program"),
 )
-_MARKS: tuple[tuple[bytes, str], ...] = (
+_BYTE_ORDER_MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: its mark begins with the other's
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8"),
@@ -61,29 +61,29 @@ _TEXT_CONTROLS = b"\t\n\r\f\x1b\x1a"
 
 
 @dataclass(frozen=True)
-class Text:
-    """A text: UTF-8 without a byte order mark, in chunks of bounded size, none of them empty."""
+class TextContent:
+    """A text as UTF-8 without a byte order mark, in chunks of bounded size, none of them empty."""
 
-    name: str  # in its archive, if it is one of several there
+    name: str  # in its archive, if that has several files
     encoding: str  # as it was in the file
     chunks: Iterator[bytes]
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A file of a format that is read here and there, so it has to lie on disk."""
+class FileContent:
+    """A file of a format that needs random access, so it is on disk."""
 
     name: str  # as above
     format: str  # "parquet" or "xlsx"
     path: Path
 
 
-Content = Text | Whole
+Content = TextContent | FileContent
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """What an upload holds. Each of ``contents`` is good until the next one is asked for."""
+    """What an upload contains. Each of ``contents`` is valid until the next one is asked for."""
 
     compression: str  # "none", "gzip", "zstd" or "zip"
     names: tuple[str, ...]
@@ -91,22 +91,22 @@ class StoredFile:
 
 
 BLOCK_BYTES = 512 * KIB
-"""How much of a file is read at once. Scanning goes twice as fast over what the processor's cache holds (measured: 4 MiB)."""
+"""How much of a file is read at once. Scanning is twice as fast on what fits the processor's cache (compared with 4 MiB)."""
 
 
 @contextmanager
 def unpack(source: Path, limits: Limits) -> Iterator[StoredFile]:
-    """Recognise what ``source`` holds. What has to be unpacked to a file lies beside it meanwhile.
+    """Recognise what ``source`` contains. What has to be unpacked to a file is in the same folder meanwhile.
 
-    Raises Unreadable at once for a broken container, from ``contents`` for what is not taken, and from a text's chunks for a
-    broken stream or a wrong byte.
+    Raises Unreadable at once for a broken container, from ``contents`` for an unsupported format, and from a text's chunks for
+    a broken stream or a wrong byte.
     """
     with source.open("rb") as file, TemporaryDirectory(prefix="unpacked-", dir=source.parent) as scratch:
         blocks = iter(partial(file.read, BLOCK_BYTES), b"")
-        head = _opening(blocks)
+        head = _first_bytes(blocks)
         if not head:
             raise Unreadable("The file is empty: it has no bytes.", code="empty_file", hint="Upload it again.")
-        if head.startswith(ZIP) and _kind(source) == "zip":
+        if head.startswith(ZIP) and _zip_kind(source) == "zip":
             with zip_archive.opened(source) as members:
                 yield _unzip(members, limits, Path(scratch))
             return
@@ -125,13 +125,13 @@ _COMPRESSIONS = (("gzip", GZIP, gunzip), ("zstd", ZSTD, unzstd))
 def _unzip(members: ZipFile, limits: Limits, scratch: Path) -> StoredFile:
     entries = zip_archive.files_in(members, limits)
     if not entries:
-        raise Unreadable("The ZIP archive holds no files.", code="empty_file", hint="Pack the files again.")
+        raise Unreadable("The ZIP archive contains no files.", code="empty_file", hint="Pack the files again.")
     names = tuple(entry.filename if len(entries) > 1 else "" for entry in entries)
 
     def contents() -> Iterator[Content]:
         for name, entry in zip(names, entries, strict=True):
-            with zip_archive.within(name):
-                yield from _contents(name, zip_archive.bytes_of(members, entry, limits), "zip", limits, scratch)
+            with zip_archive.naming_member(name):
+                yield from _contents(name, zip_archive.chunks_of(members, entry, limits), "zip", limits, scratch)
 
     return StoredFile("zip", names, contents())
 
@@ -139,42 +139,42 @@ def _unzip(members: ZipFile, limits: Limits, scratch: Path) -> StoredFile:
 def _contents(
     name: str, blocks: Iterator[bytes], compression: str, limits: Limits, scratch: Path, path: Path | None = None
 ) -> Iterator[Content]:
-    """The one content of a stream of bytes, which also lies at ``path`` if that is given."""
-    head = _opening(blocks)
+    """Yield the one content of a stream of bytes, which is also the file ``path`` if that is given."""
+    head = _first_bytes(blocks)
     if not head:
-        raise Unreadable(f"The {_SPOKEN[compression]} holds nothing.", code="empty_file", hint="Compress the file again.")
+        raise Unreadable(f"The {_CONTAINER_NAMES[compression]} is empty.", code="empty_file", hint="Compress the file again.")
     if head.startswith((PARQUET, *ZIP)):
-        path = path or _spooled(chain([head], blocks), scratch / "unpacked", limits)
-        form = "parquet" if head.startswith(PARQUET) else _kind(path)
+        path = path or _saved(chain([head], blocks), scratch / "unpacked", limits)
+        form = "parquet" if head.startswith(PARQUET) else _zip_kind(path)
         if form not in ("parquet", "xlsx"):
-            raise _stranger_refused("a ZIP archive" if form == "zip" else form, compression)
-        yield Whole(name, form, path)
+            raise _unsupported("a ZIP archive" if form == "zip" else form, compression)
+        yield FileContent(name, form, path)
         return
-    stranger = _stranger(head[:HEAD_BYTES])
-    if stranger:
-        raise _stranger_refused(stranger, compression)
+    kind = _unsupported_kind(head[:HEAD_BYTES])
+    if kind:
+        raise _unsupported(kind, compression)
     encoding, mark = _encoding(head[:HEAD_BYTES])
     plain = _bounded(chain([head[len(mark) :]], blocks), limits)
-    yield Text(name, encoding, _utf8(plain, encoding))
+    yield TextContent(name, encoding, _utf8(plain, encoding))
 
 
-_SPOKEN = {"none": "file", "gzip": "gzip file", "zstd": "Zstandard file", "zip": "file in the ZIP archive"}
+_CONTAINER_NAMES = {"none": "file", "gzip": "gzip file", "zstd": "Zstandard file", "zip": "file in the ZIP archive"}
 
 
-def _opening(blocks: Iterator[bytes]) -> bytes:
-    """The first bytes, enough of them to see what they are."""
+def _first_bytes(blocks: Iterator[bytes]) -> bytes:
+    """Return the first bytes, enough of them to recognise the format."""
     opening = b""
     while len(opening) < HEAD_BYTES and (block := next(blocks, b"")):
         opening += block
     return opening
 
 
-def _kind(path: Path) -> str:
+def _zip_kind(path: Path) -> str:
     with zip_archive.opened(path) as looked_at:
         return zip_archive.kind_of(looked_at)
 
 
-def _spooled(blocks: Iterator[bytes], path: Path, limits: Limits) -> Path:
+def _saved(blocks: Iterator[bytes], path: Path, limits: Limits) -> Path:
     with path.open("wb") as file:
         for block in _bounded(blocks, limits):
             file.write(block)
@@ -193,20 +193,20 @@ def _bounded(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
 # --- What the bytes are -------------------------------------------------------------------------------------------------
 
 
-def _stranger_refused(stranger: str, compression: str) -> Unreadable:
+def _unsupported(kind: str, compression: str) -> Unreadable:
     wrapped = {"none": "The file", "zip": "The file in the ZIP archive"}.get(compression)
-    wrapped = wrapped or f"Inside the {_SPOKEN[compression]}, the content"
-    return Unreadable(f"{wrapped} is {stranger}.", hint=f"Export the table as {TAKEN}.")
+    wrapped = wrapped or f"Inside the {_CONTAINER_NAMES[compression]}, the content"
+    return Unreadable(f"{wrapped} is {kind}.", hint=f"Export the table as {ACCEPTED}.")
 
 
-def _stranger(head: bytes) -> str:
-    """What the file is, if it is something we know and do not take; else an empty string."""
-    for magic, name in _STRANGERS:
+def _unsupported_kind(head: bytes) -> str:
+    """Return what the file is if we know its format and do not support it, else an empty string."""
+    for magic, name in _UNSUPPORTED:
         if head.startswith(magic):
             return name
     for magics, name in ((GZIP, "gzip"), (ZSTD, "Zstandard")):
         if head.startswith(magics):
-            return f"compressed with {name} once more"
+            return f"compressed with {name} a second time"
     if head.startswith(b"MZ") and b"\0" in head:
         return "a program"
     if head[257:262] == b"ustar":
@@ -220,8 +220,8 @@ def _stranger(head: bytes) -> str:
 
 
 def _encoding(head: bytes) -> tuple[str, bytes]:
-    """The text's encoding and the byte order mark it begins with."""
-    for mark, encoding in _MARKS:
+    """Return the text's encoding and the byte order mark that it begins with."""
+    for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             if encoding.startswith("utf-32"):
                 raise _wrong_encoding("The file is UTF-32.")
@@ -231,7 +231,7 @@ def _encoding(head: bytes) -> tuple[str, bytes]:
         raise _wrong_encoding("Every other byte is NUL: the file looks like UTF-16 without a byte order mark.")
     controls = sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in head)
     if controls * 10 > len(head):
-        raise Unreadable("The file is binary data, not text.", hint=f"We take {TAKEN}.")
+        raise Unreadable("The file is binary data, not text.", hint=f"Supported are {ACCEPTED}.")
     return "utf-8", b""
 
 
@@ -239,17 +239,17 @@ def _wrong_encoding(message: str, line: int | None = None) -> Unreadable:
     return Unreadable(message, code="invalid_encoding", hint="Save the file as UTF-8.", line=line)
 
 
-# --- Text ---------------------------------------------------------------------------------------------------------------
+# --- Text ---------------------------------------------------------------------------------------------------------------------
 
 
 def _utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """The same text as UTF-8. Strict: overlong forms, surrogates and half characters are errors, with their line."""
+    """Yield the text as UTF-8. Strict: overlong forms, surrogates and half characters are errors, with their line."""
     decoder = codecs.getincrementaldecoder(encoding)("strict")
-    lines = _Lines()
-    pending = b""  # what the decoder holds back of a character that the last chunk cut
+    lines = _LineCounter()
+    pending = b""  # bytes of a character that the last chunk cut
     for chunk in chunks:
         if encoding == "utf-8" and not pending and chunk.isascii():
-            lines.pass_over(chunk)
+            lines.count(chunk)
             yield chunk
             continue
         try:
@@ -259,42 +259,42 @@ def _utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         whole = pending + chunk
         pending = decoder.getstate()[0]
         ready = whole[: len(whole) - len(pending)] if encoding == "utf-8" else text.encode()
-        lines.pass_over(ready)
+        lines.count(ready)
         if ready:
             yield ready
     if pending:
         raise _wrong_encoding("The file ends in the middle of a character.", lines.number)
 
 
-class _Lines:
-    """Counts lines as text goes by; a file without any line feed has carriage returns for line ends."""
+class _LineCounter:
+    """Counts the lines of a text; in a file without any line feed, carriage returns are line ends."""
 
     def __init__(self) -> None:
         self.feeds = self.returns = 0
 
-    def pass_over(self, text: bytes) -> None:
+    def count(self, text: bytes) -> None:
         self.feeds += int(np.count_nonzero(np.frombuffer(text, np.uint8) == 10))  # bytes.count is five times slower here
         if not self.feeds:
             self.returns += text.count(b"\r")
 
     @property
     def number(self) -> int:
-        """The number of the line that comes next."""
+        """Return the number of the next line."""
         return 1 + (self.feeds or self.returns)
 
 
-def _bad_byte(whole: bytes, error: UnicodeDecodeError, encoding: str, lines: _Lines) -> Unreadable:
+def _bad_byte(whole: bytes, error: UnicodeDecodeError, encoding: str, lines: _LineCounter) -> Unreadable:
     good = whole[: error.start]
-    lines.pass_over(good if encoding == "utf-8" else good.decode(encoding, "replace").encode())
+    lines.count(good if encoding == "utf-8" else good.decode(encoding, "replace").encode())
     if encoding != "utf-8":
         return _wrong_encoding(f"Line {lines.number} is not valid {encoding.upper()}.", lines.number)
     byte = whole[error.start]
     return _wrong_encoding(
-        f"Line {lines.number} holds the byte 0x{byte:02X}, which is not UTF-8{_suspicion(byte)}.", lines.number
+        f"Line {lines.number} contains the byte 0x{byte:02X}, which is not UTF-8{_likely_encoding(byte)}.", lines.number
     )
 
 
-def _suspicion(byte: int) -> str:
+def _likely_encoding(byte: int) -> str:
     if 0x80 <= byte < 0xA0:
         return " (Windows-1252, perhaps)"
     if 0xA0 <= byte < 0xC0 or 0xC2 <= byte < 0xF5:

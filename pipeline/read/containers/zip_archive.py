@@ -1,7 +1,7 @@
-"""ZIP archives, those that Excel calls workbooks among them: looked through before a byte in them is unpacked.
+"""Read ZIP archives, Excel workbooks included, and check them before anything is unpacked.
 
-What an archive says of itself is checked first (how many files, how large, where they lie); then each file is read to its
-end, where its checksum is.
+The directory of the archive is checked first (number, sizes and positions of its files); then each file is read to its end, so
+that its checksum is checked.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from pathlib import Path
 
 from pipeline.errors import Unreadable
 from pipeline.read.limits import Limits
-from pipeline.read.raw_tables import show
+from pipeline.read.raw_tables import printable
 
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 WORKBOOK = "xl/workbook.xml"
 
 _LOCAL_HEADER_BYTES = 30
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
-_TAKEN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_CHAFF = re.compile(r"__MACOSX/|(.*/)?\.DS_Store$")
-_OFFICE = (
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_IGNORED_FILES = re.compile(r"__MACOSX/|(.*/)?\.DS_Store$")
+_OTHER_KINDS = (
     ("xl/workbook.bin", "a binary Excel workbook (xlsb)"),
     ("word/document.xml", "a Word document"),
     ("ppt/presentation.xml", "a PowerPoint presentation"),
@@ -37,7 +37,7 @@ _OFFICE = (
 
 @contextmanager
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive at ``path``. Raises Unreadable if there is no whole one, here or while it is open."""
+    """Open the archive at ``path``. Raises Unreadable if it is damaged, here or while it is open."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             if any(entry.header_offset < 0 for entry in archive.infolist()):
@@ -45,73 +45,78 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise Unreadable(
-            f"The ZIP archive is damaged or was cut on its way: {str(error).rstrip('.') or 'it ends too soon'}.",
+            f"The ZIP archive is damaged or incomplete: {str(error).rstrip('.') or 'it ends too soon'}.",
             hint="Pack it again, or upload it again.",
         ) from error
 
 
 def kind_of(archive: zipfile.ZipFile) -> str:
-    """What the archive is: "xlsx", "zip", or what else is known to be packed in this way."""
+    """Return what the archive is: "xlsx", "zip", or the name of another format that is a ZIP archive."""
     names = set(archive.namelist())
     if WORKBOOK in names:
         return "xlsx"
-    return next((kind for name, kind in _OFFICE if name in names), "zip")
+    return next((kind for name, kind in _OTHER_KINDS if name in names), "zip")
 
 
 def files_in(archive: zipfile.ZipFile, limits: Limits) -> list[zipfile.ZipInfo]:
-    """The archive's files by name, without folders and what macOS adds. Raises Unreadable for one that cannot be trusted."""
+    """Return the archive's files by name, without folders and what macOS adds. Raises Unreadable for a malicious one."""
     listed = archive.infolist()
     if len(listed) > limits.members:
         raise Unreadable(
-            f"The ZIP archive holds {len(listed):,} entries; at most {limits.members:,} can be read.",
+            f"The ZIP archive contains {len(listed):,} entries; at most {limits.members:,} can be read.",
             hint="Put the records into fewer files.",
         )
     _check_overlap(listed, archive.start_dir)
     names = [entry.filename for entry in listed]
     twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
     if twice is not None:
-        raise Unreadable(f"The ZIP archive holds {show(twice)} twice.", hint="Pack the files again.")
+        raise Unreadable(f"The ZIP archive contains {printable(twice)} twice.", hint="Pack the files again.")
     for entry in listed:
         _check_entry(entry, limits)
     if sum(entry.file_size for entry in listed) > limits.file_bytes:
         raise Unreadable(f"The archive's files are longer than {limits.file_bytes:,} bytes.", hint="Upload several archives.")
-    return sorted((one for one in listed if not one.is_dir() and not _CHAFF.match(one.filename)), key=lambda one: one.filename)
+    return sorted(
+        (one for one in listed if not one.is_dir() and not _IGNORED_FILES.match(one.filename)), key=lambda one: one.filename
+    )
 
 
-def bytes_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limits: Limits) -> Iterator[bytes]:
-    """A file's bytes in chunks; whoever reads them all has its checksum checked."""
+def chunks_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limits: Limits) -> Iterator[bytes]:
+    """Yield a file's bytes in chunks; its checksum is checked at the end."""
     with archive.open(entry) as file:
         while chunk := file.read(limits.chunk_bytes):
             yield chunk
 
 
 @contextmanager
-def within(name: str) -> Iterator[None]:
-    """A refusal in here names the archive's file that it is about; an empty ``name`` is the upload itself."""
+def naming_member(name: str) -> Iterator[None]:
+    """Add the name of the archive's file to an Unreadable that is raised inside; an empty ``name`` is the upload itself."""
     try:
         yield
     except Unreadable as error:
         if not name:
             raise
-        raise Unreadable(f"In {show(name)}: {error}", code=error.code, hint=error.hint, line=error.line) from error
+        raise Unreadable(f"In {printable(name)}: {error}", code=error.code, hint=error.hint, line=error.line) from error
 
 
 def _check_entry(entry: zipfile.ZipInfo, limits: Limits) -> None:
     name = entry.filename
-    fault, hint = "", "Pack the files again, plainly."
+    fault, hint = "", "Pack the files again with a standard tool."
     if entry.flag_bits & _ENCRYPTED:
         fault, hint = "is encrypted", "Pack the files without a password."
     elif _is_outside(entry.orig_filename) or _is_outside(name):
         fault = "has a name that leads out of the archive"
     elif stat.S_ISLNK(entry.external_attr >> 16):
         fault = "is a link to another file"
-    elif entry.compress_type not in _TAKEN:
-        fault, hint = f"is compressed in a way we do not take (method {entry.compress_type})", "Pack the files with Deflate."
+    elif entry.compress_type not in _METHODS:
+        fault, hint = (
+            f"is compressed with method {entry.compress_type}, which is not supported",
+            "Pack the files with Deflate.",
+        )
     elif entry.file_size > limits.ratio_free_bytes and entry.file_size > entry.compress_size * limits.ratio:
         fault = f"unpacks to more than {limits.ratio} times its size, which no table does"
         hint = "Upload the file uncompressed."
     if fault:
-        raise Unreadable(f"In the ZIP archive, {show(name)} {fault}.", hint=hint)
+        raise Unreadable(f"In the ZIP archive, {printable(name)} {fault}.", hint=hint)
 
 
 def _is_outside(name: str) -> bool:
@@ -120,10 +125,11 @@ def _is_outside(name: str) -> bool:
 
 
 def _check_overlap(entries: Sequence[zipfile.ZipInfo], end: int) -> None:
-    """No two entries may share bytes: that is how an archive of kilobytes unpacks to petabytes."""
+    """Refuse entries that share bytes: that is how an archive of kilobytes unpacks to petabytes."""
     for entry in sorted(entries, key=lambda one: one.header_offset, reverse=True):
         if entry.header_offset + _LOCAL_HEADER_BYTES + len(entry.orig_filename) + entry.compress_size > end:
             raise Unreadable(
-                f"In the ZIP archive, {show(entry.filename)} lies over what comes after it.", hint="Pack the files again."
+                f"In the ZIP archive, {printable(entry.filename)} overlaps the file that follows it.",
+                hint="Pack the files again.",
             )
         end = entry.header_offset

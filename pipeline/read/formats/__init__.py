@@ -1,1 +1,1 @@
-"""Parse formats: from a plain file to raw rows, one module a format."""
+"""Read formats: from a plain text or file to rows in ``raw``, one module a format."""

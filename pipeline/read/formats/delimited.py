@@ -1,8 +1,8 @@
-"""CSV, and the same with semicolons, tabs or bars: RFC 4180, strictly.
+"""Read CSV, also with semicolons, tabs or bars: RFC 4180, strictly.
 
-DuckDB parses the text with a fixed dialect while scan.py counts its records beside it: two independent counts, so that nothing
-is lost silently. If the text is regular and both counts are one, that is all. Whatever else it is, Python's csv module reads it
-record by record, five times slower, and names each record that has not the header's shape.
+DuckDB parses the text with a fixed dialect while delimited_scan.py counts its records: two independent counts, so that no
+record is lost silently. If the text is regular and the counts agree, that is all. Any other text is read by Python's csv module
+record by record, five times slower, with a finding for each record that does not have the header's columns.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import TextIO
 import duckdb
 
 from pipeline.errors import Unreadable
-from pipeline.read.formats.delimited_header import Header, delimiter_of, read_header, spare_of
+from pipeline.read.formats.delimited_header import Header, delimiter_of, read_header, trailing_empty_fields
 from pipeline.read.formats.delimited_scan import Scan
 from pipeline.read.limits import Limits
 from pipeline.read.raw_tables import RawTables
 from pipeline.read.read_result import ReadResult
 from pipeline.read.row_writer import RowWriter
 from pipeline.sqlfiles import literal, quoted
-from pipeline.staging.cast import casts, typed_name
+from pipeline.staging.staging_query import casts, typed_name
 
 
 def read_delimited(chunks: Iterator[bytes], staging: RawTables) -> ReadResult:
@@ -48,7 +48,7 @@ def read_delimited(chunks: Iterator[bytes], staging: RawTables) -> ReadResult:
 
 
 def _read(file: Path, header: Header, rest: Iterator[bytes], scan: Scan, staging: RawTables) -> ReadResult:
-    """Parse ``file``; ``rest`` is what of its text the scan has yet to see. Fast if the text is regular."""
+    """Parse ``file``; ``rest`` is the part of its text that is not scanned yet. Fast if the text is regular."""
     names, records = header.names, -1
     with ThreadPoolExecutor(max_workers=1) as beside:
         parsed = beside.submit(_read_fast, file, header, scan.delimiter, staging) if header.is_regular else None
@@ -56,20 +56,20 @@ def _read(file: Path, header: Header, rest: Iterator[bytes], scan: Scan, staging
             for _ in rest:
                 pass
         except BaseException:
-            staging.connection.interrupt()  # nobody wants its answer any more
+            staging.connection.interrupt()  # its result is not needed any more
             raise
     scan.finish()
     if parsed and header.line_end == scan.line_end and _is_regular(scan, len(names), staging.limits):
         records = parsed.result()
     if records >= 0 and records == scan.records - 1:
-        staging.add_lines((max(record, 1), line + 1 if record else 2) for record, line in scan.anchors)
+        staging.add_line_numbers((max(record, 1), line + 1 if record else 2) for record, line in scan.anchors)
     else:
         records = _read_slowly(file, header, scan.delimiter, staging)
     return ReadResult(records, names, scan.longest_bytes, scan.has_nul, scan.delimiter, header.originals, scan.is_plain)
 
 
 def _opening(chunks: Iterator[bytes], size: int) -> bytes:
-    """The first ``size`` bytes or more, however the text is cut into chunks; the whole text if it is shorter."""
+    """Return the first ``size`` bytes or more, in whatever chunks they come; the whole text if it is shorter."""
     opening = next(chunks)
     while len(opening) < size and (chunk := next(chunks, b"")):
         opening += chunk
@@ -87,12 +87,12 @@ def _scanned(chunks: Iterator[bytes], scan: Scan) -> Iterator[bytes]:
 
 
 def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Old Macs ended lines with carriage returns; only a text without any line feed is taken for one of theirs."""
+    """Replace carriage returns, with which old Macs ended lines; only for a text without any line feed."""
     return (chunk.replace(b"\r", b"\n") for chunk in chunks)
 
 
 def _copy(chunks: Iterator[bytes], copy: Path) -> None:
-    """Write the text out as it is, for parsers that want a file."""
+    """Write the text to a file, which the parsers need."""
     with copy.open("wb") as file:
         for chunk in chunks:
             file.write(chunk)
@@ -106,11 +106,11 @@ def _open(file: Path) -> TextIO:
 
 
 def _read_fast(file: Path, header: Header, delimiter: str, staging: RawTables) -> int:
-    """Parse with everything fixed; -1 if DuckDB cannot take the text as it is.
+    """Parse with a fixed dialect; return the number of records, or -1 if DuckDB cannot parse the text.
 
-    DuckDB 2.0.0 finds no records at all if it is told strictly that they end with CR LF; left alone it sees that itself.
-    Columns that are not text are cast in passing. A new table's row ids are the numbers of its rows, in the order of the file;
-    to count them anew costs as much as reading.
+    DuckDB 2.0.0 finds no records at all if it is told strictly that they end with CR LF; without the setting it detects them.
+    Columns that are not text are cast at the same time. A new table's row ids number its rows in the order of the file;
+    numbering them again would cost as much as reading.
     """
     kinds = ", ".join(f"{literal(name)}: 'varchar'" for name in header.names)
     ends = "" if header.line_end == "\r\n" else "new_line = '\\n', "
@@ -136,41 +136,45 @@ def _read_fast(file: Path, header: Header, delimiter: str, staging: RawTables) -
 
 
 def _read_slowly(file: Path, header: Header, delimiter: str, staging: RawTables) -> int:
-    """Every record that has the header's shape becomes a row, every other one a finding; blank lines are passed over.
+    """Write every record with the header's columns as a row, every other one as a finding; skip blank lines.
 
-    Empty fields beyond the header's, where the header or the first record has them too, hold nothing and are let go.
+    Empty fields after the header's last column are dropped, where the header or the first record has them too.
     """
-    width, spare, row, widths = len(header.names), header.spare, 0, set[int]()
-    arrived = RowWriter(header.names, staging)
+    width, trailing_empty, row, widths = len(header.names), header.trailing_empty, 0, set[int]()
+    writer = RowWriter(header.names, staging)
     with _open(file) as text:
-        lines = Lines(text, staging.limits)
+        lines = RecordLines(text, staging.limits)
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         for line, record in islice(_records(reader, lines, staging), header.records, None):
             row += 1
-            if row == 1 and not spare and not isinstance(record, Fault):
-                spare = spare_of(record, width)
-            if not isinstance(record, Fault) and width <= len(record) <= width + spare and not any(record[width:]):
-                arrived.add(row, line, record[:width])
+            if row == 1 and not trailing_empty and not isinstance(record, RecordFault):
+                trailing_empty = trailing_empty_fields(record, width)
+            if (
+                not isinstance(record, RecordFault)
+                and width <= len(record) <= width + trailing_empty
+                and not any(record[width:])
+            ):
+                writer.add(row, line, record[:width])
                 continue
-            fault = record if isinstance(record, Fault) else _ragged(record, width, delimiter)
-            widths.add(0 if isinstance(record, Fault) else len(record))
-            staging.find("malformed_row", fault.message, row=row, line=line, value=fault.value, hint=fault.hint)
-            staging.set_aside(row, line, lines.text)
-    arrived.flush()
-    if row > 1 and not arrived.rows and len(widths) == 1 and 0 not in widths:
-        raise _all_ragged(widths.pop(), header, delimiter)
+            fault = record if isinstance(record, RecordFault) else _wrong_width(record, width, delimiter)
+            widths.add(0 if isinstance(record, RecordFault) else len(record))
+            staging.add_finding("malformed_row", fault.message, row=row, line=line, value=fault.value, hint=fault.hint)
+            staging.add_malformed(row, line, lines.text)
+    writer.flush()
+    if row > 1 and not writer.rows and len(widths) == 1 and 0 not in widths:
+        raise _wrong_header(widths.pop(), header, delimiter)
     return row
 
 
-class Fault:
-    """Why a record cannot be taken."""
+class RecordFault:
+    """Why a record is malformed."""
 
     def __init__(self, message: str, hint: str, value: str | None = None) -> None:
         self.message, self.hint, self.value = message, hint, value
 
 
-class Lines:
-    """The lines of a text, none longer than a record may be; it keeps those that make up the current record."""
+class RecordLines:
+    """The lines of a text, none longer than a record may be; it remembers those of the current record."""
 
     def __init__(self, file: TextIO, limits: Limits) -> None:
         self._file, self._most = file, limits.record_bytes
@@ -178,16 +182,16 @@ class Lines:
         self.begin()
 
     def begin(self) -> None:
-        """The next line begins a record."""
+        """Start a record with the next line."""
         self.first, self._pieces, self._size = self.number + 1, list[str](), 0
 
     @property
     def text(self) -> str:
-        """The current record as it stands in the file, with its line ends."""
+        """Return the current record as it is in the file, with its line ends."""
         return "".join(self._pieces)
 
     def __iter__(self) -> Iterator[str]:
-        """Line by line. The mark with which DOS ended a text (Ctrl-Z) is no part of it."""
+        """Yield line by line, without the mark with which DOS ended a text (Ctrl-Z)."""
         while line := self._file.readline(self._most + 1):
             self.number += 1
             if line[0] == "\0" and not line.strip("\0\r\n"):
@@ -217,10 +221,10 @@ def _too_long(line: int, most: int) -> Unreadable:
 
 def _records(
     reader: csv._reader,  # type: ignore[name-defined]
-    lines: Lines,
+    lines: RecordLines,
     staging: RawTables,
-) -> Iterator[tuple[int, list[str] | Fault]]:
-    """(line, record) of each record with any field."""
+) -> Iterator[tuple[int, list[str] | RecordFault]]:
+    """Yield (line, record) for each record with any field."""
     while True:
         lines.begin()
         line = lines.first
@@ -229,14 +233,14 @@ def _records(
         except StopIteration:
             return
         except csv.Error as error:
-            yield line, _broken(str(error), line, staging.limits)
+            yield line, _csv_fault(str(error), line, staging.limits)
             continue
         if record:
             yield line, record
 
 
-def _broken(error: str, line: int, limits: Limits) -> Fault:
-    """What Python's csv module says, in our words. A quote that is never closed swallows the rest: that ends the reading."""
+def _csv_fault(error: str, line: int, limits: Limits) -> RecordFault:
+    """Return the fault for an error of Python's csv module. Raises Unreadable for an unclosed quote: it hides the rest."""
     if "unexpected end of data" in error:
         raise Unreadable(
             f"A quote is opened in the record that begins on line {line}, and never closed.",
@@ -246,31 +250,31 @@ def _broken(error: str, line: int, limits: Limits) -> Fault:
         )
     if "field larger" in error:
         raise Unreadable(
-            f"The record that begins on line {line} holds a value of more than {limits.value_bytes:,} bytes;"
+            f"The record that begins on line {line} contains a value of more than {limits.value_bytes:,} bytes;"
             " perhaps a quote is opened there and never closed.",
             code="value_too_long",
             hint="Close the quote, or shorten the value.",
             line=line,
         )
-    return Fault(
-        "Something follows the closing quote of a value.",
+    return RecordFault(
+        "There is text after the closing quote of a value.",
         "A quote inside a quoted value is written twice, not with \\.",
     )
 
 
-def _ragged(record: list[str], width: int, delimiter: str) -> Fault:
+def _wrong_width(record: list[str], width: int, delimiter: str) -> RecordFault:
     found = len(record)
-    less = "A value is missing." if found < width else f"A value that holds {delimiter!r} must be in quotes."
+    less = "A value is missing." if found < width else f"A value that contains {delimiter!r} must be in quotes."
     fields = "field" if found == 1 else "fields"
-    return Fault(f"The record has {found} {fields}; the header has {width}.", less, delimiter.join(record))
+    return RecordFault(f"The record has {found} {fields}; the header has {width}.", less, delimiter.join(record))
 
 
-def _all_ragged(found: int, header: Header, delimiter: str) -> Unreadable:
-    """The refusal of a file whose header is of another table, as it seems."""
+def _wrong_header(found: int, header: Header, delimiter: str) -> Unreadable:
+    """Return the error about a header that fits no record: it seems to be that of another table."""
     fields = "field" if found == 1 else "fields"
     return Unreadable(
         f"Every record has {found} {fields}; the header has {len(header.names)}: {', '.join(header.originals)[:200]}.",
         code="malformed_row",
-        hint=f"Name every column in the header, or see whether {delimiter!r} is what stands between the values.",
+        hint=f"Name every column in the header, or check whether {delimiter!r} is the delimiter.",
         line=header.lines + 1,
     )

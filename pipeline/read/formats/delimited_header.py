@@ -1,4 +1,4 @@
-"""The first lines of a delimited text: what stands between its values, and what its columns are called."""
+"""Read the first lines of a delimited text: its delimiter and the names of its columns."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from pipeline.read.raw_tables import RawTables
 class Header:
     """What comes before the data.
 
-    ``names`` are those for ``raw``, ``originals`` the file's own; ``spare`` counts the nameless columns at the end, which
-    spreadsheets like to add. It takes ``records`` records (a note of the delimiter is one) on ``lines`` lines.
+    ``names`` are those for ``raw``, ``originals`` the file's own; ``trailing_empty`` counts the columns without a name at the
+    end, which spreadsheets often add. It takes ``records`` records (a line ``sep=;`` is one) on ``lines`` lines.
     """
 
     names: tuple[str, ...]
     originals: tuple[str, ...]
-    spare: int
+    trailing_empty: int
     records: int
     lines: int
     line_end: str
 
     @property
     def is_regular(self) -> bool:
-        """One line of names, and nothing else."""
-        return self.records == self.lines == 1 and not self.spare
+        """Return whether it is one line of names, and nothing else."""
+        return self.records == self.lines == 1 and not self.trailing_empty
 
 
 def delimiter_of(opening: str, dataset: Dataset, chosen: str | None = None) -> str:
-    """What stands between the values: chosen, said by the file's own first line (``sep=;``), or to be seen in the header."""
-    said = _said(_first_line(opening))
+    """Return the delimiter: the chosen one, that of the file's first line (``sep=;``), or the one detected in the header."""
+    said = _declared_delimiter(_first_line(opening))
     if chosen:
         return chosen
     if said is None:
-        return _likeliest(_first_line(opening), dataset)
+        return _likeliest_delimiter(_first_line(opening), dataset)
     if said not in DELIMITERS:
         raise Unreadable(
-            f"The first line says that {said!r} stands between the values; we take {' '.join(map(repr, DELIMITERS))}.",
+            f"The first line names {said!r} as the delimiter; supported are {' '.join(map(repr, DELIMITERS))}.",
             hint="Save the file with another delimiter.",
             line=1,
         )
@@ -64,28 +64,30 @@ def read_header(opening: str, delimiter: str, staging: RawTables) -> Header:
         found: list[str] = []
         for found in reader:
             records += bool(found)
-            if found and (records > 1 or _said(_first_line(opening)) is None):
+            if found and (records > 1 or _declared_delimiter(_first_line(opening)) is None):
                 break
     except csv.Error as error:
         raise Unreadable(f"The header cannot be read: {error}.", code="malformed_row", line=1) from error
     if len(opening) > limits.header_bytes and reader.line_num > opening.count("\n"):
         raise Unreadable(f"The header is longer than {limits.header_bytes:,} bytes.", code="too_many_columns", line=1)
-    spare = next((n for n, name in enumerate(reversed(found)) if name.strip()), 0)
-    originals = found[: len(found) - spare]
+    trailing_empty = next((n for n, name in enumerate(reversed(found)) if name.strip()), 0)
+    originals = found[: len(found) - trailing_empty]
     names = _names(originals, delimiter, staging, line=reader.line_num)
     for name, original in zip(names, originals, strict=True):
-        staging.find_unknown_column(name, original, line=reader.line_num)
+        staging.check_unknown_column(name, original, line=reader.line_num)
     line_end = "\r\n" if opening.partition("\n")[0].endswith("\r") else "\n"
-    return Header(names, tuple(originals), spare, records, reader.line_num, line_end)
+    return Header(names, tuple(originals), trailing_empty, records, reader.line_num, line_end)
 
 
 def _names(originals: list[str], delimiter: str, staging: RawTables, *, line: int) -> tuple[str, ...]:
-    """The names for ``raw``; what is wrong with the header as a whole is said first."""
+    """Return the names for ``raw``. Raises Unreadable, for faults of the header as a whole first."""
     dataset = staging.dataset
-    refusal = column_mapping.missing([column_mapping.mapped(name, dataset) for name in originals], dataset, originals)
-    better = _likeliest(delimiter.join(originals), dataset)
+    refusal = column_mapping.missing_columns(
+        [column_mapping.mapped_name(name, dataset) for name in originals], dataset, originals
+    )
+    better = _likeliest_delimiter(delimiter.join(originals), dataset)
     if refusal and better != delimiter and len(originals) < len(delimiter.join(originals).split(better)):
-        refusal.hint = f"The header looks like {better!r} stands between the names, not {delimiter!r}: choose that, or none."
+        refusal.hint = f"The names in the header seem to be separated by {better!r}, not {delimiter!r}: choose that, or none."
     elif refusal and column_mapping.looks_like_data(originals, dataset):
         raise Unreadable(
             f"The first line looks like data, not like a header: {', '.join(originals)[:200]}.",
@@ -93,25 +95,25 @@ def _names(originals: list[str], delimiter: str, staging: RawTables, *, line: in
             hint=f"Put a line with the columns' names first: {', '.join(column_mapping.required(dataset))}, ...",
             line=line,
         )
-    names = column_mapping.named(originals, dataset, staging.limits, line=line)
+    names = column_mapping.raw_names(originals, dataset, staging.limits, line=line)
     if refusal:
         refusal.line = line
         raise refusal
     return names
 
 
-def _likeliest(line: str, dataset: Dataset) -> str:
-    """The one of the four by which the line has the most of the dataset's columns, or else the most columns."""
+def _likeliest_delimiter(line: str, dataset: Dataset) -> str:
+    """Return the delimiter with which the line has the most of the dataset's columns, or else the most columns."""
 
     def fits(delimiter: str) -> tuple[int, int]:
-        names = [column_mapping.mapped(name.strip().strip('"'), dataset) for name in line.split(delimiter)]
+        names = [column_mapping.mapped_name(name.strip().strip('"'), dataset) for name in line.split(delimiter)]
         return len(set(names) & set(dataset.names)), len(names)
 
     return max(DELIMITERS, key=fits)
 
 
-def _said(line: str) -> str | None:
-    """Excel's own note of the delimiter, ``sep=;``; None if the line is something else."""
+def _declared_delimiter(line: str) -> str | None:
+    """Return the delimiter in Excel's line ``sep=;``; None if the line is something else."""
     bare = line.removeprefix('"').removesuffix('"')
     return bare[4:] if len(bare) == 5 and bare[:4].lower() == "sep=" else None
 
@@ -120,6 +122,6 @@ def _first_line(opening: str) -> str:
     return next((bare for line in io.StringIO(opening, newline="") if (bare := line.strip("\r\n")).strip()), "")
 
 
-def spare_of(record: Sequence[str], width: int) -> int:
-    """How many empty fields a first record has beyond the header's: one at the end is a delimiter too many, in every record."""
+def trailing_empty_fields(record: Sequence[str], width: int) -> int:
+    """Return how many empty fields a first record has after the header's: one is a delimiter too many, in every record."""
     return 1 if len(record) == width + 1 and not record[-1] else 0

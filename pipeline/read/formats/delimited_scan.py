@@ -1,7 +1,7 @@
-"""Where the records of a delimited text end, found by counting quotes: a second opinion on what the parser says.
+"""Find where the records of a delimited text end by counting quotes, as a check on the parser.
 
-A line feed ends a record if an even number of quotes stands before it. That is all there is to RFC 4180, and numpy does it at
-memory speed. A text in which this and the parser disagree is irregular, and is read record by record instead.
+By RFC 4180 a line feed ends a record if the number of quotes before it is even; numpy counts them at memory speed. A text for
+which this and the parser disagree is irregular, and is read record by record instead.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TAB, LINE_FEED, CARRIAGE_RETURN, CONTROL_Z, SPACE, QUOTE, DELETE = 9, 10, 13, 26
 
 @dataclass
 class Scan:
-    """Fed with the chunks of a text, it knows its records. ``anchors`` are (record, line) pairs, both from 0,
+    """Counts of a text's records, as it is fed with chunks. ``anchors`` are (record, line) pairs, both from 0,
     wherever the distance between the two changes."""
 
     delimiter: str = ","
@@ -37,7 +37,7 @@ class Scan:
     _last: int = LINE_FEED  # the byte before this chunk
 
     def feed(self, chunk: bytes) -> None:
-        """Look at the next piece of the text, which must not be empty. What is not in it is not looked for."""
+        """Scan the next piece of the text, which must not be empty."""
         bytes_ = np.frombuffer(chunk, dtype=np.uint8)
         feeds = np.flatnonzero(bytes_ == LINE_FEED)
         if self._last == QUOTE and self.quotes % 2 == 0 and not self._beside_quotes[bytes_[0]]:
@@ -64,7 +64,7 @@ class Scan:
         self._last = int(bytes_[-1])
 
     def finish(self) -> None:
-        """The text is over; what follows the last line feed is a record too."""
+        """End the scan; what follows the last line feed is a record too."""
         if self._since_end:
             self.longest_bytes = max(self.longest_bytes, self._since_end)
             self.records += 1
@@ -73,7 +73,7 @@ class Scan:
 
     @property
     def is_regular(self) -> bool:
-        """Nothing in it that a strict parser could take another way."""
+        """Return whether nothing in the text is read differently by a strict parser."""
         same_ends = self.returned in (0, self.records, self.records - 1)
         return self.quotes % 2 == 0 and same_ends and not self._is_loose
 
@@ -83,11 +83,11 @@ class Scan:
 
     @property
     def line_end(self) -> str:
-        """How records end."""
+        """Return how records end."""
         return "\r\n" if self.returned else "\n"
 
     def has_width(self, columns: int) -> bool:
-        """The records have as many fields as ``columns`` on average. A parser may pass over an empty one at the end."""
+        """Return whether records have ``columns`` fields on average. A parser may ignore an empty one at the end."""
         return self.delimiters == self.records * (columns - 1)
 
     def _outside(self, places: np.ndarray, quotes: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ class Scan:
 
     @cached_property
     def _beside_quotes(self) -> np.ndarray:
-        """For each byte, whether it may stand next to a value in quotes: what ends a value, or a quote written twice."""
+        """Return for each byte whether it may be next to a value in quotes: what ends a value, or a doubled quote."""
         table = np.zeros(256, dtype=bool)
         table[[ord(self.delimiter), LINE_FEED, CARRIAGE_RETURN, QUOTE]] = True
         return table
@@ -124,7 +124,7 @@ class Scan:
         self.loose_returns = self.loose_returns or bool(np.any(~followed & ~at_the_end)) or across
 
     def _measure(self, ends: np.ndarray, size: int) -> None:
-        """Lengths of the records, their line ends included; one of 1 (or 2, with a return) byte is blank."""
+        """Measure the records, line ends included; one of 1 (or 2, with a carriage return) byte is blank."""
         if not len(ends):
             self._since_end += size
             return
@@ -135,7 +135,7 @@ class Scan:
         self._since_end = size - 1 - int(ends[-1])
 
     def _anchor(self, feed_numbers: np.ndarray) -> None:
-        """``feed_numbers``: which of the chunk's line feeds end records. The next record begins on the line after."""
+        """Add anchors; ``feed_numbers`` tell which of the chunk's line feeds end records. The next line begins a record."""
         if not len(feed_numbers):
             return
         lines = self.lines + feed_numbers + 1

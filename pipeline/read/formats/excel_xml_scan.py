@@ -1,7 +1,7 @@
-"""An Excel workbook's XML, looked through before the workbook's reader sees it.
+"""Scan an Excel workbook's XML before the workbook is read.
 
-For entities; for cells so far apart that nobody has the memory; and for cells that the reader would give as empty though they
-are not: errors, and formulas that were never computed.
+It finds entities (XML bombs), the size of each sheet (cells far apart need too much memory), and the cells that the reader
+would return as empty though they are not: errors, and formulas that were never computed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from pipeline.errors import Unreadable
 from pipeline.read.containers import zip_archive
 from pipeline.read.limits import Limits
-from pipeline.read.raw_tables import show
+from pipeline.read.raw_tables import printable
 
 _OPEN = re.compile(rb"<(?:\w+:)?c\s([^<>]*[^<>/])>")
 _PLACE = re.compile(rb"""(?:^|\s)r\s*=\s*["']([A-Z]{1,3})([0-9]{1,7})["']""")
@@ -29,34 +29,35 @@ _EMPTY_TEXT = re.compile(rb"""(?:^|\s)t\s*=\s*["']str["']""")
 
 
 @dataclass
-class Survey:
-    """What a sheet's XML says, seen in passing. ``faults``: what is wrong with a cell, by (line, column), both from 1."""
+class SheetScan:
+    """What a sheet's XML contains. ``faults``: what is wrong with a cell, by (line, column), both from 1."""
 
     rows: int = 0
     columns: int = 0
     faults: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
-def survey(parts: zipfile.ZipFile, limits: Limits) -> dict[str, Survey]:
-    """Look through all XML parts. A survey for each sheet, by the sheet's name."""
-    surveys: dict[str, Survey] = {}
+def scan(parts: zipfile.ZipFile, limits: Limits) -> dict[str, SheetScan]:
+    """Scan all XML parts; return the scan of each sheet, by the sheet's name."""
+    scans: dict[str, SheetScan] = {}
     for entry in zip_archive.files_in(parts, limits):
         if entry.filename.endswith((".xml", ".rels", ".vml")):
-            chunks = _without_entities(zip_archive.bytes_of(parts, entry, limits), entry.filename)
-            seen = surveys[entry.filename] = Survey()
+            chunks = _without_entities(zip_archive.chunks_of(parts, entry, limits), entry.filename)
+            seen = scans[entry.filename] = SheetScan()
             for piece in _whole_cells(chunks, limits):
                 if entry.filename.startswith("xl/worksheets/"):
-                    _look_at(piece, seen)
-    return {name: surveys.get(part, Survey()) for name, part in _sheets(parts, limits).items()}
+                    _scan_cells(piece, seen)
+    return {name: scans.get(part, SheetScan()) for name, part in _sheets(parts, limits).items()}
 
 
 def _without_entities(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """XML that could mean more than it says (entities) or says it in another alphabet (UTF-16) is not let through."""
+    """Yield the XML. Raises Unreadable if it declares entities, or is UTF-16."""
     before = b""
     for chunk in chunks:
         if b"<!DOCTYPE" in before + chunk or b"<!ENTITY" in before + chunk or b"\0" in chunk:
             raise Unreadable(
-                f"The workbook's part {show(name)} declares entities, or is not UTF-8; no spreadsheet program writes that.",
+                f"The workbook's part {printable(name)} declares entities, or is not UTF-8;"
+                " no spreadsheet program writes that.",
                 hint="Save the workbook again in Excel.",
             )
         before = chunk[-9:]
@@ -64,7 +65,7 @@ def _without_entities(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
 
 
 def _whole_cells(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
-    """The same XML, cut where a cell begins."""
+    """Yield the same XML, cut where a cell begins."""
     left = b""
     for chunk in chunks:
         text = left + chunk
@@ -79,22 +80,22 @@ def _whole_cells(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
     yield left
 
 
-def _look_at(piece: bytes, survey: Survey) -> None:
+def _scan_cells(piece: bytes, scan: SheetScan) -> None:
     opened = _OPEN.findall(piece)
     places = _PLACE.findall(b"\n".join(opened))
-    survey.rows = max(survey.rows, max((int(row) for _, row in places), default=0), 1 if opened else 0)
-    survey.columns = max(survey.columns, max((_number_of(letters) for letters in {one for one, _ in places}), default=0))
-    survey.columns = max(survey.columns, 1 if opened else 0)
+    scan.rows = max(scan.rows, max((int(row) for _, row in places), default=0), 1 if opened else 0)
+    scan.columns = max(scan.columns, max((_number_of(letters) for letters in {one for one, _ in places}), default=0))
+    scan.columns = max(scan.columns, 1 if opened else 0)
     for attributes in opened:
         if b"e" in attributes and _ERROR.search(attributes):
-            survey.faults[_place_of(attributes)] = "holds an error, not a value"
+            scan.faults[_place_of(attributes)] = "contains an error, not a value"
     for attributes in _UNCOMPUTED.findall(piece):
         if not _EMPTY_TEXT.search(attributes):
-            survey.faults.setdefault(_place_of(attributes), "holds a formula that was never computed")
+            scan.faults.setdefault(_place_of(attributes), "contains a formula that was never computed")
 
 
 def _place_of(attributes: bytes) -> tuple[int, int]:
-    """(line, column) of a cell, from 1; (0, 0) for one that does not say."""
+    """Return (line, column) of a cell, from 1; (0, 0) if it has no reference."""
     found = _PLACE.search(attributes)
     return (int(found[2]), _number_of(found[1])) if found else (0, 0)
 
@@ -107,7 +108,7 @@ def _number_of(letters: bytes) -> int:
 
 
 def _sheets(parts: zipfile.ZipFile, limits: Limits) -> dict[str, str]:
-    """Each sheet's name with the part that holds it."""
+    """Return each sheet's name with the part of the archive that contains it."""
     book, links = (_parsed(parts, name, limits) for name in (zip_archive.WORKBOOK, "xl/_rels/workbook.xml.rels"))
     targets = {link.get("Id", ""): posixpath.normpath(posixpath.join("/xl", link.get("Target", "")))[1:] for link in links}
     found: dict[str, str] = {}

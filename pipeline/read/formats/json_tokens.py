@@ -1,4 +1,4 @@
-"""A JSON text, read value by value, strictly: numbers as they are written, no NaN, and a key that stands twice is noticed."""
+"""Read a JSON text value by value, strictly: numbers as they are written, no NaN, and keys that appear twice are recognised."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from pipeline.errors import Unreadable
-from pipeline.exact_json import Twice, members_of
+from pipeline.exact_json import DuplicateKeys, object_of
 from pipeline.read.limits import Limits
 
 _BLANK = " \t\r\n"
 
 
 class Number(str):
-    """A number as the file spells it."""
+    """A number as it is written in the file."""
 
 
-class Text:
-    """A text that is read value by value; only the part that is being looked at is in memory."""
+class JsonReader:
+    """Reads a text value by value; only the part that is being read is in memory."""
 
     def __init__(self, chunks: Iterator[bytes], limits: Limits) -> None:
         self._chunks = chunks
@@ -30,11 +30,11 @@ class Text:
         self.longest_bytes = 0
         self.taken = 0  # characters of the last value
         self._decode = json.JSONDecoder(
-            object_pairs_hook=members_of, parse_int=Number, parse_float=Number, parse_constant=_no_constant
+            object_pairs_hook=object_of, parse_int=Number, parse_float=Number, parse_constant=_no_constant
         ).raw_decode
 
     def peek(self) -> str:
-        """The next character that is not blank; empty at the end."""
+        """Return the next character that is not white space, without reading it; empty at the end."""
         while True:
             while self._at < len(self._buffer) and self._buffer[self._at] in _BLANK:
                 self.line += self._buffer[self._at] == "\n"
@@ -45,21 +45,21 @@ class Text:
                 return ""
 
     def expect(self, character: str) -> None:
-        """Pass over ``character``, which comes next."""
+        """Read ``character``. Raises Unreadable if another one comes next."""
         if not self.peek():
-            raise self._cut_off()
+            raise self._truncated()
         if self.peek() != character:
             raise self.broken(f"expected {character!r}, found {self.peek()!r}")
         self._at += 1
 
     def value(self) -> Any:
-        """The next value. One that does not fit into what is in memory is tried again with more of the text."""
+        """Return the next value; if the text in memory ends within it, parse it again with more of the text."""
         self.peek()
         while True:
             try:
                 value, end = self._decode(self._buffer, self._at)
             except json.JSONDecodeError as error:
-                self._make_sense_of(error)
+                self._read_more(error)
                 continue
             except RecursionError:
                 raise self.broken(f"values are nested more than {self.limits.nesting} deep") from None
@@ -72,36 +72,36 @@ class Text:
             self.taken, self._at = end - self._at, end
             return value
 
-    def _make_sense_of(self, error: json.JSONDecodeError) -> None:
-        """Get more text if that can help."""
+    def _read_more(self, error: json.JSONDecodeError) -> None:
+        """Read more text if that can help, else raise Unreadable."""
         left, position = len(self._buffer) - self._at, error.pos - self._at
         if left > self.limits.record_bytes:
             raise self.broken(f"a record is longer than {self.limits.record_bytes:,} bytes, or is not JSON: {error.msg}")
         if self._more():
             return
         if position >= len(self._buffer.rstrip()) or error.msg.startswith("Unterminated"):
-            raise self._cut_off()
+            raise self._truncated()
         self.line += self._buffer.count("\n", 0, max(position, 0))
         raise self.broken(error.msg)
 
     def next_row(self) -> int:
-        """The number of the record that begins here."""
+        """Return the number of the record that begins here."""
         self.rows += 1
         return self.rows
 
-    def gathered(self, members: list[tuple[str, Any]], *, twice: bool = False) -> dict[str, Any]:
-        """The record of these members; ``twice``: a key that is not among them stood there twice."""
-        return Twice(members, "") if twice else members_of(members)
+    def object_with(self, members: list[tuple[str, Any]], *, twice: bool = False) -> dict[str, Any]:
+        """Return the object of these members; ``twice``: a key that is not among them appeared twice."""
+        return DuplicateKeys(members, "") if twice else object_of(members)
 
-    def _cut_off(self) -> Unreadable:
+    def _truncated(self) -> Unreadable:
         return Unreadable(
             f"The JSON ends in the middle of the record that begins on line {self.line}.",
-            hint="Upload the file again: it was cut on its way.",
+            hint="Upload the file again: it is incomplete.",
             line=self.line,
         )
 
     def broken(self, why: str) -> Unreadable:
-        """The refusal of a text that is not JSON here."""
+        """Return the error about a text that is not valid JSON here."""
         return Unreadable(
             f"The file is not valid JSON at line {self.line}: {why}.",
             hint="Write an array of records, or one record a line.",

@@ -1,8 +1,8 @@
-"""Nested JSON: records that hold their children, ``{"id": "1", "children": [{"id": "2"}]}``, flattened on the way in.
+"""Flatten nested JSON: records that contain their children, such as ``{"id": "1", "children": [{"id": "2"}]}``.
 
-A tree may be as large as the file and deeper than any parser's stack, so it is walked member by member; what is kept are the
-records that are still open, one a level. Rows are numbered where records begin. A parent's id may stand behind its children:
-so a row first learns the number of the row it stands under, and its parent's id when all is read.
+A tree may be as large as the file and deeper than any parser's stack, so it is read member by member; only the records that are
+still open are kept, one a level. Rows are numbered where records begin. A parent's id may come after its children, so a row
+first gets the number of its parent's row, and its parent's id when all is read.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.read.formats.json_tokens import Text
+from pipeline.read.formats.json_tokens import JsonReader
 from pipeline.read.raw_tables import RawTables
 from pipeline.sqlfiles import quoted
 from pipeline.staging.database import VALUE_LENGTH
 
 
-class Found(NamedTuple):
-    """A value where a record should be. ``above`` is the row of the record that it stands under, 0 if it heads a tree."""
+class FoundRecord(NamedTuple):
+    """A value where a record should be. ``above`` is the row of the record that it is nested in, 0 for the root of a tree."""
 
     row: int
     line: int
     value: Any
     above: int = 0
-    in_tree: bool = False  # it stands under another record, or says what stands under it
+    in_tree: bool = False  # it is nested in another record, or has a list of children
 
 
-class Misplaced(dict[str, Any]):
+class MisplacedChildren(dict[str, Any]):
     """A record whose children are not in a list."""
 
 
 @dataclass
-class _Open:
-    """A record whose end has not come yet."""
+class _OpenRecord:
+    """A record that has begun and not ended."""
 
     row: int
     line: int
@@ -44,14 +44,14 @@ class _Open:
     members: list[tuple[str, Any]] = field(default_factory=list)
     size: int = 0
     lists: int = 0  # of children
-    among_children: bool = False  # what comes next stands under it
-    after_value: bool = False  # so that a comma must come, or the end
+    among_children: bool = False  # the next value is one of its children
+    after_value: bool = False  # a comma must come next, or the end
 
 
-def walk(text: Text, children: str) -> Iterator[Found]:
-    """The records of the tree that comes next, each when it ends. Raises Unreadable for what is not JSON, or too deep."""
+def walk(text: JsonReader, children: str) -> Iterator[FoundRecord]:
+    """Yield the records of the next tree, each when it ends. Raises Unreadable if it is not JSON, or nested too deep."""
     if text.peek() != "{":
-        yield Found(text.next_row(), text.line, text.value())
+        yield FoundRecord(text.next_row(), text.line, text.value())
         return
     stack = [_begin(text, 0)]
     while stack:
@@ -69,22 +69,22 @@ def walk(text: Text, children: str) -> Iterator[Found]:
         if not record.among_children:
             _member(record, text, children)
         elif text.peek() != "{":
-            yield Found(text.next_row(), text.line, text.value(), record.row, in_tree=True)
+            yield FoundRecord(text.next_row(), text.line, text.value(), record.row, in_tree=True)
         elif len(stack) < text.limits.tree_depth:
             stack.append(_begin(text, record.row))
         else:
-            raise text.broken(f"records stand under records more than {text.limits.tree_depth:,} deep")
+            raise text.broken(f"records are nested more than {text.limits.tree_depth:,} deep")
 
 
-def _begin(text: Text, above: int) -> _Open:
+def _begin(text: JsonReader, above: int) -> _OpenRecord:
     text.peek()
-    record = _Open(text.next_row(), text.line, above, in_tree=above > 0)
+    record = _OpenRecord(text.next_row(), text.line, above, in_tree=above > 0)
     text.expect("{")
     return record
 
 
-def _member(record: _Open, text: Text, children: str) -> None:
-    """Take the next key, and its value; or go in among the children."""
+def _member(record: _OpenRecord, text: JsonReader, children: str) -> None:
+    """Read the next key, and its value; or begin the list of children."""
     if text.peek() != '"':
         raise text.broken(f"expected a key in quotes, found {text.peek()!r}")
     key = text.value()
@@ -102,12 +102,12 @@ def _member(record: _Open, text: Text, children: str) -> None:
         raise text.broken(f"a record is longer than {text.limits.record_bytes:,} bytes")
 
 
-def _ended(record: _Open, text: Text, children: str) -> Found:
+def _ended(record: _OpenRecord, text: JsonReader, children: str) -> FoundRecord:
     own = [(key, value) for key, value in record.members if key != children]
-    value = text.gathered(own, twice=record.lists > 1)
+    value = text.object_with(own, twice=record.lists > 1)
     if any(key == children and value is not None for key, value in record.members):
-        value = Misplaced(value)
-    return Found(record.row, record.line, value, record.above, record.in_tree)
+        value = MisplacedChildren(value)
+    return FoundRecord(record.row, record.line, value, record.above, record.in_tree)
 
 
 # --- From rows to parents ---
@@ -125,19 +125,19 @@ insert into findings by name
 select
     'malformed_row' as code, 'error' as severity, _row as row, line, $column as "column", left(said, $most) as value,
     case
-        when coalesce(id, '') = '' then 'The record stands under one that has no id.'
-        else 'The record names another parent than ' || left(id, $most) || ', under which it stands.'
+        when coalesce(id, '') = '' then 'The record is nested in one that has no id.'
+        else 'The record is nested in ' || left(id, $most) || ', but names another parent.'
     end as message,
     case
-        when coalesce(id, '') = '' then 'Give the record above it an id.'
-        else 'Leave ' || $column || ' out, or take the record out of the list.'
+        when coalesce(id, '') = '' then 'Give the record around it an id.'
+        else 'Remove ' || $column || ', or move the record out of the list.'
     end as hint
 from adopted where coalesce(id, '') = '' or said != id
 """
 
 
-def keep(nested: list[tuple[int, int]], staging: RawTables) -> None:
-    """Store which rows, the first of each pair, stand under which."""
+def store_nesting(nested: list[tuple[int, int]], staging: RawTables) -> None:
+    """Store pairs of rows, the first nested in the second."""
     staging.connection.execute("create temp table if not exists nested (_row bigint, above bigint)")
     if nested:
         below, above = zip(*nested, strict=True)
@@ -145,8 +145,8 @@ def keep(nested: list[tuple[int, int]], staging: RawTables) -> None:
         nested.clear()
 
 
-def adopt(staging: RawTables) -> None:
-    """Give every row in ``raw`` that stands under another the other's id for its parent; a finding where it cannot be."""
+def set_parents(staging: RawTables) -> None:
+    """Set the parent of every nested row in ``raw`` to the id of the row around it; add a finding where that cannot be."""
     key, parent = quoted(staging.dataset.key), quoted(staging.dataset.parent)
     staging.connection.execute(_ADOPTED.format(key=key, parent=parent))
     staging.connection.execute(_FIND, {"column": staging.dataset.parent, "most": VALUE_LENGTH})

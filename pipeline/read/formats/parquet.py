@@ -1,7 +1,7 @@
-"""Parquet: what its footer says is weighed first, then the pages are read, batch by batch, each value as exact text.
+"""Read Parquet: check the limits by the footer, then read the pages batch by batch, each value as exact text.
 
-Dates become ISO dates, decimals plain digits, nested values JSON. Ids must be text or whole numbers there already: a float has
-lost the digits that two ids may differ in.
+Dates become ISO dates, decimals plain digits, nested values JSON. Ids must be text or whole numbers in the file: a float has
+lost the digits in which two ids may differ.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
 from pipeline.read.limits import Limits
-from pipeline.read.raw_tables import RawTables, show
+from pipeline.read.raw_tables import RawTables, printable
 from pipeline.read.read_result import ReadResult
 from pipeline.sqlfiles import quoted
 from pipeline.units import MIB
@@ -36,31 +36,31 @@ _NANOSECONDS = (-(2**63) // 1000, 2**63 // 1000)  # how far they reach in 64 bit
 
 def read_parquet(path: Path, staging: RawTables) -> ReadResult:
     """Fill ``raw`` from a Parquet file. Raises Unreadable for a broken one, or one whose columns cannot be used."""
-    with _whole_file():
+    with _damage_as_unreadable():
         _check_ends(path, staging.limits)
         file = _open(path, "us")
         _check_footer(file.metadata, path.stat().st_size, staging.limits)
         originals = file.schema_arrow.names
-        names = column_mapping.named(originals, staging.dataset, staging.limits)
+        names = column_mapping.raw_names(originals, staging.dataset, staging.limits)
         _check_columns(file.schema_arrow, names, staging)
         for name, original in zip(names, originals, strict=True):
-            staging.find_unknown_column(name, original)
-        filled = _Filled(names, staging)
+            staging.check_unknown_column(name, original)
+        writer = _RawWriter(names, staging)
         for batch in _batches(file, path, staging.limits):
-            filled.add(batch)
-    if filled.rows != file.metadata.num_rows:
-        raise Unreadable(f"The Parquet file announces {file.metadata.num_rows:,} rows and holds {filled.rows:,}.")
-    return ReadResult(filled.rows, names, filled.longest_bytes, filled.has_nul, originals=tuple(originals))
+            writer.add(batch)
+    if writer.rows != file.metadata.num_rows:
+        raise Unreadable(f"The Parquet file declares {file.metadata.num_rows:,} rows and contains {writer.rows:,}.")
+    return ReadResult(writer.rows, names, writer.longest_bytes, writer.has_nul, originals=tuple(originals))
 
 
 @contextmanager
-def _whole_file() -> Iterator[None]:
+def _damage_as_unreadable() -> Iterator[None]:
     try:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowIndexError, OSError) as error:
         why = (str(error).splitlines() or [""])[0][:300]
         raise Unreadable(
-            f"The Parquet file is damaged, or written in a way we do not know: {show(why)}",
+            f"The Parquet file is damaged, or written in a way that is not supported: {printable(why)}",
             hint="Write it again, or upload it again.",
         ) from error
 
@@ -85,12 +85,10 @@ def _check_ends(path: Path, limits: Limits) -> None:
         file.seek(max(size - 8, 0))
         tail = file.read()
     if size < 12 or tail[4:] not in (b"PAR1", b"PARE"):
-        raise Unreadable(
-            "The Parquet file does not end as it must: it was cut on its way.", hint="Upload it again, from where it is whole."
-        )
+        raise Unreadable("The Parquet file is incomplete: its end is missing.", hint="Upload it again, from where it is whole.")
     footer = int.from_bytes(tail[:4], "little")
     if footer == 0 or footer > size - 12:
-        raise Unreadable("The Parquet file has no footer, which would say what it holds.", hint="Write the file again.")
+        raise Unreadable("The Parquet file has no footer, which describes its content.", hint="Write the file again.")
     if footer > limits.footer_bytes:
         raise Unreadable(f"The Parquet file's footer is longer than {limits.footer_bytes:,} bytes.", hint=_FEWER_GROUPS)
 
@@ -99,9 +97,9 @@ _FEWER_GROUPS = "Write the file with fewer and larger row groups."
 
 
 def _check_footer(footer: pq.FileMetaData, size: int, limits: Limits) -> None:
-    """Refuse by what the footer announces: nothing has been unpacked yet."""
+    """Raise Unreadable if the footer declares more than the limits; nothing has been unpacked yet."""
     if footer.num_rows > limits.rows:
-        raise Unreadable(f"The file announces {footer.num_rows:,} rows; at most {limits.rows:,} can be read.")
+        raise Unreadable(f"The file declares {footer.num_rows:,} rows; at most {limits.rows:,} can be read.")
     if footer.num_row_groups > limits.row_groups:
         announced = f"The file has {footer.num_row_groups:,} row groups; at most {limits.row_groups:,} can be read."
         raise Unreadable(announced, hint=_FEWER_GROUPS)
@@ -111,10 +109,10 @@ def _check_footer(footer: pq.FileMetaData, size: int, limits: Limits) -> None:
             code="too_many_columns",
             hint="Leave out the columns that the dataset does not need.",
         )
-    _check_growth(sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups)), size, limits)
+    _check_unpacked_size(sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups)), size, limits)
 
 
-def _check_growth(unpacked: int, size: int, limits: Limits) -> None:
+def _check_unpacked_size(unpacked: int, size: int, limits: Limits) -> None:
     if unpacked > limits.file_bytes:
         raise Unreadable(f"The file unpacks to more than {limits.file_bytes:,} bytes.", hint="Upload it in several files.")
     if unpacked > limits.ratio_free_bytes and unpacked > size * limits.ratio:
@@ -126,14 +124,14 @@ def _check_growth(unpacked: int, size: int, limits: Limits) -> None:
 
 def _check_columns(schema: pa.Schema, names: tuple[str, ...], staging: RawTables) -> None:
     dataset = staging.dataset
-    refusal = column_mapping.missing(names, dataset, schema.names)
+    refusal = column_mapping.missing_columns(names, dataset, schema.names)
     if refusal:
         refusal.line = None
         raise refusal
     for name, field in zip(names, schema, strict=True):
         if name in (dataset.key, dataset.parent) and not _may_be_id(field.type):
             raise Unreadable(
-                f"The column {column_mapping.spoken(name, field.name)} is of the type {field.type};"
+                f"The column {column_mapping.display_name(name, field.name)} is of the type {field.type};"
                 " ids are text or whole numbers.",
                 code="invalid_type",
                 hint="Write the column as text (string) or as whole numbers (integer).",
@@ -151,8 +149,8 @@ def _may_be_id(kind: pa.DataType) -> bool:
 # --- Batch by batch ---
 
 
-class _Filled:
-    """What of the file is in ``raw`` by now."""
+class _RawWriter:
+    """Writes batches into ``raw``."""
 
     def __init__(self, names: tuple[str, ...], staging: RawTables) -> None:
         self._names, self._staging = names, staging
@@ -162,7 +160,7 @@ class _Filled:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Append a batch, every value as text."""
-        texts = [self._sound(name, texts_of(column)) for name, column in zip(self._names, batch.columns, strict=True)]
+        texts = [self._valid_text(name, texts_of(column)) for name, column in zip(self._names, batch.columns, strict=True)]
         for text in texts:
             self.longest_bytes = max(self.longest_bytes, pc.max(pc.binary_length(text)).as_py() or 0)
             self.has_nul = self.has_nul or bool(pc.any(pc.match_substring(text, "\0")).as_py())
@@ -170,8 +168,8 @@ class _Filled:
         self._staging.insert("raw", pa.Table.from_arrays([numbers, *texts], ["_row", *self._names]))
         self.rows += batch.num_rows
 
-    def _sound(self, name: str, text: pa.Array) -> pa.Array:
-        """The text itself if all of it is UTF-8; else without the values that are not, each of which is a finding."""
+    def _valid_text(self, name: str, text: pa.Array) -> pa.Array:
+        """Return the text if all of it is UTF-8; else without the values that are not, each of which is a finding."""
         try:
             text.validate(full=True)
             return text
@@ -185,7 +183,9 @@ class _Filled:
         except UnicodeDecodeError:
             shown = value.decode(errors="backslashreplace") if value else ""
             hint = "Write the column as text in UTF-8."
-            self._staging.find("invalid_encoding", "The value is not UTF-8.", row=row, column=name, value=shown, hint=hint)
+            self._staging.add_finding(
+                "invalid_encoding", "The value is not UTF-8.", row=row, column=name, value=shown, hint=hint
+            )
             return None
 
 
@@ -195,16 +195,16 @@ def _bytes_of(text: pa.Array) -> list[bytes | None]:
 
 
 def _batches(file: pq.ParquetFile, path: Path, limits: Limits) -> Iterator[pa.RecordBatch]:
-    """The file's batches, within what it may unpack to."""
+    """Yield the file's batches. Raises Unreadable if they exceed the limit of unpacked bytes."""
     unpacked, size = 0, path.stat().st_size
     for batch in _with_old_timestamps(file, path):
         unpacked += batch.nbytes
-        _check_growth(unpacked, size, limits)
+        _check_unpacked_size(unpacked, size, limits)
         yield batch
 
 
 def _with_old_timestamps(file: pq.ParquetFile, path: Path) -> Iterator[pa.RecordBatch]:
-    """The old 96-bit timestamps hold nanoseconds and any year, Arrow's hold the one or the other: each is read both ways."""
+    """Read old 96-bit timestamps twice: they have nanoseconds and any year, Arrow's have either the one or the other."""
     found = file.iter_batches(_BATCH_ROWS, use_threads=False)
     old = [name for name in file.schema_arrow.names if _is_int96(file.schema, name)]
     if not old:
@@ -229,7 +229,7 @@ def _is_int96(schema: pq.ParquetSchema, name: str) -> bool:
 
 
 def texts_of(column: pa.Array) -> pa.Array:
-    """The values as exact text, as staging reads it. What should be text and is not UTF-8 comes back as it is."""
+    """Return the values as exact text, as staging reads it. Text that is not UTF-8 is returned unchanged."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return texts_of(column.dictionary_decode())
@@ -256,7 +256,7 @@ def texts_of(column: pa.Array) -> pa.Array:
 
 
 def _json(value: Any) -> str:
-    """A nested value as JSON; numbers keep their digits, and what JSON has no word for is text."""
+    """Return a nested value as JSON; numbers keep their digits, and values that JSON does not have become text."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{_json(str(key))}:{_json(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list | tuple):

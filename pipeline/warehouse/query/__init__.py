@@ -1,4 +1,4 @@
-"""Reading the warehouse: records and their kin by the indexes, and people's own SQL within limits."""
+"""Read the warehouse: records, their ancestors and descendants by keyset pagination, and users' SQL within limits."""
 
 from pipeline.warehouse.query.catalog import Catalog, Table
 from pipeline.warehouse.query.console import Answer, Column, Console, QueryStopped, ResultTooLarge

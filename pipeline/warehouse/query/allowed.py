@@ -1,12 +1,12 @@
-"""What people's own SQL may name besides the warehouse: functions, types and keywords, as data.
+"""The allow-lists of users' SQL: functions, types and keywords.
 
-A function is on the list if its answer depends on its arguments alone (or on the clock, or on chance). A function is not on it
-if it reads files, sleeps, reads or writes settings, tells of other sessions, of roles, of sizes or of what there is in the
-database, reads large objects, runs SQL that it is given (``query_to_xml``), or takes the name of an object of the database
-(``nextval``; ``to_tsvector``, which takes a configuration). Functions of extensions are out of reach: their schemas are not on
-the readers' search path.
+A function is allowed if its result depends only on its arguments (or on the time, or on chance). It is not allowed if it reads
+files, sleeps, reads or writes settings, returns data about sessions, roles, sizes or objects of the database, reads large
+objects, runs SQL from an argument (``query_to_xml``), or takes the name of an object of the database (``nextval``;
+``to_tsvector``, which takes a configuration). Functions of extensions cannot be reached: their schemas are not on the search
+path of the SQL logins.
 
-To add one: see that every function of that name in ``\\df`` fits the rule, then write it into its line.
+To add one: check that every function of that name in ``\\df`` follows the rule, then add it to its line.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _FUNCTIONS_BY_KIND = {
 }
 
 FUNCTIONS = frozenset(" ".join(_FUNCTIONS_BY_KIND.values()).split())
-"""By PostgreSQL's names."""
+"""Allowed functions, by PostgreSQL's names."""
 
 _TYPES = """
     bigint int8 int int4 integer smallint int2 numeric decimal dec real float4 float8 float double boolean bool
@@ -73,8 +73,8 @@ _TYPES = """
     """
 
 TYPES = frozenset(_TYPES.split())
-"""What a value may be cast to, by the first word of its name. None of them looks its value up in the database, as ``reg...``
-types and ``aclitem`` do, and none is the row type of a table, which says that there is such a table."""
+"""Allowed types of a cast, by the first word of their names. None looks up its value in the database, as ``reg...`` types and
+``aclitem`` do, and none is the row type of a table, which would reveal that the table exists."""
 
 _KEYWORDS = """
     all and any array as asc asymmetric at bernoulli between both by case cast columns conditional cross cube current cycle
@@ -88,13 +88,12 @@ _KEYWORDS = """
     """
 
 KEYWORDS = frozenset(_KEYWORDS.split())
-"""Words of the grammar that may stand before a bracket or before a quoted text without calling or casting anything."""
+"""Words of the grammar that may come before a bracket or a quoted text without being a call or a cast."""
 
 SESSION = frozenset(
     ("current_catalog", "current_role", "current_schema", "current_user", "session_user", "system_user", "user")
 )
-"""Functions that are written without brackets and tell of the session."""
+"""Functions written without brackets that return data about the session. They are not allowed."""
 
 DESCRIBES = frozenset(("columns", "schemata", "tables", "views"))
-"""What can be read of information_schema. Of its other views one names every table there is (udt_privileges), and none is of
-use here."""
+"""Allowed views of information_schema. Of the others, one lists every table (udt_privileges), and none is needed."""

@@ -1,4 +1,4 @@
-"""What people's own SQL can read: the tables and views of the warehouse, as they stand, that its role was granted."""
+"""List the tables and views that a login for users' SQL may read."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from pipeline.warehouse.query.console import Column
 
 @dataclass(frozen=True)
 class Table:
-    """A table or view, with its columns in their order."""
+    """A table or view, with its columns in order."""
 
     name: str
     columns: tuple[Column, ...]
 
 
 class Catalog:
-    """Lists what ``role`` may read in a schema. It asks on an engine of its own, so that it answers while people's queries hold
-    theirs."""
+    """Lists what ``role`` may read in a schema. It has an engine of its own, so that running queries do not block it."""
 
     def __init__(self, engine: Engine, role: str, schema: str = "warehouse") -> None:
         self._engine = engine
@@ -29,7 +28,7 @@ class Catalog:
         self._schema = schema
 
     def tables(self) -> list[Table]:
-        """By name; none if the database does not know the role."""
+        """Return the tables and views by name; empty if the role does not exist."""
         with self._engine.connect() as connection:
             asked = {"role": self._role, "schema": self._schema}
             rows = connection.execute(text(load("queries/sql_reader/tables")), asked).all()
@@ -39,5 +38,5 @@ class Catalog:
         ]
 
     def names(self) -> frozenset[str]:
-        """The names of these tables and views."""
+        """Return the names of these tables and views."""
         return frozenset(table.name for table in self.tables())

@@ -1,9 +1,9 @@
-"""People's own SQL, run so that it can neither write, nor hog, nor look beyond what it was given.
+"""Run users' SQL so that it cannot write, exhaust resources, or read more than its login was granted.
 
-Each query gets a connection of its own, as the login role that may only read the schema ``warehouse``, a read-only
-transaction, PostgreSQL's own time limit, and a watchdog outside that ends it at its deadline even if it lifted that
-limit. Rows come through a server-side cursor, so a billion of them cost no more memory than the page that is kept.
-Whoever may see some datasets only has a console of a role that may read just those (pipeline/warehouse/dataset_roles.py).
+Each query gets a new connection of a login role that may only read the schema ``warehouse``, a read-only transaction,
+PostgreSQL's statement timeout, and a watchdog in this process that cancels it at its deadline even if it changed that timeout.
+Rows come through a server-side cursor, so memory is bounded by what is kept. A key for some datasets has a console of a role
+that may read only those (pipeline/warehouse/dataset_roles.py).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from pipeline.adapters.postgres_errors import message_of
 from pipeline.errors import InvalidRequest, Unreachable
 from pipeline.sqlfiles import load
 from pipeline.warehouse.query.guard import QueryRefused, guarded
@@ -34,28 +35,28 @@ FETCH_ROWS = 100
 ROW_BYTES_MAX = 256 << 10
 ANSWER_BYTES_MAX = 16 << 20
 GRACE_SECONDS = 0.25
-"""PostgreSQL's own limit comes first; the watchdog bites this much later."""
+"""How much later than PostgreSQL's statement timeout the watchdog cancels."""
 
 PLACE_SECONDS = 30.0
-"""As long as the pool of an engine has people wait."""
+"""How long a query waits for its turn; the same as for a connection of an engine's pool."""
 
 QUERY_BYTES = 1 << 30
-"""Of memory for a query, where PostgreSQL runs on this machine and we may say so; work_mem bounds no aggregate."""
+"""Memory limit of a query, if PostgreSQL runs on this machine as our user; work_mem does not limit aggregates."""
 
-_NONE_FREE = "No connection for queries is free. Try again in a moment."
+_NONE_FREE = "All connections for queries are in use. Try again in a moment."
 
 
 class QueryStopped(InvalidRequest):
-    """The query took too long, or stood in the way, and was stopped."""
+    """The query took too long, or delayed replication, and was stopped."""
 
 
 class ResultTooLarge(InvalidRequest):
-    """The query needs more than a query may have."""
+    """The query needs too much memory, or its result is too large."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of an answer; ``type`` is PostgreSQL's name of it."""
+    """A column of a result; ``type`` is PostgreSQL's name of it."""
 
     name: str
     type: str
@@ -63,7 +64,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a query gave. ``truncated``: there was more than the limits let through."""
+    """The result of a query. ``truncated``: it was cut at a limit."""
 
     columns: tuple[Column, ...]
     rows: list[tuple[Any, ...]]
@@ -72,9 +73,9 @@ class Answer:
 
 
 class Console:
-    """Runs people's queries on an engine that logs in as the reader role. Safe to share between threads.
+    """Runs users' queries on an engine with a read-only login. Safe to share between threads.
 
-    As many run at once as the engine has connections; who comes later waits for a while.
+    As many queries run at the same time as the engine has connections; others wait up to PLACE_SECONDS.
     """
 
     def __init__(
@@ -87,8 +88,8 @@ class Console:
         places: BoundedSemaphore | None = None,
         relations: Callable[[], Collection[str]] | None = None,
     ) -> None:
-        """``granted``: the role is that of some datasets. ``places``: shared by all consoles that run on the same server.
-        ``relations``: names the tables and views that the role may read; without it, PostgreSQL says which there are."""
+        """``granted``: the role is for some datasets. ``places``: shared by all consoles on the same server. ``relations``:
+        returns the names of the tables and views that the role may read; without it, PostgreSQL decides alone."""
         self._engine = engine
         self._granted = granted
         self._places = places
@@ -97,7 +98,7 @@ class Console:
         self.rows_max = rows_max
 
     def run(self, sql: str, *, limit: int | None = None) -> Answer:
-        """The first ``limit`` rows that ``sql`` gives, at most ``rows_max`` of them and 16 MiB.
+        """Return the first ``limit`` rows of ``sql``, at most ``rows_max`` and 16 MiB.
 
         Raises QueryRefused (not a SELECT, or wrong), QueryStopped (too slow), ResultTooLarge, Unreachable (no connection).
         """
@@ -105,17 +106,17 @@ class Console:
         rows_max = min(limit or self.rows_max, self.rows_max)
         began = time.monotonic()
         with self._limited_connection() as connection:
-            columns, rows, truncated = _fetch(connection, _measured(query), rows_max)
+            columns, rows, truncated = _fetch(connection, _with_row_sizes(query), rows_max)
         return Answer(columns, rows, truncated, time.monotonic() - began)
 
     def plan(self, sql: str) -> list[str]:
-        """How PostgreSQL would answer ``sql``, line by line; nothing is run. Raises as ``run`` does."""
+        """Return PostgreSQL's plan of ``sql`` in lines, without running it. Raises as ``run`` does."""
         query = SQL(self._guarded(sql))
         explain = SQL(load("queries/console/plan")).format(query=query)
         with self._limited_connection() as connection:
             if self._granted:
                 _refuse_to_estimate_others(connection, query)
-            rows = connection.execute(explain, prepare=True).fetchall()  # what is prepared is one statement, whatever it says
+            rows = connection.execute(explain, prepare=True).fetchall()  # preparing allows only one statement
         return [str(line) for (line,) in rows]
 
     def _guarded(self, sql: str) -> str:
@@ -123,16 +124,16 @@ class Console:
 
     @contextmanager
     def _limited_connection(self) -> Iterator[psycopg.Connection[Any]]:
-        """A fresh connection under the limits of time; what PostgreSQL says on it comes out as our errors."""
-        with self._fresh_connection() as connection, self._complaints(), _Watchdog(connection, self.seconds):
+        """Open a new connection with the time limits; convert PostgreSQL's errors to ours."""
+        with self._new_connection() as connection, self._converted_errors(), _Watchdog(connection, self.seconds):
             limits = SQL(load("queries/console/limits"))
             connection.execute(limits.format(milliseconds=str(int(self.seconds * 1000))))
             yield connection
 
     @contextmanager
-    def _fresh_connection(self) -> Iterator[psycopg.Connection[Any]]:
-        """A connection that nobody used before and nobody will after: whatever a query set ends with it."""
-        with self._a_place():
+    def _new_connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """Open a connection for one query only, so that whatever the query sets ends with it."""
+        with self._slot():
             try:
                 pooled = self._engine.connect()
             except (OperationalError, PoolTimeoutError) as error:
@@ -148,7 +149,7 @@ class Console:
                 pooled.close()
 
     @contextmanager
-    def _a_place(self) -> Iterator[None]:
+    def _slot(self) -> Iterator[None]:
         if self._places is None:
             yield
             return
@@ -160,8 +161,8 @@ class Console:
             self._places.release()
 
     @contextmanager
-    def _complaints(self) -> Iterator[None]:
-        """What PostgreSQL says, in our families of errors."""
+    def _converted_errors(self) -> Iterator[None]:
+        """Convert PostgreSQL's errors to ours."""
         try:
             yield
         except pg.QueryCanceled as error:
@@ -170,44 +171,42 @@ class Console:
                 ' id or "parentId", which are indexed.'
             ) from error
         except (pg.ConfigurationLimitExceeded, pg.OutOfMemory, pg.ProgramLimitExceeded, pg.DiskFull) as error:
-            raise ResultTooLarge(f"The query needs too much memory or disk: {_words(error)}.") from error
+            raise ResultTooLarge(f"The query needs too much memory or disk: {_message(error)}.") from error
         except pg.InvalidTextRepresentation as error:
             if '"a row of ' in str(error):
-                raise ResultTooLarge(f"A row of the answer is over the limit of {ROW_BYTES_MAX:,} bytes.") from error
-            raise QueryRefused(f"{_words(error)}.") from error
+                raise ResultTooLarge(f"A row of the result is larger than the limit of {ROW_BYTES_MAX:,} bytes.") from error
+            raise QueryRefused(f"{_message(error)}.") from error
         except pg.InsufficientPrivilege as error:
-            raise QueryRefused(f"{_words(error)}: queries may only read the schema warehouse.") from error
-        except pg.SerializationFailure as error:  # on a replica: the query reads what the warehouse has changed since
-            raise QueryStopped(
-                "The query was stopped, so that the replica can keep up with the warehouse. Try again."
-            ) from error
+            raise QueryRefused(f"{_message(error)}: queries may only read the schema warehouse.") from error
+        except pg.SerializationFailure as error:  # on a replica: the query conflicts with replication
+            raise QueryStopped("The query was stopped because it delayed replication. Try again.") from error
         except psycopg.OperationalError as error:
-            raise Unreachable("The connection to PostgreSQL broke off during the query.") from error
+            raise Unreachable("The connection to PostgreSQL was lost during the query.") from error
         except psycopg.Error as error:
-            raise QueryRefused(f"{_words(error)}.") from error
+            raise QueryRefused(f"{_message(error)}.") from error
 
 
 def _bound_memory(connection: psycopg.Connection[Any]) -> None:
-    """Give PostgreSQL's process behind a connection QUERY_BYTES more than it has, if it runs here and is ours to limit.
+    """Limit the memory of a connection's PostgreSQL process to QUERY_BYTES more than it has, if it runs on this machine.
 
-    Beyond them its query ends with "out of memory", instead of the whole server by the kernel's choice.
+    Above the limit its query fails with "out of memory"; otherwise the kernel might kill the whole server.
     """
     process = connection.info.backend_pid
     try:
         title = Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8", errors="replace")
         if not title.startswith("postgres") or f" {connection.info.user} {connection.info.dbname} " not in title:
-            return  # PostgreSQL runs elsewhere, and here it is another process that has this number
+            return  # PostgreSQL runs on another machine, and this is another process with the same id
         pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[0])
         most = pages * resource.getpagesize() + QUERY_BYTES
         resource.prlimit(process, resource.RLIMIT_AS, (most, most))
-    except (OSError, ValueError):  # no such process here, or another user's
+    except (OSError, ValueError):  # no such process, or one of another user
         return
 
 
 def _fetch(
     connection: psycopg.Connection[Any], query: Composed, rows_max: int
 ) -> tuple[tuple[Column, ...], list[tuple[Any, ...]], bool]:
-    """Rows until one of the limits; the last column of ``query`` is a row's size, and stays here."""
+    """Return columns, rows up to a limit, and whether there are more. The last column of ``query`` is a row's size."""
     rows: list[tuple[Any, ...]] = []
     size = 0
     with connection.cursor(name="answer") as cursor:
@@ -223,19 +222,19 @@ def _fetch(
 
 
 def _refuse_to_estimate_others(connection: psycopg.Connection[Any], query: SQL) -> None:
-    """What the planner expects of a table tells of all its rows. Of tables that hold other datasets' too, nothing is told.
+    """Refuse a plan over tables that other datasets share, since the planner's estimates depend on all their rows.
 
     Raises QueryRefused.
     """
     row = connection.execute(SQL(load("queries/console/plan_json")).format(query=query), prepare=True).fetchone()
     if row is None or not _schemas_in(row[0]) <= {"warehouse"}:
         raise QueryRefused(
-            "A plan can be shown of queries over the tables of datasets and their marts alone. Run this one instead."
+            "Plans are available only for queries over the tables of datasets and their marts. Run this query instead."
         )
 
 
 def _schemas_in(plan: Any) -> set[str]:
-    """The schemas of all tables in a plan, as EXPLAIN (VERBOSE, FORMAT JSON) has it."""
+    """Return the schemas of all tables in a plan of EXPLAIN (VERBOSE, FORMAT JSON)."""
     if isinstance(plan, list):
         return set().union(*map(_schemas_in, plan))
     if not isinstance(plan, dict):
@@ -244,21 +243,21 @@ def _schemas_in(plan: Any) -> set[str]:
     return own | _schemas_in(list(plan.values()))
 
 
-def _measured(query: str) -> Composed:
+def _with_row_sizes(query: str) -> Composed:
     return SQL(load("queries/console/run")).format(
         query=SQL(query),
         row_bytes=ROW_BYTES_MAX,
     )
 
 
-def _words(error: psycopg.Error) -> str:
-    said = (error.diag.message_primary or str(error)).strip().rstrip(".")
+def _message(error: psycopg.Error) -> str:
+    said = message_of(error)
     hint = f". {error.diag.message_hint.rstrip('.')}" if error.diag.message_hint else ""
     return said[:1].upper() + said[1:] + hint
 
 
 class _Watchdog:
-    """Ends what a connection is doing, from outside, once its time is over."""
+    """Cancels the statement of a connection when its time is over, from another thread."""
 
     def __init__(self, connection: psycopg.Connection[Any], seconds: float) -> None:
         self._connection = connection

@@ -1,7 +1,8 @@
-"""Words, texts and signs of a query, cut as PostgreSQL's own lexer cuts them.
+"""Split a query into lexemes as PostgreSQL's lexer does.
 
-The guard reads a query with sqlglot, but PostgreSQL runs it. Where the two disagreed on what is a text, a name or a comment,
-something could be run that was never looked at. So the guard looks at these, and refuses what sqlglot cuts differently.
+The guard parses a query with sqlglot, but PostgreSQL runs it. If the two disagreed on what is a text, a name or a comment,
+PostgreSQL could run something that was never checked. So the guard checks these lexemes too, and refuses what sqlglot splits
+differently.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _LEXEME = re.compile(
 
 
 class Kind(Enum):
-    """What a lexeme is."""
+    """The kind of a lexeme."""
 
     TEXT = "text"
     QUOTED = "quoted"
@@ -36,8 +37,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Lexeme:
-    """A piece of a query. ``name`` is what PostgreSQL takes it for: a word in lower case, a quoted name without its quotes,
-    one character of an operator, bracket or number, and nothing for a text."""
+    """A piece of a query. ``name`` is its value in PostgreSQL: a word in lower case, a quoted name without quotes, one
+    character of an operator, bracket or number, and empty for a text."""
 
     kind: Kind
     name: str
@@ -46,17 +47,19 @@ class Lexeme:
 
     @property
     def is_name(self) -> bool:
-        """Whether it can be the name of something."""
+        """Return whether it can be a name."""
         return self.kind in (Kind.WORD, Kind.QUOTED)
 
     def is_sign(self, character: str) -> bool:
-        """Whether it is this character, outside of any text or name."""
+        """Return whether it is this character, outside of any text or name."""
         return self.kind is Kind.SIGN and self.name == character
 
 
 def lexemes(sql: str) -> list[Lexeme]:
-    """All lexemes of ``sql`` without comments and spaces. Raises ValueError, saying why, if a text, a name or a comment never
-    ends, or is written in a way in which it could be misread."""
+    """Return all lexemes of ``sql`` without comments and spaces.
+
+    Raises ValueError with the reason if a text, a name or a comment never ends, or could be misread.
+    """
     found: list[Lexeme] = []
     at = 0
     while at < len(sql):
@@ -69,7 +72,7 @@ def lexemes(sql: str) -> list[Lexeme]:
             at = found[-1].end
     for before, after in pairwise(found):
         if before.kind is after.kind is Kind.TEXT:
-            raise ValueError("Two texts stand side by side. Join them with ||.")
+            raise ValueError("Two texts follow each other. Join them with ||.")
     return found
 
 
@@ -81,7 +84,7 @@ def _next(sql: str, at: int) -> Lexeme:
         return Lexeme(Kind.TEXT, "", at, end)
     if match["quoted"]:
         if written[0] != '"':
-            raise ValueError('A name is written as it is here, in double quotes if need be, not as U&"...".')
+            raise ValueError('Names as U&"..." are not allowed. Write the name itself, in double quotes if necessary.')
         return Lexeme(Kind.QUOTED, written[1:-1].replace('""', '"'), at, end)
     if match["word"]:
         return Lexeme(Kind.WORD, _folded(written), at, end)
@@ -91,7 +94,7 @@ def _next(sql: str, at: int) -> Lexeme:
 
 
 def _folded(word: str) -> str:
-    """In lower case as PostgreSQL does it: ASCII alone."""
+    """Return the word in lower case as PostgreSQL does it: only ASCII letters change."""
     return "".join(one.lower() if one.isascii() else one for one in word)
 
 

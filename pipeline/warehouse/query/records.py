@@ -1,7 +1,7 @@
-"""Records and their kin, page by page. Every question is answered along an index, however large the table.
+"""Read records, their children, ancestors and descendants, page by page, each by an index however large the table is.
 
-Pages are keyset pages: a cursor is the id of the last record seen, so a page costs the same wherever it is, and records
-that arrive meanwhile neither shift nor repeat what was seen.
+This is keyset pagination: a cursor is the id of the last record of the page before. So every page costs the same, and records
+that are loaded meanwhile neither shift nor repeat others.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pipeline.datasets.dataset import Dataset
 from pipeline.sqlfiles import load, quoted
 
 DEPTH_MAX = 1000
-"""A chain longer than this is cut: nobody reads it, and a page must end."""
+"""A longer chain of ancestors is cut, so that a page always ends."""
 
 READY_MAX = 20
-"""So many siblings are kept until the walk comes back to them, on each level; what is beyond is read again."""
+"""How many siblings are kept on each level until the walk returns to them; the rest is read again."""
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some records, and where the next page begins; None: this was the last."""
+    """Some records, and the cursor of the next page; None: this is the last page."""
 
     items: list[Record]
     next_cursor: str | None
@@ -40,36 +40,36 @@ class Records:
         self._engine = engine
 
     def one(self, dataset: Dataset, record_id: str) -> Record | None:
-        """One record with its lineage, or None."""
+        """Return one record with its lineage, or None."""
         with self._engine.connect() as connection:
             found = _rows(connection, "one", dataset, id=record_id)
         return found[0] if found else None
 
     def page(self, dataset: Dataset, *, cursor: str | None, limit: int) -> Page:
-        """All records by id."""
+        """Return a page of all records by id."""
         return self._page("page", dataset, cursor, limit)
 
     def roots(self, dataset: Dataset, *, cursor: str | None, limit: int) -> Page:
-        """The records without a parent, by id."""
+        """Return a page of the records without a parent, by id."""
         return self._page("roots", dataset, cursor, limit)
 
     def children(self, dataset: Dataset, parent: str, *, cursor: str | None, limit: int) -> Page:
-        """A record's children by id, each with ``_has_children``."""
+        """Return a page of a record's children by id, each with ``_has_children``."""
         return self._page("children", dataset, cursor, limit, parent=parent)
 
     def children_counts(self, dataset: Dataset, ids: Sequence[str], most: int | None = None) -> dict[str, int]:
-        """How many children each of these records has, all in one question; 0 also for what is not there.
+        """Return how many children each of these records has, by one query; 0 also for an unknown id.
 
-        Nobody is counted beyond ``most``: a count costs as much as it comes to, and one record may have millions.
+        Counting stops at ``most``: its cost grows with the count, and one record may have millions of children.
         """
         with self._engine.connect() as connection:
             rows = _rows(connection, "children_counts", dataset, ids=list(ids), most=most)
         return {row["id"]: row["children"] for row in rows}
 
     def ancestors(self, dataset: Dataset, record_id: str, *, cursor: str | None, limit: int) -> Page:
-        """The records above one, nearest first, each with its ``_distance``; a page goes on above the last one seen.
+        """Return a page of a record's ancestors, nearest first, each with its ``_distance``.
 
-        Distances count from the record that was asked for on the first page, from the cursor's on later ones.
+        Distances count from the record itself on the first page, and from the cursor's record on later ones.
         """
         with self._engine.connect() as connection:
             rows = _rows(connection, "ancestors", dataset, id=cursor or record_id, limit=limit + 1)
@@ -78,17 +78,17 @@ class Records:
     def descendants(
         self, dataset: Dataset, record_id: str, *, cursor: str | None, limit: int, depth_max: int = DEPTH_MAX
     ) -> Page:
-        """The records below one in reading order (a record, then all below it, then the next).
+        """Return a page of a record's descendants, depth first (preorder).
 
-        Each has its ``_depth``, from 1; deeper than ``depth_max`` is left out. A page costs what it shows, not what
-        lies before it. Raises LookupError if the cursor is not a record below this one.
+        Each has its ``_depth``, from 1; records deeper than ``depth_max`` are skipped. The cost of a page does not depend on
+        its position. Raises LookupError if the cursor is not a descendant of this record.
         """
         with self._engine.connect() as connection:
             walk = _Walk(connection, dataset, depth_max)
             if cursor is None:
                 walk.begin(record_id)
             else:
-                walk.go_on(record_id, cursor)
+                walk.resume(record_id, cursor)
             items = walk.take(limit + 1)
         return _page_of(items, dataset.key, limit)
 
@@ -100,17 +100,17 @@ class Records:
 
 @dataclass(frozen=True)
 class _Siblings:
-    """The children of one record after a certain id: what the walk has yet to visit."""
+    """The children of one record after a given id, which the walk has not visited yet."""
 
     parent: str
     after: str
     depth: int
-    ready: tuple[Record, ...] = ()  # the next of them, if they were read already
-    more: bool = True  # there may be others after these
+    ready: tuple[Record, ...] = ()  # the first of them, if they were read already
+    more: bool = True  # there may be more after these
 
 
 class _Walk:
-    """A walk down a tree, depth first, which can be taken up again after any record."""
+    """A depth-first walk down a tree, which can be resumed after any record."""
 
     def __init__(self, connection: Connection, dataset: Dataset, depth_max: int) -> None:
         self._connection = connection
@@ -121,26 +121,26 @@ class _Walk:
     def begin(self, root: str) -> None:
         self._to_visit = [_Siblings(root, "", 1)]
 
-    def go_on(self, root: str, last: str) -> None:
-        """Stand where a walk from ``root`` stood after ``last``: its children come next, then what lies right of it."""
+    def resume(self, root: str, last: str) -> None:
+        """Resume a walk from ``root`` after ``last``: next are its children, then later siblings on each level."""
         above = _rows(self._connection, "ancestors", self._dataset, id=last, limit=self._depth_max)
-        way = [last, *(record[self._dataset.key] for record in above)]
-        if root not in way[1:]:
+        path = [last, *(record[self._dataset.key] for record in above)]
+        if root not in path[1:]:
             raise LookupError(f"{last!r} is not a record below {root!r}.")
-        down = way[: way.index(root, 1) + 1][::-1]  # from the root to the last record seen
+        down = path[: path.index(root, 1) + 1][::-1]  # from the root to the last record seen
         pairs = pairwise(down)
         self._to_visit = [_Siblings(parent, child, depth) for depth, (parent, child) in enumerate(pairs, start=1)]
         self._to_visit.append(_Siblings(last, "", len(down)))
 
     def take(self, count: int) -> list[Record]:
-        """The next ``count`` records, or as many as are left."""
+        """Return the next ``count`` records, or as many as are left."""
         taken: list[Record] = []
         while self._to_visit and len(taken) < count:
             self._visit(self._to_visit.pop(), count - len(taken), taken)
         return taken
 
     def _visit(self, siblings: _Siblings, count: int, taken: list[Record]) -> None:
-        """Take siblings up to the first that has children; those come before its later siblings."""
+        """Take siblings up to the first with children, which come before its later siblings."""
         if siblings.depth > self._depth_max:
             return
         rows, more = siblings.ready[:count], siblings.more
@@ -161,7 +161,7 @@ class _Walk:
 
 
 def statement(query: str, dataset: Dataset) -> TextClause:
-    """The SQL of ``sql/queries/records/<query>.sql`` on a dataset's table."""
+    """Return ``sql/queries/records/<query>.sql`` for a dataset's table."""
     names = {
         "table": f"warehouse.{quoted(dataset.name)}",
         "key": quoted(dataset.key),
@@ -175,6 +175,6 @@ def _rows(connection: Connection, query: str, dataset: Dataset, **values: Any) -
 
 
 def _page_of(rows: list[Record], key: str, limit: int) -> Page:
-    """Of one row more than asked for, the page; that one row says that there is a next."""
+    """Return a page of ``limit`` rows; one more row says that there is a next page."""
     items = rows[:limit]
     return Page(items, str(items[-1][key]) if len(rows) > limit else None)

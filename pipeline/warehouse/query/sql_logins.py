@@ -1,4 +1,4 @@
-"""Who people's own SQL runs as: one login for those who may read all, and one for each set of datasets that keys are for."""
+"""Open the PostgreSQL logins that users' SQL runs as: one for all datasets, and one for each set of datasets that keys have."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from threading import BoundedSemaphore, Lock
 
 from sqlalchemy import Engine
 
-from pipeline.adapters.postgres import connect, pulse_of
+from pipeline.adapters.postgres import connect, liveness_of
 from pipeline.settings import Settings
 from pipeline.warehouse.dataset_roles import DatasetRole
 from pipeline.warehouse.query import Catalog, Console
 from pipeline.warehouse.sql_reader import grant, sql_url
 
 SQL_AT_ONCE = 3
-"""Of a process, whoever asks: a thousand keys take no more connections than one."""
+"""How many queries of a process run at the same time, over all logins: more keys need no more connections."""
 
 
 @dataclass(frozen=True)
 class SqlLogin:
-    """Runs queries, and knows what they can be about."""
+    """Runs queries as one login, and lists what it may read."""
 
     engine: Engine
     console: Console
@@ -27,7 +27,7 @@ class SqlLogin:
 
 
 class SqlLogins:
-    """Makes each of them at its first use. Safe to share between threads."""
+    """Opens each login at its first use. Safe to share between threads."""
 
     def __init__(self, settings: Settings, engine: Engine, reads: Engine) -> None:
         self._settings = settings
@@ -36,27 +36,26 @@ class SqlLogins:
         self._places = BoundedSemaphore(SQL_AT_ONCE)
         self._lock = Lock()
         self._made: dict[tuple[str, ...], SqlLogin] = {}
-        self._server = pulse_of(sql_url(settings))
-        self.of_all = self._reader("", "warehouse")
+        self._server = liveness_of(sql_url(settings))
+        self.of_all = self._login("", "warehouse")
 
     def of(self, datasets: tuple[str, ...] | None) -> SqlLogin:
-        """The reader of a set of datasets; None: of all. Raises NotReady or Unreachable if PostgreSQL does not know
-        it."""
+        """Return the login for a set of datasets; None: for all. Raises NotReady or Unreachable if its role does not exist."""
         if datasets is None:
             return self.of_all
         with self._lock:
             if datasets not in self._made:
                 granted = DatasetRole(datasets)
                 grant(self._engine, self._settings, granted)
-                self._made[datasets] = self._reader(granted.name, granted.name)
+                self._made[datasets] = self._login(granted.name, granted.name)
             return self._made[datasets]
 
     def close(self) -> None:
-        """Give every connection back."""
-        for reader in (self.of_all, *self._made.values()):
-            reader.engine.dispose()
+        """Close all connections."""
+        for login in (self.of_all, *self._made.values()):
+            login.engine.dispose()
 
-    def _reader(self, role: str, schema: str) -> SqlLogin:
+    def _login(self, role: str, schema: str) -> SqlLogin:
         settings = self._settings
         engine = connect(
             sql_url(settings, role),

@@ -1,4 +1,4 @@
--- api_keys/datasets: the sets of datasets that keys which are still good are for.
+-- api_keys/datasets: the sets of datasets that valid keys are limited to.
 select distinct api_key.datasets
 from access.api_key
 where

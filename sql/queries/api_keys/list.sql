@@ -1,4 +1,4 @@
--- api_keys/list: every API key there ever was, newest first.
+-- api_keys/list: all API keys, also revoked ones, newest first.
 select
     api_key.id::text as id,
     api_key.name,

@@ -1,4 +1,4 @@
--- api_keys/revoke: from now on a key opens nothing; the first revocation's time is kept.
+-- api_keys/revoke: revoke a key; the time of the first revocation is kept.
 update access.api_key
 set revoked_at = coalesce(revoked_at, clock_timestamp())
 where id = :id

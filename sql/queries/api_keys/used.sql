@@ -1,4 +1,4 @@
--- api_keys/used: a key was used just now; written at most once a minute, so that reading stays reading.
+-- api_keys/used: a key was used now; written at most once a minute, so that reads write little.
 update access.api_key
 set last_used_at = clock_timestamp()
 where

@@ -1,4 +1,4 @@
--- dataset_roles/relations: the tables of some datasets, and the marts that read nothing else however indirectly, with their columns.
+-- dataset_roles/relations: the tables of some datasets, and the marts that read only these, directly or not; with their columns.
 with recursive reads as (
     select distinct
         pg_rewrite.ev_class as mart,

@@ -1,4 +1,4 @@
--- dataset_roles/state: what there is of a set of datasets: its role, what its schema was made from, and whether we may make roles.
+-- dataset_roles/state: a set of datasets: its role, what its schema was made from, and whether this user may create roles.
 select
     to_regrole(quote_ident(%(name)s)) is not null as has_role,
     coalesce(obj_description(to_regnamespace(quote_ident(%(name)s)), 'pg_namespace'), '') as made_from,

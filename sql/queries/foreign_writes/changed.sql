@@ -1,4 +1,4 @@
--- foreign_writes/changed: the first transaction of another client that wrote to an import's table and that its validation did not see.
+-- foreign_writes/changed: the first transaction of another client that wrote to an import's table unseen by its validation.
 select
     written.operation,
     written.role,

@@ -1,5 +1,5 @@
--- foreign_writes/damage: of an import's records, how many are there, how many have no parent, and how many no root and no orphan leads
--- to: those are on a cycle or below one. A record on a cycle is never reached from above it, so the recursion ends.
+-- foreign_writes/damage: of an import's records, how many exist, how many have no parent, and how many cannot be reached from a
+-- root or an orphan: those are on a cycle or below one. A cycle is never reached from above it, so the recursion ends.
 with recursive reached as (
     select
         top.{key} as id,

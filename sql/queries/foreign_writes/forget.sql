@@ -1,5 +1,5 @@
--- foreign_writes/forget: writes that began before every import that is under way, and that no import will ask about any more. The last
--- one of each dataset stays: content that was loaded before it is not what the warehouse holds.
+-- foreign_writes/forget: delete writes that began before every active import, which no import will ask about. The last one of
+-- each dataset stays: content that was loaded before it may not be what the warehouse has.
 delete from ledger.foreign_write
 where
     foreign_write.written_at < :before

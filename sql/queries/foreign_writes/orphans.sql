@@ -1,4 +1,4 @@
--- foreign_writes/orphans: places of records whose parent is neither in the warehouse nor arriving with them: it was removed meanwhile.
+-- foreign_writes/orphans: positions of records whose parent was removed: it is neither in the warehouse nor in the same part.
 select
     child._place,
     child.{parent} as parent

@@ -1,4 +1,4 @@
--- load/compare: how many of the part's records the table does not have, and how many it has otherwise.
+-- load/compare: count the part's records that the table does not have, and those that it has with other values.
 select
     count(*) filter (where target.{key} is null) as new,
     count(target.{key}) as changed

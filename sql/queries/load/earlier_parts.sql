@@ -1,4 +1,4 @@
--- load/earlier_parts: how many of the parts up to this one are in the books.
+-- load/earlier_parts: how many of the parts up to this one are in the ledger.
 select count(*) as parts
 from ledger.part
 where

@@ -1,4 +1,4 @@
--- load/end_sleeper: end the session that holds the part's lock (load_lock): its attempt lost the claim, and may never wake up.
+-- load/end_sleeper: terminate the session that holds the part's lock (load/lock): its attempt lost the lease and may never wake.
 select pg_terminate_backend(held.pid)
 from (select hashtextextended(%(import_id)s || '/' || %(part_no)s::text, 0) as key) as wanted
 inner join pg_locks as held

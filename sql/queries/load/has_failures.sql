@@ -1,5 +1,5 @@
--- load/has_failures: whether the warehouse has refused any record of this import so far. What hangs below the quarantine
--- (part 0) is in it.
+-- load/has_failures: whether a record of this import has failed to load so far. The quarantine (part 0) does not count: it
+-- includes all its descendants.
 select exists(
     select 1
     from ledger.failure

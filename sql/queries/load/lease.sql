@@ -1,4 +1,4 @@
--- load/lease: from now on the part is this attempt's to load; the token of an earlier attempt is worth nothing any more.
+-- load/lease: acquire the lease on a part and return its fencing token, which makes the token of an earlier attempt void.
 with loading as (
     select import.id
     from ledger.import

@@ -1,4 +1,4 @@
--- load/preview: what the upsert would do with a part, by the same comparison; it reads only.
+-- load/preview: count what the upsert would do with a part, by the same comparison; only reads.
 with excluded as (
     select {values}
     from arriving

@@ -1,4 +1,4 @@
--- load/state: where the import of a part stands.
+-- load/state: the state of a part's import.
 select import.state
 from ledger.import
 where import.id = %(import_id)s

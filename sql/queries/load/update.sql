@@ -1,4 +1,4 @@
--- load/update: of the records that the table has, rewrite those that changed; the others are neither locked nor touched.
+-- load/update: update the records that changed; the others are neither locked nor touched.
 update {table} as target
 set
     {sets},

@@ -1,4 +1,4 @@
--- load/upsert: merge on the key, rewriting only what changed; sorted, so that two loads never wait for each other in a circle.
+-- load/upsert: merge on the key, rewriting only what changed; sorted, so that two loads never deadlock.
 -- xmax is 0 in a row that this statement inserted; in one that it updated, xmax holds the lock taken to do so.
 with taken as (
     select * from arriving

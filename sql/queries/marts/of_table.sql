@@ -1,4 +1,4 @@
--- marts/of_table: the materialized views that read a dataset's table, and whether each can be refreshed while it is read: it has a
+-- marts/of_table: the materialized views that read a dataset's table, and whether each can be refreshed concurrently: it has a
 -- unique index over columns, without a condition.
 select
     mart.relname as name,

@@ -1,4 +1,4 @@
--- recipients/list: the receivers that were added, newest first.
+-- recipients/list: the recipients that admins added, newest first.
 select
     receiver.channel,
     receiver.target,

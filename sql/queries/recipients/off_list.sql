@@ -1,4 +1,4 @@
--- recipients/off_list: who is told nothing for the time being, and why.
+-- recipients/off_list: the recipients that are switched off, and why.
 select
     receiver_off.channel,
     receiver_off.target,

@@ -1,4 +1,4 @@
--- recipients/on: somebody is told again.
+-- recipients/on: switch a recipient on again.
 delete from ledger.receiver_off
 where
     channel = :channel

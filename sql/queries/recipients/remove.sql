@@ -1,4 +1,4 @@
--- recipients/remove: somebody who was added is told no more.
+-- recipients/remove: remove a recipient that an admin added.
 delete from ledger.receiver
 where
     channel = :channel

@@ -1,4 +1,4 @@
--- sign_ins/expire: forget sign-in links that open nothing any more: used, or past their time.
+-- sign_ins/expire: delete sign-in links that were used or have expired.
 delete from access.sign_in
 where
     used_at is not null

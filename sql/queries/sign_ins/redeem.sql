@@ -1,4 +1,4 @@
--- sign_ins/redeem: take a token; the row is locked by the update, so that of two takers only one gets the key.
+-- sign_ins/redeem: use a sign-in token; the update locks its row, so that of two requests only one gets the key.
 update access.sign_in
 set used_at = clock_timestamp()
 from access.api_key

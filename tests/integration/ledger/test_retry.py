@@ -86,7 +86,7 @@ def ended(api: Caller, edges: AppContext, worker: None) -> Ended:
     def wait(made: Any) -> Any:
         assert made.status_code == 202, made.json
         one = edges.ledger.imports.known(made.json["id"])
-        edges.orchestrator.announce(ObjectArrived(one.bucket, one.key, one.id))
+        edges.temporal.announce(ObjectArrived(one.bucket, one.key, one.id))
         return last_of(api, one.id)
 
     return wait
@@ -168,7 +168,7 @@ def test_a_pause_by_the_api(api: Caller, edges: AppContext, ended: Ended) -> Non
     made = api.post("/v1/datasets/records/imports", data=b"id,parentId\n" + b"".join(b"%d,\n" % n for n in range(50_000)))
     paused = api.post(f"/v1/imports/{made.json['id']}/pause")
     assert (paused.status_code, paused.json["pause_requested"]) == (202, True)
-    edges.orchestrator.announce(ObjectArrived(edges.store.bucket, paused.json["source"]["key"]))
+    edges.temporal.announce(ObjectArrived(edges.store.bucket, paused.json["source"]["key"]))
     until = time.monotonic() + 60
     while (one := api.get(f"/v1/imports/{made.json['id']}").json)["state"] != "paused":
         assert time.monotonic() < until, one

@@ -16,7 +16,7 @@ from pipeline.contracts.object_keys import batches_prefix, manifest_key, part_ke
 from pipeline.contracts.states import State
 from pipeline.datasets.dataset import load_dataset
 from pipeline.ledger.models import ImportRecord
-from pipeline.orchestration.reuse_verdict import said_before
+from pipeline.orchestration.reuse_verdict import earlier_result
 from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.sandbox import process
 from pipeline.settings import ROOT, Settings
@@ -143,7 +143,7 @@ def test_only_what_holds_for_sure_is_taken_over(bulkhead: Bulkhead, root: Path) 
     first, dataset = bulkhead.ingest(FILE), load_dataset("records", root)
     cutting = BatchSizes("x", batches_per_part=2)
     manifest = Manifest.from_json(bulkhead.store.get_bytes(manifest_key(first.id)).decode())
-    assert said_before(first, manifest, dataset, cutting) is not None
+    assert earlier_result(first, manifest, dataset, cutting) is not None
     for other in (
         replace(first, findings_warnings=1),
         replace(first, quarantined=1),
@@ -152,9 +152,9 @@ def test_only_what_holds_for_sure_is_taken_over(bulkhead: Bulkhead, root: Path) 
         replace(first, reading={**first.reading, "asked": 1}),
         replace(first, reading={name: value for name, value in first.reading.items() if name != "rules"}),
     ):
-        assert said_before(other, manifest, dataset, cutting) is None
-    assert said_before(first, manifest, dataset, BatchSizes("x", batches_per_part=3)) is None
-    assert said_before(first, manifest, dataset, BatchSizes("x", batch_records=150, batches_per_part=2)) is None
+        assert earlier_result(other, manifest, dataset, cutting) is None
+    assert earlier_result(first, manifest, dataset, BatchSizes("x", batches_per_part=3)) is None
+    assert earlier_result(first, manifest, dataset, BatchSizes("x", batch_records=150, batches_per_part=2)) is None
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,7 @@ def test_a_part_is_not_given_up_for_a_manifest_that_was_replaced(
     ref: ImportRef,
     loader: Loader,
     store: Store,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A worker that knows how the import was cut before looks once more before it takes a good part for damaged."""
@@ -126,7 +127,7 @@ def test_a_part_is_not_given_up_for_a_manifest_that_was_replaced(
         store.put_bytes(manifest_key(ref.import_id), manifest.to_json().encode())
 
     keep_manifest("that of before")
-    assert activities._expected(ref, 1)["sha256"] == "that of before"
+    assert activities._expected(ref, 1, tmp_path / "part").sha256 == "that of before"
     path, sha256 = loader.part(flat(300))
     keep_manifest(sha256)
     assert activities._with_part(load_part.load_part, PartRef(ref, 1), path) == PartResult(inserted=300)

@@ -36,11 +36,15 @@ from pipeline.errors import (
     Unreachable,
 )
 from pipeline.ledger.ledger import Ledger
+from pipeline.load import isolate, upsert
 from pipeline.load import load_part as load
-from pipeline.load.load_part import give_up_part, load_part, preview
-from pipeline.prepare import manifest as manifest_module
+from pipeline.load.arriving import PartLoad
+from pipeline.load.dry_run import preview
+from pipeline.load.load_part import fail_part, load_part
+from pipeline.load.part_file import PartFile
 from pipeline.prepare import parts as batch
 from pipeline.prepare.manifest import BatchSizes
+from pipeline.sqlfiles import load as query_text
 from tests.support.staging import run_stage
 
 Record = tuple[str, str | None, str | None]
@@ -82,9 +86,7 @@ class Loader:
 
     def load(self, records: list[Record], *, part_no: int = 1, batch: int = 200, connection: Any = None) -> PartResult:
         path, sha256 = self.part(records, batch=batch)
-        return load_part(
-            connection or self.connection, self.dataset, path, import_id=self.import_id, part_no=part_no, sha256=sha256
-        )
+        return load_part(connection or self.connection, self.dataset, PartFile(path, self.import_id, part_no, sha256))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url) as connection:
@@ -133,10 +135,10 @@ def test_a_part_that_looks_new_and_is_not_is_merged_all_the_same(loader: Loader,
     assert loader.rows("select code from ledger.failure") == []
 
 
-def test_a_record_that_somebody_else_inserts_meanwhile_is_merged(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = load._Part._looks_new
+def test_a_record_that_another_client_inserts_meanwhile_is_merged(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = upsert.looks_new
 
-    def late(part: load._Part) -> bool:
+    def late(part: PartLoad) -> bool:
         new = looked(part)
         loader.run(
             "insert into warehouse.records (id, name, _import_id, _row) values ('r0000', 'x', gen_random_uuid(), 1)"
@@ -144,7 +146,7 @@ def test_a_record_that_somebody_else_inserts_meanwhile_is_merged(loader: Loader,
         )
         return new
 
-    monkeypatch.setattr(load._Part, "_looks_new", late)
+    monkeypatch.setattr(upsert, "looks_new", late)
     assert loader.load(flat(300)) == PartResult(inserted=299, updated=1)
     assert loader.rows("select count(*), count(distinct name) from warehouse.records") == [(300, 300)]
 
@@ -158,23 +160,30 @@ def test_the_same_part_again_counts_nothing_twice(loader: Loader) -> None:
 # --- Attempts that overtake one another ---
 
 
+STEPS = {
+    **dict.fromkeys(("acquire_lease", "known_result", "write_records", "enter_result"), load),
+    "looks_new": upsert,
+}
+"""The steps of an attempt at a part, and the module that calls each."""
+
+
 class Sleeper(threading.Thread):
-    """An attempt that falls asleep in the middle of its part, at the place where ``asleep`` is set, until it is woken."""
+    """An attempt that falls asleep in the middle of its part, before one of its STEPS, until it is woken."""
 
     def __init__(self, loader: Loader, monkeypatch: pytest.MonkeyPatch, *, before: str) -> None:
         super().__init__()
         self.asleep, self.woken = threading.Event(), threading.Event()
         self.outcome: PartResult | BaseException | None = None
         self._loader = loader
-        real = getattr(load._Part, before)
+        real = getattr(STEPS[before], before)
 
-        def sleep(part: Any, *args: Any, **options: Any) -> Any:
+        def sleep(*args: Any, **options: Any) -> Any:
             if threading.current_thread() is self:
                 self.asleep.set()
                 assert self.woken.wait(30)
-            return real(part, *args, **options)
+            return real(*args, **options)
 
-        monkeypatch.setattr(load._Part, before, sleep)
+        monkeypatch.setattr(STEPS[before], before, sleep)
         self.start()
         assert self.asleep.wait(30)
 
@@ -191,7 +200,7 @@ class Sleeper(threading.Thread):
         return self.outcome
 
 
-@pytest.mark.parametrize("before", ["known_result", "load", "_looks_new", "_enter"])
+@pytest.mark.parametrize("before", ["known_result", "write_records", "looks_new", "enter_result"])
 def test_an_attempt_that_slept_while_another_loaded_its_part_writes_nothing(
     loader: Loader, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
@@ -207,7 +216,7 @@ def test_an_attempt_that_slept_while_another_loaded_its_part_writes_nothing(
     assert loader.rows("select count(*) from ledger.claim") == [(0,)]
 
 
-@pytest.mark.parametrize("before", ["claim", "known_result", "load", "_looks_new", "_enter"])
+@pytest.mark.parametrize("before", ["acquire_lease", "known_result", "write_records", "looks_new", "enter_result"])
 def test_an_attempt_that_slept_while_the_import_was_closed_writes_nothing(
     loader: Loader, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
@@ -219,13 +228,13 @@ def test_an_attempt_that_slept_while_the_import_was_closed_writes_nothing(
     assert loader.rows("select (select count(*) from warehouse.records), (select count(*) from ledger.part)") == [(0, 0)]
 
 
-def test_an_attempt_that_sleeps_while_it_claims_holds_the_others_up_no_longer_than_a_transaction_may_be_idle(
+def test_an_attempt_that_sleeps_as_it_acquires_the_lease_holds_the_others_up_no_longer_than_a_transaction_may_be_idle(
     loader: Loader,
 ) -> None:
     engine = postgres.connect(loader.url, idle_seconds=1.5)
     asleep = engine.raw_connection()
-    claim = load.query_text("queries/load/lease")
-    asleep.driver_connection.execute(claim, {"import_id": loader.import_id, "part_no": 1})  # type: ignore[union-attr]
+    lease = query_text("queries/load/lease")
+    asleep.driver_connection.execute(lease, {"import_id": loader.import_id, "part_no": 1})  # type: ignore[union-attr]
     began = time.monotonic()
     assert loader.load(flat(500)) == PartResult(inserted=500)
     assert 1.0 < time.monotonic() - began < 15, "it waited, but not for ever"
@@ -268,21 +277,21 @@ def test_a_part_of_an_import_that_is_not_being_loaded_is_not_loaded(loader: Load
 
 
 def test_an_attempt_that_is_overtaken_by_one_that_slept_is_tried_again(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sleeper claims the part while another loads it: Temporal waits for that one, and must begin it once more."""
-    sleeper = Sleeper(loader, monkeypatch, before="claim")
-    enter = load._Part._enter
+    """The sleeper takes the lease while another loads the part: Temporal waits for that one, and must begin it once more."""
+    sleeper = Sleeper(loader, monkeypatch, before="acquire_lease")
+    enter = load.enter_result
 
-    def overtaken(part: load._Part, claim: int) -> PartResult:
+    def overtaken(part: PartLoad, *args: Any) -> PartResult:
         if threading.current_thread() is not sleeper:
-            with psycopg.connect(loader.url) as connection:  # the sleeper's claim; it has not come to ending this session
-                connection.execute(load.query_text("queries/load/lease"), {"import_id": part.import_id, "part_no": 1})  # type: ignore[call-overload]
-        return enter(part, claim)
+            with psycopg.connect(loader.url) as connection:  # the sleeper's lease; it has not come to ending this session
+                connection.execute(query_text("queries/load/lease"), {"import_id": part.import_id, "part_no": 1})  # type: ignore[call-overload]
+        return enter(part, *args)
 
-    monkeypatch.setattr(load._Part, "_enter", overtaken)
+    monkeypatch.setattr(load, "enter_result", overtaken)
     with pytest.raises(Superseded) as raised:
         loader.load(flat(500))
     assert isinstance(raised.value, TransientError), "it is worth another attempt"
-    monkeypatch.setattr(load._Part, "_enter", enter)
+    monkeypatch.setattr(load, "enter_result", enter)
     assert sleeper.wake() == PartResult(inserted=500)
     assert loader.load(flat(500)) == PartResult(inserted=500), "the next attempt finds what the sleeper did"
     assert loader.rows("select count(*), sum(inserted) from ledger.part") == [(1, 500)]
@@ -293,9 +302,8 @@ def test_an_attempt_says_that_it_lives_before_it_takes_the_part_from_another(loa
         raise InterruptedError("timed out long ago")
 
     path, sha256 = loader.part(flat(3))
-    given = {"import_id": loader.import_id, "part_no": 1, "sha256": sha256}
     with pytest.raises(InterruptedError):
-        load_part(loader.connection, loader.dataset, path, **given, beat=over)
+        load_part(loader.connection, loader.dataset, PartFile(path, loader.import_id, 1, sha256), beat=over)
     assert loader.rows("select count(*) from ledger.claim") == [(0,)]
 
 
@@ -307,12 +315,12 @@ def test_a_part_is_not_loaded_over_parts_that_were_lost(loader: Loader) -> None:
     loader.run("delete from ledger.part")
     loader.run("delete from warehouse.records")
     path, sha256 = loader.part([("child", "r0001", None)])
-    given = {"import_id": loader.import_id, "part_no": 2, "sha256": sha256, "needed": 1}
+    part = PartFile(path, loader.import_id, 2, sha256, needed=1)
     with pytest.raises(PartsLost):
-        load_part(loader.connection, loader.dataset, path, **given)
+        load_part(loader.connection, loader.dataset, part)
     assert loader.rows("select count(*) from warehouse.records") == [(0,)]
     assert loader.load(flat(300), part_no=1) == PartResult(inserted=300)
-    assert load_part(loader.connection, loader.dataset, path, **given) == PartResult(inserted=1)
+    assert load_part(loader.connection, loader.dataset, part) == PartResult(inserted=1)
 
 
 @pytest.mark.parametrize("state", ["queued", "validating", "preparing"])
@@ -353,12 +361,13 @@ def test_a_poisonous_record_costs_one_record_and_few_statements(
 ) -> None:
     loader.run("alter table warehouse.records add constraint no_poison check (name <> 'poison')")
     upserts: list[tuple[int, int]] = []
-    real = load._Part._upsert
-    monkeypatch.setattr(
-        load._Part,
-        "_upsert",
-        lambda self, first, last: (upserts.append((first, last)), real(self, first, last)),
-    )
+    real = isolate.upsert_range
+
+    def counted(part: PartLoad, first: int, last: int) -> PartResult:
+        upserts.append((first, last))
+        return real(part, first, last)
+
+    monkeypatch.setattr(isolate, "upsert_range", counted)
     records = flat(200)
     records[place] = (records[place][0], None, "poison")
     assert loader.load(records) == PartResult(inserted=199, failed=1)
@@ -385,7 +394,7 @@ def test_a_trigger_may_refuse_a_record_too(loader: Loader) -> None:
     assert "seven is not welcome" in loader.rows("select message from ledger.failure")[0][0]
 
 
-def test_what_hangs_below_a_refused_record_is_refused_with_that_reason(loader: Loader) -> None:
+def test_the_descendants_of_a_refused_record_are_refused_with_that_reason(loader: Loader) -> None:
     loader.run("alter table warehouse.records add constraint no_poison check (name <> 'poison')")
     chain: list[Record] = [("a", None, "x"), ("b", "a", "poison"), ("c", "b", "x"), ("d", "c", "x"), ("e", "a", "x")]
     assert loader.load(chain) == PartResult(inserted=2, failed=3)
@@ -410,23 +419,23 @@ def test_a_damaged_part_is_refused_at_once(loader: Loader) -> None:
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises(DamagedPart, match="checksum"):
-        load_part(loader.connection, loader.dataset, path, import_id=loader.import_id, part_no=1, sha256=sha256)
+        load_part(loader.connection, loader.dataset, PartFile(path, loader.import_id, 1, sha256))
     path.write_bytes(data[:100])
     broken = hashlib.sha256(path.read_bytes()).hexdigest()
     with pytest.raises(DamagedPart, match="cannot be read"):
-        load_part(loader.connection, loader.dataset, path, import_id=loader.import_id, part_no=1, sha256=broken)
+        load_part(loader.connection, loader.dataset, PartFile(path, loader.import_id, 1, broken))
     pq.write_table(pa.table({"id": ["1"], "other": ["x"]}), path)
     other = hashlib.sha256(path.read_bytes()).hexdigest()
     with pytest.raises(DamagedPart, match="its columns are id, other"):
-        load_part(loader.connection, loader.dataset, path, import_id=loader.import_id, part_no=1, sha256=other)
+        load_part(loader.connection, loader.dataset, PartFile(path, loader.import_id, 1, other))
     assert loader.rows("select (select count(*) from warehouse.records), (select count(*) from ledger.claim)") == [(0, 0)]
 
 
-def test_a_part_that_is_given_up_is_booked_as_failed_with_what_hangs_below_it(loader: Loader) -> None:
+def test_a_part_that_is_given_up_is_entered_as_failed_with_its_descendants(loader: Loader) -> None:
     path, sha256 = loader.part([("a", None, "x"), ("b", "a", "x")])
-    given = {"import_id": loader.import_id, "part_no": 1, "sha256": sha256, "code": "part_damaged", "reason": "It is damaged."}
-    assert give_up_part(loader.connection, loader.dataset, path, **given) == PartResult(failed=2)
-    assert give_up_part(loader.connection, loader.dataset, path, **given) == PartResult(failed=2), "and once only"
+    part, given = PartFile(path, loader.import_id, 1, sha256), {"code": "part_damaged", "reason": "It is damaged."}
+    assert fail_part(loader.connection, loader.dataset, part, **given) == PartResult(failed=2)
+    assert fail_part(loader.connection, loader.dataset, part, **given) == PartResult(failed=2), "and once only"
     assert loader.load([("d", None, "x"), ("e", "d", "x"), ("c", "b", "x")], part_no=2) == PartResult(inserted=2, failed=1)
     assert loader.failures() == {"a": "part_damaged", "b": "part_damaged", "c": "parent_failed"}
     assert loader.rows("select sum(records), sum(failed) from ledger.part") == [(5, 3)]
@@ -475,8 +484,10 @@ MEASURED = """
 import json, resource, sys
 import psycopg
 from pathlib import Path
-from pipeline.datasets import load_dataset
-from pipeline.load import give_up_part, load_part, preview
+from pipeline.datasets.dataset import load_dataset
+from pipeline.load.dry_run import preview
+from pipeline.load.load_part import fail_part, load_part
+from pipeline.load.part_file import PartFile
 
 url, folder, manifest, plan = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
 dataset = load_dataset("records")
@@ -495,13 +506,13 @@ with psycopg.connect(url) as connection:
             connection.commit()
         before = peak()
         for part_no, name, sha256 in manifest:
-            given = {"import_id": import_id, "part_no": part_no, "sha256": sha256}
+            part = PartFile(folder / name, import_id, part_no, sha256)
             if what == "preview":
                 preview(connection, dataset, [(folder / name, sha256)])
             elif what == "give up":
-                give_up_part(connection, dataset, folder / name, **given, code="part_damaged", reason="It is damaged.")
+                fail_part(connection, dataset, part, code="part_damaged", reason="It is damaged.")
             elif part_no > 0:
-                load_part(connection, dataset, folder / name, **given)
+                load_part(connection, dataset, part)
         if what == "warm":
             grown = {}
             continue
@@ -513,11 +524,10 @@ print(json.dumps(grown))
 @pytest.mark.parametrize(
     ("narrow", "wide"), [(0, 120), (20_000, 100)], ids=["batches of wide records", "wide ones side by side"]
 )
-def test_whoever_loads_a_part_needs_memory_for_a_part_whatever_the_widths(
-    loader: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, narrow: int, wide: int
+def test_loading_a_part_takes_memory_for_a_part_whatever_the_widths(
+    loader: Loader, tmp_path: Path, narrow: int, wide: int
 ) -> None:
     """100 records of 1 MiB are one batch, and with parts of 8 MiB some thirteen parts. A process of its own loads them."""
-    monkeypatch.setattr(manifest_module, "PART_BYTES", 8 << 20)
     with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
         length = f"if(i between {narrow // 2} and {narrow // 2 + wide - 1}, 1 << 20, 10)::bigint"
         connection.execute(
@@ -526,7 +536,8 @@ def test_whoever_loads_a_part_needs_memory_for_a_part_whatever_the_widths(
                 repeat(chr(65 + (i % 26)::integer), {length}) as name, '{{}}' as attributes
             from range({narrow + wide}) t(i)"""
         )
-    manifest = run_stage(batch.cut, tmp_path / "d.duckdb", loader.dataset, BatchSizes("i"), folder=tmp_path / "parts")
+    sizes = BatchSizes("i", part_bytes=8 << 20)
+    manifest = run_stage(batch.cut, tmp_path / "d.duckdb", loader.dataset, sizes, folder=tmp_path / "parts")
     told = [(part.part_no, part.filename, part.sha256) for part in manifest.parts]
     steps = [("preview", ""), ("insert", loader.import_id), ("merge", loader.new_import()), ("give up", loader.new_import())]
     call = [sys.executable, "-c", MEASURED, loader.url, str(tmp_path / "parts"), json.dumps(told), json.dumps(steps)]
@@ -546,8 +557,8 @@ def test_a_record_that_is_refused_is_kept_with_all_digits(loader: Loader) -> Non
     path, _ = loader.part([("a", None, "x")])
     table = pq.read_table(path).append_column("ratio", pa.array([0.1], pa.float32()))
     pq.write_table(table.set_column(5, "attributes", pa.array(['{"a": 0.12345678901234567890123}'])), path)
-    given = {"import_id": loader.import_id, "part_no": 1, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    assert load_part(loader.connection, replace(loader.dataset, columns=columns), path, **given) == PartResult(failed=1)
+    part = PartFile(path, loader.import_id, 1, hashlib.sha256(path.read_bytes()).hexdigest())
+    assert load_part(loader.connection, replace(loader.dataset, columns=columns), part) == PartResult(failed=1)
     told = loader.rows("select record ->> 'ratio', record ->> 'attributes' from ledger.failure")
     assert told == [("0.1", '{"a": 0.12345678901234567890123}')]
 
@@ -580,7 +591,7 @@ def test_what_is_in_quarantine_does_not_slow_the_others_down(loader: Loader, mon
         f"""insert into ledger.failure (import_id, _row, part_no, batch_no, id, code, message)
         values ('{loader.import_id}', 9000, 0, 0, 'r0001', 'missing_parent', 'm')"""
     )
-    monkeypatch.setattr(load._Part, "_load_by_batches", lambda self: pytest.fail("it went batch by batch"))
+    monkeypatch.setattr(load, "load_by_batches", lambda *_, **__: pytest.fail("it went batch by batch"))
     assert loader.load([("x", None, "a"), ("y", "r0001", "b")]) == PartResult(inserted=2)
 
 
@@ -598,5 +609,6 @@ def test_a_record_that_was_set_aside_is_not_set_aside_again(loader: Loader) -> N
     assert loader.load(records) == PartResult(inserted=10, failed=15)
     assert loader.rows("select count(*), count(distinct id) from ledger.failure") == [(15, 15)]
     reasons = dict(loader.rows("select id, message from ledger.failure where code = 'parent_failed'"))
+    assert reasons["b"] == "Its ancestor 'a' could not be loaded."
     assert "'a'" in reasons["b"] and "'a'" in reasons["c"] and "'d'" in reasons["e"]
     assert set(reasons) == {"b", "c", "e", *(f"f{n}" for n in range(1, 20, 2))}

@@ -69,9 +69,7 @@ class Reader:
         )
         assert answer.status_code == 202, answer.text
         import_id = answer.json()["id"]
-        self._edges.orchestrator.announce(
-            ObjectArrived(self._edges.store.bucket, self._edges.ledger.imports.known(import_id).key)
-        )
+        self._edges.temporal.announce(ObjectArrived(self._edges.store.bucket, self._edges.ledger.imports.known(import_id).key))
         until = time.monotonic() + 120
         while not (one := self._edges.ledger.imports.known(import_id)).state.is_final:
             assert time.monotonic() < until, one

@@ -51,7 +51,7 @@ class World(NamedTuple):
         answer = self.api.post(f"/v1/datasets/{dataset}/imports?force=true&filename=a.csv{query}", data=content)
         assert answer.status_code == 202, answer.text
         import_id: str = answer.json["id"]
-        self.edges.orchestrator.announce(ObjectArrived(self.edges.store.bucket, self.edges.ledger.imports.known(import_id).key))
+        self.edges.temporal.announce(ObjectArrived(self.edges.store.bucket, self.edges.ledger.imports.known(import_id).key))
         _until(  # the worker's first file waits for its child to warm up
             lambda: asyncio.run(self._is_told(import_id)) or any(row["attempts"] for row in self.told(import_id)), seconds=60
         )
@@ -86,7 +86,7 @@ def world(settings: Settings, httpserver: HTTPServer) -> Iterator[World]:
     queue = f"receivers-{uuid.uuid4().hex[:8]}"
     other = settings.model_copy(update={"webhook_allow_private": True, "webhook_secret": SECRET, "task_queue": queue})
     with closing(AppContext.of(other)) as edges, running_worker(other):
-        app = create_app(other, edges=edges)
+        app = create_app(other, context=edges)
         yield World(edges, app, Caller(app.test_client(), edges.keys.create("an admin", Role.ADMIN)[0]), [], httpserver)
 
 
@@ -154,15 +154,15 @@ def test_one_of_the_settings_that_is_gone_is_told_nothing_either(settings: Setti
 
 def test_one_that_only_an_upload_named_can_be_wanted_again(caller_for: Any, edges: AppContext) -> None:
     admin, place = caller_for("admin"), "https://receiver.example/x"
-    (named,) = edges.receivers.all([place])
-    edges.receivers.switch_off(named, "gone")
+    (named,) = edges.recipients.all([place])
+    edges.recipients.switch_off(named, "gone")
     (off,) = admin.get("/v1/webhooks").json["items"]
     assert (off["named_by"], off["off_because"]) == ("upload", "gone")
     assert admin.post(f"/v1/webhooks/{off['id']}/enable").status_code == 204
     assert admin.get("/v1/webhooks").json["items"] == []
-    edges.receivers.switch_off(named, "gone")
-    added = edges.receivers.add(place)
-    assert [one.place for one in edges.receivers.to_tell("places")] == [added.place], "whoever adds it wants it"
+    edges.recipients.switch_off(named, "gone")
+    added = edges.recipients.add(place)
+    assert [one.place for one in edges.recipients.to_tell("places")] == [added.place], "whoever adds it wants it"
 
 
 def test_an_upload_names_whom_to_tell(world: World) -> None:
@@ -234,7 +234,7 @@ def test_no_upload_and_no_admin_names_a_wrong_address(api: Caller, caller_for: A
     assert [answer.status_code for answer in answers] == [422] * 4
     assert {answer.json["code"] for answer in answers} <= {"invalid_parameter", "invalid_receiver"}
     assert edges.ledger.imports.page() == []
-    assert edges.receivers.all() == []
+    assert edges.recipients.all() == []
 
 
 def test_at_most_five_and_only_where_the_settings_let(api: Caller, edges: AppContext, settings: Settings) -> None:
@@ -277,7 +277,7 @@ def test_the_page_adds_and_removes(world: World) -> None:
     token = {"csrf_token": fields["csrf_token"]}
     made = client.post("/admin/webhooks", data={**token, "target": f" {hook} ", "dataset": ["places"]})
     assert made.status_code == 201
-    (one,) = world.edges.receivers.all()
+    (one,) = world.edges.recipients.all()
     assert one.datasets == ("places",)
     assert one.secret in made.text
     assert one.secret not in client.get("/admin/webhooks").text
@@ -289,4 +289,4 @@ def test_the_page_adds_and_removes(world: World) -> None:
         assert answer.status_code == 422
         Page(answer.text).assert_tame()
     assert client.post("/admin/webhooks/remove", data={**token, "receiver": one.id}).status_code == 303
-    assert world.edges.receivers.all() == []
+    assert world.edges.recipients.all() == []

@@ -150,7 +150,7 @@ def test_a_refusal_of_the_warehouse_and_a_quarantine_in_one_file(bulkhead: Bulkh
     rows = tree(500).replace("n100\n", "a name that is far too long\n").replace("r499,r124,", "r499,nobody,")
     one = upload(bulkhead, rows, QUARANTINE)
     assert one.state is State.PARTIALLY_SUCCEEDED
-    assert one.reason == "1 of 500 records is in quarantine. The warehouse refused 5 of 500 records for good."
+    assert one.reason == "1 of 500 records is in quarantine. The warehouse refused 5 of 500 records."
     assert (one.inserted, one.failed, one.quarantined) == (494, 6, 1)
     assert balance(one)
     assert set(failed(bulkhead, one)[250]["record"]) == {"id", "parentId", "name"}

@@ -260,7 +260,7 @@ def test_a_run_that_was_begun_beside_the_one_at_work_ends_and_its_import_has_its
 def api(settings: Settings, bulkhead: Bulkhead) -> Iterator[Caller]:
     """An uploader, on the same edges as the worker."""
     with closing(AppContext.of(settings)) as edges:
-        yield Caller(create_app(settings, edges=edges).test_client(), edges.keys.create("an uploader", "uploader")[0])
+        yield Caller(create_app(settings, context=edges).test_client(), edges.keys.create("an uploader", "uploader")[0])
 
 
 def cancel(api: Caller, import_id: str) -> Any:
@@ -320,7 +320,7 @@ def test_a_cancel_and_a_pause_while_temporal_is_away_are_carried_out_by_reconcil
     slow(bulkhead)
     away = bulkhead.settings.model_copy(update={"temporal_address": "127.0.0.1:1"})
     with closing(AppContext.of(away)) as edges:
-        api = Caller(create_app(away, edges=edges).test_client(), edges.keys.create("an uploader", "uploader")[0])
+        api = Caller(create_app(away, context=edges).test_client(), edges.keys.create("an uploader", "uploader")[0])
         one = upload(bulkhead, tree(8000), Options(), wait=False)
         _until(lambda: known(bulkhead, one.id).state is State.LOADING)
         assert api.post(f"/v1/imports/{one.id}/pause").status_code == 202

@@ -124,7 +124,8 @@ def validated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def scratch(bulkhead: Bulkhead) -> list[Path]:
     """What is left in the scratch folders of both workers."""
-    return [path for path in bulkhead.settings.home.glob("*/work/**/*") if path.is_file()]
+    homes = bulkhead.settings.home.iterdir()
+    return [path for home in homes for path in (home / "work").rglob("*") if path.is_file()]
 
 
 def test_each_file_is_validated_once(bulkhead: Bulkhead, turns: Turns, validated: list[str]) -> None:

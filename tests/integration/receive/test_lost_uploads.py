@@ -84,7 +84,7 @@ def losing(settings: Settings, edges: AppContext) -> Iterator[LosingProxy]:
 
 
 def reconciled(settings: Settings, store: Store, edges: AppContext) -> Reconciled:
-    return Reconciler(settings, store, edges.ledger, edges.orchestrator).reconcile(beat=lambda _: None)
+    return Reconciler(settings, store, edges.ledger, edges.temporal).reconcile(beat=lambda _: None)
 
 
 def loaded(edges: AppContext) -> int:
@@ -147,7 +147,7 @@ def test_an_upload_whose_event_came_before_its_answer_was_lost_is_the_import_tha
     assert (made["state"], made["dry_run"]) == ("queued", True)
     assert losing.lost == ["PUT"] * len(losing.lost), "nobody removes a file that is wanted"
     assert [one.id for one in edges.ledger.imports.page()] == [made["id"]]
-    edges.orchestrator.announce(ObjectArrived(store.bucket, made["source"]["key"], made["id"]))
+    edges.temporal.announce(ObjectArrived(store.bucket, made["source"]["key"], made["id"]))
     with running_worker(settings):
         assert ended(edges, made["id"]).state is State.VALIDATED
     assert loaded(edges) == 0
@@ -275,7 +275,7 @@ def test_s3_is_asked_once_about_an_object_that_is_left_alone(
     asked = list[str]()
     head = store.head
     monkeypatch.setattr(store, "head", lambda key: asked.append(key) or head(key))
-    reconciler = Reconciler(settings, store, edges.ledger, edges.orchestrator)
+    reconciler = Reconciler(settings, store, edges.ledger, edges.temporal)
     assert [reconciler.reconcile(beat=lambda _: None).unknown for _ in range(3)] == [1, 1, 1]
     assert asked == [key]
 

@@ -22,9 +22,11 @@ from pipeline.contracts.messages import PartResult
 from pipeline.contracts.states import State
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Conflict, InvalidConfiguration, Unreachable
-from pipeline.load.load_part import load_part, preview
+from pipeline.load.dry_run import preview
+from pipeline.load.load_part import load_part
+from pipeline.load.part_file import PartFile
 from pipeline.settings import Settings
-from pipeline.warehouse import existing_edges, table_changes
+from pipeline.warehouse import existing_edges, lock_waits, table_changes, table_plan
 from pipeline.warehouse import migrate as warehouse
 from tests.integration.load.test_load_part import Loader, flat
 from tests.integration.receive.test_import_journey import Bulkhead, balance, running_worker, tree
@@ -197,9 +199,9 @@ def test_an_index_of_a_new_table_is_as_much_ours(files: Files) -> None:
 
 
 def test_an_index_that_others_made_is_left_alone(files: Files) -> None:
-    files.run("create index somebodys on warehouse.records (name)")
-    assert files.migrate() == ("index somebodys is not declared, and not ours; left as it is",)
-    assert "warehouse.somebodys" in files.indexes()
+    files.run("create index another_clients on warehouse.records (name)")
+    assert files.migrate() == ("index another_clients is not declared, and not ours; left as it is",)
+    assert "warehouse.another_clients" in files.indexes()
 
 
 def test_a_changed_index_is_built_before_the_old_one_goes(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +212,7 @@ def test_a_changed_index_is_built_before_the_old_one_goes(files: Files, monkeypa
     def build(connection: Any, plan: Any, index: Any, name: str, say: Any) -> None:
         real(connection, plan, index, name, say)
         seen.append(files.indexes())
-        raise pg.QueryCanceled("somebody pressed Ctrl-C")
+        raise pg.QueryCanceled("interrupted with Ctrl-C")
 
     monkeypatch.setattr(table_changes, "_build", build)
     with pytest.raises(Unreachable):
@@ -258,14 +260,14 @@ def test_a_file_that_makes_no_such_table_is_refused(files: Files, text: str) -> 
         closing(psycopg.connect(files.url, autocommit=True)) as connection,
         pytest.raises(InvalidConfiguration, match=r"records\.sql"),
     ):
-        table_changes.plan(connection, replace(dataset, table_sql=text))
+        table_plan.plan(connection, replace(dataset, table_sql=text))
 
 
 # --- beside others ---
 
 
 class Busy(threading.Thread):
-    """Loads part after part, from ``first_part`` on, in a session of its own, until it is told to stop."""
+    """Loads part after part, from ``first_part`` on, in a session of its own, until it is to stop."""
 
     def __init__(self, loader: Loader, first_part: int) -> None:
         super().__init__()
@@ -350,7 +352,7 @@ def test_it_works_while_files_are_loaded_and_neither_side_fails(files: Files, tm
 @pytest.mark.alone
 def test_readers_do_not_wait_long_behind_a_column_that_waits(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction keeps the table for a second and a half; the column waits for it, readers as long as one of its tries."""
-    monkeypatch.setattr(table_changes, "LOCK_SECONDS", (0.2,) * 20)
+    monkeypatch.setattr(lock_waits, "LOCK_SECONDS", (0.2,) * 20)
     put(files, 10)
     files.add_column("colour text")
     waits: list[float] = []
@@ -373,7 +375,7 @@ def test_readers_do_not_wait_long_behind_a_column_that_waits(files: Files, monke
 def test_a_table_that_is_never_free_is_left_as_it_is_and_its_holder_named(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table_changes, "LOCK_SECONDS", (0.05, 0.05))
+    monkeypatch.setattr(lock_waits, "LOCK_SECONDS", (0.05, 0.05))
     files.add_column("colour text")
     with psycopg.connect(files.url, application_name="a long report") as holder:
         holder.execute("select id from warehouse.records")
@@ -404,7 +406,7 @@ def test_two_at_once_go_one_after_the_other(files: Files) -> None:
 
 
 def test_analyze_beside_an_index_that_is_being_built_ends_neither(files: Files) -> None:
-    """PostgreSQL's ANALYZE waits for the index, and the index for whoever began before it: one of them would be ended."""
+    """PostgreSQL's ANALYZE waits for the index, and the index for all that began before it: one of them would be ended."""
     put(files, 1000)
     engine = postgres.connect(files.url, pool_size=1)
     with psycopg.connect(files.url) as holder:
@@ -443,8 +445,8 @@ def test_a_part_cut_before_the_column_came_is_loaded_and_the_column_keeps_its_va
     dataset, import_id = load_dataset("records", files.root), loader.new_import()
     foreseen = preview(loader.connection, dataset, [(path, sha256)])
     assert (foreseen.inserted, foreseen.updated, foreseen.unchanged) == (1, 100, 0)
-    given = {"import_id": import_id, "part_no": 1, "sha256": sha256}
-    assert load_part(loader.connection, dataset, path, **given) == PartResult(inserted=1, updated=100)
+    part = PartFile(path, import_id, 1, sha256)
+    assert load_part(loader.connection, dataset, part) == PartResult(inserted=1, updated=100)
     assert loader.rows("select colour, weight, count(*)::int from warehouse.records group by 1, 2 order by 3") == [
         ("grey", 7, 1),
         ("red", 9, 300),
@@ -456,20 +458,20 @@ def test_such_a_part_with_a_record_that_is_refused_too(files: Files, loader: Loa
     files.add_column("colour text")
     files.migrate()
     files.run("alter table warehouse.records add constraint no_no check (name <> 'no')")
-    given = {"import_id": loader.import_id, "part_no": 1, "sha256": sha256}
+    part = PartFile(path, loader.import_id, 1, sha256)
     dataset = load_dataset("records", files.root)
-    assert load_part(loader.connection, dataset, path, **given) == PartResult(inserted=1, failed=2)
+    assert load_part(loader.connection, dataset, part) == PartResult(inserted=1, failed=2)
     assert loader.failures() == {"b": "warehouse_refused", "c": "parent_failed"}
 
 
 def test_a_part_with_a_column_that_the_table_is_yet_to_have_waits_for_the_migration(files: Files, loader: Loader) -> None:
     path, sha256 = loader.part(flat(10))
     loader.run("alter table warehouse.records drop column name")
-    given = {"import_id": loader.import_id, "part_no": 1, "sha256": sha256}
+    part = PartFile(path, loader.import_id, 1, sha256)
     with pytest.raises(Unreachable, match="bulkhead migrate"):
-        load_part(loader.connection, loader.dataset, path, **given)
+        load_part(loader.connection, loader.dataset, part)
     assert files.migrate() == ("column name added",)
-    assert load_part(loader.connection, loader.dataset, path, **given) == PartResult(inserted=10)
+    assert load_part(loader.connection, loader.dataset, part) == PartResult(inserted=10)
 
 
 def test_an_import_under_way_goes_on_through_a_migration(files: Files, settings: Settings, store: Store) -> None:

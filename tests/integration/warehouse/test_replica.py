@@ -181,7 +181,7 @@ def test_doctor_says_what_is_read_from_and_how_far_behind_it_is(
 def test_without_the_replica_reads_are_refused_clearly_and_writes_go_on(settings: Settings) -> None:
     away = settings.model_copy(update={"database_read_url": "postgresql://nobody:x@127.0.0.1:1/gone"})
     with closing(AppContext.of(away)) as edges:
-        api = Caller(create_app(away, edges=edges).test_client(), edges.keys.create("a test", Role.UPLOADER)[0])
+        api = Caller(create_app(away, context=edges).test_client(), edges.keys.create("a test", Role.UPLOADER)[0])
         for answer in (api.get(BASE), api.post("/v1/query", json={"sql": "select 1"})):
             assert (answer.status_code, answer.json["code"]) == (503, "unreachable")
         assert api.upload(b"id,parentId,name\n1,,x\n", dataset="records", filename="x.csv").status_code == 202
@@ -202,6 +202,6 @@ def test_a_query_that_holds_the_replica_up_is_ended_and_told_why(api: Caller, se
         connection.execute("alter table warehouse.records add column colour text")
     asking.join(30)
     assert answers[0].json["code"] == "query_too_slow", answers[0].text
-    assert "can keep up" in answers[0].json["detail"]
+    assert "delayed replication" in answers[0].json["detail"]
     replica.catch_up()
     assert api.get(f"{BASE}/1").json["colour"] is None

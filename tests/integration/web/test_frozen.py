@@ -146,7 +146,7 @@ def test_a_proxy_that_accepts_and_stays_silent(part: str, silent: str, settings:
     to = {"postgresql": {"database_url": f"postgresql://a:b@{silent}/c"}, "s3": {"s3_endpoint": f"http://{silent}"}}[part]
     mute = settings.model_copy(update=to)
     with closing(AppContext.of(mute)) as behind:
-        client = create_app(mute, edges=behind).test_client()
+        client = create_app(mute, context=behind).test_client()
         assert client.get("/healthz").status_code == 200
         ready = client.get("/readyz")
         assert (ready.status_code, ready.json["parts"][part]) == (503, "away")

@@ -147,7 +147,7 @@ def test_who_did_what_is_in_the_log(
     settings: Settings, edges: AppContext, browser: Any, keys: ApiKeys, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Each change, and each query: which key, which route, what came of it; and whose key an import is."""
-    app = create_app(settings.model_copy(update={"log_format": "json"}), edges=edges)
+    app = create_app(settings.model_copy(update={"log_format": "json"}), context=edges)
     text, key = keys.create("somebody", Role.ADMIN)
     api = Caller(app.test_client(), text)
     import_id = api.upload(CSV).json["id"]

@@ -225,7 +225,7 @@ class Users:
             for side in (self.ours, self.theirs):
                 for one in side.imports:
                     known = self.edges.ledger.imports.known(one)
-                    self.edges.orchestrator.announce(ObjectArrived(known.bucket, known.key, one))
+                    self.edges.temporal.announce(ObjectArrived(known.bucket, known.key, one))
             for side in (self.ours, self.theirs):
                 for one in side.imports:
                     self._wait(one)
@@ -581,7 +581,7 @@ FOR_ADMINS = {
 
 
 def _role_of_all(change: pytest.MonkeyPatch, users: Users) -> None:
-    change.setattr(key_scope, "reader", lambda: users.edges.readers.of_all)
+    change.setattr(key_scope, "sql_login", lambda: users.edges.sql_logins.of_all)
 
 
 def _any_import(change: pytest.MonkeyPatch, users: Users) -> None:
@@ -615,7 +615,7 @@ def _any_plan(change: pytest.MonkeyPatch, users: Users) -> None:
 
 
 def _no_barrier(change: pytest.MonkeyPatch, users: Users) -> None:
-    name = users.edges.readers.of(users.ours.key.datasets).engine.url.username
+    name = users.edges.sql_logins.of(users.ours.key.datasets).engine.url.username
     with psycopg.connect(users.edges.settings.database_url) as connection:
         connection.execute(f"alter view {name}.import_findings set (security_barrier = false)")
 

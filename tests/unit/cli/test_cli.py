@@ -222,14 +222,14 @@ def test_what_the_server_says_of_its_api_is_not_for_those_who_type_commands() ->
     assert len(said) > 5
     assert [text for text in said if route.search(in_commands(text))] == []
     kept = "There is no dataset 'x'. Datasets here: places, records. Did you mean 1.5 e. g. 'y'?"
-    assert in_commands(f"{kept} GET /v1/datasets lists those there are.") == kept
+    assert in_commands(f"{kept} GET /v1/datasets lists all datasets.") == kept
 
 
 @pytest.mark.parametrize(
     ("code", "detail", "command"),
     [
-        ("unknown_import", "There is no import 'x'. GET /v1/imports lists those there are.", "bulkhead list"),
-        ("query_refused", "a.b is not a table of the warehouse. GET /v1/datasets lists those there are.", "bulkhead sql"),
+        ("unknown_import", "There is no import 'x'. GET /v1/imports lists all imports.", "bulkhead list"),
+        ("query_refused", "a.b is not a table of the warehouse. GET /v1/datasets lists all datasets.", "bulkhead sql"),
         ("not_found", "There is nothing at /v1/imports/x. See /openapi.json for all addresses.", "Not found"),
     ],
 )

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from pipeline.contracts import steps
-from pipeline.contracts.messages import DryRunCounts, Verdict
+from pipeline.contracts import steps, workflows
+from pipeline.contracts.messages import CleanRun, DryRunCounts, Verdict
 from pipeline.contracts.object_keys import dataset_of, import_id_for, import_id_in, incoming_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import MOVES, State
 from pipeline.contracts.steps import Step
+from pipeline.contracts.workflows import CLEAN_WORKFLOW, RECONCILE_WORKFLOW, Workflow
 
 AN_ID = "0192f0c1-2a3b-7c4d-8e5f-0123456789ab"
 
@@ -105,6 +106,20 @@ def test_every_step_carries_dataclasses_only() -> None:
     for step in known:
         for crossing in (step.takes, step.gives):
             assert crossing is type(None) or dataclasses.is_dataclass(crossing)
+
+
+def test_each_workflow_has_the_types_of_its_contract() -> None:
+    """A client that starts a workflow by its contract passes what ``run`` takes, and nothing that it does not take."""
+    from pipeline.orchestration.worker import WORKFLOWS
+
+    known = {value.name: value for value in vars(workflows).values() if isinstance(value, Workflow)}
+    runs = {vars(one)["__temporal_workflow_definition"].name: vars(one)["run"] for one in WORKFLOWS}
+    assert set(runs) == set(known)
+    for name, run in runs.items():
+        hints = typing.get_type_hints(run)
+        assert (hints.pop("return"), list(hints.values())) == (known[name].gives, [*({known[name].takes} - {type(None)})])
+    assert RECONCILE_WORKFLOW.arguments(None) == []
+    assert CLEAN_WORKFLOW.arguments(CleanRun()) == [CleanRun()]
 
 
 def test_each_activity_has_the_types_of_its_step() -> None:

@@ -22,7 +22,7 @@ from temporalio.testing import ActivityEnvironment
 from pipeline.adapters.postgres_errors import Kind, as_ours, kind_of
 from pipeline.adapters.postgres_sessions import stop_asked
 from pipeline.errors import Crashed, DamagedPart, FileReplaced, NoSpace, NotLoading, Superseded
-from pipeline.orchestration.heartbeat_and_failures import FEW_ATTEMPTS, beat, converts_errors, to_its_end
+from pipeline.orchestration.heartbeat_and_failures import FEW_ATTEMPTS, beat, converts_errors, ignores_cancellation
 
 TRANSIENT = [
     *(pg.DiskFull, pg.OutOfMemory, pg.TooManyConnections, pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow),
@@ -161,7 +161,7 @@ def test_a_step_that_writes_down_the_end_is_not_stopped() -> None:
     environment = in_a_step()
 
     @activity.defn(no_thread_cancel_exception=True)
-    @to_its_end
+    @ignores_cancellation
     def step() -> str:
         environment.cancel()
         assert stop_asked.get() is None

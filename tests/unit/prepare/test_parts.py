@@ -14,11 +14,10 @@ import pytest
 
 from pipeline.contracts.messages import Plan
 from pipeline.datasets.dataset import load_dataset
-from pipeline.prepare import manifest as manifest_module
 from pipeline.prepare import part_files, parts
 from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.prepare.parts import cut
-from tests.support.staging import run_stage
+from tests.support.staging import opened, run_stage
 from tests.support.tables import fill
 
 RECORDS = load_dataset("records")
@@ -120,21 +119,13 @@ def test_batches_have_100_to_200_records_and_are_numbered_through(tmp_path: Path
     assert min(sizes.values()) >= min(100, records)
 
 
-def test_the_same_file_gives_the_same_bytes_whatever_the_order_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_file_gives_the_same_bytes_whatever_the_order_of_work(tmp_path: Path) -> None:
     file, warehouse = random_forest(random.Random(3), 30_000)
     database = staged(tmp_path / "d.duckdb", file, warehouse)
     manifests = [run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "parts") for _ in range(2)]
-    import pipeline.prepare.parts
-
-    real = pipeline.prepare.parts.connect
-
-    def on_one_thread(path: Path) -> duckdb.DuckDBPyConnection:
-        connection = real(path)
+    with opened(database) as connection:
         connection.execute("set threads = 1")
-        return connection
-
-    monkeypatch.setattr("pipeline.prepare.parts.connect", on_one_thread)
-    manifests.append(run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "parts"))
+        manifests.append(cut(connection, RECORDS, BatchSizes("i"), folder=tmp_path / "parts"))
     assert manifests[0] == manifests[1] == manifests[2]
 
 
@@ -146,18 +137,19 @@ def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -
     assert first[:3] == ["r0", "r1", "r2"]
 
 
-def test_a_part_has_fewer_batches_where_records_are_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest_module, "PART_BYTES", 400 * 1000)
+def test_a_part_has_fewer_batches_where_records_are_wide(tmp_path: Path) -> None:
+    sizes = BatchSizes("i", part_bytes=400 * 1000)
     database = chain(tmp_path / "d.duckdb", 3000)
-    narrow = run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "narrow")
+    narrow = run_stage(cut, database, RECORDS, sizes, folder=tmp_path / "narrow")
     with duckdb.connect(str(database)) as connection:
         connection.execute("update incoming set name = repeat('é', 500)")
-    wide = run_stage(cut, database, RECORDS, BatchSizes("i"), folder=tmp_path / "wide")
+    wide = run_stage(cut, database, RECORDS, sizes, folder=tmp_path / "wide")
     assert (len(narrow.parts), narrow.batches) == (1, 15)
     assert (len(wide.parts), wide.batches) == (15, 15)  # a batch of 200 kB each, and two would be too much
     assert [row["_batch"] for row in in_order(wide, tmp_path / "wide")] == [n // 200 + 1 for n in range(3000)]
-    assert narrow.is_cut_by(BatchSizes("other"))
-    assert wide.is_cut_by(BatchSizes("other"))
+    assert narrow.is_cut_by(BatchSizes("other", part_bytes=400 * 1000))
+    assert wide.is_cut_by(BatchSizes("other", part_bytes=400 * 1000))
+    assert not wide.is_cut_by(BatchSizes("other"))
 
 
 def wide_records(database: Path, sizes: list[int]) -> Path:
@@ -182,12 +174,12 @@ def test_a_part_holds_so_many_bytes_or_one_record_whatever_the_widths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Wide records side by side among small ones, and a record wider than a part."""
-    monkeypatch.setattr(manifest_module, "PART_BYTES", 200_000)
+    limits = BatchSizes("i", batches_per_part=4, part_bytes=200_000)
     monkeypatch.setattr(part_files, "SPOOL_BYTES", 150_000)
     chance = random.Random(seed)
     sizes = [*[10] * 1500, *[chance.randrange(2_000, 60_000) for _ in range(60)], *[10] * 1500, 500_000, *[1000] * 400]
     database = wide_records(tmp_path / "d.duckdb", sizes if seed else sorted(sizes))
-    manifest = run_stage(cut, database, RECORDS, BatchSizes("i", batches_per_part=4), folder=tmp_path / "parts")
+    manifest = run_stage(cut, database, RECORDS, limits, folder=tmp_path / "parts")
     rows = in_order(manifest, tmp_path / "parts")
     by_part: dict[int, list[int]] = {}
     by_batch: dict[int, int] = {}
@@ -206,9 +198,7 @@ def test_a_part_holds_so_many_bytes_or_one_record_whatever_the_widths(
         *(part.filename for part in manifest.parts),
     ]
     monkeypatch.setattr(parts, "WIDE_BYTES", 1 << 30)
-    assert run_stage(cut, database, RECORDS, BatchSizes("i", batches_per_part=4), folder=tmp_path / "sorted") == manifest, (
-        "either way"
-    )
+    assert run_stage(cut, database, RECORDS, limits, folder=tmp_path / "sorted") == manifest, "either way"
 
 
 def test_a_manifest_of_parts_of_any_size_is_not_how_we_would_cut(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import InvalidConfiguration, InvalidRequest, Unreadable
-from pipeline.read import Reading
+from pipeline.read import FileSummary
 from pipeline.report import findings
 from pipeline.staging.cast import stage
 from pipeline.validate import sql_checks, tree_overlay
@@ -52,10 +52,10 @@ def dataset_of(tmp_path: Path) -> Make:
 
 
 @pytest.fixture
-def reads(tmp_path: Path) -> Callable[[str, Dataset], tuple[Reading, Rows, Rows]]:
+def reads(tmp_path: Path) -> Callable[[str, Dataset], tuple[FileSummary, Rows, Rows]]:
     """Read and stage a text; gives the reading, ``incoming`` without _row, and the findings' code, row, column and message."""
 
-    def run(content: str, dataset: Dataset) -> tuple[Reading, Rows, Rows]:
+    def run(content: str, dataset: Dataset) -> tuple[FileSummary, Rows, Rows]:
         (tmp_path / "source").write_text(content, encoding="utf-8")
         database = tmp_path / "staging.duckdb"
         reading = read_into(database, tmp_path / "source", dataset)

@@ -131,7 +131,7 @@ ENCODING: list[tuple[int, str, Case]] = [
     (3, "utf16be_no_bom", Refused((H * 3).decode().encode("utf-16-be"), "invalid_encoding", "looks like UTF-16")),
     (4, "utf32", Refused(H.decode().encode("utf-32"), "invalid_encoding", "UTF-32")),
     # The file, not the row: in which other encoding it was meant, nobody can say, and every other row is as doubtful.
-    (5, "latin1", Refused(H + b"1,,caf\xe9\n", "invalid_encoding", "Line 2 holds the byte 0xE9, which is not UTF-8 (Latin-1", 2)),
+    (5, "latin1", Refused(H + b"1,,caf\xe9\n", "invalid_encoding", "Line 2 contains the byte 0xE9, which is not UTF-8 (Latin-1", 2)),
     (6, "cp1252_smart_quotes", Refused(H + b"1,,\x93a\x94\n", "invalid_encoding", "0x93, which is not UTF-8 (Windows-1252", 2)),
     (7, "bad_utf8_late", Refused(lambda: H + b"1,,a\n" * 3000 + b"\xff\xfe\n", "invalid_encoding", "Line 3002", 3002)),
     (8, "overlong_utf8", Refused(H + b"1,,\xc0\xaf\n", "invalid_encoding", "0xC0", 2)),
@@ -283,7 +283,7 @@ CONTAINED: list[tuple[int, str, Case]] = [
     # What DuckDB's own gzip stumbled over never comes to it: zlib unpacks, in pieces of any size.
     (120, "gz_short_refill", Elsewhere("tests/unit/read/test_read.py", "test_json_is_the_same_however_the_text_is_cut")),
     (121, "gz_bomb", Refused(lambda: gzip.compress(H + b"\n" * (8 << 20)), "unreadable_file", "more than 200 times")),
-    (121, "nested .gz.gz", Refused(gzip.compress(GZ), "unreadable_file", "gzip once more")),
+    (121, "nested .gz.gz", Refused(gzip.compress(GZ), "unreadable_file", "gzip a second time")),
     (122, "gz_named_csv", Accepted(gzip.compress(H + b"1,,a\n"), A)),
     (122, "csv_named_gz", Accepted(H + b"1,,a\n", A)),
     (123, "tar", Refused(tar(), "unreadable_file", "a tar archive")),

@@ -21,7 +21,7 @@ import pytest
 
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import InvalidRequest, Unreadable
-from pipeline.read import Limits, Reading
+from pipeline.read import FileSummary, Limits
 from pipeline.read.formats.delimited_scan import Scan
 from tests.support.staging import read_into
 
@@ -33,7 +33,7 @@ SMALL = Limits(value_bytes=1000, record_bytes=3000, columns=50, header_bytes=200
 class Read:
     """What one file became."""
 
-    def __init__(self, reading: Reading, database: Path) -> None:
+    def __init__(self, reading: FileSummary, database: Path) -> None:
         self.reading = reading
         with duckdb.connect(str(database)) as connection:
             self.rows = connection.execute('select id, "parentId", name from raw order by _row').fetchall()
@@ -120,7 +120,7 @@ REFUSED: list[tuple[str, bytes, str, str, int | None]] = [
     ("header_only", H, "empty_file", "no records", None),
     ("header_no_newline", H.strip(), "empty_file", "no records", None),
     ("empty_array", b"[]", "empty_file", "no records", None),
-    ("gzip_of_nothing", gzip.compress(b""), "empty_file", "nothing", None),
+    ("gzip_of_nothing", gzip.compress(b""), "empty_file", "is empty", None),
     ("no_header", b"1,,a\n2,1,b\n", "missing_column", "looks like data", 1),
     ("missing_parent_column", b"id,name\n1,a\n", "missing_column", "parentId", 1),
     ("header_case", b"ID,PARENT_ID,name\n1,,a\n", "missing_column", "id, parentId", 1),
@@ -128,11 +128,11 @@ REFUSED: list[tuple[str, bytes, str, str, int | None]] = [
     ("dup_header", b"id,id,parentId\n1,2,\n", "duplicate_column", "twice", 1),
     ("case_dup_header", b"id,ID,parentId\n1,2,\n", "duplicate_column", "case", 1),
     ("too_many_columns", b"id,parentId," + b",".join(b"c%d" % i for i in range(100)) + b"\n", "too_many_columns", "at most 50", 1),
-    ("reserved_name", b"id,parentId,_row\n1,,a\n", "unknown_column", "keeps for itself", 1),
+    ("reserved_name", b"id,parentId,_row\n1,,a\n", "unknown_column", "reserved for Bulkhead", 1),
     ("nul_padding", H + b"1,,a\n" * 2000 + b"\0" * 2000, "unreadable_file", "truncated copy", 2002),
     ("long_line", H + b"1,,a\n" + b"x," * 5000, "value_too_long", "line 3", 3),
     ("long_record", H + b'1,,"a\n' + b"\n" * 3000 + b'"\n', "value_too_long", "line 2", 2),
-    ("sep_stranger", b"sep=:\nid:parentId\n1:\n", "unreadable_file", "':' stands between", 1),
+    ("sep_stranger", b"sep=:\nid:parentId\n1:\n", "unreadable_file", "names ':' as the delimiter", 1),
     ("sep_then_another", b"sep=;\nid,parentId,name\n1,,a\n", "missing_column", "lacks the columns id, parentId", 2),
     ("every_record_ragged", H + b"1,,a,b\n2,1,b,c\n", "malformed_row", "Every record has 4 fields; the header has 3", 2),
     ("unterminated_quote", H + b'1,,a\n2,,"abc\n3,,d\n', "malformed_row", "line 3", 3),
@@ -153,7 +153,7 @@ REFUSED: list[tuple[str, bytes, str, str, int | None]] = [
     ("gzip_truncated", gzip.compress(H + b"1,,a\n" * 100)[:-20], "unreadable_file", "ends in the middle", None),
     ("gzip_cut_trailer", gzip.compress(H + b"1,,a\n")[:-4], "unreadable_file", "ends in the middle", None),
     ("gzip_bad_crc", gzip.compress(H + b"1,,a\n")[:-8] + b"\0\0\0\0" + gzip.compress(H + b"1,,a\n")[-4:], "unreadable_file", "damaged", None),
-    ("gzip_in_gzip", gzip.compress(gzip.compress(H)), "unreadable_file", "once more", None),
+    ("gzip_in_gzip", gzip.compress(gzip.compress(H)), "unreadable_file", "a second time", None),
     ("gzip_bomb", gzip.compress(H + b"\n" * (3 << 20)), "unreadable_file", "200 times", None),
     ("too_long_a_text", H + b"1,,a\n" * (1 << 20), "unreadable_file", "longer than", None),
     ("json_truncated", b'[{"id":"1","parentId":null},', "unreadable_file", "ends in the middle", 1),
@@ -229,8 +229,8 @@ def test_a_key_that_stands_twice_is_named_with_its_place(reads: Reader) -> None:
         b'{"id":"1","parentId":null,"attributes":{"a":[{"b":1,"b":1}]}}\n{"id":"2","parentId":"1","name":"x","name":"y"}'
     )
     assert [finding[3] for finding in got.findings] == [
-        "The key 'b' stands twice in attributes.a[0].",
-        "The key 'name' stands twice in the record.",
+        "The key 'b' appears twice in attributes.a[0].",
+        "The key 'name' appears twice in the record.",
     ]
 
 

@@ -25,7 +25,7 @@ import zstandard
 
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Unreadable
-from pipeline.read import Limits, Reading
+from pipeline.read import FileSummary, Limits
 from pipeline.staging.cast import stage
 from tests.support.staging import read_into, run_stage
 
@@ -37,7 +37,7 @@ SMALL = Limits(members=20, rows=10_000, row_groups=50, columns=50, cells=100_000
 class Read:
     """What one file became."""
 
-    def __init__(self, reading: Reading, database: Path) -> None:
+    def __init__(self, reading: FileSummary, database: Path) -> None:
         self.reading = reading
         with duckdb.connect(str(database)) as connection:
             self.rows = connection.execute('select id, "parentId", name from raw order by _row').fetchall()
@@ -224,7 +224,7 @@ def test_what_is_good_is_read_exactly(reads: Reads, content: bytes, rows: list[A
 
 REFUSED: list[tuple[str, bytes, str, str]] = [
     ("wrong_schema", parquet({"code": ["1"], "parent": ["2"]}), "missing_column", "It has: code, parent"),
-    ("truncated_parquet", parquet(IDS)[:300], "unreadable_file", "cut on its way"),
+    ("truncated_parquet", parquet(IDS)[:300], "unreadable_file", "is incomplete"),
     ("zero_footer", b"PAR1" + bytes(4) + b"PAR1", "unreadable_file", "no footer"),
     ("no_footer", b"PAR1PAR1", "unreadable_file", "Parquet"),
     ("wild_footer", b"PAR1" + b"\xff" * 60 + struct.pack("<I", 40) + b"PAR1", "unreadable_file", "damaged"),
@@ -237,7 +237,7 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("date_id", parquet({"id": [datetime.date(2024, 1, 1)], "parentId": ["1"]}), "invalid_type", "date"),
     ("duplicate_column_parquet", parquet({**IDS, "ID": ["1", "2"]}), "duplicate_column", "case"),
     ("encrypted", b"PARE" + bytes(20) + b"PARE", "unreadable_file", "encrypted Parquet"),
-    ("parquet_bomb", parquet({"id": ["x"] * 20_000, "parentId": ["y"] * 20_000}), "unreadable_file", "announces 20,000 rows"),
+    ("parquet_bomb", parquet({"id": ["x"] * 20_000, "parentId": ["y"] * 20_000}), "unreadable_file", "declares 20,000 rows"),
     ("parquet_bomb_by_growth", parquet({"id": ["x" * 1000] * 9000, "parentId": ["y"] * 9000}), "unreadable_file", "unpacks to more than"),
     ("parquet_bomb_by_footer", parquet({"id": ["x" * 1000] * 3000, "parentId": ["y"] * 3000}, use_dictionary=False, compression="zstd"), "unreadable_file", "unpacks to more than"),
     ("gzip_page_no_footer", gzip_trailer_cut(), "unreadable_file", "damaged"),
@@ -250,7 +250,7 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("gz_trailing_junk", gzip.compress(CSV) + b"junk", "unreadable_file", "damaged"),
     ("gz_short_refill", gzip.compress(CSV) + b"\x1f\x8b\x08\x00", "unreadable_file", "ends in the middle"),
     ("gz_bomb", gzip.compress(H + b"1,,a\n" * (1 << 19)), "unreadable_file", "200 times"),
-    ("nested_gz", gzip.compress(gzip.compress(CSV)), "unreadable_file", "once more"),
+    ("nested_gz", gzip.compress(gzip.compress(CSV)), "unreadable_file", "a second time"),
     ("tar", bytes(257) + b"ustar" + bytes(300), "unreadable_file", "tar"),
     ("7z", b"7z\xbc\xaf\x27\x1c" + bytes(20), "unreadable_file", "7-Zip"),
     ("bzip2", b"BZh91AY", "unreadable_file", "bzip2"),
@@ -260,17 +260,17 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("zst_trailing_junk", ZSTD.compress(CSV) + b"junk and more", "unreadable_file", "damaged"),
     ("zst_bomb", ZSTD.compress(H + bytes(1 << 22)), "unreadable_file", "200 times"),
     ("zst_window", ZSTD.compress(CSV)[:4] + b"\x00\xa8" + ZSTD.compress(CSV)[6:], "unreadable_file", "damaged"),
-    ("zst_in_gz", gzip.compress(ZSTD.compress(CSV)), "unreadable_file", "once more"),
-    ("zst_of_nothing", ZSTD.compress(b""), "empty_file", "holds nothing"),
-    ("zip_truncated", zipped(("a.csv", CSV))[:-30], "unreadable_file", "damaged or was cut"),
+    ("zst_in_gz", gzip.compress(ZSTD.compress(CSV)), "unreadable_file", "a second time"),
+    ("zst_of_nothing", ZSTD.compress(b""), "empty_file", "is empty"),
+    ("zip_truncated", zipped(("a.csv", CSV))[:-30], "unreadable_file", "damaged or incomplete"),
     ("zip_bytes_gone", zipped(("a.csv", CSV))[:20] + zipped(("a.csv", CSV))[24:], "unreadable_file", "bytes are missing"),
     ("zip_empty", zipped(), "empty_file", "no files"),
-    ("zip_of_an_empty_file", zipped(("a.csv", b"")), "empty_file", "holds nothing"),
+    ("zip_of_an_empty_file", zipped(("a.csv", b"")), "empty_file", "is empty"),
     ("zip_bad_crc", zipped(("a.csv", CSV), compression=zipfile.ZIP_STORED).replace(b"2,1,b", b"2,1,c"), "unreadable_file", "CRC"),
     ("zip_encrypted", encrypted(zipped(("a.csv", CSV))), "unreadable_file", "is encrypted"),
     ("zip_in_zip", zipped(("a.zip", zipped(("a.csv", CSV)))), "unreadable_file", "a ZIP archive"),
     ("zip_in_gz", gzip.compress(zipped(("a.csv", CSV))), "unreadable_file", "a ZIP archive"),
-    ("gz_in_zip", zipped(("a.csv.gz", gzip.compress(CSV))), "unreadable_file", "once more"),
+    ("gz_in_zip", zipped(("a.csv.gz", gzip.compress(CSV))), "unreadable_file", "a second time"),
     ("zip_bzip2", zipped(("a.csv", CSV), compression=zipfile.ZIP_BZIP2), "unreadable_file", "method 12"),
     ("zip_too_many", zipped(*((f"{n}.csv", CSV) for n in range(21))), "unreadable_file", "21 entries"),
     ("zip_link", zipped(("a.csv", b"/etc/passwd"), mode=stat.S_IFLNK | 0o777), "unreadable_file", "a link"),
@@ -283,7 +283,7 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("zip_slip_windows", zipped(("..\\x.csv", CSV)), "unreadable_file", "out of the archive"),
     ("zip_absolute", zipped(("/etc/x.csv", CSV)), "unreadable_file", "out of the archive"),
     ("zip_drive", zipped(("C:x.csv", CSV)), "unreadable_file", "out of the archive"),
-    ("zip_overlap_bomb", overlapping(zipped(("a.csv", CSV), ("b.csv", CSV))), "unreadable_file", "lies over"),
+    ("zip_overlap_bomb", overlapping(zipped(("a.csv", CSV), ("b.csv", CSV))), "unreadable_file", "overlaps"),
     ("xlsx_xxe", rewritten(PLAIN_BOOK, "xl/sharedStrings.xml", lambda part: ENTITIES + part), "unreadable_file", "entities"),
     ("billion_laughs", rewritten(PLAIN_BOOK, SHEET, lambda part: ENTITIES + part), "unreadable_file", "entities"),
     ("xlsx_utf16", rewritten(PLAIN_BOOK, SHEET, lambda part: part.decode().encode("utf-16")), "unreadable_file", "not UTF-8"),
@@ -316,15 +316,15 @@ def test_what_cannot_be_read_is_refused_by_name(reads: Reads, tmp_path: Path, co
 FAULTY: list[tuple[str, bytes, list[tuple[str, str, int | None, int | None, str | None]], str]] = [
     ("parquet_bytes_that_are_no_text", typed([b"\xff", b"b"]), [("invalid_encoding", "error", 1, None, "name")], "not UTF-8"),
     ("parquet_nul", typed(["a\0b", "b"]), [("invalid_character", "error", 1, None, "name")], "U+0000"),
-    ("xlsx_formula_cells", openpyxl_book(HEADER, ["1", None, "=1+1"]), [("invalid_type", "error", 1, 2, "name")], "C2 holds a formula that was never computed"),
-    ("error_cell", book(HEADER, ["1"], [], fill=lambda _, s: (s.write_row(3, 0, ["2"]), s.write_formula(3, 1, "=1/0", None, "#DIV/0!"))), [("invalid_type", "error", 2, 4, "parentId")], "B4 holds an error"),
+    ("xlsx_formula_cells", openpyxl_book(HEADER, ["1", None, "=1+1"]), [("invalid_type", "error", 1, 2, "name")], "C2 contains a formula that was never computed"),
+    ("error_cell", book(HEADER, ["1"], [], fill=lambda _, s: (s.write_row(3, 0, ["2"]), s.write_formula(3, 1, "=1/0", None, "#DIV/0!"))), [("invalid_type", "error", 2, 4, "parentId")], "B4 contains an error"),
     ("xlsx_numeric_ids", book(HEADER, [1, None, "a"], [2, 1, "b"]), [("numeric_ids", "warning", None, None, None)], "A2 is 1, A3 is 2, B3 is 1"),
     ("xlsx_dates_for_ids", book(HEADER, fill=lambda b, s: s.write_datetime(1, 0, datetime.datetime(2024, 1, 2), b.add_format({"num_format": "yyyy-mm-dd"}))), [("numeric_ids", "warning", None, None, None)], "A2 is 2024-01-02"),
     ("xlsx_fractions_for_ids", book(HEADER, ["1", 1.5]), [("invalid_type", "error", 1, 2, "parentId")], "B2 is neither"),
     ("xlsx_booleans_for_ids", book(HEADER, [True]), [("invalid_type", "error", 1, 2, "id")], "A2 is neither"),
     ("xlsx_many_sheets", book(HEADER, ["1", None, "a"], fill=lambda b, _: b.add_worksheet("More").write_row(0, 0, HEADER)), [("several_sheets", "warning", None, None, None)], "Only the sheet Places was read, not More"),
     ("merged", book(HEADER, ["1", None, "a"], fill=lambda _, s: s.merge_range(1, 2, 2, 2, "a")), [("merged_cells", "warning", None, None, None)], "C2:C3"),
-    ("xlsx_beyond_the_header", book(HEADER, ["1", None, "a", None, "x"], ["2"]), [("malformed_row", "error", 1, 2, None)], "E2 stands beyond"),
+    ("xlsx_beyond_the_header", book(HEADER, ["1", None, "a", None, "x"], ["2"]), [("malformed_row", "error", 1, 2, None)], "E2 is outside"),
     ("zip_of_json", zipped(("a.json", b'[{"id":" 1","parentId":null}]'), ("b.json", b'[{"id":"2","parentId":null,"name":"b"}]')), [("invalid_character", "error", 1, 1, "id")], "space"),
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import load_dataset
-from pipeline.prepare import boundaries, part_files, parts
+from pipeline.prepare import part_files, parts
 from pipeline.prepare.manifest import MANIFEST, BatchSizes, Manifest
 from pipeline.sandbox import validate_file
 from pipeline.staging import database as staging
@@ -52,14 +52,14 @@ def test_wide_records_need_no_more_memory_than_a_piece_of_them(tmp_path: Path, m
     monkeypatch.setattr(staging, "MEMORY_BYTES", 96 << 20)
     monkeypatch.setattr(staging, "is_out_of_memory", lambda error: False)
     monkeypatch.setattr(part_files, "SPOOL_BYTES", 4 << 20)
-    for module in (boundaries, part_files, parts):
-        monkeypatch.setattr(module, "PART_BYTES", 8 << 20)
     narrow = [(f"n{i}", "n") for i in range(20_000)]
     wide = [(f"w{i}", chr(97 + i % 26) * (512 << 10)) for i in range(256)]
     with (tmp_path / validate_file.SOURCE).open("w") as file:
         for id_, name in [*narrow[:10_000], *wide, *narrow[10_000:]]:
             file.write(f'{{"id":"{id_}","parentId":null,"name":"{name}"}}\n')
-    counted = validate_file.validate(tmp_path, RECORDS, "a", "r", BatchSizes("i"), Options(), lambda wanted: None)
+    counted = validate_file.validate(
+        tmp_path, RECORDS, "a", "r", BatchSizes("i", part_bytes=8 << 20), Options(), lambda wanted: None
+    )
     assert (counted.records, counted.errors) == (20_256, 0)
     manifest = Manifest.from_json((tmp_path / validate_file.PARTS / MANIFEST).read_text())
     assert manifest.records == 20_256

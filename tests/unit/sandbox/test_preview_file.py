@@ -17,7 +17,7 @@ import xlsxwriter
 
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Unreadable
-from pipeline.sandbox.preview_file import ROWS, TEXT_BYTES, VALUE_CHARACTERS, Preview, Seen, preview
+from pipeline.sandbox.preview_file import ROWS, TEXT_BYTES, VALUE_CHARACTERS, ColumnPreview, Preview, preview
 
 Look = Callable[..., Preview]
 RECORDS = [{"id": str(n), "parentId": None, "name": f"n {n}"} for n in range(20)]
@@ -115,11 +115,11 @@ def test_what_the_columns_would_be_and_probably_are(look: Look) -> None:
     seen = look(b"Id;parent_id;Name;kind;weight\nFR;;France;Country;1\n", "places")
     assert (seen.delimiter, seen.takes_others, seen.needs) == (";", False, ("id", "parentId", "name", "kind"))
     assert seen.columns == (
-        Seen("Id", None, "id"),
-        Seen("parent_id", None, "parentId"),
-        Seen("Name", None, "name"),
-        Seen("kind", "kind", ""),
-        Seen("weight", None, ""),
+        ColumnPreview("Id", None, "id"),
+        ColumnPreview("parent_id", None, "parentId"),
+        ColumnPreview("Name", None, "name"),
+        ColumnPreview("kind", "kind", ""),
+        ColumnPreview("weight", None, ""),
     )
     loose = look(b"Id,parent_id,Name,weight\nFR,,France,1\n", "records")
     assert [(one.becomes, one.meant) for one in loose.columns] == [

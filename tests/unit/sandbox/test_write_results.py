@@ -23,8 +23,8 @@ from pipeline.contracts.object_keys import RowOutcome, added_names, results_file
 from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.orchestration.result_files import FATES_SCHEMA
-from pipeline.read import Reading
-from pipeline.sandbox.write_results import FATES, RESULTS, Others, _write, write_results
+from pipeline.read import FileSummary
+from pipeline.sandbox.write_results import FATES, RESULTS, DefaultOutcome, _write, write_results
 from pipeline.settings import ROOT
 from pipeline.staging.cast import original_names
 from tests.support.staging import read_into
@@ -87,10 +87,10 @@ def write(
     said = [list(fates), [str(one) for one in fates.values()], ["why"] * len(fates), ["because"] * len(fates)]
     arrays = [pa.array(column, field.type) for column, field in zip(said, FATES_SCHEMA, strict=True)]
     pq.write_table(pa.Table.from_arrays(arrays, schema=FATES_SCHEMA), folder / FATES)
-    return write_results(folder, dataset, None, Others(RowOutcome.SUCCEEDED), dict.fromkeys(RowOutcome, forms))
+    return write_results(folder, dataset, None, DefaultOutcome(RowOutcome.SUCCEEDED), dict.fromkeys(RowOutcome, forms))
 
 
-def raw(source: Path, dataset: Dataset) -> tuple[Reading, list[tuple[Any, ...]]]:
+def raw(source: Path, dataset: Dataset) -> tuple[FileSummary, list[tuple[Any, ...]]]:
     """How a file is read, and its rows by the names of the file."""
     database = source.with_suffix(".duckdb")
     database.unlink(missing_ok=True)
@@ -160,7 +160,7 @@ TWICE = '[{"id": "1", "name": "a"}, {"id": "2", "name": "b", "name": "c"}, {"id"
 
 
 def test_a_row_that_could_not_be_kept_whole_is_no_better_in_its_file(tmp_path: Path, dataset: Dataset) -> None:
-    """A key that stands twice, an id that is none: a retry without a change must not load what is left of them."""
+    """A key that appears twice, an id that is none: a retry without a change must not load what is left of them."""
     (tmp_path / "source").write_text(TWICE.replace('"id": "1"', '"id": "1", "parentId": null'))
     write(tmp_path, dataset, {2: RowOutcome.FAILED, 3: RowOutcome.FAILED}, "native")
     failed = json.loads((tmp_path / RESULTS / "failed-exact.json").read_text())

@@ -270,10 +270,10 @@ def test_a_cte_is_known_where_postgresql_sees_it(sql: str, visible: bool) -> Non
             "select * from recrods",
             'Relation "recrods" does not exist. Did you mean records? There are: import_findings, places, records.',
         ),
-        ("select pg_size('x')", "pg_size is a name of PostgreSQL's own"),
-        ("select lenght(id) from records", "The function lenght() cannot be used here. Did you mean length?"),
-        ("select 1::bigintt", "Nothing can be cast to bigintt here. Did you mean bigint?"),
-        ("select current_user", "current_user cannot be used here: it tells of the session"),
+        ("select pg_size('x')", "pg_size is a system name of PostgreSQL"),
+        ("select lenght(id) from records", "The function lenght() is not allowed. Did you mean length?"),
+        ("select 1::bigintt", "A cast to bigintt is not allowed. Did you mean bigint?"),
+        ("select current_user", "current_user is not allowed: it is about the session"),
     ],
 )
 def test_a_refusal_says_what_and_what_instead(sql: str, said: str) -> None:

@@ -28,7 +28,7 @@ def look_ups(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name in LOOK_UP)
         elif isinstance(node, ast.Attribute):
             whose = ast.unparse(node.value)
-            if (node.attr in LEDGER and whose.endswith("ledger.imports")) or (node.attr == "console" and "edges" in whose):
+            if (node.attr in LEDGER and whose.endswith("ledger.imports")) or (node.attr == "console" and "context" in whose):
                 yield node.attr
 
 
@@ -41,9 +41,9 @@ def test_nobody_else_looks_anything_up(file: Path) -> None:
     "line",
     [
         "from pipeline.datasets.dataset import load_dataset",
-        "edges().ledger.imports.get(import_id)",
+        "app_context().ledger.imports.get(import_id)",
         "self._ledger.imports.page(limit=1)",
-        "edges().console.run(sql)",
+        "app_context().console.run(sql)",
     ],
 )
 def test_it_would_be_seen(line: str) -> None:

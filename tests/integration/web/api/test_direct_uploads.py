@@ -73,7 +73,7 @@ def test_a_file_in_parts_becomes_an_import(api: Any, edges: AppContext, settings
     assert whole.json["location"] == whole.json["links"]["self"] == opened["links"]["self"]
     again = api.post(at(opened, "/complete"), json={"parts": parts})
     assert (again.status_code, again.json) == (200, whole.json)
-    edges.orchestrator.announce(ObjectArrived(edges.store.bucket, opened["key"], opened["id"]))
+    edges.temporal.announce(ObjectArrived(edges.store.bucket, opened["key"], opened["id"]))
     with running_worker(settings):
         _until(lambda: edges.ledger.imports.known(opened["id"]).state.is_final, seconds=120)
     one = edges.ledger.imports.known(opened["id"])
@@ -202,7 +202,7 @@ def test_a_whole_file_of_which_nobody_has_heard_is_announced_and_never_given_up(
     signed = api.get("/s3/params?filename=a.csv&type=text/csv&metadata[dataset]=records").json
     requests.post(signed["url"], data=signed["fields"], files={"file": ("a.csv", b"id,parentId\n1,\n")}, timeout=10)
     key = edges.ledger.imports.known(signed["id"]).key
-    reconciler = Reconciler(settings, edges.store, edges.ledger, edges.orchestrator)
+    reconciler = Reconciler(settings, edges.store, edges.ledger, edges.temporal)
     found = reconciler.reconcile(beat=lambda _: None, now=datetime.now(UTC) + timedelta(days=30))
     assert (found.started, found.keys, found.expired) == (1, (key,), 0)
     assert edges.ledger.imports.known(signed["id"]).state is State.AWAITING_UPLOAD
@@ -238,7 +238,7 @@ def test_an_upload_that_still_grows_does_not_expire(api: Any, edges: AppContext,
     with edges.engine.begin() as connection:
         connection.exec_driver_sql("update ledger.import set created_at = created_at - interval '3 hours'")
     patient = settings.model_copy(update={"keep_uploads": timedelta(hours=2)})
-    reconciler = Reconciler(patient, edges.store, edges.ledger, edges.orchestrator)
+    reconciler = Reconciler(patient, edges.store, edges.ledger, edges.temporal)
     edges.store.abort(dead["key"], dead["uploadId"])
     assert reconciler.reconcile(beat=lambda _: None).expired == 1
     assert edges.ledger.imports.known(living["id"]).state is State.AWAITING_UPLOAD
@@ -251,7 +251,7 @@ def test_an_import_does_not_expire_before_its_form(api: Any, edges: AppContext, 
     object.__setattr__(edges, "settings", brief)
     signed = api.get("/s3/params?filename=a.csv&type=text/csv&metadata[dataset]=records").json
     opened = open_upload(api)
-    reconciler = Reconciler(brief, edges.store, edges.ledger, edges.orchestrator)
+    reconciler = Reconciler(brief, edges.store, edges.ledger, edges.temporal)
 
     def expired_after(minutes: int) -> set[str]:
         with edges.engine.begin() as connection:

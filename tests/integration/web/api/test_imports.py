@@ -183,7 +183,7 @@ def test_cancel_what_works_goes_through_temporal(
     api: Any, make_import: MakeImport, edges: AppContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(edges.orchestrator, "cancel", lambda import_id: asked.append(import_id) or True)
+    monkeypatch.setattr(edges.temporal, "cancel", lambda import_id: asked.append(import_id) or True)
     import_id = make_import(*WAY)
     answer = api.post(f"/v1/imports/{import_id}/cancel")
     assert (answer.status_code, answer.json["state"]) == (202, "loading")

@@ -241,7 +241,7 @@ def test_a_sign_in_link(app: Any, keys: ApiKeys) -> None:
 def test_cookies_are_for_https_where_the_address_is(settings: Settings, edges: Any) -> None:
     from web import create_app
 
-    app = create_app(settings.model_copy(update={"url": "https://bulkhead.example"}), edges=edges)
+    app = create_app(settings.model_copy(update={"url": "https://bulkhead.example"}), context=edges)
     _, key = edges.keys.create("me", Role.READER)
     client, link = app.test_client(), edges.keys.sign_in_token(key.id)
     headers = {"Referer": "https://bulkhead.example/sign-in"}

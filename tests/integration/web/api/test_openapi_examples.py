@@ -132,7 +132,7 @@ def world(edges: AppContext, settings: Settings) -> Callable[[str, str], dict[st
             return _an_upload(edges, key_id, endpoint)
         populate(edges, settings, WAYS.get(endpoint, DONE), dry_run=endpoint == "control.promote_import")
         if endpoint == "webhooks.remove_receiver":
-            edges.receivers.add("https://receiver.example/places", ["places"])
+            edges.recipients.add("https://receiver.example/places", ["places"])
         edges.ledger.deliveries.open(IMPORT_ID, "webhook", settings.webhook_urls[0], "msg_1")
         return {}
 

@@ -147,7 +147,7 @@ def with_products(tmp_path: Path, settings: Settings, edges: AppContext) -> AppC
 
 
 def test_a_dataset_without_its_table_takes_no_file(with_products: AppContext, settings: Settings) -> None:
-    app = create_app(settings, edges=with_products)
+    app = create_app(settings, context=with_products)
     token, key = with_products.keys.create("an uploader", Role.UPLOADER)
     caller, page = Caller(app.test_client(), token), app.test_client()
     assert follow_link(page, with_products.keys.sign_in_token(key.id)).status_code == 303

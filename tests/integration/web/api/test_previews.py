@@ -72,7 +72,7 @@ def test_what_cannot_be_previewed(api: Any, body: bytes, status: int, code: str)
 
 def test_a_preview_is_bounded(api: Any, edges: AppContext, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*_: Any, **limits: Any) -> None:
-        assert limits == {"memory_bytes": 1 << 30, "seconds": 20.0, "file_bytes": 512 << 20}
+        assert limits == {"memory_bytes": 1 << 30, "seconds": 20.0, "file_bytes": 512 << 20, "server": process.PREVIEW}
         raise Crashed("It took more than 20 seconds.")
 
     monkeypatch.setattr(process, "run", crash)
@@ -122,7 +122,7 @@ def test_a_mapped_file_is_loaded_and_known_again_by_its_mapping(api: Any, edges:
 
     def imported(**query: str) -> Any:
         made = api.post("/v1/datasets/places/imports", query_string={"filename": "a.csv", **query}, data=CSV).json
-        edges.orchestrator.announce(ObjectArrived(edges.store.bucket, made["source"]["key"], made["id"]))
+        edges.temporal.announce(ObjectArrived(edges.store.bucket, made["source"]["key"], made["id"]))
         _until(lambda: edges.ledger.imports.known(made["id"]).state.is_final, seconds=60)
         return edges.ledger.imports.known(made["id"])
 

@@ -101,7 +101,7 @@ def test_a_file_of_records_can_be_uploaded_again(api: Any, edges: AppContext, se
     assert text.splitlines()[0] == "id,parentId,name,kind,alpha_3,numeric_code,flag"
     made = api.upload(text.encode()).json["id"]
     with running_worker(settings):
-        edges.orchestrator.announce(ObjectArrived(edges.store.bucket, edges.ledger.imports.known(made).key))
+        edges.temporal.announce(ObjectArrived(edges.store.bucket, edges.ledger.imports.known(made).key))
         _until(lambda: edges.ledger.imports.known(made).state.is_final)
     assert edges.ledger.imports.known(made).unchanged == 2, "it is what is there already"
 
@@ -129,7 +129,7 @@ def test_what_is_no_column_of_its_own_comes_back_digit_for_digit(api: Any, edges
 
     def ended(content: bytes, filename: str) -> ImportRecord:
         made = api.upload(content, dataset="records", filename=filename).json["id"]
-        edges.orchestrator.announce(ObjectArrived(edges.store.bucket, edges.ledger.imports.known(made).key))
+        edges.temporal.announce(ObjectArrived(edges.store.bucket, edges.ledger.imports.known(made).key))
         _until(lambda: edges.ledger.imports.known(made).state.is_final)
         return edges.ledger.imports.known(made)
 

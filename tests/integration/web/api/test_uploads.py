@@ -305,7 +305,7 @@ def _lapse(edges: AppContext, seconds: float) -> None:
 
 
 def _expired(edges: AppContext, settings: Settings) -> int:
-    reconciler = Reconciler(settings, edges.store, edges.ledger, edges.orchestrator)
+    reconciler = Reconciler(settings, edges.store, edges.ledger, edges.temporal)
     return reconciler.reconcile(beat=lambda _: None).expired
 
 

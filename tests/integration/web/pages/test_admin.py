@@ -100,7 +100,7 @@ SECRETS = {
 
 
 def test_settings_are_shown_and_no_secret(settings: Settings, edges: AppContext) -> None:
-    app = create_app(settings.model_copy(update=SECRETS), edges=edges)
+    app = create_app(settings.model_copy(update=SECRETS), context=edges)
     object.__setattr__(edges, "settings", settings.model_copy(update=SECRETS))
     client = signed_in(app, edges, Role.ADMIN)
     for path in PAGES:
@@ -137,7 +137,7 @@ def button(page: str, action: str, nth: int = 0) -> dict[str, str]:
 
 def test_a_test_and_a_message_once_more(told: tuple[AppContext, list[Request]]) -> None:
     edges, seen = told
-    client = signed_in(create_app(edges.settings, edges=edges), edges, Role.ADMIN)
+    client = signed_in(create_app(edges.settings, context=edges), edges, Role.ADMIN)
     hook = edges.settings.webhook_urls[0]
     page = client.get("/admin/webhooks").text
     tried = client.post("/admin/webhooks/test", data=button(page, "/admin/webhooks/test"))
@@ -178,7 +178,7 @@ def test_a_test_and_a_message_once_more(told: tuple[AppContext, list[Request]]) 
 
 def test_nobody_else_is_ever_called(told: tuple[AppContext, list[Request]]) -> None:
     edges, seen = told
-    client = signed_in(create_app(edges.settings, edges=edges), edges, Role.ADMIN)
+    client = signed_in(create_app(edges.settings, context=edges), edges, Role.ADMIN)
     fields = button(client.get("/admin/webhooks").text, "/admin/webhooks/test")
     for receiver in ("", "x", "http://127.0.0.1:1/", EVIL):
         for path in ("/admin/webhooks/test", "/admin/webhooks/resend"):

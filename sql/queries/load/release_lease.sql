@@ -1,4 +1,4 @@
--- load/give_back_lease: the last statement of a part's transaction; no row means that the claim was lost.
+-- load/release_lease: the last statement of a part's transaction; no row means that the fencing token is void.
 delete from ledger.claim
 where
     claim.import_id = %(import_id)s
