@@ -1,4 +1,4 @@
-"""Count what loading parts would do, exactly, without doing any of it."""
+"""Dry run: count exactly what loading parts would do, without doing any of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
--- dataset_roles/schemas: the schemas that were made of sets of datasets.
+-- dataset_roles/schemas: the schemas of all sets of datasets.
 select pg_namespace.nspname::text as name
 from pg_catalog.pg_namespace
 where obj_description(pg_namespace.oid, 'pg_namespace') like 'bulkhead: granted, %%'

@@ -1,6 +1,6 @@
--- edges/of_ids: the edges that a file wants to know, each once; UNION ends the ways up and down even on a cycle. A step is a
--- look-up by an index (OFFSET keeps the planner from a join, which would read the whole table on each level).
--- above: up to the roots; below: the file's own ids and, of those that move or are new, all that hangs below them.
+-- edges/of_ids: the edges that a file asks for, each once; UNION ends the paths up and down even on a cycle. A step is an
+-- index lookup (OFFSET keeps the planner from a join, which would read the whole table on each level).
+-- above: up to the roots; below: the file's own ids and, of those that move or are new, all their descendants.
 with recursive above as (
     select
         target.{key} as id,

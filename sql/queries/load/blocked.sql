@@ -1,7 +1,7 @@
 -- load/blocked: the paths upwards from the parents of some records, in the tree that would result: each id on them once, with its
 -- parent, whether it has failed, and the places of its children among those records. No rows if none has failed. The part's edges
 -- override the warehouse's; the ancestors of a record are loaded before it, so the paths that are there now are those of the
--- result. A path ends at a failed record, or at one that this import has written: it was written, so no ancestor of it has failed.
+-- result. A path ends at a failed record, or at one that this import has written: no ancestor of that one has failed.
 with recursive above as (
     select distinct arriving.{parent} as node
     from arriving

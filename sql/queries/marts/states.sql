@@ -1,4 +1,4 @@
--- marts/states: a dataset's materialized views, and what became of the last refresh of each.
+-- marts/states: a dataset's materialized views, and the outcome of each one's last refresh.
 with marts as (
     select distinct mart.relname as name
     from pg_catalog.pg_depend

@@ -1,4 +1,4 @@
--- marts/tried: how a refresh of a mart ended; without an error it holds what was loaded before the refresh began.
+-- marts/tried: enter how a refresh of a mart ended; without an error the mart has all that was loaded before the refresh began.
 insert into ledger.mart (dataset, name, tried_at, data_at, seconds, error)
 values (:dataset, :name, :began, case when :error = '' then cast(:began as timestamptz) end, :seconds, :error)
 on conflict (dataset, name) do update

@@ -1,6 +1,5 @@
--- sql_reader/role: what people's own SQL may do: read the schema warehouse, within limits that they cannot lift. Its
--- sessions tell
--- pg_stat_activity nothing, since all readers share the role, and a role may read what its sessions run.
+-- sql_reader/role: the role that runs the SQL of users: it may read the schema warehouse, within limits that they cannot lift.
+-- Its sessions report nothing to pg_stat_activity: all readers share the role, and a role may see what its sessions run.
 alter role {role} login noinherit connection limit 20 password {password};
 grant connect on database {database} to {role};
 revoke temporary on database {database} from public;

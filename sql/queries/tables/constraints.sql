@@ -1,4 +1,4 @@
--- tables/constraints: a table's constraints; NOT NULL is told with the columns. ``kind`` is p for the primary key.
+-- tables/constraints: a table's constraints; NOT NULL comes with the columns. ``kind`` is p for the primary key.
 select
     pg_constraint.conname as name,
     pg_constraint.contype::text as kind,

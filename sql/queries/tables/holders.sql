@@ -1,4 +1,4 @@
--- tables/holders: who has held a lock on a table the longest, in words.
+-- tables/holders: the sessions that have held a lock on a table the longest, in words.
 select
     format(
         '%%s (%%s) for %%s s',

@@ -1,4 +1,4 @@
--- tables/replica_state: whether this server is a replica, how many seconds it is behind, and whether it has what migrate made.
+-- tables/replica_state: whether this server is a replica, whether it is migrated, and its lag in seconds.
 select
     pg_is_in_recovery() as is_replica,
     to_regnamespace('warehouse') is not null as is_migrated,

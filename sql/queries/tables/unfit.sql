@@ -1,5 +1,5 @@
--- tables/unfit: which of these columns take ids for equal whose bytes are not (another type than text, a collation that is not
--- deterministic).
+-- tables/unfit: those of these columns that treat ids with different bytes as equal (another type than text, or a
+-- nondeterministic collation).
 select
     pg_attribute.attname as name,
     format_type(pg_attribute.atttypid, pg_attribute.atttypmod) as type

@@ -243,7 +243,7 @@ def test_a_plan_tells_nothing_of_others(ours: SqlLogin) -> None:
 def test_the_information_schema_shows_nothing_of_others(
     ours: SqlLogin, filled: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PostgreSQL itself shows everybody the name of each table in one view of many; that one the guard keeps shut."""
+    """PostgreSQL itself shows every role the name of each table in one view of many; that one the guard keeps shut."""
     with psycopg.connect(filled.database_url) as connection:
         found = connection.execute(
             "select table_name from information_schema.views where table_schema = 'information_schema'"
@@ -292,7 +292,7 @@ def test_the_role_owns_nothing_and_may_do_nothing_else(ours: SqlLogin, filled: S
 
 
 def test_many_sets_take_no_more_connections_than_one(filled: Settings) -> None:
-    """And leave those of everybody else alone, loads among them."""
+    """And leave those of all others alone, loads among them."""
     hasty = filled.model_copy(update={"sql_seconds": 2.0})
     with closing(AppContext.of(hasty)) as edges, ThreadPoolExecutor(8) as pool:
         sets: list[tuple[str, ...] | None] = [None, ("places",), ("records",), ("places", "records")]

@@ -199,9 +199,9 @@ def test_an_index_of_a_new_table_is_as_much_ours(files: Files) -> None:
 
 
 def test_an_index_that_others_made_is_left_alone(files: Files) -> None:
-    files.run("create index somebodys on warehouse.records (name)")
-    assert files.migrate() == ("index somebodys is not declared, and not ours; left as it is",)
-    assert "warehouse.somebodys" in files.indexes()
+    files.run("create index another_clients on warehouse.records (name)")
+    assert files.migrate() == ("index another_clients is not declared, and not ours; left as it is",)
+    assert "warehouse.another_clients" in files.indexes()
 
 
 def test_a_changed_index_is_built_before_the_old_one_goes(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def test_a_changed_index_is_built_before_the_old_one_goes(files: Files, monkeypa
     def build(connection: Any, plan: Any, index: Any, name: str, say: Any) -> None:
         real(connection, plan, index, name, say)
         seen.append(files.indexes())
-        raise pg.QueryCanceled("somebody pressed Ctrl-C")
+        raise pg.QueryCanceled("interrupted with Ctrl-C")
 
     monkeypatch.setattr(table_changes, "_build", build)
     with pytest.raises(Unreachable):
@@ -267,7 +267,7 @@ def test_a_file_that_makes_no_such_table_is_refused(files: Files, text: str) -> 
 
 
 class Busy(threading.Thread):
-    """Loads part after part, from ``first_part`` on, in a session of its own, until it is told to stop."""
+    """Loads part after part, from ``first_part`` on, in a session of its own, until it is to stop."""
 
     def __init__(self, loader: Loader, first_part: int) -> None:
         super().__init__()
@@ -406,7 +406,7 @@ def test_two_at_once_go_one_after_the_other(files: Files) -> None:
 
 
 def test_analyze_beside_an_index_that_is_being_built_ends_neither(files: Files) -> None:
-    """PostgreSQL's ANALYZE waits for the index, and the index for whoever began before it: one of them would be ended."""
+    """PostgreSQL's ANALYZE waits for the index, and the index for all that began before it: one of them would be ended."""
     put(files, 1000)
     engine = postgres.connect(files.url, pool_size=1)
     with psycopg.connect(files.url) as holder:
