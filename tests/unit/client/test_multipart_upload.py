@@ -76,7 +76,7 @@ class Bucket:
         return _json({"url": f"{self.s3}/{number}?signature={self.signed[number]}", "expires": 3600})
 
     def _put(self, request: Request) -> Response:
-        assert "Authorization" not in request.headers, "our key is none of S3's business"
+        assert "Authorization" not in request.headers, "S3 must not see the API key"
         number = int(request.path.rpartition("/")[2])
         assert int(request.args["signature"]) == self.signed[number], "each attempt is signed afresh"
         with self._lock:
@@ -293,7 +293,7 @@ def test_a_file_that_has_changed_is_refused(bucket: Bucket, client: Client, file
 
 def test_a_wish_cannot_change_on_the_way(bucket: Bucket, client: Client, file: Path) -> None:
     broken_off(bucket, client, file, options=Options(dry_run=True))
-    with pytest.raises(InvalidRequest, match="begun with dry_run=True"):
+    with pytest.raises(InvalidRequest, match="started with dry_run=True"):
         client.upload(file, "records", resume=True, options=Options(force=True))
     assert bucket.put.total() == 0
     client.upload(file, "records", resume=True, options=Options(dry_run=True))
@@ -312,14 +312,14 @@ def test_what_has_expired_begins_anew_and_says_so(bucket: Bucket, client: Client
     bucket.is_gone = True
     client.upload(file, "records", resume=True, tell=told.append)
     assert (bucket.whole, len(bucket.opened)) == (CONTENT, 2)
-    assert told == ["The upload that broke off cannot go on: S3 knows no such upload. Beginning anew."]
+    assert told == ["The interrupted upload cannot be resumed: S3 knows no such upload. Starting again."]
 
 
 def test_without_resume_it_begins_anew_and_says_so(bucket: Bucket, client: Client, file: Path, told: list[str]) -> None:
     broken_off(bucket, client, file)
     client.upload(file, "records", direct=True, tell=told.append)
     assert (bucket.put.total(), bucket.whole) == (10, CONTENT)
-    assert "--resume goes on with it" in told[0]
+    assert "--resume continues it" in told[0]
 
 
 def test_what_is_kept_names_no_key_and_is_apart_for_each_server_dataset_and_file(
@@ -347,7 +347,7 @@ def test_a_server_that_does_not_sign(httpserver: HTTPServer, client: Client, fil
     httpserver.expect_request("/v1/datasets/records/imports").respond_with_json({"id": IMPORT_ID}, 202)
     httpserver.expect_request("/s3/multipart").respond_with_json({"code": "not_found"}, 404)
     assert client.upload(file, "records", direct=True, tell=told.append) == {"id": IMPORT_ID}
-    assert told == [f"{client.url} does not sign uploads straight to S3. The file goes through the server instead."]
+    assert told == [f"{client.url} does not offer uploads straight to S3. The file goes through the server instead."]
 
 
 def test_s3_that_cannot_be_reached_from_here(bucket: Bucket, client: Client, file: Path, told: list[str]) -> None:
