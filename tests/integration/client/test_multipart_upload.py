@@ -188,7 +188,7 @@ def test_interrupted_it_says_how_to_go_on(
     changed = begin("--resume")
     _, said = changed.communicate(timeout=60)
     assert changed.returncode == 1
-    assert "has changed since its upload was begun" in said and "without --resume" in said
+    assert "has changed since its upload was started" in said and "without --resume" in said
     assert "Go on with" not in said
     assert edges.ledger.imports.page(limit=5)[0].state is State.AWAITING_UPLOAD
 
