@@ -37,10 +37,11 @@ demo: $(VENV)/.runtime ## Set up and run the main job on real data, end to end
 up: $(VENV)/.runtime ## Set up and keep the embedded stack running until Ctrl-C
 	@$(BIN)/bulkhead up
 
-# So many tests at once. They mostly wait for servers; more than three gain nothing on two cores.
+# So many tests at once, which mostly wait for servers. What pytest makes of the tests is kept from run to run, else each of the
+# processes compiles them all again.
 JOBS ?= 3
 test: $(VENV)/.dev $(VENV)/.npm ## Set up and run the whole test suite
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 BENCH ?= peers
 bench: $(VENV)/.runtime $(if $(filter peers,$(BENCH)),$(VENV)/.peers) ## Set up and measure BENCH=peers|validation|loading|scale|reads|fairness|latency|uploads|pages (ARGS="--keep FILE")

@@ -1,4 +1,4 @@
-"""Messages about the outcomes of imports: whom they go to, how often each was tried, and whether it was delivered.
+"""Messages about the outcomes of imports: their recipients, the attempts, and whether each was delivered.
 
 Delivery is at least once. A message keeps its ID however often it is tried, so that its recipient can tell a repetition.
 """

@@ -38,18 +38,17 @@ PARTS = "parts"
 QUARANTINE = "quarantine.csv"
 
 Ask = Callable[[Path], Path | None]
-"""From a Parquet file of questions (what, id, parent) to one of the warehouse's edges (id, parentId); see warehouse.edges.
-
-Without a warehouse, None."""
+"""Asks the worker: takes a Parquet file of questions (what, id, parent), returns one with the warehouse's edges (id, parentId),
+or None without a warehouse; see warehouse/existing_edges.py."""
 
 
 def validate(
     folder: Path, dataset: Dataset, filename: str, run_name: str, cutting: BatchSizes | None, options: Options, ask: Ask
 ) -> Counted:
-    """``source`` -> ``report/`` (findings in all formats, ``docs/``) and, if accepted and ``cutting`` says how, ``parts/``.
+    """Validate ``source``; write ``report/`` (findings in all formats, ``docs/``) and, if accepted and ``cutting``, ``parts/``.
 
-    What is held back of an accepted file is not among the parts but in ``quarantine.csv``. A file that cannot be read has that
-    one finding. Raises RuntimeError if there can be no verdict.
+    Quarantined records of an accepted file are not in the parts but in ``quarantine.csv``. A file that cannot be read has one
+    finding, which says so. Raises RuntimeError if the verdict cannot be trusted.
     """
     dataset = dataset.for_upload(options)
     return in_enough_memory(folder, partial(_validate, folder, dataset, filename, run_name, cutting, options, ask))
@@ -88,7 +87,7 @@ def _validate(
         manifest = early.result() if early and not held.records else cut()
         if manifest.records + held.records != counted.records:
             raise RuntimeError(
-                f"Of {counted.records} records {manifest.records} are in parts and {held.records} are held back."
+                f"Of {counted.records} records {manifest.records} are in parts and {held.records} are in quarantine."
             )
         if held.records:
             with database.connect() as connection:
@@ -102,7 +101,7 @@ def _cut(database: StagingDatabase, dataset: Dataset, cutting: BatchSizes, folde
 
 
 def _stage(file: Path, dataset: Dataset, filename: str, options: Options, database: StagingDatabase) -> None:
-    """The file's records into ``incoming``, every row accounted for; of a file that cannot be read, why not."""
+    """Read and type the file's records into ``incoming``, and check that no row is lost; or add why it cannot be read."""
     with database.connect() as connection:
         try:
             read(file, dataset, connection=connection, filename=filename, delimiter=options.delimiter)
@@ -114,7 +113,7 @@ def _stage(file: Path, dataset: Dataset, filename: str, options: Options, databa
 
 
 def refuse(folder: Path, dataset: Dataset, error: RejectedFile, run_name: str) -> Counted:
-    """The report on a file that was refused before it could be read."""
+    """Write the report on a file that was refused before it could be read."""
     with StagingDatabase.in_memory(folder) as database:
         with database.connect() as connection:
             _lay_out_refusal(connection, folder, dataset, error)
@@ -148,9 +147,9 @@ def _judge(database: StagingDatabase, folder: Path, dataset: Dataset, seen: Seen
 
 
 def _balance_rows(connection: duckdb.DuckDBPyConnection) -> None:
-    """The rows are numbered from 1 to as many as were read, each is there once, and each one was staged.
+    """Check that the rows are numbered from 1 to the number that was read, each exists once, and each one was staged.
 
-    The sum tells a row that stands for another. Raises RuntimeError if a row is lost or doubled.
+    The sum of the numbers detects a row in place of another. Raises RuntimeError if a row is lost or duplicated.
     """
     ((read, *rows),) = connection.execute(
         """select (select max(records) from reading), count(*), coalesce(min(_row), 1), coalesce(max(_row), 0),

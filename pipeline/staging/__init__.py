@@ -1,4 +1,4 @@
-"""Step 3, stage: from raw rows to typed columns and the links of the hierarchy.
+"""Step 3, stage: from the raw rows of a file to typed columns, and the nodes and links of its hierarchy.
 
-All later steps of a file meet in this DuckDB database.
+All steps that work on one file share this DuckDB database, from the reader to the report and the parts.
 """

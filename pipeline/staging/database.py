@@ -21,13 +21,13 @@ from pipeline.sqlfiles import literal, quoted
 R = TypeVar("R")
 
 MEMORY_BYTES = 512 << 20
-"""DuckDB's share of memory, enough for a million records; what does not fit spills into a folder beside the database."""
+"""Memory of DuckDB, enough for a million records; what does not fit spills into a folder."""
 
 MOST_MEMORY_BYTES = 2 << 30
-"""Its share where that was not enough; more if the process may have more (BULKHEAD_VALIDATION_MEMORY_BYTES): half of that."""
+"""Memory of DuckDB for the second try; more if the process may use more (BULKHEAD_VALIDATION_MEMORY_BYTES): half of that."""
 
 THREADS = 2
-"""Of DuckDB, for one file: the others have theirs."""
+"""Threads of DuckDB for one file."""
 
 VALUE_LENGTH = 200
 """Values in findings are cut at this many characters."""
@@ -101,17 +101,17 @@ def _most_memory_bytes() -> int:
 
 
 WIDE_BYTES = 8 << 10
-"""Where a row may be longer than this, DuckDB is given the file's rows range by range: it can spill short values only."""
+"""If a row may be longer than this, DuckDB gets the file's rows range by range: it can spill short values only."""
 
 PIECE_BYTES = 32 << 20
-"""Bytes of wide rows that are looked at in one range, to begin with."""
+"""Bytes of wide rows in the first range."""
 
 MOST_ROWS = 1 << 17
-"""Rows that ``by_rows`` takes at once, at most."""
+"""Rows in one range of ``by_rows``, at most."""
 
 
 def longest_row(connection: duckdb.DuckDBPyConnection) -> int:
-    """An upper bound of the bytes of text in one row of the file, from DuckDB's statistics of its tables."""
+    """Return an upper bound of the bytes of text in one row of the file, from DuckDB's statistics of its tables."""
     found = connection.execute(
         """select table_name, list(column_name) from duckdb_columns()
         where data_type = 'VARCHAR' and table_name in ('text_rows', 'raw', 'incoming')
@@ -132,11 +132,11 @@ def has_wide_rows(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def by_rows(connection: duckdb.DuckDBPyConnection, statement: str, *, of: str = "incoming", **values: object) -> None:
-    """Run ``statement``, in which {range} stands for a condition on ``_row``: where rows are wide, for one range of the rows
-    ``of`` a table after the other.
+    """Run ``statement``, in which {range} is a placeholder for a condition on ``_row``: once, or, where rows are wide, for one
+    range after the other of the rows ``of`` a table.
 
-    DuckDB keeps in memory the values of 2,048 rows at once of each column that it reads, whatever their length. So where it
-    has not enough memory for a range, a smaller one is tried. Raises duckdb.OutOfMemoryException if one row is too much.
+    DuckDB keeps in memory the values of 2,048 rows at once of each column that it reads, whatever their length. So if a
+    range needs too much memory, a smaller one is tried. Raises duckdb.OutOfMemoryException if one row is too much.
     """
     widest = longest_row(connection)
     if widest <= WIDE_BYTES:
@@ -158,13 +158,13 @@ def by_rows(connection: duckdb.DuckDBPyConnection, statement: str, *, of: str = 
 
 
 def number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    """The one number that a query gives."""
+    """Return the one number that a query gives."""
     ((found,),) = connection.execute(query).fetchall()
     return int(found)
 
 
 def reading_of(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """How the file was read: the one row of the table ``reading``; empty before there is one."""
+    """Return how the file was read, the one row of the table ``reading``; empty if there is none yet."""
     if not connection.execute("from duckdb_tables() where table_name = 'reading'").fetchall():
         return {}
     ((text,),) = connection.execute("select to_json(reading)::varchar from reading").fetchall()

@@ -11,9 +11,9 @@ from pipeline.staging.database import FINDINGS
 
 
 def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
-    """Make ``nodes`` and ``links`` from ``incoming``, ``names`` and ``bounds``, unless they are there already.
+    """Make ``nodes`` and ``links`` from ``incoming``, and ``names``, ``bounds`` and ``twice``, unless ``links`` exists already.
 
-    Ids are compared here, once; from then on it is all numbers.
+    IDs are compared here, once; all later steps use row numbers.
     """
     if connection.execute("select 1 from duckdb_tables() where table_name = 'links'").fetchall():
         return
@@ -33,7 +33,7 @@ select id, min(_row) as first_row from nodes where id is not null group by id ha
 """
 
 
-# Of records with one id the first one is the parent that others mean.
+# If several records have one ID, the first is taken as the parent of the records that name it.
 _LINKS = """
 create or replace table links as
 select nodes._row, nodes.id, nodes.parent, up._row as above
@@ -44,7 +44,7 @@ from nodes left join (
 
 
 def lay_out_bounds(connection: duckdb.DuckDBPyConnection, bounds: TreeLimits) -> None:
-    """Make ``bounds`` (max_depth, max_children, single_root), of one row."""
+    """Make ``bounds`` (max_depth, max_children, single_root), one row: the dataset's tree limits."""
     connection.execute(
         """create or replace table bounds as
         select $depth::bigint as max_depth, $children::bigint as max_children, $single::boolean as single_root""",

@@ -10,8 +10,10 @@ import pyarrow as pa
 
 
 def fill(connection: duckdb.DuckDBPyConnection, table: str, rows: Iterable[Sequence[Any]]) -> None:
-    """Insert rows in one statement; ``executemany`` runs one a row, which takes a millisecond each."""
+    """Insert rows in one statement; ``executemany`` runs one for each row, a millisecond each."""
     columns = [_column(values) for values in zip(*rows, strict=True)]
+    if not columns:
+        return
     connection.register("rows_to_insert", pa.table(columns, names=[f"c{number}" for number in range(len(columns))]))
     connection.execute(f"insert into {table} from rows_to_insert")
     connection.unregister("rows_to_insert")

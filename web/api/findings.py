@@ -15,12 +15,12 @@ from pipeline.ledger.models import ImportRecord
 from web.api.blueprint import ApiBlueprint, Example
 from web.app_context import app_context
 from web.http.auth import for_role
-from web.http.cursors import row_in
+from web.http.cursors import cursor_row
 from web.http.problems import Problem
 from web.http.responses import CONTENT_TYPES, as_download, as_json
 from web.models.common import ImportPath
 from web.models.findings import FindingGroups, FindingPage, FindingsQuery, GroupsQuery, ReportPath
-from web.services.imports import find, must_be_kept
+from web.services.imports import check_kept, find
 from web.services.stored_findings import FIELDS, FindingsFile, Wanted, findings_key, stored_groups
 
 REPORT_POLICY = (
@@ -51,10 +51,10 @@ def errors(path: ImportPath, query: FindingsQuery) -> Response:
     one, wanted = find(path.import_id), Wanted(query.code, query.severity)
     if query.format is not None:
         return _findings_file(one, query.format, wanted)
-    after = row_in(query.cursor)
+    after = cursor_row(query.cursor)
     if not _has_findings(one):
         return as_json({"items": [], "next_cursor": None, "total": 0})
-    must_be_kept(one, Kept.REPORT)
+    check_kept(one, Kept.REPORT)
     found = app_context().ledger.findings.page(
         one.id, codes=_codes(one, wanted), severity=wanted.severity, after=after, limit=query.limit + 1
     )
@@ -76,7 +76,7 @@ def groups(path: ImportPath, query: GroupsQuery) -> Response:
     """Findings with the same message, counted, each group with its first rows; the most frequent group first."""
     one = find(path.import_id)
     if _has_findings(one):
-        must_be_kept(one, Kept.REPORT)
+        check_kept(one, Kept.REPORT)
     found = stored_groups(app_context().store, one.id)
     if query.code is not None:
         found["items"] = [one for one in found["items"] if one["code"] == query.code]
@@ -107,7 +107,7 @@ def _total(one: ImportRecord, wanted: Wanted) -> int:
 
 def _findings_file(one: ImportRecord, file_format: str, wanted: Wanted) -> Response:
     """Return the stored file unchanged, or filtered while it is streamed."""
-    must_be_kept(one, Kept.REPORT)
+    check_kept(one, Kept.REPORT)
     name = f"findings-{one.id}.{file_format}"
     if wanted.everything and file_format != "arrow":
         return _stored_file(findings_key(one.id, file_format), name, file_format)
@@ -151,7 +151,7 @@ def report_page(path: ReportPath) -> Response:
 
 
 def _report_page(one: ImportRecord, page: str) -> Response:
-    must_be_kept(one, Kept.REPORT)
+    check_kept(one, Kept.REPORT)
     try:
         if not {"", ".", ".."}.isdisjoint(page.split("/")):
             raise NotThere("Nothing has such a name.")

@@ -26,13 +26,13 @@ from pipeline.ledger.models import ImportRecord
 from web.api.blueprint import ApiBlueprint, Example
 from web.app_context import app_context
 from web.http.auth import for_role
-from web.http.cursors import row_in
+from web.http.cursors import cursor_row
 from web.http.problems import Problem
 from web.http.responses import CONTENT_TYPES, as_download, as_json
-from web.http.table_streams import as_arrow, opened
+from web.http.table_streams import as_arrow, open_parquet
 from web.models.common import ImportPath
 from web.models.findings import BeingWritten, FailurePage, FailuresQuery, ResultsModel, RowsQuery
-from web.services.imports import find, must_be_kept
+from web.services.imports import check_kept, find
 from web.services.stored_findings import FINDINGS_FORMS, findings_key
 
 _FILES = ("csv", "json", "parquet", "arrow", "xlsx", "tsv", "ndjson")
@@ -50,10 +50,10 @@ def results(path: ImportPath) -> Response:
     files = [(f"findings.{form}", findings_key(one.id, form), f"{base}/errors?format={form}") for form in FINDINGS_FORMS]
     stored = [(name, app_context().store.head(key), href) for name, key, href in files]
     written = {found.key: found for found in app_context().store.list(results_prefix(one.id))}
-    for fate in RowOutcome:
+    for outcome in RowOutcome:
         for form in RESULTS_FORMS:
-            found = written.get(results_key(one.id, fate, form, one.reading))
-            stored.append((results_file(fate, form, one.reading), found, f"{base}/results/{fate}?format={form}"))
+            found = written.get(results_key(one.id, outcome, form, one.reading))
+            stored.append((results_file(outcome, form, one.reading), found, f"{base}/results/{outcome}?format={form}"))
     return as_json(
         {
             "id": one.id,
@@ -62,7 +62,8 @@ def results(path: ImportPath) -> Response:
             "counts": one.counts,
             "files": [{"name": name, "href": href, "size_bytes": there.size_bytes} for name, there, href in stored if there],
             "rows": {
-                fate: {"count": rows_of(one, fate), "href": f"{base}/results/{fate}?format=native"} for fate in RowOutcome
+                outcome: {"count": rows_of(one, outcome), "href": f"{base}/results/{outcome}?format=native"}
+                for outcome in RowOutcome
             },
             "summary": _summary(one),
             "removed": one.removed,
@@ -70,10 +71,10 @@ def results(path: ImportPath) -> Response:
     )
 
 
-def rows_of(one: ImportRecord, fate: RowOutcome) -> int:
+def rows_of(one: ImportRecord, outcome: RowOutcome) -> int:
     """Return how many rows have that outcome so far."""
     succeeded = one.processed - one.failed
-    return {RowOutcome.SUCCEEDED: succeeded, RowOutcome.FAILED: one.failed, RowOutcome.UNPROCESSED: one.unprocessed}[fate]
+    return {RowOutcome.SUCCEEDED: succeeded, RowOutcome.FAILED: one.failed, RowOutcome.UNPROCESSED: one.unprocessed}[outcome]
 
 
 def _summary(one: ImportRecord) -> Any:
@@ -98,8 +99,8 @@ def failed(path: ImportPath, query: FailuresQuery) -> Response:
     if query.format is not None:
         return _file(one, RowOutcome.FAILED, query.format)
     if one.failed:
-        must_be_kept(one, Kept.RESULTS)
-    rows = app_context().ledger.failures.page(one.id, after_row=row_in(query.cursor), limit=query.limit + 1)
+        check_kept(one, Kept.RESULTS)
+    rows = app_context().ledger.failures.page(one.id, after_row=cursor_row(query.cursor), limit=query.limit + 1)
     items = [{"place": place_of_record(row["row"], one.reading), **row} for row in rows[: query.limit]]
     more = len(rows) > query.limit
     return as_json({"items": items, "next_cursor": str(items[-1]["row"]) if more else None, "total": one.failed})
@@ -137,30 +138,30 @@ def unprocessed(path: ImportPath, query: RowsQuery) -> Response:
     return _file(find(path.import_id), RowOutcome.UNPROCESSED, query.format)
 
 
-def _file(one: ImportRecord, fate: RowOutcome, form: str) -> Response:
+def _file(one: ImportRecord, outcome: RowOutcome, form: str) -> Response:
     if not one.state.is_final:
         raise Problem("not_finished", f"The import is {one.state}. Its rows have results when it has ended.")
-    must_be_kept(one, Kept.RESULTS)
+    check_kept(one, Kept.RESULTS)
     kind = native_format(one.reading) if form == "native" else form
     stored_form = "parquet" if form == "arrow" else form
-    key, name = results_key(one.id, fate, stored_form, one.reading), f"{fate}-{one.id}.{kind}"
+    key, name = results_key(one.id, outcome, stored_form, one.reading), f"{outcome}-{one.id}.{kind}"
     try:
         if form == "arrow":
-            return as_download(as_arrow(opened(app_context().store, key)), name, CONTENT_TYPES[kind])
+            return as_download(as_arrow(open_parquet(app_context().store, key)), name, CONTENT_TYPES[kind])
         chunks, stored = app_context().store.stream(key)
     except NotThere:
-        return _request_file(one, fate, stored_form)
+        return _request_file(one, outcome, stored_form)
     return as_download(chunks, name, CONTENT_TYPES[kind], stored.size_bytes)
 
 
-def _request_file(one: ImportRecord, fate: RowOutcome, form: str) -> Response:
+def _request_file(one: ImportRecord, outcome: RowOutcome, form: str) -> Response:
     """Have a worker write the file, which was not requested before, and answer 202."""
     if one.state in (State.DUPLICATE, State.EXPIRED) or not one.records_total:
         raise Problem("no_results", f"The import is {one.state}: its file was not processed.")
-    must_be_kept(one, Kept.SOURCE)
+    check_kept(one, Kept.SOURCE)
     try:
-        app_context().temporal.write_results(ResultsWanted(one.ref, fate, form))
+        app_context().temporal.write_results(ResultsWanted(one.ref, outcome, form))
     except NotFound as error:
         raise Problem("no_results", str(error)) from error
-    waiting = {"state": "being_written", "detail": f"The {fate} rows are being written. Ask again in a moment."}
+    waiting = {"state": "being_written", "detail": f"The {outcome} rows are being written. Ask again in a moment."}
     return as_json(waiting, 202, **{"Retry-After": "1"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from web.http.problems import Problem
 
 
-def row_in(cursor: str | None) -> int:
+def cursor_row(cursor: str | None) -> int:
     """Return the number of the last row of the page before, 0 for the first page. Raises Problem for an invalid cursor."""
     if cursor is None:
         return 0

@@ -40,7 +40,7 @@ _WANTED = {
 }
 
 
-def explained(error: ValidationError, models: Iterable[type[BaseModel]]) -> list[dict[str, str]]:
+def explain(error: ValidationError, models: Iterable[type[BaseModel]]) -> list[dict[str, str]]:
     """Return each error as pointer, detail and code. ``models``: among which the failed one is found by its name."""
     model = next((known for known in models if known.__name__ == error.title), None)
     return [

@@ -164,7 +164,7 @@ def install(app: Flask) -> None:
 def refuse_parameters(error: ValidationError) -> NoReturn:
     """Raise the Problem of parameters that do not fit their model. flask-openapi3 calls this."""
     models = {one for subject in SUBJECTS for one in vars(subject).values() if isinstance(one, type)}
-    wrong = parameter_messages.explained(error, sorted(models, key=lambda one: one.__name__))
+    wrong = parameter_messages.explain(error, sorted(models, key=lambda one: one.__name__))
     raise Problem("invalid_parameter", " ".join(one["detail"] for one in wrong), errors=wrong)
 
 

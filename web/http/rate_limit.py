@@ -1,4 +1,4 @@
-"""Limit the rate of requests for each API key: a number of requests a minute, spread evenly or in one burst; then 429.
+"""Rate limit: a number of requests a minute for each API key, spread evenly or in one burst; then 429.
 
 The algorithm is GCRA (generic cell rate algorithm): all that is stored for a key is its theoretical arrival time, until which
 its requests are accounted for, in memory that gunicorn's processes share. Writes are not locked: two requests in the same

@@ -20,7 +20,7 @@ BATCH_ROWS = 2000
 RANGE_BYTES = 4 << 20
 
 
-def opened(store: Store, key: str) -> pq.ParquetFile:
+def open_parquet(store: Store, key: str) -> pq.ParquetFile:
     """Open a Parquet file in S3. Raises NotThere."""
     import pyarrow.parquet as pq
 

@@ -18,7 +18,7 @@ from pipeline.ledger.api_keys import Role
 from pipeline.ledger.models import ImportRecord
 from web.app_context import app_context
 from web.http.auth import for_role
-from web.http.cursors import row_in
+from web.http.cursors import cursor_row
 from web.http.problems import Problem
 from web.pages import cycle_diagram
 from web.services.imports import find, removal
@@ -86,7 +86,7 @@ def _found(one: ImportRecord, wanted: str | None, codes: list[str] | None) -> li
         known = sorted(one.findings_by_code)
         said = f"This import has no findings of the code {codes[0]!r}.{meant(codes[0], known)}"
         raise Problem("bad_request", f"{said} Codes of its findings: {', '.join(known) or 'none'}.")
-    after = row_in(request.args.get("after"))
+    after = cursor_row(request.args.get("after"))
     row = record_at(wanted, one.reading) if wanted else None
     if row is not None and not app_context().ledger.findings.page(one.id, wanted=wanted, codes=codes, limit=1):
         wanted = str(row)  # a place in the file, unless an id or a value is written like that

@@ -28,7 +28,7 @@ from web.models.uploads import UploadQuery
 from web.pages import admin, findings, formatting, records, sql, trend_charts
 from web.services import key_scope
 from web.services.import_actions import cancel, default_kind, needed_for, pause, promote, retry
-from web.services.imports import find, must_be_kept, removal
+from web.services.imports import check_kept, find, removal
 from web.services.stored_findings import stored_groups
 from web.services.uploads import Upload, body_chunks, dataset_for, receive, upload_slot
 
@@ -208,7 +208,7 @@ def import_page(import_id: str) -> ResponseReturnValue:
 def report_page(import_id: str) -> ResponseReturnValue:
     """Great Expectations' Data Docs of one import, within the app."""
     one = find(import_id)
-    must_be_kept(one, Kept.REPORT)
+    check_kept(one, Kept.REPORT)
     if app_context().store.head(f"{report_prefix(one.id)}docs/index.html") is None:
         raise Problem("no_report", f"There is no report of this import; it is {one.state}.")
     return render_template("report.html", one=one)

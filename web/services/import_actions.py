@@ -21,7 +21,7 @@ from pipeline.receive.upload_metadata import UploadRequest
 from web.app_context import app_context
 from web.http.auth import key_in_use
 from web.http.problems import Problem
-from web.services.imports import find, must_be_kept
+from web.services.imports import check_kept, find
 from web.services.uploads import Upload, idempotency_key, receive, upload_in, upload_problems, upload_slot
 
 log = structlog.get_logger(__name__)
@@ -97,7 +97,7 @@ def retry(one: ImportRecord, only: str | None, asked: Request | None = None) -> 
     kind = only or default_kind(one)
     if not {"failed": one.failed, "unprocessed": one.unprocessed}[kind]:
         raise Problem("nothing_to_retry", f"This import has no {kind} records.")
-    must_be_kept(one, needed_for(one, kind))
+    check_kept(one, needed_for(one, kind))
     once = None
     if asked is not None:
         once = idempotency_key(asked, Upload(kind, iter(()), again(one)), key_in_use())
@@ -164,7 +164,7 @@ def _retry_stored(one: ImportRecord, kind: str, once: IdempotencyKey | None) -> 
         with upload_problems():
             receipt = Intake(app_context().store, app_context().ledger).copy(one.dataset, asked, source, once)
     except NotThere as error:
-        must_be_kept(find(one.id), needed_for(one, kind))  # it was removed meanwhile
+        check_kept(find(one.id), needed_for(one, kind))  # it was removed meanwhile
         raise Problem("no_results", f"The {kind} records of this import are not kept any more.") from error
     if not receipt.replayed:
         _announce(receipt.made)

@@ -36,7 +36,7 @@ def removal(one: ImportRecord, what: Kept) -> str | None:
     return f"{named} deleted on {when} by the retention policy ({what.setting})."
 
 
-def must_be_kept(one: ImportRecord, what: Kept) -> None:
+def check_kept(one: ImportRecord, what: Kept) -> None:
     """Raise Problem if the retention policy deleted this."""
     if said := removal(one, what):
         raise Problem("no_longer_kept", said, setting=what.setting, removed_at=one.removed.get(what))

@@ -18,7 +18,7 @@ import orjson
 from pipeline.adapters.s3 import NotThere, Store
 from pipeline.contracts.object_keys import report_prefix
 from pipeline.spreadsheet_cells import safe_cell
-from web.http.table_streams import BATCH_ROWS, Sink, arrow_stream, opened
+from web.http.table_streams import BATCH_ROWS, Sink, arrow_stream, open_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,7 +78,7 @@ class FindingsFile:
     """The findings of one import. Raises NotThere if there is no file of them."""
 
     def __init__(self, store: Store, import_id: str) -> None:
-        self._file = opened(store, findings_key(import_id, "parquet"))
+        self._file = open_parquet(store, findings_key(import_id, "parquet"))
 
     def as_csv(self, wanted: Wanted) -> Iterator[bytes]:
         """Yield the wanted findings as CSV, with safe cells."""

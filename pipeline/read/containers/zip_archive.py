@@ -109,7 +109,7 @@ def _check_entry(entry: zipfile.ZipInfo, limits: Limits) -> None:
         fault = "is a link to another file"
     elif entry.compress_type not in _METHODS:
         fault, hint = (
-            f"is compressed with a method that is not supported ({entry.compress_type})",
+            f"is compressed with method {entry.compress_type}, which is not supported",
             "Pack the files with Deflate.",
         )
     elif entry.file_size > limits.ratio_free_bytes and entry.file_size > entry.compress_size * limits.ratio:

@@ -106,7 +106,7 @@ class Console:
         rows_max = min(limit or self.rows_max, self.rows_max)
         began = time.monotonic()
         with self._limited_connection() as connection:
-            columns, rows, truncated = _fetch(connection, _measured(query), rows_max)
+            columns, rows, truncated = _fetch(connection, _with_row_sizes(query), rows_max)
         return Answer(columns, rows, truncated, time.monotonic() - began)
 
     def plan(self, sql: str) -> list[str]:
@@ -125,13 +125,13 @@ class Console:
     @contextmanager
     def _limited_connection(self) -> Iterator[psycopg.Connection[Any]]:
         """Open a new connection with the time limits; convert PostgreSQL's errors to ours."""
-        with self._fresh_connection() as connection, self._converted_errors(), _Watchdog(connection, self.seconds):
+        with self._new_connection() as connection, self._converted_errors(), _Watchdog(connection, self.seconds):
             limits = SQL(load("queries/console/limits"))
             connection.execute(limits.format(milliseconds=str(int(self.seconds * 1000))))
             yield connection
 
     @contextmanager
-    def _fresh_connection(self) -> Iterator[psycopg.Connection[Any]]:
+    def _new_connection(self) -> Iterator[psycopg.Connection[Any]]:
         """Open a connection for one query only, so that whatever the query sets ends with it."""
         with self._slot():
             try:
@@ -171,19 +171,19 @@ class Console:
                 ' id or "parentId", which are indexed.'
             ) from error
         except (pg.ConfigurationLimitExceeded, pg.OutOfMemory, pg.ProgramLimitExceeded, pg.DiskFull) as error:
-            raise ResultTooLarge(f"The query needs too much memory or disk: {_words(error)}.") from error
+            raise ResultTooLarge(f"The query needs too much memory or disk: {_message(error)}.") from error
         except pg.InvalidTextRepresentation as error:
             if '"a row of ' in str(error):
                 raise ResultTooLarge(f"A row of the result is larger than the limit of {ROW_BYTES_MAX:,} bytes.") from error
-            raise QueryRefused(f"{_words(error)}.") from error
+            raise QueryRefused(f"{_message(error)}.") from error
         except pg.InsufficientPrivilege as error:
-            raise QueryRefused(f"{_words(error)}: queries may only read the schema warehouse.") from error
+            raise QueryRefused(f"{_message(error)}: queries may only read the schema warehouse.") from error
         except pg.SerializationFailure as error:  # on a replica: the query conflicts with replication
             raise QueryStopped("The query was stopped because it delayed replication. Try again.") from error
         except psycopg.OperationalError as error:
             raise Unreachable("The connection to PostgreSQL was lost during the query.") from error
         except psycopg.Error as error:
-            raise QueryRefused(f"{_words(error)}.") from error
+            raise QueryRefused(f"{_message(error)}.") from error
 
 
 def _bound_memory(connection: psycopg.Connection[Any]) -> None:
@@ -243,14 +243,14 @@ def _schemas_in(plan: Any) -> set[str]:
     return own | _schemas_in(list(plan.values()))
 
 
-def _measured(query: str) -> Composed:
+def _with_row_sizes(query: str) -> Composed:
     return SQL(load("queries/console/run")).format(
         query=SQL(query),
         row_bytes=ROW_BYTES_MAX,
     )
 
 
-def _words(error: psycopg.Error) -> str:
+def _message(error: psycopg.Error) -> str:
     said = message_of(error)
     hint = f". {error.diag.message_hint.rstrip('.')}" if error.diag.message_hint else ""
     return said[:1].upper() + said[1:] + hint

@@ -73,9 +73,9 @@ def guarded(sql: str, *, granted: bool = False, relations: Collection[str] | Non
     if "\0" in sql:
         raise QueryRefused("The query contains a NUL character, which PostgreSQL cannot read.")
     if granted:
-        sql = _bare(sql)
-    query = _rewritten(sql, _tokens(sql))
-    pieces = _pieces(query)
+        sql = _without_schema(sql)
+    query = _with_quoted_parent(sql, _tokens(sql))
+    pieces = _checked_lexemes(query)
     tree = _single(query)
     for error in _errors(tree, pieces, relations):
         raise QueryRefused(error)
@@ -102,7 +102,7 @@ _OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET)
 _CLOSING = (TokenType.R_PAREN, TokenType.R_BRACKET)
 
 
-def _rewritten(sql: str, tokens: list[Token]) -> str:
+def _with_quoted_parent(sql: str, tokens: list[Token]) -> str:
     """Return the query without its semicolon, and with the quotes that ``parentId`` needs in PostgreSQL."""
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         tokens = tokens[:-1]
@@ -116,7 +116,7 @@ def _rewritten(sql: str, tokens: list[Token]) -> str:
     return "".join([*pieces, sql[at : tokens[-1].end + 1]])
 
 
-def _bare(sql: str) -> str:
+def _without_schema(sql: str) -> str:
     """Return the query without ``warehouse.`` before names."""
     tokens, pieces, at = _tokens(sql), [], 0
     for schema, dot in pairwise(tokens):
@@ -142,7 +142,7 @@ def _single(query: str) -> exp.Query:
     return tree
 
 
-def _pieces(query: str) -> list[Lexeme]:
+def _checked_lexemes(query: str) -> list[Lexeme]:
     """Return the lexemes that PostgreSQL reads. Raises QueryRefused if sqlglot reads the query differently."""
     try:
         pieces = lexemes(query)
@@ -224,7 +224,7 @@ def _visible_ctes(table: exp.Table) -> set[str]:
         if isinstance(above, exp.CTE):
             inside = above
         elif isinstance(above, exp.With):
-            names |= _seen_from(inside, above)
+            names |= _visible_within(inside, above)
             if above.parent is not None:
                 above = above.parent  # the WITH's own query: its CTEs are handled already
         elif isinstance(with_ := above.args.get("with_") or above.args.get("with"), exp.With):
@@ -233,7 +233,7 @@ def _visible_ctes(table: exp.Table) -> set[str]:
     return names
 
 
-def _seen_from(inside: exp.CTE | None, with_: exp.With) -> set[str]:
+def _visible_within(inside: exp.CTE | None, with_: exp.With) -> set[str]:
     ctes = list(with_.expressions)
     if inside is not None and not with_.args.get("recursive"):
         ctes = ctes[: next(at for at, cte in enumerate(ctes) if cte is inside)]

@@ -18,6 +18,7 @@ from pipeline.report.findings import FIELDS, Counted, as_json, write_findings
 from pipeline.staging.database import FINDINGS
 from tests.support.formula_cells import FORMULAS, HARMLESS
 from tests.support.staging import read_into, run_stage
+from tests.support.tables import fill
 
 Write = Callable[..., Counted]
 CSV_FIELDS = ["place", "row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle"]
@@ -54,7 +55,7 @@ def write(tmp_path: Path) -> Write:
             )
             connection.execute("create table cycle_rows (_row bigint)")
             for rows in cycle_rows or []:
-                connection.executemany("insert into cycle_rows values (?)", [[row] for row in rows])
+                fill(connection, "cycle_rows", ([row] for row in rows))
         return run_stage(write_findings, database, load_dataset("records"), tmp_path / "report")
 
     return run

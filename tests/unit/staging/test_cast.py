@@ -15,7 +15,8 @@ import pytest
 
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import InvalidConfiguration
-from pipeline.staging.cast import reading_of, stage
+from pipeline.staging.cast import stage
+from pipeline.staging.types import reading_of_type
 from tests.support.staging import run_stage
 
 Rows = list[tuple[Any, ...]]
@@ -165,8 +166,8 @@ def test_a_text_that_is_too_long_is_a_finding(
 
 
 def test_the_hint_says_what_was_expected(dataset_of: Callable[..., Dataset], tmp_path: Path) -> None:
-    assert "for instance 42" in reading_of("integer").expected
-    assert "2 after the point" in reading_of("numeric(12,2)").expected
+    assert "for instance 42" in reading_of_type("integer").expected
+    assert "2 after the point" in reading_of_type("numeric(12,2)").expected
 
 
 def test_a_missing_value_is_one_finding_and_not_two(

@@ -34,12 +34,14 @@ def said_in_python(tree: ast.AST) -> set[str]:
 
 
 def _spelled(node: ast.AST) -> Iterator[ast.AST]:
-    """Where a code may stand: ``code=``, ``code: str = ``, add_finding(code, ...), Rule(code, ...), (code, message, ...)."""
+    """Where a code may stand: ``code=``, ``code: str = ``, add_finding(code, ...), Failure(_, code), (code, message, ...)."""
     match node:
         case ast.Call(func=ast.Name("ApiError")):  # of the HTTP API: these speak of no file
             return
         case ast.Call(func=ast.Attribute(attr="add_finding") | ast.Name("Rule"), args=[first, *_]):
             yield first
+        case ast.Call(func=ast.Name("Failure"), args=[_, second, *_]):
+            yield second
         case ast.AnnAssign(target=ast.Name("code"), value=ast.AST() as value) | ast.Assign([ast.Name("code")], value):
             yield value
         case ast.arguments():

@@ -21,6 +21,7 @@ from pipeline.validate import expectations as expect
 from pipeline.validate import sql_checks
 from pipeline.validate.data_docs import OffendingRows
 from tests.support.staging import read_into, run_stage
+from tests.support.tables import fill
 
 PLACES = "id,parentId,name,kind,alpha_3,numeric_code,flag\n"
 
@@ -68,7 +69,7 @@ def _edges(folder: Path, edges: Mapping[str, str | None] | None) -> Path | None:
         return None
     with duckdb.connect() as connection:
         connection.execute('create table edges (id varchar, "parentId" varchar)')
-        connection.executemany("insert into edges values (?, ?)", list(edges.items()))
+        fill(connection, "edges", edges.items())
         connection.execute(f"copy edges to '{folder / 'edges.parquet'}' (format parquet)")
     return folder / "edges.parquet"
 

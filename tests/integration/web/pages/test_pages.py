@@ -186,8 +186,8 @@ def test_an_upload_without_javascript(browser: Any, edges: AppContext, store: St
 @pytest.mark.parametrize(
     ("change", "status", "words"),
     [
-        ({"csrf_token": "wrong"}, 403, "out of date"),
-        ({"csrf_token": None}, 403, "out of date"),
+        ({"csrf_token": "wrong"}, 403, "has expired"),
+        ({"csrf_token": None}, 403, "has expired"),
         ({"dataset": "nowhere"}, 404, "places"),
         ({"dataset": None}, 404, "places"),
         ({"file": (io.BytesIO(b""), "")}, 400, "empty"),
