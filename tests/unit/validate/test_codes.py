@@ -34,7 +34,7 @@ def said_in_python(tree: ast.AST) -> set[str]:
 
 
 def _spelled(node: ast.AST) -> Iterator[ast.AST]:
-    """Where a code may stand: ``code=``, ``code: str = ``, add_finding(code, ...), Rule(code, ...), Failure(place, code, ...), tuples."""
+    """Yield where a code is: ``code=``, ``code: str =``, add_finding(code), Rule(code), Failure(place, code), tuples."""
     match node:
         case ast.Call(func=ast.Name("ApiError")):  # of the HTTP API: these speak of no file
             return
