@@ -166,7 +166,7 @@ def _spelled(character: str) -> str:
 
 
 _PIECE_CHARACTERS = 16
-"""A longer piece of a path may be the secret of whoever made the address."""
+"""A longer piece of a path may be a secret of the address."""
 
 
 def masked(text: str) -> str:

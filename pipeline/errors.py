@@ -174,8 +174,8 @@ class Superseded(TransientError):
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether DuckDB ran out of memory, or a library's error says so.
 
-    It is told by DuckDB's words: Great Expectations and SQLAlchemy raise errors of their own that only quote the first one, and
-    the process that starts the sandbox does not import DuckDB for a comparison of classes.
+    The message decides, not the class: Great Expectations and SQLAlchemy raise errors of their own that quote DuckDB's message,
+    and the process that starts the sandbox does not import DuckDB.
     """
     return "Out of Memory Error" in str(error)
 

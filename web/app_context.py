@@ -23,6 +23,8 @@ from pipeline.warehouse.query.sql_logins import SqlLogins
 if TYPE_CHECKING:
     from pipeline.adapters.temporal import TemporalClient
 
+# Backpressure: one request more than these limits gets 503 with Retry-After instead of waiting for a thread.
+
 UPLOADS_AT_ONCE = 6
 """How many of a process's fourteen threads may receive uploads, which can be slow."""
 

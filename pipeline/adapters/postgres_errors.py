@@ -3,7 +3,7 @@
 The one classification for all of ``pipeline/``, by SQLSTATE (https://www.postgresql.org/docs/18/errcodes-appendix.html). It
 takes psycopg's errors and SQLAlchemy's around them.
 
-    TRANSIENT   passes by itself: retry with backoff, without a limit of attempts
+    TRANSIENT   a transient error, which passes by itself: retry with backoff, without a limit of attempts
     DATA        a value does not fit: a retry gives the same; while records are loaded, the record is refused
     SYSTEM      a table, a right, a setting or the server is not as it should be: a few attempts, then a person has to act
 """

@@ -1,4 +1,4 @@
-"""Where a message may go: what of a text is an address, what of it may be shown, and which lead into our own network."""
+"""Check the recipients of messages: the form of addresses, and the SSRF policy, which refuses targets in our own network."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ import duckdb
 from pipeline.datasets.suite_meta import TreeLimits
 from pipeline.staging import ancestors
 
+# The tree limits of the dataset are the one row of the table ``bounds``.
+
 _NODES = "select {what} as what, id, parent from links where id is not null"
 _FAMILIES = """
 select 'children' as what, id, null as parent

@@ -1,4 +1,4 @@
-"""Notice what another client changed in a dataset's table during an import.
+"""Notice foreign writes: changes by another client to a dataset's table during an import.
 
 Validation judges a file against the warehouse as it was then. The queue keeps other imports away until the load is over, but
 not a client with SQL of its own. A trigger on each dataset's table notes every transaction that is not a load

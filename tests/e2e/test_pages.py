@@ -30,7 +30,7 @@ from web.app_context import STREAMS_AT_ONCE, AppContext
 
 CSV = "id,parentId,name,kind\nFR,,France,Country\n"
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
-SECONDS = 15
+SECONDS = 60
 ADMIN = ("/admin/keys", "/admin/webhooks", "/admin/settings")
 LIMITS: dict[str, Any] = {"memory_bytes": 4 << 30, "seconds": 60}
 
@@ -65,6 +65,17 @@ def wait_for(browser: webdriver.Chrome, selector: str, words: str) -> None:
 
     ignored = (Exception,)  # an element may go stale between finding and reading it
     WebDriverWait(browser, SECONDS, poll_frequency=0.1, ignored_exceptions=ignored).until(says, f"{selector}: {words}")
+
+
+def ask_and_confirm(browser: webdriver.Chrome, act: str) -> None:
+    """Open a question and press its button, again if the page, which loads itself anew without scripts, closed it meanwhile."""
+
+    def pressed(_: webdriver.Chrome) -> bool:
+        browser.find_element(By.CSS_SELECTOR, f"{act} summary").click()
+        browser.find_element(By.CSS_SELECTOR, f"{act} button").click()
+        return True
+
+    WebDriverWait(browser, SECONDS, poll_frequency=0.1, ignored_exceptions=(Exception,)).until(pressed, act)
 
 
 def emulate(browser: webdriver.Chrome, width: int, dark: bool) -> None:
@@ -405,8 +416,7 @@ def test_a_load_is_watched(
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         assert_no_complaints(browser)
     else:
-        browser.find_element(By.CSS_SELECTOR, ".pause summary").click()  # a second step, without a dialog
-        browser.find_element(By.CSS_SELECTOR, ".pause button").click()
+        ask_and_confirm(browser, ".pause")  # a second step, without a dialog
         wait_for(browser, ".resume summary", "Resume it")
 
 

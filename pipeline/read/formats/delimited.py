@@ -108,7 +108,7 @@ def _open(file: Path) -> TextIO:
 def _read_fast(file: Path, header: Header, delimiter: str, staging: RawTables) -> int:
     """Parse with a fixed dialect; return the number of records, or -1 if DuckDB cannot parse the text.
 
-    DuckDB 2.0.0 finds no records at all if it is told strictly that they end with CR LF; without the setting it detects them.
+    DuckDB 2.0.0 finds no records at all if the option says strictly that they end with CR LF; without it, it detects them.
     Columns that are not text are cast at the same time. A new table's row ids number its rows in the order of the file;
     numbering them again would cost as much as reading.
     """

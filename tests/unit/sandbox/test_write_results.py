@@ -55,7 +55,7 @@ def as_xlsx(rows: list[Row], to: Path) -> None:
 
 def as_gzip(rows: list[Row], to: Path) -> None:
     as_csv(rows, to, "\t")
-    to.write_bytes(gzip.compress(to.read_bytes()))
+    to.write_bytes(gzip.compress(to.read_bytes(), mtime=0))
 
 
 def as_parquet(rows: list[Row], to: Path) -> None:

@@ -14,15 +14,12 @@ from typing import Any
 import orjson
 import pytest
 from flask import Flask
-from hypothesis import given
-from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.display import masked
 from pipeline.ledger.models import ImportRecord, Move
-from pipeline.receive.upload import clean_name, key_name
 from pipeline.settings import Settings
 from pipeline.warehouse.query import Answer, Column
 from tests.support.formula_cells import FORMULAS, HARMLESS
@@ -180,20 +177,6 @@ def test_a_setting_as_people_read_it() -> None:
     assert formatting.setting("database_url", "host=x password=y") == "set, not shown"
     assert formatting.setting("webhook_urls", ("http://a/?x", "http://b/")) == "http://a/?…, http://b/"
     assert (formatting.setting("sql_rows", 5), formatting.setting("webhook_allow_private", True)) == ("5", "true")
-
-
-# --- names ---
-
-
-@given(st.text(max_size=400))
-def test_any_name_becomes_a_harmless_one(name: str) -> None:
-    label = clean_name(name)
-    assert 0 < len(label) <= 255
-    assert not set(label) & set("/\\\r\n\0\t")
-    safe = key_name(label)
-    assert 0 < len(safe) <= 100
-    assert set(safe) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
-    assert safe[0] not in ".-"
 
 
 # --- answers ---

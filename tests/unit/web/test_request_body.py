@@ -12,34 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.receive.chunk_stream import ChunkStream
+from tests.support.pieces import pieces
 from web.http.problems import Problem
 from web.http.request_body import CHUNK_BYTES, Form, chunks_of, content_digest
-
-
-def pieces(content: bytes, cuts: list[int]) -> Iterator[bytes]:
-    """The content, cut anywhere."""
-    at = 0
-    for cut in sorted({min(cut, len(content)) for cut in cuts} | {len(content)}):
-        if cut > at:
-            yield content[at:cut]
-        at = cut
-
-
-@given(st.binary(max_size=2000), st.lists(st.integers(0, 2000)), st.lists(st.integers(1, 500), min_size=1))
-def test_a_stream_gives_exactly_what_is_asked_until_its_end(content: bytes, cuts: list[int], sizes: list[int]) -> None:
-    stream, read, at = ChunkStream(pieces(content, cuts)), b"", 0
-    while got := stream.read(sizes[at % len(sizes)]):
-        assert len(got) == min(sizes[at % len(sizes)], len(content) - len(read))
-        read, at = read + got, at + 1
-    assert read == content
-    assert stream.read(10) == stream.read() == b""
-
-
-def test_all_that_is_left() -> None:
-    stream = ChunkStream(iter([b"ab", b"cd", b"ef"]))
-    assert (stream.read(3), stream.read(), stream.read()) == (b"abc", b"def", b"")
-
 
 # --- bodies ---
 
