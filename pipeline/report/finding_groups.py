@@ -63,7 +63,8 @@ with words as (
 ),
 places as (
     select *, list_min(list_filter(
-        [instr(said, word || ' '), instr(said, word || '.'), instr(said, word || ','), instr(said, word || ':')],
+        [instr(said, word || ' '), instr(said, word || '.'), instr(said, word || ','), instr(said, word || ':'),
+            instr(said, '"' || substr(word, 2) || '"')],
         lambda spot: spot > 0
     )) as place
     from words
