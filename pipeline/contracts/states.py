@@ -35,24 +35,6 @@ class State(StrEnum):
         return not MOVES[self]
 
 
-STATE_TEXTS: Mapping[State, str] = {
-    State.AWAITING_UPLOAD: "is being uploaded",
-    State.QUEUED: "is queued",
-    State.VALIDATING: "is being checked",
-    State.PREPARING: "is being prepared for loading",
-    State.LOADING: "is being loaded",
-    State.PAUSED: "is paused",
-    State.SUCCEEDED: "succeeded",
-    State.PARTIALLY_SUCCEEDED: "succeeded in part",
-    State.REJECTED: "was rejected",
-    State.FAILED: "failed",
-    State.CANCELED: "was canceled",
-    State.EXPIRED: "expired",
-    State.DUPLICATE: "was imported before",
-    State.VALIDATED: "passed its dry run",
-}
-"""Each state as the predicate of a sentence: "The import of places.csv was rejected."; the only such table."""
-
 _SYSTEM_ERROR = "System error; the file is not at fault"
 _NOT_IMPORTED = "Canceled; nothing was imported"
 _PARTLY_IMPORTED = "Canceled; the counts show what was imported"

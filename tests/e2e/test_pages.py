@@ -196,7 +196,7 @@ def test_a_file_is_uploaded_and_watched_to_its_end(
         connection.execute("insert into ledger.part values (%s, 1, 2000, 1500, 300, 199, 1)", (made.id,))
     wait_for(browser, "[data-show='counts.inserted']", "1,500")
     assert text(browser, "[data-show='left']") == "2,000"
-    assert text(browser, "[data-show='parts.done']") == "1"
+    assert text(browser, "[data-show='parts']") == "1 of 2 parts"
     assert browser.find_element(By.ID, "records").get_property("value") == 2000
     wait_for(browser, "#pace", "records a second, about")
     with psycopg.connect(settings.database_url) as connection:
@@ -244,7 +244,7 @@ def test_findings(sign_in: Open, server: Any, edges: AppContext, store: Store) -
     import_id = rejected(edges, store, EVIL)
     browser.get(f"{server.url}/imports/{import_id}")
     assert text(browser, "h1") == EVIL
-    assert "Nothing was written: 21 findings are errors." in text(browser, ".verdict")
+    assert "Not imported: 21 problems to fix." in text(browser, ".verdict")
     assert text(browser, ".hull .stopped").split()[0] == "Validation"
     assert [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".kind h3")] == [
         "Missing parent 20",

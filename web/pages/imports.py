@@ -29,6 +29,7 @@ from web.pages import admin, findings, formatting, records, sql, trend_charts
 from web.services import key_scope
 from web.services.import_actions import cancel, default_kind, needed_for, pause, promote, retry
 from web.services.imports import check_kept, find, removal
+from web.services.pace import progress_texts
 from web.services.stored_findings import stored_groups
 from web.services.uploads import Upload, body_chunks, dataset_for, receive, upload_slot
 
@@ -189,7 +190,7 @@ def import_page(import_id: str) -> ResponseReturnValue:
         reason=formatting.reason(one),
         asked=formatting.asked(one.options),
         phases=formatting.phases(one, reached, moves),
-        pace=formatting.pace(one, moves),
+        progress=progress_texts(one, formatting.load_rate(one, moves)),
         workflow_page=_workflow_page(one),
         moves=moves,
         deliveries=app_context().ledger.deliveries.of_import(one.id),

@@ -178,7 +178,7 @@ def test_an_upload_without_javascript(browser: Any, edges: AppContext, store: St
     assert (made.filename, made.state) == ("päces.csv", State.QUEUED)
     assert store.get_bytes(made.key) == CSV
     shown = browser.get(answer.location).text
-    assert "It is next in line." in shown
+    assert "Waiting in the queue: next in line." in shown
     assert '<meta http-equiv="refresh"' in shown
     assert "Cancel this import" in shown
 
