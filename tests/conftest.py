@@ -27,6 +27,7 @@ from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 
+from pipeline import processes
 from pipeline.adapters.s3 import Store
 from pipeline.local import postgres, seaweedfs, temporal
 from pipeline.settings import ROOT, Settings
@@ -99,9 +100,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 @atexit.register
 def be_silent_at_the_end() -> None:
     """DuckDB's bindings list what Python's end finds still alive; pytest's summary is to be the last line."""
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 2)
-    os.close(silence)
+    processes.silence(2)
 
 
 @pytest.fixture(scope="session")

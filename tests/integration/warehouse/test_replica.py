@@ -175,7 +175,7 @@ def test_doctor_says_what_is_read_from_and_how_far_behind_it_is(
     plain = said(settings.model_copy(update={"database_read_url": ""}))
     assert plain.ok and "DATABASE_READ_URL is not set" in plain.detail
     same = said(settings.model_copy(update={"database_read_url": settings.database_url}))
-    assert same.ok and same.detail == "another server, which is no replica"
+    assert same.ok and same.detail == "another server, which is not a replica"
 
 
 def test_without_the_replica_reads_are_refused_clearly_and_writes_go_on(settings: Settings) -> None:
