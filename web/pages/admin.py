@@ -45,7 +45,7 @@ def create_key() -> ResponseReturnValue:
         wanted = KeyBody.model_validate({**given, "datasets": given["datasets"] or None})
         key_text, made = make_key(wanted)
     except ValidationError:
-        return _keys_page(said="A key needs a name of 1 to 200 characters and one of the roles."), 422
+        return _keys_page(said="Enter a name of 1 to 200 characters and choose a role."), 422
     except (InvalidRequest, NotFound) as error:
         return _keys_page(said=str(error)), 400
     return _keys_page(made=made, key_text=key_text), 201
@@ -88,7 +88,7 @@ def add_receiver() -> ResponseReturnValue:
     try:
         made = add(ReceiverBody.model_validate(given))
     except ValidationError:
-        return _webhooks_page(said="An address is needed: https://..., or me@example.org."), 422
+        return _webhooks_page(said="Enter a webhook URL (https://...) or an e-mail address."), 422
     except Problem as problem:
         return _webhooks_page(said=problem.detail), PROBLEM_TYPES[problem.code].status
     return _webhooks_page(made=made), 201

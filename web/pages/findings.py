@@ -84,7 +84,7 @@ def _code_named(one: ImportRecord, wanted: str | None) -> str | None:
 def _found(one: ImportRecord, wanted: str | None, codes: list[str] | None) -> list[dict[str, Any]]:
     if codes and not {*codes} <= {*one.findings_by_code}:
         known = sorted(one.findings_by_code)
-        said = f"This import has no findings of the code {codes[0]!r}.{meant(codes[0], known)}"
+        said = f"This import has no findings with the code {codes[0]!r}.{meant(codes[0], known)}"
         raise Problem("bad_request", f"{said} Codes of its findings: {', '.join(known) or 'none'}.")
     after = cursor_row(request.args.get("after"))
     row = record_at(wanted, one.reading) if wanted else None

@@ -71,10 +71,10 @@ def sign_in_with_key() -> ResponseReturnValue:
     check_csrf(request.form.get(CSRF_FIELD))
     if "token" in request.form:
         key = app_context().keys.redeem(request.form["token"])
-        said = "This sign-in link was used before or is too old. Use a key, or a fresh link."
+        said = "This sign-in link was already used or has expired. Sign in with an API key, or ask for a new link."
     else:
         key = app_context().keys.check(request.form.get("key", "").strip())
-        said = "This key is wrong or was revoked."
+        said = "This API key is wrong or was revoked."
     if key is None:
         return render_template("sign_in.html", said=said), 401
     sign_in(key)
@@ -145,7 +145,7 @@ def imports_page() -> ResponseReturnValue:
     if asked["state"] is not None and asked["state"] not in list(State):
         raise Problem(
             "bad_request",
-            f"There is no state {asked['state']!r}.{meant(asked['state'], State)} States are: {', '.join(State)}.",
+            f"Unknown state {asked['state']!r}.{meant(asked['state'], State)} States are: {', '.join(State)}.",
         )
     before = request.args.get("before")
     found = key_scope.imports(
@@ -173,7 +173,7 @@ def _day(text: str | None, *, days: int = 0) -> datetime | None:
     try:
         return datetime.combine(date.fromisoformat(text) + timedelta(days=days), time.min, UTC) if text else None
     except (ValueError, OverflowError) as error:
-        raise Problem("bad_request", f"{text!r} is no day. Days are written like 2026-01-31.") from error
+        raise Problem("bad_request", f"{text!r} is not a date. Write dates as 2026-01-31.") from error
 
 
 @pages.get("/imports/<name:import_id>")
@@ -211,7 +211,7 @@ def report_page(import_id: str) -> ResponseReturnValue:
     one = find(import_id)
     check_kept(one, Kept.REPORT)
     if app_context().store.head(f"{report_prefix(one.id)}docs/index.html") is None:
-        raise Problem("no_report", f"There is no report of this import; it is {one.state}.")
+        raise Problem("no_report", f"This import has no report; it is {one.state}.")
     return render_template("report.html", one=one)
 
 

@@ -53,16 +53,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Level:
-    """Some siblings, for the page and for tree.js."""
+    """One page of siblings."""
 
     nodes: list[Node]
-    next: str | None  # where the page shows more of them
-    cursor: str | None
-    api: str
-    pages: str
-    key: str
-    label: str
-    counted: int = CHILDREN_COUNTED
+    next: str | None  # the address of the next page
+    pages: str  # the address of the dataset's tree
 
 
 @pages.get("/datasets")
@@ -157,11 +152,7 @@ def _level(dataset: Dataset, parent: str | None) -> Level:
         next=url_for("record_pages.tree_page", dataset=dataset.name, under=parent, after=page.next_cursor)
         if page.next_cursor is not None
         else None,
-        cursor=page.next_cursor,
-        api=f"/v1{base}",
         pages=base,
-        key=dataset.key,
-        label=label_of(dataset),
     )
 
 
@@ -207,4 +198,4 @@ def _findings_sql(dataset: str, record_id: str) -> str:
 
 
 def _unknown(dataset: Dataset, record_id: str) -> Problem:
-    return Problem("unknown_record", f"The dataset {dataset.name!r} has no record {record_id!r}.")
+    return Problem("unknown_record", f'No record of {dataset.name} has the ID "{record_id}".')

@@ -70,7 +70,7 @@ def run_sql() -> ResponseReturnValue:
                 return as_file(console.run(sql), wanted, for_people=True)
     except InvalidRequest as error:
         return _page(sql, said=str(error)), 400
-    raise Problem("bad_request", f"There is nothing to do called {wanted!r}. There are: run, plan, csv, parquet.")
+    raise Problem("bad_request", f"Unknown action {wanted!r}. Use run, plan, csv or parquet.")
 
 
 def _page(sql: str, *, answer: Answer | None = None, plan: list[str] | None = None, said: str | None = None) -> str:
@@ -108,7 +108,7 @@ def examples(datasets: Sequence[Dataset]) -> list[Example]:
     """Questions to begin with."""
     told = [example for dataset in datasets[:EXAMPLES_OF] for example in _examples_of(dataset)]
     findings = "select code, count(*) as findings\nfrom import_findings\ngroup by code\norder by findings desc"
-    return [*told, Example("What validation finds most", findings)]
+    return [*told, Example("Most frequent findings", findings)]
 
 
 def _examples_of(dataset: Dataset) -> list[Example]:
@@ -128,10 +128,12 @@ def _examples_of(dataset: Dataset) -> list[Example]:
         "group by _import_id\norder by last_loaded desc"
     )
     return [
-        Example(f"Roots of {dataset.name}", f"select *\nfrom {table}\nwhere {parent} is null\norder by {key}\nlimit 20"),
-        Example(f"Most children in {dataset.name}", most),
-        Example(f"All below one of {dataset.name}", below),
-        Example(f"Which imports wrote {dataset.name}", loaded),
+        Example(
+            f"Top-level records of {dataset.name}", f"select *\nfrom {table}\nwhere {parent} is null\norder by {key}\nlimit 20"
+        ),
+        Example(f"Records of {dataset.name} with the most children", most),
+        Example(f"All descendants of one record of {dataset.name}", below),
+        Example(f"Imports that wrote {dataset.name}", loaded),
     ]
 
 
