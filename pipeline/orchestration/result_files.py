@@ -174,6 +174,6 @@ def _demand_balance(counted: Mapping[RowOutcome, int], known: ImportRecord) -> N
     }
     found = {fate: counted.get(fate, 0) for fate in booked}
     if found != booked:
-        told = "; ".join(f"{found[fate]:,} rows {fate}, by the ledger {rows:,}" for fate, rows in booked.items())
+        differences = "; ".join(f"{found[fate]:,} rows {fate}, by the ledger {rows:,}" for fate, rows in booked.items())
         fault = "This is a fault of the system, not of the file; please report it."
-        raise InternalInconsistency(f"The results do not add up: {told}. {fault}")
+        raise InternalInconsistency(f"The results do not add up: {differences}. {fault}")

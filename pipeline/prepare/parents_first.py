@@ -45,7 +45,7 @@ from forest semi join (select distinct above as _row from forest) parents using 
 
 
 def give_levels(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create ``levels`` (_row, level): how many of the file's records are above each record that has others below it.
+    """Create ``levels`` (number, depth): how many of the file's records are above each record that has others below it.
 
     In a tree few records have. Raises RuntimeError if the records form a cycle.
     """

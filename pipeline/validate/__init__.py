@@ -1,4 +1,4 @@
-"""Step 4, validate: from staged records to findings.
+"""Step 4, validate: from staged records and the warehouse's edges to findings and a verdict.
 
 Great Expectations suites, SQL checks, missing parents, cycles, tree limits and quarantine.
 """

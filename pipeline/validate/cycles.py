@@ -1,8 +1,7 @@
-"""Circular references in the tree that would result: the file's edges laid over the warehouse's.
+"""Find circular references (cycles) in the tree that would result: the file's edges laid over the warehouse's.
 
-Walking down from the roots takes a round for each level, which a chain of a million records makes a million rounds. So the
-walk goes up, and doubles its stride: after k rounds everybody knows their ancestor 2^k steps above, and who passed a root is
-done. Who never does walks in circles, or hangs below one.
+The records without a root are found by pointer jumping (staging/ancestors.py): they are on a cycle or below one. Only those on
+cycles are read into numpy, where the cycles are told apart and their paths are written out.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ import pyarrow as pa
 from pipeline.staging import ancestors
 
 PATH_SHOWN = 10_000
-"""A longer circle is shown by its first and last ids, and its length."""
+"""Of a longer cycle the first and last ids are shown, and its length."""
 
 ROWS_SHOWN = 50
 OLD_SHOWN = 5
 
 
 def _first(values: str, most: int) -> str:
-    """SQL for the first of a list's values. DuckDB 2.0.0 takes fifty times as long to cut off what is not there."""
+    """Return the SQL of a list's first values. DuckDB 2.0.0 takes fifty times as long to cut a list that is not longer."""
     return f"case when len({values}) > {most} then {values}[1:{most}] else {values} end"
 
 
@@ -33,14 +32,14 @@ _ON_CYCLES = """
 select number, above from edges semi join (select distinct reached from unrooted) c on number = reached order by number
 """
 
-# A circle is told from its smallest id on; what is long is told in part.
+# A cycle's path starts at its smallest id; the middle of a long one is left out.
 _STARTS = """
 select cycle, arg_min(number, id) as start, count(*) as length
 from circling join edges using (number) group by cycle order by cycle
 """
 _CYCLES = f"""
 insert into cycles
-with told as (
+with described as (
     select steps.cycle, steps.place, steps.gap, edges.id, edges._row, edges.id || ' → ' || edges.parent as edge
     from steps join edges using (number)
 ),
@@ -50,7 +49,7 @@ paths as (
         list(case when gap is not null then gap else id end order by place) as path,
         list(_row::varchar order by place) filter (where _row is not null and gap is null) as rows,
         list(edge order by place) filter (where _row is null and gap is null) as old
-    from told group by cycle
+    from described group by cycle
 ),
 firsts as (
     select cycle, coalesce(min(_row) filter (where within), min(_row)) as any_row
@@ -79,12 +78,13 @@ where edges._row is not null
 
 
 def find_cycles(connection: duckdb.DuckDBPyConnection) -> int:
-    """Find the circles in ``edges`` (number, id, parent, _row, above); how many there are.
+    """Find the cycles in ``edges`` (number, id, parent, _row, above); return how many there are.
 
-    Makes ``cycles`` (cycle, _row, path, length, rows, old), one row a circle: its path from its smallest id up to the same id
-    again, its first rows in the file, and those of its edges that the warehouse has already; ``cycle_rows`` (cycle, _row), all
-    of the file's rows on them; and ``below_cycles`` (_row, cycle), the file's records that only hang below one. The _row of a
-    circle that the warehouse has all by itself is the first one below it, or null: then the file has nothing to do with it.
+    Makes ``cycles`` (cycle, _row, path, length, rows, old), one row a cycle: its path from its smallest id up to the same id
+    again, its first rows in the file, and those of its edges that are in the warehouse already; ``cycle_rows`` (cycle, _row),
+    all of the file's rows on cycles; ``below_cycles`` (cycle, _row), the file's records that are only descendants of a cycle;
+    and ``unrooted`` (number, reached), all records on cycles or below them. The _row of a cycle that is in the warehouse alone
+    is that of its first descendant in the file, or null if it has none.
     """
     connection.execute(
         """create or replace table cycles
@@ -131,9 +131,9 @@ def _keep_steps(
     starts: np.ndarray,
     lengths: np.ndarray,
 ) -> None:
-    """``steps`` (cycle, place, number, gap): each path from its start, the middle of a long one left out.
+    """Make ``steps`` (cycle, place, number, gap): each path from its start, the middle of a long one left out.
 
-    ``gap`` says how many ids are left out there.
+    ``gap`` is the text for the ids that are left out there.
     """
     down = np.empty_like(up)
     down[up] = np.arange(len(up))
@@ -149,7 +149,7 @@ def _keep_steps(
 
 
 def _walk(starts: np.ndarray, steps: np.ndarray, onward: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Everybody goes so many steps from their start: (who, how many steps before, where), all of them a step at a time."""
+    """Walk ``steps`` (n,) steps from ``starts`` (n,); return (which start, steps walked before, node), one entry a step."""
     gone = [(np.empty(0, int), np.empty(0, int), np.empty(0, int))]
     who, at = np.arange(len(starts)), starts
     for step in range(int(steps.max(initial=0))):

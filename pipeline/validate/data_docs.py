@@ -1,8 +1,9 @@
-"""Great Expectations' verdicts as a page that a person can read: Data Docs, by its own renderers, in our frame.
+"""Data Docs: Great Expectations' verdicts as a page, made by its own renderers, in a template of ours.
 
-Its own frame takes styles and scripts from other people's servers, shows next to nothing without them, and puts values
-from the file into the page as they are. Ours is a page and the stylesheet beside it: it needs nothing from anywhere, runs
-nothing, has no style within, and escapes every value.
+Its own template loads styles and scripts from other servers, shows almost nothing without them, and puts values from the file
+into the page unescaped. Ours is one page with a stylesheet beside it: no other server, no script, no inline style, and every
+value is escaped. The renderers that are overridden here are private: tests/unit/validate/test_data_docs.py fails if an upgrade
+of Great Expectations renames or no longer calls them.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ CELL_LENGTH = 200
 
 _THE_FILE = "Table-Level Expectations"
 _OUR_WORDS = {"_row": "row", "Observed Value": "Found"}
-_SAID_OTHERWISE = {"cycle", "length"}  # the path of a circle says both
+_SAID_OTHERWISE = {"cycle", "length"}  # the path of a cycle shows both
 
 
 class OffendingRows(UnexpectedRowsExpectation):  # type: ignore[misc]
-    """A query that must not return a row; on the page, with the first rows that it did return."""
+    """A query that must return no row; the page shows the first rows that it returned."""
 
     @classmethod
     @renderer(renderer_type=LegacyDiagnosticRendererType.STATUS_ICON)  # type: ignore[untyped-decorator]
@@ -73,7 +74,7 @@ class OffendingRows(UnexpectedRowsExpectation):  # type: ignore[misc]
 
 
 def _shown(value: object) -> str:
-    """A cell's text, of bounded length."""
+    """Return a cell's text, cut to CELL_LENGTH."""
     if isinstance(value, list):
         value = ", ".join(map(str, value))
     text = "" if value is None else str(value)
@@ -81,7 +82,7 @@ def _shown(value: object) -> str:
 
 
 class _Page(DefaultJinjaPageView):  # type: ignore[misc]
-    """Great Expectations' view with our frame around it, and whatever is plain text escaped."""
+    """Great Expectations' view in our template, with all plain text escaped."""
 
     _template = "docs.j2"
 
@@ -91,20 +92,20 @@ class _Page(DefaultJinjaPageView):  # type: ignore[misc]
         self.env.filters["render_content_block"] = self.render_content_block
 
     def render_string_template(self, template: Any) -> Any:
-        """As Great Expectations has it, but for a share "of total rows" that it takes of those with a value."""
+        """Render as Great Expectations does, but not its share "of total rows", which leaves out rows without a value."""
         if isinstance(template, dict) and "$element_count total rows" in template.get("template", ""):
             template["template"] = "Unexpected values: $unexpected_count of $element_count rows."
         return super().render_string_template(template)
 
     def render_styling(self, styling: Mapping[str, Any]) -> str:
-        """Classes and attributes, less what a page without scripts and styles within it may not have."""
+        """Render classes and attributes, except inline styles and event handlers."""
         given = styling.get("attributes") or {}
         attributes = {name: value for name, value in given.items() if name != "style" and not name.startswith("on")}
         return str(super().render_styling({"classes": styling.get("classes"), "attributes": attributes}))
 
     @pass_context
     def render_content_block(self, context: Any, content_block: Any, *args: Any, **kwargs: Any) -> Any:
-        """As Great Expectations has it for its own blocks; text, numbers and the like become text."""
+        """Render Great Expectations' own blocks as it does; text, numbers and other values become escaped text."""
         if content_block is None or _is_block(content_block):
             return super().render_content_block(context, content_block, *args, **kwargs)
         if isinstance(content_block, list):
@@ -115,7 +116,7 @@ class _Page(DefaultJinjaPageView):  # type: ignore[misc]
 
 @functools.cache
 def _page() -> _Page:
-    """One for all pages of a process: compiling the templates takes longer than filling them."""
+    """Return one view for all pages of a process: compiling the templates takes longer than filling them."""
     return _Page()
 
 
@@ -126,9 +127,9 @@ def _is_block(content: object) -> bool:
 def write_page(
     result: ExpectationSuiteValidationResult, folder: Path, *, dataset: str, title: str, run_name: str, records: int
 ) -> None:
-    """Write ``folder``/index.html: whether the file is accepted, and every verdict with examples of what offends.
+    """Write ``folder``/index.html and its stylesheet: whether the file is accepted, and every verdict with offending rows.
 
-    Beside it its stylesheet. If ``run_name`` is an import's id, the page leads back to the import and to its dataset.
+    If ``run_name`` is an import's id, the page links to the import and its dataset.
     """
     failing = [one for one in result.results if not one.success]
     errors = sum(1 for one in failing if not _is_warning(one))
@@ -157,12 +158,12 @@ def _is_id(run_name: str) -> bool:
 
 
 def _is_warning(result: ExpectationValidationResult) -> bool:
-    """Failing this one does not reject the file."""
+    """Return whether the file is accepted even though this expectation fails."""
     return bool(result.expectation_config.meta["severity"] == "warning")
 
 
 def _rendered(result: ExpectationSuiteValidationResult) -> RenderedDocumentContent:
-    """The page's content by Great Expectations' renderers, less what is for the owners of a database."""
+    """Return the page's content by Great Expectations' renderers, without the section for database owners."""
     shown = copy.copy(result)
     shown.results = [_for_readers(one) for one in result.results]
     content = ValidationResultsPageRenderer().render(shown)
@@ -178,6 +179,6 @@ def _rendered(result: ExpectationSuiteValidationResult) -> RenderedDocumentConte
 def _for_readers(result: ExpectationValidationResult) -> ExpectationValidationResult:
     shown = copy.deepcopy(result)
     shown.result.pop("unexpected_index_query", None)
-    if shown.expectation_config.description:  # goes into a template of theirs, where $ and < mean something
+    if shown.expectation_config.description:  # it goes into a template, in which $ and < have a meaning
         shown.expectation_config.description = html.escape(shown.expectation_config.description).replace("$", "$$")
     return shown

@@ -1,9 +1,9 @@
-"""Great Expectations: one suite of the dataset's expectations and the SQL checks' results, its verdicts, its page.
+"""Great Expectations: evaluate one suite of the dataset's expectations and the SQL checks' results, and write its page.
 
-DuckDB is not among the databases that Great Expectations knows. Through SQLAlchemy it works, if one connection stays open
-for the whole run (otherwise results are gone before they are read) and if regular expressions are asked for as in
-PostgreSQL. An exception inside an expectation is swallowed by default and looks like bad data: here it is raised. Importing
-this module takes seconds: only the sandbox's fork server does it ahead of time.
+Great Expectations does not support DuckDB itself. It works through SQLAlchemy if one connection stays open for the whole run
+(otherwise results are gone before they are read) and regular expressions are written as in PostgreSQL. An exception inside an
+expectation looks like bad data by default: here it is raised. Importing this module takes seconds, so the sandbox's fork server
+does it in advance.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _IN_MEMORY = DataContextConfig(
 
 @dataclass(frozen=True)
 class Query:
-    """A check that was run already: ``rows`` offenders are in ``table``, where none may be."""
+    """The result of a check: ``table`` has its ``rows`` offenders, and should be empty."""
 
     description: str  # what is true of a good file
     table: str
@@ -84,9 +84,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class Judgement:
-    """``unmet`` are those of the suite only: what the queries found is known already."""
+    """The verdict; ``unmet`` are expectations of the suite only, since the results of the queries are known."""
 
-    accepted: bool  # nothing that is an error failed
+    accepted: bool  # no expectation of severity error failed
     unmet: tuple[Judged, ...]
 
 
@@ -96,7 +96,7 @@ class _Engine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._connection: Any
-        self.dialect_module = sqlalchemy.dialects.postgresql  # whose regular expressions DuckDB understands
+        self.dialect_module = sqlalchemy.dialects.postgresql  # DuckDB understands its regular expressions
 
     @contextmanager
     def get_connection(self) -> Iterator[Any]:
@@ -107,13 +107,13 @@ class _Engine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
 
 
 class DuckDB(SQLDatasource):  # type: ignore[misc]
-    """A data source of our own; the name registers it as ``context.data_sources.add_duckdb``."""
+    """A data source on DuckDB; its name registers it as ``context.data_sources.add_duckdb``."""
 
     type: Literal["duckdb"] = "duckdb"
 
     @property
     def execution_engine_type(self) -> Any:
-        """What evaluates on it."""
+        """Return the class of the engine."""
         return _Engine
 
 
@@ -138,7 +138,7 @@ def judge(
         warnings.simplefilter("ignore")
         result = _evaluate(connection, dataset.name, configurations, run_name)
         results = [one.to_json_dict() for one in result.results]
-        _distrust(results, wanted, queries)
+        _require_consistency(results, wanted, queries)
         write_page(result, docs, dataset=dataset.name, title=dataset.title, run_name=run_name, records=records)
     (docs / "validation.json").write_text(json.dumps(result.to_json_dict(), ensure_ascii=False), encoding="utf-8")
     failed = [one for one in results if not one["success"]]
@@ -151,7 +151,7 @@ def judge(
 def _evaluate(
     connection: duckdb.DuckDBPyConnection, name: str, configurations: Sequence[ExpectationConfiguration], run_name: str
 ) -> ExpectationSuiteValidationResult:
-    """Run everything in a context that leaves nothing behind."""
+    """Run the expectations in an ephemeral context, which leaves no files."""
     context = gx.get_context(mode="ephemeral", project_config=_IN_MEMORY)
     source = context.data_sources.add_duckdb(
         "staging",
@@ -161,18 +161,18 @@ def _evaluate(
     )
     try:
         batch = source.add_table_asset(name, table_name="incoming").add_batch_definition_whole_table("file")
-        # all at once: added one by one, a query would take the place of the query before it
+        # all at once: added one by one, a query would replace the query before it
         suite = gx.ExpectationSuite(name, expectations=[one.to_domain_obj() for one in configurations])
         definition = context.validation_definitions.add(
             gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
         )
         return definition.run(run_id=RunIdentifier(run_name=run_name), result_format=_RESULT_FORMAT)
     finally:
-        _let_go(source)
+        _close_engines(source)
 
 
-def _let_go(source: DuckDB) -> None:
-    """Great Expectations opens the file twice; until both are closed nobody else can write to it."""
+def _close_engines(source: DuckDB) -> None:
+    """Close the two engines with which Great Expectations opens the database, and their connections."""
     engine = source.get_execution_engine()
     if engine._connection:
         engine._connection.close()
@@ -211,8 +211,8 @@ def _from_query(query: Query) -> ExpectationConfiguration:
 # --- Verdicts ---
 
 
-def _distrust(results: Sequence[dict[str, Any]], wanted: Sequence[str], queries: Sequence[Query]) -> None:
-    """Every expectation was evaluated, none raised, and each check's verdict is what its own table says."""
+def _require_consistency(results: Sequence[dict[str, Any]], wanted: Sequence[str], queries: Sequence[Query]) -> None:
+    """Raise RuntimeError unless every expectation was evaluated, none raised, and each check's verdict fits its table."""
     seen = Counter(_identity(one) for one in results)
     if seen != Counter(wanted):
         missing = ", ".join((Counter(wanted) - seen).elements())
@@ -222,7 +222,7 @@ def _distrust(results: Sequence[dict[str, Any]], wanted: Sequence[str], queries:
         for one in results
         for message in _exceptions(one.get("exception_info") or {})
     ]
-    if raised:  # after the first one all others fail too, and say no more than that
+    if raised:  # after the first one all others fail too, with a message that says only that
         raise RuntimeError(min(raised, key=lambda message: _FAILS_TOO in message))
     for one in results:
         query = _query_of(one, queries)
@@ -233,7 +233,7 @@ def _distrust(results: Sequence[dict[str, Any]], wanted: Sequence[str], queries:
 
 
 def _is_contradiction(result: dict[str, Any]) -> bool:
-    """It counts offenders and passes, or counts none and does not pass; with ``mostly`` it may."""
+    """Return whether a result counts offenders and passes, or counts none and fails, though it has no ``mostly``."""
     counted = result["result"].get("unexpected_count")
     if counted is None or result["expectation_config"]["kwargs"].get("mostly", 1) != 1:
         return False
@@ -241,7 +241,7 @@ def _is_contradiction(result: dict[str, Any]) -> bool:
 
 
 def _exceptions(info: dict[str, Any]) -> list[str]:
-    """The messages of what was raised: one for the expectation, or one for each of its metrics."""
+    """Return the messages of the exceptions: one for the expectation, or one for each of its metrics."""
     if "raised_exception" in info:
         return [str(info.get("exception_message"))] if info["raised_exception"] else []
     return [message for one in info.values() if isinstance(one, dict) for message in _exceptions(one)]

@@ -1,7 +1,7 @@
-"""Missing parents: what each was probably meant to be, and how much hangs below it.
+"""Missing parents: which ID each was probably meant to be, and how many records of the file are its descendants.
 
-All of it is asked only if there is one, and the nearest spelling only for so many: a file that lacks a million parents has
-another trouble than its spelling.
+Both are computed only if a parent is missing, and likely spellings only for up to GUESSED_MOST parents: a file that lacks a
+million parents has another problem than spelling.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pipeline.staging import ancestors
 from pipeline.staging.database import number
 
 GUESSED_MOST = 1_000
-"""For so many missing parents a nearest spelling is looked for."""
+"""Up to so many missing parents, a likely spelling is looked for."""
 
 CORE = r"ltrim(regexp_replace(strip_accents(lower({id})), '[^\p{{L}}\p{{N}}]', '', 'g'), '0')"
-"""SQL for what is left of an id when case, accents, punctuation and leading zeros are taken off."""
+"""SQL of an id without case, accents, punctuation and leading zeros."""
 
 _ORPHANS = """
 create or replace table orphans as
@@ -29,14 +29,14 @@ with below as (
     from tops join orphans on tops.root = orphans._row where tops.number > 0 group by orphans.parent
 ),
 named as (select parent, count(*) as records from orphans group by parent)
-select named.parent, greatest(named.records, coalesce(below.records, 0)) as records, alike.id as alike
-from named left join below using (parent) left join alike using (parent)
+select named.parent, greatest(named.records, coalesce(below.records, 0)) as records, spellings.id as alike
+from named left join below using (parent) left join spellings using (parent)
 """
 
 _UP = "select number, nullif(above, number) as above from edges anti join unrooted using (number)"
 
 _ALIKE = f"""
-create or replace temp table alike as
+create or replace temp table spellings as
 with wanted as (select distinct parent, {CORE.format(id="parent")} as core from orphans),
 there as (select id, {CORE.format(id="id")} as core from edges)
 select wanted.parent, min(there.id) as id
@@ -46,9 +46,9 @@ from wanted join there on wanted.core = there.core where wanted.core != '' group
 # Two texts one slip apart (a character more, less, another, or two swapped) share a text that lacks one character of each, or
 # one of them whole (W. Garbe's symmetric deletes).
 _SLIPS = """
-insert into alike
+insert into spellings
 with wanted as (
-    select distinct parent from orphans anti join alike using (parent)
+    select distinct parent from orphans anti join spellings using (parent)
     where length(parent) between 4 and 64 and regexp_matches(parent, '\\p{L}')
 ),
 shorter as (select parent, unnest(list_append(gaps, parent)) as stem from (
@@ -67,14 +67,15 @@ select parent, min(id) from found group by parent having count(*) = 1
 
 
 def find_orphans(connection: duckdb.DuckDBPyConnection) -> int:
-    """Make ``orphans`` (_row, parent), the records whose parent is nowhere, and ``missing`` (parent, records, alike).
+    """Make ``orphans`` (_row, parent), the records whose parent does not exist, and ``missing`` (parent, records, alike).
 
-    ``records``: how many of the file's records hang below that parent, those that name it among them; ``alike``: the one id
-    that it was probably meant to be, or null. To be called after cycles.find_cycles; how many parents are missing.
+    ``records``: how many of the file's records are descendants of that parent, its children included; ``alike``: the id that it
+    was probably meant to be, or null. Reads ``links``, ``warehouse_edges``, ``edges``, and ``unrooted`` of cycles.find_cycles.
+    Return how many parents are missing.
     """
     connection.execute(_ORPHANS)
     missing = number(connection, "select count(distinct parent) from orphans")
-    connection.execute("create or replace temp table alike (parent varchar, id varchar)")
+    connection.execute("create or replace temp table spellings (parent varchar, id varchar)")
     connection.execute("create or replace temp table tops (number bigint, root bigint)")
     if missing:
         ancestors.find_root(connection, _UP, into="tops")
@@ -86,7 +87,7 @@ def find_orphans(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def likely_spellings(parents: str) -> str:
-    """SQL for the ids (one column, id) under which the warehouse may know what ``parents``, a relation (id), misspells."""
+    """Return a query of the ids (one column, id) that ``parents``, a relation (id), may be misspellings of."""
     width = "(select mode(length(id)) from nodes)"
     ways = ("upper(id)", "lower(id)", "trim(id)", "ltrim(id, '0')", f"lpad(id, greatest(length(id), {width})::integer, '0')")
     spelled = " union ".join(f"select {way} as id from {parents}" for way in (*ways, "nfc_normalize(id)"))

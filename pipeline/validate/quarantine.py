@@ -1,8 +1,8 @@
-"""What is wrong with a file is held back together with everything that hangs below it, so that the rest may be loaded.
+"""Quarantine: set aside the records with errors and all their descendants, so that the rest can be loaded.
 
-A record may be loaded if no record on its way up to the root is bad, in the tree that would result: so whatever is loaded finds
-its parent, and no circle can close behind a record that could not be moved. Every stride of the way up doubles, so a chain of a
-million records below a bad one takes twenty rounds (as in cycles.py).
+A record is loaded if neither it nor any of its ancestors has an error, in the tree that would result. So each loaded record
+finds its parent, and no cycle is closed because a record could not be moved. The nearest ancestor with an error is found by
+pointer jumping (staging/ancestors.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MESSAGE_LENGTH = 1000
 
 @dataclass(frozen=True)
 class Quarantined:
-    """How many records are held back; none with a ``refusal``, which says why the file cannot be loaded without them."""
+    """How many records are quarantined; none with a ``refusal``, the reason why the file cannot be loaded without them."""
 
     records: int = 0
     refusal: str = ""
@@ -34,9 +34,9 @@ class Quarantined:
 def quarantine_records(
     connection: duckdb.DuckDBPyConnection, dataset: Dataset, tolerance: Tolerance, records: int
 ) -> Quarantined:
-    """Make ``quarantined`` (_row, id, code, message) from what the checks found in a file of ``records`` records.
+    """Make ``quarantined`` (_row, id, code, message) from the findings on a file of ``records`` records.
 
-    Empty if nothing is wrong, if the dataset or the upload wants such files rejected, or if too much is wrong.
+    It is empty if there is no error, if the dataset or the upload has such files rejected, or if there are too many errors.
     """
     connection.execute("create or replace table quarantined (_row bigint, id varchar, code varchar, message varchar)")
     if tolerance.on_error is not OnError.QUARANTINE:
@@ -49,7 +49,7 @@ def quarantine_records(
     held = number(connection, "select count(*) from quarantined")
     if held and not number(connection, "select count(*) from incoming anti join quarantined using (_row)"):
         connection.execute("delete from quarantined")
-        return Quarantined(refusal="Every record has an error or hangs below one that has: nothing is left to be loaded.")
+        return Quarantined(refusal="Every record has an error, or an ancestor with one: nothing is left to load.")
     if held and (refusal := _out_of_bounds(connection)):
         connection.execute("delete from quarantined")
         return Quarantined(refusal=refusal)
@@ -57,7 +57,7 @@ def quarantine_records(
 
 
 def write_rows(connection: duckdb.DuckDBPyConnection, dataset: Dataset, import_id: str, to: Path) -> None:
-    """Write the quarantined rows as a CSV that PostgreSQL takes into ledger.failure as it is: with all their columns."""
+    """Write the quarantined rows, with all their columns, as a CSV that PostgreSQL copies into ledger.failure."""
     tables = {str(row[0]) for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
     names = [str(row[0]) for row in connection.execute("describe raw").fetchall() if row[0] != "_row"]
     members = ", ".join(f"{quoted(name)} := {_storable(f'raw.{quoted(name)}')}" for name in names)
@@ -74,24 +74,25 @@ def write_rows(connection: duckdb.DuckDBPyConnection, dataset: Dataset, import_i
     )
 
 
-# --- What is bad ---
+# --- Records with errors ---
 
-# A circle is one finding, on one of its rows; so are too many children of a record of the warehouse, whose number is negative.
-# Of equal copies only the later ones are found fault with: the first one stands for the id.
+# A cycle is one finding, on one of its rows; so are too many children of a record of the warehouse, whose number is negative.
+# Of equal copies only the later ones have findings; the first one is loaded.
 _BAD = """
 create or replace temp table bad as
-with said as (
+with faults as (
     select row, code, "column", message from findings where severity = 'error' and row is not null
     union all
-    select cycle_rows._row, 'circular_reference', null, 'It is one of the ' || length || ' records of a circle.'
+    select cycle_rows._row, 'circular_reference', null, 'The record is one of the ' || length || ' records of a cycle.'
     from cycle_rows join cycles using (cycle)
     anti join findings on findings.row = cycle_rows._row and findings.code = 'circular_reference'
     union all
-    select below_cycles._row, 'below_cycle', null, 'It hangs below a circle that the warehouse has already.'
+    select below_cycles._row, 'below_cycle', null, 'The record is a descendant of a cycle in the warehouse.'
     from below_cycles anti join cycle_rows using (cycle)
     anti join findings on findings.row = below_cycles._row and findings.code = 'circular_reference'
     union all
-    select edges._row, 'max_children_exceeded', null, 'It is one of the ' || children || ' children of ' || edges.parent || '.'
+    select edges._row, 'max_children_exceeded', null, 
+        'The record is one of the ' || children || ' children of ' || edges.parent || '.'
     from edges join crowds on edges.above = crowds.number
     anti join findings on findings.row = edges._row and findings.code = 'max_children_exceeded'
     where edges._row is not null and edges._row != edges.above and crowds.number < 0
@@ -100,37 +101,37 @@ select
     row as _row,
     arg_min(code, code || coalesce("column", '')) as code,
     string_agg(message, ' ' order by code, "column") as message
-from said
+from faults
 group by row
 """
 
 _QUARANTINED = f"""
 insert into quarantined
 select
-    held._row,
+    chosen._row,
     coalesce(raw.{{key}}, ''),
-    held.code,
-    left(held.message, {MESSAGE_LENGTH})
-from (from bad union all by name from below_bad) held left join raw on held._row = raw._row
-order by held._row
+    chosen.code,
+    left(chosen.message, {MESSAGE_LENGTH})
+from (from bad union all by name from below_bad) chosen left join raw on chosen._row = raw._row
+order by chosen._row
 """
 
 
 def _of_the_file(connection: duckdb.DuckDBPyConnection) -> str:
-    """An error that speaks of no row leaves nothing to be held back."""
+    """Return why no record can be quarantined if an error concerns no single row; otherwise an empty text."""
     query = "select count(*), min(message) from findings where severity = 'error' and row is null"
     ((errors, first),) = connection.execute(query).fetchall()
-    return f"An error concerns the file as a whole, so that no record can be held back for it. {first}" if errors else ""
+    return f"An error concerns the whole file, so no record can be quarantined for it. {first}" if errors else ""
 
 
 def _gather_bad(connection: duckdb.DuckDBPyConnection) -> int:
-    """``bad`` (_row, code, message): the rows with an error of their own; how many there are."""
+    """Make ``bad`` (_row, code, message), the rows with errors of their own; return how many there are."""
     connection.execute(_BAD)
     return number(connection, "select count(*) from bad")
 
 
 def _too_much(bad: int, records: int, tolerance: Tolerance) -> str:
-    """Why there are too many bad records; nothing if there are not."""
+    """Return why there are too many records with errors; an empty text if there are not."""
     said = f"{bad:,} of {counted(records, 'record')} {'has' if bad == 1 else 'have'} errors"
     if tolerance.max_errors is not None and bad > tolerance.max_errors:
         return f"{said}; at most {tolerance.max_errors:,} may go into quarantine (max_errors)."
@@ -139,9 +140,9 @@ def _too_much(bad: int, records: int, tolerance: Tolerance) -> str:
     return ""
 
 
-# --- What stays as it was ---
+# --- The limits of the tree without them ---
 
-# Depth needs no second look: whatever would hang below a record that is held back is held back too.
+# Depth need not be checked again: the descendants of a quarantined record are in quarantine too.
 _STAYED = """
 create or replace temp table stayed as
 select edges.id, edges.parent, true as loaded from edges semi join incoming using (_row) anti join quarantined using (_row)
@@ -161,9 +162,9 @@ select max(id) filter (where loaded) from stayed where parent is null having cou
 
 
 def _out_of_bounds(connection: duckdb.DuckDBPyConnection) -> str:
-    """Why the rest, beside what those that are held back are in the warehouse, is not within the dataset's bounds; or nothing.
+    """Return which limit of the tree the other records would exceed beside the warehouse's; an empty text if none.
 
-    A file may make room by moving a record away: if that one is held back, there is no room.
+    A file may make room by moving a record away: if that record is quarantined, there is no room.
     """
     ((children, single_root),) = connection.execute("select max_children, single_root from bounds").fetchall()
     if children is None and not single_root:
@@ -172,14 +173,14 @@ def _out_of_bounds(connection: duckdb.DuckDBPyConnection) -> str:
     if children is not None:
         for parent, found in connection.execute(_CROWDED, {"limit": children}).fetchall():
             would = counted(found, "child", "children")
-            return f"Without what is held back, {parent} would have {would}; at most {children:,} are allowed."
+            return f"Without the quarantined records, {parent} would have {would}; at most {children:,} are allowed."
     if single_root:
         for (root,) in connection.execute(_ROOTS).fetchall():
-            return f"Without what is held back, {root} would be a second root; there may be only one."
+            return f"Without the quarantined records, {root} would be a second root; only one is allowed."
     return ""
 
 
-# --- What hangs below it ---
+# --- Their descendants ---
 
 _UP_TO_BAD = """
 select
@@ -193,7 +194,7 @@ create or replace temp table below_bad as
 select
     e._row,
     'parent_quarantined' as code,
-    'It hangs below the record ' || ancestor.id || ' (' || {place} || '), which is in quarantine.' as message
+    'Its ancestor ' || ancestor.id || ' (' || {place} || ') is in quarantine.' as message
 from nearest_bad join edges e using (number) join edges ancestor on nearest_bad.met = ancestor.number
 asof left join lines on ancestor._row >= lines.first_row
 where e._row is not null and not exists (from bad where bad._row = e._row)
@@ -201,9 +202,9 @@ where e._row is not null and not exists (from bad where bad._row = e._row)
 
 
 def _gather_below(connection: duckdb.DuckDBPyConnection) -> None:
-    """``below_bad`` (_row, code, message): the file's records below a bad one, also where the way leads through the warehouse.
+    """Make ``below_bad`` (_row, code, message): the file's records with a bad ancestor, also by way of the warehouse.
 
-    A circle with a row in the file ends there, since that row is bad. One that the warehouse has all by itself is without end.
+    The search ends on a cycle with a row in the file, since that row is bad. On a cycle of the warehouse alone it finds no end.
     """
     ancestors.nearest_marked(connection, _UP_TO_BAD, into="nearest_bad")
     line = "lines.first_line + ancestor._row - lines.first_row"
@@ -211,5 +212,5 @@ def _gather_below(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _storable(expression: str) -> str:
-    """Text that PostgreSQL can keep: it has no place for the character NUL, whose picture stands in for it."""
+    """Return the SQL of a text that PostgreSQL can store: it cannot store NUL, which is replaced by its symbol."""
     return f"replace({expression}, chr(0), '␀')"

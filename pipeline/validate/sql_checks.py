@@ -1,26 +1,26 @@
-"""Staging table -> findings: every expectation of the suite and every SQL check, all of them, always.
+"""Run every SQL check and every expectation of the suite on the staged file, and turn their results into findings.
 
-A check is a query for the offenders (docs/decisions/0003). Its result is kept as a table, from which come both its findings,
-complete, and Great Expectations' verdict on it. Both must say the same, or there is no verdict at all.
+A check is a query of the offending rows (docs/decisions/0003). Its result is kept as a table, from which both its findings and
+Great Expectations' verdict on it are made. If the two disagree, there is no verdict.
 
-A check may ask these relations, whatever the dataset calls its key and its parent:
+A check may query these relations, whose columns are the same whatever the dataset calls its key and its parent:
 
 - ``incoming``: the typed records, with their _row;
 - ``nodes`` (_row, id, parent): the same, by fixed names;
 - ``links`` (_row, id, parent, above): the same, with the row of the parent, if it is in the file;
-- ``duplicates`` (_row, id, place, copies, alike, others): the records whose id is not theirs alone;
-- ``warehouse_edges`` (id, "parentId"): what the warehouse knows around the file's records; ``overridden``, the same: what it
-  says of those records themselves, where it was asked;
+- ``duplicates`` (_row, id, place, copies, alike, others): the records that share their id with others;
+- ``warehouse_edges`` (id, "parentId"): the warehouse's edges around the file's records; ``overridden``, the same: its
+  edges of those records themselves, where they were asked for;
 - ``edges`` (number, id, parent, _row, above): the tree that would result, the file's edges laid over the warehouse's;
-  ``above`` is the parent's number, and a record of the file has its row for a number;
-- ``orphans`` (_row, parent): the records whose parent is nowhere; ``missing`` (parent, records, alike): those parents, how
-  many records hang below each, and what it was probably meant to be;
-- ``cycles`` (cycle, _row, path, length, rows, old): the circles in that tree, with the first of their rows;
-- ``cycle_rows`` (cycle, _row): all rows on them; ``below_cycles`` (cycle, _row): the rows that only hang below one;
-- ``names`` (key, parent): what the dataset calls these two;
-- ``bounds`` (max_depth, max_children, single_root): what the dataset sets to the tree; ``crowds`` (number, children): of which
-  there are too many. If it sets a depth: ``depths`` (number, depth), of all that is not on a circle or below one, and
-  ``pushed`` (_row, id, depth, records), the rows that take records of the warehouse too deep.
+  ``above`` is the parent's number, and the number of a record of the file is its row;
+- ``orphans`` (_row, parent): the records whose parent does not exist; ``missing`` (parent, records, alike): those parents,
+  how many descendants each has in the file, and the id it was probably meant to be;
+- ``cycles`` (cycle, _row, path, length, rows, old): the cycles in that tree, with the first of their rows;
+- ``cycle_rows`` (cycle, _row): all rows on them; ``below_cycles`` (cycle, _row): the rows that are only descendants of one;
+- ``names`` (key, parent): the dataset's names of these two columns;
+- ``bounds`` (max_depth, max_children, single_root): the dataset's tree limits; ``crowds`` (number, children): the records
+  with too many children. If it limits depth: ``depths`` (number, depth), of the records not on a cycle or below one, and
+  ``pushed`` (_row, id, depth, records), the rows that move descendants in the warehouse too deep.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from pipeline.validate.expectations import Judged, Query
 
 READING = "faults_of_reading"
-"""The table of what reading and typing found, so that the page shows it among the verdicts."""
+"""The table of the findings of reading and casting, which the page shows among the verdicts."""
 
 _EVERY_ROW = "Every row can be read, and every value fits its column."
 
@@ -67,15 +67,15 @@ class Check:
 
     @property
     def table(self) -> str:
-        """Where its offenders are kept."""
+        """Return the name of the table of its offenders."""
         return f"check_{self.name}"
 
 
 def read_check(path: Path) -> Check:
-    """A check's file: the first comment line is its message; more may say code, severity, column, hint and expects.
+    """Read a check's file: the first comment line is its message; further lines may set code, severity, column, hint, expects.
 
-    ``expects`` is what is true of a good file, for the page. {value}, {column}, {path}, {length} and {limit} in the message
-    stand for what the query returns under these names; for a row of which something else is to be said, it returns a message.
+    ``expects`` is what is true of a good file, for the page. {value}, {column}, {path}, {length} and {limit} in the message are
+    replaced by what the query returns under these names; a row with a column ``message`` that is not null has that message.
     """
     query = path.read_text(encoding="utf-8").rstrip().rstrip(";")
     message, *rest = opening_comment(query) or [path.stem]
@@ -94,7 +94,7 @@ def read_check(path: Path) -> Check:
 
 @dataclass(frozen=True)
 class Seen:
-    """What every check saw: its offenders are in tables of their own, which Great Expectations is asked about."""
+    """The results of the checks: each has a table of its offenders, on which Great Expectations gives a verdict."""
 
     checks: Sequence[Check]
     queries: Sequence[Query]
@@ -102,12 +102,12 @@ class Seen:
 
     @property
     def is_clean(self) -> bool:
-        """Nobody saw anything. The expectations of the suite have not spoken yet."""
+        """Return whether no check found anything. The expectations of the suite are evaluated later."""
         return not any(query.rows for query in self.queries)
 
 
 def look(connection: duckdb.DuckDBPyConnection, dataset: Dataset, *, edges: Path | None) -> Seen:
-    """Find whatever the checks say is wrong with ``incoming``; each check's offenders go into a table."""
+    """Run the checks on ``incoming``, with the warehouse's ``edges``; each check's offenders go into a table."""
     from pipeline.validate.expectations import Query  # here, since Great Expectations takes seconds to import
 
     checks = [read_check(path) for path in dataset.check_files]
@@ -117,12 +117,12 @@ def look(connection: duckdb.DuckDBPyConnection, dataset: Dataset, *, edges: Path
     queries = [Query(_EVERY_ROW, READING, _rows(connection, READING))]
     queries += [Query(one.expects, one.table, _rows(connection, one.table), one.severity) for one in checks]
     records = _rows(connection, "incoming")
-    _distrust(queries, dataset)
+    _require_each_check_once(queries, dataset)
     return Seen(checks, queries, records)
 
 
 def judge(connection: duckdb.DuckDBPyConnection, dataset: Dataset, seen: Seen, *, docs: Path, run_name: str) -> Verdict:
-    """Have every expectation and every check judged, write the page below ``docs``, and return the verdict.
+    """Evaluate every expectation and check, add their findings, write the page below ``docs``, and return the verdict.
 
     Raises RuntimeError if a check or an expectation could not be evaluated: that is no verdict on the file.
     """
@@ -139,8 +139,8 @@ def judge(connection: duckdb.DuckDBPyConnection, dataset: Dataset, seen: Seen, *
     return verdict
 
 
-def _distrust(queries: Sequence[Query], dataset: Dataset) -> None:
-    """Each file below sql/checks that concerns the dataset is among the queries, once. Raises RuntimeError if not."""
+def _require_each_check_once(queries: Sequence[Query], dataset: Dataset) -> None:
+    """Raise RuntimeError unless each file below sql/checks that concerns the dataset is among the queries, once."""
     folders = [dataset.root / "sql" / "checks" / name for name in ("every", dataset.name)]
     files = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.suffix == ".sql"]
     there = Counter(f"check_{name}" for name in (*dataset.bounds.checks, *(path.stem for path in files)))
@@ -157,7 +157,10 @@ def _listed(names: Counter[str]) -> str:
 
 
 def run_checks(connection: duckdb.DuckDBPyConnection, checks: list[Check]) -> None:
-    """Make the relations that are still to be made, and run each check into a table of its own."""
+    """Make the relations that checks query, and run each check into a table of its own.
+
+    Reads ``links`` and ``twice`` of staging/hierarchy.py, and ``warehouse_edges`` and ``overridden`` of tree_overlay.add_edges.
+    """
     lay_over_warehouse(connection)
     find_cycles(connection)
     find_orphans(connection)
@@ -175,7 +178,7 @@ def run_checks(connection: duckdb.DuckDBPyConnection, checks: list[Check]) -> No
 
 
 def _find_by_check(connection: duckdb.DuckDBPyConnection, check: Check, dataset: Dataset) -> None:
-    """One finding for each row that the check returned."""
+    """Add one finding for each row that the check returned."""
     given = {str(row[0]) for row in connection.execute(f'describe "{check.table}"').fetchall()}
     message = "$message"
     for name in ("path", "length", "limit", "column", "value"):  # the value last: it may look like a placeholder itself
@@ -195,11 +198,11 @@ def _find_by_check(connection: duckdb.DuckDBPyConnection, check: Check, dataset:
     said = {"message": check.message, "hint": check.hint or None, "column": column or None}
     connection.execute(f'create or replace temp table found as select {", ".join(picks)} from "{check.table}"', said)
     _add_found(connection, check.code, check.severity)
-    _miss_none(connection, check.severity, check.name)
+    _require_findings(connection, check.severity, check.name)
 
 
 def _find_by_expectation(connection: duckdb.DuckDBPyConnection, unmet: Judged) -> None:
-    """One finding for each row that fails; one for the file, where the expectation is about the file as a whole."""
+    """Add one finding for each row that fails; one for the file if the expectation is about the file as a whole."""
     said = {"message": unmet.message, "hint": unmet.hint or None, "column": unmet.column}
     if unmet.rows_query is None:
         rows = "select null::bigint as _row, null::varchar as value"
@@ -218,13 +221,13 @@ def _find_by_expectation(connection: duckdb.DuckDBPyConnection, unmet: Judged) -
     if unmet.rows_query is not None and found != unmet.rows:
         raise RuntimeError(f"Great Expectations counts {unmet.rows} offending rows, our SQL {found}: {unmet.message}")
     _add_found(connection, unmet.code, unmet.severity)
-    _miss_none(connection, unmet.severity, unmet.message)
+    _require_findings(connection, unmet.severity, unmet.message)
 
 
 def _add_found(connection: duckdb.DuckDBPyConnection, code: str, severity: str) -> None:
-    """Add what was ``found``, less what was said of the same value already.
+    """Add the rows of ``found``, except those for which the same value has a finding already.
 
-    That is: the same code, or that a value is missing which could not be read. A warning does not stand for an error.
+    That is a finding of the same code, or, for a missing value, that it could not be read. A warning does not replace an error.
     """
     connection.execute(
         """insert into findings by name
@@ -236,8 +239,8 @@ def _add_found(connection: duckdb.DuckDBPyConnection, code: str, severity: str) 
     )
 
 
-def _miss_none(connection: duckdb.DuckDBPyConnection, severity: str, by: str) -> None:
-    """Whatever was ``found`` has a finding that is as grave. Raises RuntimeError if not."""
+def _require_findings(connection: duckdb.DuckDBPyConnection, severity: str, by: str) -> None:
+    """Raise RuntimeError unless each row of ``found`` has a finding that is at least as severe."""
     ((missed,),) = connection.execute(
         """select count(*) from found anti join findings said
         on said.row is not distinct from found.row and said.severity in ('error', $severity)""",

@@ -1,8 +1,8 @@
-"""The bounds that a dataset sets to its tree: how deep it may be, how many children a record may have, whether it has one root.
+"""The limits that a dataset sets for its tree: its depth, the number of a record's children, whether it has one root.
 
-They are about the tree that would result, the file's edges laid over the warehouse's. So for such a dataset the warehouse is
-asked for more than what is above the file: for what hangs below what moves, for brothers and sisters, for its roots. An old
-excess that the file does not touch is not the file's fault.
+They apply to the tree that would result: the file's edges laid over the warehouse's. So for such a dataset the warehouse is
+asked for more than the ancestors of the file's records: for the descendants of records that move, for siblings, for the roots.
+An excess in the warehouse that the file does not change is not reported.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ group by met
 
 
 def questions(bounds: TreeLimits) -> list[str]:
-    """Queries for what else to ask the warehouse: what (below, children, roots), id, and the parent that it is to have."""
+    """Return queries of what else to ask the warehouse: what (below, children, roots), id, and its parent in the file."""
     asked = {
         _NODES.format(what="'below'"): bounds.max_depth is not None,
         _FAMILIES: bounds.max_children is not None,
@@ -60,16 +60,16 @@ def questions(bounds: TreeLimits) -> list[str]:
 
 
 def count_children(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make ``crowds`` (number, children): the records with more children than they may have, none if there is no limit."""
+    """Make ``crowds`` (number, children): the records with more children than allowed; empty if there is no limit."""
     connection.execute(_CROWDS)
 
 
 def measure_depths(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make ``depths`` (number, depth) and ``pushed`` (_row, id, depth, records), if there is a limit to depth.
+    """Make ``depths`` (number, depth) and ``pushed`` (_row, id, depth, records), if there is a limit of depth.
 
-    A root, and what is left of a tree that lost its root, has depth 1. ``pushed`` are the file's rows that, themselves not too
-    deep, take records of the warehouse too deep: the deepest of these, and how many they are. To be called after
-    cycles.find_cycles.
+    A root has depth 1, and so has a record whose parent is missing. ``pushed`` are the file's rows that are not too deep
+    themselves, but move descendants in the warehouse too deep: the deepest of these, and how many they are. Reads ``edges``,
+    ``bounds``, ``overridden``, and ``unrooted`` of cycles.find_cycles.
     """
     ((limit,),) = connection.execute("select max_depth from bounds").fetchall()
     if limit is None:

@@ -1,7 +1,7 @@
-"""The tree that would result: the file's edges laid over the warehouse's, and what has to be asked for that.
+"""The tree that would result: the file's edges laid over the warehouse's, and what to ask the warehouse for that.
 
-Ids are compared in one place, here; from then on it is all numbers. A record of the file has its row for a number, one of the
-warehouse a number below zero.
+IDs are compared here; later steps use numbers. The number of a record of the file is its row; records of the warehouse have
+negative numbers.
 """
 
 from __future__ import annotations
@@ -19,24 +19,27 @@ from pipeline.validate.tree_limits import questions
 
 
 def ask_for(connection: duckdb.DuckDBPyConnection, dataset: Dataset, to: Path) -> int:
-    """Write what to ask the warehouse to a Parquet file (what, id, parent); how many questions there are.
+    """Write what to ask the warehouse to a Parquet file (what, id, parent); return how many questions there are.
 
-    They are for what is above the parents that are not in the file (and above what these may be misspellings of), and for what
-    else the dataset's bounds are about.
+    They ask for the ancestors of the parents that are not in the file, and of ids that these may be misspellings of, and for
+    what the dataset's tree limits need.
     """
     lay_out(connection, dataset)
     connection.execute(
-        """create or replace temp table strangers as
+        """create or replace temp table absent_parents as
         select distinct parent as id from links where parent is not null and above is null"""
     )
-    ids = f"select id from strangers union select id from ({likely_spellings('strangers')})"
+    ids = f"select id from absent_parents union select id from ({likely_spellings('absent_parents')})"
     asked = " union all ".join([f"select 'above' as what, id, null as parent from ({ids})", *questions(dataset.bounds)])
     connection.execute(f"copy (from ({asked}) order by what, id) to {literal(str(to))} (format parquet)")
     return number(connection, f"select count(*) from {literal(str(to))}")
 
 
 def add_edges(connection: duckdb.DuckDBPyConnection, edges: Path | None) -> None:
-    """Make ``warehouse_edges`` (id, parentId), what the warehouse knows around the file's records, and ``overridden``."""
+    """Make ``warehouse_edges`` and ``overridden`` (id, parentId) from the warehouse's answer.
+
+    ``overridden`` has the edges of records that are in the file too, which the file replaces; ``warehouse_edges`` all others.
+    """
     for table, join in (("warehouse_edges", "anti join"), ("overridden", "semi join")):
         connection.execute(f'create or replace table {table} (id varchar, "parentId" varchar)')
         if edges is not None:
@@ -46,9 +49,9 @@ def add_edges(connection: duckdb.DuckDBPyConnection, edges: Path | None) -> None
 
 
 def lay_over_warehouse(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make ``duplicates`` and ``edges``, the tree."""
+    """Make ``duplicates`` and ``edges``, the tree that would result, from ``links`` and ``warehouse_edges``."""
     is_without = not number(connection, "select count(*) from twice")
-    connection.execute(f"{_DUPLICATES} limit 0" if is_without else _DUPLICATES)  # or else it reads every value of the file
+    connection.execute(f"{_DUPLICATES} limit 0" if is_without else _DUPLICATES)  # otherwise it reads every value of the file
     connection.execute(_OWN)
     tree = "own"
     if number(connection, "select count(*) from warehouse_edges"):
@@ -57,7 +60,7 @@ def lay_over_warehouse(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"create or replace view edges as select * from {tree}")
 
 
-# ``others`` is bounded: a million rows with one id would otherwise each name all the others.
+# ``others`` is limited: otherwise each of a million rows with one id would list all the others.
 _DUPLICATES = """
 create or replace table duplicates as
 with bodies as (
@@ -77,7 +80,7 @@ select
 from bodies join groups on bodies.id = groups.id
 """
 
-# Each id has one edge: of duplicates the first one's, so that the tree is one even if the file is not fit to be loaded.
+# Each id has one edge, of duplicates the first one's, so that the tree is defined even for a file that is rejected.
 _OWN = """
 create or replace view own as
 select _row as number, id, parent, _row, above from links

@@ -2,7 +2,7 @@
 -- code: max_children_exceeded
 -- column: parent
 -- expects: No record has more children than the dataset allows.
--- hint: Hang some of its children elsewhere, for instance below a record in between.
+-- hint: Move some of its children to another parent.
 with families as (
     select
         crowds.number,

@@ -2,7 +2,7 @@
 -- code: max_depth_exceeded
 -- column: parent
 -- expects: No record is deeper in the tree than the dataset allows.
--- hint: Hang the record, or one of those above it, nearer to the root.
+-- hint: Move the record, or one of its ancestors, closer to the root.
 select
     edges._row,
     edges.parent as value,
@@ -21,7 +21,7 @@ select
     edges.parent as value,
     pushed.depth as length,
     bounds.max_depth as "limit",
-    'The record takes ' || left(pushed.id, 200) || ', which the warehouse has below it, to level ' || pushed.depth
+    'The record moves its descendant ' || left(pushed.id, 200) || ' in the warehouse to level ' || pushed.depth
     || '; at most ' || bounds.max_depth || ' are allowed.'
     || case when pushed.records > 1 then format(' {:,} records would be too deep.', pushed.records) else '' end as message
 from pushed

@@ -1,8 +1,8 @@
--- The record is a root, but {value} is one already; there may be only one.
+-- The record is a root, but {value} is already the root; only one is allowed.
 -- code: several_roots
 -- column: parent
 -- expects: The tree has one root.
--- hint: Name the record above it.
+-- hint: Give the record a parent.
 with roots as (
     select
         edges._row,
@@ -11,7 +11,7 @@ with roots as (
     where edges.parent is null
 ),
 
--- what the warehouse has goes before what the file brings
+-- records of the warehouse come before those of the file
 firsts as (
     select
         arg_min(roots.id, (roots._row is not null, roots._row, roots.id)) as id,

@@ -1,9 +1,9 @@
--- The record hangs below a circle: {path}.
+-- The record is a descendant of a cycle: {path}.
 -- code: below_cycle
 -- severity: warning
 -- column: parent
--- expects: No record hangs below a circle.
--- hint: Nothing is wrong with this record: it can be loaded once the circle above it is mended.
+-- expects: No record is a descendant of a cycle.
+-- hint: Correct the cycle; this record needs no change.
 select
     below_cycles._row,
     nodes.parent as value,

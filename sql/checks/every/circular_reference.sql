@@ -1,8 +1,8 @@
--- The record {value} is its own ancestor, in a circle of {length} records: {path}.
+-- The record {value} is its own ancestor, in a cycle of {length} records: {path}.
 -- code: circular_reference
 -- column: parent
 -- expects: No record is its own ancestor, in the file and the warehouse together.
--- hint: One of the records in the circle needs another parent, or none.
+-- hint: Give one record of the cycle another parent, or none.
 with ours as (
     select distinct cycle_rows.cycle
     from cycle_rows
@@ -30,7 +30,7 @@ select
     case
         when ours.cycle is null
             then format(
-                'The record hangs below a circle of {:,} records that the warehouse has already: {}.',
+                'The record is a descendant of a cycle of {:,} records in the warehouse: {}.',
                 cycles.length,
                 case
                     when cycles.length > 10
@@ -42,9 +42,9 @@ select
     case
         when len(cycles.old) > 0
             then
-                'In the warehouse already: '
+                'In the warehouse: '
                 || array_to_string(cycles.old, ', ')
-                || '. One of the records in the circle needs another parent, or none.'
+                || '. Give one record of the cycle another parent, or none.'
     end as hint
 from cycles
 left join ours on cycles.cycle = ours.cycle

@@ -1,11 +1,12 @@
--- The record {value} stands in the file more than once, each time the same.
+-- ID {value} appears {length} with the same data.
 -- code: duplicate_id
 -- column: key
--- expects: No record stands in the file twice.
--- hint: Keep one of the equal rows.
+-- expects: No record appears twice.
+-- hint: Keep one of these rows.
 select
     duplicates._row,
     duplicates.id as value,
+    case when duplicates.copies = 2 then 'twice' else format('{:,} times', duplicates.copies) end as length,
     duplicates.others as related
 from duplicates
 where duplicates.alike and duplicates.place > 1

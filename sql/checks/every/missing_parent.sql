@@ -1,18 +1,18 @@
--- The parent {value} is neither in the file nor in the warehouse.
+-- No record has the ID "{value}".
 -- code: missing_parent
 -- column: parent
 -- expects: Every parent is in the file or in the warehouse.
--- hint: Add the parent to the file, or correct its spelling.
+-- hint: Add the parent to the file, or correct the parent ID.
 select
     orphans._row,
     orphans.parent as value,
     case
         when missing.alike is not null or missing.records > 1
             then
-                coalesce('Did you mean ' || missing.alike || '?', 'Add the parent to the file, or correct its spelling.')
+                coalesce('Did you mean ' || missing.alike || '?', 'Add the parent to the file, or correct the parent ID.')
                 || case
                     when missing.records > 1
-                        then format(' {:,} records of the file hang below it.', missing.records)
+                        then format(' {:,} records of the file are its descendants.', missing.records)
                     else ''
                 end
     end as hint

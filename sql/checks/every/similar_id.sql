@@ -1,11 +1,11 @@
--- The id {value} differs from {path} only in case, form of its characters, or leading zeros.
+-- ID {value} differs from {path} only in case, Unicode form, or leading zeros.
 -- code: similar_id
 -- severity: warning
 -- column: key
--- expects: No two ids can be taken for one another.
--- hint: If they are one record, give it one id. If not, all is well: ids stay exactly as they are written.
+-- expects: No two IDs differ only in case, Unicode form, or leading zeros.
+-- hint: If they are one record, use one ID. If not, nothing needs to change: IDs are kept exactly as written.
 with odd as (
-    -- whole numbers as one writes them have one spelling each: a file of nothing else need not be looked at
+    -- a whole number without leading zeros has one spelling: a file of only such IDs is skipped
     select exists(
         select 1 from edges
         where try_cast(edges.id as bigint)::varchar is distinct from edges.id

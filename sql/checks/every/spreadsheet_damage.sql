@@ -1,9 +1,9 @@
--- The id {value} looks as if a spreadsheet had rounded it.
+-- ID {value} looks rounded by a spreadsheet.
 -- code: spreadsheet_damage
 -- severity: warning
 -- column: key
--- expects: No id was rounded by a spreadsheet.
--- hint: Format the column as text before the ids go into it: a spreadsheet keeps 15 digits of a number and shows 11.
+-- expects: No ID was rounded by a spreadsheet.
+-- hint: Format the column as text before entering IDs: a spreadsheet keeps 15 digits of a number and shows 11.
 with long_numbers as (
     select
         nodes._row,
@@ -12,7 +12,7 @@ with long_numbers as (
     where length(nodes.id) >= 16 and regexp_full_match(nodes.id, '[0-9]+')
 ),
 
--- of honest numbers one in ten ends with a zero
+-- of numbers that were not rounded, one in ten ends with a zero
 rounded as (
     select count(*) >= 3 and count(*) filter (where long_numbers.id like '%0') > 0.9 * count(*) as found
     from long_numbers

@@ -92,7 +92,7 @@ def test_the_good_records_are_loaded_and_the_bad_ones_kept_with_what_hangs_below
         **{12: "missing_id", 13: "malformed_row"},
     }
     assert kept[5]["record"] == {"id": "3a", "parentId": "3", "name": "below the orphan"}
-    assert kept[5]["message"] == "It hangs below the record 3 (line 5), which is in quarantine."
+    assert kept[5]["message"] == "Its ancestor 3 (line 5) is in quarantine."
     assert (kept[13]["id"], kept[12]["id"]) == ("", "")
     assert kept[13]["record"] == {"_text": "12,1,too,many\n"}
     assert one.findings_errors == 7
@@ -105,7 +105,7 @@ def test_what_hangs_below_a_bad_record_through_the_warehouse_stays_out_too(bulkh
         bulkhead, HEADER + "a,nobody,moved\nd,c,below a, through b and c\n".replace(", through", " through"), QUARANTINE
     )
     assert one.state is State.REJECTED
-    assert "nothing is left to be loaded" in one.reason
+    assert "nothing is left to load" in one.reason
     one = upload(bulkhead, HEADER + "a,nobody,moved\nd,c,below a\ne,,good\n", QUARANTINE)
     assert {each["id"]: each["code"] for each in failed(bulkhead, one).values()} == {
         "a": "missing_parent",

@@ -29,6 +29,7 @@ from pipeline.ledger.models import ImportRecord
 from pipeline.local import postgres
 from pipeline.local.stack import Stack
 from pipeline.orchestration.activities import Activities
+from pipeline.orchestration.finish_activities import FinishActivities
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import ROOT, Settings
 from pipeline.warehouse import migrate
@@ -334,15 +335,15 @@ def test_a_cancel_and_a_pause_while_temporal_is_away_are_carried_out_by_reconcil
 
 def test_a_cancel_while_the_books_are_being_closed_is_kept(bulkhead: Bulkhead, monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes after the ending was decided, and right before the last move."""
-    store_summary, decided = Activities._store_summary, list[State]()
+    store_summary, decided = FinishActivities._store_summary, list[State]()
 
-    def asked_meanwhile(activities: Activities, one: ImportRecord, state: State, reason: str) -> None:
+    def asked_meanwhile(activities: FinishActivities, one: ImportRecord, state: State, reason: str) -> None:
         decided.append(state)
         if not one.cancel_requested:
             bulkhead.ledger.imports.cancel(one.id)
         store_summary(activities, one, state, reason)
 
-    monkeypatch.setattr(Activities, "_store_summary", asked_meanwhile)
+    monkeypatch.setattr(FinishActivities, "_store_summary", asked_meanwhile)
     done = canceled(bulkhead, upload(bulkhead, tree(300), Options()).id)
     assert decided == [State.SUCCEEDED, State.CANCELED]
     assert (done.inserted, done.unprocessed) == (300, 0)

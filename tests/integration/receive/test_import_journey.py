@@ -371,7 +371,7 @@ def test_everybody_who_wants_to_know_is_told_by_webhook_and_by_mail(
     mails = [message_from_bytes(file.read_bytes(), policy=policy.default) for file in other.outbox_dir.glob("*.eml")]
     texts = sorted(mail.get_content() for mail in mails)
     assert any("was rejected" in text and "conflicting_duplicate" in text and rejected.id in text for text in texts)
-    assert any("2 × The id 8 stands in the file more than once" in text for text in texts)
+    assert any("2 × ID 8 appears twice with different data" in text for text in texts)
     assert any("succeeded" in text and succeeded.id in text for text in texts)
 
 

@@ -303,8 +303,8 @@ class Busy(threading.Thread):
 
 
 UNFIT = [
-    ("    id text primary key", "    id text collate ci primary key", "the column id (text) takes ids for equal that differ"),
-    ('    "parentId" text', '    "parentId" text collate ci', "the column parentId (text) takes ids for equal that differ"),
+    ("    id text primary key", "    id text collate ci primary key", "the column id (text) treats different ids as equal"),
+    ('    "parentId" text', '    "parentId" text collate ci', "the column parentId (text) treats different ids as equal"),
     ("    name text", "    name text,\n    place point", "cannot compare values of the column place (point)"),
 ]
 

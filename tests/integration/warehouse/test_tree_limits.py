@@ -64,13 +64,13 @@ def test_a_file_is_held_to_the_bounds_together_with_what_the_warehouse_has(bulkh
     ]
     assert said(bulkhead, HEADER + "s,r,x\nt,s,x\n", "beside.csv") == []
     assert said(bulkhead, HEADER + "b,t,x\n", "move.csv") == [
-        ("max_depth_exceeded", 1, "The record takes c, which the warehouse has below it, to level 5; at most 4 are allowed.")
+        ("max_depth_exceeded", 1, "The record moves its descendant c in the warehouse to level 5; at most 4 are allowed.")
     ]
     assert said(bulkhead, HEADER + "u,r,x\n", "third.csv") == [
         ("max_children_exceeded", 1, "The record r would have 3 children; at most 2 are allowed.")
     ]
     assert said(bulkhead, HEADER + "z,,x\n", "root.csv") == [
-        ("several_roots", 1, "The record is a root, but r is one already; there may be only one.")
+        ("several_roots", 1, "The record is a root, but r is already the root; only one is allowed.")
     ]
     assert said(bulkhead, HEADER + "b,s,x\nc,t,x\n", "fitting.csv") == []
     assert bulkhead.rows("select id, \"parentId\" from warehouse.records where id in ('b', 'c') order by id") == [
@@ -85,7 +85,7 @@ def test_old_faults_of_the_warehouse_can_be_mended_and_not_built_upon(bulkhead: 
     head = "id,parentId,name,kind\n"
     ((code, row, message),) = said(bulkhead, head + "CC,,x,y\nBB-2,BB,x,y\n", "below.csv", "places")
     assert (code, row) == ("circular_reference", 2)
-    assert message == "The record hangs below a circle of 2 records that the warehouse has already: BB → BB-1 → BB."
+    assert message == "The record is a descendant of a cycle of 2 records in the warehouse: BB → BB-1 → BB."
     assert said(bulkhead, head + "AA,,x,y\nAA-2,AA-1,x,y\n", "orphan.csv", "places") == []
     assert said(bulkhead, head + "BB,,x,y\nBB-2,BB-1,x,y\n", "circle.csv", "places") == []
 

@@ -12,9 +12,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline import read as reading
 from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import load_dataset
+from pipeline.read import read_file as reading
 from pipeline.report.findings import Counted
 from pipeline.sandbox import validate_file
 from pipeline.staging.hierarchy import lay_out

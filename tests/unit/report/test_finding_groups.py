@@ -52,12 +52,12 @@ def test_a_value_is_taken_out_as_a_word_and_tears_no_other_apart(reported: Repor
 def test_circles_are_one_group_whatever_their_paths(reported: Reported) -> None:
     def circle(row: int, length: int) -> dict[str, Any]:
         path = [f"x{row}-{n}" for n in range(length)]
-        said = f"The record {path[0]} is its own ancestor, in a circle of {length} records: {' → '.join(path)}."
+        said = f"The record {path[0]} is its own ancestor, in a cycle of {length} records: {' → '.join(path)}."
         return {"code": "circular_reference", "row": row, "value": path[0], "message": said, "cycle": path}
 
     found = grouped(reported([{"id": "a"}] * 2, [circle(1, 2), circle(2, 100)]))
     (one,) = found["items"]
-    assert one["message"] == "The record … is its own ancestor, in a circle of … records."
+    assert one["message"] == "The record … is its own ancestor, in a cycle of … records."
     assert len(one["first"][1]["cycle"]) == finding_groups.LIST_LENGTH + 1
     assert one["first"][1]["cycle"][-1] == "…"
 

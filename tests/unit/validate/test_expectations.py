@@ -123,7 +123,7 @@ def test_everything_wrong_is_found_at_once_and_nothing_twice(checked: Check) -> 
     assert got.verdict == Verdict(records=11, errors=13, warnings=0)
     (cycle,) = (f for f in got.findings if f["code"] == "circular_reference")
     assert cycle["cycle"] == ["ES", "PT", "ES"]
-    assert cycle["message"] == "The record ES is its own ancestor, in a circle of 2 records: ES → PT → ES."
+    assert cycle["message"] == "The record ES is its own ancestor, in a cycle of 2 records: ES → PT → ES."
     assert "<h1>Rejected</h1>" in got.page
     assert all(finding["message"] and finding["severity"] == "error" for finding in got.findings)
 

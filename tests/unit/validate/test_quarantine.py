@@ -78,7 +78,7 @@ def test_what_hangs_below_a_bad_record_is_held_back_with_it(database: Path) -> N
     assert held(database) == {2: "invalid_type", 3: "parent_quarantined", 4: "parent_quarantined"}
     with duckdb.connect(str(database)) as connection:
         ((message,),) = connection.execute("select message from quarantined where _row = 4").fetchall()
-    assert message == "It hangs below the record b (line 3), which is in quarantine."
+    assert message == "Its ancestor b (line 3) is in quarantine."
 
 
 def test_nothing_is_held_back_where_nothing_is_wrong_or_such_files_are_rejected(database: Path) -> None:

@@ -132,8 +132,8 @@ def test_a_missing_parent_says_how_much_hangs_below_it(connection: duckdb.DuckDB
     rows = [("a", "gone"), ("b", "gone"), ("c", "b"), ("d", "w"), ("e", "lost"), ("f", None), ("g", "h"), ("h", "g")]
     offenders = checked(connection, rows, {"w": "c"})("missing_parent")
     assert [(o["_row"], str(o["hint"]).partition(". ")[2] or o["hint"]) for o in offenders] == [
-        (1, "4 records of the file hang below it."),
-        (2, "4 records of the file hang below it."),
+        (1, "4 records of the file are its descendants."),
+        (2, "4 records of the file are its descendants."),
         (5, None),
     ]
 
@@ -184,7 +184,7 @@ def test_a_circle_through_the_warehouse_says_which_edges_are_old(connection: duc
     (offender,) = checked(connection, [("b", "a")], {"a": "x", "x": "b"})("circular_reference")
     assert offender["cycle"] == ["a", "x", "b", "a"]
     assert offender["_row"] == 1
-    assert str(offender["hint"]).startswith("In the warehouse already: a → x, x → b.")
+    assert str(offender["hint"]).startswith("In the warehouse: a → x, x → b.")
 
 
 def test_duplicates_do_not_break_the_search_for_circles(connection: duckdb.DuckDBPyConnection) -> None:
@@ -266,8 +266,8 @@ def test_what_hangs_below_an_old_circle_is_told_so_at_its_first_row(connection: 
     offenders = checked(connection, [("top", None), ("x", "w"), ("y", "b"), ("z", "x")], {"w": "a", **RING})
     (offender,) = offenders("circular_reference")
     assert (offender["_row"], offender["cycle"], offender["related"]) == (2, ["a", "b", "a"], ["2", "3", "4"])
-    assert offender["message"] == ("The record hangs below a circle of 2 records that the warehouse has already: a → b → a.")
-    assert str(offender["hint"]).startswith("In the warehouse already: a → b, b → a.")
+    assert offender["message"] == ("The record is a descendant of a cycle of 2 records in the warehouse: a → b → a.")
+    assert str(offender["hint"]).startswith("In the warehouse: a → b, b → a.")
     assert [o["_row"] for o in offenders("below_cycle")] == [3, 4]
 
 

@@ -127,7 +127,7 @@ def test_a_move_answers_for_what_it_takes_too_deep(check: Check) -> None:
         (
             "max_depth_exceeded",
             2,
-            "The record takes o, which the warehouse has below it, to level 5; at most 4 are allowed."
+            "The record moves its descendant o in the warehouse to level 5; at most 4 are allowed."
             " 2 records would be too deep.",
             None,
         )
@@ -144,7 +144,7 @@ def test_an_old_excess_that_nothing_moves_is_not_the_files(check: Check) -> None
 def test_a_new_record_answers_for_the_orphans_that_it_adopts(check: Check) -> None:
     ((code, row, message, _),) = check([("r", None), ("p", "r")], {"w": "p", "x": "w"}, max_depth=3)
     assert (code, row) == ("max_depth_exceeded", 2)
-    assert message == "The record takes x, which the warehouse has below it, to level 4; at most 3 are allowed."
+    assert message == "The record moves its descendant x in the warehouse to level 4; at most 3 are allowed."
 
 
 def test_who_is_on_a_circle_or_below_one_has_no_depth(check: Check) -> None:
@@ -166,7 +166,7 @@ def test_too_many_children_are_told_at_the_parent_or_at_the_first_that_comes(che
 
 
 def test_a_second_root_is_told_which_one_is_there(check: Check) -> None:
-    message = "The record is a root, but {} is one already; there may be only one."
+    message = "The record is a root, but {} is already the root; only one is allowed."
     rows: list[Row] = [("b", "a"), ("a", None), ("c", None)]
     assert check(rows, single_root=True) == [("several_roots", 3, message.format("a"), None)]
     assert check(rows[:2], {"w": None}, single_root=True) == [("several_roots", 2, message.format("w"), None)]
@@ -317,7 +317,7 @@ def test_random_trees_agree_with_the_oracle(check: Check) -> None:
             if message.startswith("The record is on level"):
                 assert f"level {len(way_up(tree, str(file[row - 1][0])) or [])};" in message, f"seed {seed}"
             seen[code] += 1
-            seen["pushed"] += "takes" in message
+            seen["pushed"] += "moves its descendant" in message
         seen["none"] += not found
     assert min(seen.values()) >= 10, f"the cases are of every kind: {seen}"
 
