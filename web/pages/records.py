@@ -178,7 +178,7 @@ def _counts(dataset: Dataset, ids: list[str]) -> dict[str, int]:
 
 
 def _ancestors(dataset: Dataset, record_id: str) -> list[Node | None]:
-    """Return the nodes from the top down to the record, None first if there are more above; empty if there is no such record."""
+    """Return the nodes from the top to the record, None first if there are more above; empty if there is no such record."""
     record = app_context().records.one(dataset, record_id)
     if record is None:
         return []
@@ -189,7 +189,7 @@ def _ancestors(dataset: Dataset, record_id: str) -> list[Node | None]:
 
 
 def _findings_sql(dataset: str, record_id: str) -> str:
-    """Return a query for the findings with this ID. They are not indexed by ID, so it runs within the limits of the SQL page."""
+    """Return a query for the findings with this ID. They have no index by ID, so it runs within the limits of the SQL page."""
     name, wanted = (text.replace("'", "''") for text in (dataset, record_id))
     return (
         "select imported_at, filename, row, code, message\nfrom import_findings\n"
