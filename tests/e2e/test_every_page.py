@@ -80,7 +80,7 @@ def shown(browser: webdriver.Chrome, server: Any, paths: dict[str, str]) -> Iter
         browser.get(f"{url}/sql")
         browser.find_element(By.ID, "sql").send_keys(SQL)
         browser.find_element(By.CSS_SELECTOR, f"button[value={act}]").click()
-        wait_for(browser, "h2", {"run": "Answer", "plan": "Plan"}[act])
+        wait_for(browser, "h2", {"run": "Result", "plan": "Query plan"}[act])
         yield f"SQL, {act}"
     browser.get(f"{url}{paths['import, loading']}")
     browser.find_element(By.CSS_SELECTOR, ".cancel summary").click()

@@ -209,7 +209,7 @@ def test_a_file_is_uploaded_and_watched_to_its_end(
     }
     assert sums == {
         **{"valid": 4000, "invalid": 0, "records in the file": 4000},
-        **{"inserted": 3500, "updated": 300, "unchanged": 199, "failed": 1, "together": 4000},
+        **{"inserted": 3500, "updated": 300, "unchanged": 199, "failed": 1, "total": 4000},
     }
     assert text(browser, ".hull li:last-child") == "Done"
     assert not browser.find_elements(By.CSS_SELECTOR, "script[src*=import]")
@@ -274,7 +274,7 @@ def test_a_report_has_its_looks_and_runs_nothing(sign_in: Open, server: Any, edg
     browser.get(f"{server.url}/imports/{import_id}")
     browser.find_element(By.LINK_TEXT, "Open the validation report").click()
     wait_for(browser, "h1", "Validation report")
-    browser.find_element(By.LINK_TEXT, "On a page of its own").click()
+    browser.find_element(By.LINK_TEXT, "Open in a new tab").click()
     browser.switch_to.window(browser.window_handles[-1])
     WebDriverWait(browser, SECONDS).until(lambda b: b.current_url.endswith("/report/"))
     words = browser.find_element(By.TAG_NAME, "p")
@@ -310,7 +310,7 @@ def test_the_report_looks_right_and_needs_nothing_else(
     shoot(browser, shots / f"rejected-{width}{'-dark' if dark else ''}.png")
     browser.find_element(By.LINK_TEXT, "Open the validation report").click()
     wait_for(browser, "h1", "Validation report")
-    browser.find_element(By.LINK_TEXT, "On a page of its own").click()
+    browser.find_element(By.LINK_TEXT, "Open in a new tab").click()
     browser.switch_to.window(browser.window_handles[-1])
     wait_for(browser, "h1", "Rejected")
     emulate(browser, width, dark)
@@ -336,7 +336,7 @@ def test_the_trend_of_a_dataset(sign_in: Open, server: Any, edges: AppContext, s
     for day in range(1, 31):
         past(edges, day)
     browser.get(f"{server.url}/imports?dataset=places")
-    browser.find_element(By.LINK_TEXT, "How validation went").click()
+    browser.find_element(By.LINK_TEXT, "Validation history").click()
     wait_for(browser, "h1", "Countries")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     charts = browser.find_elements(By.CSS_SELECTOR, ".trend svg")
@@ -376,7 +376,7 @@ def test_canceling_asks_first(sign_in: Open, server: Any, edges: AppContext, sho
     browser.find_element(By.CSS_SELECTOR, ".cancel summary").click()
     dialog = browser.find_element(By.CSS_SELECTOR, ".cancel dialog")
     assert dialog.accessible_name == "Cancel this import?"
-    assert "Really cancel?" in text(browser, ".cancel p")
+    assert "Parts that are already loaded stay loaded" in text(browser, ".cancel p")
     shoot(browser, shots / "asking.png")
     browser.switch_to.active_element.send_keys(Press.ESCAPE)
     assert not dialog.is_displayed()
@@ -384,7 +384,7 @@ def test_canceling_asks_first(sign_in: Open, server: Any, edges: AppContext, sho
     edges.ledger.imports.pause(import_id, wanted=True)  # while somebody reads the question, the page does not jump
     WebDriverWait(browser, SECONDS).until(lambda _: dialog.is_displayed())
     browser.find_element(By.CSS_SELECTOR, ".cancel .quiet[type=button]").click()
-    wait_for(browser, ".resume summary", "Resume it")
+    wait_for(browser, ".resume summary", "Resume")
     browser.find_element(By.CSS_SELECTOR, ".cancel summary").click()
     browser.find_element(By.CSS_SELECTOR, ".cancel button.danger").click()
     wait_for(browser, ".badge", "Canceled")
@@ -417,7 +417,7 @@ def test_a_load_is_watched(
         assert_no_complaints(browser)
     else:
         ask_and_confirm(browser, ".pause")  # a second step, without a dialog
-        wait_for(browser, ".resume summary", "Resume it")
+        wait_for(browser, ".resume summary", "Resume")
 
 
 def test_without_a_free_stream_the_page_asks(sign_in: Open, server: Any, edges: AppContext) -> None:
@@ -463,7 +463,7 @@ def test_admins_make_and_revoke_keys(
     name = f"keys-{width}{'-dark' if dark else ''}{'' if scripts else '-plain'}.png"
     shoot(browser, shots / name)
     browser.find_element(By.CSS_SELECTOR, ".keys tr:first-child .revoke summary").click()
-    assert text(browser, ".revoke h2") == f"Revoke the key of {EVIL}?"
+    assert text(browser, ".revoke h2") == f"Revoke the key {EVIL}?"
     shoot(browser, shots / f"revoking-{name}")
     browser.find_element(By.CSS_SELECTOR, ".revoke button.danger").click()
     wait_for(browser, ".keys .badge", "Revoked")
@@ -524,13 +524,13 @@ def test_a_dry_run_foresees_and_loading_it_asks_first(
     assert "CSV, semicolon, UTF-8, gzip" in text(browser, ".title > .soft")
     sums = browser.find_elements(By.CSS_SELECTOR, ".sums table")[1].text
     assert sums.splitlines() == [
-        *("What a load would do", "insert 900", "update (7 to another parent) 60", "leave unchanged 28"),
-        *("keep in quarantine 12", "together 1,000"),
+        *("What an import would change", "insert 900", "update (7 to another parent) 60", "leave unchanged 28"),
+        *("quarantine 12", "total 1,000"),
     ]
     button = browser.find_element(By.CSS_SELECTOR, ".promote button")
     assert not button.is_displayed()
     browser.find_element(By.CSS_SELECTOR, ".promote summary").click()
-    assert "Really load it?" in text(browser, ".promote p")
+    assert "The checked file will be queued and imported." in text(browser, ".promote p")
     button.click()
     wait_for(browser, ".badge", "Queued")
     assert text(browser, ".hull [aria-current]") == "Queue"
@@ -566,7 +566,7 @@ def test_signing_in_with_a_key(open_browser: Open, server: Any, keys: ApiKeys) -
     browser.find_element(By.ID, "key").send_keys("bk_wrong\n")
     wait_for(browser, "[role=alert]", "wrong or was revoked")
     browser.find_element(By.ID, "key").send_keys(keys.create("me", Role.READER)[0] + "\n")
-    wait_for(browser, ".lead", "Your key may look, but not upload.")
+    wait_for(browser, ".lead", "Your key can view, but not upload.")
 
 
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (320, True), (1400, True)])

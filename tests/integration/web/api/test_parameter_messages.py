@@ -113,7 +113,7 @@ def test_a_wrong_request_is_told_in_plain_words(
 def test_the_pages_form_says_the_same(browser: FlaskClient) -> None:
     page = browser.get("/imports?state=loadin", headers={"Accept": "text/html"})
     assert page.status_code == 400
-    assert "There is no state &#39;loadin&#39;. Did you mean loading?" in page.text
+    assert "Unknown state &#39;loadin&#39;. Did you mean loading?" in page.text
 
 
 ERRORS = ["/nothing", "/imports/x", "/import", "/datasets/none/records", "/imports?since=never"]
@@ -194,6 +194,6 @@ def test_a_duplicate_is_known_content_and_no_failure(browser: FlaskClient, make_
     page = browser.get(f"/imports/{again}").text
     assert 'class="stopped"' not in page
     assert '<li class="done">Known content' in page
-    assert "What validation counted" not in page
+    assert "<caption>Validation" not in page
     assert f'href="/imports/{earlier}"' in page and "first.csv" in page
     assert '<th>records in the file</th><td class="n">7</td>' in page

@@ -43,6 +43,7 @@ def test_a_preview(api: Any, edges: AppContext) -> None:
     assert answer.status_code == 200, answer.text
     seen = answer.json
     assert (seen["format"], seen["delimiter"], seen["remembered"]) == ("csv", ";", False)
+    assert seen["text"] == "CSV, semicolon, UTF-8"
     assert seen["rows"] == [["FR", None, "France", "Country", "x"], ["FR-75", "FR", "Paris", "Department", "y"]]
     assert [(one["name"], one["becomes"], one["suggested"], one["why"]) for one in seen["columns"]] == [
         ("Kürzel", None, None, ""),

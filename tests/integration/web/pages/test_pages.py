@@ -212,7 +212,7 @@ def test_a_reader_sees_no_form(app: Any, edges: AppContext) -> None:
     client = app.test_client()
     _, key = edges.keys.create("me", Role.READER)
     follow_link(client, edges.keys.sign_in_token(key.id))
-    assert "Your key may look, but not upload." in client.get("/").text
+    assert "Your key can view, but not upload." in client.get("/").text
 
 
 def test_cancel_from_the_page(browser: Any, edges: AppContext) -> None:
@@ -249,7 +249,7 @@ def test_pages_of_imports(browser: Any, edges: AppContext) -> None:
     both = re.findall(r'href="/imports/([0-9a-f-]{36})"', first + second)
     assert both == made[::-1]
     assert "before=" not in second
-    assert "There are none like that." in browser.get("/imports?state=rejected").text
+    assert "No imports match these filters." in browser.get("/imports?state=rejected").text
 
 
 def test_sql(browser: Any) -> None:
