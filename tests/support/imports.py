@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 
@@ -9,3 +11,6 @@ from pipeline.ledger.models import ImportRecord
 def imports_of(ledger: Ledger, key: str) -> list[ImportRecord]:
     """Return the imports of the object at ``key``, newest first."""
     return [one for one in ledger.imports.page(limit=10_000) if one.key == key]
+
+
+MakeImport = Callable[..., str]
