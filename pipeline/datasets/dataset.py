@@ -34,7 +34,7 @@ LINEAGE = ("_import_id", "_row", "_loaded_at")
 _OF_THE_MOMENT = re.compile(
     r"(?i)\b(now|today|age|random|\w*uuid\w*|localtime|\w*timestamp|get_current_\w+)\s*\(|\b(current|local)_?(date|time)"
 )
-"""Words of SQL for what changes by itself."""
+"""SQL keywords of columns whose values PostgreSQL computes."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Column:
 
     @property
     def may_be_absent(self) -> bool:
-        """A record can be written without a word about it."""
+        """Return whether a record can be written without a value in this column."""
         return self.has_default or not self.required
 
 
@@ -68,11 +68,11 @@ class Dataset:
     asked: tuple[tuple[str, str], ...] = ()  # names in a file, and the columns that an upload says they are
 
     def ignoring(self, names: Sequence[str]) -> Dataset:
-        """The same, for a file of which these columns are to be left out."""
+        """Return the same dataset for a file of which these columns are left out."""
         return replace(self, ignored=frozenset(map(folded, names))) if names else self
 
     def for_upload(self, options: Options) -> Dataset:
-        """The same, for a file whose columns are to be read as the upload says."""
+        """Return the same dataset for a file whose columns are read as the upload says."""
         gone = [*options.without, *(name for name, column in options.mapping.items() if not column)]
         asked = tuple((name, column) for name, column in options.mapping.items() if column)
         return replace(self.ignoring(gone), asked=asked) if asked else self.ignoring(gone)
@@ -90,44 +90,44 @@ class Dataset:
 
     @cached_property
     def mapping(self) -> ColumnNames:
-        """How a file's columns become the dataset's."""
+        """Return how a file's columns become the dataset's."""
         said = self._said("mapping", {"aliases", "renames", "defaults"})
         aliases = {name: tuple(others) for name, others in said.get("aliases", {}).items()}
         return ColumnNames(aliases, dict(said.get("renames", {})), dict(said.get("defaults", {})))
 
     @cached_property
     def wished(self) -> dict[str, str]:
-        """Folded name in a file -> the column that the upload says it is."""
+        """Return for each folded name in a file the column that the upload maps it to."""
         return {folded(name): column for name, column in self.asked}
 
     @cached_property
     def renamed(self) -> dict[str, str]:
-        """Folded name in a file -> the name to keep that column under."""
+        """Return for each folded name in a file the name under which that column is kept."""
         return {folded(name): kept for name, kept in self.mapping.renames.items()}
 
     @cached_property
     def aliased(self) -> dict[str, str]:
-        """Folded alias -> the column it stands for."""
+        """Return for each folded alias its column."""
         return {folded(alias): name for name, aliases in self.mapping.aliases.items() for alias in aliases}
 
     @cached_property
     def shape(self) -> Shape:
-        """How the hierarchy is written."""
+        """Return how the hierarchy is written."""
         return Shape(**self._said("shape", {"children", "path_separator"}))
 
     @cached_property
     def bounds(self) -> TreeLimits:
-        """What the tree must not exceed."""
+        """Return the limits of the tree."""
         return TreeLimits(**self._said("bounds", {"max_depth", "max_children", "single_root"}))
 
     @cached_property
     def tolerance(self) -> Tolerance:
-        """What happens to a file with bad records."""
+        """Return what happens to a file with errors."""
         said = self._said("tolerance", {"on_error", "max_errors", "max_error_ratio"})
         return Tolerance(**{**said, "on_error": OnError(said.get("on_error", OnError.REJECT))})
 
     def tolerance_for(self, options: Options) -> Tolerance:
-        """What happens to an upload's bad records: what it asks for goes before what the suite says."""
+        """Return what happens to an upload with errors: its own options override the suite's."""
         own = self.tolerance
         return Tolerance(
             on_error=options.on_error or own.on_error,
@@ -137,13 +137,13 @@ class Dataset:
 
     @cached_property
     def version(self) -> str:
-        """Names the rules as they stand: suite, mapping and table; it changes whenever one of them does."""
+        """Return a hash of the rules, which changes with the suite, the mapping or the table."""
         rules = json.dumps(self.suite, sort_keys=True) + self.table_sql
         return hashlib.sha256(rules.encode()).hexdigest()[:12]
 
     @cached_property
     def rules(self) -> str:
-        """Names all that a verdict follows from beside the file and the warehouse, our own release included.
+        """Return a hash of all that a verdict depends on beside the file and the warehouse, our own release included.
 
         Empty if a rule asks what time it is, or for chance: then it may say something else of the same file tomorrow.
         """
@@ -162,16 +162,16 @@ class Dataset:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names of the user's columns, in the table's order."""
+        """Return the names of the user's columns, in the table's order."""
         return tuple(column.name for column in self.columns)
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Return the name that people use."""
         return str(self.suite.get("meta", {}).get("title", self.name))
 
     def column(self, name: str) -> Column:
-        """The column of that name; KeyError if there is none."""
+        """Return the column of that name. Raises KeyError if there is none."""
         for column in self.columns:
             if column.name == name:
                 return column
@@ -179,24 +179,24 @@ class Dataset:
 
     @property
     def staging_file(self) -> Path:
-        """The hand-written staging query, which need not exist."""
+        """Return the path of the hand-written staging query, which need not exist."""
         return self.root / "sql" / "staging" / f"{self.name}.sql"
 
     @property
     def check_files(self) -> list[Path]:
-        """The SQL checks that every file of this dataset must pass: the general ones, those of its bounds, then its own."""
+        """Return the SQL checks of this dataset: the general ones, those of its tree limits, then its own."""
         checks = self.root / "sql" / "checks"
         bounds = [checks / "bounds" / f"{name}.sql" for name in self.bounds.checks]
         return [*in_order(checks / "every"), *bounds, *in_order(checks / self.name)]
 
 
 def folded(name: str) -> str:
-    """A column's name as aliases and renames are compared: without case and outer space."""
+    """Return a column's name as aliases and renames are compared: without case and outer space."""
     return name.strip().casefold()
 
 
 def dataset_names(root: Path = ROOT) -> list[str]:
-    """The datasets there are, by name."""
+    """Return the names of all datasets, sorted."""
     return sorted(path.stem for path in (root / "expectations").glob("*.json"))
 
 
@@ -232,13 +232,13 @@ def load_dataset(name: str, root: Path = ROOT, among: Collection[str] | None = N
 
 
 def blank_dataset(name: str) -> Dataset:
-    """A stand-in for a dataset that is not there: a file put under such a name is refused with a report like any other."""
+    """Return a dataset for a name that has none: a file put under it is rejected with a report like any other."""
     columns = (Column("id", "text", True), Column("parentId", "text", False))
     return Dataset(name, ROOT, columns, "id", "parentId", None, {"name": name, "expectations": []}, "")
 
 
 def table_columns(table_sql: str) -> list[Column]:
-    """The columns of the one CREATE TABLE in ``table_sql``, in order."""
+    """Return the columns of the one CREATE TABLE in ``table_sql``, in order."""
     for statement in sqlglot.parse(table_sql, read="postgres"):
         if isinstance(statement, exp.Create) and statement.kind == "TABLE":
             keys = {name.name for key in statement.find_all(exp.PrimaryKey) for name in key.find_all(exp.Identifier)}
@@ -254,7 +254,7 @@ def _column(definition: exp.ColumnDef, keys: set[str]) -> Column:
 
 
 def _check_whole(dataset: Dataset, all_names: tuple[str, ...]) -> None:
-    """The two files must fit each other: a slip in one of them must not wait for the first upload."""
+    """Raise InvalidConfiguration if the two files do not fit each other, so that the first upload does not find it."""
     wanted = [dataset.key, dataset.parent, *LINEAGE]
     if dataset.rest:
         wanted.append(dataset.rest)
@@ -287,7 +287,7 @@ _TEXT = re.compile(r"(text|varchar|character varying)( *\(\d+\))?")
 
 
 def _slip_in_types(dataset: Dataset) -> str:
-    """What no table can be loaded with, of the types of its columns; empty if there is nothing."""
+    """Return what makes a table with these types of columns impossible to load; an empty text if nothing does."""
     for name in (dataset.key, dataset.parent):
         if not _TEXT.fullmatch(kind := dataset.column(name).type):
             return f"the column {name} is {kind}; the key and the parent are text, whose ids are compared byte by byte"
@@ -301,7 +301,7 @@ def _slip_in_types(dataset: Dataset) -> str:
 
 
 def _slip_in_mapping(dataset: Dataset) -> str:
-    """What makes no sense in ``meta.mapping``; empty if all does."""
+    """Return what is wrong with ``meta.mapping``; an empty text if nothing is."""
     mapping, lists = dataset.mapping, dataset.suite.get("meta", {}).get("mapping", {}).get("aliases", {}).values()
     texts = [*mapping.renames.values(), *mapping.defaults.values(), *(alias for many in lists for alias in many)]
     if not all(isinstance(many, list) for many in lists) or not all(isinstance(text, str) and text.strip() for text in texts):
@@ -323,7 +323,7 @@ def _slip_in_mapping(dataset: Dataset) -> str:
 
 
 def _slip_in_shape(dataset: Dataset) -> str:
-    """What makes no sense in ``meta.shape``, or beside a staging query that is written by hand; empty if all does."""
+    """Return what is wrong with ``meta.shape``, or with it beside a hand-written staging query; an empty text if nothing is."""
     shape = dataset.shape
     if not all(one is None or (isinstance(one, str) and one.strip()) for one in (shape.children, shape.path_separator)):
         return "in meta.shape, children is a key and path_separator what stands between the steps of a path"

@@ -1,4 +1,4 @@
-"""Findings -> groups of those that say the same: what a screen or a letter has room for, however many findings there are.
+"""Group findings that say the same, so that a page or an e-mail has room for them, however many findings there are.
 
 Two findings say the same if code, severity, column, the kind of the value (none, empty, number, text) and the message agree,
 the message without the value itself and its numbers. A group knows how many they are and the first few of them;
@@ -19,10 +19,10 @@ from pipeline.sqlfiles import literal
 GROUPS_MAX = 1_000
 FIRST_ROWS = 5
 SHAPES_MAX = 10
-"""Of one code in one column with values of one kind; if the messages have more shapes, they are taken for one."""
+"""Groups for one code in one column with values of one kind; if the messages have more shapes, they form one group."""
 
 LIST_LENGTH = 50
-"""A circle's path and the related rows are cut after so many ids here, with an ellipsis."""
+"""A cycle's path and the related rows are cut after so many ids here, with an ellipsis."""
 
 FILE = "groups.json"
 
@@ -50,7 +50,7 @@ def write_groups(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 # A value is taken out of its message where it stands as a word of its own, the first time that it does: a value like "e"
 # must not tear the other words apart. A circle's path follows a colon; no two of them are alike. Where the messages still
-# go in all directions, what they share at both ends has to do.
+# differ, a group shows what they share at both ends.
 _GROUPED = f"""
 create temp table grouped as
 with words as (
@@ -109,7 +109,7 @@ group by code, severity, "column", kind, shape
 
 
 def _shared(beginnings: list[str], ends: list[str]) -> str:
-    """What all of some sorted texts begin with, and end with, in whole words, and an ellipsis between.
+    """Return what all of some sorted texts begin and end with, in whole words, with an ellipsis between.
 
     ``beginnings`` are the first and the last of them, ``ends`` the same of them reversed.
     """
@@ -118,7 +118,7 @@ def _shared(beginnings: list[str], ends: list[str]) -> str:
 
 
 def _firsts(connection: duckdb.DuckDBPyConnection) -> dict[int, dict[str, Any]]:
-    """The findings that open the groups, by their numbers."""
+    """Return the first findings of the groups, by their numbers."""
     shown = ", ".join(_bounded(name) for name in _FIRSTS)
     found = _dicts(
         connection,
@@ -131,7 +131,7 @@ def _firsts(connection: duckdb.DuckDBPyConnection) -> dict[int, dict[str, Any]]:
 
 
 def _bounded(name: str) -> str:
-    """A finding's field; of a list no more than its beginning."""
+    """Return the SQL of a finding's field, of a list only its beginning."""
     if name not in ("related", "cycle"):
         return f'"{name}"'
     beginning = f"list_append({name}[1:{LIST_LENGTH}], '…')"

@@ -1,4 +1,4 @@
-"""Findings and failures -> the files that a user downloads: complete, in the order of the rows, safe in a spreadsheet."""
+"""Write the files of findings that a user downloads: complete, in the order of the rows, safe in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from pipeline.staging.cast import original_names
 from pipeline.staging.database import THREADS, number, reading_of
 
 FIELDS = ("code", "severity", "message", "place", "row", "line", "column", "value", "hint", "related", "cycle")
-"""A finding's fields, as everywhere; the files add the record's id."""
+"""A finding's fields, as in the API; the files add the record's id."""
 
 TABLE_FIELDS = ("place", "row", "id", "code", "severity", "column", "value", "message", "hint", "line", "related", "cycle")
-"""The columns of findings.csv, before those of the file itself."""
+"""The columns of findings.csv, before the file's own."""
 
 CELL_CHARACTERS, CELLS_SHOWN = 200, 40
-"""Of an offending row, what a page has room for goes with each finding; findings.csv has the row whole."""
+"""Each finding has the first cells of its row, as many as a page shows; findings.csv has the whole row."""
 
 
 @dataclass(frozen=True)
 class Counted:
-    """How many findings there are. ``invalid`` is the number of rows that an error speaks of, or a circle leads through."""
+    """How many findings there are. ``invalid`` is the number of rows that have an error or are on a cycle."""
 
     records: int
     errors: int
@@ -42,7 +42,7 @@ class Counted:
     refusal: str = ""  # why they could not be held back, where they were to be
 
     def verdict(self, *, dry_run: bool = False) -> Verdict:
-        """What follows from it."""
+        """Return the verdict that follows from the counts."""
         return Verdict(self.records, self.errors, self.warnings, self.quarantined, self.refusal, dry_run)
 
 
@@ -89,17 +89,17 @@ _OF_MEMBERS = {"file": ", members.name as file", "members": "asof left join memb
 
 
 def finding_place(connection: duckdb.DuckDBPyConnection) -> str:
-    """SQL for where a finding ``f`` is, beside the table ``lines``."""
+    """Return the SQL of where a finding ``f`` is, beside the table ``lines``."""
     return place_sql(reading_of(connection), row="f.row", line=_LINE, column='f."column"')
 
 
 def _has_members(connection: duckdb.DuckDBPyConnection) -> bool:
-    """The findings are of several files, which lay in one archive: then each says of which."""
+    """Return whether the findings are of several files of one archive: then each names its file."""
     return bool(connection.execute("from duckdb_tables() where table_name = 'members'").fetchall())
 
 
 def _cells(connection: duckdb.DuckDBPyConnection) -> str:
-    """SQL for the row as it was in the file, cell by cell, cut to what a page shows of it; null where there is none."""
+    """Return the SQL of the row as it was in the file, a list of cells cut to what a page shows; null without a row."""
     names = [*original_names(connection)][:CELLS_SHOWN]
     cells = ", ".join(
         f"case when length({cell}) > {CELL_CHARACTERS} then left({cell}, {CELL_CHARACTERS}) || '…' else {cell} end"
@@ -109,14 +109,14 @@ def _cells(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def _only_rows_told(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """The query without ``raw`` where no finding speaks of a row: the join might read all that the file holds into memory."""
+    """Return the query without ``raw`` if no finding has a row: the join might read the whole file into memory."""
     if number(connection, "select count(*) from findings where row is not null"):
         return query
     return query.replace("left join raw on", "left join (from raw limit 0) as raw on")
 
 
 def _table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> str:
-    """The query for findings.csv: each finding, then its row as it was in the file, whose columns may have any names."""
+    """Return the query for findings.csv: each finding, then its row as it was in the file, whose columns may have any names."""
     texts = {name: f"f.{quoted(name)}" for name in ("id", "column", "value", "message", "hint")}
     texts["related"] = "array_to_string(f.related, ' ')"
     texts["cycle"] = "array_to_string(f.cycle, ' → ')"
@@ -152,5 +152,5 @@ def safe_expression(expression: str, name: str) -> str:
 
 
 def as_json(value: Any) -> bytes:
-    """A document as JSON, to be read by people too."""
+    """Return a document as indented JSON, which people can read."""
     return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2)

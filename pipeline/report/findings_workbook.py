@@ -1,4 +1,4 @@
-"""Findings -> a workbook: the file as a sheet, its bad cells coloured, each with a comment that says what is wrong.
+"""Write a workbook of the findings: the file as a sheet, cells with findings coloured, each with a comment on what is wrong.
 
 Three sheets. *Records* has the file's own columns behind the line or row of the file; *About* says what is in the workbook, and
 what for lack of room is not; *Findings* is the list. Whatever comes from the file is written as text, which no spreadsheet
@@ -27,14 +27,14 @@ from pipeline.staging.database import reading_of
 FILE = "findings.xlsx"
 
 ROWS_MAX = 10_000
-"""On either sheet. A file of more rows shows only those that a finding speaks of."""
+"""Rows of either sheet. A file of more rows shows only those with findings."""
 
 CELLS_MAX = 30_000
-"""On either sheet: a quarter of a second's work, for which whoever wants the verdict waits. Nobody mends more by hand."""
+"""Cells of either sheet: they take a quarter of a second, for which the verdict waits."""
 
 CHARACTERS_MAX = 64 << 20
 COMMENTS_MAX = 2_000
-"""A spreadsheet takes long to open a sheet with more. The colours go on."""
+"""Comments: a spreadsheet takes long to open a sheet with more. Cells after the last one are only coloured."""
 
 CELL_LENGTH = 32_767
 """The format's own limit, in units of UTF-16."""
@@ -77,14 +77,14 @@ def write_workbook(connection: duckdb.DuckDBPyConnection, dataset: Dataset, fold
 
 
 class _Sheet(Worksheet):  # type: ignore[misc]
-    """A worksheet that takes no text for markup, whatever it looks like."""
+    """A worksheet that writes every text as text, even if it looks like markup."""
 
     def _xml_rich_inline_string(self, string: str, attributes: Any) -> None:
         self._xml_inline_string(string, True, attributes)
 
 
 class _Page:
-    """A sheet, what its cells may look like, and what it had to leave out. Cells are text even when somebody edits them."""
+    """A sheet, the formats of its cells, and what was left out of it. Cells stay text when they are edited."""
 
     def __init__(self, book: xlsxwriter.Workbook, name: str) -> None:
         self.sheet: Worksheet = book.add_worksheet(name, _Sheet)
@@ -96,7 +96,7 @@ class _Page:
             self.looks[severity] = book.add_format({"num_format": "@", "bg_color": back, "font_color": ink})
 
     def head(self, names: list[str], marks: Marks | None = None) -> None:
-        """The names of the columns, which stay in sight."""
+        """Write the names of the columns, and keep them in view."""
         for place, name in enumerate(names):
             about = [mark for mark in marks or [] if mark["column"] == name]
             self.write(0, place, name, "heading")
@@ -104,7 +104,7 @@ class _Page:
         self.sheet.freeze_panes(1, 1)
 
     def write(self, row: int, place: int, value: Any, look: str = "") -> None:
-        """One cell: a number as such, anything else as text."""
+        """Write one cell: a number as a number, anything else as text."""
         if isinstance(value, int):
             self.sheet.write_number(row, place, value, self.looks.get(look))
         elif value is None:
@@ -117,7 +117,7 @@ class _Page:
             self.sheet.write_string(row, place, text, self.looks.get(look, self.text))
 
     def mark(self, row: int, place: int, value: Any, marks: Marks) -> None:
-        """One cell once more, in the colour of the worst that is said of it, with all of that as a comment."""
+        """Write one cell again, in the colour of its worst finding, with all its findings as a comment."""
         if not marks:
             return
         self.marked += 1
@@ -129,7 +129,7 @@ class _Page:
 
 
 def _fit(text: str) -> str:
-    """The text, or as much of it as a cell holds, with an ellipsis."""
+    """Return the text, cut with an ellipsis to what a cell holds."""
     if len(text) <= CELL_LENGTH // 2:
         return text
     units = text.encode("utf-16-le")
@@ -142,7 +142,7 @@ def _fit(text: str) -> str:
 
 
 def _fill_records(connection: duckdb.DuckDBPyConnection, page: _Page, counted: Counted) -> bool:
-    """The rows of the file, their bad cells marked; True if they are all of the file's."""
+    """Write the rows of the file, with marked cells; return whether they are all rows of the file."""
     originals = original_names(connection)
     names = list(originals)
     most = min(ROWS_MAX, CELLS_MAX // (len(names) + 1))
@@ -164,7 +164,7 @@ def _fill_records(connection: duckdb.DuckDBPyConnection, page: _Page, counted: C
 
 
 def _numbered(connection: duckdb.DuckDBPyConnection) -> str:
-    """What the number before a row counts: rows of the sheet, lines of the text, or records where there is neither."""
+    """Return what the number before a row counts: rows of the sheet, lines of the text, or records if it has neither."""
     reading = reading_of(connection)
     if reading.get("members", 1) != 1 or not connection.execute("from lines limit 1").fetchall():
         return "record"
@@ -172,14 +172,14 @@ def _numbered(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def _characters(connection: duckdb.DuckDBPyConnection, names: list[str]) -> int:
-    """How long the file's text is, near enough."""
+    """Return about how long the file's text is, in characters."""
     lengths = ["0", *(f"coalesce(strlen({quoted(name)}::varchar), 0)" for name in names)]
     ((total,),) = connection.execute(f"select coalesce(sum({' + '.join(lengths)}), 0) from raw").fetchall()
     return int(total)
 
 
 def _write_record(page: _Page, names: list[str], row: int, values: list[Any], marks: Marks) -> None:
-    """A row of the file. What is said of no column that it has is said of its number."""
+    """Write a row of the file. Findings on none of its columns mark its number."""
     by_column: dict[str | None, Marks] = {}
     for mark in marks:
         column = mark["column"] if mark["column"] in names else None
@@ -201,7 +201,7 @@ select distinct row from ({all} select row from listed where row is not null) or
 
 
 def _records(connection: duckdb.DuckDBPyConnection, names: list[str], *, by_record: bool) -> Iterator[tuple[Any, ...]]:
-    """(number, its text if it is no record, its marks, its values) of what is shown, in the order of the file."""
+    """Yield (number, text if it is not a record, marks, values) of the rows that are shown, in the order of the file."""
     if not connection.execute("from shown limit 1").fetchall():
         return  # a join might read all that the file holds into memory
     tables = [str(row[0]) for row in connection.execute("show tables").fetchall()]
@@ -231,7 +231,7 @@ def _listed_most() -> int:
 
 
 def _fill_findings(connection: duckdb.DuckDBPyConnection, page: _Page) -> None:
-    """The list, in the order of the rows."""
+    """Write the list of findings, in the order of the rows."""
     page.head(list(TABLE_FIELDS))
     for place, name in enumerate(TABLE_FIELDS):
         page.sheet.set_column(place, place, _WIDTHS.get(name, 24), None if name in ("row", "line") else page.text)
@@ -253,7 +253,7 @@ def _fill_findings(connection: duckdb.DuckDBPyConnection, page: _Page) -> None:
 def _explained(
     dataset: Dataset, counted: Counted, records: _Page, findings: _Page, is_whole: bool
 ) -> Iterator[tuple[str, str]]:
-    """The lines of About, each with its look: the true totals, and everything that is not as one might think."""
+    """Yield the lines of About, each with its format: the true totals, and everything that is left out or changed."""
     total = counted.errors + counted.warnings
     yield f"{dataset.title}: what validation found", "heading"
     told = (("record", counted.records), ("error", counted.errors), ("warning", counted.warnings))

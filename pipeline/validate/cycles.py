@@ -39,7 +39,7 @@ from circling join edges using (number) group by cycle order by cycle
 """
 _CYCLES = f"""
 insert into cycles
-with placed as (
+with described as (
     select steps.cycle, steps.place, steps.gap, edges.id, edges._row, edges.id || ' → ' || edges.parent as edge
     from steps join edges using (number)
 ),
@@ -49,7 +49,7 @@ paths as (
         list(case when gap is not null then gap else id end order by place) as path,
         list(_row::varchar order by place) filter (where _row is not null and gap is null) as rows,
         list(edge order by place) filter (where _row is null and gap is null) as old
-    from placed group by cycle
+    from described group by cycle
 ),
 firsts as (
     select cycle, coalesce(min(_row) filter (where within), min(_row)) as any_row

@@ -29,14 +29,14 @@ with below as (
     from tops join orphans on tops.root = orphans._row where tops.number > 0 group by orphans.parent
 ),
 named as (select parent, count(*) as records from orphans group by parent)
-select named.parent, greatest(named.records, coalesce(below.records, 0)) as records, alike.id as alike
-from named left join below using (parent) left join alike using (parent)
+select named.parent, greatest(named.records, coalesce(below.records, 0)) as records, spellings.id as alike
+from named left join below using (parent) left join spellings using (parent)
 """
 
 _UP = "select number, nullif(above, number) as above from edges anti join unrooted using (number)"
 
 _ALIKE = f"""
-create or replace temp table alike as
+create or replace temp table spellings as
 with wanted as (select distinct parent, {CORE.format(id="parent")} as core from orphans),
 there as (select id, {CORE.format(id="id")} as core from edges)
 select wanted.parent, min(there.id) as id
@@ -46,9 +46,9 @@ from wanted join there on wanted.core = there.core where wanted.core != '' group
 # Two texts one slip apart (a character more, less, another, or two swapped) share a text that lacks one character of each, or
 # one of them whole (W. Garbe's symmetric deletes).
 _SLIPS = """
-insert into alike
+insert into spellings
 with wanted as (
-    select distinct parent from orphans anti join alike using (parent)
+    select distinct parent from orphans anti join spellings using (parent)
     where length(parent) between 4 and 64 and regexp_matches(parent, '\\p{L}')
 ),
 shorter as (select parent, unnest(list_append(gaps, parent)) as stem from (
@@ -75,7 +75,7 @@ def find_orphans(connection: duckdb.DuckDBPyConnection) -> int:
     """
     connection.execute(_ORPHANS)
     missing = number(connection, "select count(distinct parent) from orphans")
-    connection.execute("create or replace temp table alike (parent varchar, id varchar)")
+    connection.execute("create or replace temp table spellings (parent varchar, id varchar)")
     connection.execute("create or replace temp table tops (number bigint, root bigint)")
     if missing:
         ancestors.find_root(connection, _UP, into="tops")

@@ -49,7 +49,7 @@ def surroundings(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("BULKHEAD_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("BULKHEAD_URL", httpserver.url_for(""))
     monkeypatch.setenv("BULKHEAD_API_KEY", "bk_secret")
-    monkeypatch.setattr(http, "pause_after", lambda attempt, retry_after="": 0.0)
+    monkeypatch.setattr(http, "pause", lambda state: 0.0)
     yield tmp_path
 
 

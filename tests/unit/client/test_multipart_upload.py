@@ -123,7 +123,7 @@ def _etag(body: bytes) -> str:
 @pytest.fixture(autouse=True)
 def small_parts_and_no_pauses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(multipart_upload, "PART_BYTES", PART)
-    monkeypatch.setattr(http, "pause_after", lambda attempt, retry_after="": 0.0)
+    monkeypatch.setattr(http, "pause", lambda state: 0.0)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 

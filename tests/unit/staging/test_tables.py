@@ -70,8 +70,6 @@ def test_no_step_reads_a_temporary_table_of_another() -> None:
     for step, text in texts.items():
         for other in STEPS:
             foreign = made[other] - made[step] if other != step else set()
-            assert [name for name in foreign if re.search(rf"(?<!yield )\b(?:from|join|into|update) {name}\b", text)] == [], (
-                step,
-                other,
-            )
+            used = [name for name in foreign if re.search(rf"(?<!yield )\b(?:from|join|into|update) {name}\b", text)]
+            assert used == [], (step, other)
     assert {table.name for table in TABLES} & set().union(*made.values()) == set()

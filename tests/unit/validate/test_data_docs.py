@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any
 
 import pytest
-from great_expectations.core import ExpectationValidationResult
-from great_expectations.expectations import UnexpectedRowsExpectation
-from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-from great_expectations.expectations.registry import get_renderer_impl
-from great_expectations.render import LegacyDiagnosticRendererType
-from great_expectations.render.renderer import ValidationResultsPageRenderer
-from great_expectations.render.renderer.renderer import Renderer
-from great_expectations.render.view import DefaultJinjaPageView
 
-from pipeline.validate.data_docs import OffendingRows, _Page
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from great_expectations.core import ExpectationValidationResult
+    from great_expectations.expectations import UnexpectedRowsExpectation
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+    from great_expectations.expectations.registry import get_renderer_impl
+    from great_expectations.render import LegacyDiagnosticRendererType
+    from great_expectations.render.renderer import ValidationResultsPageRenderer
+    from great_expectations.render.renderer.renderer import Renderer
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    from pipeline.validate.data_docs import OffendingRows, _Page
 
 RENDERERS = {
     "_diagnostic_status_icon_renderer": LegacyDiagnosticRendererType.STATUS_ICON,
