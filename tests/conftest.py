@@ -27,10 +27,13 @@ from pipeline.adapters.s3 import Store
 from pipeline.local import postgres, seaweedfs, temporal
 from pipeline.settings import ROOT, Settings
 from pipeline.warehouse import migrate, sql_reader
-from tests.support import shared_stack
-from tests.support.shared_stack import SharedStack
-from tests.support.temporal_namespace import register_namespace
-from tests.support.turns import turn
+
+pytest.register_assert_rewrite("tests.support")  # before any module of it is imported
+
+from tests.support import shared_stack  # noqa: E402
+from tests.support.shared_stack import SharedStack  # noqa: E402
+from tests.support.temporal_namespace import register_namespace  # noqa: E402
+from tests.support.turns import turn  # noqa: E402
 
 FOLDERS = ("unit", "integration", "e2e")
 

@@ -83,7 +83,7 @@ def open_browser(browsers: Browsers) -> Iterator[Open]:
 
 @pytest.fixture
 def sign_in(server: Any, keys: ApiKeys, open_browser: Open) -> Open:
-    """Opens a browser that has followed a sign-in link and pressed its button."""
+    """Open a browser that has followed a sign-in link and pressed its button."""
 
     def start(**wishes: Any) -> webdriver.Chrome:
         browser = open_browser(**wishes)
@@ -99,12 +99,13 @@ def sign_in(server: Any, keys: ApiKeys, open_browser: Open) -> Open:
 
 @pytest.fixture
 def shots(tmp_path: Path) -> Path:
-    """Where pictures of the pages go: BULKHEAD_SCREENSHOTS, for whoever wants to look at them."""
+    """Where pictures of the pages go: BULKHEAD_SCREENSHOTS, where it is set."""
     return Path(os.environ.get("BULKHEAD_SCREENSHOTS", tmp_path))
 
 
 @pytest.fixture
 def ledger(settings: Settings) -> Iterator[Ledger]:
+    """The ledger in this test's database."""
     engine = postgres.connect(settings.database_url)
     yield Ledger(engine)
     engine.dispose()

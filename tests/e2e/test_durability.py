@@ -19,7 +19,6 @@ from tests.support.worker_process import closing_worker
 
 pytestmark = pytest.mark.early
 
-ROOT = Path(__file__).resolve().parents[2]
 RECORDS = 100_000
 KILLS = 3
 

@@ -35,7 +35,7 @@ def key_for(edges: AppContext) -> Callable[[str], str]:
 
 @pytest.fixture
 def caller_for(app: Flask, key_for: Callable[[str], str]) -> Callable[[str], Caller]:
-    """Somebody with a key for a role."""
+    """Makes a caller with a key for a role."""
     return lambda role: Caller(app.test_client(), key_for(role))
 
 
@@ -47,7 +47,7 @@ def api(caller_for: Callable[[str], Caller]) -> Caller:
 
 @pytest.fixture
 def browser(app: Flask, edges: AppContext) -> FlaskClient:
-    """Somebody who has signed in; not a real browser, which the e2e tests have."""
+    """A client that has signed in; not a real browser, which the e2e tests have."""
     client = app.test_client()
     _, key = edges.keys.create("somebody", Role.ADMIN)
     assert follow_link(client, edges.keys.sign_in_token(key.id)).status_code == 303
@@ -62,7 +62,7 @@ def server(settings: Settings, serve: Callable[[Settings], Server]) -> Server:
 
 @pytest.fixture
 def bulkhead(settings: Settings, store: Store) -> Iterator[Bulkhead]:
-    """With a worker, in a thread of this process."""
+    """The application on this test's own servers, with a worker in a thread of this process."""
     one = Bulkhead(settings, store)
     with running_worker(settings):
         yield one

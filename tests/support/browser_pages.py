@@ -16,11 +16,12 @@ Open = Callable[..., webdriver.Chrome]
 
 
 def text(browser: webdriver.Chrome, selector: str) -> str:
+    """Return the text of the first element that matches."""
     return browser.find_element(By.CSS_SELECTOR, selector).text
 
 
 def wait_for(browser: webdriver.Chrome, selector: str, words: str) -> None:
-    """Until the element says so; the page may be replaced meanwhile."""
+    """Wait until an element that matches contains ``words``; the page may be replaced meanwhile."""
 
     def says(_: webdriver.Chrome) -> bool:
         return any(words in one.text for one in browser.find_elements(By.CSS_SELECTOR, selector))
@@ -30,11 +31,11 @@ def wait_for(browser: webdriver.Chrome, selector: str, words: str) -> None:
 
 
 def shoot(browser: webdriver.Chrome, path: Path) -> None:
-    """A picture of the whole page."""
+    """Write a PNG of the whole page."""
     picture = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})["data"]
     path.write_bytes(base64.b64decode(picture))
 
 
 def assert_no_complaints(browser: webdriver.Chrome) -> None:
-    """The browser blocked nothing and missed nothing."""
+    """Assert that the browser blocked nothing and missed nothing."""
     assert [entry["message"] for entry in browser.get_log("browser")] == []

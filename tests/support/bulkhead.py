@@ -24,7 +24,7 @@ SMALL_PARTS: dict[str, Any] = {"email_to": ("you@example.org",), "batches_per_pa
 
 
 class Bulkhead:
-    """The application on this test's edges, without the web app: files are dropped into the bucket."""
+    """The application on a test's own servers, without the web app: files are dropped into the bucket."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
@@ -40,6 +40,7 @@ class Bulkhead:
     def drop(
         self, text: str | bytes, *, dataset: str = "records", name: str = "a.csv", announce: bool = True, force: bool = False
     ) -> str:
+        """Put a file into the bucket, announce it unless asked not to, and return its key."""
         key = f"incoming/{dataset}/{name}"
         metadata = {"force": "true"} if force else {}
         self.store.put_bytes(key, text.encode() if isinstance(text, str) else text, metadata=metadata)
@@ -48,7 +49,7 @@ class Bulkhead:
         return key
 
     def import_of(self, key: str, *, number: int = 1, seconds: float = 60.0) -> ImportRecord:
-        """The ``number``-th import of what lies at ``key``, when it is over."""
+        """Wait for the end of the ``number``-th import of the object at ``key``, and return it."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             known = imports_of(self.ledger, key)
@@ -58,6 +59,7 @@ class Bulkhead:
         raise AssertionError(f"{key}: {known}")
 
     def ingest(self, text: str | bytes, **options: Any) -> ImportRecord:
+        """Drop a file, and return its import when it is over."""
         return self.import_of(self.drop(text, **options))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -70,12 +72,13 @@ class Bulkhead:
 
 
 def tree(count: int, *, name: str = "n") -> str:
-    """A CSV of ``count`` records, four below each, in an order of its own."""
+    """Return a CSV of ``count`` records, each with four children, in which children come before parents too."""
     rows = [f"r{i},{f'r{(i - 1) // 4}' if i else ''},{name}{i}" for i in range(count)]
     return HEADER + "\n".join(rows[1::2] + rows[::2]) + "\n"
 
 
 def balance(one: ImportRecord) -> bool:
+    """Return whether the counts of the outcomes add up to the total."""
     counts = one.counts
     done = counts["inserted"] + counts["updated"] + counts["unchanged"] + counts["failed"]
     return done + counts["unprocessed"] == counts["total"]

@@ -18,14 +18,17 @@ from tests.support.imports import imports_of
 
 
 def places_of_a_tree(count: int) -> list[tuple[str, str, str]]:
+    """Return id, parent and name of ``count`` records, each with four children."""
     return [(f"r{i}", f"r{(i - 1) // 4}" if i else "", f"name {i}") for i in range(count)]
 
 
 def digest(rows: list[tuple[str, str, str]]) -> str:
+    """Return a digest of the rows that does not depend on their order."""
     return hashlib.sha256("\n".join("|".join(row) for row in sorted(rows)).encode()).hexdigest()
 
 
 def announce(settings: Settings, store: Store, rows: list[tuple[str, str, str]]) -> ObjectArrived:
+    """Upload the rows in a shuffled order, and announce the object."""
     key = "incoming/records/tree.csv"
     shuffled = random.Random(7).sample(rows, len(rows))
     store.put_bytes(key, ("id,parentId,name\n" + "".join(f"{','.join(row)}\n" for row in shuffled)).encode())
@@ -36,10 +39,12 @@ def announce(settings: Settings, store: Store, rows: list[tuple[str, str, str]])
 
 
 def current(ledger: Ledger, arrival: ObjectArrived) -> ImportRecord | None:
+    """Return the newest import of the object, or None if there is none yet."""
     return next(iter(imports_of(ledger, arrival.key)), None)
 
 
 def wait_until_over(ledger: Ledger, arrival: ObjectArrived, seconds: float = 200.0) -> ImportRecord:
+    """Wait for the end of the import of the object, and return it."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         one = current(ledger, arrival)
@@ -50,6 +55,7 @@ def wait_until_over(ledger: Ledger, arrival: ObjectArrived, seconds: float = 200
 
 
 def orphans_and_rows(settings: Settings) -> tuple[int, list[tuple[str, str, str]]]:
+    """Return how many records lack their parent, and id, parent and name of all records."""
     with psycopg.connect(settings.database_url) as connection:
         orphans = connection.execute(
             """select count(*) from warehouse.records child where child."parentId" is not null

@@ -20,7 +20,7 @@ DONE = (State.VALIDATING, State.PREPARING, State.LOADING, State.PARTIALLY_SUCCEE
 
 
 def populate(edges: AppContext, settings: Settings, way: tuple[State, ...] = DONE, *, dry_run: bool = False) -> None:
-    """What the examples speak of: records, a key, an import that has gone ``way``, and its files."""
+    """Store what the examples name: records, a key, an import that went through the states of ``way``, and its files."""
     _records(settings)
     _a_key(settings)
     _an_import(edges, way, dry_run=dry_run)

@@ -8,7 +8,7 @@ EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 
 
 class Page(HTMLParser):
-    """What a page is made of."""
+    """The tags and the text of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Page(HTMLParser):
         return next(str(one["value"]) for one in self.all("input") if one.get("name") == name)
 
     def assert_tame(self) -> None:
-        """Nothing inline, nothing from elsewhere."""
+        """Assert that the page has no inline script or style and loads nothing from another host."""
         for tag, attributes in self.tags:
             assert tag not in ("style", "iframe", "object", "embed", "base")
             assert not any(name.startswith("on") or name == "style" for name in attributes), attributes

@@ -13,7 +13,7 @@ from web.app_context import AppContext
 
 
 class Caller:
-    """The API from the side of somebody with a key."""
+    """Calls the API with a key."""
 
     def __init__(self, client: FlaskClient, key: str) -> None:
         self._client = client
@@ -41,6 +41,7 @@ def follow_link(client: FlaskClient, token: str, **options: Any) -> TestResponse
 
 
 def signed_in(app: Any, edges: AppContext, role: Role) -> Any:
+    """Return a client that has signed in with a new key of this role."""
     client = app.test_client()
     _, key = edges.keys.create("somebody", role)
     follow_link(client, edges.keys.sign_in_token(key.id))
@@ -48,13 +49,13 @@ def signed_in(app: Any, edges: AppContext, role: Role) -> Any:
 
 
 def button(page: str, action: str, nth: int = 0) -> dict[str, str]:
-    """The fields of a form on a page, as a browser sends them."""
+    """Return the fields of the ``nth`` form with this action on a page, as a browser sends them."""
     form = re.findall(rf'<form method="post" action="{action}">(.*?)</form>', page, re.DOTALL)[nth]
     return dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form))
 
 
 def csrf(client: Any, page: str) -> str:
-    """The token in a page's form."""
+    """Return the CSRF token in the form of the page at this address."""
     found = re.search(r'name="csrf_token" value="([^"]+)"', client.get(page).text)
     assert found is not None
     return found[1]

@@ -17,10 +17,13 @@ from tests.support.waiting import wait_until
 
 QUARANTINE = Options(on_error=OnError.QUARANTINE)
 DRY_RUN = Options(dry_run=True)
+ORPHANS = """select count(*) from warehouse.records as child
+    left join warehouse.records as parent on child."parentId" = parent.id
+    where child."parentId" is not null and parent.id is null"""
 
 
 def upload(bulkhead: Bulkhead, text: str, options: Options, *, wait: bool = True, dataset: str = "records") -> ImportRecord:
-    """As the API does it: the ledger first, then the object, then its event."""
+    """Upload a file as the API does it: the ledger first, then the object, then its event."""
     import_id = str(uuid_utils.uuid7())
     key = incoming_key(dataset, import_id, "a.csv")
     bucket = bulkhead.store.bucket
@@ -32,12 +35,14 @@ def upload(bulkhead: Bulkhead, text: str, options: Options, *, wait: bool = True
 
 
 def known(bulkhead: Bulkhead, import_id: str) -> ImportRecord:
+    """Return the import, which must be there."""
     found = bulkhead.ledger.imports.get(import_id)
     assert found is not None
     return found
 
 
 def ended(bulkhead: Bulkhead, import_id: str, seconds: float = 60.0) -> ImportRecord:
+    """Wait for the end of the import and return it."""
     until = time.monotonic() + seconds
     while not (one := known(bulkhead, import_id)).state.is_final:
         assert time.monotonic() < until, one
@@ -46,19 +51,15 @@ def ended(bulkhead: Bulkhead, import_id: str, seconds: float = 60.0) -> ImportRe
 
 
 def promote(bulkhead: Bulkhead, import_id: str) -> ImportRecord:
+    """Promote a dry run as the API does it, and return the import when it is over."""
     one = known(bulkhead, import_id)
     bulkhead.ledger.imports.promote(import_id)
     bulkhead.orchestrator.announce(ObjectArrived(one.bucket, one.key, one.id))
     return ended(bulkhead, import_id)
 
 
-ORPHANS = """select count(*) from warehouse.records as child
-    left join warehouse.records as parent on child."parentId" = parent.id
-    where child."parentId" is not null and parent.id is null"""
-
-
 def slow(bulkhead: Bulkhead, seconds: float = 0.2) -> None:
-    """Every part takes so long from now on."""
+    """Make each insert of records take so long from now on."""
     with bulkhead.engine.begin() as connection:
         connection.exec_driver_sql(
             f"""create or replace function slow() returns trigger language plpgsql as
@@ -70,13 +71,13 @@ def slow(bulkhead: Bulkhead, seconds: float = 0.2) -> None:
 
 
 def pause(bulkhead: Bulkhead, import_id: str, *, wanted: bool) -> None:
-    """As the API does it."""
+    """Pause or resume an import as the API does it."""
     bulkhead.ledger.imports.pause(import_id, wanted=wanted)
     bulkhead.orchestrator.pause(import_id, wanted=wanted)
 
 
 def paused_before_loading(bulkhead: Bulkhead, text: str) -> ImportRecord:
-    """An import whose parts are stored, and which is paused before the first one is loaded."""
+    """Return an import whose parts are stored, and which is paused before the first one is loaded."""
     one = upload(bulkhead, text, Options(), wait=False)
     pause(bulkhead, one.id, wanted=True)
     wait_until(lambda: known(bulkhead, one.id).state is State.PAUSED)
@@ -84,5 +85,6 @@ def paused_before_loading(bulkhead: Bulkhead, text: str) -> ImportRecord:
     return known(bulkhead, one.id)
 
 
-def flip_a_bit(data: bytes) -> bytes:
+def flipped(data: bytes) -> bytes:
+    """Return the data with one bit changed."""
     return data[:300] + bytes([data[300] ^ 1]) + data[301:]

@@ -70,4 +70,5 @@ class Loader:
 
 
 def flat(count: int) -> list[Record]:
+    """Return ``count`` records without a parent."""
     return [(f"r{i:04d}", None, f"name {i}") for i in range(count)]

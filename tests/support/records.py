@@ -36,7 +36,7 @@ ODD_IDS = [
 
 
 def put(settings: Settings, *edges: tuple[str, str | None]) -> None:
-    """Records by id and parent, straight into the table."""
+    """Insert records, given by id and parent, straight into the table."""
     with psycopg.connect(settings.database_url) as connection, connection.cursor() as cursor:
         cursor.executemany(
             'insert into warehouse.records (id, "parentId", name, attributes, _import_id, _row) values (%s, %s, %s, %s, %s, 1)',
@@ -45,7 +45,7 @@ def put(settings: Settings, *edges: tuple[str, str | None]) -> None:
 
 
 def walked(api: Any, path: str, **query: Any) -> list[dict[str, Any]]:
-    """All items of all pages."""
+    """Return all items of all pages."""
     items, cursor = [], None
     while True:
         answer = api.get(path, query_string={**query, **({"cursor": cursor} if cursor else {})})
@@ -57,6 +57,7 @@ def walked(api: Any, path: str, **query: Any) -> list[dict[str, Any]]:
 
 
 def ids(items: list[dict[str, Any]]) -> list[str]:
+    """Return the ids of the items."""
     return [item["id"] for item in items]
 
 

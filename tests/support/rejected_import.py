@@ -17,7 +17,7 @@ LIMITS: dict[str, Any] = {"memory_bytes": 4 << 30, "seconds": 60}
 
 
 def reject_file(edges: AppContext, store: Store, folder: Path, text: str, filename: str = "broken.csv") -> str:
-    """A rejected import with all that validation really leaves of such a file."""
+    """Validate the text as a file, store all that validation leaves, and return the id of the rejected import."""
     import_id = str(uuid.uuid4())
     folder.mkdir(parents=True, exist_ok=True)
     (folder / validate_file.SOURCE).write_text(text, encoding="utf-8")

@@ -11,6 +11,7 @@ from temporalio.client import Client
 
 
 async def register_namespace(address: str, namespace: str) -> None:
+    """Register a namespace, and wait until it is usable."""
     client = await Client.connect(address)
     retention = Duration()
     retention.FromTimedelta(timedelta(days=1))

@@ -6,7 +6,7 @@ Tree = dict[str, str | None]  # id -> parent
 
 
 def answer(warehouse: Tree, wanted: list[dict[str, str | None]]) -> Tree:
-    """What sql/queries/edges/of_ids.sql answers, in Python."""
+    """Return what sql/queries/edges/of_ids.sql returns."""
     asked = {what: [q for q in wanted if q["what"] == what] for what in ("above", "below", "children", "roots")}
     above: set[str] = set()
     for question in asked["above"]:

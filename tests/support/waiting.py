@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait until ``true`` returns True; fail after ``seconds``."""
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until
@@ -15,6 +16,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 async def wait_until_async(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait until ``true`` returns True while other coroutines run; fail after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it never came true"

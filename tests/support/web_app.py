@@ -23,14 +23,14 @@ from web.app_context import AppContext
 
 @pytest.fixture
 def edges(settings: Settings) -> Iterator[AppContext]:
-    """What the app stands on."""
+    """The connections of the app to its servers."""
     with closing(AppContext.of(settings)) as edges:
         yield edges
 
 
 @dataclass(frozen=True)
 class Server:
-    """gunicorn, as it is started in earnest."""
+    """A running web server, and the key of an uploader."""
 
     url: str
     key: str
@@ -39,13 +39,13 @@ class Server:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where a bare socket connects to."""
+        """The host and the port that a socket connects to."""
         host, port = self.url.removeprefix("http://").split(":")
         return host, int(port)
 
     @property
     def headers(self) -> dict[str, str]:
-        """What opens the door."""
+        """The headers that authenticate a request."""
         return {"Authorization": f"Bearer {self.key}"}
 
 
@@ -58,6 +58,7 @@ def serve(edges: AppContext, tmp_path: Path) -> Iterator[Callable[[Settings], Se
 
 @contextmanager
 def served(settings: Settings, edges: AppContext, log: Path) -> Iterator[Server]:
+    """Run the app behind gunicorn for as long as the block lasts."""
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"

@@ -34,7 +34,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Of the process, and of the group that it leads."""
+        """The id of the process, and of the process group that it leads."""
         return self._process.pid
 
     def kill(self) -> None:
@@ -51,6 +51,7 @@ class Worker:
 
 @contextmanager
 def closing_worker(environment: dict[str, str], folder: Path) -> Iterator[Worker]:
+    """Run a worker process for as long as the block lasts."""
     worker = Worker(environment, folder / "worker.log")
     try:
         yield worker

@@ -12,6 +12,7 @@ from tests.support.loader import Loader
 
 @pytest.fixture
 def loader(database: str, tmp_path: Path) -> Iterator[Loader]:
+    """Loads parts into this test's database."""
     one = Loader(database, tmp_path)
     yield one
     one.connection.close()

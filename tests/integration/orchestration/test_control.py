@@ -19,7 +19,7 @@ from tests.support.import_steps import (
     ORPHANS,
     QUARANTINE,
     ended,
-    flip_a_bit,
+    flipped,
     known,
     pause,
     paused_before_loading,
@@ -188,7 +188,7 @@ def test_a_paused_import_may_be_canceled_and_says_exactly_what_was_loaded(bulkhe
 
 @pytest.mark.parametrize(
     ("name", "damage"),
-    [("flipped", flip_a_bit), ("cut short", lambda data: data[:200]), ("empty", lambda data: b""), ("missing", None)],
+    [("flipped", flipped), ("cut short", lambda data: data[:200]), ("empty", lambda data: b""), ("missing", None)],
 )
 def test_a_damaged_part_costs_its_records_and_what_hangs_below_them(
     bulkhead: Bulkhead, name: str, damage: Callable[[bytes], bytes] | None

@@ -130,9 +130,8 @@ def test_a_flood_of_events_during_a_load_and_a_long_queue_lose_and_double_nothin
         await o.announce(ids[0], "flood")
         for _ in range(30):
             await asyncio.gather(*(_patiently(o, one) for one in ids))
-        await wait_until_async(
-            lambda: "watch f00" in o.steps.log
-        )  # by a new run of the queue, as its first import is being loaded
+        # By a new run of the queue, as its first import is being loaded.
+        await wait_until_async(lambda: "watch f00" in o.steps.log)
         all_told.set()
         await wait_until_async(lambda: len(o.steps.endings) == 40, 120)
         assert o.steps.log.count("validate f00") == 1

@@ -31,7 +31,7 @@ from pipeline.orchestration.worker import serving, threads_of
 from pipeline.sandbox import process
 from pipeline.settings import Settings
 from tests.support.bulkhead import HEADER, SMALL_PARTS, Bulkhead, balance, tree
-from tests.support.import_steps import DRY_RUN, ended, flip_a_bit, pause, paused_before_loading, promote, upload
+from tests.support.import_steps import DRY_RUN, ended, flipped, pause, paused_before_loading, promote, upload
 from tests.support.workers import running_worker
 
 pytestmark = pytest.mark.settings(**SMALL_PARTS)
@@ -182,7 +182,7 @@ def test_a_damaged_part_is_made_again_for_its_records_to_fail(bulkhead: Bulkhead
     one = paused_before_loading(bulkhead, tree(2000))
     assert validated == [one.id]
     key = part_key(one.id, 5)
-    bulkhead.store.put_bytes(key, flip_a_bit(bulkhead.store.get_bytes(key)))
+    bulkhead.store.put_bytes(key, flipped(bulkhead.store.get_bytes(key)))
     pause(bulkhead, one.id, wanted=False)
     done = ended(bulkhead, one.id)
     assert (done.state, done.inserted, done.failed) == (State.PARTIALLY_SUCCEEDED, 1600, 400)

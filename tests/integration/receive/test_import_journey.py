@@ -291,9 +291,8 @@ def test_cancel_says_what_was_loaded(bulkhead: Bulkhead, tmp_path: Path) -> None
 def test_the_mart_is_brought_up_to_date_with_depth_path_and_children(bulkhead: Bulkhead) -> None:
     places = "id,parentId,name,kind\nFR,,France,Country\nFR-IDF,FR,Île-de-France,Region\nFR-75C,FR-IDF,Paris,Department\n"
     assert bulkhead.ingest(places, dataset="places").state is State.SUCCEEDED
-    wait_until(
-        lambda: bulkhead.rows("select count(*) from warehouse.places_tree") == [(3,)]
-    )  # after the import, and apart from it
+    # After the import, and apart from it.
+    wait_until(lambda: bulkhead.rows("select count(*) from warehouse.places_tree") == [(3,)])
     assert bulkhead.rows("select id, depth, path, children from warehouse.places_tree order by depth") == [
         ("FR", 0, "FR", 1),
         ("FR-IDF", 1, "FR > FR-IDF", 1),

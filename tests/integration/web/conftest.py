@@ -29,7 +29,7 @@ CHILDREN_EACH = 8
 
 @pytest.fixture
 def large(edges: AppContext, settings: Settings) -> Iterator[Any]:
-    """A connection to a table large enough for a planner to care, of which it knows nothing yet."""
+    """A connection to a table so large that the query plan matters, of which the planner has no statistics yet."""
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         connection.execute("alter table warehouse.records set (autovacuum_enabled = false)")
         connection.execute(
@@ -43,7 +43,7 @@ def large(edges: AppContext, settings: Settings) -> Iterator[Any]:
 
 @pytest.fixture
 def hasty(settings: Settings) -> Iterator[Console]:
-    """A console with half a second."""
+    """A console whose time limit is half a second."""
     engine = connect(sql_url(settings), pool_size=3)
     yield Console(engine, seconds=0.5, rows_max=100)
     engine.dispose()
@@ -51,7 +51,7 @@ def hasty(settings: Settings) -> Iterator[Console]:
 
 @pytest.fixture
 def evil_import(edges: AppContext, store: Store, settings: Settings) -> str:
-    """An import in which every text is an attack."""
+    """An import in which every text is markup with a script."""
     import_id = str(uuid.uuid4())
     key = f"incoming/places/{import_id}/x"
     edges.ledger.imports.open(import_id, dataset="places", filename=EVIL, bucket=store.bucket, key=key)

@@ -14,7 +14,7 @@ from web.app_context import AppContext
 
 @pytest.fixture
 def make_import(edges: AppContext) -> MakeImport:
-    """Makes an import that went the given way."""
+    """Makes an import that went through the given states."""
 
     def make(*way: State, dataset: str = "places", filename: str = "f.csv", **columns: Any) -> str:
         import_id = str(uuid.uuid4())
