@@ -150,9 +150,7 @@ def test_a_test_and_a_message_once_more(told: tuple[AppContext, list[Request]]) 
     assert EVIL in Page(page).text
     assert page.count('action="/admin/webhooks/resend"') == 1  # who is not in the settings any more is not called
     for _ in range(2):
-        assert (
-            "accepted the message" in client.post("/admin/webhooks/resend", data=button(page, "/admin/webhooks/resend")).text
-        )
+        assert "accepted the message" in client.post("/admin/webhooks/resend", data=button(page, "/admin/webhooks/resend")).text
     bodies = [
         Webhook(SECRET).verify(request.data, {key.lower(): value for key, value in request.headers.items()})
         for request in seen[1:]
