@@ -1,6 +1,6 @@
-"""Words that every face of Bulkhead shares: where something is in a file, how many there are of it, what was probably meant.
+"""Texts that pages, API, command line and messages share: states, places in a file, counts, sizes, durations, suggestions.
 
-A place is what a person looks for: the cell of a workbook ("C7"), the line of a text file ("line 7"). The number of the record,
+A place is what people look for: the cell of a workbook ("C7") or the line of a text file ("line 7"). The number of the record,
 which does not count the header or empty rows, comes second.
 """
 
@@ -9,29 +9,119 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
+import humanize
+
+from pipeline.contracts.options import DELIMITER_NAMES
+from pipeline.contracts.states import State
+
 LINES_KEPT = 100
-"""How many changes of the distance between records and lines are kept with an import (``lines`` in its reading)."""
+"""How many changes of the offset between records and lines are stored with an import (``lines`` in its reading)."""
+
+FORMAT_TEXTS = {"csv": "CSV", "tsv": "TSV", "json": "JSON", "ndjson": "NDJSON", "parquet": "Parquet", "xlsx": "Excel"}
+DELIMITER_TEXTS = {character: name for name, character in DELIMITER_NAMES.items()}
+
+STATE_TEXTS: Mapping[State, tuple[str, str]] = {
+    State.AWAITING_UPLOAD: ("is being uploaded", "The file is being uploaded."),
+    State.QUEUED: ("is queued", "Waiting in the queue: next in line."),
+    State.VALIDATING: ("is being validated", "Every row is being checked."),
+    State.PREPARING: ("is being prepared", "The records are being split into parts, parents first."),
+    State.LOADING: ("is being loaded", "The records are being loaded into the warehouse."),
+    State.PAUSED: ("is paused", "Paused: no further part is started, and later files of the dataset wait."),
+    State.SUCCEEDED: ("succeeded", "{imported}."),
+    State.PARTIALLY_SUCCEEDED: ("succeeded in part", "{imported}; {not_imported}."),
+    State.REJECTED: ("was rejected", "Not imported: {problems} to fix."),
+    State.FAILED: ("failed", "System error. What was loaded stays loaded; the counts show what."),
+    State.CANCELED: ("was canceled", "Canceled. The counts show what was loaded."),
+    State.EXPIRED: ("expired", "The upload was never completed."),
+    State.DUPLICATE: ("was a duplicate", "Nothing to do: an earlier import loaded the same content."),
+    State.VALIDATED: ("passed its dry run", "Dry run passed, nothing was imported. {importable}."),
+}
+"""What is said of an import in each state: the end of a sentence that begins with its name, and a sentence of its own."""
 
 _WRITTEN = re.compile(r"(?i)(?:.*!)?(?P<what>line |row |record |[a-z]{1,3}(?=[0-9]))(?P<number>[0-9][0-9,]{0,17})")
 _PLAIN_SHEET = re.compile(r"[^\W\d]\w*")
 
 
 def counted(number: int, thing: str, things: str = "") -> str:
-    """``1 warning``, ``2,000 warnings``; ``things`` where the plural is not made by an s."""
+    """Return ``1 warning`` or ``2,000 warnings``; ``things`` is the plural where adding an s is not enough."""
     return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
 
 
+def size_text(size_bytes: int) -> str:
+    """Return a size for people: ``512 bytes``, ``18.2 kB``, ``2.1 GB`` (powers of 1000)."""
+    return humanize.naturalsize(size_bytes).replace("Byte", "byte")
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time that has passed: ``24.1 seconds``, ``1 minute and 3 seconds``, ``2 hours and 2 minutes``."""
+    unit, digits = ("seconds", "%.1f") if seconds < 60 else ("seconds", "%.0f") if seconds < 3600 else ("minutes", "%.0f")
+    return humanize.precisedelta(timedelta(seconds=seconds), minimum_unit=unit, format=digits)
+
+
+def estimate_text(seconds: float) -> str:
+    """Return a time that is only estimated, roughly: ``25 seconds``, ``6 minutes``, ``an hour``."""
+    return humanize.naturaldelta(timedelta(seconds=max(seconds, 1)))
+
+
+def state_sentence(
+    state: State, counts: Mapping[str, int], *, errors: int = 0, queue_position: int = 0, is_promotable: bool = False
+) -> str:
+    """Return the sentence about an import.
+
+    ``counts``: as in its JSON. ``errors``: findings of severity error. ``queue_position``: imports ahead of it.
+    ``is_promotable``: it has a dry run's result.
+    """
+    if state is State.QUEUED and queue_position:
+        return f"Waiting in the queue: {counted(queue_position, 'import')} ahead."
+    if state is State.EXPIRED and is_promotable:
+        return "The dry run was not promoted in time."
+    total, quarantined, refused = counts["total"], counts["quarantined"], counts["failed"] - counts["quarantined"]
+    held = f"{counted(quarantined, 'record is', 'records are')} in quarantine" if quarantined else ""
+    by_warehouse = f"{counted(refused, 'record was', 'records were')} refused by the warehouse" if refused > 0 else ""
+    importable = f"{counted(total, 'record')} can be imported"
+    if quarantined:
+        importable = (
+            f"{total - quarantined:,} of {counted(total, 'record')} can be imported; {quarantined:,} would be quarantined"
+        )
+    imported = counted(total, "record was imported", "records were imported")
+    if state is State.PARTIALLY_SUCCEEDED:
+        done = counts["inserted"] + counts["updated"] + counts["unchanged"]
+        imported = f"{done:,} of {counted(total, 'record')} {'was' if done == 1 else 'were'} imported"
+    return STATE_TEXTS[state][1].format(
+        imported=imported,
+        not_imported=" and ".join(filter(None, (held, by_warehouse))) or "the others were not",
+        problems=counted(errors, "problem"),
+        importable=importable,
+    )
+
+
+def dialect_text(source: Mapping[str, Any]) -> str:
+    """Return how a file was read, ``CSV, semicolon, UTF-8, gzip``; empty if it was not read yet.
+
+    ``source``: its format, delimiter, encoding, compression, sheet.
+    """
+    form = source.get("format")
+    if not form:
+        return ""
+    told = [FORMAT_TEXTS.get(form, form), DELIMITER_TEXTS.get(source.get("delimiter") or "", "")]
+    told += [(source.get("encoding") or "").upper(), source.get("compression") or ""]
+    sheet = source.get("sheet")
+    told += [f"sheet {visible(sheet)}"] if sheet else []
+    return ", ".join(word for word in told if word not in ("", "none"))
+
+
 def cell_name(line: int, column: int) -> str:
-    """A cell's name as Excel shows it; both count from 1."""
+    """Return a cell's name as Excel shows it; both numbers count from 1."""
     return f"{column_letters(column)}{line}"
 
 
 def column_letters(column: int) -> str:
-    """1 as A, 27 as AA."""
+    """Return the letters of a column, which counts from 1: A for 1, AA for 27."""
     letters = ""
     while column:
         column, letter = divmod(column - 1, 26)
@@ -40,9 +130,9 @@ def column_letters(column: int) -> str:
 
 
 def place_of(finding: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
-    """Where a finding (``row``, ``line``, ``column``) is in its file; empty if it concerns the file as a whole.
+    """Return the place of a finding (``row``, ``line``, ``column``) in its file; empty if it concerns the whole file.
 
-    ``reading``: how the file was read, as the ledger has it.
+    ``reading``: how the file was read, as stored in the ledger.
     """
     row, line = finding.get("row"), finding.get("line")
     if line is None:
@@ -54,24 +144,24 @@ def place_of(finding: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
 
 
 def place_of_record(row: int | None, reading: Mapping[str, Any]) -> str:
-    """Where a record is in its file, by its number; the number itself where nothing more is known."""
+    """Return the place of a record in its file by its number; only the number if nothing more is known."""
     return place_of({"row": row, "line": line_of(row, reading)}, reading)
 
 
 def line_of(row: int | None, reading: Mapping[str, Any]) -> int | None:
-    """The line, or the row of the sheet, on which a record begins; None where that is not known."""
+    """Return the line, or the row of the sheet, on which a record begins; None if that is not known."""
     lines: Sequence[Sequence[int]] = reading.get("lines") or ()
     if row is None or not lines or reading.get("members", 1) != 1:
         return None
     found = [at for at, (first_row, _) in enumerate(lines) if first_row <= row]
-    if not found or (found[-1] == LINES_KEPT - 1):  # beyond the last one that is kept there may be more
+    if not found or (found[-1] == LINES_KEPT - 1):  # after the last stored change there may be more changes
         return None
     first_row, first_line = lines[found[-1]]
     return first_line + row - first_row
 
 
 def record_at(place: str, reading: Mapping[str, Any]) -> int | None:
-    """The number of the record at ``line 7``, ``row 7``, ``C7`` or ``record 6``, as a person writes it; None if it is none."""
+    """Return the number of the record at ``line 7``, ``row 7``, ``C7`` or ``record 6``; None if the text is no such place."""
     found = _WRITTEN.fullmatch(place.strip())
     if found is None:
         return None
@@ -86,18 +176,18 @@ def record_at(place: str, reading: Mapping[str, Any]) -> int | None:
 
 
 def record_name(row: int | None) -> str:
-    """``record 6``, counting from 1 without the header."""
+    """Return ``record 6``; records count from 1, without the header."""
     return "" if row is None else f"record {row:,}"
 
 
 def place_and_record(place: str, row: int | None) -> str:
-    """``C7 (record 6)``; each of the two only where it is known."""
+    """Return ``C7 (record 6)``; either part is left out if it is not known."""
     record = record_name(row)
     return f"{place} ({record})" if place and record and place != record else place or record
 
 
 def place_sql(reading: Mapping[str, Any], *, row: str, line: str, column: str | None = None) -> str:
-    """``place_of`` as an expression of SQL, of the expressions for the three."""
+    """Return ``place_of`` as an SQL expression, from the SQL expressions for row, line and column."""
     record = f"'record ' || {_grouped(row)}"
     if reading.get("format") != "xlsx":
         return f"case when {line} is not null then 'line ' || {_grouped(line)} else {record} end"
@@ -113,21 +203,21 @@ def place_sql(reading: Mapping[str, Any], *, row: str, line: str, column: str | 
 
 
 def meant(wrong: str, known: Iterable[str]) -> str:
-    """`` Did you mean max_errors?``: the known name that a wrong one is closest to, or nothing."""
+    """Return `` Did you mean max_errors?`` with the known name closest to a wrong one; empty if none is close."""
     by_folded = {name.casefold(): name for name in known}
     found = get_close_matches(wrong.casefold(), by_folded, n=1, cutoff=0.6)
     return f" Did you mean {by_folded[found[0]]}?" if found else ""
 
 
 def _letters(reading: Mapping[str, Any]) -> dict[str, str]:
-    """The letter of each column of a workbook, under the name that it has in the file and under the dataset's."""
+    """Return the letter of each column of a workbook, by its name in the file and by its name in the dataset."""
     letters = [str(letter) for letter in reading.get("letters") or ()]
     named = (reading.get("original_columns") or (), reading.get("columns") or ())
     return {str(name): letter for names in named for name, letter in zip(names, letters, strict=False)}
 
 
 def _sheet(reading: Mapping[str, Any], after: str = "!") -> str:
-    """The sheet before a cell, as Excel writes it, where the workbook has several; nothing else."""
+    """Return the sheet's name before a cell, as Excel writes it; empty if the workbook has only one sheet."""
     name = str(reading.get("sheet") or "")
     if not name or int(reading.get("sheets") or 1) < 2:
         return ""
@@ -146,11 +236,11 @@ def _grouped(number: str) -> str:
 _PLAIN_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _JOINERS = "\u200c\u200d"
-"""Invisible, but spelling in several scripts and in emoji."""
+"""Invisible, but part of the spelling in several scripts and of emoji."""
 
 
 def visible(value: object, *, keep: str = "") -> str:
-    """The value's text with every character that a terminal would act upon spelled out, as JSON would (``\\u001b``)."""
+    """Return the value's text with invisible and control characters escaped as in JSON (``\\u001b``)."""
     return "".join(c if c in keep or not _is_hidden(c) else _spelled(c) for c in str(value))
 
 
@@ -166,11 +256,11 @@ def _spelled(character: str) -> str:
 
 
 _PIECE_CHARACTERS = 16
-"""A longer piece of a path may be a secret of the address."""
+"""A longer piece of a path may be a secret."""
 
 
 def masked(text: str) -> str:
-    """An address without what may be a secret: passwords, queries, and long pieces of the path."""
+    """Return an address without what may be secret: passwords, queries, and long pieces of the path."""
     try:
         parts = urlsplit(text)
         port = f":{parts.port}" if parts.port else ""

@@ -1,14 +1,13 @@
-"""One HTTP request that survives a broken connection: retries, a body that can start over, problems as exceptions.
+"""One HTTP request that survives a broken connection: a retry policy, bodies that can be sent again, problems as exceptions.
 
-A request is sent again while the connection breaks or the server asks for patience. What the server refuses becomes
-ApiError, with the words of its problem document (RFC 9457); one that does not answer becomes errors.Unreachable. Bodies
-go both ways in chunks, in constant memory.
+A request is sent again if the connection breaks or the server asks to wait (429, 503, Retry-After), with exponential backoff.
+A refusal becomes ApiError with the texts of the problem document (RFC 9457); a server that does not answer becomes
+errors.Unreachable. Bodies are sent and received in chunks, in constant memory.
 """
 
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -16,22 +15,34 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    wait_exponential,
+)
+from tenacity.stop import stop_base
 
 from pipeline.errors import BulkheadError, InvalidConfiguration, InvalidRequest, Unreachable
 
 Sent = Callable[[int, int | None], None]
-"""Told how many bytes have been sent, and of how many, if that is known."""
+"""Called with the number of bytes sent so far, and the total if it is known."""
 
 CHUNK_BYTES = 1 << 20
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 120
 ATTEMPTS = 6
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 8.0
+LONGEST_PAUSE_SECONDS = 8.0
+BACKOFF = wait_exponential(multiplier=0.25, max=LONGEST_PAUSE_SECONDS)
+"""The pauses between attempts: 0.25 s, 0.5 s, 1 s, ..."""
+
 _TEXT = ("text/csv", "text/tab-separated-values", "text/plain", "text/html", "application/json", "application/x-ndjson")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class ApiError(BulkheadError):
-    """The server refused a request. ``status`` is HTTP's; ``code``, ``title`` and ``detail`` are the problem's."""
+    """The server refused a request: the HTTP ``status``, and ``code``, ``title`` and ``detail`` of the problem document."""
 
     def __init__(self, status: int, *, code: str = "", title: str = "", detail: str = "") -> None:
         super().__init__(detail or title or f"The server answered {status}.")
@@ -41,68 +52,68 @@ class ApiError(BulkheadError):
         self.detail = detail
 
 
+class _ConnectionBroken(Unreachable):
+    """The connection broke off; another attempt may succeed."""
+
+
 class HttpClient:
-    """The way to one server, with one key. Not to be shared between threads."""
+    """Send requests to one server with one API key. Not to be shared between threads."""
 
     def __init__(self, url: str, key: str = "") -> None:
         self.url = url.rstrip("/")
         self._key = key
         self._session = session_to(self.url, key)
-        self._met = False
+        self._has_answered = False
 
     def send(self, method: str, path: str, *, body: Body | None = None, **options: Any) -> requests.Response:
-        """The server's answer; ``options`` are those of requests.
+        """Send a request, again if need be, and return the answer; ``options`` are those of requests.
 
-        Raises ApiError if the server refuses, Unreachable if it does not answer or keeps breaking off, InvalidConfiguration if
-        the address is none.
+        Raises ApiError if the server refuses, Unreachable if it does not answer or the connection keeps breaking,
+        InvalidConfiguration if the server's URL is invalid.
         """
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                answer = self._once(method, path, body, options)
-            except ValueError as error:  # what requests says of an address that is none
-                raise InvalidConfiguration(f"BULKHEAD_URL is {self.url!r}, which cannot be used: {error}") from error
-            except requests.RequestException as error:
-                self._give_up_or_wait(attempt, body, error)
-                continue
-            self._met = True
-            if not _asks_for_patience(answer) or attempt == ATTEMPTS or not _can_restart(body):
-                return _accepted(answer)
-            time.sleep(pause_after(attempt, answer.headers.get("Retry-After", "")))
-        raise AssertionError("the last attempt returns or raises")
+        retrying = Retrying(
+            retry=retry_if_exception_type(_ConnectionBroken) | retry_if_result(_asks_to_wait),
+            stop=stop_after_attempt(ATTEMPTS) | _StopIfRead(body),
+            wait=pause,
+            retry_error_callback=last_outcome,
+        )
+        return _accepted(retrying(self._attempt, method, path, body, options))
 
     def another(self) -> HttpClient:
-        """The same way for another thread."""
+        """Return a client of the same server and key for another thread."""
         return HttpClient(self.url, self._key)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._session.close()
 
     def download(self, method: str, path: str, **options: Any) -> Download:
-        """A file, asked for now and read later. Raises what send does."""
+        """Request a file whose bytes are read later. Raises what send does."""
         return Download(self.send(method, path, stream=True, **options))
 
-    def _once(self, method: str, path: str, body: Body | None, options: dict[str, Any]) -> requests.Response:
+    def _attempt(self, method: str, path: str, body: Body | None, options: dict[str, Any]) -> requests.Response:
+        """Send a request once. Raises _ConnectionBroken if another attempt may succeed, Unreachable if the server is away."""
         if body is not None:
             options = {**options, "data": body.from_start()}
-        return self._session.request(method, self.url + path, timeout=(CONNECT_SECONDS, ANSWER_SECONDS), **options)
-
-    def _give_up_or_wait(self, attempt: int, body: Body | None, error: requests.RequestException) -> None:
-        """A server that never answered is away, and saying so at once serves best; one that broke off may come back."""
-        if not self._met and _never_connected(error):
-            raise Unreachable(
-                f"Nothing answers at {self.url}. Start it with: bulkhead up (or set BULKHEAD_URL to where it runs)."
-            ) from error
-        if attempt == ATTEMPTS or not _can_restart(body):
-            raise Unreachable(f"The connection to {self.url} broke off: {cause(error)}.") from error
-        time.sleep(pause_after(attempt))
+        try:
+            answer = self._session.request(method, self.url + path, timeout=(CONNECT_SECONDS, ANSWER_SECONDS), **options)
+        except ValueError as error:  # requests' error for an invalid URL
+            raise InvalidConfiguration(f"BULKHEAD_URL is {self.url!r}, which cannot be used: {error}") from error
+        except requests.RequestException as error:
+            if not self._has_answered and _never_connected(error):  # it is not running: say so at once
+                raise Unreachable(
+                    f"No server answers at {self.url}. Start it with: bulkhead up (or set BULKHEAD_URL to the server's URL)."
+                ) from error
+            raise _ConnectionBroken(f"The connection to {self.url} broke off: {cause(error)}.") from error
+        self._has_answered = True
+        return answer
 
 
 def session_to(url: str, key: str = "") -> requests.Session:
-    """Connections to whoever is at ``url``, with our key or with none at all."""
+    """Return a session for the server at ``url``, with the API key or without any."""
     session = requests.Session()
     session.auth = _Key(key)
-    # A proxy is for what lies outside; what listens on this machine is asked directly.
+    # Servers on this machine are not reached through a proxy.
     session.trust_env = urlsplit(url).hostname not in LOOPBACK
     return session
 
@@ -110,7 +121,7 @@ def session_to(url: str, key: str = "") -> requests.Session:
 class Download:
     """The bytes of a file as they arrive, to be read once, within a ``with``.
 
-    ``is_truncated``: there was more than some limit let through. ``is_to_come``: it is being made; these are not its bytes.
+    ``is_truncated``: a limit cut rows off. ``is_to_come``: the file is still being written; these are not its bytes.
     ``is_text``: a terminal can show it.
     """
 
@@ -121,11 +132,11 @@ class Download:
         self.is_text = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() in _TEXT
 
     def __iter__(self) -> Iterator[bytes]:
-        """Raises Unreachable if the connection breaks: what came until then is not the file."""
+        """Yield the file in chunks. Raises Unreachable if the connection breaks: the chunks so far are not the whole file."""
         try:
             yield from self._answer.iter_content(CHUNK_BYTES)
         except requests.RequestException as error:
-            raise Unreachable(f"The file broke off on its way: {cause(error)}.") from error
+            raise Unreachable(f"The download broke off: {cause(error)}.") from error
 
     def __enter__(self) -> Self:
         return self
@@ -134,12 +145,12 @@ class Download:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._answer.close()
 
 
 class Body:
-    """The bytes of a file in chunks, counted and hashed as they go. A file can start over; a pipe cannot."""
+    """The bytes of an upload in chunks, counted and hashed. A file can be sent again; a pipe cannot."""
 
     def __init__(self, source: Path | BinaryIO, on_sent: Sent) -> None:
         self._source = source
@@ -149,16 +160,16 @@ class Body:
 
     @property
     def sha256(self) -> str:
-        """Of what was sent since the last start."""
+        """Return the SHA-256 of the bytes sent since the last start."""
         return self._digest.hexdigest()
 
     @property
     def can_restart(self) -> bool:
-        """Nothing would be lost by sending it again."""
+        """Return whether it can be sent again from its first byte."""
         return isinstance(self._source, Path) or self._sent == 0
 
     def from_start(self) -> Sized | Iterator[bytes]:
-        """What requests is to send: with a length if there is one, else chunk by chunk."""
+        """Return what requests sends: with a Content-Length for a file, else chunked."""
         self._digest, self._sent = hashlib.sha256(), 0
         if isinstance(self._source, Path):
             size = self._source.stat().st_size
@@ -166,11 +177,11 @@ class Body:
         return self._counted(self._source, None)
 
     def _of_file(self, path: Path, size: int) -> Iterator[bytes]:
-        """Exactly ``size`` bytes: that many were announced, whatever happens to the file meanwhile."""
+        """Yield exactly ``size`` bytes, the announced Content-Length. Raises InvalidRequest if the file became shorter."""
         with path.open("rb") as stream:
             yield from self._counted(stream, size)
         if self._sent < size:
-            raise InvalidRequest(f"{path} became shorter while it was being sent: nothing was imported.")
+            raise InvalidRequest(f"{path} became shorter during the upload. Nothing was imported.")
 
     def _counted(self, stream: BinaryIO, total: int | None) -> Iterator[bytes]:
         while chunk := stream.read(CHUNK_BYTES if total is None else min(CHUNK_BYTES, total - self._sent)):
@@ -195,7 +206,7 @@ class Sized:
 
 
 class _Key(AuthBase):
-    """As an auth object, not a header: requests would let an entry in ~/.netrc replace the header."""
+    """Add the API key as an auth object: an entry in ~/.netrc would replace a header."""
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -206,8 +217,18 @@ class _Key(AuthBase):
         return request
 
 
+class _StopIfRead(stop_base):
+    """Stop if a part of the body was read that cannot be read again: the rest must not be sent as if it were all of it."""
+
+    def __init__(self, body: Body | None) -> None:
+        self._body = body
+
+    def __call__(self, state: RetryCallState) -> bool:
+        return self._body is not None and not self._body.can_restart
+
+
 def _accepted(answer: requests.Response) -> requests.Response:
-    """The answer, if the server did what was asked; else its problem, raised."""
+    """Return the answer if it is a success. Raises ApiError with its problem document if not."""
     if answer.ok:
         return answer
     try:
@@ -223,31 +244,33 @@ def _accepted(answer: requests.Response) -> requests.Response:
     )
 
 
-def _asks_for_patience(answer: requests.Response) -> bool:
-    """Busy, or still at work on the same upload, whose connection broke: the answer says when to come again."""
+def _asks_to_wait(answer: requests.Response) -> bool:
+    """Return whether the server is busy, or still working on the same upload, whose connection broke."""
     return answer.status_code in (429, 503) or (answer.status_code == 409 and "Retry-After" in answer.headers)
 
 
-def _can_restart(body: Body | None) -> bool:
-    return body is None or body.can_restart
+def pause(state: RetryCallState) -> float:
+    """Return the seconds until the next attempt: the answer's Retry-After, up to a limit, or else the backoff."""
+    answer = state.outcome.result() if state.outcome is not None and not state.outcome.failed else None
+    retry_after = answer.headers.get("Retry-After", "") if answer is not None else ""
+    return min(float(retry_after), LONGEST_PAUSE_SECONDS) if retry_after.isdigit() else BACKOFF(state)
 
 
-def pause_after(attempt: int, retry_after: str = "") -> float:
-    """Seconds until the next attempt: more each time, or what the server asks for."""
-    if retry_after.isdigit():
-        return min(float(retry_after), LONGEST_PAUSE_SECONDS)
-    return min(FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1), LONGEST_PAUSE_SECONDS)
+def last_outcome(state: RetryCallState) -> Any:
+    """Return the answer of the last attempt, or raise its error: for a Retrying that gives up."""
+    assert state.outcome is not None
+    return state.outcome.result()
 
 
 def _never_connected(error: requests.RequestException) -> bool:
-    """No byte went out: the port is closed, the name unknown, or nobody picked up."""
+    """Return whether no byte was sent: the port is closed, the name is unknown, or the connection timed out."""
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     never = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError")
     return isinstance(error, requests.ConnectTimeout) or type(reason).__name__ in never
 
 
 def cause(error: BaseException) -> str:
-    """The innermost exception's words: the outer ones only wrap them."""
+    """Return the message of the innermost exception; the outer ones only wrap it."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return str(error) or type(error).__name__

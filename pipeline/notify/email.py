@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from pipeline.display import place_and_record
+from pipeline.contracts.states import State
+from pipeline.display import STATE_TEXTS, place_and_record
 from pipeline.errors import InvalidRequest, Unreachable
-from pipeline.notify.webhook import STATE_TEXTS
 
 
 def compose_email(
@@ -28,7 +28,7 @@ def compose_email(
 ) -> EmailMessage:
     """What happened, the counts, the most frequent findings (``groups``, as in groups.json) and the links, as plain text."""
     name = _one_line(shown["source"]["filename"]) or shown["id"]
-    words = STATE_TEXTS.get(shown["state"], shown["state"])
+    words, _ = STATE_TEXTS[State(shown["state"])]
     message = EmailMessage()
     message["Subject"] = f"{name} {words} ({shown['dataset']})"
     message["From"] = sender

@@ -35,15 +35,6 @@ DEADLINE_SECONDS = 30.0
 WAIT_SECONDS_MAX = 86_400.0
 """No receiver puts us off for longer than that: a message is tried for three days."""
 
-STATE_TEXTS = {
-    "succeeded": "succeeded",
-    "validated": "passed its dry run",
-    "partially_succeeded": "succeeded in part",
-    "rejected": "was rejected",
-    "failed": "failed",
-    "canceled": "was canceled",
-}
-
 
 def payload(shown: Mapping[str, Any], *, page: str) -> dict[str, Any]:
     """The body of a webhook: what happened to which import, its counts, and links; no record's content."""

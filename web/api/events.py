@@ -30,7 +30,7 @@ from web.http.auth import for_role, key_in_use
 from web.http.problems import Problem
 from web.models.common import ImportPath
 from web.services.imports import find
-from web.services.pace import load_begun
+from web.services.pace import load_begun, progress_texts, records_left
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ _STREAMED = 'retry: 1000\n\nid: 1-3-0123456789abcdef\ndata: {"state": "loading"}
 STREAM: dict[Any, Any] = {
     200: {
         "description": "The data of each event is the import as JSON, with a member progress: phase, records, parts,"
-        " records_per_second and seconds_left (null if unknown)",
+        " records_per_second and seconds_left (null if unknown), and text: the same as sentences for people",
         "content": {"text/event-stream": {"schema": {}, "example": _STREAMED}},
     },
     204: {"description": "The import has ended, and Last-Event-ID is of its last event: EventSource does not reconnect"},
@@ -206,13 +206,13 @@ class Pace:
 
 
 def progress(one: ImportRecord, pace: Pace) -> dict[str, Any]:
-    """Return the progress of an import: records and parts done, the rate and the seconds left, if known."""
+    """Return the progress: records and parts done, the rate and the seconds left, if known; ``text``: the same as text."""
     rate = pace.rate if one.state is State.LOADING else None
-    left = max(one.records_total - one.processed, 0)
     return {
         "phase": PHASES.get(one.state, "done"),
         "records": {"total": one.records_total, "done": one.processed},
         "parts": {"total": one.parts_total, "done": one.parts_done},
         "records_per_second": None if rate is None else round(rate, 1),
-        "seconds_left": round(left / rate, 1) if rate else None,
+        "seconds_left": round(records_left(one) / rate, 1) if rate else None,
+        "text": progress_texts(one, rate),
     }

@@ -1,87 +1,81 @@
-// Keeps the page of a running import up to date: numbers as they change, the whole page when its state does. The server
-// tells of each change by itself; where it has no free stream, it is asked again and again.
+// Keeps the page of a running import up to date: texts as they change, the whole page when its state changes. The server sends
+// each change, with its texts, as an event; if it has no free stream, the page is fetched again every second.
 "use strict";
 
 const page = document.getElementById("import");
-const pace = document.getElementById("pace");
-const EVERY = 700;
-const SLOWEST = 5000;
-const STREAM_AGAIN = 30000;
-let pause = EVERY;
+const POLL_MS = 1000;
+const POLL_MS_MAX = 5000;
+const STREAM_AGAIN_MS = 30000;
+let pollMs = POLL_MS;
 
-const at = (thing, path) => path.split(".").reduce((inner, name) => (inner == null ? inner : inner[name]), thing);
+const at = (thing, path) => path.split(".").reduce((inner, name) => inner?.[name], thing);
 
-const span = (seconds) => {
-  if (seconds < 60) return `${Math.max(Math.ceil(seconds), 1)} s`;
-  const minutes = Math.round(seconds / 60);
-  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-};
-
-const show = (one) => {
-  const { total, inserted, updated, unchanged, failed } = one.counts;
-  const done = inserted + updated + unchanged + failed;
-  const known = { progress: { records: { total, done } }, ...one, left: total - done };
+const showTexts = (textOf, max, value) => {
   for (const element of page.querySelectorAll("[data-show]")) {
-    const value = at(known, element.dataset.show);
-    if (typeof value === "number") element.textContent = value.toLocaleString("en");
+    const text = textOf(element.dataset.show);
+    if (text) element.textContent = text; // a rate that is not known yet leaves the last one
   }
-  const records = document.getElementById("records");
-  if (records) {
-    records.max = total || 1;
-    records.value = done;
-  }
-  const rate = at(one, "progress.records_per_second");
-  if (pace && rate === 0) pace.textContent = "no record in the last seconds";
-  if (pace && rate > 0) {
-    const records = Math.max(Math.round(rate), 1);
-    pace.textContent = `${records.toLocaleString("en")} ${records === 1 ? "record" : "records"} a second, about ${span(one.progress.seconds_left)} left`;
-  }
+  const bar = document.getElementById("records");
+  if (bar) Object.assign(bar, { max, value });
 };
 
-const isOld = (one) =>
-  one.state !== page.dataset.state ||
-  String(one.pause_requested) !== page.dataset.pause ||
-  String(one.queue_position ?? "") !== page.dataset.position ||
-  (one.counts.total > 0 && !page.querySelector("[data-show='counts.total']"));
-
-// While somebody reads the question whether to cancel or pause, the page must not jump.
+// A reload would close an open dialog, so it waits until the dialog is closed.
 const isAsking = () => page.querySelector("dialog[open], details[open]") !== null;
 
-let latest = null;
-const take = (one) => {
-  latest = one;
-  if (isOld(one) && !isAsking()) location.reload();
-  else show(one);
+let isOld = false;
+const reloadWhenFree = () => {
+  isOld = true;
+  if (!isAsking()) location.reload();
 };
-page.addEventListener("close", () => latest && take(latest), true);
+page.addEventListener("close", () => isOld && reloadWhenFree(), true);
+
+const differs = (state, pause, position) =>
+  state !== page.dataset.state || pause !== page.dataset.pause || position !== page.dataset.position;
+
+const takeEvent = (one) => {
+  const { records, text } = one.progress;
+  const lacksCounts = one.counts.total > 0 && !page.querySelector("[data-show='counts.total']");
+  const isChanged = differs(one.state, String(one.pause_requested), String(one.queue_position ?? ""));
+  if (isChanged || lacksCounts) reloadWhenFree();
+  showTexts((path) => at(text, path), records.total || 1, records.done);
+};
+
+const takePage = (fresh) => {
+  const { state, pause, position } = fresh.dataset;
+  const shown = (root) => root.querySelectorAll("[data-show]").length;
+  if (differs(state, pause, position) || shown(fresh) !== shown(page)) reloadWhenFree();
+  const bar = fresh.querySelector("#records");
+  showTexts((path) => fresh.querySelector(`[data-show="${path}"]`)?.textContent, bar?.max, bar?.value);
+};
 
 const watch = () => {
   const stream = new EventSource(`${page.dataset.url}/events`);
   stream.onmessage = (event) => {
     const one = JSON.parse(event.data);
     if (one.progress.phase === "done") stream.close();
-    take(one);
+    takeEvent(one);
   };
   stream.onerror = () => {
-    if (stream.readyState !== EventSource.CLOSED) return; // it comes back by itself
-    setTimeout(look, EVERY, Date.now() + STREAM_AGAIN);
+    if (stream.readyState !== EventSource.CLOSED) return; // it reconnects by itself
+    setTimeout(poll, POLL_MS, Date.now() + STREAM_AGAIN_MS);
   };
   window.addEventListener("pagehide", () => stream.close());
 };
 
-const look = async (until) => {
+const poll = async (until) => {
   try {
-    const answer = await fetch(page.dataset.url, { headers: { Accept: "application/json" } });
-    if (answer.status === 401) return location.assign("/sign-in");
-    if (answer.ok) {
-      pause = EVERY;
-      take(await answer.json());
+    const response = await fetch(location.href);
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("import");
+    if (response.status === 401 || response.redirected) return location.assign("/sign-in");
+    if (response.ok && fresh) {
+      pollMs = POLL_MS;
+      takePage(fresh);
     }
   } catch {
-    pause = Math.min(pause * 2, SLOWEST); // the server is away; the page still stands
+    pollMs = Math.min(pollMs * 2, POLL_MS_MAX); // the server does not answer; the page stays
   }
   if (Date.now() > until) watch();
-  else setTimeout(look, pause, until);
+  else setTimeout(poll, pollMs, until);
 };
 
 watch();

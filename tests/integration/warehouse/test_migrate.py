@@ -28,8 +28,9 @@ from pipeline.load.part_file import PartFile
 from pipeline.settings import Settings
 from pipeline.warehouse import existing_edges, lock_waits, table_changes, table_plan
 from pipeline.warehouse import migrate as warehouse
-from tests.integration.load.test_load_part import Loader, flat
-from tests.integration.receive.test_import_journey import Bulkhead, balance, running_worker, tree
+from tests.support.bulkhead import Bulkhead, balance, tree
+from tests.support.loader import Loader, flat
+from tests.support.workers import running_worker
 
 INDEX = 'create index if not exists "records_parentId_id" on warehouse.records ("parentId", id);'
 
@@ -303,8 +304,8 @@ class Busy(threading.Thread):
 
 
 UNFIT = [
-    ("    id text primary key", "    id text collate ci primary key", "the column id (text) takes ids for equal that differ"),
-    ('    "parentId" text', '    "parentId" text collate ci', "the column parentId (text) takes ids for equal that differ"),
+    ("    id text primary key", "    id text collate ci primary key", "the column id (text) treats different ids as equal"),
+    ('    "parentId" text', '    "parentId" text collate ci', "the column parentId (text) treats different ids as equal"),
     ("    name text", "    name text,\n    place point", "cannot compare values of the column place (point)"),
 ]
 

@@ -23,7 +23,8 @@ from typer.testing import CliRunner, Result
 
 from pipeline.cli import imports, offline, outcomes, server  # noqa: F401 (they register their commands)
 from pipeline.cli.app import OF_STATE, Exit, app, in_commands
-from pipeline.cli.terminal import findings_view, groups_view, import_table, rows_table, standing
+from pipeline.cli.progress import standing
+from pipeline.cli.terminal import findings_view, groups_view, import_table, rows_table
 from pipeline.client import http
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
@@ -49,7 +50,7 @@ def surroundings(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("BULKHEAD_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("BULKHEAD_URL", httpserver.url_for(""))
     monkeypatch.setenv("BULKHEAD_API_KEY", "bk_secret")
-    monkeypatch.setattr(http, "pause_after", lambda attempt, retry_after="": 0.0)
+    monkeypatch.setattr(http, "pause", lambda state: 0.0)
     yield tmp_path
 
 

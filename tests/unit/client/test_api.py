@@ -26,7 +26,7 @@ ACCEPTED = b'HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries are tested, not how long one waits between them."""
-    monkeypatch.setattr(http, "pause_after", lambda attempt, retry_after="": 0.0)
+    monkeypatch.setattr(http, "pause", lambda state: 0.0)
 
 
 @pytest.fixture

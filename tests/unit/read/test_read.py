@@ -259,7 +259,7 @@ def test_a_chosen_delimiter_is_used_exactly(reads: Reader) -> None:
     assert reads(content, delimiter=";").rows == [("1", None, "x")]
     with pytest.raises(Unreadable) as caught:
         reads(content, delimiter="|")
-    assert "looks like ';'" in caught.value.hint
+    assert "separated by ';'" in caught.value.hint
     with pytest.raises(InvalidRequest, match="':' cannot be the delimiter"):
         reads(content, delimiter=":")
 

@@ -34,7 +34,7 @@ def said_in_python(tree: ast.AST) -> set[str]:
 
 
 def _spelled(node: ast.AST) -> Iterator[ast.AST]:
-    """Where a code may stand: ``code=``, ``code: str = ``, add_finding(code, ...), Failure(_, code), (code, message, ...)."""
+    """Yield where a code is: ``code=``, ``code: str =``, add_finding(code), Rule(code), Failure(place, code), tuples."""
     match node:
         case ast.Call(func=ast.Name("ApiError")):  # of the HTTP API: these speak of no file
             return
@@ -87,6 +87,7 @@ def test_the_table_knows_how_grave_a_check_is(file: Path) -> None:
         "raise Unreadable('No.', code='new_code' if less else other)",
         "staging.add_finding('new_code', 'No.', row=1)",
         "Rule('new_code', condition, 1, say)",
+        "Failure(place, 'new_code', message)",
         "def f(message, *, code: str = 'new_code'): ...",
         "code = 'new_code' if it else other",
         "class Reading:\n    code: str = 'new_code'",

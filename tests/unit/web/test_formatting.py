@@ -18,7 +18,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
-from pipeline.display import masked
+from pipeline.display import STATE_TEXTS, dialect_text, estimate_text, masked, size_text
 from pipeline.ledger.models import ImportRecord, Move
 from pipeline.settings import Settings
 from pipeline.warehouse.query import Answer, Column
@@ -29,6 +29,7 @@ from web.http.responses import as_download, as_json, as_text
 from web.http.sql_files import _csv
 from web.http.url_converters import EncodedSlashes
 from web.pages import formatting
+from web.services.pace import progress_texts
 from web.services.stored_findings import _csv_cell
 
 NOW = datetime(2026, 11, 24, 5, 3, 36, tzinfo=UTC)
@@ -42,12 +43,17 @@ ONE = ImportRecord(
 
 def test_numbers_sizes_and_times() -> None:
     assert formatting.number(1234567) == "1,234,567"
-    sizes = {0: "0 bytes", 999: "999 bytes", 1000: "1.0 kB", 18_220: "18.2 kB", 412_337: "412 kB", 2_147_483_648: "2.1 GB"}
-    assert {size: formatting.size(size) for size in sizes} == sizes
-    assert formatting.size(5 * 10**12) == "5.0 TB"
+    sizes = {0: "0 bytes", 999: "999 bytes", 1000: "1.0 kB", 18_220: "18.2 kB", 412_337: "412.3 kB", 2_147_483_648: "2.1 GB"}
+    assert {size: size_text(size) for size in sizes} == sizes
+    assert size_text(5 * 10**12) == "5.0 TB"
     assert formatting.moment(NOW.astimezone()) == "24 Nov 2026, 05:03:36 UTC"
     assert formatting.moment(None) == "–"
-    for seconds, words in ((0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 1 s"), (7325, "2 h 2 min")):
+    for seconds, words in (
+        (0.04, "0 seconds"),
+        (59.9, "59.9 seconds"),
+        (61, "1 minute and 1 second"),
+        (7325, "2 hours and 2 minutes"),
+    ):
         assert formatting.duration(replace(ONE, started_at=NOW, finished_at=NOW + timedelta(seconds=seconds))) == words
     assert formatting.duration(ONE) == "–"
 
@@ -72,6 +78,11 @@ def test_every_state_has_a_verdict_a_mood_and_phases(state: State) -> None:
     assert (statuses == {"done"}) is (state in (State.SUCCEEDED, State.PARTIALLY_SUCCEEDED, State.DUPLICATE))
 
 
+def test_messages_and_pages_share_one_table_of_states() -> None:
+    assert set(STATE_TEXTS) == set(State)
+    assert all(outcome and not outcome.endswith(".") for outcome, _ in STATE_TEXTS.values())
+
+
 def test_phases_end_where_the_import_did() -> None:
     rejected = formatting.phases(replace(ONE, state=State.REJECTED), {"awaiting_upload", "queued", "validating", "rejected"})
     assert [phase["status"] for phase in rejected] == ["done", "done", "stopped", "ahead", "ahead", "ahead"]
@@ -89,9 +100,9 @@ def test_each_phase_that_was_left_says_how_long_it_took() -> None:
     ]
     moves = [Move(NOW + timedelta(seconds=at), None, state, "") for state, at in way]
     done = formatting.phases(replace(ONE, state=State.SUCCEEDED), {state for state, _ in way}, moves)
-    assert [phase["took"] for phase in done] == ["", "2.0 s", "1 min 3 s", "1.0 s", "24.0 s", ""]
+    assert [phase["took"] for phase in done] == ["", "2 seconds", "1 minute and 3 seconds", "1 second", "24 seconds", ""]
     under_way = formatting.phases(replace(ONE, state=State.LOADING), {"queued"}, moves[:6])
-    assert [phase["took"] for phase in under_way] == ["", "2.0 s", "1 min 3 s", "1.0 s", "", ""]
+    assert [phase["took"] for phase in under_way] == ["", "2 seconds", "1 minute and 3 seconds", "1 second", "", ""]
 
 
 def test_a_dry_run_is_done_where_it_ends_and_begins_anew_when_it_is_promoted() -> None:
@@ -103,12 +114,18 @@ def test_a_dry_run_is_done_where_it_ends_and_begins_anew_when_it_is_promoted() -
 
 
 def test_a_quarantine_is_told_apart_from_what_the_warehouse_refused() -> None:
-    one = replace(ONE, state=State.PARTIALLY_SUCCEEDED, failed=3, quarantined=3)
-    assert formatting.verdict(one) == "3 of 5 records are in quarantine; the others are loaded."
-    assert "1 were refused" not in formatting.verdict(one)
-    assert ", 1 was refused by the warehouse" in formatting.verdict(replace(one, quarantined=2))
+    one = replace(ONE, state=State.PARTIALLY_SUCCEEDED, inserted=2, failed=3, quarantined=3)
+    assert formatting.verdict(one) == "2 of 5 records were imported; 3 records are in quarantine."
+    assert formatting.verdict(replace(one, quarantined=2)) == (
+        "2 of 5 records were imported; 2 records are in quarantine and 1 record was refused by the warehouse."
+    )
+    assert formatting.verdict(replace(one, quarantined=0)) == (
+        "2 of 5 records were imported; 3 records were refused by the warehouse."
+    )
     dry = replace(one, state=State.VALIDATED)
-    assert formatting.verdict(dry) == "Nothing was written. 2 of 5 records can be loaded; 3 would go into quarantine."
+    assert formatting.verdict(dry) == (
+        "Dry run passed, nothing was imported. 2 of 5 records can be imported; 3 would be quarantined."
+    )
 
 
 def test_a_rejection_says_more_where_there_is_more_to_say() -> None:
@@ -119,14 +136,17 @@ def test_a_rejection_says_more_where_there_is_more_to_say() -> None:
 
 def test_how_a_file_was_read_and_what_was_asked_for() -> None:
     read = {"format": "csv", "delimiter": ";", "encoding": "utf-8", "compression": "gzip"}
-    assert formatting.dialect(read) == "CSV, semicolon, UTF-8, gzip"
-    assert formatting.dialect({**read, "format": "json", "delimiter": "", "compression": "none"}) == "JSON, UTF-8"
-    assert formatting.dialect({}) == ""
+    assert dialect_text(read) == "CSV, semicolon, UTF-8, gzip"
+    assert dialect_text({**read, "format": "json", "delimiter": "", "compression": "none"}) == "JSON, UTF-8"
+    assert dialect_text({"format": "xlsx", "delimiter": "", "encoding": "", "compression": "none", "sheet": "A\u202e"}) == (
+        "Excel, sheet A\\u202e"
+    )
+    assert dialect_text({}) == ""
     assert formatting.asked(Options()) == ""
     asked = Options(True, OnError.QUARANTINE, 5, 0.1, "\t", mapping={"Nom": "name", "x": ""})
     assert formatting.asked(asked) == (
-        "a dry run, a quarantine for bad records, at most 5 records with errors, at most 0.1 of the records with errors,"
-        " values separated by tab, Nom as name, without x"
+        "dry run, quarantine rows with errors, at most 5 records with errors, at most 10% of records with errors,"
+        " delimiter: tab, column Nom as name, skip column x"
     )
 
 
@@ -134,20 +154,31 @@ def test_how_fast_a_load_is() -> None:
     began = datetime.now(UTC) - timedelta(seconds=100)
     moves = [Move(began, "preparing", "loading", "")]
     one = replace(ONE, state=State.LOADING, records_total=10_000, inserted=2000, failed=500, quarantined=500)
-    assert formatting.pace(one, moves) == "20 records a second, about 6 min left"
-    assert formatting.pace(replace(one, records_total=3000), moves) in {
-        f"20 records a second, about {s} s left" for s in (25, 26)
+
+    def pace(one: ImportRecord, moves: list[Move]) -> str:
+        return str(progress_texts(one, formatting.load_rate(one, moves))["pace"])
+
+    assert pace(one, moves) == "20 records a second, about 6 minutes left"
+    assert pace(replace(one, records_total=3000), moves) in {
+        f"20 records a second, about {s} seconds left" for s in (24, 25, 26)
     }
-    assert formatting.pace(replace(one, inserted=0), moves) == ""  # a quarantine is nothing that was loaded
-    assert formatting.pace(replace(one, state=State.PAUSED), moves) == ""
-    assert formatting.pace(one, moves * 2) == ""  # nobody knows when which record came
-    assert [formatting.span(seconds) for seconds in (0, 59.1, 60, 3600, 7384)] == [
-        "1 s",
-        "60 s",
-        "1 min",
-        "1 h 0 min",
-        "2 h 3 min",
+    assert pace(replace(one, inserted=0), moves) == ""  # records in quarantine were not loaded
+    assert pace(replace(one, state=State.PAUSED), moves) == ""
+    assert pace(one, moves * 2) == ""  # it began more than once: the rate is not known
+    assert progress_texts(one, 0.0)["pace"] == "No record in the last seconds"
+    assert [estimate_text(seconds) for seconds in (0, 59.1, 60, 150, 3600, 7384)] == [
+        *("a second", "59 seconds", "a minute", "2 minutes", "an hour", "2 hours")
     ]
+
+
+def test_progress_is_sent_as_text() -> None:
+    one = replace(ONE, state=State.LOADING, records_total=4000, inserted=1500, failed=1, parts_total=2, parts_done=1)
+    texts = progress_texts(one, None)
+    assert {name: texts[name] for name in ("records", "parts", "left", "pace")} == {
+        **{"records": "1,501 of 4,000 records", "parts": "1 of 2 parts", "left": "2,499", "pace": ""}
+    }
+    assert texts["counts"]["inserted"] == "1,500"
+    assert texts["counts"].keys() == one.counts.keys()
 
 
 @pytest.mark.parametrize(
@@ -171,7 +202,7 @@ def test_where_a_message_goes_without_its_secrets(written: str, shown: str) -> N
 def test_a_setting_as_people_read_it() -> None:
     assert formatting.setting("webhook_secret", "x") == "set, not shown"
     assert formatting.setting("webhook_secret", "") == "not set"
-    assert formatting.setting("keep_results", None) == "for ever"
+    assert formatting.setting("keep_results", None) == "forever"
     kept = [formatting.setting("keep_results", timedelta(seconds=seconds)) for seconds in (0, 90, 900, 129_600, 1_209_600)]
     assert kept == ["0", "90s", "15m", "36h", "14d"]
     assert formatting.setting("database_url", "host=x password=y") == "set, not shown"

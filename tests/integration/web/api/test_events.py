@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -68,6 +69,8 @@ def test_an_import_is_watched_to_its_end(api: Any, edges: AppContext, settings: 
     seen = told(answer.iter_encoded())
     _, first = next(seen)
     assert first["progress"]["records_per_second"] in (None, 0)  # of nothing follows nothing
+    texts = first["progress"].pop("text")
+    assert (texts["records"], texts["parts"], texts["left"]) == ("0 of 4,000 records", "0 of 2 parts", "4,000")
     assert {**first["progress"], "records_per_second": None} == {
         **{"phase": "load", "records": {"total": 4000, "done": 0}, "parts": {"total": 2, "done": 0}},
         **{"records_per_second": None, "seconds_left": None},
@@ -77,6 +80,8 @@ def test_an_import_is_watched_to_its_end(api: Any, edges: AppContext, settings: 
     load_part(settings, loading, 1)
     second = next(data for _, data in seen if data["progress"]["parts"]["done"])
     assert second["counts"]["inserted"] == 1500
+    assert second["progress"]["text"]["counts"]["inserted"] == "1,500"
+    assert re.fullmatch("[0-9,]+ records a second, about .+ left", second["progress"]["text"]["pace"])
     assert 500 < second["progress"]["records_per_second"] < 2100
     assert second["progress"]["seconds_left"] == pytest.approx(2000 / second["progress"]["records_per_second"], abs=0.06)
     load_part(settings, loading, 2)
