@@ -1,17 +1,18 @@
-"""The command line, `bulkhead`: composition root of what people type.
+"""The command line, `bulkhead`: commands go in, data comes out on stdout; it runs each step of an import through the client.
 
-Data goes to stdout and everything else to stderr, so that every command can stand in a pipe; the exit codes are in
-app.py. What is heavy to import (Great Expectations, DuckDB, SQLAlchemy, Temporal) is imported by the commands that need
-it, so that the others answer at once.
+Messages go to stderr, so that every command can be used in a pipe; the exit codes are in app.py. Modules that are slow to
+import (Great Expectations, DuckDB, SQLAlchemy, Temporal) are imported by the commands that need them, so that the others start
+at once.
 """
 
 from __future__ import annotations
 
 import atexit
 import errno
-import os
 import sys
 from io import TextIOWrapper
+
+from pipeline import processes
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     from pipeline.cli.app import app
 
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # what the terminal's encoding cannot show is spelled out, not a crash
+        if isinstance(stream, TextIOWrapper):  # characters outside the terminal's encoding are escaped
             stream.reconfigure(errors="backslashreplace")
     atexit.register(_be_silent)
     try:
@@ -30,20 +31,16 @@ def main() -> None:
 
 
 def _flush() -> None:
-    """Write out what is left of our output. Raises SystemExit if that is refused, as by a disk that is full."""
+    """Flush stdout. Raises SystemExit if that fails, for instance because the disk is full."""
     try:
         sys.stdout.flush()
     except OSError as error:
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 1)  # Python flushes once more at its end
-        os.close(silence)
+        processes.silence(1)  # Python flushes once more when it ends
         if error.errno != errno.EPIPE:
             sys.exit(f"bulkhead: The output cannot be written: {error.strerror}.")
 
 
 def _be_silent() -> None:
-    """All is said. DuckDB's bindings would still list what Python's end finds alive, which is no business of anybody's."""
+    """Print nothing more on stderr: when Python ends, DuckDB's bindings would list the objects that are still alive."""
     sys.stderr.flush()
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 2)
-    os.close(silence)
+    processes.silence(2)

@@ -22,6 +22,7 @@ from rich.panel import Panel
 
 from pipeline import display
 from pipeline.cli import terminal
+from pipeline.cli.progress import following
 from pipeline.client.api import Client, ImportJson
 from pipeline.contracts.options import Options
 from pipeline.errors import BulkheadError
@@ -155,7 +156,7 @@ def _where(stack: Stack, page: str) -> None:
 
 def _import(client: Client, file: Path, options: Options | None = None) -> ImportJson:
     """Upload a file, follow it to its end, show its counts."""
-    with terminal.following() as progress:
+    with following() as progress:
         made = client.upload(file, DATASET, options=options, on_sent=progress.sent)
         progress.uploaded()
         ended = client.wait(made["id"], on_progress=progress.seen, timeout=IMPORT_SECONDS)

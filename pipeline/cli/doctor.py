@@ -1,7 +1,7 @@
-"""Checks of all that Bulkhead stands on: each says what it looked at, and how to mend it if it is not right.
+"""Check everything that Bulkhead needs; each check returns what it found, and how to fix it if it fails.
 
-A check changes nothing but one small object in S3, which it takes away again. No check depends on another: a machine
-with three things wrong hears of all three.
+The only change that a check makes is one small object in S3, which it deletes again. No check depends on another, so that all
+faults of a machine are reported at once.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import socket
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline.errors import BulkheadError, NotReady, Unreachable
 from pipeline.settings import Settings
 from pipeline.units import GIB
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 PYTHON_MIN = (3, 11)
 DISK_BYTES_MIN = 2 * GIB
@@ -28,7 +32,7 @@ LAG_SECONDS_MAX = 60.0
 
 @dataclass(frozen=True)
 class Result:
-    """What one check found. ``mend`` is empty if all is well."""
+    """The result of one check. ``mend`` says how to fix a fault; it is empty if there is none."""
 
     name: str
     ok: bool
@@ -37,7 +41,7 @@ class Result:
 
 
 class Wrong(NotReady):
-    """Something is not right: what, and how to mend it."""
+    """A check failed: what is wrong (``detail``), and how to fix it (``mend``)."""
 
     def __init__(self, detail: str, mend: str) -> None:
         super().__init__(detail)
@@ -45,11 +49,11 @@ class Wrong(NotReady):
 
 
 Check = Callable[[Settings], str]
-"""Returns what it saw, or raises Wrong."""
+"""Returns what it found, or raises Wrong."""
 
 
 def checks(settings: Settings) -> Iterator[Result]:
-    """Run every check, in the order in which things are needed."""
+    """Run every check, in the order in which the parts are needed."""
     for name in CHECKS:
         yield checked(name, settings)
 
@@ -60,9 +64,9 @@ def checked(name: str, settings: Settings) -> Result:
         return Result(name, True, CHECKS[name](settings))
     except Wrong as wrong:
         return Result(name, False, str(wrong), wrong.mend)
-    except Exception as error:  # a doctor who faints is of no use: whatever it is, it is a finding
+    except Exception as error:  # any error is a finding: the other checks still run
         detail = str(error) if isinstance(error, BulkheadError) else f"{type(error).__name__}: {error}"
-        return Result(name, False, detail.strip().partition("\n")[0], f"Look into the settings for {name}.")
+        return Result(name, False, detail.strip().partition("\n")[0], f"Check the settings for {name}.")
 
 
 # --- the machine ---
@@ -77,16 +81,18 @@ def _python(settings: Settings) -> str:
 def _disk(settings: Settings) -> str:
     folder = next(path for path in (settings.home, *settings.home.parents) if path.is_dir())
     free = shutil.disk_usage(folder).free
-    seen = f"{free / GIB:.1f} GiB free for {settings.home}"
+    found = f"{free / GIB:.1f} GiB free for {settings.home}"
     if free < DISK_BYTES_MIN:
-        raise Wrong(seen, f"Make room, or set BULKHEAD_HOME to a disk with {DISK_BYTES_MIN // GIB} GiB free.")
+        raise Wrong(found, f"Free some space, or set BULKHEAD_HOME to a disk with {DISK_BYTES_MIN // GIB} GiB free.")
     probe = folder / f".doctor-{uuid.uuid4()}"
     try:
         probe.touch()
     except OSError as error:
-        raise Wrong(f"{folder} cannot be written: {error.strerror}", "Set BULKHEAD_HOME to a folder of yours.") from error
+        raise Wrong(
+            f"{folder} cannot be written: {error.strerror}", "Set BULKHEAD_HOME to a folder that you may write to."
+        ) from error
     probe.unlink()
-    return seen
+    return found
 
 
 def _binaries(settings: Settings) -> str:
@@ -94,12 +100,12 @@ def _binaries(settings: Settings) -> str:
     there = {name: (beside / name).is_file() or shutil.which(name) is not None for name in ("temporal", "weed")}
     missing = [name for name, is_there in there.items() if not is_there]
     if missing:
-        raise Wrong(f"not found: {', '.join(missing)}", "Install what is pinned in requirements.txt: make setup")
+        raise Wrong(f"not found: {', '.join(missing)}", "Install the packages of requirements.txt: make setup")
     return ", ".join(there)
 
 
 def _port(settings: Settings) -> str:
-    """The web app's port is ours already, or free to take."""
+    """Check that the web app's port is free, or used by Bulkhead."""
     at = urlsplit(settings.url)
     host, port = at.hostname or "127.0.0.1", at.port or (443 if at.scheme == "https" else 80)
     with socket.socket() as probe:
@@ -107,8 +113,8 @@ def _port(settings: Settings) -> str:
         if probe.connect_ex((host, port)):
             return f"{port} is free"
     if not _healthz(settings)[0]:
-        raise Wrong(f"{port} is taken by something else", "Choose another port: bulkhead up --port 9000")
-    return f"{port} is Bulkhead's"
+        raise Wrong(f"port {port} is used by another program", "Choose another port: bulkhead up --port 9000")
+    return f"{port} is used by Bulkhead"
 
 
 def _datasets(settings: Settings) -> str:
@@ -118,7 +124,9 @@ def _datasets(settings: Settings) -> str:
     for name in names:
         load_dataset(name, settings.datasets_root)
     if not names:
-        raise Wrong(f"none in {settings.datasets_root}", "Set BULKHEAD_DATASETS_ROOT to where expectations/ and sql/ are.")
+        raise Wrong(
+            f"none in {settings.datasets_root}", "Set BULKHEAD_DATASETS_ROOT to the folder with expectations/ and sql/."
+        )
     return ", ".join(names)
 
 
@@ -134,55 +142,63 @@ def _settings(settings: Settings) -> str:
     }
     missing = [name for name, value in needed.items() if not value]
     if missing:
-        raise Wrong(f"not set: {', '.join(missing)}", "Start the embedded stack (bulkhead up), or set them; see .env.example.")
-    return f"complete, home is {settings.home}"
+        raise Wrong(f"not set: {', '.join(missing)}", "Start the embedded stack (bulkhead up), or set them as in .env.example.")
+    return f"complete; BULKHEAD_HOME is {settings.home}"
+
+
+@contextmanager
+def _connected(url: str, *, otherwise: Wrong) -> Iterator[Engine]:
+    """Connect to PostgreSQL for the block. Raises ``otherwise`` if it does not answer."""
+    from pipeline.adapters import postgres
+
+    engine = postgres.connect(url, pool_size=1, name="bulkhead doctor")
+    try:
+        if not postgres.is_up(engine):
+            raise otherwise
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _warehouse(settings: Settings) -> Iterator[Engine]:
+    """Connect to the database at DATABASE_URL for the block. Raises Wrong if that is impossible."""
+    if not settings.database_url:
+        raise Wrong("DATABASE_URL is not set", "Start the embedded stack (bulkhead up), or set DATABASE_URL.")
+    silent = Wrong("PostgreSQL does not answer", "Start it (bulkhead up), or check DATABASE_URL.")
+    with _connected(settings.database_url, otherwise=silent) as engine:
+        yield engine
 
 
 def _database(settings: Settings) -> str:
     from sqlalchemy import text
 
-    from pipeline.adapters import postgres
     from pipeline.warehouse import migrate
 
-    if not settings.database_url:
-        raise Wrong("DATABASE_URL is not set", "bulkhead up, or set DATABASE_URL.")
-    engine = postgres.connect(settings.database_url, pool_size=1, name="bulkhead doctor")
-    try:
-        if not postgres.is_up(engine):
-            raise Wrong("PostgreSQL does not answer", "bulkhead up, or see whether DATABASE_URL is right.")
+    with _warehouse(settings) as engine:
         with engine.connect() as connection:
             server = connection.execute(text("show server_version")).scalar()
         version, newest = migrate.ledger_version(engine), migrate.newest_version()
-    finally:
-        engine.dispose()
     if version is None:
-        raise Wrong("the database has no tables of ours", "bulkhead migrate")
+        raise Wrong("the database has no tables of Bulkhead", "Run: bulkhead migrate")
     if version != newest:
-        mend = "bulkhead migrate; if that knows no such version, run the release that made it, or a newer one."
-        raise Wrong(f"the ledger is at version {version}, this release works with {newest}", mend)
+        fix = "Run: bulkhead migrate. If that does not know the version, run the release that created it, or a newer one."
+        raise Wrong(f"the ledger is at version {version}, this release needs {newest}", fix)
     return f"PostgreSQL {server}, the ledger at version {version}"
 
 
 def _tables(settings: Settings) -> str:
-    """Every dataset's table is there, is what its file declares, and is written by Bulkhead's role alone."""
-    from pipeline.adapters import postgres
+    """Check that each dataset's table is as its file declares it, and that only Bulkhead's role may write to it."""
     from pipeline.warehouse import migrate
 
-    if not settings.database_url:
-        raise Wrong("DATABASE_URL is not set", "bulkhead up, or set DATABASE_URL.")
-    engine = postgres.connect(settings.database_url, pool_size=1, name="bulkhead doctor")
-    try:
-        if not postgres.is_up(engine):
-            raise Wrong("PostgreSQL does not answer", "bulkhead up, or see whether DATABASE_URL is right.")
+    with _warehouse(settings) as engine:
         differing = migrate.differing_tables(engine, settings.datasets_root)
         writers = ", ".join(migrate.other_writers(engine))
-    finally:
-        engine.dispose()
     if wrong := [f"{name} {difference}" for name, difference in differing.items() if difference]:
-        raise Wrong("; ".join(wrong), "bulkhead migrate")
+        raise Wrong("; ".join(wrong), "Run: bulkhead migrate")
     if writers:
-        mend = f"revoke insert, update, delete, truncate on all tables in schema warehouse from {writers};"
-        raise Wrong(f"not only Bulkhead may write to the warehouse: {writers}", mend)
+        fix = f"revoke insert, update, delete, truncate on all tables in schema warehouse from {writers};"
+        raise Wrong(f"other roles than Bulkhead's may write to the warehouse: {writers}", fix)
     return f"as their files declare them: {', '.join(differing)}"
 
 
@@ -190,36 +206,32 @@ def _reads(settings: Settings) -> str:
     from pipeline.adapters import postgres
 
     if not settings.database_read_url:
-        return "records and people's SQL are read where they are written; DATABASE_READ_URL is not set"
-    engine = postgres.connect(settings.database_read_url, pool_size=1, name="bulkhead doctor")
-    try:
-        if not postgres.is_up(engine):
-            mend = "Start the replica, or unset DATABASE_READ_URL: until then records and people's SQL cannot be read."
-            raise Wrong("nothing answers at DATABASE_READ_URL", mend)
+        return "DATABASE_READ_URL is not set: records and SQL queries are read from DATABASE_URL"
+    fix = "Start the replica, or unset DATABASE_READ_URL. Until then records and SQL queries cannot be read."
+    silent = Wrong("PostgreSQL does not answer at DATABASE_READ_URL", fix)
+    with _connected(settings.database_read_url, otherwise=silent) as engine:
         seen = postgres.replica_state(engine)
-    finally:
-        engine.dispose()
     if not seen.is_migrated:
-        raise Wrong("the database at DATABASE_READ_URL has no warehouse", "Let it be a replica of that at DATABASE_URL.")
+        raise Wrong("the database at DATABASE_READ_URL has no warehouse", "Make it a replica of the database at DATABASE_URL.")
     if seen.lag_seconds > LAG_SECONDS_MAX:
-        mend = "Look whether it still receives (pg_stat_wal_receiver there), and what holds it up (pg_stat_activity there)."
-        raise Wrong(f"the replica is {seen.lag_seconds:,.0f} s behind", mend)
-    return f"a replica, {seen.lag_seconds:.1f} s behind" if seen.is_replica else "another server, which is no replica"
+        fix = "Check there whether it still receives (pg_stat_wal_receiver), and what delays it (pg_stat_activity)."
+        raise Wrong(f"the replica is {seen.lag_seconds:,.0f} s behind", fix)
+    return f"a replica, {seen.lag_seconds:.1f} s behind" if seen.is_replica else "another server, which is not a replica"
 
 
 def _s3(settings: Settings) -> str:
     from pipeline.adapters.s3 import Store
 
-    key, content = f"doctor/{uuid.uuid4()}", b"put, got and deleted"
+    key, content = f"doctor/{uuid.uuid4()}", b"put, get and delete"
     store = Store.of(settings)
     try:
         store.put_bytes(key, content)
     except BulkheadError as error:
-        mend = "bulkhead up, or see whether AWS_ENDPOINT_URL_S3, the AWS_* keys and BULKHEAD_BUCKET are right."
+        mend = "Start it (bulkhead up), or check AWS_ENDPOINT_URL_S3, the AWS_* keys and BULKHEAD_BUCKET."
         raise Wrong(str(error), mend) from error
     try:
         if store.get_bytes(key) != content:
-            raise Wrong(f"{settings.bucket} gives other bytes than it was given", "Do not use this store.")
+            raise Wrong(f"bucket {settings.bucket} returns other bytes than were stored", "Do not use this object store.")
     finally:
         store.delete(key)
     return f"bucket {settings.bucket}: put, get and delete"
@@ -233,18 +245,18 @@ def _temporal(settings: Settings) -> str:
         with closing(TemporalClient.of(settings)) as temporal:
             workers = temporal.count_workers()
     except Unreachable as error:
-        mend = "bulkhead up, or see whether TEMPORAL_ADDRESS is right."
+        mend = "Start it (bulkhead up), or check TEMPORAL_ADDRESS."
         raise Wrong(f"Temporal does not answer at {settings.temporal_address}", mend) from error
     if not workers:
-        raise Wrong(f"{where}: no worker is polling", "bulkhead worker (bulkhead up starts one).")
+        raise Wrong(f"{where}: no worker is polling", "Start a worker: bulkhead worker (bulkhead up also starts one).")
     return f"{where}: {workers} {'worker' if workers == 1 else 'workers'}"
 
 
 def _web(settings: Settings) -> str:
-    well, seen = _healthz(settings)
-    if not well:
-        raise Wrong(f"{settings.url}: {seen}", "bulkhead up, or set BULKHEAD_URL to where it runs.")
-    return f"{settings.url} is well"
+    is_healthy, answer = _healthz(settings)
+    if not is_healthy:
+        raise Wrong(f"{settings.url}: {answer}", "Start it (bulkhead up), or set BULKHEAD_URL to its URL.")
+    return f"{settings.url} is healthy"
 
 
 def _healthz(settings: Settings) -> tuple[bool, str]:
@@ -270,7 +282,7 @@ CHECKS: dict[str, Check] = {
     "settings": _settings,
     "PostgreSQL": _database,
     "reads": _reads,
-    "tables": _tables,  # after the reads: what it rolls back goes to a replica too, which would seem behind for a moment
+    "tables": _tables,  # after the reads: its rolled back changes reach a replica too, which would lag for a moment
     "S3": _s3,
     "Temporal": _temporal,
     "web": _web,

@@ -173,7 +173,8 @@ def _how_to_go_on(server: str, dataset: str, file: Path, *, resume: bool) -> Ite
 
 def _send(file: Path, filename: str | None, send: Callable[..., ImportJson]) -> ImportJson:
     """The import that the server made of the file; what is no regular file is sent as it comes."""
-    from pipeline.cli.terminal import following, say
+    from pipeline.cli.progress import following
+    from pipeline.cli.terminal import say
 
     try:
         with ExitStack() as stack:
@@ -215,7 +216,8 @@ def watch(import_id: ImportId, timeout: Timeout = None, as_json: AsJson = False)
 
 def _follow(server: Client, import_id: str, timeout: float | None) -> ImportJson:
     """The import at its end. Ctrl-C lets go of it: the import goes on without us."""
-    from pipeline.cli.terminal import following, say
+    from pipeline.cli.progress import following
+    from pipeline.cli.terminal import say
     from pipeline.client.api import TimedOut
 
     try:

@@ -1,7 +1,6 @@
-"""How things look in a terminal: data on stdout, everything else on stderr, and no file can play tricks with either.
+"""Print data on stdout and messages on stderr, as tables, JSON or lines.
 
-Values from files go through ``visible``, which leaves no control character standing, and are never read as markup.
-Progress is drawn with bars where somebody watches, and written as plain lines where nobody does.
+Values from files are escaped by ``visible``, so that they cannot contain control characters, and are never read as markup.
 """
 
 from __future__ import annotations
@@ -16,23 +15,13 @@ from typing import Any
 
 from rich import box
 from rich.console import Console, Group
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.display import counted, place_and_record, record_name, visible
 
 UNBOUNDED_WIDTH = 1 << 20
-"""Nobody folds a table that goes into a pipe."""
+"""Tables are not folded when stdout is a pipe or a file."""
 
 COLOURS = {
     "succeeded": "green",
@@ -51,47 +40,47 @@ COUNTS = ("total", "valid", "invalid", "inserted", "updated", "unchanged", "fail
 
 
 def cell(value: object, style: str = "") -> Text:
-    """A value for a table: shown as it is, never read as markup."""
+    """Return a value for a table, escaped and never read as markup."""
     return Text("" if value is None else visible(value), style=style, overflow="fold")
 
 
-# --- where to ---
+# --- streams ---
 
 
 def out() -> Console:
-    """Stdout, for data."""
+    """Return the console of stdout, for data."""
     stream = sys.stdout
     width = None if stream.isatty() else UNBOUNDED_WIDTH
     return Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
 
 
 def err() -> Console:
-    """Stderr, for everything else."""
+    """Return the console of stderr, for messages."""
     return Console(file=sys.stderr, markup=False, highlight=False, emoji=False, soft_wrap=not sys.stderr.isatty())
 
 
 def say(text: str, style: str | None = None) -> None:
-    """One line for whoever watches."""
+    """Print a message on stderr."""
     err().print(visible(text, keep="\n"), style=style, soft_wrap=True)
 
 
 def print_line(text: str) -> None:
-    """One line of data."""
+    """Print a line of data on stdout."""
     sys.stdout.write(visible(text) + "\n")
 
 
 def as_json(value: object) -> str:
-    """One JSON document for people to read; hidden characters are spelled as JSON spells them."""
+    """Return an indented JSON document; hidden characters are escaped as in JSON."""
     return visible(json.dumps(value, indent=2, ensure_ascii=False, default=str), keep="\n") + "\n"
 
 
 def print_json(value: object) -> None:
-    """One JSON document, and nothing else, on stdout."""
+    """Print one JSON document on stdout."""
     sys.stdout.write(as_json(value))
 
 
 def print_chunks(chunks: Iterable[bytes]) -> None:
-    """A file on stdout: byte for byte into a pipe, made harmless on a terminal."""
+    """Print a file on stdout: its exact bytes into a pipe, escaped on a terminal."""
     if not sys.stdout.isatty():
         for chunk in chunks:
             sys.stdout.buffer.write(chunk)
@@ -111,7 +100,7 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def write_file(path: Path, chunks: Iterable[bytes]) -> None:
-    """A file on disk, there only when it is whole."""
+    """Write a file, which appears under its name only once it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
@@ -127,7 +116,7 @@ def write_file(path: Path, chunks: Iterable[bytes]) -> None:
 
 
 def rows_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Rows of values under their columns; numbers to the right."""
+    """Return a table of rows; columns of numbers are aligned to the right."""
     rows = list(rows)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for at, name in enumerate(columns):
@@ -139,7 +128,7 @@ def rows_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Tabl
 
 
 def import_table(shown: Mapping[str, Any]) -> Table:
-    """One import: what it is, where it stands, and its counts."""
+    """Return a table that shows one import: its file, its state and its counts."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -173,13 +162,13 @@ def _facts(shown: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
 
 
 def counts_line(counts: Mapping[str, int]) -> str:
-    """``5,295 total, 5,295 valid, 5,295 inserted``: zeros only where all is zero."""
+    """Return ``5,295 total, 5,295 valid, 5,295 inserted``, without zeros."""
     told = [f"{counts[name]:,} {name}" for name in COUNTS if counts.get(name)]
     return ", ".join(told) or "none yet"
 
 
 def preview_line(preview: Mapping[str, int]) -> str:
-    """``insert 100, update 2 (1 to another parent), leave 498 unchanged``: all of it, zeros too."""
+    """Return ``insert 100, update 2 (1 to another parent), leave 498 unchanged``, zeros included."""
     moved = f" ({preview['moved']:,} to another parent)" if preview["moved"] else ""
     told = f"insert {preview['inserted']:,}, update {preview['updated']:,}{moved}, leave {preview['unchanged']:,} unchanged"
     return told + (f", fail with {preview['failed']:,}" if preview.get("failed") else "")
@@ -189,7 +178,7 @@ FINDING_COLUMNS = ("place", "row", "code", "column", "value")
 
 
 def findings_view(findings: Sequence[Mapping[str, Any]]) -> Group:
-    """Findings, one a line, a cycle with its path; below them what to do about each code."""
+    """Return findings, one per line, cycles with their path; below them what to do about each code."""
     rows = [[*(finding.get(name) for name in FINDING_COLUMNS), _words(finding)] for finding in findings]
     return Group(rows_table(("where", "record", *FINDING_COLUMNS[2:], "message"), rows), *_hints(findings))
 
@@ -199,7 +188,7 @@ GROUP_COLUMNS = ("count", "where", "code", "column", "value", "message")
 
 
 def groups_view(groups: Sequence[Mapping[str, Any]]) -> Group:
-    """Findings that say the same, one group a line, with the first of its rows; below them what to do."""
+    """Return groups of equal findings, one per line, with their first rows; below them what to do."""
     return Group(rows_table(GROUP_COLUMNS, [_group_row(one) for one in groups]), *_hints(groups))
 
 
@@ -219,7 +208,7 @@ def _listed(words: Sequence[str], is_more: bool) -> str:
 
 
 def _hints(said: Sequence[Mapping[str, Any]]) -> list[Text]:
-    """What to do about each code; where the hints of one code differ, each with the records that it is for."""
+    """Return what to do about each code; if the hints of one code differ, each with its records."""
     rows: dict[str, dict[str, list[str]]] = {}
     for one in said:
         if one.get("hint"):
@@ -234,7 +223,7 @@ def _hints(said: Sequence[Mapping[str, Any]]) -> list[Text]:
 
 
 def _rows_of(said: Mapping[str, Any]) -> list[str]:
-    """The rows that a finding, or the first findings of a group, are about."""
+    """Return the records of a finding, or of the first findings of a group."""
     return [str(one["row"]) for one in said.get("first", [said]) if one.get("row") is not None]
 
 
@@ -250,113 +239,12 @@ def _words(finding: Mapping[str, Any]) -> str:
     return f"{message} {path}" if path and path not in message else message
 
 
-# --- progress ---
-
-
-class Following:
-    """Draws an upload and then its import's phases on stderr; call ``sent`` and ``seen`` as they come."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress  # None: nobody watches, so plain lines
-        self._upload: TaskID | None = None
-        self._phase: TaskID | None = None
-        self._said = ""
-
-    def sent(self, sent_bytes: int, total_bytes: int | None) -> None:
-        """So much of the file has gone."""
-        if self._progress is None:
-            return
-        if self._upload is None:
-            self._upload = self._progress.add_task("uploading", total=total_bytes, kind="bytes", note="")
-        self._progress.update(self._upload, completed=sent_bytes, total=total_bytes)
-
-    def uploaded(self) -> None:
-        """All of the file has gone."""
-        if self._progress is not None and self._upload is not None:
-            done = next(t.completed for t in self._progress.tasks if t.id == self._upload)
-            self._progress.update(self._upload, description="uploaded", completed=done, total=done)
-
-    def seen(self, shown: Mapping[str, Any]) -> None:
-        """The import stands so."""
-        state, done, total, note = standing(shown)
-        if self._progress is None:
-            line = f"{state} {note}".strip()
-            if line != self._said:
-                say(line)
-            self._said = line
-            return
-        if state != self._said:
-            self._close_phase(shown)
-            if state not in COLOURS:
-                self._phase = self._progress.add_task(state, total=total, kind="records", note=note)
-            self._said = state
-        if self._phase is not None:
-            self._progress.update(self._phase, completed=done, total=total, note=note)
-
-    def _close_phase(self, shown: Mapping[str, Any]) -> None:
-        """The next phase has begun: what the last one did in its last moment is known by now."""
-        if self._progress is None or self._phase is None:
-            return
-        note = standing({**shown, "state": self._said})[3]
-        self._progress.update(self._phase, total=1, completed=1, note="" if self._said == "queued" else note)
-        self._phase = None
-
-
-def standing(shown: Mapping[str, Any]) -> tuple[str, int, int | None, str]:
-    """(state, done, of how many, a note) of an import; None where nobody knows of how many."""
-    state, counts = str(shown["state"]), shown.get("counts", {})
-    if state == "queued":
-        ahead = shown.get("queue_position")
-        return state, 0, None, f"(position {ahead})" if ahead else ""
-    if state == "loading":
-        done = sum(counts.get(name, 0) for name in ("inserted", "updated", "unchanged", "failed"))
-        total = counts.get("total") or 0
-        return state, done, total or None, f"{done:,} of {counted(total, 'record')}"
-    if state in COLOURS:
-        return state, 1, 1, counts_line(counts)
-    return state, 0, None, counted(counts["total"], "record") if counts.get("total") else ""
-
-
-class _Speed(TransferSpeedColumn):
-    """Speed in bytes, of what is measured in bytes."""
-
-    def render(self, task: Any) -> Text:
-        is_known = task.fields.get("kind") == "bytes" and (task.finished_speed or task.speed)
-        return super().render(task) if is_known else Text("")
-
-
-class _Left(TimeRemainingColumn):
-    """Time left, of what is measured in bytes, while it goes on."""
-
-    def render(self, task: Any) -> Text:
-        is_known = task.fields.get("kind") == "bytes" and not task.finished and task.time_remaining is not None
-        return Text.assemble(super().render(task), (" left", "progress.remaining")) if is_known else Text("")
-
-
-class _Size(DownloadColumn):
-    """Size in bytes, of what is measured in bytes; a note for the rest."""
-
-    def render(self, task: Any) -> Text:
-        if task.fields.get("kind") == "bytes":
-            return super().render(task)
-        return cell(task.fields.get("note", ""))
-
-
-@contextmanager
-def following() -> Iterator[Following]:
-    """Progress for as long as the block lasts."""
-    console = err()
-    if not console.is_terminal:
-        yield Following(None)
-        return
-    columns = (TextColumn("{task.description:<20}"), BarColumn(28), TimeElapsedColumn(), _Size(), _Speed(), _Left())
-    with Progress(*columns, console=console, redirect_stdout=False) as progress:
-        yield Following(progress)
+# --- time ---
 
 
 @contextmanager
 def working(text: str) -> Iterator[None]:
-    """Something takes a while."""
+    """Show on a terminal what is being done while the block runs."""
     console = err()
     if not console.is_terminal:
         yield
@@ -366,5 +254,5 @@ def working(text: str) -> Iterator[None]:
 
 
 def since(start: float) -> str:
-    """Seconds since a time.monotonic()."""
+    """Return the seconds since a time.monotonic() as text."""
     return f"{time.monotonic() - start:.1f} s"

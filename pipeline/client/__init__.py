@@ -1,4 +1,4 @@
-"""The HTTP client: uploads (resumable, in parts), and everything else that the API offers."""
+"""The HTTP client of the API: calls go in, JSON and files come out; the command line and the demo run each step through it."""
 
 from pipeline.client.api import Client
 

@@ -1,12 +1,12 @@
-"""The API's verbs from the caller's side: what the command line and the demo speak through.
+"""A client of the HTTP API: one method for each thing that the API offers.
 
     from pipeline.client import Client
     server = Client()
     ended = server.wait(server.upload("places.csv", "places"))
 
-An upload is sent under one Idempotency-Key however often the connection breaks, so that a retry can never make a
-second import; its SHA-256 is compared with the server's. A large file goes straight to S3, in parts (direct.py). Lists and
-files come page by page, in constant memory.
+All attempts of an upload have the same idempotency key, so that a retry never creates a second import; its SHA-256 is compared
+with the server's. A large file is sent straight to S3 in parts (multipart_upload.py). Lists and files are read page by page, in
+constant memory.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import quote, unquote, urldefrag, urljoin
+from urllib.parse import quote, unquote
 
 import requests
 
 from pipeline.client.http import ApiError, Body, Download, HttpClient, Sent
 from pipeline.client.multipart_upload import FROM_BYTES, DirectUploadRefused, Tell, send_in_parts
+from pipeline.client.report_links import is_below, links_in
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.errors import TransientError
@@ -32,13 +32,13 @@ from pipeline.settings import load_settings
 __all__ = ["ApiError", "Client", "ImportJson", "TimedOut"]
 
 ImportJson = dict[str, Any]
-"""An import as the API shows it."""
+"""An import as the API returns it."""
 
 FIRST_POLL_SECONDS, SLOWEST_POLL_SECONDS = 0.2, 2.0
 
 
 class TimedOut(TransientError):
-    """The import is still under way. ``last`` is what was last seen of it."""
+    """The import had not ended in time. ``last`` is the import as it was last seen."""
 
     def __init__(self, message: str, *, last: ImportJson) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class TimedOut(TransientError):
 
 
 class Client:
-    """One server, one key; without any, those that the settings name. Not to be shared between threads.
+    """A client for one server with one API key; by default those of the settings. Not to be shared between threads.
 
     Every method raises ApiError if the server refuses, and Unreachable if it does not answer.
     """
@@ -55,8 +55,8 @@ class Client:
         if url is None:
             settings = load_settings()
             url, key = settings.url, key or settings.api_key
-        self._wire = HttpClient(url, key)
-        self.url = self._wire.url
+        self._http = HttpClient(url, key)
+        self.url = self._http.url
 
     # --- imports ---
 
@@ -73,12 +73,13 @@ class Client:
         resume: bool = False,
         tell: Tell | None = None,
     ) -> ImportJson:
-        """Send a file, or a stream whose length nobody knows, and return the import that the server made of it.
+        """Upload a file, or a stream of unknown length, and return its import.
 
-        A file of 64 MiB or more goes straight to S3, in parts, unless ``direct`` says otherwise; ``resume`` goes on with one
-        that broke off; ``tell`` is told if it turns out otherwise. Raises Unreachable if the connection breaks and the stream
-        cannot be read again, ApiError (code ``damaged_upload``) if the server's SHA-256 is not that of the bytes sent,
-        InvalidRequest if a file that is to be resumed has changed.
+        A file of 64 MiB or more is sent straight to S3 in parts, unless ``direct`` says otherwise; ``resume`` continues an
+        interrupted upload; ``tell`` is called with a sentence if another way had to be taken. ``on_sent`` may be called from
+        other threads, one at a time. Raises Unreachable if the connection breaks and the stream cannot be read again, ApiError
+        (code ``damaged_upload``) if the server's SHA-256 differs from that of the bytes sent, InvalidRequest if a file to be
+        resumed has changed.
         """
         source = Path(source) if isinstance(source, str) else source
         tell = tell or (lambda text: None)
@@ -88,7 +89,7 @@ class Client:
             try:
                 return self._send_direct(source, dataset, filename, options, resume=resume, on_sent=on_sent, tell=tell)
             except DirectUploadRefused as why:
-                tell(f"{why} The file goes through the server instead.")
+                tell(f"{why} The file is sent through the server instead.")
         path = f"/v1/datasets/{quote(dataset, safe='')}/imports"
         asked = _parameters(options or Options())
         return self._send_file(path, source, filename, asked, on_sent=on_sent, idempotency_key=idempotency_key)
@@ -104,9 +105,9 @@ class Client:
         on_sent: Sent | None,
         tell: Tell,
     ) -> ImportJson:
-        """Raises NotDirect before a byte has gone."""
+        """Upload a file straight to S3. Raises DirectUploadRefused before any byte is sent."""
         made = send_in_parts(
-            self._wire,
+            self._http,
             file,
             dataset,
             filename=filename or "",
@@ -128,7 +129,7 @@ class Client:
         idempotency_key: str | None = None,
     ) -> ImportJson:
         body = Body(source, on_sent or _unwatched)
-        answer = self._wire.send(
+        answer = self._http.send(
             "POST",
             path,
             params={"filename": filename or (source.name if isinstance(source, Path) else "stdin.csv"), **asked},
@@ -144,16 +145,16 @@ class Client:
             raise ApiError(
                 answer.status_code,
                 code="damaged_upload",
-                detail=f"The file changed on its way: sent SHA-256 {body.sha256}, the server has {theirs}.",
+                detail=f"The upload was damaged: SHA-256 {body.sha256} was sent, {theirs} received. Upload it again.",
             )
         return made
 
     def get(self, import_id: str) -> ImportJson:
-        """One import as it stands now."""
+        """Return an import as it is now."""
         return self._json("GET", _path(import_id))
 
     def list(self, *, dataset: str | None = None, state: str | None = None) -> Iterator[ImportJson]:
-        """Every import, newest first, page by page."""
+        """Yield all imports, newest first, fetched page by page."""
         for page in self._pages("/v1/imports", {"dataset": dataset, "state": state}):
             yield from page["items"]
 
@@ -164,7 +165,7 @@ class Client:
         on_progress: Callable[[ImportJson], None] | None = None,
         timeout: float | None = None,
     ) -> ImportJson:
-        """Ask until an import, or that of this id, has come to its end, and return it then; ``timeout`` in seconds.
+        """Poll an import, given as JSON or by id, until it has ended, and return it; ``timeout`` is in seconds.
 
         ``on_progress`` is called with each answer. Raises TimedOut.
         """
@@ -184,15 +185,15 @@ class Client:
             pause = min(pause * 1.2, SLOWEST_POLL_SECONDS)
 
     def cancel(self, import_id: str) -> ImportJson:
-        """Ask for an import to stop."""
+        """Request the cancellation of an import."""
         return self._json("POST", _path(import_id, "cancel"))
 
     def pause(self, import_id: str) -> ImportJson:
-        """Ask for an import to stand still; what is under way comes to its end."""
+        """Request a pause of an import; the parts that are being loaded are completed."""
         return self._json("POST", _path(import_id, "pause"))
 
     def resume(self, import_id: str) -> ImportJson:
-        """Have a paused import go on."""
+        """Resume a paused import."""
         return self._json("POST", _path(import_id, "resume"))
 
     def retry(
@@ -204,9 +205,9 @@ class Client:
         only: str | None = None,
         on_sent: Sent | None = None,
     ) -> ImportJson:
-        """A new import of the records that failed (or with ``only="unprocessed"`` of those), or of ``source``: them, corrected.
+        """Start a new import of the failed records (or of the unprocessed ones, if ``only`` says so), and return it.
 
-        Raises as ``upload`` does.
+        ``source`` is a file with the corrected records. Raises what ``upload`` raises.
         """
         path = _path(import_id, "retry")
         if source is None:
@@ -214,34 +215,34 @@ class Client:
         return self._send_file(path, source, filename, {}, on_sent=on_sent)
 
     def promote(self, import_id: str) -> ImportJson:
-        """Have a validated dry run loaded."""
+        """Load the file of a validated dry run."""
         return self._json("POST", _path(import_id, "promote"))
 
     def errors(self, import_id: str, *, code: str | None = None) -> Iterator[dict[str, Any]]:
-        """Every finding of an import, page by page."""
+        """Yield all findings of an import, fetched page by page."""
         for page in self.error_pages(import_id, code=code):
             yield from page["items"]
 
     def error_pages(self, import_id: str, *, code: str | None = None) -> Iterator[dict[str, Any]]:
-        """The pages of an import's findings: ``items``, and ``total``, the number there are in all."""
+        """Yield the pages of an import's findings, each with ``items`` and ``total``, the number of all findings."""
         return self._pages(_path(import_id, "errors"), {"code": code})
 
     def error_groups(self, import_id: str, *, code: str | None = None) -> dict[str, Any]:
-        """The findings in groups that say the same: ``items``, how many ``groups`` and findings (``total``) there are."""
+        """Return the findings grouped by what they say: ``items``, and the numbers of ``groups`` and findings (``total``)."""
         return self._json("GET", _path(import_id, "errors/groups"), params={"code": code})
 
     def errors_file(self, import_id: str, file_format: str, *, code: str | None = None) -> Download:
-        """The findings as one file: csv, json, parquet or xlsx."""
-        return self._wire.download("GET", _path(import_id, "errors"), params={"format": file_format, "code": code})
+        """Return all findings as one file: csv, json, parquet or xlsx."""
+        return self._http.download("GET", _path(import_id, "errors"), params={"format": file_format, "code": code})
 
     def results(self, import_id: str, fate: str = "failed", *, file_format: str = "native") -> Download:
-        """The rows that succeeded, failed or are unprocessed, with row, code and reason, as one file.
+        """Return the rows that succeeded, failed or are unprocessed, with row, code and reason, as one file.
 
-        Native (the format that was uploaded), parquet, arrow, csv or json. Waits while it is being written.
+        Formats: native (the format of the upload), parquet, arrow, csv or json. Waits while the file is being written.
         """
         pause = FIRST_POLL_SECONDS
         while True:
-            file = self._wire.download("GET", _path(import_id, f"results/{fate}"), params={"format": file_format})
+            file = self._http.download("GET", _path(import_id, f"results/{fate}"), params={"format": file_format})
             if not file.is_to_come:
                 return file
             file.close()
@@ -249,51 +250,51 @@ class Client:
             pause = min(pause * 2, SLOWEST_POLL_SECONDS)
 
     def report_url(self, import_id: str) -> str:
-        """Where a browser finds the report."""
+        """Return the URL of the report for a browser."""
         return self.url + _path(import_id, "report/")
 
     def report(self, import_id: str) -> Iterator[tuple[str, bytes]]:
-        """The report's pages and what they link to, as (path below the report, content)."""
+        """Yield the report's pages and what they link to, as (path within the report, content)."""
         root = self.report_url(import_id)
         waiting, seen = [root], {root}
         while waiting:
             at = waiting.pop(0)
-            answer = self._wire.send("GET", at.removeprefix(self.url))
+            answer = self._http.send("GET", at.removeprefix(self.url))
             yield unquote(at.removeprefix(root)) or "index.html", answer.content
             if "html" in answer.headers.get("Content-Type", ""):
-                fresh = {link: None for link in _links(answer.text, at) if _is_below(link, root) and link not in seen}
+                fresh = {link: None for link in links_in(answer.text, at) if is_below(link, root) and link not in seen}
                 seen.update(fresh)
                 waiting += fresh
 
     # --- the warehouse ---
 
     def query(self, sql: str, *, limit: int | None = None) -> dict[str, Any]:
-        """The rows that a SELECT gives, as the API shows them."""
+        """Return the result of a SELECT as the API returns it."""
         return self._json("POST", "/v1/query", json=_given(sql=sql, limit=limit))
 
     def query_file(self, sql: str, file_format: str, *, limit: int | None = None) -> Download:
-        """The rows that a SELECT gives, as one file: csv, parquet or arrow."""
-        return self._wire.download("POST", "/v1/query", params={"format": file_format}, json=_given(sql=sql, limit=limit))
+        """Return the result of a SELECT as one file: csv, parquet or arrow."""
+        return self._http.download("POST", "/v1/query", params={"format": file_format}, json=_given(sql=sql, limit=limit))
 
     def export(self, dataset: str, file_format: str, *, children_of: str | None = None, roots: bool = False) -> Download:
-        """Every record of a dataset, or the children of one, or the roots, as one file: csv, json, ndjson, parquet or arrow."""
+        """Return a dataset's records, the children of one, or the roots, as one file: csv, json, ndjson, parquet or arrow."""
         asked = _given(format=file_format, parentId=children_of, root="true" if roots else None)
-        return self._wire.download("GET", f"/v1/datasets/{quote(dataset, safe='')}/records", params=asked)
+        return self._http.download("GET", f"/v1/datasets/{quote(dataset, safe='')}/records", params=asked)
 
     def datasets(self) -> dict[str, Any]:
-        """The datasets that the server knows."""
+        """Return the datasets of the server."""
         return self._json("GET", "/v1/datasets")
 
     # --- answers ---
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        return self._document(self._wire.send(method, path, **options))
+        return self._document(self._http.send(method, path, **options))
 
     def _document(self, answer: requests.Response) -> dict[str, Any]:
         try:
             document: dict[str, Any] = answer.json()
         except requests.JSONDecodeError as error:
-            detail = f"{self.url} does not answer as Bulkhead does. Is BULKHEAD_URL right?"
+            detail = f"The server at {self.url} is not Bulkhead. Check BULKHEAD_URL."
             raise ApiError(answer.status_code, code="not_bulkhead", detail=detail) from error
         return document
 
@@ -308,11 +309,11 @@ class Client:
 
 
 def _unwatched(sent: int, total: int | None) -> None:
-    """Nobody asked how far it is."""
+    """Ignore the progress."""
 
 
 def _bytes_of(source: Path | BinaryIO) -> int:
-    """Of what comes as a stream nobody knows it."""
+    """Return the size of a file; 0 for a stream, whose size is unknown."""
     return source.stat().st_size if isinstance(source, Path) and source.is_file() else 0
 
 
@@ -325,32 +326,10 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _parameters(options: Options) -> dict[str, str]:
-    """Options as they stand in an address; what was left open is left out."""
+    """Return options as query parameters; those not set are left out."""
     asked = options.to_json()
     if "mapping" in asked:
         asked["mapping"] = json.dumps(asked["mapping"])
     if "notify" in asked:
         asked["notify"] = ",".join(options.notify)
     return {name: "true" if value is True else str(value) for name, value in asked.items()}
-
-
-def _is_below(link: str, root: str) -> bool:
-    """Also keeps a page from leading a download out of its folder."""
-    pieces = unquote(link.removeprefix(root)).split("/")
-    return link.startswith(root) and not any(p == ".." or "\\" in p or "\0" in p for p in pieces) and pieces[0] != ""
-
-
-def _links(page: str, at: str) -> list[str]:
-    """The addresses that a page refers to, absolute, without fragments and queries."""
-    finder = _LinkFinder()
-    finder.feed(page)
-    return [urldefrag(urljoin(at, link))[0].partition("?")[0] for link in finder.links]
-
-
-class _LinkFinder(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.links += [value for name, value in attrs if name in ("href", "src") and value]

@@ -15,7 +15,15 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, retry_if_result, stop_after_attempt, wait_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    wait_exponential,
+)
+from tenacity.stop import stop_base
 
 from pipeline.errors import BulkheadError, InvalidConfiguration, InvalidRequest, Unreachable
 
@@ -65,7 +73,7 @@ class HttpClient:
         """
         retrying = Retrying(
             retry=retry_if_exception_type(_ConnectionBroken) | retry_if_result(_asks_to_wait),
-            stop=stop_after_attempt(ATTEMPTS) | (lambda state: body is not None and not body.can_restart),
+            stop=stop_after_attempt(ATTEMPTS) | _StopIfRead(body),
             wait=pause,
             retry_error_callback=last_outcome,
         )
@@ -207,6 +215,16 @@ class _Key(AuthBase):
         if self._key:
             request.headers["Authorization"] = f"Bearer {self._key}"
         return request
+
+
+class _StopIfRead(stop_base):
+    """Stop if a part of the body was read that cannot be read again: the rest must not be sent as if it were all of it."""
+
+    def __init__(self, body: Body | None) -> None:
+        self._body = body
+
+    def __call__(self, state: RetryCallState) -> bool:
+        return self._body is not None and not self._body.can_restart
 
 
 def _accepted(answer: requests.Response) -> requests.Response:

@@ -1,7 +1,7 @@
-"""What is remembered of uploads that are not at their end, so that one that broke off goes on after its process was killed.
+"""Store the state of unfinished uploads, so that one can be resumed even after its process was killed.
 
-One small file an upload, in the user's state folder ($XDG_STATE_HOME/bulkhead/uploads), named by server, dataset and path. It
-holds no key and nothing of the content.
+Each upload has one small file in the user's state folder ($XDG_STATE_HOME/bulkhead/uploads), named after server, dataset and
+path. It contains no API key and no content.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import platformdirs
 from pipeline.errors import InvalidRequest
 
 FORGOTTEN_AFTER_SECONDS = 30 * 24 * 3600
-"""No server keeps half an upload for so long."""
+"""Servers remove unfinished uploads earlier than that."""
 
 
 @dataclass(frozen=True)
 class ResumeState:
-    """An upload that was begun: of which file as it was then, where its parts go, and what was asked for."""
+    """An unfinished upload: the file as it was at the start, where its parts go, and the options."""
 
     server: str
     dataset: str
@@ -41,18 +41,18 @@ class ResumeState:
     options: dict[str, Any]
 
     def check(self) -> None:
-        """Raises InvalidRequest if the file is no longer the one whose parts were sent."""
+        """Raise InvalidRequest if the file has changed since its first part was sent."""
         now = Path(self.path).stat()
         if (now.st_size, now.st_mtime_ns) != (self.size_bytes, self.modified_ns):
             raise InvalidRequest(
-                f"{self.path} has changed since its upload was begun: then {_described(self.size_bytes, self.modified_ns)},"
-                f" now {_described(now.st_size, now.st_mtime_ns)}. Parts of two versions make no file, so nothing of it is"
-                " imported. Upload it anew, without --resume."
+                f"{self.path} has changed since its upload was started: then {_described(self.size_bytes, self.modified_ns)},"
+                f" now {_described(now.st_size, now.st_mtime_ns)}. Nothing was imported, since parts of two versions cannot be"
+                " combined. Upload the file again without --resume."
             )
 
 
 def find(server: str, dataset: str, path: Path) -> ResumeState | None:
-    """The upload of that file that was begun last and is not at its end; None also if what was kept cannot be read."""
+    """Return the last unfinished upload of a file; None if there is none, or if its state cannot be read."""
     try:
         return ResumeState(**json.loads(_file(server, dataset, str(path.absolute())).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
@@ -60,7 +60,7 @@ def find(server: str, dataset: str, path: Path) -> ResumeState | None:
 
 
 def keep(upload: ResumeState) -> None:
-    """Remember it, and let go of what is too old. Raises OSError."""
+    """Store the state of an upload, and delete states that are too old. Raises OSError."""
     file = _file(upload.server, upload.dataset, upload.path)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     half = file.with_suffix(f".{os.getpid()}")
@@ -73,7 +73,7 @@ def keep(upload: ResumeState) -> None:
 
 
 def forget(upload: ResumeState) -> None:
-    """It is at its end; unless another upload of the same file has been begun since."""
+    """Delete the state of a finished upload, unless another upload of the same file has been started since."""
     if find(upload.server, upload.dataset, Path(upload.path)) == upload:
         _file(upload.server, upload.dataset, upload.path).unlink(missing_ok=True)
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
+from pipeline import processes
+
 LOG_LINES_SHOWN = 15
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,5 @@ class Process:
 
 
 def _ends_with_its_parent(stop_signal: signal.Signals) -> Callable[[], None]:
-    """Even if the supervisor is killed with -9, nothing it started lives on (prctl(2), PR_SET_PDEATHSIG)."""
-    parent = os.getpid()
-
-    def prepare() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, stop_signal)
-        if os.getppid() != parent:  # it died in between
-            os._exit(1)
-
-    return prepare
+    """Return what a new process calls first, so that it ends with the supervisor even if that is killed with -9."""
+    return partial(processes.end_with_parent, os.getpid(), stop_signal)

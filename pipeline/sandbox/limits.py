@@ -13,7 +13,9 @@ import signal
 from contextlib import suppress
 from typing import NamedTuple
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+from pipeline import processes
+
+_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _LIBC = ctypes.CDLL(None)
 
 _CAPABILITIES_KEPT = 1 << 1 | 1 << 2
@@ -37,9 +39,7 @@ def confine(limits: Limits, parent: int) -> None:
     """
     with suppress(OSError):
         os.setsid()
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the kernel knew that we want to end with it
-        os._exit(1)
+    processes.end_with_parent(parent, signal.SIGKILL)
     _drop_privileges()
     hide_process()
     mapped = int(_first_number("/proc/self/statm")) * resource.getpagesize()
@@ -49,10 +49,7 @@ def confine(limits: Limits, parent: int) -> None:
     cpu_seconds = int(limits.seconds * _CPUS) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    silence = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(silence, stream)
-    os.close(silence)
+    processes.silence(1, 2)
 
 
 def hide_process() -> None:

@@ -17,10 +17,8 @@ from selenium.webdriver.common.keys import Keys as Press
 from selenium.webdriver.support.ui import WebDriverWait
 
 from pipeline.settings import Settings
-from tests.e2e.test_pages import EVIL, SECONDS, Open, assert_no_complaints, shoot, shots, sign_in, text, wait_for
+from tests.support.browser_pages import EVIL, SECONDS, Open, assert_no_complaints, shoot, text, wait_for
 from web.app_context import AppContext
-
-__all__ = ["shots", "sign_in"]
 
 PHONE_ETC = [(1100, False), (1100, True), (390, False), (390, True)]
 TREE = "/datasets/records/records"

@@ -19,13 +19,12 @@ from selenium.webdriver.common.keys import Keys as Press
 from pipeline.adapters.s3 import Store
 from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
-from tests.e2e.test_pages import Open, shoot, shots, sign_in, text, wait_for
+from tests.support.browser_pages import Open, shoot, text, wait_for
 from tests.support.furnished import SQL, furnish
 from web.app_context import AppContext
 
 pytestmark = pytest.mark.early
 
-__all__ = ["shots", "sign_in"]
 
 AXE = """
 const done = arguments[arguments.length - 1];

@@ -3,11 +3,8 @@ tested in test_demo.py."""
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,49 +19,14 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from pipeline.adapters.s3 import Store
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
-from pipeline.datasets.dataset import load_dataset
 from pipeline.ledger.api_keys import ApiKeys, Role
-from pipeline.sandbox import process, validate_file
 from pipeline.settings import Settings
+from tests.support.browser_pages import EVIL, SECONDS, Open, assert_no_complaints, shoot, text, wait_for
+from tests.support.rejected_import import reject_file
 from web.app_context import STREAMS_AT_ONCE, AppContext
 
 CSV = "id,parentId,name,kind\nFR,,France,Country\n"
-EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
-SECONDS = 60
 ADMIN = ("/admin/keys", "/admin/webhooks", "/admin/settings")
-LIMITS: dict[str, Any] = {"memory_bytes": 4 << 30, "seconds": 60}
-
-Open = Callable[..., webdriver.Chrome]
-
-
-@pytest.fixture
-def sign_in(server: Any, keys: ApiKeys, open_browser: Open) -> Open:
-    """Opens a browser that has followed a sign-in link and pressed its button."""
-
-    def start(**wishes: Any) -> webdriver.Chrome:
-        browser = open_browser(**wishes)
-        _, key = keys.create("somebody", Role.ADMIN)
-        browser.get(f"{server.url}/sign-in?token={keys.sign_in_token(key.id)}")
-        browser.find_element(By.CSS_SELECTOR, ".door button").click()
-        wait_for(browser, "h1", "Upload a file")
-        assert text(browser, "h1") == "Upload a file"
-        return browser
-
-    return start
-
-
-def text(browser: webdriver.Chrome, selector: str) -> str:
-    return browser.find_element(By.CSS_SELECTOR, selector).text
-
-
-def wait_for(browser: webdriver.Chrome, selector: str, words: str) -> None:
-    """Until the element says so; the page may be replaced meanwhile."""
-
-    def says(_: webdriver.Chrome) -> bool:
-        return any(words in one.text for one in browser.find_elements(By.CSS_SELECTOR, selector))
-
-    ignored = (Exception,)  # an element may go stale between finding and reading it
-    WebDriverWait(browser, SECONDS, poll_frequency=0.1, ignored_exceptions=ignored).until(says, f"{selector}: {words}")
 
 
 def ask_and_confirm(browser: webdriver.Chrome, act: str) -> None:
@@ -85,61 +47,6 @@ def emulate(browser: webdriver.Chrome, width: int, dark: bool) -> None:
     if dark:
         wish = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wish)
-
-
-@pytest.fixture
-def shots(tmp_path: Path) -> Path:
-    """Where pictures of the pages go: BULKHEAD_SCREENSHOTS, for whoever wants to look at them."""
-    return Path(os.environ.get("BULKHEAD_SCREENSHOTS", tmp_path))
-
-
-def shoot(browser: webdriver.Chrome, path: Path) -> None:
-    """A picture of the whole page."""
-    picture = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})["data"]
-    path.write_bytes(base64.b64decode(picture))
-
-
-def assert_no_complaints(browser: webdriver.Chrome) -> None:
-    """The browser blocked nothing and missed nothing."""
-    assert [entry["message"] for entry in browser.get_log("browser")] == []
-
-
-def judged(edges: AppContext, store: Store, folder: Path, text: str, filename: str = "broken.csv") -> str:
-    """A rejected import with all that validation really leaves of such a file."""
-    import_id = str(uuid.uuid4())
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / validate_file.SOURCE).write_text(text, encoding="utf-8")
-    found = process.run(
-        validate_file.validate,
-        folder,
-        load_dataset("places"),
-        filename,
-        import_id,
-        None,
-        Options(),
-        answer=lambda parents: None,
-        **LIMITS,
-    )
-    for path in (folder / "report").rglob("*"):
-        if path.is_file():
-            store.put_file(f"reports/{import_id}/{path.relative_to(folder / 'report')}", path)
-    key = f"incoming/places/{import_id}/x"
-    edges.ledger.imports.open(import_id, dataset="places", filename=filename, bucket=store.bucket, key=key)
-    edges.ledger.uploads.complete(import_id, size_bytes=len(text), sha256="ab" * 32, etag="e")
-    edges.ledger.imports.move(import_id, State.VALIDATING)
-    edges.ledger.imports.move(
-        import_id,
-        State.REJECTED,
-        records_total=found.records,
-        records_valid=found.records - found.invalid,
-        records_invalid=found.invalid,
-        findings_errors=found.errors,
-        findings_warnings=found.warnings,
-        findings_by_code=found.by_code,
-        reading=found.reading,
-    )
-    edges.ledger.findings.store(import_id, folder / "report" / "findings.parquet", beat=lambda: None)
-    return import_id
 
 
 def rejected(edges: AppContext, store: Store, filename: str = "broken.csv") -> str:
@@ -304,7 +211,7 @@ def test_the_report_looks_right_and_needs_nothing_else(
     sign_in: Open, server: Any, edges: AppContext, store: Store, tmp_path: Path, shots: Path, width: int, dark: bool
 ) -> None:
     browser = sign_in(width=width, dark=dark)
-    import_id = judged(edges, store, tmp_path / "judged", BROKEN)
+    import_id = reject_file(edges, store, tmp_path / "judged", BROKEN)
     browser.get(f"{server.url}/imports/{import_id}")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     shoot(browser, shots / f"rejected-{width}{'-dark' if dark else ''}.png")

@@ -20,11 +20,9 @@ from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
-from tests.e2e.test_pages import EVIL, Open, assert_no_complaints, shoot, shots, sign_in, text, wait_for
-from tests.integration.receive.test_import_journey import running_worker
+from tests.support.browser_pages import EVIL, Open, assert_no_complaints, shoot, text, wait_for
+from tests.support.workers import running_worker
 from web.app_context import AppContext
-
-__all__ = ["shots", "sign_in"]
 
 MIB = 1 << 20
 PART = 8 * MIB

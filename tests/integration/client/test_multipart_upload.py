@@ -19,7 +19,7 @@ import pytest
 
 from pipeline.contracts.states import State
 from pipeline.settings import ROOT, Settings
-from tests.integration.conftest import Server
+from tests.support.web_app import Server
 from web.app_context import AppContext
 
 MIB = 1 << 20
@@ -188,7 +188,7 @@ def test_interrupted_it_says_how_to_go_on(
     changed = begin("--resume")
     _, said = changed.communicate(timeout=60)
     assert changed.returncode == 1
-    assert "has changed since its upload was begun" in said and "without --resume" in said
+    assert "has changed since its upload was started" in said and "without --resume" in said
     assert "Go on with" not in said
     assert edges.ledger.imports.page(limit=5)[0].state is State.AWAITING_UPLOAD
 

@@ -46,7 +46,7 @@ def test_up_migrates_what_it_serves_and_doctor_tells_of_every_table(
     assert said(settings, "tables") == doctor.Result("tables", True, "as their files declare them: places, records")
     for name in ("expectations/products.json", "sql/tables/products.sql"):
         (a_root / name).write_text(extending[name], encoding="utf-8")
-    assert said(settings, "tables") == doctor.Result("tables", False, "products has no table yet", "bulkhead migrate")
+    assert said(settings, "tables") == doctor.Result("tables", False, "products has no table yet", "Run: bulkhead migrate")
 
     monkeypatch.setenv("BULKHEAD_DATASETS_ROOT", str(a_root))
     stack = local_stack(tmp_path / "home", say=lambda line: None)
@@ -72,7 +72,7 @@ def test_doctor_compares_the_ledger_with_this_release(database: str, settings: S
         found = said(settings, "PostgreSQL")
         assert (found.ok, found.detail.partition(",")[0]) == (False, "the ledger is at version 0003")
         connection.execute("drop table alembic_version")
-    assert said(settings, "PostgreSQL").detail == "the database has no tables of ours"
+    assert said(settings, "PostgreSQL").detail == "the database has no tables of Bulkhead"
 
 
 def test_migrate_works_in_a_checkout_with_a_percent_sign_in_its_path(

@@ -24,8 +24,8 @@ from pipeline.local import postgres
 from pipeline.local.component import Component, Process
 from pipeline.local.stack import Stack
 from pipeline.settings import Settings
-from tests.integration.conftest import Caller
-from tests.integration.web.api.test_records import BASE, ids, put, walked
+from tests.support.http import Caller
+from tests.support.records import BASE, ids, put, walked
 from tests.support.shared_stack import WITHOUT_DURABILITY
 from web import create_app
 from web.app_context import AppContext
@@ -175,7 +175,7 @@ def test_doctor_says_what_is_read_from_and_how_far_behind_it_is(
     plain = said(settings.model_copy(update={"database_read_url": ""}))
     assert plain.ok and "DATABASE_READ_URL is not set" in plain.detail
     same = said(settings.model_copy(update={"database_read_url": settings.database_url}))
-    assert same.ok and same.detail == "another server, which is no replica"
+    assert same.ok and same.detail == "another server, which is not a replica"
 
 
 def test_without_the_replica_reads_are_refused_clearly_and_writes_go_on(settings: Settings) -> None:

@@ -23,7 +23,8 @@ from typer.testing import CliRunner, Result
 
 from pipeline.cli import imports, offline, outcomes, server  # noqa: F401 (they register their commands)
 from pipeline.cli.app import OF_STATE, Exit, app, in_commands
-from pipeline.cli.terminal import findings_view, groups_view, import_table, rows_table, standing
+from pipeline.cli.progress import standing
+from pipeline.cli.terminal import findings_view, groups_view, import_table, rows_table
 from pipeline.client import http
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State

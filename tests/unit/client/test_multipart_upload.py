@@ -18,7 +18,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from pipeline.client import http, multipart_upload, resume_state
+from pipeline.client import http, multipart_requests, multipart_upload, part_uploader, resume_state
 from pipeline.client.api import ApiError, Client
 from pipeline.client.resume_state import ResumeState
 from pipeline.contracts.options import Options
@@ -76,7 +76,7 @@ class Bucket:
         return _json({"url": f"{self.s3}/{number}?signature={self.signed[number]}", "expires": 3600})
 
     def _put(self, request: Request) -> Response:
-        assert "Authorization" not in request.headers, "our key is none of S3's business"
+        assert "Authorization" not in request.headers, "S3 must not see the API key"
         number = int(request.path.rpartition("/")[2])
         assert int(request.args["signature"]) == self.signed[number], "each attempt is signed afresh"
         with self._lock:
@@ -158,7 +158,7 @@ def told() -> Iterator[list[str]]:
 
 def broken_off(bucket: Bucket, client: Client, file: Path, **more: Any) -> ResumeState:
     """An upload that S3 refused one part of, for good."""
-    bucket.answers[8] = [400] * multipart_upload.REFUSALS
+    bucket.answers[8] = [400] * part_uploader.REFUSALS
     with pytest.raises(ApiError, match="S3 refuses part 8: 400 SlowDown"):
         client.upload(file, "records", direct=True, **more)
     left = resume_state.find(client.url, "records", file)
@@ -175,7 +175,7 @@ def test_all_parts_go_once_and_make_the_file(bucket: Bucket, client: Client, fil
     made = client.upload(file, "records", direct=True, on_sent=lambda done, total: sent.append((done, total)))
     assert (made["id"], bucket.whole) == (IMPORT_ID, CONTENT)
     assert bucket.put == dict.fromkeys(range(1, 11), 1)
-    assert 1 < bucket.most_at_once <= multipart_upload.PARTS_AT_ONCE
+    assert 1 < bucket.most_at_once <= part_uploader.PARTS_AT_ONCE
     assert sent[0] == (0, len(CONTENT)) and sent[-1] == (len(CONTENT), len(CONTENT))
     assert [done for done, _ in sent] == sorted(done for done, _ in sent)
     assert bucket.through_server == []
@@ -224,23 +224,23 @@ def test_a_part_that_fails_is_sent_again_with_a_fresh_signature(bucket: Bucket, 
 
 def test_a_connection_to_s3_that_breaks_is_tried_again(bucket: Bucket, client: Client, file: Path) -> None:
     with HangUp(times=3) as hung_up:
-        real, signed, broken = bucket.s3.removesuffix("/bucket"), multipart_upload._sign, (4, 5, 6)
+        real, signed, broken = bucket.s3.removesuffix("/bucket"), multipart_requests.presign, (4, 5, 6)
 
         def sign(api: Any, upload: ResumeState, number: int) -> str:
             address = signed(api, upload, number)
             return address.replace(real, hung_up.url) if number in broken and bucket.signed[number] == 1 else address
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(multipart_upload, "_sign", sign)
+            patch.setattr(multipart_requests, "presign", sign)
             client.upload(file, "records", direct=True)
     assert (bucket.whole, hung_up.connections) == (CONTENT, 3)
 
 
 def test_s3_that_is_down_is_given_up_in_the_end_and_the_upload_kept(bucket: Bucket, client: Client, file: Path) -> None:
-    bucket.answers = {1: [503] * multipart_upload.ATTEMPTS}
+    bucket.answers = {1: [503] * part_uploader.ATTEMPTS}
     with pytest.raises(ApiError, match="S3 refuses part 1: 503"):
         client.upload(file, "records", direct=True)
-    assert bucket.put[1] == multipart_upload.ATTEMPTS
+    assert bucket.put[1] == part_uploader.ATTEMPTS
     assert resume_state.find(client.url, "records", file) is not None
 
 
@@ -248,7 +248,7 @@ def test_a_file_that_changes_on_the_way_makes_no_import(bucket: Bucket, client: 
     def touch(done: int, total: int | None) -> None:
         os.utime(file, ns=(0, 5))
 
-    with pytest.raises(InvalidRequest, match="has changed since its upload was begun"):
+    with pytest.raises(InvalidRequest, match="has changed since its upload was started"):
         client.upload(file, "records", direct=True, on_sent=touch)
     assert (bucket.whole, bucket.is_gone) == (None, True)
     assert resume_state.find(client.url, "records", file) is None
@@ -293,7 +293,7 @@ def test_a_file_that_has_changed_is_refused(bucket: Bucket, client: Client, file
 
 def test_a_wish_cannot_change_on_the_way(bucket: Bucket, client: Client, file: Path) -> None:
     broken_off(bucket, client, file, options=Options(dry_run=True))
-    with pytest.raises(InvalidRequest, match="begun with dry_run=True"):
+    with pytest.raises(InvalidRequest, match="started with dry_run=True"):
         client.upload(file, "records", resume=True, options=Options(force=True))
     assert bucket.put.total() == 0
     client.upload(file, "records", resume=True, options=Options(dry_run=True))
@@ -312,14 +312,14 @@ def test_what_has_expired_begins_anew_and_says_so(bucket: Bucket, client: Client
     bucket.is_gone = True
     client.upload(file, "records", resume=True, tell=told.append)
     assert (bucket.whole, len(bucket.opened)) == (CONTENT, 2)
-    assert told == ["The upload that broke off cannot go on: S3 knows no such upload. Beginning anew."]
+    assert told == ["The interrupted upload cannot be resumed: S3 knows no such upload. Starting again."]
 
 
 def test_without_resume_it_begins_anew_and_says_so(bucket: Bucket, client: Client, file: Path, told: list[str]) -> None:
     broken_off(bucket, client, file)
     client.upload(file, "records", direct=True, tell=told.append)
     assert (bucket.put.total(), bucket.whole) == (10, CONTENT)
-    assert "--resume goes on with it" in told[0]
+    assert "--resume continues it" in told[0]
 
 
 def test_what_is_kept_names_no_key_and_is_apart_for_each_server_dataset_and_file(
@@ -347,7 +347,7 @@ def test_a_server_that_does_not_sign(httpserver: HTTPServer, client: Client, fil
     httpserver.expect_request("/v1/datasets/records/imports").respond_with_json({"id": IMPORT_ID}, 202)
     httpserver.expect_request("/s3/multipart").respond_with_json({"code": "not_found"}, 404)
     assert client.upload(file, "records", direct=True, tell=told.append) == {"id": IMPORT_ID}
-    assert told == [f"{client.url} does not sign uploads straight to S3. The file goes through the server instead."]
+    assert told == [f"{client.url} does not offer uploads straight to S3. The file is sent through the server instead."]
 
 
 def test_s3_that_cannot_be_reached_from_here(bucket: Bucket, client: Client, file: Path, told: list[str]) -> None:

@@ -14,12 +14,10 @@ from flask.testing import FlaskClient
 from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import ROOT, Settings
-from tests.integration.conftest import Caller, follow_link
-from tests.integration.web.api.test_imports import MakeImport, make_import
+from tests.support.http import Caller, follow_link
+from tests.support.imports import MakeImport
 from web import create_app
 from web.app_context import AppContext
-
-__all__ = ["make_import"]
 
 UPLOAD = "/v1/datasets/places/imports"
 WRONG = [

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from pipeline import retention
 from pipeline.contracts.object_keys import Kept, incoming_key, report_prefix, results_prefix
 from pipeline.contracts.states import State
-from tests.integration.conftest import Caller
+from tests.support.http import Caller
 from web.app_context import AppContext
 
 KEEPS = {Kept.RESULTS: "keep_results", Kept.REPORT: "keep_reports", Kept.SOURCE: "keep_sources"}

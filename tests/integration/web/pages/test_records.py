@@ -19,14 +19,12 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from pipeline.sqlfiles import load
-from tests.integration.conftest import follow_link
-from tests.integration.web.api.test_records import ODD_IDS, TREE, large, put
-from tests.integration.web.pages.test_pages import EVIL, Page
+from tests.support.html_page import EVIL, Page
+from tests.support.http import follow_link
+from tests.support.records import ODD_IDS, TREE, put
 from web.app_context import AppContext
 from web.pages.formatting import CHILDREN_COUNTED
 from web.pages.records import ANCESTORS_SHOWN, IMPORTS_SEARCHED, NODES_SHOWN, label_of
-
-__all__ = ["large"]
 
 TREE_PAGE = "/datasets/records/records"
 HTML = {"headers": {"Accept": "text/html"}}

@@ -15,13 +15,11 @@ import pytest
 from pipeline.settings import Settings
 from pipeline.warehouse.query import Console, QueryRefused, QueryStopped
 from pipeline.warehouse.query import console as console_module
-from tests.integration.web.api.test_records import TREE, put
-from tests.integration.web.api.test_sql import DENIED, SLOW, hasty
-from tests.integration.web.pages.test_pages import EVIL, Page
+from tests.support.html_page import EVIL, Page
+from tests.support.records import TREE, put
+from tests.support.sql_statements import DENIED, SLOW
 from web.app_context import AppContext
 from web.pages.sql import ADDRESS_CHARACTERS_MAX
-
-__all__ = ["hasty"]
 
 
 def ask(browser: Any, sql: str, do: str = "run") -> Any:
