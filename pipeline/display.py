@@ -16,10 +16,14 @@ from urllib.parse import urlsplit
 
 import humanize
 
+from pipeline.contracts.options import DELIMITER_NAMES
 from pipeline.contracts.states import State
 
 LINES_KEPT = 100
 """How many changes of the offset between records and lines are stored with an import (``lines`` in its reading)."""
+
+FORMAT_TEXTS = {"csv": "CSV", "tsv": "TSV", "json": "JSON", "ndjson": "NDJSON", "parquet": "Parquet", "xlsx": "Excel"}
+DELIMITER_TEXTS = {character: name for name, character in DELIMITER_NAMES.items()}
 
 STATE_TEXTS: Mapping[State, tuple[str, str]] = {
     State.AWAITING_UPLOAD: ("is being uploaded", "The file is being uploaded."),
@@ -94,6 +98,21 @@ def state_sentence(
         problems=counted(errors, "problem"),
         importable=importable,
     )
+
+
+def dialect_text(source: Mapping[str, Any]) -> str:
+    """Return how a file was read, ``CSV, semicolon, UTF-8, gzip``; empty if it was not read yet.
+
+    ``source``: its format, delimiter, encoding, compression, sheet.
+    """
+    form = source.get("format")
+    if not form:
+        return ""
+    told = [FORMAT_TEXTS.get(form, form), DELIMITER_TEXTS.get(source.get("delimiter") or "", "")]
+    told += [(source.get("encoding") or "").upper(), source.get("compression") or ""]
+    sheet = source.get("sheet")
+    told += [f"sheet {visible(sheet)}"] if sheet else []
+    return ", ".join(word for word in told if word not in ("", "none"))
 
 
 def cell_name(line: int, column: int) -> str:

@@ -17,24 +17,24 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Generator, Iterator
-from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
 import psycopg
 import pytest
-from google.protobuf.duration_pb2 import Duration
-from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
-from temporalio.client import Client
 
 from pipeline import processes
 from pipeline.adapters.s3 import Store
 from pipeline.local import postgres, seaweedfs, temporal
 from pipeline.settings import ROOT, Settings
 from pipeline.warehouse import migrate, sql_reader
-from tests.support import shared_stack
-from tests.support.shared_stack import SharedStack
-from tests.support.turns import turn
+
+pytest.register_assert_rewrite("tests.support")  # before any module of it is imported
+
+from tests.support import shared_stack  # noqa: E402
+from tests.support.shared_stack import SharedStack  # noqa: E402
+from tests.support.temporal_namespace import register_namespace  # noqa: E402
+from tests.support.turns import turn  # noqa: E402
 
 FOLDERS = ("unit", "integration", "e2e")
 
@@ -178,30 +178,17 @@ def store(stack: SharedStack) -> Iterator[Store]:
 def namespace(stack: SharedStack) -> str:
     """A fresh Temporal namespace, so that two tests may use the same dataset."""
     name = f"t-{uuid.uuid4().hex[:12]}"
-    asyncio.run(_register(temporal.address(stack.home), name))
+    asyncio.run(register_namespace(temporal.address(stack.home), name))
     return name
 
 
-async def _register(address: str, namespace: str) -> None:
-    client = await Client.connect(address)
-    retention = Duration()
-    retention.FromTimedelta(timedelta(days=1))
-    request = RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=retention)
-    await client.workflow_service.register_namespace(request)
-    for _ in range(200):  # a new namespace is known everywhere a moment later
-        try:
-            async for _ in (await Client.connect(address, namespace=namespace)).list_workflows(page_size=1):
-                pass
-            return
-        except Exception:
-            await asyncio.sleep(0.05)
-    raise TimeoutError(f"The namespace {namespace} did not become usable.")
-
-
 @pytest.fixture
-def settings(stack: SharedStack, database: str, store: Store, namespace: str, tmp_path: Path) -> Settings:
-    """Settings of the application on this test's own edges."""
-    return Settings(
+def settings(
+    stack: SharedStack, database: str, store: Store, namespace: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Settings:
+    """Settings of the application for this test's own servers, with those that its ``settings`` marker names."""
+    marker = request.node.get_closest_marker("settings")
+    settings = Settings(
         home=tmp_path / "home",
         url="http://127.0.0.1:1",
         secret_key="for tests only",
@@ -214,6 +201,7 @@ def settings(stack: SharedStack, database: str, store: Store, namespace: str, tm
         temporal_namespace=namespace,
         task_queue="bulkhead",
     )
+    return settings.model_copy(update=marker.kwargs) if marker else settings
 
 
 @pytest.fixture

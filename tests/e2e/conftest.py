@@ -1,4 +1,4 @@
-"""A real browser, and the web app that it looks at (its fixtures are those of the integration tests)."""
+"""A real browser, and the web app that it looks at (some of its fixtures are those of the integration tests)."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver.common.by import By
 
+from pipeline.adapters import postgres
 from pipeline.ledger.api_keys import ApiKeys, Role
+from pipeline.ledger.ledger import Ledger
 from pipeline.settings import ROOT, Settings
-from tests.integration.conftest import Server, edges, keys, serve
-from tests.support.chromium import FLAGS, HEIGHT, Browsers
+from tests.support.browser_pages import Open, text, wait_for
+from tests.support.chromium import HEIGHT, Browsers
 from tests.support.threaded_server import serving
+from tests.support.web_app import Server, edges, keys, serve
 
-__all__ = ["FLAGS", "edges", "keys", "serve"]
-
-Open = Callable[..., webdriver.Chrome]
+__all__ = ["edges", "keys", "serve"]
 
 
 @pytest.fixture
@@ -76,3 +79,33 @@ def open_browser(browsers: Browsers) -> Iterator[Open]:
             return browser
 
         yield start
+
+
+@pytest.fixture
+def sign_in(server: Any, keys: ApiKeys, open_browser: Open) -> Open:
+    """Open a browser that has followed a sign-in link and pressed its button."""
+
+    def start(**wishes: Any) -> webdriver.Chrome:
+        browser = open_browser(**wishes)
+        _, key = keys.create("somebody", Role.ADMIN)
+        browser.get(f"{server.url}/sign-in?token={keys.sign_in_token(key.id)}")
+        browser.find_element(By.CSS_SELECTOR, ".door button").click()
+        wait_for(browser, "h1", "Upload a file")
+        assert text(browser, "h1") == "Upload a file"
+        return browser
+
+    return start
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    """Where pictures of the pages go: BULKHEAD_SCREENSHOTS, where it is set."""
+    return Path(os.environ.get("BULKHEAD_SCREENSHOTS", tmp_path))
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    """The ledger in this test's database."""
+    engine = postgres.connect(settings.database_url)
+    yield Ledger(engine)
+    engine.dispose()

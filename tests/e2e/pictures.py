@@ -26,7 +26,7 @@ from pipeline.local.demo_data import places_csv
 from pipeline.local.stack import Stack
 from pipeline.local.up import local_stack, sign_in_url
 from pipeline.settings import ROOT
-from tests.e2e.conftest import FLAGS
+from tests.support.chromium import FLAGS
 
 WIDTH, HEIGHT_MAX = 1100, 1600
 PHONE = 390

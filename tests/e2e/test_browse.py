@@ -17,10 +17,8 @@ from selenium.webdriver.common.keys import Keys as Press
 from selenium.webdriver.support.ui import WebDriverWait
 
 from pipeline.settings import Settings
-from tests.e2e.test_pages import EVIL, SECONDS, Open, assert_no_complaints, shoot, shots, sign_in, text, wait_for
+from tests.support.browser_pages import EVIL, SECONDS, Open, assert_no_complaints, shoot, text, wait_for
 from web.app_context import AppContext
-
-__all__ = ["shots", "sign_in"]
 
 PHONE_ETC = [(1100, False), (1100, True), (390, False), (390, True)]
 TREE = "/datasets/records/records"
@@ -114,7 +112,7 @@ def test_the_tree_opens_in_place(sign_in: Open, forest: str, shots: Path, width:
     assert fits(browser, width)
     shoot(browser, shots / picture("tree", width, dark))
     for last in ("W-099", "W-129"):
-        browser.find_element(By.CSS_SELECTOR, "[aria-label^='W,'] .more .link").click()
+        browser.find_element(By.CSS_SELECTOR, "[aria-label^='W,'] .more a").click()
         wait_for(browser, "[role=group]", last)
     shelves = browser.find_elements(By.CSS_SELECTOR, "[aria-label^='W,'] [role=treeitem]")
     assert len(shelves) == 130
@@ -208,7 +206,7 @@ def test_a_record(sign_in: Open, server: Any, forest: str, shots: Path, width: i
     assert "…" in text(browser, ".crumbs")
     assert fits(browser, width)
     browser.get(f"{server.url}{TREE}?id=nothing")
-    assert "There is no record nothing" in text(browser, "[role=alert]")
+    assert "No record has the ID nothing" in text(browser, "[role=alert]")
     assert [entry for entry in browser.get_log("browser") if "404" not in entry["message"]] == []
 
 
@@ -219,7 +217,7 @@ def test_records_without_scripts(sign_in: Open, server: Any, forest: str) -> Non
         row = f"//li[.//bdi[text()='{branch}']]//a[@class='twist']"
         browser.find_element(By.XPATH, row).click()
         wait_for(browser, ".tree", child)
-    assert text(browser, "h1") == "Below M-100-A"
+    assert text(browser, "h1") == "Children of M-100-A"
     browser.find_element(By.LINK_TEXT, "M-100-A-1").click()
     wait_for(browser, ".lead", "Bearing")
     browser.get(f"{server.url}{TREE}?under=W")
@@ -234,7 +232,7 @@ def test_records_without_scripts(sign_in: Open, server: Any, forest: str) -> Non
 def test_sql_is_written_run_and_sorted(sign_in: Open, server: Any, forest: str, shots: Path, width: int, dark: bool) -> None:
     browser = sign_in(width=width, dark=dark)
     browser.find_element(By.LINK_TEXT, "SQL").click()
-    wait_for(browser, "h1", "Ask the warehouse")
+    wait_for(browser, "h1", "SQL")
     assert fits(browser, width)
     shoot(browser, shots / picture("sql-empty", width, dark))
     editor = browser.find_element(By.ID, "sql")
@@ -277,7 +275,7 @@ def test_sql_is_written_run_and_sorted(sign_in: Open, server: Any, forest: str, 
 def test_sql_by_examples_and_by_mistakes(sign_in: Open, server: Any, forest: str) -> None:
     browser = sign_in()
     browser.get(f"{server.url}/sql")
-    browser.find_element(By.LINK_TEXT, "Roots of records").click()
+    browser.find_element(By.LINK_TEXT, "Top-level records of records").click()
     wait_for(browser, "#address", "Link to this query")
     browser.find_element(By.CSS_SELECTOR, "button[value=run]").click()
     wait_for(browser, ".answer", "Milling machine")
@@ -299,4 +297,4 @@ def test_sql_without_scripts(sign_in: Open, server: Any, forest: str) -> None:
     browser.find_element(By.CSS_SELECTOR, "button[value=plan]").click()
     wait_for(browser, ".plan", "records_pkey")
     browser.find_element(By.LINK_TEXT, "Link to this query").click()
-    wait_for(browser, "h1", "Ask the warehouse")
+    wait_for(browser, "h1", "SQL")

@@ -19,13 +19,12 @@ from selenium.webdriver.common.keys import Keys as Press
 from pipeline.adapters.s3 import Store
 from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
-from tests.e2e.test_pages import Open, shoot, shots, sign_in, text, wait_for
+from tests.support.browser_pages import Open, shoot, text, wait_for
 from tests.support.furnished import SQL, furnish
 from web.app_context import AppContext
 
 pytestmark = pytest.mark.early
 
-__all__ = ["shots", "sign_in"]
 
 AXE = """
 const done = arguments[arguments.length - 1];
@@ -80,7 +79,7 @@ def shown(browser: webdriver.Chrome, server: Any, paths: dict[str, str]) -> Iter
         browser.get(f"{url}/sql")
         browser.find_element(By.ID, "sql").send_keys(SQL)
         browser.find_element(By.CSS_SELECTOR, f"button[value={act}]").click()
-        wait_for(browser, "h2", {"run": "Answer", "plan": "Plan"}[act])
+        wait_for(browser, "h2", {"run": "Result", "plan": "Query plan"}[act])
         yield f"SQL, {act}"
     browser.get(f"{url}{paths['import, loading']}")
     browser.find_element(By.CSS_SELECTOR, ".cancel summary").click()

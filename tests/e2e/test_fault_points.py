@@ -28,9 +28,9 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.local import postgres, seaweedfs, temporal
 from pipeline.local.stack import Stack
 from pipeline.settings import ROOT, Settings
-from tests.conftest import _register
-from tests.e2e.test_durability import digest, orphans_and_rows
-from tests.integration.receive.test_import_journey import Bulkhead, balance
+from tests.support.bulkhead import Bulkhead, balance
+from tests.support.durability import digest, orphans_and_rows
+from tests.support.temporal_namespace import register_namespace
 
 pytestmark = pytest.mark.early
 
@@ -72,7 +72,7 @@ def _edges(stack: Stack, template: str, folder: Path) -> Iterator[Edges]:
     (folder / "points").mkdir(parents=True)
     store = seaweedfs.store(stack.home, name)
     store.ensure_bucket()
-    asyncio.run(_register(temporal.address(stack.home), name))
+    asyncio.run(register_namespace(temporal.address(stack.home), name))
     with psycopg.connect(postgres.url(stack.home), autocommit=True) as connection:
         connection.execute(f'create database "{name}" template {template} strategy file_copy')
         settings = Settings(

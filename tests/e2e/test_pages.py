@@ -3,11 +3,8 @@ tested in test_demo.py."""
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,49 +19,14 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from pipeline.adapters.s3 import Store
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
-from pipeline.datasets.dataset import load_dataset
 from pipeline.ledger.api_keys import ApiKeys, Role
-from pipeline.sandbox import process, validate_file
 from pipeline.settings import Settings
+from tests.support.browser_pages import EVIL, SECONDS, Open, assert_no_complaints, shoot, text, wait_for
+from tests.support.rejected_import import reject_file
 from web.app_context import STREAMS_AT_ONCE, AppContext
 
 CSV = "id,parentId,name,kind\nFR,,France,Country\n"
-EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
-SECONDS = 60
 ADMIN = ("/admin/keys", "/admin/webhooks", "/admin/settings")
-LIMITS: dict[str, Any] = {"memory_bytes": 4 << 30, "seconds": 60}
-
-Open = Callable[..., webdriver.Chrome]
-
-
-@pytest.fixture
-def sign_in(server: Any, keys: ApiKeys, open_browser: Open) -> Open:
-    """Opens a browser that has followed a sign-in link and pressed its button."""
-
-    def start(**wishes: Any) -> webdriver.Chrome:
-        browser = open_browser(**wishes)
-        _, key = keys.create("somebody", Role.ADMIN)
-        browser.get(f"{server.url}/sign-in?token={keys.sign_in_token(key.id)}")
-        browser.find_element(By.CSS_SELECTOR, ".door button").click()
-        wait_for(browser, "h1", "Upload a file")
-        assert text(browser, "h1") == "Upload a file"
-        return browser
-
-    return start
-
-
-def text(browser: webdriver.Chrome, selector: str) -> str:
-    return browser.find_element(By.CSS_SELECTOR, selector).text
-
-
-def wait_for(browser: webdriver.Chrome, selector: str, words: str) -> None:
-    """Until the element says so; the page may be replaced meanwhile."""
-
-    def says(_: webdriver.Chrome) -> bool:
-        return any(words in one.text for one in browser.find_elements(By.CSS_SELECTOR, selector))
-
-    ignored = (Exception,)  # an element may go stale between finding and reading it
-    WebDriverWait(browser, SECONDS, poll_frequency=0.1, ignored_exceptions=ignored).until(says, f"{selector}: {words}")
 
 
 def ask_and_confirm(browser: webdriver.Chrome, act: str) -> None:
@@ -85,61 +47,6 @@ def emulate(browser: webdriver.Chrome, width: int, dark: bool) -> None:
     if dark:
         wish = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wish)
-
-
-@pytest.fixture
-def shots(tmp_path: Path) -> Path:
-    """Where pictures of the pages go: BULKHEAD_SCREENSHOTS, for whoever wants to look at them."""
-    return Path(os.environ.get("BULKHEAD_SCREENSHOTS", tmp_path))
-
-
-def shoot(browser: webdriver.Chrome, path: Path) -> None:
-    """A picture of the whole page."""
-    picture = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})["data"]
-    path.write_bytes(base64.b64decode(picture))
-
-
-def assert_no_complaints(browser: webdriver.Chrome) -> None:
-    """The browser blocked nothing and missed nothing."""
-    assert [entry["message"] for entry in browser.get_log("browser")] == []
-
-
-def judged(edges: AppContext, store: Store, folder: Path, text: str, filename: str = "broken.csv") -> str:
-    """A rejected import with all that validation really leaves of such a file."""
-    import_id = str(uuid.uuid4())
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / validate_file.SOURCE).write_text(text, encoding="utf-8")
-    found = process.run(
-        validate_file.validate,
-        folder,
-        load_dataset("places"),
-        filename,
-        import_id,
-        None,
-        Options(),
-        answer=lambda parents: None,
-        **LIMITS,
-    )
-    for path in (folder / "report").rglob("*"):
-        if path.is_file():
-            store.put_file(f"reports/{import_id}/{path.relative_to(folder / 'report')}", path)
-    key = f"incoming/places/{import_id}/x"
-    edges.ledger.imports.open(import_id, dataset="places", filename=filename, bucket=store.bucket, key=key)
-    edges.ledger.uploads.complete(import_id, size_bytes=len(text), sha256="ab" * 32, etag="e")
-    edges.ledger.imports.move(import_id, State.VALIDATING)
-    edges.ledger.imports.move(
-        import_id,
-        State.REJECTED,
-        records_total=found.records,
-        records_valid=found.records - found.invalid,
-        records_invalid=found.invalid,
-        findings_errors=found.errors,
-        findings_warnings=found.warnings,
-        findings_by_code=found.by_code,
-        reading=found.reading,
-    )
-    edges.ledger.findings.store(import_id, folder / "report" / "findings.parquet", beat=lambda: None)
-    return import_id
 
 
 def rejected(edges: AppContext, store: Store, filename: str = "broken.csv") -> str:
@@ -209,7 +116,7 @@ def test_a_file_is_uploaded_and_watched_to_its_end(
     }
     assert sums == {
         **{"valid": 4000, "invalid": 0, "records in the file": 4000},
-        **{"inserted": 3500, "updated": 300, "unchanged": 199, "failed": 1, "together": 4000},
+        **{"inserted": 3500, "updated": 300, "unchanged": 199, "failed": 1, "total": 4000},
     }
     assert text(browser, ".hull li:last-child") == "Done"
     assert not browser.find_elements(By.CSS_SELECTOR, "script[src*=import]")
@@ -274,7 +181,7 @@ def test_a_report_has_its_looks_and_runs_nothing(sign_in: Open, server: Any, edg
     browser.get(f"{server.url}/imports/{import_id}")
     browser.find_element(By.LINK_TEXT, "Open the validation report").click()
     wait_for(browser, "h1", "Validation report")
-    browser.find_element(By.LINK_TEXT, "On a page of its own").click()
+    browser.find_element(By.LINK_TEXT, "Open in a new tab").click()
     browser.switch_to.window(browser.window_handles[-1])
     WebDriverWait(browser, SECONDS).until(lambda b: b.current_url.endswith("/report/"))
     words = browser.find_element(By.TAG_NAME, "p")
@@ -304,13 +211,13 @@ def test_the_report_looks_right_and_needs_nothing_else(
     sign_in: Open, server: Any, edges: AppContext, store: Store, tmp_path: Path, shots: Path, width: int, dark: bool
 ) -> None:
     browser = sign_in(width=width, dark=dark)
-    import_id = judged(edges, store, tmp_path / "judged", BROKEN)
+    import_id = reject_file(edges, store, tmp_path / "judged", BROKEN)
     browser.get(f"{server.url}/imports/{import_id}")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     shoot(browser, shots / f"rejected-{width}{'-dark' if dark else ''}.png")
     browser.find_element(By.LINK_TEXT, "Open the validation report").click()
     wait_for(browser, "h1", "Validation report")
-    browser.find_element(By.LINK_TEXT, "On a page of its own").click()
+    browser.find_element(By.LINK_TEXT, "Open in a new tab").click()
     browser.switch_to.window(browser.window_handles[-1])
     wait_for(browser, "h1", "Rejected")
     emulate(browser, width, dark)
@@ -336,7 +243,7 @@ def test_the_trend_of_a_dataset(sign_in: Open, server: Any, edges: AppContext, s
     for day in range(1, 31):
         past(edges, day)
     browser.get(f"{server.url}/imports?dataset=places")
-    browser.find_element(By.LINK_TEXT, "How validation went").click()
+    browser.find_element(By.LINK_TEXT, "Validation history").click()
     wait_for(browser, "h1", "Countries")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     charts = browser.find_elements(By.CSS_SELECTOR, ".trend svg")
@@ -376,7 +283,7 @@ def test_canceling_asks_first(sign_in: Open, server: Any, edges: AppContext, sho
     browser.find_element(By.CSS_SELECTOR, ".cancel summary").click()
     dialog = browser.find_element(By.CSS_SELECTOR, ".cancel dialog")
     assert dialog.accessible_name == "Cancel this import?"
-    assert "Really cancel?" in text(browser, ".cancel p")
+    assert "Parts that are already loaded stay loaded" in text(browser, ".cancel p")
     shoot(browser, shots / "asking.png")
     browser.switch_to.active_element.send_keys(Press.ESCAPE)
     assert not dialog.is_displayed()
@@ -384,7 +291,7 @@ def test_canceling_asks_first(sign_in: Open, server: Any, edges: AppContext, sho
     edges.ledger.imports.pause(import_id, wanted=True)  # while somebody reads the question, the page does not jump
     WebDriverWait(browser, SECONDS).until(lambda _: dialog.is_displayed())
     browser.find_element(By.CSS_SELECTOR, ".cancel .quiet[type=button]").click()
-    wait_for(browser, ".resume summary", "Resume it")
+    wait_for(browser, ".resume summary", "Resume")
     browser.find_element(By.CSS_SELECTOR, ".cancel summary").click()
     browser.find_element(By.CSS_SELECTOR, ".cancel button.danger").click()
     wait_for(browser, ".badge", "Canceled")
@@ -417,7 +324,7 @@ def test_a_load_is_watched(
         assert_no_complaints(browser)
     else:
         ask_and_confirm(browser, ".pause")  # a second step, without a dialog
-        wait_for(browser, ".resume summary", "Resume it")
+        wait_for(browser, ".resume summary", "Resume")
 
 
 def test_without_a_free_stream_the_page_asks(sign_in: Open, server: Any, edges: AppContext) -> None:
@@ -463,7 +370,7 @@ def test_admins_make_and_revoke_keys(
     name = f"keys-{width}{'-dark' if dark else ''}{'' if scripts else '-plain'}.png"
     shoot(browser, shots / name)
     browser.find_element(By.CSS_SELECTOR, ".keys tr:first-child .revoke summary").click()
-    assert text(browser, ".revoke h2") == f"Revoke the key of {EVIL}?"
+    assert text(browser, ".revoke h2") == f"Revoke the key {EVIL}?"
     shoot(browser, shots / f"revoking-{name}")
     browser.find_element(By.CSS_SELECTOR, ".revoke button.danger").click()
     wait_for(browser, ".keys .badge", "Revoked")
@@ -524,13 +431,13 @@ def test_a_dry_run_foresees_and_loading_it_asks_first(
     assert "CSV, semicolon, UTF-8, gzip" in text(browser, ".title > .soft")
     sums = browser.find_elements(By.CSS_SELECTOR, ".sums table")[1].text
     assert sums.splitlines() == [
-        *("What a load would do", "insert 900", "update (7 to another parent) 60", "leave unchanged 28"),
-        *("keep in quarantine 12", "together 1,000"),
+        *("What an import would change", "insert 900", "update (7 to another parent) 60", "leave unchanged 28"),
+        *("quarantine 12", "total 1,000"),
     ]
     button = browser.find_element(By.CSS_SELECTOR, ".promote button")
     assert not button.is_displayed()
     browser.find_element(By.CSS_SELECTOR, ".promote summary").click()
-    assert "Really load it?" in text(browser, ".promote p")
+    assert "The checked file will be queued and imported." in text(browser, ".promote p")
     button.click()
     wait_for(browser, ".badge", "Queued")
     assert text(browser, ".hull [aria-current]") == "Queue"
@@ -566,7 +473,7 @@ def test_signing_in_with_a_key(open_browser: Open, server: Any, keys: ApiKeys) -
     browser.find_element(By.ID, "key").send_keys("bk_wrong\n")
     wait_for(browser, "[role=alert]", "wrong or was revoked")
     browser.find_element(By.ID, "key").send_keys(keys.create("me", Role.READER)[0] + "\n")
-    wait_for(browser, ".lead", "Your key may look, but not upload.")
+    wait_for(browser, ".lead", "Your key can view, but not upload.")
 
 
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (320, True), (1400, True)])

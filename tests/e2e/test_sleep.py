@@ -22,21 +22,11 @@ from pipeline.ledger.models import ImportRecord
 from pipeline.orchestration.steps import HEARTBEAT
 from pipeline.orchestration.worker import IDLE_SECONDS
 from pipeline.settings import Settings
-from tests.e2e.test_durability import (
-    Worker,
-    announce,
-    closing_worker,
-    current,
-    digest,
-    ledger,
-    orphans_and_rows,
-    places_of_a_tree,
-    wait_for,
-)
+from tests.support.durability import announce, current, digest, orphans_and_rows, places_of_a_tree, wait_until_over
+from tests.support.worker_process import Worker, closing_worker
 
 pytestmark = pytest.mark.early
 
-__all__ = ["ledger"]
 
 RECORDS = 60_000  # 30 parts
 PART_SECONDS = 1.0
@@ -152,7 +142,7 @@ def test_a_worker_that_slept_past_its_heartbeat_writes_nothing_when_it_wakes(
         time.sleep(max(0.0, HEARTBEAT.total_seconds() + 1 - slept))
         assert not ledger.imports.known(one.id).state.is_final, "it wakes up in the middle of the import"
         send(sleeper, signal.SIGCONT, whole_group=whole_group)
-        ended = wait_for(ledger, arrival)
+        ended = wait_until_over(ledger, arrival)
     assert (ended.state, ended.inserted, ended.records_total) == (State.SUCCEEDED, RECORDS, RECORDS)
     assert ended.updated == ended.unchanged == ended.failed == ended.unprocessed == 0
     assert database_seen.entries(asleep) == taken_over, "the sleeper added nothing to its parts"

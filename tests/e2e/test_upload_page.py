@@ -20,11 +20,9 @@ from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
-from tests.e2e.test_pages import EVIL, Open, assert_no_complaints, shoot, shots, sign_in, text, wait_for
-from tests.integration.receive.test_import_journey import running_worker
+from tests.support.browser_pages import EVIL, Open, assert_no_complaints, shoot, text, wait_for
+from tests.support.workers import running_worker
 from web.app_context import AppContext
-
-__all__ = ["shots", "sign_in"]
 
 MIB = 1 << 20
 PART = 8 * MIB
@@ -127,7 +125,7 @@ def test_several_files_are_dropped(sign_in: Open, server: Any, edges: AppContext
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
     wait_for(browser, ".up-file:nth-child(3) .up-said.alarm", "The file is empty")
     for row in (1, 2):
-        wait_for(browser, f".up-file:nth-child({row}) .up-said", "Uploaded. Watch its import")
+        wait_for(browser, f".up-file:nth-child({row}) .up-said", "Uploaded. View the import")
     shoot(browser, shots / "upload-several-done.png")
     made = {one.filename: one for one in edges.ledger.imports.page()}
     assert set(made) == {"one.csv", EVIL.rpartition("/")[2]}
@@ -150,11 +148,11 @@ def test_columns_are_mapped_and_remembered(
     ]
     selects = [Select(one) for one in browser.find_elements(By.CSS_SELECTOR, ".up-map select")]
     assert [one.first_selected_option.text for one in selects] == [
-        *("not taken", "→ parentId", "→ name", "→ kind", "not taken")
+        *("Not mapped", "→ parentId", "→ name", "→ kind", "Not mapped")
     ]
-    assert text(browser, ".up-wrong").startswith("As it stands, the file would be refused: no column becomes id; ")
+    assert text(browser, ".up-wrong").startswith("Choose which column is id. The dataset has no column for Kürzel and ")
     selects[0].select_by_visible_text("→ id")
-    selects[4].select_by_visible_text("left out")
+    selects[4].select_by_visible_text("Skip")
     assert text(browser, ".up-wrong") == ""
     shoot(browser, shots / "upload-mapping.png")
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
@@ -166,9 +164,9 @@ def test_columns_are_mapped_and_remembered(
     assert (loaded.state, loaded.inserted) == (State.SUCCEEDED, 2)
     browser.get(server.url)
     choose(browser, places(tmp_path, "next.csv", ODD_CSV.replace("Paris", "Lutetia")))
-    wait_for(browser, ".up-dialect", "columns as they were mapped last time")
+    wait_for(browser, ".up-dialect", "columns as last time")
     selects = [Select(one) for one in browser.find_elements(By.CSS_SELECTOR, ".up-map select")]
-    assert [one.first_selected_option.text for one in selects] == ["→ id", "→ parentId", "→ name", "→ kind", "left out"]
+    assert [one.first_selected_option.text for one in selects] == ["→ id", "→ parentId", "→ name", "→ kind", "Skip"]
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
     wait_for(browser, "h1", "next.csv")
     assert edges.ledger.imports.page(limit=1)[0].options == made.options
@@ -209,12 +207,12 @@ def test_an_upload_goes_on_after_a_lost_connection_and_after_the_page_was_left(
     shoot(browser, shots / "upload-sending.png")
     until(browser, lambda: len(stored()) >= 1, "a part is there")
     network(browser, offline=True)
-    wait_for(browser, ".up-rate", "The connection is lost.")
+    wait_for(browser, ".up-rate", "Connection lost.")
     before = stored()
     network(browser, bytes_a_second=6 * MIB)
     until(browser, lambda: len(stored()) > len(before), "it went on by itself")
     browser.refresh()
-    wait_for(browser, "#unfinished .up-said", "are stored. Choose the file again")
+    wait_for(browser, "#unfinished .up-said", "uploaded. Choose the file again")
     assert text(browser, "#unfinished strong") == "large.csv"
     shoot(browser, shots / "upload-unfinished.png")
     kept = stored()
@@ -226,7 +224,7 @@ def test_an_upload_goes_on_after_a_lost_connection_and_after_the_page_was_left(
     other.write_text("id,parentId\n1,\n")
     browser.find_element(By.XPATH, "//button[text()='Choose the file']").click()
     browser.find_element(By.CSS_SELECTOR, "#unfinished input[type=file]").send_keys(str(other))
-    wait_for(browser, "#unfinished .up-said.alarm", "This is not the file that was being uploaded: it has 15 bytes.")
+    wait_for(browser, "#unfinished .up-said.alarm", "This is not the file of the unfinished upload: it has 15 bytes.")
     choose(browser, other)
     assert text(browser, "#files strong") == "large.csv", "one of that name that is not the same is another upload"
     browser.find_element(By.CSS_SELECTOR, "#files button").click()
@@ -254,7 +252,7 @@ def test_an_upload_is_paused_and_given_up(sign_in: Open, edges: AppContext, stor
     wait_for(browser, ".up-rate", " of ")
     browser.find_element(By.XPATH, "//button[text()='Pause']").click()
     wait_for(browser, ".up-said", "Paused; ")
-    assert browser.switch_to.active_element.text == "Go on"
+    assert browser.switch_to.active_element.text == "Resume"
     browser.switch_to.active_element.send_keys(Press.ENTER)
     wait_for(browser, ".up-buttons", "Pause")
     browser.find_element(By.XPATH, "//button[text()='Cancel']").click()

@@ -14,7 +14,7 @@ import requests
 from selenium import webdriver
 
 from pipeline.contracts.states import State
-from tests.integration.conftest import Server
+from tests.support.web_app import Server
 from web.app_context import AppContext
 
 pytestmark = pytest.mark.gunicorn

@@ -12,7 +12,7 @@ from pipeline.adapters.s3 import Store
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.settings import Settings
-from tests.e2e.test_pages import judged
+from tests.support.rejected_import import reject_file
 from web.app_context import AppContext
 
 BROKEN = (
@@ -33,7 +33,7 @@ SQL = 'select id, "parentId", name from records order by id'
 
 def furnish(edges: AppContext, store: Store, settings: Settings, folder: Path) -> dict[str, str]:
     """Fill the ledger, the store and the warehouse; the paths of the pages that there are, by name."""
-    broken = judged(edges, store, folder, BROKEN)
+    broken = reject_file(edges, store, folder, BROKEN)
     imports = {"rejected": broken, **{name: _moved(edges, name, way) for name, way in _WAYS.items()}}
     loaded = imports["partially succeeded"]
     with psycopg.connect(settings.database_url) as connection:

@@ -122,6 +122,16 @@ def test_imports_within_the_web_app_go_one_way(file: Path) -> None:
     assert [name for name in used if WEB_LEVEL[name] >= WEB_LEVEL[own]] == []
 
 
+def test_tests_import_shared_helpers_from_the_support_folder_only() -> None:
+    """A test module or a conftest that another one imports would run, or override fixtures, where it is not meant to."""
+    files = sorted(ROOT.glob("tests/**/*.py"))
+    used = {
+        f"{file.relative_to(ROOT)}: {name}" for file in files for name in imports(tree_of(file)) if is_within(name, {"tests"})
+    }
+    assert used
+    assert sorted(one for one in used if not is_within(one.partition(": ")[2], {"tests.support"})) == []
+
+
 def edges() -> dict[str, set[str]]:
     """Return which packages each package imports."""
     found: dict[str, set[str]] = {}

@@ -216,6 +216,7 @@ SCHEMAS: dict[str, Any] = {
     "PreviewModel": {"inserted": 2, "updated": 1, "unchanged": 0, "moved": 1, "failed": 0},
     "PreviewAnswer": {
         **{"format": "csv", "compression": "", "encoding": "utf-8", "delimiter": ",", "sheet": "", "members": 1},
+        "text": "CSV, comma, UTF-8",
         "remembered": False,
         "columns": [_PREVIEWED],
         "rows": [["FR", None, "France"]],

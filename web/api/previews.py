@@ -16,6 +16,7 @@ from flask import Response, request
 from pipeline.contracts.options import DELIMITER_NAMES
 from pipeline.datasets import template
 from pipeline.datasets.dataset import Dataset
+from pipeline.display import counted, dialect_text
 from pipeline.errors import Crashed, InvalidRequest, RejectedFile
 from pipeline.ledger.api_keys import Role
 from pipeline.receive.upload import clean_name
@@ -86,7 +87,7 @@ def preview(path: DatasetPath, query: PreviewQuery) -> Response:
     remembered = app_context().ledger.mappings.get(dataset.name, names)
     columns = [_shown(column.name, column.becomes, column.meant, remembered) for column in seen.columns]
     shown = {name: value for name, value in vars(seen).items() if name != "columns"}
-    return as_json({**shown, "remembered": remembered is not None, "columns": columns})
+    return as_json({**shown, "text": _text(seen), "remembered": remembered is not None, "columns": columns})
 
 
 @api.put(
@@ -105,6 +106,12 @@ def remember(path: DatasetPath, body: MappingBody) -> Response:
         raise Problem("invalid_parameter", f"mapping: {error}") from error
     app_context().ledger.mappings.keep(dataset.name, body.columns, body.mapping, by=key_in_use().id)
     return Response(status=204)
+
+
+def _text(seen: Preview) -> str:
+    """Return how the file is read, for people: ``CSV, comma, UTF-8``."""
+    first = f", the first of {counted(seen.members, 'file')}" if seen.members > 1 else ""
+    return f"{dialect_text(vars(seen))}{first}"
 
 
 def _preview(dataset: Dataset, query: PreviewQuery) -> Preview:

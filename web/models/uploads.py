@@ -99,6 +99,7 @@ class PreviewAnswer(BaseModel):
     delimiter: str
     sheet: str
     members: int = Field(description="Number of files in the archive; the first one is shown")
+    text: str = Field(description="Format, delimiter, encoding and compression as text: CSV, comma, UTF-8")
     remembered: bool = Field(description="The mapping of a file with this header is remembered")
     columns: list[PreviewColumn]
     rows: list[list[str | None]]

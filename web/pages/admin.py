@@ -1,4 +1,4 @@
-"""The pages for admins: keys, receivers of messages, settings. Nothing secret is on them, but a new key, once."""
+"""The pages for admins: API keys, recipients of messages, settings. The only secret ever shown is a new one, once."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ pages = Blueprint("admin", __name__, url_prefix="/admin")
 @pages.get("/keys")
 @for_role(Role.ADMIN)
 def keys_page() -> ResponseReturnValue:
-    """Every key there ever was, and a form for a new one."""
+    """Show all keys, and a form for a new one."""
     return _keys_page()
 
 
 @pages.post("/keys")
 @for_role(Role.ADMIN)
 def create_key() -> ResponseReturnValue:
-    """A new key, shown here and never again."""
+    """Create a key and show it, once."""
     name = " ".join(request.form.get("name", "").split())
     given = {"name": name.replace("\0", ""), "role": request.form.get("role", ""), "datasets": request.form.getlist("dataset")}
     try:
         wanted = KeyBody.model_validate({**given, "datasets": given["datasets"] or None})
         key_text, made = make_key(wanted)
     except ValidationError:
-        return _keys_page(said="A key needs a name of 1 to 200 characters and one of the roles."), 422
+        return _keys_page(said="Enter a name of 1 to 200 characters and choose a role."), 422
     except (InvalidRequest, NotFound) as error:
         return _keys_page(said=str(error)), 400
     return _keys_page(made=made, key_text=key_text), 201
@@ -54,7 +54,7 @@ def create_key() -> ResponseReturnValue:
 @pages.post("/keys/<name:key_id>/revoke")
 @for_role(Role.ADMIN)
 def revoke_key(key_id: str) -> ResponseReturnValue:
-    """From the next request on it opens nothing."""
+    """Revoke a key, effective with the next request."""
     revoke(key_id)
     return redirect(url_for("admin.keys_page"), 303)
 
@@ -70,25 +70,25 @@ def _keys_page(**more: Any) -> str:
     )
 
 
-# --- who is told ---
+# --- recipients ---
 
 
 @pages.get("/webhooks")
 @for_role(Role.ADMIN)
 def webhooks_page() -> ResponseReturnValue:
-    """Who is told, and what came of the last messages."""
+    """Show the recipients, and the last messages with their outcome."""
     return _webhooks_page()
 
 
 @pages.post("/webhooks")
 @for_role(Role.ADMIN)
 def add_receiver() -> ResponseReturnValue:
-    """Somebody more who is told; the secret of a webhook is shown here and never again."""
+    """Add a recipient; the secret of a webhook is shown once."""
     given = {"target": request.form.get("target", "").strip(), "datasets": request.form.getlist("dataset") or None}
     try:
         made = add(ReceiverBody.model_validate(given))
     except ValidationError:
-        return _webhooks_page(said="An address is needed: https://..., or me@example.org."), 422
+        return _webhooks_page(said="Enter a webhook URL (https://...) or an e-mail address."), 422
     except Problem as problem:
         return _webhooks_page(said=problem.detail), PROBLEM_TYPES[problem.code].status
     return _webhooks_page(made=made), 201
@@ -97,7 +97,7 @@ def add_receiver() -> ResponseReturnValue:
 @pages.post("/webhooks/remove")
 @for_role(Role.ADMIN)
 def remove_receiver() -> ResponseReturnValue:
-    """It is told nothing any more."""
+    """Remove a recipient."""
     remove(_receiver_of_form())
     return redirect(url_for("admin.webhooks_page"), 303)
 
@@ -105,7 +105,7 @@ def remove_receiver() -> ResponseReturnValue:
 @pages.post("/webhooks/enable")
 @for_role(Role.ADMIN)
 def enable_receiver() -> ResponseReturnValue:
-    """Tell one again that had said that it was gone."""
+    """Turn a recipient on again that had answered 410 (gone)."""
     enable(_receiver_of_form())
     return redirect(url_for("admin.webhooks_page"), 303)
 
@@ -113,7 +113,7 @@ def enable_receiver() -> ResponseReturnValue:
 @pages.post("/webhooks/test")
 @for_role(Role.ADMIN)
 def test_receiver() -> ResponseReturnValue:
-    """One message that is about nothing, now."""
+    """Send a test message now."""
     receiver = _receiver_of_form()
     error = send_test(receiver)
     return _webhooks_page(tried=receiver, error=error)
@@ -122,7 +122,7 @@ def test_receiver() -> ResponseReturnValue:
 @pages.post("/webhooks/resend")
 @for_role(Role.ADMIN)
 def resend() -> ResponseReturnValue:
-    """The message of one import to one receiver, once more, under the id that it always had."""
+    """Send the message about one import to one recipient again, with the same message ID."""
     receiver, error = resend_message(request.form.get("receiver", ""), find(request.form.get("import_id", "")))
     return _webhooks_page(tried=receiver, error=error)
 
@@ -132,7 +132,7 @@ def _receiver_of_form() -> Recipient:
 
 
 def _called(row: Mapping[str, Any], receivers: Sequence[Recipient]) -> str:
-    """The id of whom a message was for; nothing if nobody names them any more, who then is not called again."""
+    """Return the ID of a message's recipient; empty if it was removed: then the message cannot be sent again."""
     is_named = row["target"] in (row["named"] or ()) or (row["channel"], row["target"]) in {one.place for one in receivers}
     return receiver_id(row["channel"], row["target"]) if is_named else ""
 
@@ -155,7 +155,7 @@ def _webhooks_page(**more: Any) -> str:
 @pages.get("/settings")
 @for_role(Role.ADMIN)
 def settings_page() -> ResponseReturnValue:
-    """What is set, as this process read it."""
+    """Show the settings as this process read them."""
     settings = app_context().settings
     shown = [
         {

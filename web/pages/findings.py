@@ -1,6 +1,6 @@
-"""The page of an import's findings: all of them, a page at a time, each beside its row of the file with the bad cell marked.
+"""The pages of an import's findings, each with its row of the file and the wrong cell marked.
 
-It reads the ledger along its indexes, so that a page costs the same at a hundred findings and at a million.
+They read the ledger by keyset pagination, so a page costs the same at a hundred findings and at a million.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ pages = Blueprint("finding_pages", __name__)
 
 @dataclass(frozen=True)
 class Cell:
-    """A value of an offending row; ``text`` is None where the file has none."""
+    """A value of a row with a finding; ``text`` is None if the file has no value."""
 
     name: str
     text: str | None
@@ -41,7 +41,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Circle:
-    """A circular reference, drawn if it can be; ``place`` is where it is told of."""
+    """A circular reference, with its drawing if it is short enough; ``place``: where it is reported."""
 
     place: str
     path: list[str]
@@ -51,7 +51,7 @@ class Circle:
 @pages.get("/imports/<name:import_id>/findings")
 @for_role(Role.READER)
 def findings_page(import_id: str) -> ResponseReturnValue:
-    """A page of findings: of all, of one ``code``, or of what is looked for (``q``: an id, a value, a row or a code)."""
+    """Show a page of findings: all, those of one ``code``, or those found by ``q`` (an ID, a value, a place or a code)."""
     one = find(import_id)
     wanted = request.args.get("q", "").strip() or None
     code = request.args.get("code") or _code_named(one, wanted)
@@ -76,7 +76,7 @@ def findings_page(import_id: str) -> ResponseReturnValue:
 
 
 def _code_named(one: ImportRecord, wanted: str | None) -> str | None:
-    """The code that somebody looks for, as it is written or in words."""
+    """Return the code that a search term names, as code or in words; None if it names none."""
     name = (wanted or "").lower().replace(" ", "_")
     return name if name in one.findings_by_code else None
 
@@ -84,17 +84,17 @@ def _code_named(one: ImportRecord, wanted: str | None) -> str | None:
 def _found(one: ImportRecord, wanted: str | None, codes: list[str] | None) -> list[dict[str, Any]]:
     if codes and not {*codes} <= {*one.findings_by_code}:
         known = sorted(one.findings_by_code)
-        said = f"This import has no findings of the code {codes[0]!r}.{meant(codes[0], known)}"
+        said = f"This import has no findings with the code {codes[0]!r}.{meant(codes[0], known)}"
         raise Problem("bad_request", f"{said} Codes of its findings: {', '.join(known) or 'none'}.")
     after = cursor_row(request.args.get("after"))
     row = record_at(wanted, one.reading) if wanted else None
     if row is not None and not app_context().ledger.findings.page(one.id, wanted=wanted, codes=codes, limit=1):
-        wanted = str(row)  # a place in the file, unless an id or a value is written like that
+        wanted = str(row)  # a place in the file, unless an ID or a value looks like one
     return app_context().ledger.findings.page(one.id, wanted=wanted, codes=codes, after=after, limit=FINDINGS_SHOWN + 1)
 
 
 def _circles(one: ImportRecord) -> list[Circle]:
-    """The first of them."""
+    """Return the first circular references of an import."""
     if CIRCULAR not in one.findings_by_code or one.report_removed_at:
         return []
     found = app_context().ledger.findings.page(one.id, codes=[CIRCULAR], limit=CIRCLES_SHOWN)
@@ -106,7 +106,7 @@ def _circles(one: ImportRecord) -> list[Circle]:
 
 
 def cells_of(finding: dict[str, Any], reading: dict[str, Any]) -> list[Cell]:
-    """The row that a finding speaks of, as it was in the file. The bad cell is that of its column, by either of its names."""
+    """Return the row of a finding as it is in the file. The wrong cell is found by either name of its column."""
     given = finding["cells"] or []
     originals = [str(name) for name in reading.get("original_columns", [])]
     names = [str(name) for name in reading.get("columns", [])]
@@ -115,6 +115,6 @@ def cells_of(finding: dict[str, Any], reading: dict[str, Any]) -> list[Cell]:
 
 
 def _names(reading: dict[str, Any], items: Sequence[dict[str, Any]]) -> list[str]:
-    """The columns of the table: those of the file, as far as cells are kept."""
+    """Return the columns of the table: those of the file, as far as their cells are stored."""
     widest = max((len(finding["cells"] or []) for finding in items), default=0)
     return [str(name) for name in reading.get("original_columns", [])[:widest]]

@@ -10,10 +10,12 @@ from typing import Any
 
 from flask import Flask
 
-from pipeline.contracts.options import DELIMITER_NAMES, OnError, Options
+from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.display import (
+    DELIMITER_TEXTS,
     counted,
+    dialect_text,
     duration_text,
     masked,
     place_of,
@@ -76,7 +78,7 @@ def install(app: Flask) -> None:
         children=children,
         duration=duration,
         path=path,
-        dialect=dialect,
+        dialect=dialect_text,
         target=masked,
         counted=counted,
         place=place_of,
@@ -152,20 +154,6 @@ def path(ids: list[str]) -> str:
     return " → ".join(closed)
 
 
-_FORMATS = {"csv": "CSV", "tsv": "TSV", "json": "JSON", "ndjson": "NDJSON", "parquet": "Parquet", "xlsx": "Excel"}
-_DELIMITERS = {character: name for name, character in DELIMITER_NAMES.items()}
-
-
-def dialect(source: dict[str, Any]) -> str:
-    """Return how the file was read, ``CSV, semicolon, UTF-8, gzip``; empty if it was not read yet."""
-    form = source.get("format")
-    if not form:
-        return ""
-    told = [_FORMATS.get(form, form), _DELIMITERS.get(source.get("delimiter") or "", "")]
-    told += [(source.get("encoding") or "").upper(), source.get("compression") or ""]
-    return ", ".join(word for word in told if word not in ("", "none"))
-
-
 def setting(name: str, value: Any) -> str:
     """Return a setting's value as text; for a secret only whether it is set."""
     if value is None:
@@ -208,7 +196,7 @@ def asked(options: Options) -> str:
     if options.force:
         told.append("import again even if already imported")
     if options.delimiter is not None:
-        told.append(f"delimiter: {_DELIMITERS[options.delimiter]}")
+        told.append(f"delimiter: {DELIMITER_TEXTS[options.delimiter]}")
     if options.notify:
         told.append(f"also notify {', '.join(map(masked, options.notify))}")
     told += [f"column {name} as {column}" if column else f"skip column {name}" for name, column in options.mapping.items()]

@@ -1,4 +1,4 @@
-"""The pages for people: sign in, upload, watch, look. Whole without JavaScript; scripts only make them livelier."""
+"""The pages for signing in, uploading and watching imports. They work without JavaScript; scripts add comfort."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from web.services.stored_findings import stored_groups
 from web.services.uploads import Upload, body_chunks, dataset_for, receive, upload_slot
 
 GROUPS_SHOWN = 8
-"""Of each code; every finding is in the files."""
+"""Groups of findings shown for each code; the files contain all findings."""
 
 FAILURES_SHOWN = 10
 IMPORTS_SHOWN = 50
@@ -51,15 +51,15 @@ def install(app: Flask) -> None:
         app.register_blueprint(more)
 
 
-# --- coming in ---
+# --- signing in ---
 
 
 @pages.get("/sign-in")
 @for_anyone
 def sign_in_page() -> ResponseReturnValue:
-    """A form for a key; with the token of a sign-in link, a button that uses it.
+    """Show a form for an API key or, with the token of a sign-in link, a button that uses it.
 
-    Opening the link changes nothing: programs that look at the links in a mail or a chat open them too.
+    Opening the link changes nothing, because mail and chat programs open links for previews.
     """
     return render_template("sign_in.html", token=request.args.get("token"))
 
@@ -67,14 +67,14 @@ def sign_in_page() -> ResponseReturnValue:
 @pages.post("/sign-in")
 @for_anyone
 def sign_in_with_key() -> ResponseReturnValue:
-    """Open a session for the key, or for the one-time token, that the form holds."""
+    """Open a session for the API key or the one-time token in the form."""
     check_csrf(request.form.get(CSRF_FIELD))
     if "token" in request.form:
         key = app_context().keys.redeem(request.form["token"])
-        said = "This sign-in link was used before or is too old. Use a key, or a fresh link."
+        said = "This sign-in link was already used or has expired. Sign in with an API key, or ask for a new link."
     else:
         key = app_context().keys.check(request.form.get("key", "").strip())
-        said = "This key is wrong or was revoked."
+        said = "This API key is wrong or was revoked."
     if key is None:
         return render_template("sign_in.html", said=said), 401
     sign_in(key)
@@ -84,7 +84,7 @@ def sign_in_with_key() -> ResponseReturnValue:
 @pages.post("/sign-out")
 @for_role(Role.READER)
 def sign_out() -> ResponseReturnValue:
-    """The session is over."""
+    """End the session."""
     session.clear()
     return redirect(url_for("pages.sign_in_page"), 303)
 
@@ -95,7 +95,7 @@ def sign_out() -> ResponseReturnValue:
 @pages.get("/")
 @for_role(Role.READER)
 def upload_page() -> ResponseReturnValue:
-    """Where a file is handed in; below it the latest imports."""
+    """Show the upload form, and below it the latest imports."""
     recent = key_scope.imports(limit=RECENT_SHOWN)
     datasets = key_scope.datasets()
     there = with_tables(app_context().engine, [one.name for one in datasets])
@@ -115,7 +115,7 @@ def upload_page() -> ResponseReturnValue:
 @for_role(Role.UPLOADER)
 @checks_csrf_itself
 def upload() -> ResponseReturnValue:
-    """The plain form. Its token, dataset and options come before the file, so the file is never held."""
+    """Import a file from the form. Token, dataset and options come before the file, so the file is streamed, not buffered."""
     with upload_slot(app_context()):
         form = Form(body_chunks(request, app_context().settings.max_upload_bytes), request.mimetype_params.get("boundary", ""))
         check_csrf(form.fields.get(CSRF_FIELD))
@@ -126,7 +126,7 @@ def upload() -> ResponseReturnValue:
 
 
 def _options(fields: dict[str, str]) -> Options:
-    """What the form asks for; a field that is left empty asks for nothing."""
+    """Return the options in the form; an empty field is no option."""
     given = {name: fields[name] for name in UploadQuery.model_fields if fields.get(name) and name != "filename"}
     try:
         return UploadQuery.model_validate(given).options
@@ -140,12 +140,12 @@ def _options(fields: dict[str, str]) -> Options:
 @pages.get("/imports")
 @for_role(Role.READER)
 def imports_page() -> ResponseReturnValue:
-    """All imports, newest first; those of a dataset, a state, some days (UTC) or a file's name."""
+    """Show all imports, newest first, filtered by dataset, state, days (UTC) or file name."""
     asked = {name: request.args.get(name, "").strip() or None for name in ("dataset", "state", "since", "until", "text")}
     if asked["state"] is not None and asked["state"] not in list(State):
         raise Problem(
             "bad_request",
-            f"There is no state {asked['state']!r}.{meant(asked['state'], State)} States are: {', '.join(State)}.",
+            f"Unknown state {asked['state']!r}.{meant(asked['state'], State)} States are: {', '.join(State)}.",
         )
     before = request.args.get("before")
     found = key_scope.imports(
@@ -169,17 +169,17 @@ def imports_page() -> ResponseReturnValue:
 
 
 def _day(text: str | None, *, days: int = 0) -> datetime | None:
-    """The beginning of a day, or of so many days later, as a form has it; None for none."""
+    """Return midnight of the day in a form field, ``days`` later; None for an empty field. Raises Problem."""
     try:
         return datetime.combine(date.fromisoformat(text) + timedelta(days=days), time.min, UTC) if text else None
     except (ValueError, OverflowError) as error:
-        raise Problem("bad_request", f"{text!r} is no day. Days are written like 2026-01-31.") from error
+        raise Problem("bad_request", f"{text!r} is not a date. Write dates as 2026-01-31.") from error
 
 
 @pages.get("/imports/<name:import_id>")
 @for_role(Role.READER)
 def import_page(import_id: str) -> ResponseReturnValue:
-    """One import: where it stands, what was found, what was loaded."""
+    """Show one import: its state, its findings, its counts."""
     one = find(import_id)
     moves = app_context().ledger.imports.moves(one.id)
     reached = {str(move.to_state) for move in moves} | {str(one.state)}
@@ -207,51 +207,51 @@ def import_page(import_id: str) -> ResponseReturnValue:
 @pages.get("/imports/<name:import_id>/report")
 @for_role(Role.READER)
 def report_page(import_id: str) -> ResponseReturnValue:
-    """Great Expectations' Data Docs of one import, within the app."""
+    """Show Great Expectations' Data Docs of one import within the app."""
     one = find(import_id)
     check_kept(one, Kept.REPORT)
     if app_context().store.head(f"{report_prefix(one.id)}docs/index.html") is None:
-        raise Problem("no_report", f"There is no report of this import; it is {one.state}.")
+        raise Problem("no_report", f"This import has no report; it is {one.state}.")
     return render_template("report.html", one=one)
 
 
 @pages.post("/imports/<name:import_id>/cancel")
 @for_role(Role.UPLOADER)
 def cancel_from_page(import_id: str) -> ResponseReturnValue:
-    """The button."""
+    """Cancel an import and return to its page."""
     return redirect(url_for("pages.import_page", import_id=cancel(find(import_id)).id), 303)
 
 
 @pages.post("/imports/<name:import_id>/pause")
 @for_role(Role.UPLOADER)
 def pause_from_page(import_id: str) -> ResponseReturnValue:
-    """The button."""
+    """Pause an import and return to its page."""
     return redirect(url_for("pages.import_page", import_id=pause(find(import_id), wanted=True).id), 303)
 
 
 @pages.post("/imports/<name:import_id>/resume")
 @for_role(Role.UPLOADER)
 def resume_from_page(import_id: str) -> ResponseReturnValue:
-    """The button of a paused import."""
+    """Resume a paused import and return to its page."""
     return redirect(url_for("pages.import_page", import_id=pause(find(import_id), wanted=False).id), 303)
 
 
 @pages.post("/imports/<name:import_id>/retry")
 @for_role(Role.UPLOADER)
 def retry_from_page(import_id: str) -> ResponseReturnValue:
-    """The button that has the failed records, or else the unprocessed ones, imported again; to the new import's page."""
+    """Import the failed records, or else the unprocessed ones, again and go to the new import's page."""
     return redirect(url_for("pages.import_page", import_id=retry(find(import_id), None).made.id), 303)
 
 
 @pages.post("/imports/<name:import_id>/promote")
 @for_role(Role.UPLOADER)
 def promote_from_page(import_id: str) -> ResponseReturnValue:
-    """The button that loads a dry run."""
+    """Import the file of a dry run and return to its page."""
     return redirect(url_for("pages.import_page", import_id=promote(find(import_id)).id), 303)
 
 
 def _workflow_page(one: ImportRecord) -> str:
-    """Where Temporal shows the import's workflow, for those who run the system; nothing for others."""
+    """Return the address of the import's workflow in Temporal's UI for admins; empty for other roles."""
     settings = app_context().settings
     if not settings.temporal_ui_url or not key_in_use().role.covers(Role.ADMIN):
         return ""
@@ -262,7 +262,7 @@ def _workflow_page(one: ImportRecord) -> str:
 
 
 def _may(one: ImportRecord) -> dict[str, bool]:
-    """What may be asked of an import as it stands, by whoever looks at it."""
+    """Return which actions the signed-in key may take on an import in its present state."""
     asks, over = key_in_use().role.covers(Role.UPLOADER), one.state.is_final
     goes_on = asks and one.state in ACTIVE and not one.cancel_requested
     return {
@@ -280,18 +280,18 @@ def _may(one: ImportRecord) -> dict[str, bool]:
 
 @dataclass(frozen=True)
 class Kind:
-    """The findings of one code, for the page: how many, and the groups of them that it has room for."""
+    """The findings of one code for the page: their number and the groups that are shown."""
 
     code: str
     count: int
     is_warning: bool
-    hint: str | None  # what most of them say; the others say theirs themselves
+    hint: str | None  # the hint of most of them; the others show their own
     groups: list[dict[str, Any]]
-    untold: int  # findings of which not even the group is shown
+    untold: int  # findings in groups that are not shown
 
 
 def _kinds(one: ImportRecord) -> list[Kind]:
-    """What was found, the most frequent code first."""
+    """Return the findings by code, most frequent first."""
     if not one.findings_by_code or one.report_removed_at:
         return []
     items = stored_groups(app_context().store, one.id)["items"]
@@ -305,14 +305,14 @@ def _kinds(one: ImportRecord) -> list[Kind]:
 
 
 def _common_hint(groups: list[dict[str, Any]]) -> str | None:
-    """What most of the findings shown advise, if most advise the same."""
+    """Return the hint of more than half of the findings shown, if there is one."""
     hints = [finding["hint"] for group in groups for finding in group["first"]]
     hint, times = Counter(hints).most_common(1)[0] if hints else (None, 0)
     return hint if times * 2 > len(hints) else None
 
 
 def _has_report(one: ImportRecord, reached: set[str]) -> bool:
-    """Stored at the end of validation, whatever came after."""
+    """Return whether a validation report is stored: it is written at the end of each validation."""
     validated = one.state is not State.VALIDATING and str(State.VALIDATING) in reached and not one.report_removed_at
     return validated and app_context().store.head(f"{report_prefix(one.id)}docs/index.html") is not None
 
@@ -320,7 +320,7 @@ def _has_report(one: ImportRecord, reached: set[str]) -> bool:
 @pages.get("/datasets/<name:dataset>/validations")
 @for_role(Role.READER)
 def validations_page(dataset: str) -> ResponseReturnValue:
-    """What validation said of a dataset's files, one after the other."""
+    """Show the validation results of a dataset's files."""
     known = key_scope.dataset(dataset)
     runs = app_context().ledger.findings.validation_runs(known.name)
     return render_template(
@@ -331,5 +331,5 @@ def validations_page(dataset: str) -> ResponseReturnValue:
 @pages.get("/problems")
 @for_anyone
 def problems_page() -> ResponseReturnValue:
-    """Every kind of problem that the API knows, and what to do about it."""
+    """Show all problem types of the API, with advice."""
     return render_template("problems.html", kinds=PROBLEM_TYPES)

@@ -1,7 +1,7 @@
-"""The pages of records: the tree of a dataset, and each record with what lies above and below it and where it came from.
+"""The pages of records: the tree of a dataset, and each record with its ancestors, its children and its origin.
 
-Whatever is shown is read along an index, a page at a time, and nobody's children are counted beyond CHILDREN_COUNTED, so a
-page costs the same at a thousand records and at ten million.
+Everything is read by keyset pagination, and children are counted up to CHILDREN_COUNTED only, so a page costs the same at a
+thousand records and at ten million.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ NODES_SHOWN = 50
 """Records on a page of the tree."""
 
 ANCESTORS_SHOWN = 20
-"""Those nearest to a record."""
+"""The nearest ancestors of a record."""
 
 IMPORTS_SEARCHED = 200
 REFUSALS_SHOWN = 10
-"""Of a record in the last IMPORTS_SEARCHED imports of its dataset."""
+"""Failures of a record in the last IMPORTS_SEARCHED imports of its dataset."""
 
 _LABELS = ("name", "title", "label")
 _FOLDERS = (".", "..")
-"""No path ends in these: every browser takes them for folders."""
+"""IDs that cannot end a path: browsers read them as folders."""
 
 pages = Blueprint("record_pages", __name__)
 
@@ -48,27 +48,22 @@ class Node:
     label: str
     children: int
     page: str
-    below: str  # where the tree shows its children
+    below: str  # the address of its children in the tree
 
 
 @dataclass(frozen=True)
 class Level:
-    """Some siblings, for the page and for tree.js."""
+    """One page of siblings."""
 
     nodes: list[Node]
-    next: str | None  # where the page shows more of them
-    cursor: str | None
-    api: str
-    pages: str
-    key: str
-    label: str
-    counted: int = CHILDREN_COUNTED
+    next: str | None  # the address of the next page
+    pages: str  # the address of the dataset's tree
 
 
 @pages.get("/datasets")
 @for_role(Role.READER)
 def datasets_page() -> ResponseReturnValue:
-    """What there is to look at."""
+    """Show the datasets."""
     shown = key_scope.datasets()
     return render_template(
         "datasets.html", datasets=shown, marts={one.name: app_context().marts.states(one.name) for one in shown}
@@ -78,7 +73,7 @@ def datasets_page() -> ResponseReturnValue:
 @pages.get("/datasets/<name:dataset>/records")
 @for_role(Role.READER)
 def tree_page(dataset: str) -> ResponseReturnValue:
-    """The roots, or with ``under`` the children of a record; ``id`` looks for a record, ``after`` turns the page."""
+    """Show the roots, or with ``under`` the children of a record; ``id`` finds a record, ``after`` is the page's cursor."""
     known = key_scope.dataset(dataset)
     wanted = request.args.get("id")
     if wanted in _FOLDERS:
@@ -104,7 +99,7 @@ def tree_page(dataset: str) -> ResponseReturnValue:
 @pages.get("/datasets/<name:dataset>/records/<name:record_id>")
 @for_role(Role.READER)
 def record_page(dataset: str, record_id: str) -> ResponseReturnValue:
-    """One record: its columns, what is above and below it, and the imports that are known to have touched it."""
+    """Show one record: its columns, its ancestors and children, and the imports known to have changed or refused it."""
     known = key_scope.dataset(dataset)
     record = app_context().records.one(known, record_id)
     if record is None:
@@ -132,20 +127,20 @@ def record_page(dataset: str, record_id: str) -> ResponseReturnValue:
 
 
 def record_url(dataset: str, record_id: str) -> str:
-    """Where a record's page is, whatever its id."""
+    """Return the address of a record's page, for any ID."""
     if record_id in _FOLDERS:
         return url_for("record_pages.tree_page", dataset=dataset, id=record_id)
     return url_for("record_pages.record_page", dataset=dataset, record_id=record_id)
 
 
 def label_of(dataset: Dataset) -> str:
-    """The column that says most about a record beside its id; empty if there is none."""
+    """Return the column that describes a record best beside its ID; empty if there is none."""
     told = [c.name for c in dataset.columns if c.type == "text" and c.name not in (dataset.key, dataset.parent)]
     return next((name for name in _LABELS if name in told), told[0] if told else "")
 
 
 def _level(dataset: Dataset, parent: str | None) -> Level:
-    """The page of siblings that the request asks for."""
+    """Return the page of siblings that the request asks for."""
     read, after = app_context().records, request.args.get("after")
     if parent is None:
         page = read.roots(dataset, cursor=after, limit=NODES_SHOWN)
@@ -157,11 +152,7 @@ def _level(dataset: Dataset, parent: str | None) -> Level:
         next=url_for("record_pages.tree_page", dataset=dataset.name, under=parent, after=page.next_cursor)
         if page.next_cursor is not None
         else None,
-        cursor=page.next_cursor,
-        api=f"/v1{base}",
         pages=base,
-        key=dataset.key,
-        label=label_of(dataset),
     )
 
 
@@ -187,7 +178,7 @@ def _counts(dataset: Dataset, ids: list[str]) -> dict[str, int]:
 
 
 def _ancestors(dataset: Dataset, record_id: str) -> list[Node | None]:
-    """From the top down to the record itself; None stands for those further up. Empty if there is no such record."""
+    """Return the nodes from the top to the record, None first if there are more above; empty if there is no such record."""
     record = app_context().records.one(dataset, record_id)
     if record is None:
         return []
@@ -198,7 +189,7 @@ def _ancestors(dataset: Dataset, record_id: str) -> list[Node | None]:
 
 
 def _findings_sql(dataset: str, record_id: str) -> str:
-    """What validation found in records of this id: not indexed by it, so that people ask it themselves, within the limits."""
+    """Return a query for the findings with this ID. They have no index by ID, so it runs within the limits of the SQL page."""
     name, wanted = (text.replace("'", "''") for text in (dataset, record_id))
     return (
         "select imported_at, filename, row, code, message\nfrom import_findings\n"
@@ -207,4 +198,4 @@ def _findings_sql(dataset: str, record_id: str) -> str:
 
 
 def _unknown(dataset: Dataset, record_id: str) -> Problem:
-    return Problem("unknown_record", f"The dataset {dataset.name!r} has no record {record_id!r}.")
+    return Problem("unknown_record", f'No record of {dataset.name} has the ID "{record_id}".')

@@ -1,6 +1,6 @@
-"""The page of people's own SQL: write, run, see the plan, take the answer away, pass the question on.
+"""The SQL page: run a query, explain it, download its result, share its address.
 
-A query can be in the page's address, and opening that address only shows it: docs/decisions/0014.
+An address with a query only shows the query and does not run it: docs/decisions/0014.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from web.http.sql_files import as_file
 from web.services import key_scope
 
 ROWS_SHOWN = 200
-"""A file has as many as a query may give."""
+"""Rows shown on the page; a download has up to the limit of the console."""
 
 ADDRESS_CHARACTERS_MAX = 6000
-"""A longer query is not put into an address, which servers on the way may refuse."""
+"""A longer query has no address: servers in between may refuse it."""
 
 EXAMPLES_OF = 2
-"""Datasets."""
+"""The number of datasets with example queries."""
 
 _SCAN = re.compile(r'^\s*(?:->\s*)?(?:Parallel )?Seq Scan on ("(?:[^"]|"")+"|[^\s(]+)')
 _BARE = re.compile(r"[a-z_][a-z0-9_]*")
@@ -41,7 +41,7 @@ pages = Blueprint("sql_pages", __name__)
 
 @dataclass(frozen=True)
 class Example:
-    """A question that the datasets can answer as they are."""
+    """A query that works on the present datasets."""
 
     title: str
     sql: str
@@ -50,14 +50,14 @@ class Example:
 @pages.get("/sql")
 @for_role(Role.READER)
 def sql_page() -> ResponseReturnValue:
-    """A place to ask the warehouse something; the query ``q`` is shown, never run."""
+    """Show the page; the query ``q`` is filled in, not run."""
     return _page(request.args.get("q", ""))
 
 
 @pages.post("/sql")
 @for_role(Role.READER)
 def run_sql() -> ResponseReturnValue:
-    """What was asked for, or what is wrong with the question, below it; an export comes as a file."""
+    """Run or explain the query and show the result or its error; send a download as a file."""
     sql, wanted = request.form.get("sql", ""), request.form.get("do", "run")
     console = key_scope.sql_login().console
     try:
@@ -70,7 +70,7 @@ def run_sql() -> ResponseReturnValue:
                 return as_file(console.run(sql), wanted, for_people=True)
     except InvalidRequest as error:
         return _page(sql, said=str(error)), 400
-    raise Problem("bad_request", f"There is nothing to do called {wanted!r}. There are: run, plan, csv, parquet.")
+    raise Problem("bad_request", f"Unknown action {wanted!r}. Use run, plan, csv or parquet.")
 
 
 def _page(sql: str, *, answer: Answer | None = None, plan: list[str] | None = None, said: str | None = None) -> str:
@@ -93,22 +93,22 @@ def _page(sql: str, *, answer: Answer | None = None, plan: list[str] | None = No
 
 
 def address_of(sql: str) -> str | None:
-    """The address of the page that shows a query; None if it is empty or too long for one."""
+    """Return the address of the page with a query filled in; None if the query is empty or too long."""
     written = quote(sql.replace("\r\n", "\n"), safe="")
     return f"/sql?q={written}" if sql.strip() and len(written) <= ADDRESS_CHARACTERS_MAX else None
 
 
 def scans(plan: Sequence[str]) -> list[str]:
-    """The tables that a plan reads from end to end, each once, in the order of the plan."""
+    """Return the tables that a plan reads completely, each once, in the order of the plan."""
     found = (match[1] for line in plan if (match := _SCAN.match(line)))
     return list(dict.fromkeys(found))
 
 
 def examples(datasets: Sequence[Dataset]) -> list[Example]:
-    """Questions to begin with."""
+    """Return example queries for the datasets."""
     told = [example for dataset in datasets[:EXAMPLES_OF] for example in _examples_of(dataset)]
     findings = "select code, count(*) as findings\nfrom import_findings\ngroup by code\norder by findings desc"
-    return [*told, Example("What validation finds most", findings)]
+    return [*told, Example("Most frequent findings", findings)]
 
 
 def _examples_of(dataset: Dataset) -> list[Example]:
@@ -128,13 +128,15 @@ def _examples_of(dataset: Dataset) -> list[Example]:
         "group by _import_id\norder by last_loaded desc"
     )
     return [
-        Example(f"Roots of {dataset.name}", f"select *\nfrom {table}\nwhere {parent} is null\norder by {key}\nlimit 20"),
-        Example(f"Most children in {dataset.name}", most),
-        Example(f"All below one of {dataset.name}", below),
-        Example(f"Which imports wrote {dataset.name}", loaded),
+        Example(
+            f"Top-level records of {dataset.name}", f"select *\nfrom {table}\nwhere {parent} is null\norder by {key}\nlimit 20"
+        ),
+        Example(f"Records of {dataset.name} with the most children", most),
+        Example(f"All descendants of one record of {dataset.name}", below),
+        Example(f"Imports that wrote {dataset.name}", loaded),
     ]
 
 
 def _identifier(name: str) -> str:
-    """A name as a query has to write it."""
+    """Return a name as SQL writes it, quoted if necessary."""
     return name if _BARE.fullmatch(name) else quoted(name)

@@ -1,7 +1,7 @@
-"""A dataset's validations as bars, oldest first: how many records, how much was wrong with them, and what. Pure geometry.
+"""Compute bar charts of a dataset's validations, oldest first: records, findings, and each code. Pure geometry.
 
-The template draws it as an SVG within the page: no script, no style but the page's own. A count that is not zero is seen,
-however small it is beside the others.
+The template draws them as SVG within the page, without scripts or inline styles. A count above zero is always visible, however
+small it is compared with the others.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from pipeline.ledger.models import ValidationRun
 
 WIDTH = 600
-"""Of every chart, in units of its own; the page scales it."""
+"""Width of each chart in SVG units; the page scales it."""
 
 SLOTS_MIN = 12
-"""Two runs are two bars, not two halves of the page."""
+"""A chart has at least so many places for bars, so that two runs do not fill its width."""
 
 CODES_SHOWN = 12
 _LEAST = 1.5
-"""The height of the smallest bar."""
+"""The smallest height of a bar, in SVG units."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A piece of a chart; ``kind`` is its class in the stylesheet, ``title`` what it says when pointed at."""
+    """One bar; ``kind`` is its CSS class, ``title`` its tooltip."""
 
     x: float
     y: float
@@ -37,7 +37,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars below one another's tops: ``most`` is the count that reaches the ceiling."""
+    """Stacked bars; ``most`` is the count that reaches the full height."""
 
     name: str
     most: int
@@ -46,7 +46,7 @@ class Chart:
 
 
 def charts(runs: Sequence[ValidationRun]) -> list[Chart]:
-    """Records, and findings, of each run; ``runs`` come newest first."""
+    """Return two charts: the records and the findings of each run. ``runs``: newest first."""
     shown = [*reversed(runs)]
     records = [[("bad" if run.errors else "good", run.records)] for run in shown]
     findings = [[("bad", run.errors), ("mixed", run.warnings)] for run in shown]
@@ -57,7 +57,7 @@ def charts(runs: Sequence[ValidationRun]) -> list[Chart]:
 
 
 def by_code(runs: Sequence[ValidationRun]) -> list[Chart]:
-    """One low chart for each of the codes that most findings have, most frequent first."""
+    """Return a low chart for each of the most frequent codes, most frequent first."""
     total: Counter[str] = Counter()
     for run in runs:
         total.update(run.by_code)

@@ -1,4 +1,4 @@
-// What is asked about before it is done is asked in a dialog; without this script it is a second step on the page.
+// Asks for confirmation in a dialog; without this script the confirmation is a second step on the page.
 "use strict";
 
 for (const ask of document.querySelectorAll(".ask")) {
@@ -8,7 +8,7 @@ for (const ask of document.querySelectorAll(".ask")) {
   const no = document.createElement("button");
   no.type = "button";
   no.className = "quiet";
-  no.textContent = "No, leave it";
+  no.textContent = "Back";
   no.addEventListener("click", () => dialog.close());
   form.querySelector(".go").append(no);
   heading.id = `ask-${Math.random().toString(36).slice(2)}`;

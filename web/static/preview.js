@@ -1,41 +1,27 @@
-// The first rows of a file, and what its columns are to become.
-import { cut } from "./text.js";
+// The first rows of a file, and the mapping of its columns.
+import { cut, listed } from "./text.js";
 import { ask } from "./transfer.js";
 
 const HEAD_BYTES = 256 << 10;
 const WHOLE_BYTES = 8 << 20;
-const AS_IT_IS = "\u0000"; // no column can be called that
-const FORMATS = { csv: "CSV", json: "JSON", ndjson: "NDJSON", parquet: "Parquet", xlsx: "Excel" };
-const DELIMITERS = { ",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe" };
+const AS_IT_IS = "\u0000"; // no column can have this name
 
 const isReadHereAndThere = async (file) => {
   const mark = new TextDecoder("latin1").decode(await file.slice(0, 4).arrayBuffer());
   return mark.startsWith("PK") || mark === "PAR1";
 };
 
-/** The server's preview of a file. Throws Refused; with a sentence of its own for what is too large to be looked at. */
+/** Return the server's preview of a file. Throws Refused, or an Error for a file that is too large for a preview. */
 export const lookAt = async (file, dataset, delimiter, token, signal) => {
   const whole = file.size <= ((await isReadHereAndThere(file)) ? WHOLE_BYTES : HEAD_BYTES);
   if (!whole && (await isReadHereAndThere(file))) {
-    throw new Error("There is no preview of an Excel, Parquet or ZIP file of more than 8 MiB. All of it is checked once it is uploaded.");
+    throw new Error("No preview: Excel, Parquet and ZIP files are shown up to 8 MiB. The whole file is checked after the upload.");
   }
   const asked = new URLSearchParams({ whole, ...(delimiter && { delimiter }) });
   const body = whole ? file : file.slice(0, HEAD_BYTES);
   const path = `/v1/datasets/${encodeURIComponent(dataset)}/preview?${asked}`;
   return ask(path, token, { method: "POST", body, type: "application/octet-stream", signal });
 };
-
-const dialect = (seen) =>
-  [
-    FORMATS[seen.format] || seen.format,
-    DELIMITERS[seen.delimiter],
-    seen.encoding.toUpperCase(),
-    seen.compression !== "none" && seen.compression,
-    seen.sheet && `sheet ${cut(seen.sheet, 40)}`,
-    seen.members > 1 && `the first of ${seen.members} files`,
-  ]
-    .filter(Boolean)
-    .join(", ");
 
 const element = (tag, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(tag), properties);
@@ -61,7 +47,7 @@ export class Columns {
     return this.seen.columns.map((column) => column.name);
   }
 
-  /** What an upload asks for: the columns that are to become something else than they would by themselves. */
+  /** The mapping for the upload: only columns that differ from what the server would choose. */
   get mapping() {
     const mapping = {};
     for (const { name, becomes } of this.seen.columns) {
@@ -80,7 +66,7 @@ export class Columns {
     return this.seen.takes.includes(becomes) ? becomes : AS_IT_IS;
   }
 
-  /** Columns and rows, as elements. ``like``: the file whose columns are chosen for this one too. */
+  /** Columns and rows, as elements. ``like``: the file whose mapping is used for this one too. */
   shown(seen, name, like = "") {
     const head = element("tr", {}, ...seen.columns.map(({ name }) => element("th", { scope: "col" }, element("bdi", { textContent: cut(name, 60) }))));
     const table = element("table", { className: "up-rows" }, element("thead", {}, head));
@@ -100,14 +86,14 @@ export class Columns {
     return [scrolled, ...(like ? [] : [this.warnings])];
   }
 
-  /** How the file is written, and where the choice of its columns comes from. */
+  /** How the file is read, and where the mapping of its columns comes from. */
   told(seen, like = "") {
-    const from = like ? `columns as in ${cut(like, 60)}` : this.seen.remembered && "columns as they were mapped last time";
-    return [dialect(seen), from].filter(Boolean).join("; ");
+    const from = like ? `columns as in ${cut(like, 60)}` : this.seen.remembered && "columns as last time";
+    return [cut(seen.text, 120), from].filter(Boolean).join("; ");
   }
 
   why({ why, suggested }) {
-    const words = { similar: "by its likeness", remembered: "as last time" }[why];
+    const words = { similar: "Suggested", remembered: "As last time" }[why];
     return words && suggested !== null ? [element("span", { className: "soft", textContent: words })] : [];
   }
 
@@ -115,10 +101,10 @@ export class Columns {
     const select = element("select");
     select.setAttribute("aria-label", `${cut(column.name, 60)} becomes`);
     const offer = (value, textContent) => select.append(element("option", { value, textContent }));
-    if (column.becomes === null) offer(AS_IT_IS, "not taken");
-    else if (!this.seen.takes.includes(column.becomes)) offer(AS_IT_IS, this.seen.takes_others ? "kept under its name" : column.becomes);
+    if (column.becomes === null) offer(AS_IT_IS, "Not mapped");
+    else if (!this.seen.takes.includes(column.becomes)) offer(AS_IT_IS, this.seen.takes_others ? "Keep" : column.becomes);
     for (const name of this.seen.takes) offer(name, `→ ${name}`);
-    offer("", "left out");
+    offer("", "Skip");
     select.value = this.choices.get(column.name);
     select.addEventListener("change", () => {
       this.choices.set(column.name, select.value);
@@ -128,7 +114,7 @@ export class Columns {
     return select;
   }
 
-  /** What the file would be refused for, as its columns are mapped now. */
+  /** Say what is wrong with the mapping: with it the file would be rejected. */
   warn() {
     const { columns, needs } = this.seen;
     const becomes = columns.map((column) => {
@@ -139,10 +125,10 @@ export class Columns {
     const twice = becomes.filter((name, at) => name && becomes.indexOf(name) !== at);
     const unknown = columns.filter((_, at) => becomes[at] === null).map(({ name }) => cut(name, 40));
     const wrong = [
-      lacking.length && `no column becomes ${lacking.join(", ")}`,
-      twice.length && `two columns become ${twice.join(", ")}`,
-      unknown.length && `the dataset has no column for ${unknown.slice(0, 8).join(", ")}${unknown.length > 8 ? ", …" : ""}`,
+      lacking.length && `Choose which ${lacking.length === 1 ? "column is" : "columns are"} ${listed(lacking)}.`,
+      twice.length && `Choose only one column for ${listed(twice)}.`,
+      unknown.length && `The dataset has no column for ${listed([...unknown.slice(0, 8), ...(unknown.length > 8 ? ["others"] : [])])}: map or skip.`,
     ].filter(Boolean);
-    this.warnings.textContent = wrong.length ? `As it stands, the file would be refused: ${wrong.join("; ")}.` : "";
+    this.warnings.textContent = wrong.join(" ");
   }
 }

@@ -1,5 +1,5 @@
-// The SQL page, livelier: names are completed, Ctrl-Enter runs, columns sort, the address holds the query that was run.
-// All of it works without this script, but for the sorting.
+// The SQL page: completes names, runs with Ctrl-Enter, sorts the result, keeps the query in the address.
+// Without this script the page still runs queries.
 const form = document.getElementById("ask");
 const editor = document.getElementById("sql");
 const SHOWN = 8;
@@ -9,7 +9,7 @@ const SHOWN = 8;
 for (const hint of document.querySelectorAll(".keyhint")) hint.hidden = false;
 
 const address = document.getElementById("address");
-if (address) history.replaceState(null, "", address.href); // a reload shows the query, and does not run it again
+if (address) history.replaceState(null, "", address.href); // a reload shows the query without running it again
 
 form.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
@@ -28,7 +28,7 @@ const tables = new Map(
 
 const quoted = (name) => (/^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`);
 
-// The tables that a query names, by their names and by their aliases.
+// The tables of a query, by name and by alias.
 const named = (sql) => {
   const found = new Map();
   for (const [, name, alias] of sql.matchAll(/\b(?:from|join)\s+"?([\w]+)"?(?:\s+(?:as\s+)?([a-z_]\w*))?/gi)) {
@@ -40,7 +40,7 @@ const named = (sql) => {
   return found;
 };
 
-// What may stand where the caret is: a list of names, and how many characters before the caret they replace.
+// The suggestions at the caret: names, and how many characters before the caret they replace.
 const offers = (sql, caret) => {
   const [, owner, word] = /(?:([\w]+)\.)?("?[\w]*)$/.exec(sql.slice(0, caret));
   const known = named(sql);
@@ -56,7 +56,7 @@ const list = document.createElement("ul");
 list.id = "offers";
 list.className = "offers";
 list.setAttribute("role", "listbox");
-list.setAttribute("aria-label", "Names that fit");
+list.setAttribute("aria-label", "Suggested names");
 list.hidden = true;
 editor.after(list);
 editor.setAttribute("aria-autocomplete", "list");
@@ -123,7 +123,7 @@ editor.addEventListener("keydown", (event) => {
 // --- sorting ---
 
 const compare = (isNumber) => (one, other) => {
-  if (one.isNull || other.isNull) return one.isNull - other.isNull; // whatever the order, nulls come last
+  if (one.isNull || other.isNull) return one.isNull - other.isNull; // nulls come last in both orders
   if (isNumber) return Number(one.text) - Number(other.text);
   return one.text < other.text ? -1 : one.text > other.text ? 1 : 0;
 };

@@ -1,5 +1,5 @@
-// One file on its way: through the server if it is small, else in parts straight to S3, by the routes of web/api/direct_uploads.py.
-// What is under way to S3 is noted in the browser, so that it can go on after a lost connection, and after the page was left.
+// Uploads one file: a small one through the server, a large one in parts directly to S3, by the routes of web/api/direct_uploads.py.
+// Uploads to S3 are noted in the browser's storage, so that they can be resumed after a lost connection or a reload.
 
 export const DIRECT_BYTES = 8 << 20;
 const PARTS_MAX = 9000; // S3 takes 10,000
@@ -9,7 +9,7 @@ const STALL_MS = 60_000;
 const QUERY_MAX = 6000;
 const NOTES = "bulkhead-uploads";
 
-/** The server's no, or S3's, which trying again does not change. */
+/** An error of the server or of S3 that a retry does not change. */
 export class Refused extends Error {
   constructor(message, status = 0, code = "") {
     super(message);
@@ -17,12 +17,12 @@ export class Refused extends Error {
     this.code = code;
   }
 }
-/** Somebody asked for it to stop. */
+/** The user stopped the upload. */
 export class Halted extends Error {}
 class Lost extends Error {}
 class NoWayToS3 extends Error {}
 
-// --- notes of what is under way ---
+// --- notes of uploads in progress ---
 
 const all = () => {
   try {
@@ -32,23 +32,23 @@ const all = () => {
   }
 };
 
-/** Those of one key: another one's uploads can only be gone on with by whoever signs in with that. */
+/** The notes of one API key: an upload can be resumed only with the key that began it. */
 export const noted = (by) => all().filter((note) => note.by === by);
 
 const write = (notes) => {
   try {
     localStorage.setItem(NOTES, JSON.stringify(notes));
   } catch {
-    // without a place for notes an upload works all the same, as long as the page stays
+    // without storage the upload works too, as long as the page stays open
   }
 };
 
 export const forget = (note) => write(all().filter((one) => one.uploadId !== note.uploadId));
 
-/** The same name, size and time of change: as sure as a browser can be without reading all of it. */
+/** The same name, size and time of change: the best check without reading the whole file. */
 export const isOf = (note, file) => note.name === file.name && note.size === file.size && note.modified === file.lastModified;
 
-// --- speaking to the server ---
+// --- requests ---
 
 const refusal = async (answer) => {
   const said = await answer.json().catch(() => ({}));
@@ -117,7 +117,7 @@ const passes = (error) =>
 // --- a file ---
 
 export class Transfer {
-  /** ``tell`` is called with what changes: sent (bytes), waiting (for the connection), way (what else is to be known). */
+  /** ``tell`` is called with changes: sent (bytes), waiting (for the connection), way (a text about the route). */
   constructor(file, { dataset, options = {}, token, by, note = null, tell }) {
     Object.assign(this, { file, dataset, options, token, by, note, tell });
     this.id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -125,7 +125,7 @@ export class Transfer {
     this.there = new Map();
   }
 
-  /** Send what is missing; the import's id. Called again after a pause or an error, it goes on. Throws Refused or Halted. */
+  /** Send what is missing and return the import's id. After a pause or an error, call it again. Throws Refused or Halted. */
   async run() {
     this.control = new AbortController();
     try {
@@ -136,13 +136,13 @@ export class Transfer {
           if (!(error instanceof NoWayToS3)) throw error;
           await this.drop();
           this.blocked = true;
-          this.tell({ way: "S3 cannot be reached from this browser, so the file goes through the server, in one piece." });
+          this.tell({ way: "S3 cannot be reached from this browser; the file is sent through the server instead." });
         }
       }
       return await this.throughServer();
     } catch (error) {
       this.control.abort(); // the other parts of a file that failed
-      if (error instanceof Lost) throw new Refused("The connection broke off. What was sent is kept for a while; try again to go on.");
+      if (error instanceof Lost) throw new Refused("Connection lost. Try again: parts that were uploaded are not sent again.");
       throw error;
     } finally {
       this.flying.clear();
@@ -153,7 +153,7 @@ export class Transfer {
     this.control?.abort();
   }
 
-  /** Stop, and leave nothing behind. */
+  /** Stop the upload and delete its parts. */
   async giveUp() {
     this.halt();
     await this.drop();
@@ -192,9 +192,9 @@ export class Transfer {
       if (!isNew) await this.list();
       const missing = this.numbers().filter((number) => !this.there.has(number));
       await Promise.all(Array.from({ length: PARTS_AT_ONCE }, () => this.sendEach(missing)));
-      await this.list(); // S3's own word for what it has, also where a browser may not read the ETags
+      await this.list(); // S3's own list of parts: the browser may not be allowed to read the ETags
       const parts = [...this.there].sort(([a], [b]) => a - b).map(([number, part]) => ({ PartNumber: number, ETag: part.etag }));
-      if (parts.length !== this.numbers().length) throw new Refused("S3 lost a part. Try again: only that one is sent.");
+      if (parts.length !== this.numbers().length) throw new Refused("A part is missing in S3. Try again: only that part is sent.");
       const whole = await this.patiently(() => this.ask("/complete", { method: "POST", body: JSON.stringify({ parts }) }));
       forget(this.note);
       return whole.id;
@@ -249,22 +249,22 @@ export class Transfer {
     return this.patiently(async () => {
       const { url } = await this.ask(`/${number}`);
       const answer = await this.fly(number, "PUT", url, bytes, {}).catch((error) => this.makeSenseOf(error));
-      const isTooOld = answer.status === 403; // perhaps: then another address is signed
-      if (isTooOld) throw new Refused("S3 does not take the address that was signed for a part of the file.", 503);
-      if (answer.status !== 200) throw new Refused(`S3 answered ${answer.status} to a part of the file.`, answer.status);
+      const isTooOld = answer.status === 403; // perhaps: then a new address is signed
+      if (isTooOld) throw new Refused("S3 refused the signed address of a part. Try again.", 503);
+      if (answer.status !== 200) throw new Refused(`S3 answered ${answer.status} to a part of the file. Try again.`, answer.status);
       this.there.set(number, { size: bytes.size, etag: answer.getResponseHeader("ETag") });
       this.say();
     });
   }
 
-  /** S3 did not answer, which says little: perhaps nobody does, or the file is gone, or S3 alone is out of reach. */
+  /** Find out why S3 did not answer: no connection at all, the file is gone, or only S3 cannot be reached. */
   async makeSenseOf(error) {
     if (!(error instanceof Lost) || !navigator.onLine) throw error;
     await this.file
       .slice(0, 1)
       .arrayBuffer()
       .catch(() => {
-        throw new Refused("The file was changed or moved since it was chosen. Choose it again.");
+        throw new Refused("The file was changed or moved after you chose it. Choose it again.");
       });
     const mine = await fetch("/healthz").catch(() => null);
     this.misses = (this.misses || 0) + 1;
@@ -278,7 +278,7 @@ export class Transfer {
     this.note = null;
     this.there.clear();
     forget(note);
-    await ask(at(note, ""), this.token, { method: "DELETE" }).catch(() => {}); // else it expires by itself
+    await ask(at(note, ""), this.token, { method: "DELETE" }).catch(() => {}); // otherwise it expires by itself
   }
 
   // --- what both have in common ---
@@ -299,7 +299,7 @@ export class Transfer {
     }
   }
 
-  /** Try again what passes, with longer and longer pauses; without a connection, until there is one. */
+  /** Retry temporary errors with growing pauses; without a connection, until there is one. */
   async patiently(work) {
     for (let tries = 1; ; tries += navigator.onLine ? 1 : 0) {
       try {
@@ -315,7 +315,7 @@ export class Transfer {
     }
   }
 
-  /** The bytes that S3 has of it, as whole parts. */
+  /** The bytes of the complete parts in S3. */
   get stored() {
     return [...this.there.values()].reduce((sum, part) => sum + part.size, 0);
   }
@@ -335,10 +335,10 @@ const safeJson = (text) => {
 
 const at = (note, rest) => `/s3/multipart/${encodeURIComponent(note.uploadId)}${rest}?${new URLSearchParams({ key: note.key })}`;
 
-/** What says that there is nothing to go on with. */
+/** Codes which say that the upload cannot be resumed. */
 const OVER = ["unknown_upload", "upload_over", "canceled_meanwhile"];
 
-/** How many bytes of an upload that was noted S3 has; null if it is over. */
+/** The number of bytes in S3 of a noted upload; null if it has ended. */
 export const storedBytes = async (note, token) => {
   try {
     const parts = await ask(at(note, ""), token);

@@ -1,25 +1,12 @@
 // Makes a tree of each list of records: branches open in place, and the keys of an ARIA tree work
-// (https://www.w3.org/WAI/ARIA/apg/patterns/treeview/). Without this script every branch is a link to a page of its own.
-import { children, cut } from "./text.js";
-
-const PAGE = 50;
+// (https://www.w3.org/WAI/ARIA/apg/patterns/treeview/). Each branch is a part of the page that its link leads to, so the server
+// alone says how a record looks; without this script the links open those pages.
 const INDENT_MAX = 12; // deeper branches are no further to the right: a phone is narrow
 
-const el = (name, className, text) => {
-  const made = document.createElement(name);
-  made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-};
-
-const isFolder = (id) => id === "." || id === "..";
-
 const grow = (list) => {
-  const { api, pages, key, label } = list.dataset;
-  const counted = Number(list.dataset.counted);
   const said = list.nextElementSibling;
 
-  // --- what is there ---
+  // --- what is shown ---
 
   const items = () => [...list.querySelectorAll("[role=treeitem]")].filter((item) => !item.parentElement.closest("[hidden]"));
   const groupOf = (item) => item.querySelector(":scope > [role=group]");
@@ -51,92 +38,52 @@ const grow = (list) => {
       .join(", ");
 
   const ready = (item, level) => {
-    dress(item, level, nameOf(item));
-    const twist = item.querySelector("a.twist");
-    if (!twist) return;
-    item.setAttribute("aria-expanded", "false");
-    const under = new URL(twist.href).searchParams.get("under");
-    item.below = new URLSearchParams({ parentId: under });
-    twist.setAttribute("aria-hidden", "true"); // the item itself says that it opens
-    twist.addEventListener("click", (event) => {
+    const isMore = item.classList.contains("more");
+    dress(item, level, isMore ? "Show more" : nameOf(item));
+    const link = item.querySelector(isMore ? "a" : "a.twist");
+    if (!link) return;
+    item.next = link.href;
+    if (!isMore) item.setAttribute("aria-expanded", "false");
+    if (!isMore) link.setAttribute("aria-hidden", "true"); // the item itself says that it opens
+    link.addEventListener("click", (event) => {
       event.preventDefault();
       focusOn(item);
-      toggle(item);
+      act(item);
     });
-  };
-
-  const node = (record, level) => {
-    const id = record[key];
-    const item = el("li", "node");
-    const row = el("div", "row");
-    const count = record._children;
-    const twist = el(count ? "a" : "span", "twist");
-    if (count) twist.href = `${pages}?${new URLSearchParams({ under: id })}`;
-    const link = el("a", "id");
-    link.href = isFolder(id) ? `${pages}?${new URLSearchParams({ id })}` : `${pages}/${encodeURIComponent(id)}`;
-    link.append(el("bdi", "", cut(id, 120)));
-    const what = el("span", "what");
-    const told = label && record[label] !== id ? record[label] : "";
-    what.append(link, " ", el("bdi", "label", cut(told, 160)));
-    row.append(twist, what, " ", el("span", "count soft", children(count, counted)));
-    item.append(row);
-    ready(item, level);
-    return item;
-  };
-
-  const more = (item, level, query, cursor) => {
-    dress(item, level, "Show more");
-    item.next = { query, cursor };
-    item.querySelector("a, span").addEventListener("click", (event) => {
-      event.preventDefault();
-      focusOn(item);
-      goOn(item);
-    });
-    return item;
-  };
-
-  const moreOf = (level, query, cursor) => {
-    const item = el("li", "more");
-    item.append(el("span", "link", "Show more"));
-    return more(item, level, query, cursor);
   };
 
   // --- the server ---
 
-  const ask = async (item, query, cursor) => {
-    const asked = new URLSearchParams(query);
-    asked.set("limit", PAGE);
-    asked.set("counts", "true");
-    asked.set("counts_max", counted + 1);
-    if (cursor) asked.set("cursor", cursor);
+  /** The items of the list on another page; null if it cannot be fetched. */
+  const itemsOf = async (item, level) => {
     item.setAttribute("aria-busy", "true");
     said.textContent = "";
     try {
-      const answer = await fetch(`${api}?${asked}`, { headers: { Accept: "application/json" } });
-      if (answer.status === 401) return location.assign("/sign-in");
-      if (answer.ok) return await answer.json();
-      said.textContent = (await answer.json()).detail;
+      const response = await fetch(item.next);
+      if (response.redirected && new URL(response.url).pathname === "/sign-in") return location.assign("/sign-in");
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      if (response.ok) {
+        const found = [...page.querySelectorAll("ul.tree > li")];
+        for (const one of found) ready(one, level);
+        return found;
+      }
+      said.textContent = page.querySelector(".lead")?.textContent ?? `The server answered ${response.status}.`;
     } catch {
-      said.textContent = "The server does not answer. Try it again in a moment.";
+      said.textContent = "The server does not answer. Try again in a moment.";
     } finally {
       item.removeAttribute("aria-busy");
     }
     return null;
   };
 
-  const nodesOf = (page, level, query) => {
-    const nodes = page.items.map((record) => node(record, level));
-    return page.next_cursor === null ? nodes : [...nodes, moreOf(level, query, page.next_cursor)];
-  };
-
   const open = async (item) => {
     if (item.getAttribute("aria-busy")) return;
     if (!groupOf(item)) {
-      const page = await ask(item, item.below);
-      if (!page) return;
-      const group = el("ul", "");
+      const found = await itemsOf(item, Number(item.getAttribute("aria-level")) + 1);
+      if (!found) return;
+      const group = document.createElement("ul");
       group.setAttribute("role", "group");
-      group.append(...nodesOf(page, Number(item.getAttribute("aria-level")) + 1, item.below));
+      group.append(...found);
       item.append(group);
     }
     groupOf(item).hidden = false;
@@ -152,17 +99,18 @@ const grow = (list) => {
 
   const goOn = async (item) => {
     if (item.getAttribute("aria-busy")) return;
-    const page = await ask(item, item.next.query, item.next.cursor);
-    if (!page) return;
-    const nodes = nodesOf(page, Number(item.getAttribute("aria-level")), item.next.query);
-    const had = item === document.activeElement;
-    item.replaceWith(...nodes);
-    if (had) focusOn(nodes[0]);
+    const found = await itemsOf(item, Number(item.getAttribute("aria-level")));
+    if (!found) return;
+    const hadFocus = item === document.activeElement;
+    item.replaceWith(...found);
+    if (hadFocus) focusOn(found[0]);
   };
 
   // --- keys ---
 
   const isMore = (item) => item.classList.contains("more");
+  const isBranch = (item) => item.hasAttribute("aria-expanded");
+  const act = (item) => (isMore(item) ? goOn(item) : isBranch(item) && toggle(item));
   const step = (item, by) => {
     const all = items();
     focusOn(all[all.indexOf(item) + by]);
@@ -172,29 +120,23 @@ const grow = (list) => {
     ArrowUp: (item) => step(item, -1),
     Home: () => focusOn(items()[0]),
     End: () => focusOn(items().at(-1)),
-    ArrowRight: (item) => (isOpen(item) ? focusOn(groupOf(item).firstElementChild) : item.below && open(item)),
+    ArrowRight: (item) => (isOpen(item) ? focusOn(groupOf(item).firstElementChild) : isBranch(item) && open(item)),
     ArrowLeft: (item) => (isOpen(item) ? close(item) : focusOn(above(item))),
     Enter: (item) => (isMore(item) ? goOn(item) : item.querySelector("a.id").click()),
-    " ": (item) => (isMore(item) ? goOn(item) : item.below && toggle(item)),
+    " ": act,
   };
 
   list.addEventListener("keydown", (event) => {
     const item = event.target.closest("[role=treeitem]");
-    const act = keys[event.key];
-    if (!item || !act || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
+    const press = keys[event.key];
+    if (!item || !press || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    act(item);
+    press(item);
   });
 
   list.setAttribute("role", "tree");
   list.classList.add("live");
-  for (const item of list.querySelectorAll(":scope > .node")) ready(item, 1);
-  const link = list.querySelector(":scope > .more > a");
-  if (link) {
-    const at = new URL(link.href).searchParams;
-    const query = at.has("under") ? { parentId: at.get("under") } : { root: "true" };
-    more(link.parentElement, 1, new URLSearchParams(query), at.get("after"));
-  }
+  for (const item of list.querySelectorAll(":scope > li")) ready(item, 1);
   const first = items()[0];
   if (first) first.tabIndex = 0;
 };

@@ -1,5 +1,5 @@
-// Makes the upload form livelier: several files, each seen before it goes and on its way. Without this the form works all the same.
-import { cut } from "./text.js";
+// The upload form with several files, their previews and their progress. Without this script the form uploads one file.
+import { cut, size, timeLeft } from "./text.js";
 import { Columns, lookAt } from "./preview.js";
 import { Halted, Refused, Transfer, ask, giveUp, isOf, noted, storedBytes } from "./transfer.js";
 
@@ -8,20 +8,6 @@ const SPEED_MS = 5000;
 const LOOK_MS = 8000;
 
 const form = document.getElementById("upload");
-
-const size = (bytes) => {
-  for (const unit of ["bytes", "kB", "MB", "GB"]) {
-    if (bytes < 1000) return `${unit === "bytes" || bytes >= 100 ? Math.round(bytes) : bytes.toFixed(1)} ${unit}`;
-    bytes /= 1000;
-  }
-  return `${bytes.toFixed(1)} TB`;
-};
-
-const span = (seconds) => {
-  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
-  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
-  return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
-};
 
 const element = (tag, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(tag), properties);
@@ -35,7 +21,7 @@ const button = (label, act, className = "quiet") => {
   return made;
 };
 
-/** Bytes a second over the last seconds; 0 as long as nobody knows. */
+/** Bytes a second over the last seconds; 0 as long as that is not known. */
 class Speed {
   seen = [];
 
@@ -51,7 +37,7 @@ class Speed {
   }
 }
 
-/** A file in the list, from being chosen to its import. */
+/** A file in the list, from its choice to its import. */
 class Row {
   constructor(page, { file = null, note = null }) {
     Object.assign(this, { page, file, note, state: file ? "chosen" : "unfinished" });
@@ -84,9 +70,9 @@ class Row {
       chosen: [["Remove", () => this.leave(), "plain"]],
       queued: [["Remove", () => this.leave(), "plain"]],
       sending: [...(this.transfer?.isDirect ? [["Pause", pause]] : []), ["Cancel", () => this.cancel(), "plain"]],
-      paused: [["Go on", () => this.goOn()], ["Cancel", () => this.cancel(), "plain"]],
+      paused: [["Resume", () => this.goOn()], ["Cancel", () => this.cancel(), "plain"]],
       failed: [["Try again", () => this.goOn()], ["Remove", () => this.cancel(), "plain"]],
-      unfinished: [["Choose the file", () => this.chooseAgain()], ["Give up", () => this.cancel(), "plain"]],
+      unfinished: [["Choose the file", () => this.chooseAgain()], ["Discard", () => this.cancel(), "plain"]],
       done: [],
     }[this.state];
     const held = this.buttons.contains(document.activeElement);
@@ -110,7 +96,7 @@ class Row {
   }
 
   goOn() {
-    this.become("queued", "Waits for its turn.");
+    this.become("queued", "Waiting.");
     this.page.next();
   }
 
@@ -120,7 +106,7 @@ class Row {
     this.leave();
   }
 
-  /** The page was left during an upload: a browser gives a file only to somebody who chooses it. */
+  /** After a reload the browser gives the page access to a file only when it is chosen again. */
   chooseAgain() {
     const input = element("input", { type: "file", hidden: true });
     input.addEventListener("change", () => {
@@ -134,8 +120,8 @@ class Row {
 
   takeUp(file) {
     if (!isOf(this.note, file)) {
-      const why = file.name !== this.note.name ? "has another name" : file.size !== this.note.size ? `has ${size(file.size)}` : "was changed since";
-      this.become("unfinished", `This is not the file that was being uploaded: it ${why}. Upload it as a new one, or choose the other.`, true);
+      const why = file.name !== this.note.name ? "has a different name" : file.size !== this.note.size ? `has ${size(file.size)}` : "was changed since";
+      this.become("unfinished", `This is not the file of the unfinished upload: it ${why}. Choose the original file, or upload this one as a new file.`, true);
       return;
     }
     this.file = file;
@@ -156,7 +142,7 @@ class Row {
     this.looking = new AbortController();
     this.columns = null;
     this.look.hidden = true;
-    this.seen.textContent = "Looking at the file …";
+    this.seen.textContent = "Reading the first rows …";
     try {
       const seen = await lookAt(this.file, dataset, delimiter, token, this.looking.signal);
       const { columns, like } = this.page.columnsOf(dataset, seen, this);
@@ -176,7 +162,7 @@ class Row {
     const mapping = this.columns?.mapping || {};
     if (Object.keys(mapping).length) {
       wishes.mapping = mapping;
-      if (this.delimiter) wishes.delimiter ||= this.delimiter; // the one by which these columns were seen
+      if (this.delimiter) wishes.delimiter ||= this.delimiter; // the one with which these columns were read
     }
     return wishes;
   }
@@ -187,8 +173,8 @@ class Row {
     this.bar.hidden = this.rate.hidden = false;
     this.speed = new Speed();
     const { token } = this.page;
-    this.become("sending", "Looking at it first …");
-    await Promise.race([this.looked, new Promise((resolve) => setTimeout(resolve, LOOK_MS))]); // what is remembered of its columns counts
+    this.become("sending", "Reading the first rows …");
+    await Promise.race([this.looked, new Promise((resolve) => setTimeout(resolve, LOOK_MS))]); // its preview may bring a remembered mapping
     if (this.canceled) return;
     this.look.hidden = this.seen.hidden = true;
     const { note } = this;
@@ -201,8 +187,8 @@ class Row {
     } catch (error) {
       if (this.canceled) return;
       this.rate.hidden = this.bar.hidden = true;
-      if (error instanceof Halted) this.become("paused", `Paused; ${size(this.transfer.stored)} are stored.`);
-      else this.become("failed", error instanceof Refused ? error.message : `Something went wrong in this page: ${error.message}`, true);
+      if (error instanceof Halted) this.become("paused", `Paused; ${size(this.transfer.stored)} uploaded.`);
+      else this.become("failed", error instanceof Refused ? error.message : `Error in this page: ${error.message}. Reload the page and try again.`, true);
     }
   }
 
@@ -210,7 +196,7 @@ class Row {
     if (!this.columns?.isToBeRemembered || this.note) return;
     const body = JSON.stringify({ columns: this.columns.names, mapping: this.columns.mapping });
     const path = `/v1/datasets/${encodeURIComponent(this.asked.dataset)}/mappings`;
-    await ask(path, this.page.token, { method: "PUT", body }).catch(() => {}); // the upload does not hang on it
+    await ask(path, this.page.token, { method: "PUT", body }).catch(() => {}); // the upload does not depend on it
   }
 
   tell({ sent, waiting, way }) {
@@ -221,7 +207,7 @@ class Row {
       this.offer();
     }
     if (waiting !== undefined) this.item.classList.toggle("up-waits", waiting);
-    if (waiting) this.rate.textContent = "The connection is lost. It goes on by itself when it is back.";
+    if (waiting) this.rate.textContent = "Connection lost. The upload continues when it is back.";
     if (sent === undefined) return;
     if (sent < (this.sent || 0)) this.speed = new Speed();
     this.sent = sent;
@@ -229,15 +215,15 @@ class Row {
     this.bar.value = this.file.size ? sent / this.file.size : 1;
     const { value } = this.speed;
     const left = this.file.size - sent;
-    const pace = value > 0 && left > 0 ? ` · ${size(value)}/s · ${span(left / value)} left` : "";
-    this.rate.textContent = left > 0 ? `${size(sent)} of ${size(this.file.size)}${pace}` : "Stored in a moment …";
+    const pace = value > 0 && left > 0 ? ` · ${size(value)}/s · about ${timeLeft(left / value)} left` : "";
+    this.rate.textContent = left > 0 ? `${size(sent)} of ${size(this.file.size)}${pace}` : "Finishing …";
   }
 
   arrive(id) {
     this.id = id;
     this.bar.value = 1;
     this.bar.hidden = this.rate.hidden = true;
-    const link = element("a", { href: `/imports/${encodeURIComponent(id)}`, textContent: "Watch its import" });
+    const link = element("a", { href: `/imports/${encodeURIComponent(id)}`, textContent: "View the import" });
     this.become("done");
     this.said.replaceChildren("Uploaded. ", link);
   }
@@ -357,10 +343,10 @@ class Page {
       this.input.focus();
       return;
     }
-    const asked = { dataset: this.dataset, delimiter: this.delimiter, wishes: this.wishes }; // the form may say otherwise before their turn
+    const asked = { dataset: this.dataset, delimiter: this.delimiter, wishes: this.wishes }; // the form may change before their turn
     for (const row of chosen) {
       row.asked = asked;
-      row.become("queued", "Waits for its turn.");
+      row.become("queued", "Waiting.");
     }
     this.next();
   }
@@ -372,7 +358,7 @@ class Page {
     this.settle();
   }
 
-  /** What the page as a whole says. A single file leads to its import. */
+  /** Update what concerns all files. A single uploaded file leads to its import. */
   settle() {
     const chosen = this.in("chosen").length;
     this.button.textContent = chosen > 1 ? `Upload ${chosen} files` : "Upload";
@@ -386,12 +372,12 @@ class Page {
   async findUnfinished() {
     for (const note of noted(this.by)) {
       const stored = await storedBytes(note, this.token).catch(() => undefined);
-      if (stored === null) continue; // it is over, or somebody else's
+      if (stored === null) continue; // it has ended, or belongs to another key
       const row = this.add(new Row(this, { note }), this.unfinished.querySelector("ol"));
       row.bar.hidden = false;
       row.bar.value = (stored || 0) / note.size;
-      const there = stored === undefined ? "S3 does not say what it has." : `${size(stored)} are stored.`;
-      row.become("unfinished", `For ${note.dataset}. ${there} Choose the file again, and only what is missing is sent.`);
+      const there = stored === undefined ? "The uploaded part could not be checked." : `${size(stored)} uploaded.`;
+      row.become("unfinished", `Dataset ${note.dataset}. ${there} Choose the file again to upload the rest.`);
     }
     this.settle();
   }

@@ -19,7 +19,7 @@ import pytest
 
 from pipeline.contracts.states import State
 from pipeline.settings import ROOT, Settings
-from tests.integration.conftest import Server
+from tests.support.web_app import Server
 from web.app_context import AppContext
 
 MIB = 1 << 20

@@ -17,8 +17,8 @@ from python_calamine import CalamineWorkbook
 from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.states import State
 from pipeline.settings import Settings
-from tests.integration.conftest import Caller
-from tests.integration.receive.test_import_journey import running_worker
+from tests.support.http import Caller
+from tests.support.workers import running_worker
 from web.app_context import AppContext
 
 Row = dict[str, Any]

@@ -20,7 +20,8 @@ from pipeline.orchestration.reuse_verdict import earlier_result
 from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.sandbox import process
 from pipeline.settings import ROOT, Settings
-from tests.integration.receive.test_import_journey import Bulkhead, running_worker, tree
+from tests.support.bulkhead import Bulkhead, tree
+from tests.support.workers import running_worker
 
 FILE = tree(1_000)
 

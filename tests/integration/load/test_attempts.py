@@ -21,9 +21,7 @@ from pipeline.orchestration.validator import Validator
 from pipeline.prepare.manifest import MANIFEST, Manifest, Part
 from pipeline.sandbox import validate_file
 from pipeline.settings import Settings
-from tests.integration.load.test_load_part import Loader, flat, loader
-
-__all__ = ["loader"]  # a fixture
+from tests.support.loader import Loader, flat
 
 
 @pytest.fixture

@@ -13,9 +13,7 @@ from pipeline.adapters import postgres
 from pipeline.contracts.messages import PartResult
 from pipeline.datasets.dataset import load_dataset
 from pipeline.warehouse import existing_edges
-from tests.integration.load.test_load_part import Loader, Record, loader
-
-__all__ = ["loader"]  # a fixture
+from tests.support.loader import Loader, Record
 
 LEVELS = 100_000
 SECONDS = 60

@@ -14,20 +14,12 @@ from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.ledger.models import ImportRecord
 from pipeline.warehouse import migrate
-from tests.integration.orchestration.test_control import (
-    ORPHANS,
-    balance,
-    bulkhead,
-    held_before_loading,
-    known,
-    pause,
-    settings,
-    slow,
-)
-from tests.integration.orchestration.test_options import ended, upload
-from tests.integration.receive.test_import_journey import HEADER, Bulkhead, _until, tree
+from tests.support.bulkhead import HEADER, SMALL_PARTS, Bulkhead, balance, tree
+from tests.support.import_steps import ORPHANS, ended, known, pause, paused_before_loading, slow, upload
+from tests.support.waiting import wait_until
 
-__all__ = ["bulkhead", "settings"]
+pytestmark = pytest.mark.settings(**SMALL_PARTS)
+
 
 WHAT = "changed by another client during the load"
 
@@ -46,7 +38,7 @@ def resumed(bulkhead: Bulkhead, one: ImportRecord) -> ImportRecord:
 
 def test_a_record_whose_parent_was_removed_before_the_load_is_not_loaded(bulkhead: Bulkhead) -> None:
     upload(bulkhead, HEADER + "p,,parent\nq,,other\n", Options())
-    one = held_before_loading(bulkhead, HEADER + "a,p,child\nb,a,grandchild\nc,q,stays\n")
+    one = paused_before_loading(bulkhead, HEADER + "a,p,child\nb,a,grandchild\nc,q,stays\n")
     by_hand(bulkhead, "delete from warehouse.records where id = 'p'")
     done = resumed(bulkhead, one)
     assert (done.state, done.inserted, done.failed) == (State.PARTIALLY_SUCCEEDED, 1, 2)
@@ -70,9 +62,9 @@ def test_a_record_whose_parent_was_removed_before_the_load_is_not_loaded(bulkhea
 def test_what_was_changed_after_it_was_loaded_is_no_success(bulkhead: Bulkhead, statement: str, said: str) -> None:
     slow(bulkhead, 0.1)
     one = upload(bulkhead, tree(8000), Options(), wait=False)  # 20 parts
-    _until(lambda: known(bulkhead, one.id).parts_done >= 2)
+    wait_until(lambda: known(bulkhead, one.id).parts_done >= 2)
     pause(bulkhead, one.id, wanted=True)
-    _until(lambda: known(bulkhead, one.id).state is State.PAUSED)
+    wait_until(lambda: known(bulkhead, one.id).state is State.PAUSED)
     by_hand(bulkhead, statement)
     done = resumed(bulkhead, one)
     assert done.state is State.FAILED
@@ -82,7 +74,7 @@ def test_what_was_changed_after_it_was_loaded_is_no_success(bulkhead: Bulkhead, 
 
 def test_a_harmless_change_costs_nothing_and_what_came_before_is_not_asked_about(bulkhead: Bulkhead) -> None:
     by_hand(bulkhead, "insert into warehouse.records (id, _import_id, _row) values ('x', gen_random_uuid(), 1)")
-    one = held_before_loading(bulkhead, tree(300))
+    one = paused_before_loading(bulkhead, tree(300))
     by_hand(bulkhead, "update warehouse.records set name = 'other' where id = 'x'")
     assert bulkhead.rows("select operation, client from ledger.foreign_write order by written_at") == [
         ("insert", "psql"),
@@ -108,7 +100,7 @@ def test_migrate_has_writes_noted_on_a_table_that_was_there_before(database: str
 
 def test_notes_are_kept_for_a_week_and_for_as_long_as_an_import_has_to_know(bulkhead: Bulkhead) -> None:
     by_hand(bulkhead, "insert into warehouse.records (id, _import_id, _row) values ('x', gen_random_uuid(), 1)")
-    one = held_before_loading(bulkhead, tree(300))
+    one = paused_before_loading(bulkhead, tree(300))
     by_hand(bulkhead, "update warehouse.records set name = 'other' where id = 'x'")
     later = datetime.now(UTC) + timedelta(days=8)
     assert bulkhead.ledger.removals.expire_foreign_writes(later - timedelta(days=30), dry_run=False) == 0

@@ -9,8 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ import pytest
 
 from pipeline.adapters import postgres
 from pipeline.contracts.messages import DryRunCounts, PartResult
-from pipeline.datasets.dataset import Column, Dataset, load_dataset
+from pipeline.datasets.dataset import Column
 from pipeline.errors import (
     DamagedPart,
     InternalInconsistency,
@@ -45,70 +43,8 @@ from pipeline.load.part_file import PartFile
 from pipeline.prepare import parts as batch
 from pipeline.prepare.manifest import BatchSizes
 from pipeline.sqlfiles import load as query_text
+from tests.support.loader import Loader, Record, flat
 from tests.support.staging import run_stage
-
-Record = tuple[str, str | None, str | None]
-
-
-class Loader:
-    """Parts of the dataset ``records`` on their way into a fresh database."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url = url
-        self.folder = folder
-        self.dataset: Dataset = load_dataset("records")
-        self.connection = psycopg.connect(url)
-        self.import_id = self.new_import()
-
-    def new_import(self) -> str:
-        self.import_id = str(uuid.uuid4())
-        with psycopg.connect(self.url) as connection:
-            connection.execute("update ledger.import set state = 'succeeded'")  # one import of a dataset is at work
-            connection.execute(
-                "insert into ledger.import (id, dataset, state) values (%s, 'records', 'loading')", (self.import_id,)
-            )
-        return self.import_id
-
-    def part(self, records: list[Record], *, batch: int = 200) -> tuple[Path, str]:
-        table = pa.table(
-            {
-                "_batch": pa.array([place // batch + 1 for place in range(len(records))], pa.int32()),
-                "_row": pa.array(range(1, len(records) + 1), pa.int64()),
-                "id": [record[0] for record in records],
-                "parentId": pa.array([record[1] for record in records], pa.string()),
-                "name": pa.array([record[2] for record in records], pa.string()),
-                "attributes": ["{}"] * len(records),
-            }
-        )
-        path = self.folder / f"{uuid.uuid4().hex}.parquet"
-        pq.write_table(table, path, write_page_checksum=True)
-        return path, hashlib.sha256(path.read_bytes()).hexdigest()
-
-    def load(self, records: list[Record], *, part_no: int = 1, batch: int = 200, connection: Any = None) -> PartResult:
-        path, sha256 = self.part(records, batch=batch)
-        return load_part(connection or self.connection, self.dataset, PartFile(path, self.import_id, part_no, sha256))
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.url) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
-
-    def run(self, statement: str) -> None:
-        with psycopg.connect(self.url) as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
-
-    def failures(self) -> dict[str, str]:
-        return dict(self.rows("select id, code from ledger.failure"))
-
-
-@pytest.fixture
-def loader(database: str, tmp_path: Path) -> Iterator[Loader]:
-    one = Loader(database, tmp_path)
-    yield one
-    one.connection.close()
-
-
-def flat(count: int) -> list[Record]:
-    return [(f"r{i:04d}", None, f"name {i}") for i in range(count)]
 
 
 def test_the_counts_are_exact_and_only_changed_rows_are_written_again(loader: Loader) -> None:

@@ -19,8 +19,8 @@ from pipeline.contracts.states import State
 from pipeline.ledger.models import ImportRecord
 from pipeline.read.limits import Limits
 from pipeline.settings import Settings
-from tests.integration.conftest import Server
-from tests.integration.receive.test_import_journey import running_worker
+from tests.support.web_app import Server
+from tests.support.workers import running_worker
 from web.app_context import AppContext
 
 MOST = Limits().id_bytes

@@ -23,10 +23,12 @@ from pipeline.ledger.api_keys import Role
 from pipeline.notify.recipients import Recipients, receiver_id
 from pipeline.notify.targets import check
 from pipeline.settings import Settings
-from tests.integration.conftest import Caller
-from tests.integration.receive.test_import_journey import SECRET, _until, running_worker, tree
-from tests.integration.web.pages.test_admin import button, signed_in
-from tests.integration.web.pages.test_pages import EVIL, Page
+from tests.support.bulkhead import tree
+from tests.support.html_page import EVIL, Page
+from tests.support.http import Caller, button, signed_in
+from tests.support.waiting import wait_until
+from tests.support.webhooks import SECRET
+from tests.support.workers import running_worker
 from web import create_app
 from web.app_context import AppContext
 
@@ -52,10 +54,10 @@ class World(NamedTuple):
         assert answer.status_code == 202, answer.text
         import_id: str = answer.json["id"]
         self.edges.temporal.announce(ObjectArrived(self.edges.store.bucket, self.edges.ledger.imports.known(import_id).key))
-        _until(  # the worker's first file waits for its child to warm up
+        wait_until(  # the worker's first file waits for its child to warm up
             lambda: asyncio.run(self._is_told(import_id)) or any(row["attempts"] for row in self.told(import_id)), seconds=60
         )
-        _until(lambda: all(row["attempts"] for row in self.told(import_id)))
+        wait_until(lambda: all(row["attempts"] for row in self.told(import_id)))
         return import_id
 
     async def _is_told(self, import_id: str) -> bool:
@@ -134,7 +136,7 @@ def test_who_is_gone_is_told_nothing_until_somebody_wants_it(world: World) -> No
     assert world.told(world.ingest()) == [], "it is not even tried"
 
     page = Page(signed_in(world.app, world.edges, Role.ADMIN).get("/admin/webhooks").text)
-    assert "told nothing since" in page.text
+    assert "no messages since" in page.text
     assert world.api.post(f"/v1/webhooks/{made['id']}/enable").status_code == 204
     assert len(world.told(world.ingest())) == 1
 
@@ -197,7 +199,7 @@ def test_a_message_to_who_was_removed_meanwhile_is_not_sent(world: World) -> Non
     made = world.api.post("/v1/webhooks", json={"target": hook}).json
     import_id = world.ingest()
     assert world.api("DELETE", f"/v1/webhooks/{made['id']}").status_code == 204
-    _until(lambda: "This recipient was removed" in str(world.told(import_id)[0]["last_error"]), seconds=30)
+    wait_until(lambda: "This recipient was removed" in str(world.told(import_id)[0]["last_error"]), seconds=30)
     assert len(world.seen) == 1
 
 
@@ -282,7 +284,7 @@ def test_the_page_adds_and_removes(world: World) -> None:
     assert one.secret in made.text
     assert one.secret not in client.get("/admin/webhooks").text
     tried = client.post("/admin/webhooks/test", data={**token, "receiver": one.id})
-    assert "has taken the message" in tried.text
+    assert "accepted the message" in tried.text
     assert Webhook(one.secret).verify(world.seen[0].data, headers(world.seen[0]))["type"] == "bulkhead.test"
     for target in ("", EVIL, hook):
         answer = client.post("/admin/webhooks", data={**token, "target": target})

@@ -14,29 +14,24 @@ import uuid_utils
 from pipeline.contracts.object_keys import part_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
-from pipeline.ledger.models import ImportRecord
-from tests.integration.orchestration.test_options import QUARANTINE, ended, known, promote, upload
-from tests.integration.receive.test_import_journey import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
+from tests.support.bulkhead import HEADER, SMALL_PARTS, Bulkhead, balance, tree
+from tests.support.import_steps import (
+    ORPHANS,
+    QUARANTINE,
+    ended,
+    flipped,
+    known,
+    pause,
+    paused_before_loading,
+    promote,
+    slow,
+    upload,
+)
 from tests.support.imports import imports_of
+from tests.support.waiting import wait_until
 from web.app_context import AppContext
 
-__all__ = ["bulkhead", "settings"]
-
-ORPHANS = """select count(*) from warehouse.records as child
-    left join warehouse.records as parent on child."parentId" = parent.id
-    where child."parentId" is not null and parent.id is null"""
-
-
-def slow(bulkhead: Bulkhead, seconds: float = 0.2) -> None:
-    """Every part takes so long from now on."""
-    with bulkhead.engine.begin() as connection:
-        connection.exec_driver_sql(
-            f"""create or replace function slow() returns trigger language plpgsql as
-            $$ begin perform pg_sleep({seconds}); return null; end $$"""
-        )
-        connection.exec_driver_sql(
-            "create or replace trigger slow before insert on warehouse.records for each statement execute function slow()"
-        )
+pytestmark = pytest.mark.settings(**SMALL_PARTS)
 
 
 # --- Known content ---
@@ -146,9 +141,9 @@ def test_whatever_else_was_loaded_counts_however_it_ended(
 def test_a_paused_import_stands_still_also_over_a_restart_and_then_goes_on(bulkhead: Bulkhead, settings: Any) -> None:
     slow(bulkhead)
     one = upload(bulkhead, tree(8000), Options(), wait=False)  # 20 parts
-    _until(lambda: known(bulkhead, one.id).parts_done >= 2)
+    wait_until(lambda: known(bulkhead, one.id).parts_done >= 2)
     pause(bulkhead, one.id, wanted=True)
-    _until(lambda: known(bulkhead, one.id).state is State.PAUSED)
+    wait_until(lambda: known(bulkhead, one.id).state is State.PAUSED)
     stands = known(bulkhead, one.id)
     assert 2 <= stands.parts_done < stands.parts_total == 20
     assert stands.inserted == bulkhead.rows("select count(*) from warehouse.records")[0][0]
@@ -173,12 +168,12 @@ def test_a_paused_import_may_be_canceled_and_says_exactly_what_was_loaded(bulkhe
     slow(bulkhead)
     one = upload(bulkhead, tree(8000), Options(), wait=False)
     pause(bulkhead, one.id, wanted=True)  # before anything is loaded
-    _until(lambda: known(bulkhead, one.id).state is State.PAUSED)
+    wait_until(lambda: known(bulkhead, one.id).state is State.PAUSED)
     assert known(bulkhead, one.id).parts_done == 0
     pause(bulkhead, one.id, wanted=False)
-    _until(lambda: known(bulkhead, one.id).parts_done >= 2)
+    wait_until(lambda: known(bulkhead, one.id).parts_done >= 2)
     pause(bulkhead, one.id, wanted=True)
-    _until(lambda: known(bulkhead, one.id).state is State.PAUSED)
+    wait_until(lambda: known(bulkhead, one.id).state is State.PAUSED)
     assert bulkhead.orchestrator.cancel(one.id)
     done = ended(bulkhead, one.id)
     assert done.state is State.CANCELED
@@ -188,26 +183,7 @@ def test_a_paused_import_may_be_canceled_and_says_exactly_what_was_loaded(bulkhe
     assert bulkhead.rows(ORPHANS) == [(0,)]
 
 
-def pause(bulkhead: Bulkhead, import_id: str, *, wanted: bool) -> None:
-    """As the API does it."""
-    bulkhead.ledger.imports.pause(import_id, wanted=wanted)
-    bulkhead.orchestrator.pause(import_id, wanted=wanted)
-
-
 # --- Damaged parts ---
-
-
-def held_before_loading(bulkhead: Bulkhead, text: str) -> ImportRecord:
-    """An import whose parts are stored, and which is paused before the first one is loaded."""
-    one = upload(bulkhead, text, Options(), wait=False)
-    pause(bulkhead, one.id, wanted=True)
-    _until(lambda: known(bulkhead, one.id).state is State.PAUSED)
-    assert known(bulkhead, one.id).parts_done == 0
-    return known(bulkhead, one.id)
-
-
-def flipped(data: bytes) -> bytes:
-    return data[:300] + bytes([data[300] ^ 1]) + data[301:]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +193,7 @@ def flipped(data: bytes) -> bytes:
 def test_a_damaged_part_costs_its_records_and_what_hangs_below_them(
     bulkhead: Bulkhead, name: str, damage: Callable[[bytes], bytes] | None
 ) -> None:
-    one = held_before_loading(bulkhead, tree(2000))  # 5 parts of 400, four below each
+    one = paused_before_loading(bulkhead, tree(2000))  # 5 parts of 400, four below each
     key = part_key(one.id, 2)
     data = bulkhead.store.get_bytes(key)
     if damage is None:
@@ -240,7 +216,7 @@ def test_a_damaged_part_costs_its_records_and_what_hangs_below_them(
 
 
 def test_a_damaged_manifest_fails_the_import_and_says_so(bulkhead: Bulkhead) -> None:
-    one = held_before_loading(bulkhead, tree(2000))
+    one = paused_before_loading(bulkhead, tree(2000))
     bulkhead.store.put_bytes(f"batches/{one.id}/manifest.json", b"{")
     pause(bulkhead, one.id, wanted=False)
     done = ended(bulkhead, one.id)
@@ -304,7 +280,7 @@ def test_a_large_file_and_a_long_queue_hold_up_no_other_dataset(bulkhead: Bulkhe
     with psycopg.connect(bulkhead.settings.database_url) as holder:
         holder.execute("lock table warehouse.records in share mode")  # none of its parts gets on
         large = bulkhead.drop(tree(12_000), name="large.csv")  # 30 parts, at most two at once
-        _until(lambda: bulkhead.rows("select state from ledger.import") == [("loading",)])
+        wait_until(lambda: bulkhead.rows("select state from ledger.import") == [("loading",)])
         others = [bulkhead.drop(HEADER + f"x{number},,n\n", name=f"{number}.csv") for number in range(20)]
         for letter in "ABC":
             small = bulkhead.ingest(f"id,parentId,name,kind\nX{letter},,n,Country\n", dataset="places", name=f"{letter}.csv")

@@ -35,13 +35,14 @@ from pipeline.orchestration import heartbeat_and_failures
 from pipeline.sandbox import process
 from pipeline.settings import Settings
 from pipeline.warehouse.marts import Marts
-from tests.integration.orchestration.test_control import ORPHANS, slow
-from tests.integration.orchestration.test_options import ended, known, upload
-from tests.integration.receive.test_import_journey import Bulkhead, _until, balance, running_worker, settings, tree
+from tests.support.bulkhead import SMALL_PARTS, Bulkhead, balance, tree
+from tests.support.import_steps import ORPHANS, ended, known, slow, upload
 from tests.support.imports import imports_of
 from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
+from tests.support.workers import running_worker
 
-__all__ = ["settings"]
+pytestmark = pytest.mark.settings(**SMALL_PARTS)
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_a_postgresql_that_falls_silent_delays_an_import_and_loses_no_thread(
     with running_worker(through(settings, postgres)):
         one = upload(bulkhead, tree(8000), Options(), wait=False)  # 20 parts, at most two at once
         for parts in (2, 8):  # a slot that was lost would be missed by the second time
-            _until(lambda parts=parts: known(bulkhead, one.id).parts_done >= parts)  # type: ignore[misc]
+            wait_until(lambda parts=parts: known(bulkhead, one.id).parts_done >= parts)  # type: ignore[misc]
             postgres.fall_silent(for_all=for_all)
             if for_all:
                 time.sleep(5.0)
@@ -190,8 +191,8 @@ def test_an_import_can_be_canceled_in_a_long_download(bulkhead: Bulkhead, settin
         slowly = settings.model_copy(update={"s3_endpoint": f"http://127.0.0.1:{s3.port}"})
         with running_worker(slowly):
             one = upload(bulkhead, tree(300_000), Options(), wait=False)  # minutes at this pace
-            _until(lambda: known(bulkhead, one.id).state is State.VALIDATING)
-            _until(lambda: bulkhead.orchestrator.cancel(one.id))
+            wait_until(lambda: known(bulkhead, one.id).state is State.VALIDATING)
+            wait_until(lambda: bulkhead.orchestrator.cancel(one.id))
             s3.bytes_per_second = 500_000  # it has to write that down, too
             done = ended(bulkhead, one.id, 45.0)
     assert (done.state, done.sha256) == (State.CANCELED, one.sha256)
@@ -225,10 +226,10 @@ def test_what_a_failover_lost_is_loaded_again(bulkhead: Bulkhead, settings: Sett
     slow(bulkhead)
     with running_worker(settings):
         one = upload(bulkhead, tree(4000), Options(), wait=False)  # 10 parts
-        _until(lambda: known(bulkhead, one.id).parts_done >= 2)
+        wait_until(lambda: known(bulkhead, one.id).parts_done >= 2)
         bulkhead.ledger.imports.pause(one.id, wanted=True)
         bulkhead.orchestrator.pause(one.id, wanted=True)
-        _until(lambda: known(bulkhead, one.id).state is State.PAUSED)
+        wait_until(lambda: known(bulkhead, one.id).state is State.PAUSED)
         done = bulkhead.ledger.imports.part_numbers(one.id)
         lost = {"the first part": done[:1], "the last part": done[-1:]}.get(which, done)
         for part_no in lost:
@@ -266,7 +267,7 @@ def test_a_mart_that_fails_is_a_warning_and_no_failure(bulkhead: Bulkhead, setti
     with running_worker(settings):
         first = upload(bulkhead, "id,parentId,name\nboom,,n\n", Options())
         assert (first.state, first.reason) == (State.SUCCEEDED, "")
-        _until(lambda: bool(known(bulkhead, first.id).warnings))
+        wait_until(lambda: bool(known(bulkhead, first.id).warnings))
         (warning,) = known(bulkhead, first.id).warnings
         assert "mart made could not be refreshed: division by zero (22012)" in warning
         assert "sql/marts/made.sql" in warning
@@ -277,7 +278,7 @@ def test_a_mart_that_fails_is_a_warning_and_no_failure(bulkhead: Bulkhead, setti
         with bulkhead.engine.begin() as connection:
             connection.exec_driver_sql("delete from warehouse.records")
         second = upload(bulkhead, "id,parentId,name\nfine,,n\n", Options())
-        _until(lambda: Marts(bulkhead.engine).states("records")[0].state == "fresh")
+        wait_until(lambda: Marts(bulkhead.engine).states("records")[0].state == "fresh")
     assert bulkhead.rows("select * from warehouse.made") == [(1,)]
     assert [list(known(bulkhead, one.id).warnings) for one in (first, second)] == [[], []]
 
@@ -288,7 +289,7 @@ def test_a_mart_that_takes_too_long_delays_no_import(bulkhead: Bulkhead, setting
         imports = [upload(bulkhead, f"id,parentId,name\n{name},,n\n", Options(), wait=False) for name in "abc"]
         assert {ended(bulkhead, one.id).state for one in imports} == {State.SUCCEEDED}
         assert bulkhead.rows("select count(*) from pg_stat_activity where query like 'refresh%' and state = 'active'") == [(1,)]
-        _until(lambda: all(known(bulkhead, one.id).warnings for one in imports))
+        wait_until(lambda: all(known(bulkhead, one.id).warnings for one in imports))
     assert "BULKHEAD_MART_SECONDS" in known(bulkhead, imports[-1].id).warnings[0]
 
 
@@ -311,7 +312,7 @@ def test_marts_that_were_forgotten_are_found_by_reconciliation(bulkhead: Bulkhea
     assert Marts(bulkhead.engine).states("places")[0].state == "waiting"
     with running_worker(settings):
         bulkhead.orchestrator.reconcile()
-        _until(lambda: Marts(bulkhead.engine).states("places")[0].state == "fresh")
+        wait_until(lambda: Marts(bulkhead.engine).states("places")[0].state == "fresh")
     assert Marts(bulkhead.engine).due() == []
 
 

@@ -24,7 +24,8 @@ from pipeline.local import temporal
 from pipeline.local.home import Home
 from pipeline.local.supervisor import Supervisor
 from pipeline.prepare.manifest import Manifest, Part
-from tests.integration.orchestration.test_workflow import Orchestra, _until
+from tests.support.waiting import wait_until_async
+from tests.support.workflow_double import Orchestra
 
 pytestmark = pytest.mark.early
 
@@ -129,9 +130,10 @@ def test_a_flood_of_events_during_a_load_and_a_long_queue_lose_and_double_nothin
         await o.announce(ids[0], "flood")
         for _ in range(30):
             await asyncio.gather(*(_patiently(o, one) for one in ids))
-        await _until(lambda: "watch f00" in o.steps.log)  # by a new run of the queue, as its first import is being loaded
+        # By a new run of the queue, as its first import is being loaded.
+        await wait_until_async(lambda: "watch f00" in o.steps.log)
         all_told.set()
-        await _until(lambda: len(o.steps.endings) == 40, 120)
+        await wait_until_async(lambda: len(o.steps.endings) == 40, 120)
         assert o.steps.log.count("validate f00") == 1
         assert sum(line.startswith("validate") for line in o.steps.log) == 40
         events = await closed_runs(o.client, queue_workflow_id("flood"), 3)

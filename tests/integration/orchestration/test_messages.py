@@ -47,11 +47,12 @@ from pipeline.orchestration.worker import serving, threads_of
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.sandbox import write_results as results
 from pipeline.settings import ROOT, Settings
-from tests.conftest import _register
-from tests.integration.orchestration.test_control import slow
-from tests.integration.orchestration.test_options import ended, upload
-from tests.integration.orchestration.test_workflow import QUEUE, Orchestra, Steps
-from tests.integration.receive.test_import_journey import HEADER, Bulkhead, _until, running_worker, tree
+from tests.support.bulkhead import HEADER, Bulkhead, tree
+from tests.support.import_steps import ended, slow, upload
+from tests.support.temporal_namespace import register_namespace
+from tests.support.waiting import wait_until
+from tests.support.workers import running_worker
+from tests.support.workflow_double import QUEUE, Orchestra, Steps
 
 pytestmark = pytest.mark.early
 
@@ -130,7 +131,7 @@ class Paced(Orchestra):
             yield
 
     async def until(self, true: Callable[[], bool]) -> None:
-        await asyncio.to_thread(_until, true, 120.0)
+        await asyncio.to_thread(wait_until, true, 120.0)
 
     async def pace(self, ids: Sequence[str]) -> float:
         """Return the lower quartile of the seconds between ends of imports of one dataset, when all are uploaded
@@ -233,7 +234,7 @@ def test_a_large_file_of_failures_does_not_delay_the_end_of_another_import(
     quarantine = Options(on_error=OnError.QUARANTINE)
     with running_worker(settings):
         large = upload(bulkhead, HEADER + "1,,a\n2,9,b\n", quarantine, wait=False)
-        _until(lambda: list(settings.work_dir.glob(f"{large.id}/results-*")) != [], seconds=60)
+        wait_until(lambda: list(settings.work_dir.glob(f"{large.id}/results-*")) != [], seconds=60)
         small = upload(bulkhead, "id,parentId,name,kind\nFR,,France,Country\nX,XX,x,Country\n", quarantine, dataset="places")
         assert small.state is State.PARTIALLY_SUCCEEDED
         assert not bulkhead.ledger.imports.known(large.id).state.is_final
@@ -263,11 +264,11 @@ def test_messages_to_other_hosts_arrive_while_some_hang_and_waiting_is_no_try(
         late = [over(ledger, store, [f"{dead}/{number}-{n}" for n in range(5)]) for number in range(20)]
         for import_id in late:
             orchestrator.notify(outcome_of(ledger, import_id))
-        _until(lambda: sum(len(ledger.deliveries.of_import(one)) for one in late) == 100)
+        wait_until(lambda: sum(len(ledger.deliveries.of_import(one)) for one in late) == 100)
         of_the_same, of_another = over(ledger, store, [good]), over(ledger, store, [good], dataset="records")
         for import_id in (of_the_same, of_another):
             orchestrator.notify(outcome_of(ledger, import_id))
-        _until(lambda: len(seen) == 2)
+        wait_until(lambda: len(seen) == 2)
         tries = sum(row["attempts"] for one in late for row in ledger.deliveries.of_import(one))
         assert tries <= 3, "a message that waits for a place was not tried"
 
@@ -356,8 +357,8 @@ def test_reconciliation_has_users_told_where_what_did_so_was_lost_and_never_twic
     aged(settings)
     assert tell() == 2
     with running_worker(settings):
-        _until(lambda: len(seen) == 2)
-        _until(lambda: all(ledger.deliveries.of_import(one)[0]["delivered_at"] for one in (never_noted, noted)))
+        wait_until(lambda: len(seen) == 2)
+        wait_until(lambda: all(ledger.deliveries.of_import(one)[0]["delivered_at"] for one in (never_noted, noted)))
         aged(settings, 600)
         assert tell() == 0, "all have been told"
         for one in (never_noted, noted, given_up):
@@ -444,19 +445,19 @@ def test_a_namespace_that_is_lost_under_a_running_worker_costs_a_minute(
     worker = subprocess.Popen([sys.executable, "-m", "pipeline.orchestration.worker"], env={**environment, **more}, cwd=ROOT)
     try:
         one = upload(bulkhead, tree(4000), Options(notify=(httpserver.url_for("/hook"),)), wait=False)
-        _until(lambda: bulkhead.ledger.imports.known(one.id).parts_done >= 2, seconds=60)
+        wait_until(lambda: bulkhead.ledger.imports.known(one.id).parts_done >= 2, seconds=60)
         told = over(bulkhead.ledger, bulkhead.store, [httpserver.url_for("/hook")])
         asyncio.run(lose_namespace(settings))
         time.sleep(12)  # until the server has noticed, and refuses the worker's polls
         loaded, lost = bulkhead.ledger.imports.known(one.id).parts_done, time.monotonic()
-        asyncio.run(_register(settings.temporal_address, settings.temporal_namespace))
-        _until(
+        asyncio.run(register_namespace(settings.temporal_address, settings.temporal_namespace))
+        wait_until(
             lambda: bulkhead.ledger.imports.known(one.id).parts_done > loaded, seconds=90
         )  # 42 to 52 s, measured on a busy machine
         print(f"it went on {time.monotonic() - lost:.1f} s after the namespace was there again")
         slow(bulkhead, 0.0)
         assert ended(bulkhead, one.id).state is State.SUCCEEDED
-        _until(lambda: len(seen) == 2, seconds=60)
+        wait_until(lambda: len(seen) == 2, seconds=60)
         assert bulkhead.rows("select count(*) from warehouse.records") == [(4000,)]
         assert ended(bulkhead, told).state is State.REJECTED
     finally:

@@ -5,57 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import json
-import time
 from typing import Any
 
 import pytest
 import uuid_utils
 
 from pipeline.contracts.messages import ObjectArrived
-from pipeline.contracts.object_keys import incoming_key, report_prefix, results_prefix
+from pipeline.contracts.object_keys import report_prefix, results_prefix
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.ledger.models import ImportRecord
-from tests.integration.receive.test_import_journey import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
+from tests.support.bulkhead import HEADER, SMALL_PARTS, Bulkhead, balance, tree
+from tests.support.import_steps import DRY_RUN, QUARANTINE, ended, known, promote, upload
+from tests.support.waiting import wait_until
 
-__all__ = ["bulkhead", "settings"]  # fixtures
+pytestmark = pytest.mark.settings(**SMALL_PARTS)
 
-QUARANTINE = Options(on_error=OnError.QUARANTINE)
-DRY_RUN = Options(dry_run=True)
+
 SNAPSHOT = 'select id, "parentId", name, _import_id::text, _row, xmin::text from warehouse.records order by id'
-
-
-def upload(bulkhead: Bulkhead, text: str, options: Options, *, wait: bool = True, dataset: str = "records") -> ImportRecord:
-    """As the API does it: the ledger first, then the object, then its event."""
-    import_id = str(uuid_utils.uuid7())
-    key = incoming_key(dataset, import_id, "a.csv")
-    bucket = bulkhead.store.bucket
-    bulkhead.ledger.imports.open(import_id, dataset=dataset, filename="a.csv", bucket=bucket, key=key, options=options)
-    stored = bulkhead.store.put_stream(key, io.BytesIO(text.encode()))
-    bulkhead.ledger.uploads.complete(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)
-    bulkhead.orchestrator.announce(ObjectArrived(bucket, key))
-    return ended(bulkhead, import_id) if wait else known(bulkhead, import_id)
-
-
-def known(bulkhead: Bulkhead, import_id: str) -> ImportRecord:
-    found = bulkhead.ledger.imports.get(import_id)
-    assert found is not None
-    return found
-
-
-def ended(bulkhead: Bulkhead, import_id: str, seconds: float = 60.0) -> ImportRecord:
-    until = time.monotonic() + seconds
-    while not (one := known(bulkhead, import_id)).state.is_final:
-        assert time.monotonic() < until, one
-        time.sleep(0.05)
-    return one
-
-
-def promote(bulkhead: Bulkhead, import_id: str) -> ImportRecord:
-    one = known(bulkhead, import_id)
-    bulkhead.ledger.imports.promote(import_id)
-    bulkhead.orchestrator.announce(ObjectArrived(one.bucket, one.key, one.id))
-    return ended(bulkhead, import_id)
 
 
 def failed(bulkhead: Bulkhead, one: ImportRecord) -> dict[int, dict[str, Any]]:
@@ -183,8 +150,8 @@ def test_a_dry_run_writes_nothing_and_foresees_what_promoting_it_does(bulkhead: 
     assert loaded.started_at > one.finished_at
     assert bulkhead.rows("select count(*), count(*) filter (where name = 'changed') from warehouse.records") == [(600, 1)]
     mails = bulkhead.settings.outbox_dir
-    _until(lambda: len(list(mails.glob("*.eml"))) == 3)  # the first import, the dry run, and its promotion
-    _until(lambda: all(delivery["delivered_at"] for delivery in bulkhead.ledger.deliveries.of_import(one.id)))
+    wait_until(lambda: len(list(mails.glob("*.eml"))) == 3)  # the first import, the dry run, and its promotion
+    wait_until(lambda: all(delivery["delivered_at"] for delivery in bulkhead.ledger.deliveries.of_import(one.id)))
     assert bulkhead.ledger.deliveries.of_import(one.id)
 
 
@@ -222,7 +189,7 @@ def test_two_dry_runs_wait_for_each_other_and_neither_is_promoted_by_a_reconcili
 
 def test_a_promoted_import_goes_to_the_end_of_the_queue(bulkhead: Bulkhead) -> None:
     one = upload(bulkhead, tree(20), DRY_RUN)
-    _until(lambda: not bulkhead.orchestrator.queue_is_running("records"))
+    wait_until(lambda: not bulkhead.orchestrator.queue_is_running("records"))
     waits = {"dataset": "records", "filename": "b.csv", "bucket": "b", "key": "incoming/records/b.csv", "state": State.QUEUED}
     other = str(uuid_utils.uuid7())
     bulkhead.ledger.imports.open(other, **waits)  # type: ignore[arg-type]

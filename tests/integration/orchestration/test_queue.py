@@ -33,14 +33,15 @@ from pipeline.orchestration.finish_activities import FinishActivities
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import ROOT, Settings
 from pipeline.warehouse import migrate
-from tests.integration.conftest import Caller
-from tests.integration.orchestration.test_control import pause, slow
-from tests.integration.orchestration.test_options import ended, known, upload
-from tests.integration.receive.test_import_journey import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
+from tests.support.bulkhead import HEADER, SMALL_PARTS, Bulkhead, balance, tree
+from tests.support.http import Caller
+from tests.support.import_steps import ended, known, pause, slow, upload
+from tests.support.waiting import wait_until
 from web import create_app
 from web.app_context import AppContext
 
-__all__ = ["bulkhead", "settings"]
+pytestmark = pytest.mark.settings(**SMALL_PARTS)
+
 
 NOW = datetime.now(UTC)
 
@@ -219,7 +220,7 @@ def test_a_queue_that_was_terminated_waits_for_the_import_that_is_at_work(bulkhe
     slow(bulkhead)
     first = queued(bulkhead, whole=False)  # opened before, whole after the other one began
     loading = upload(bulkhead, tree(8000), Options(), wait=False)
-    _until(lambda: known(bulkhead, loading.id).parts_done >= 1)
+    wait_until(lambda: known(bulkhead, loading.id).parts_done >= 1)
     make_whole(bulkhead, first.import_id, HEADER + "x,,late\n")
     terminate(bulkhead, queue_workflow_id("records"))
     assert bulkhead.orchestrator.reconcile().started
@@ -235,7 +236,7 @@ def test_a_queue_that_was_terminated_waits_for_the_import_that_is_at_work(bulkhe
 def test_a_run_that_was_begun_beside_the_one_at_work_ends_and_its_import_has_its_turn_later(bulkhead: Bulkhead) -> None:
     slow(bulkhead)
     loading = upload(bulkhead, tree(4000), Options(), wait=False)
-    _until(lambda: known(bulkhead, loading.id).parts_done >= 1)
+    wait_until(lambda: known(bulkhead, loading.id).parts_done >= 1)
     other = queued(bulkhead, HEADER + "x,,n\n")
 
     async def begin(client: Client) -> Any:
@@ -283,7 +284,7 @@ def canceled(bulkhead: Bulkhead, import_id: str) -> ImportRecord:
 @pytest.mark.timeout(180)
 def test_a_cancel_while_a_large_file_is_validated_is_kept(bulkhead: Bulkhead, api: Caller) -> None:
     one = upload(bulkhead, tree(100_000), Options(), wait=False)
-    _until(lambda: known(bulkhead, one.id).state is State.VALIDATING)
+    wait_until(lambda: known(bulkhead, one.id).state is State.VALIDATING)
     cancel(api, one.id)
     assert canceled(bulkhead, one.id).inserted == 0
     again = api.post(f"/v1/imports/{one.id}/cancel")
@@ -292,7 +293,7 @@ def test_a_cancel_while_a_large_file_is_validated_is_kept(bulkhead: Bulkhead, ap
 
 def test_a_cancel_after_a_pause_while_it_is_validated_is_kept(bulkhead: Bulkhead, api: Caller) -> None:
     one = upload(bulkhead, tree(5000), Options(), wait=False)
-    _until(lambda: known(bulkhead, one.id).state is State.VALIDATING)
+    wait_until(lambda: known(bulkhead, one.id).state is State.VALIDATING)
     assert api.post(f"/v1/imports/{one.id}/pause").status_code == 202
     cancel(api, one.id)
     cancel(api, one.id)
@@ -304,9 +305,9 @@ def test_a_cancel_after_a_pause_while_it_is_validated_is_kept(bulkhead: Bulkhead
 def test_a_cancel_of_a_paused_import_whose_runs_are_lost_is_carried_out(bulkhead: Bulkhead, api: Caller) -> None:
     slow(bulkhead)
     one = upload(bulkhead, tree(8000), Options(), wait=False)
-    _until(lambda: known(bulkhead, one.id).parts_done >= 2)
+    wait_until(lambda: known(bulkhead, one.id).parts_done >= 2)
     pause(bulkhead, one.id, wanted=True)
-    _until(lambda: known(bulkhead, one.id).state is State.PAUSED)
+    wait_until(lambda: known(bulkhead, one.id).state is State.PAUSED)
     lose_runs(bulkhead, one.id)
     cancel(api, one.id)
     done = canceled(bulkhead, one.id)
@@ -323,10 +324,10 @@ def test_a_cancel_and_a_pause_while_temporal_is_away_are_carried_out_by_reconcil
     with closing(AppContext.of(away)) as edges:
         api = Caller(create_app(away, context=edges).test_client(), edges.keys.create("an uploader", "uploader")[0])
         one = upload(bulkhead, tree(8000), Options(), wait=False)
-        _until(lambda: known(bulkhead, one.id).state is State.LOADING)
+        wait_until(lambda: known(bulkhead, one.id).state is State.LOADING)
         assert api.post(f"/v1/imports/{one.id}/pause").status_code == 202
         bulkhead.orchestrator.reconcile()
-        _until(lambda: known(bulkhead, one.id).state is State.PAUSED)
+        wait_until(lambda: known(bulkhead, one.id).state is State.PAUSED)
         cancel(api, one.id)
     assert known(bulkhead, one.id).state is State.PAUSED
     bulkhead.orchestrator.reconcile()
@@ -380,7 +381,7 @@ def test_a_request_to_cancel_is_refused_at_the_end_and_closes_what_waits_at_once
 def test_an_import_at_work_whose_run_is_lost_goes_on_though_its_dataset_is_busy_with_arrivals(bulkhead: Bulkhead) -> None:
     slow(bulkhead)
     one = upload(bulkhead, tree(8000), Options(), wait=False)
-    _until(lambda: known(bulkhead, one.id).parts_done >= 2)
+    wait_until(lambda: known(bulkhead, one.id).parts_done >= 2)
     lose_runs(bulkhead, one.id)
     later = upload(bulkhead, HEADER + "x,,n\n", Options(), wait=False)  # its event starts the queue anew
     done = ended(bulkhead, one.id)
@@ -405,7 +406,7 @@ def test_the_run_of_an_import_that_the_ledger_does_not_know_does_not_hold_its_da
     """PostgreSQL was restored from an older copy than Temporal."""
     one = upload(bulkhead, tree(4000), Options(), wait=False)
     pause(bulkhead, one.id, wanted=True)
-    _until(lambda: known(bulkhead, one.id).state is State.PAUSED)
+    wait_until(lambda: known(bulkhead, one.id).state is State.PAUSED)
     with bulkhead.engine.begin() as connection:
         connection.exec_driver_sql(f"delete from ledger.import where id = '{one.id}'")
     store.delete(one.key)

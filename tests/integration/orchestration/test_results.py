@@ -17,11 +17,12 @@ from pipeline.errors import NotFound
 from pipeline.ledger.models import ImportRecord
 from pipeline.orchestration import result_files
 from pipeline.sandbox import write_results
-from tests.integration.orchestration.test_control import held_before_loading, pause, slow
-from tests.integration.orchestration.test_options import ended, known, promote, upload
-from tests.integration.receive.test_import_journey import HEADER, Bulkhead, _until, balance, bulkhead, settings, tree
+from tests.support.bulkhead import HEADER, SMALL_PARTS, Bulkhead, balance, tree
+from tests.support.import_steps import ended, known, pause, paused_before_loading, promote, slow, upload
+from tests.support.waiting import wait_until
 
-__all__ = ["bulkhead", "settings"]
+pytestmark = pytest.mark.settings(**SMALL_PARTS)
+
 
 QUARANTINE = Options(on_error=OnError.QUARANTINE)
 
@@ -29,7 +30,7 @@ QUARANTINE = Options(on_error=OnError.QUARANTINE)
 def rows(bulkhead: Bulkhead, one: ImportRecord, fate: RowOutcome, form: str = "native") -> list[dict[str, str]]:
     """The rows of a fate, when its file is there."""
     key = results_key(one.id, fate, form, one.reading)
-    _until(lambda: bulkhead.store.head(key) is not None)
+    wait_until(lambda: bulkhead.store.head(key) is not None)
     return list(csv.DictReader(io.StringIO(bulkhead.store.get_bytes(key).decode())))
 
 
@@ -69,9 +70,9 @@ def test_what_a_canceled_import_left_over_is_loaded_by_a_retry_of_it(bulkhead: B
     slow(bulkhead)
     text = tree(8000)
     one = upload(bulkhead, text, Options(), wait=False)
-    _until(lambda: known(bulkhead, one.id).parts_done >= 2)
+    wait_until(lambda: known(bulkhead, one.id).parts_done >= 2)
     pause(bulkhead, one.id, wanted=True)
-    _until(lambda: known(bulkhead, one.id).state is State.PAUSED)
+    wait_until(lambda: known(bulkhead, one.id).state is State.PAUSED)
     bulkhead.orchestrator.cancel(one.id)
     done = ended(bulkhead, one.id)
     left = rows(bulkhead, done, RowOutcome.UNPROCESSED)
@@ -120,7 +121,7 @@ def test_results_that_do_not_add_up_fail_the_import(bulkhead: Bulkhead, monkeypa
 
 
 def test_a_file_that_was_removed_costs_the_import_only_its_files(bulkhead: Bulkhead) -> None:
-    one = held_before_loading(bulkhead, HEADER + "1,,a\n2,,b\n")
+    one = paused_before_loading(bulkhead, HEADER + "1,,a\n2,,b\n")
     with bulkhead.engine.begin() as connection:
         connection.exec_driver_sql("alter table warehouse.records add constraint no_b check (name <> 'b')")
     bulkhead.store.delete(one.key)
@@ -130,7 +131,7 @@ def test_a_file_that_was_removed_costs_the_import_only_its_files(bulkhead: Bulkh
     assert [each["id"] for each in bulkhead.ledger.failures.page(one.id)] == ["2"]
     bulkhead.orchestrator.write_results(ResultsWanted(done.ref, RowOutcome.FAILED, "native"))
     with pytest.raises(NotFound, match="removed"):
-        _until(lambda: _asked(bulkhead, done))
+        wait_until(lambda: _asked(bulkhead, done))
 
 
 def _asked(bulkhead: Bulkhead, one: ImportRecord) -> Any:

@@ -38,7 +38,8 @@ from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.ledger.ledger import Ledger
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings
-from tests.integration.receive.test_import_journey import Bulkhead, running_worker, tree
+from tests.support.bulkhead import Bulkhead, tree
+from tests.support.workers import running_worker
 
 ROOT = Path(__file__).resolve().parents[3]
 DAY = timedelta(days=1)

@@ -30,11 +30,11 @@ from pipeline.orchestration.notify_activities import NotifyActivities
 from pipeline.orchestration.worker import serving, threads_of
 from pipeline.sandbox import process
 from pipeline.settings import Settings
-from tests.integration.orchestration.test_control import flipped, held_before_loading, pause
-from tests.integration.orchestration.test_options import DRY_RUN, ended, promote, upload
-from tests.integration.receive.test_import_journey import HEADER, Bulkhead, balance, running_worker, settings, tree
+from tests.support.bulkhead import HEADER, SMALL_PARTS, Bulkhead, balance, tree
+from tests.support.import_steps import DRY_RUN, ended, flipped, pause, paused_before_loading, promote, upload
+from tests.support.workers import running_worker
 
-__all__ = ["settings"]
+pytestmark = pytest.mark.settings(**SMALL_PARTS)
 
 
 class Turns:
@@ -179,7 +179,7 @@ def test_without_stored_parts_the_file_is_validated_again(
 
 
 def test_a_damaged_part_is_made_again_for_its_records_to_fail(bulkhead: Bulkhead, turns: Turns, validated: list[str]) -> None:
-    one = held_before_loading(bulkhead, tree(2000))
+    one = paused_before_loading(bulkhead, tree(2000))
     assert validated == [one.id]
     key = part_key(one.id, 5)
     bulkhead.store.put_bytes(key, flipped(bulkhead.store.get_bytes(key)))

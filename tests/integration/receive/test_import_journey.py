@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
 import os
 import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from email import message_from_bytes, policy
 from pathlib import Path
-from typing import Any
 
 import openpyxl
 import psycopg
@@ -22,122 +18,21 @@ import pyarrow.parquet as pq
 import pytest
 from pytest_httpserver import HTTPServer
 from standardwebhooks.webhooks import Webhook
-from temporalio.client import Client
 from werkzeug import Request, Response
 
-from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
-from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.object_keys import manifest_key, part_key, report_prefix, results_prefix
 from pipeline.contracts.states import State
-from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.models import ImportRecord
-from pipeline.orchestration.worker import working
 from pipeline.prepare.manifest import Manifest
 from pipeline.settings import Settings
+from tests.support.bulkhead import HEADER, SMALL_PARTS, Bulkhead, balance, tree
 from tests.support.imports import imports_of
+from tests.support.waiting import wait_until
+from tests.support.webhooks import SECRET
+from tests.support.workers import running_worker
 
-HEADER = "id,parentId,name\n"
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-class Bulkhead:
-    """The application on this test's edges, without the web app: files are dropped into the bucket."""
-
-    def __init__(self, settings: Settings, store: Store) -> None:
-        self.settings = settings
-        self.store = store
-        self.engine = postgres.connect(settings.database_url)
-        self.ledger = Ledger(self.engine)
-        self.orchestrator = TemporalClient.of(settings)
-
-    def close(self) -> None:
-        self.engine.dispose()
-        self.orchestrator.close()
-
-    def drop(
-        self, text: str | bytes, *, dataset: str = "records", name: str = "a.csv", announce: bool = True, force: bool = False
-    ) -> str:
-        key = f"incoming/{dataset}/{name}"
-        metadata = {"force": "true"} if force else {}
-        self.store.put_bytes(key, text.encode() if isinstance(text, str) else text, metadata=metadata)
-        if announce:
-            self.orchestrator.announce(ObjectArrived(self.store.bucket, key))
-        return key
-
-    def import_of(self, key: str, *, number: int = 1, seconds: float = 60.0) -> ImportRecord:
-        """The ``number``-th import of what lies at ``key``, when it is over."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            known = imports_of(self.ledger, key)
-            if len(known) >= number and known[0].state.is_final:
-                return known[0]
-            time.sleep(0.05)
-        raise AssertionError(f"{key}: {known}")
-
-    def ingest(self, text: str | bytes, **options: Any) -> ImportRecord:
-        return self.import_of(self.drop(text, **options))
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.settings.database_url) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
-
-    def findings(self, one: ImportRecord) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self.store.get_bytes(report_prefix(one.id) + "findings.json"))
-        return found
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"email_to": ("you@example.org",), "batches_per_part": 2})
-
-
-@pytest.fixture
-def bulkhead(settings: Settings, store: Store) -> Iterator[Bulkhead]:
-    """With a worker, in a thread of this process."""
-    one = Bulkhead(settings, store)
-    with running_worker(settings):
-        yield one
-    one.close()
-
-
-class running_worker:  # noqa: N801 - reads as a statement
-    """A worker for as long as the block lasts."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()))
-
-    async def _run(self) -> None:
-        client = await Client.connect(self._settings.temporal_address, namespace=self._settings.temporal_namespace)
-        async with working(client, self._settings):
-            self._ready.set()
-            await self._stop.wait()
-
-    def __enter__(self) -> None:
-        self._thread.start()
-        assert self._ready.wait(20)
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-        self._loop.close()
-
-
-def tree(count: int, *, name: str = "n") -> str:
-    """A CSV of ``count`` records, four below each, in an order of its own."""
-    rows = [f"r{i},{f'r{(i - 1) // 4}' if i else ''},{name}{i}" for i in range(count)]
-    return HEADER + "\n".join(rows[1::2] + rows[::2]) + "\n"
-
-
-def balance(one: ImportRecord) -> bool:
-    counts = one.counts
-    done = counts["inserted"] + counts["updated"] + counts["unchanged"] + counts["failed"]
-    return done + counts["unprocessed"] == counts["total"]
+pytestmark = pytest.mark.settings(**SMALL_PARTS)
 
 
 def test_a_file_goes_the_whole_way_and_again_changes_nothing(bulkhead: Bulkhead) -> None:
@@ -360,8 +255,8 @@ def test_everybody_who_wants_to_know_is_told_by_webhook_and_by_mail(
     with running_worker(other):
         rejected = one.ingest(HEADER + BROKEN)
         succeeded = one.ingest(tree(3), name="good.csv")
-        _until(lambda: len(seen) == 2 and len(list(other.outbox_dir.glob("*.eml"))) == 2)
-        _until(lambda: all(d["delivered_at"] for i in (rejected, succeeded) for d in one.ledger.deliveries.of_import(i.id)))
+        wait_until(lambda: len(seen) == 2 and len(list(other.outbox_dir.glob("*.eml"))) == 2)
+        wait_until(lambda: all(d["delivered_at"] for i in (rejected, succeeded) for d in one.ledger.deliveries.of_import(i.id)))
     one.close()
     bodies = [Webhook(SECRET).verify(r.data, {k.lower(): v for k, v in r.headers.items()}) for r in seen]
     assert {(body["type"], body["data"]["id"]) for body in bodies} == {
@@ -375,13 +270,6 @@ def test_everybody_who_wants_to_know_is_told_by_webhook_and_by_mail(
     assert any("succeeded" in text and succeeded.id in text for text in texts)
 
 
-def _until(true: Callable[[], bool], seconds: float = 20.0) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def test_cancel_says_what_was_loaded(bulkhead: Bulkhead, tmp_path: Path) -> None:
     with psycopg.connect(bulkhead.settings.database_url) as connection:  # a slow warehouse
         connection.execute(
@@ -390,7 +278,7 @@ def test_cancel_says_what_was_loaded(bulkhead: Bulkhead, tmp_path: Path) -> None
         )
         connection.execute("create trigger slow after insert on warehouse.records execute function slow()")
     key = bulkhead.drop(tree(8000))
-    _until(lambda: any(one.state is State.LOADING for one in imports_of(bulkhead.ledger, key)))
+    wait_until(lambda: any(one.state is State.LOADING for one in imports_of(bulkhead.ledger, key)))
     (loading,) = imports_of(bulkhead.ledger, key)
     assert bulkhead.orchestrator.cancel(loading.id)
     one = bulkhead.import_of(key)
@@ -403,7 +291,8 @@ def test_cancel_says_what_was_loaded(bulkhead: Bulkhead, tmp_path: Path) -> None
 def test_the_mart_is_brought_up_to_date_with_depth_path_and_children(bulkhead: Bulkhead) -> None:
     places = "id,parentId,name,kind\nFR,,France,Country\nFR-IDF,FR,Île-de-France,Region\nFR-75C,FR-IDF,Paris,Department\n"
     assert bulkhead.ingest(places, dataset="places").state is State.SUCCEEDED
-    _until(lambda: bulkhead.rows("select count(*) from warehouse.places_tree") == [(3,)])  # after the import, and apart from it
+    # After the import, and apart from it.
+    wait_until(lambda: bulkhead.rows("select count(*) from warehouse.places_tree") == [(3,)])
     assert bulkhead.rows("select id, depth, path, children from warehouse.places_tree order by depth") == [
         ("FR", 0, "FR", 1),
         ("FR-IDF", 1, "FR > FR-IDF", 1),

@@ -23,7 +23,8 @@ from pipeline.orchestration.queue_activities import QueueActivities
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.receive.upload_metadata import UploadRequest, metadata_of
 from pipeline.settings import Settings
-from tests.integration.receive.test_import_journey import _until, running_worker
+from tests.support.waiting import wait_until
+from tests.support.workers import running_worker
 from web.app_context import AppContext
 
 CSV = b"id,parentId,name\n1,,a\n2,1,b\n"
@@ -106,7 +107,7 @@ def announce(settings: Settings, edges: AppContext, store: Store, *keys: str) ->
 
 
 def ended(edges: AppContext, import_id: str) -> ImportRecord:
-    _until(lambda: edges.ledger.imports.known(import_id).state.is_final, seconds=60)
+    wait_until(lambda: edges.ledger.imports.known(import_id).state.is_final, seconds=60)
     return edges.ledger.imports.known(import_id)
 
 
@@ -223,7 +224,7 @@ def test_an_import_whose_row_is_lost_is_restored_with_all_that_was_asked_for(
     found = reconciled(settings, store, edges)
     assert (found.started, found.unknown) == (4, 0)
     with running_worker(settings):
-        _until(lambda: len(edges.ledger.imports.page()) == 5)
+        wait_until(lambda: len(edges.ledger.imports.page()) == 5)
         after = {one: ended(edges, one) for one in before}
     for one, was in before.items():
         now = after[one]
@@ -324,8 +325,8 @@ def test_of_a_hundred_files_all_of_whose_events_were_lost_each_is_imported_once(
     forget(edges, *ids[:10])  # and of some the row was lost as well
     assert reconciled(settings, store, edges).started == 100
     with running_worker(settings):
-        _until(lambda: len(edges.ledger.imports.page(limit=200)) == 100, seconds=60)
-        _until(lambda: not edges.ledger.imports.page(state="awaiting_upload"), seconds=60)
+        wait_until(lambda: len(edges.ledger.imports.page(limit=200)) == 100, seconds=60)
+        wait_until(lambda: not edges.ledger.imports.page(state="awaiting_upload"), seconds=60)
     imports = edges.ledger.imports.page(limit=200)
     assert sorted(one.key for one in imports) == sorted([*dropped, *uploaded])
     assert all(one.options == options for one in imports if one.key in uploaded)

@@ -26,9 +26,9 @@ from pipeline.warehouse.query import QueryRefused, QueryStopped
 from pipeline.warehouse.query import console as console_module
 from pipeline.warehouse.query.sql_logins import SQL_AT_ONCE, SqlLogin
 from pipeline.warehouse.sql_reader import sql_url
-from tests.integration.conftest import Caller
-from tests.integration.web.api.test_sql import DENIED, SLOW
-from tests.integration.web.pages.test_pages import Page
+from tests.support.html_page import Page
+from tests.support.http import Caller
+from tests.support.sql_statements import DENIED, SLOW
 from web.app_context import AppContext
 
 OURS = DatasetRole(("records",))

@@ -28,8 +28,9 @@ from pipeline.load.part_file import PartFile
 from pipeline.settings import Settings
 from pipeline.warehouse import existing_edges, lock_waits, table_changes, table_plan
 from pipeline.warehouse import migrate as warehouse
-from tests.integration.load.test_load_part import Loader, flat
-from tests.integration.receive.test_import_journey import Bulkhead, balance, running_worker, tree
+from tests.support.bulkhead import Bulkhead, balance, tree
+from tests.support.loader import Loader, flat
+from tests.support.workers import running_worker
 
 INDEX = 'create index if not exists "records_parentId_id" on warehouse.records ("parentId", id);'
 

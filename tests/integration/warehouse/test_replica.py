@@ -24,8 +24,8 @@ from pipeline.local import postgres
 from pipeline.local.component import Component, Process
 from pipeline.local.stack import Stack
 from pipeline.settings import Settings
-from tests.integration.conftest import Caller
-from tests.integration.web.api.test_records import BASE, ids, put, walked
+from tests.support.http import Caller
+from tests.support.records import BASE, ids, put, walked
 from tests.support.shared_stack import WITHOUT_DURABILITY
 from web import create_app
 from web.app_context import AppContext

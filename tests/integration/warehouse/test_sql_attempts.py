@@ -14,7 +14,7 @@ from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from pipeline.warehouse.dataset_roles import DatasetRole
 from pipeline.warehouse.sql_reader import sql_url
-from tests.integration.conftest import Caller
+from tests.support.http import Caller
 from tests.support.sql_corpus import ATTEMPTS, LEGITIMATE
 from web.app_context import AppContext
 

@@ -16,10 +16,8 @@ from pipeline.contracts.states import State
 from pipeline.datasets.dataset import load_dataset
 from pipeline.settings import ROOT, Settings
 from pipeline.warehouse import existing_edges
-from tests.integration.receive.test_import_journey import HEADER, Bulkhead, bulkhead
-from tests.unit.validate.test_tree_limits import Tree, answer
-
-__all__ = ["bulkhead"]  # a fixture
+from tests.support.bulkhead import HEADER, Bulkhead
+from tests.support.tree_edges import Tree, answer
 
 BOUNDS = {"max_depth": 4, "max_children": 2, "single_root": True}
 

@@ -20,7 +20,7 @@ from pipeline.adapters.liveness import Liveness
 from pipeline.ledger.api_keys import Role
 from pipeline.local.stack import Stack
 from pipeline.settings import Settings
-from tests.integration.conftest import Server
+from tests.support.web_app import Server
 from web import create_app
 from web.app_context import AppContext
 

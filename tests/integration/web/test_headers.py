@@ -10,8 +10,8 @@ import psycopg
 import pyarrow as pa
 
 from pipeline.settings import Settings
-from tests.integration.conftest import Caller
-from tests.integration.web.api.test_keys import NEEDS
+from tests.support.endpoints import NEEDS
+from tests.support.http import Caller
 from web import create_app
 from web.app_context import AppContext
 

@@ -18,14 +18,12 @@ from pipeline.adapters.s3 import Store
 from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
-from tests.integration.conftest import Caller, Server, follow_link
-from tests.integration.web.api.test_keys import csrf
-from tests.integration.web.pages.test_pages import EVIL, evil_import
+from tests.support.html_page import EVIL
+from tests.support.http import Caller, csrf, follow_link
+from tests.support.web_app import Server
 from web import create_app
 from web.app_context import AppContext
 from web.http.auth import for_anyone
-
-__all__ = ["evil_import"]
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
 

@@ -40,8 +40,8 @@ from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
 from pipeline.warehouse.migrate import migrate
 from pipeline.warehouse.query import console
-from tests.integration.conftest import Caller, follow_link
-from tests.integration.receive.test_import_journey import running_worker
+from tests.support.http import Caller, follow_link
+from tests.support.workers import running_worker
 from web.api import events
 from web.app_context import AppContext
 from web.services import key_scope

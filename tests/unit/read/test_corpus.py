@@ -225,7 +225,7 @@ VALUES: list[tuple[int, str, Case]] = [
     (73, "long_cycle", Faulty(lambda: ring(20_000), [("circular_reference", 1, 2)])),
     # Here 2,000; a hundred thousand are for the benchmark.
     (75, "many_cycles", Faulty(lambda: H + b"".join(b"%d,%d,\n" % (n, n ^ 1) for n in range(4000)), [("circular_reference", n, n + 1) for n in range(1, 4000, 2)])),
-    (76, "cycle_via_warehouse", Faulty(H + b"b,a,\n", [("circular_reference", 1, 2)], warehouse=(("a", "b"),), hint="In the warehouse already: a → b")),
+    (76, "cycle_via_warehouse", Faulty(H + b"b,a,\n", [("circular_reference", 1, 2)], warehouse=(("a", "b"),), hint="In the warehouse: a → b")),
     # Here 20,000 levels; a million are for the benchmark.
     (79, "deep_chain_1M", Accepted(lambda: H + b"0,,\n" + b"".join(b"%d,%d,\n" % (n, n - 1) for n in range(1, 20_000)), 20_000)),
     (80, "parent_later", Accepted(lambda: H + b"1,last,\n" + b"".join(b"x%d,,\n" % n for n in range(5000)) + b"last,,\n", 5002)),

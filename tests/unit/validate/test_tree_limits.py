@@ -32,9 +32,9 @@ from pipeline.validate.tree_limits import measure_depths
 from pipeline.validate.tree_overlay import add_edges, ask_for
 from tests.support.staging import run_stage
 from tests.support.tables import fill
+from tests.support.tree_edges import Tree, answer
 
 Row = tuple[str | None, str | None]
-Tree = dict[str, str | None]  # id -> parent
 Found = list[tuple[str, int, str, list[str] | None]]  # code, row, message, related
 
 RECORDS = load_dataset("records")
@@ -42,26 +42,6 @@ RECORDS = load_dataset("records")
 
 def bounded(**bounds: Any) -> Dataset:
     return replace(RECORDS, suite={**RECORDS.suite, "meta": {**RECORDS.suite["meta"], "bounds": bounds}})
-
-
-def answer(warehouse: Tree, wanted: list[dict[str, str | None]]) -> Tree:
-    """What sql/queries/edges/of_ids.sql answers, in Python."""
-    asked = {what: [q for q in wanted if q["what"] == what] for what in ("above", "below", "children", "roots")}
-    above: set[str] = set()
-    for question in asked["above"]:
-        one = question["id"]
-        while one in warehouse and one not in above:
-            above.add(one)
-            one = warehouse[one]
-    moving = {q["id"] for q in asked["below"] if warehouse.get(str(q["id"]), "new") != q["parent"]}
-    below: set[str | None] = set()
-    while moving:
-        below |= moving
-        moving = {one for one, parent in warehouse.items() if parent in moving} - below
-    below |= {q["id"] for q in asked["below"]}
-    children = {one for one, parent in warehouse.items() if parent in {q["id"] for q in asked["children"]}}
-    roots = {one for one, parent in warehouse.items() if parent is None and asked["roots"]}
-    return {one: parent for one, parent in warehouse.items() if one in above | below | children | roots}
 
 
 Check = Callable[..., Found]

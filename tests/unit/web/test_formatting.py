@@ -18,7 +18,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
-from pipeline.display import STATE_TEXTS, estimate_text, masked, size_text
+from pipeline.display import STATE_TEXTS, dialect_text, estimate_text, masked, size_text
 from pipeline.ledger.models import ImportRecord, Move
 from pipeline.settings import Settings
 from pipeline.warehouse.query import Answer, Column
@@ -136,9 +136,12 @@ def test_a_rejection_says_more_where_there_is_more_to_say() -> None:
 
 def test_how_a_file_was_read_and_what_was_asked_for() -> None:
     read = {"format": "csv", "delimiter": ";", "encoding": "utf-8", "compression": "gzip"}
-    assert formatting.dialect(read) == "CSV, semicolon, UTF-8, gzip"
-    assert formatting.dialect({**read, "format": "json", "delimiter": "", "compression": "none"}) == "JSON, UTF-8"
-    assert formatting.dialect({}) == ""
+    assert dialect_text(read) == "CSV, semicolon, UTF-8, gzip"
+    assert dialect_text({**read, "format": "json", "delimiter": "", "compression": "none"}) == "JSON, UTF-8"
+    assert dialect_text({"format": "xlsx", "delimiter": "", "encoding": "", "compression": "none", "sheet": "A\u202e"}) == (
+        "Excel, sheet A\\u202e"
+    )
+    assert dialect_text({}) == ""
     assert formatting.asked(Options()) == ""
     asked = Options(True, OnError.QUARANTINE, 5, 0.1, "\t", mapping={"Nom": "name", "x": ""})
     assert formatting.asked(asked) == (

@@ -14,7 +14,8 @@ from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings
-from tests.integration.receive.test_import_journey import _until, running_worker
+from tests.support.waiting import wait_until
+from tests.support.workers import running_worker
 from web.app_context import AppContext
 
 MIB = 1 << 20
@@ -75,7 +76,7 @@ def test_a_file_in_parts_becomes_an_import(api: Any, edges: AppContext, settings
     assert (again.status_code, again.json) == (200, whole.json)
     edges.temporal.announce(ObjectArrived(edges.store.bucket, opened["key"], opened["id"]))
     with running_worker(settings):
-        _until(lambda: edges.ledger.imports.known(opened["id"]).state.is_final, seconds=120)
+        wait_until(lambda: edges.ledger.imports.known(opened["id"]).state.is_final, seconds=120)
     one = edges.ledger.imports.known(opened["id"])
     assert (one.state, one.records_total, one.size_bytes) == (State.SUCCEEDED, 800_000, len(FIRST) + len(SECOND))
     assert len(one.sha256) == 64
@@ -207,7 +208,7 @@ def test_a_whole_file_of_which_nobody_has_heard_is_announced_and_never_given_up(
     assert (found.started, found.keys, found.expired) == (1, (key,), 0)
     assert edges.ledger.imports.known(signed["id"]).state is State.AWAITING_UPLOAD
     with running_worker(settings):
-        _until(lambda: edges.ledger.imports.known(signed["id"]).state is State.SUCCEEDED)
+        wait_until(lambda: edges.ledger.imports.known(signed["id"]).state is State.SUCCEEDED)
 
 
 def test_an_upload_that_is_given_up_while_it_is_made_whole_leaves_nothing(

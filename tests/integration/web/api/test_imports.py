@@ -18,6 +18,7 @@ import pytest
 from pipeline.adapters.s3 import Store
 from pipeline.contracts.states import State
 from pipeline.settings import Settings
+from tests.support.imports import MakeImport
 from web.app_context import AppContext
 
 WAY = (State.VALIDATING, State.PREPARING, State.LOADING)
@@ -29,25 +30,6 @@ FINDINGS = pa.schema(
         *[(name, pa.list_(pa.string())) for name in ("related", "cycle", "cells")],
     ]
 )
-
-MakeImport = Callable[..., str]
-
-
-@pytest.fixture
-def make_import(edges: AppContext) -> MakeImport:
-    """Makes an import that went the given way."""
-
-    def make(*way: State, dataset: str = "places", filename: str = "f.csv", **columns: Any) -> str:
-        import_id = str(uuid.uuid4())
-        key = f"incoming/{dataset}/{import_id}/{filename}"
-        edges.ledger.imports.open(import_id, dataset=dataset, filename=filename, bucket=edges.store.bucket, key=key)
-        edges.ledger.uploads.complete(import_id, size_bytes=10, sha256="ab", etag="e")
-        for state in way:
-            edges.ledger.imports.move(import_id, state)
-        edges.ledger.imports.update(import_id, **columns)
-        return import_id
-
-    return make
 
 
 @pytest.fixture

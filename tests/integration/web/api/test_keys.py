@@ -15,10 +15,8 @@ import pytest
 from pipeline.errors import InvalidRequest
 from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
-from tests.integration.conftest import follow_link
-
-CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
-
+from tests.support.endpoints import CSV, NEEDS
+from tests.support.http import csrf, follow_link
 
 # --- keys ---
 
@@ -89,58 +87,6 @@ def test_a_sign_in_token_works_once(keys: ApiKeys) -> None:
 
 
 # --- roles, over HTTP ---
-
-NEEDS = [
-    ("reader", "GET", "/v1/imports", {}, 200),
-    ("reader", "GET", "/v1/datasets", {}, 200),
-    ("reader", "GET", "/v1/datasets/places", {}, 200),
-    ("reader", "GET", "/v1/datasets/places/records", {}, 200),
-    ("reader", "GET", "/v1/datasets/places/records/x", {}, 404),
-    ("reader", "GET", "/v1/datasets/places/records/x/children", {}, 404),
-    ("reader", "GET", "/v1/datasets/places/records/x/children_count", {}, 404),
-    ("reader", "GET", "/v1/datasets/places/records/x/ancestors", {}, 404),
-    ("reader", "GET", "/v1/datasets/places/records/x/descendants", {}, 404),
-    ("reader", "GET", "/v1/imports/x", {}, 404),
-    ("reader", "GET", "/v1/imports/x/events", {}, 404),
-    ("reader", "GET", "/v1/imports/x/errors", {}, 404),
-    ("reader", "GET", "/v1/imports/x/errors/groups", {}, 404),
-    ("reader", "GET", "/v1/datasets/places/validations", {}, 200),
-    ("reader", "GET", "/v1/imports/x/results", {}, 404),
-    ("reader", "GET", "/v1/imports/x/results/failed", {}, 404),
-    ("reader", "GET", "/v1/imports/x/results/succeeded", {}, 404),
-    ("reader", "GET", "/v1/imports/x/results/unprocessed", {}, 404),
-    ("reader", "GET", "/v1/imports/x/report", {}, 404),
-    ("reader", "GET", "/v1/imports/x/report/", {}, 404),
-    ("reader", "GET", "/v1/imports/x/report/p", {}, 404),
-    ("reader", "POST", "/v1/query", {"json": {"sql": "select 1"}}, 200),
-    ("uploader", "POST", "/v1/datasets/places/imports", {"data": CSV}, 202),
-    ("reader", "GET", "/v1/datasets/places/template", {}, 200),
-    ("uploader", "POST", "/v1/datasets/places/preview", {"data": CSV}, 200),
-    ("uploader", "PUT", "/v1/datasets/places/mappings", {"json": {"columns": ["a"], "mapping": {}}}, 204),
-    ("uploader", "POST", "/v1/imports/x/cancel", {}, 404),
-    ("uploader", "POST", "/v1/imports/x/promote", {}, 404),
-    ("uploader", "POST", "/v1/imports/x/pause", {}, 404),
-    ("uploader", "POST", "/v1/imports/x/resume", {}, 404),
-    ("uploader", "POST", "/v1/imports/x/retry", {}, 404),
-    ("uploader", "POST", "/s3/multipart", {"json": {"filename": "f", "metadata": {"dataset": "places"}}}, 200),
-    ("uploader", "GET", "/s3/multipart/x?key=k", {}, 404),
-    ("uploader", "DELETE", "/s3/multipart/x?key=k", {}, 404),
-    ("uploader", "GET", "/s3/multipart/x/1?key=k", {}, 404),
-    ("uploader", "GET", "/s3/multipart/x/batch?key=k&partNumbers=1", {}, 404),
-    ("uploader", "POST", "/s3/multipart/x/complete?key=k", {"json": {"parts": []}}, 404),
-    ("uploader", "GET", "/s3/params?filename=f&dataset=places", {}, 200),
-    ("admin", "GET", "/v1/keys", {}, 200),
-    ("admin", "POST", "/v1/keys", {"json": {"name": "n", "role": "reader"}}, 201),
-    ("admin", "DELETE", "/v1/keys/x", {}, 404),
-    ("admin", "GET", "/v1/webhooks", {}, 200),
-    ("admin", "POST", "/v1/webhooks", {"json": {"target": "me@example.org"}}, 201),
-    ("admin", "DELETE", "/v1/webhooks/x", {}, 404),
-    ("admin", "POST", "/v1/webhooks/x/enable", {}, 404),
-    ("admin", "POST", "/v1/webhooks/x/test", {}, 404),
-    ("admin", "GET", "/v1/webhooks/x/deliveries", {}, 404),
-    ("admin", "POST", "/v1/webhooks/x/deliveries/x/resend", {}, 404),
-    ("admin", "GET", "/v1/imports/x/deliveries", {}, 404),
-]
 
 
 def test_each_route_is_for_its_role(caller_for: Callable[[str], Any], app: Any) -> None:
@@ -296,10 +242,3 @@ def test_a_forged_session(app: Any, keys: ApiKeys) -> None:
     client = app.test_client()
     client.set_cookie("bulkhead_1", "eyJrZXlfaWQiOiJ4In0.aaaa.bbbb")
     assert client.get("/imports").location == "/sign-in"
-
-
-def csrf(client: Any, page: str) -> str:
-    """The token in a page's form."""
-    found = re.search(r'name="csrf_token" value="([^"]+)"', client.get(page).text)
-    assert found is not None
-    return found[1]

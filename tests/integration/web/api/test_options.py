@@ -160,7 +160,7 @@ def test_the_page_of_a_dry_run_foresees_and_asks_before_it_promotes(
     monkeypatch.setattr(TemporalClient, "announce", lambda self, arrival: None)
     import_id = validated(edges, api)
     page = browser.get(f"/imports/{import_id}").text
-    for words in ("Dry run", "What a load would do", "Nothing was written", "Really load it?"):
+    for words in ("Dry run", "What an import would change", "nothing was imported", "Import this file?"):
         assert words in page
     assert browser.post(f"/imports/{import_id}/promote", data={}).status_code == 403
     answer = browser.post(f"/imports/{import_id}/promote", data={"csrf_token": token(page)})
@@ -168,4 +168,4 @@ def test_the_page_of_a_dry_run_foresees_and_asks_before_it_promotes(
     one = edges.ledger.imports.get(import_id)
     assert one is not None
     assert one.state is State.QUEUED
-    assert "Really load it?" not in browser.get(f"/imports/{import_id}").text
+    assert "Import this file?" not in browser.get(f"/imports/{import_id}").text

@@ -14,12 +14,10 @@ from flask.testing import FlaskClient
 from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import ROOT, Settings
-from tests.integration.conftest import Caller, follow_link
-from tests.integration.web.api.test_imports import MakeImport, make_import
+from tests.support.http import Caller, follow_link
+from tests.support.imports import MakeImport
 from web import create_app
 from web.app_context import AppContext
-
-__all__ = ["make_import"]
 
 UPLOAD = "/v1/datasets/places/imports"
 WRONG = [
@@ -113,7 +111,7 @@ def test_a_wrong_request_is_told_in_plain_words(
 def test_the_pages_form_says_the_same(browser: FlaskClient) -> None:
     page = browser.get("/imports?state=loadin", headers={"Accept": "text/html"})
     assert page.status_code == 400
-    assert "There is no state &#39;loadin&#39;. Did you mean loading?" in page.text
+    assert "Unknown state &#39;loadin&#39;. Did you mean loading?" in page.text
 
 
 ERRORS = ["/nothing", "/imports/x", "/import", "/datasets/none/records", "/imports?since=never"]
@@ -194,6 +192,6 @@ def test_a_duplicate_is_known_content_and_no_failure(browser: FlaskClient, make_
     page = browser.get(f"/imports/{again}").text
     assert 'class="stopped"' not in page
     assert '<li class="done">Known content' in page
-    assert "What validation counted" not in page
+    assert "<caption>Validation" not in page
     assert f'href="/imports/{earlier}"' in page and "first.csv" in page
     assert '<th>records in the file</th><td class="n">7</td>' in page

@@ -15,7 +15,8 @@ from pipeline.contracts.states import State
 from pipeline.errors import Crashed
 from pipeline.sandbox import process
 from pipeline.settings import Settings
-from tests.integration.receive.test_import_journey import _until, running_worker
+from tests.support.waiting import wait_until
+from tests.support.workers import running_worker
 from web.api import previews
 from web.app_context import PREVIEWS_AT_ONCE, AppContext
 
@@ -43,6 +44,7 @@ def test_a_preview(api: Any, edges: AppContext) -> None:
     assert answer.status_code == 200, answer.text
     seen = answer.json
     assert (seen["format"], seen["delimiter"], seen["remembered"]) == ("csv", ";", False)
+    assert seen["text"] == "CSV, semicolon, UTF-8"
     assert seen["rows"] == [["FR", None, "France", "Country", "x"], ["FR-75", "FR", "Paris", "Department", "y"]]
     assert [(one["name"], one["becomes"], one["suggested"], one["why"]) for one in seen["columns"]] == [
         ("Kürzel", None, None, ""),
@@ -123,7 +125,7 @@ def test_a_mapped_file_is_loaded_and_known_again_by_its_mapping(api: Any, edges:
     def imported(**query: str) -> Any:
         made = api.post("/v1/datasets/places/imports", query_string={"filename": "a.csv", **query}, data=CSV).json
         edges.temporal.announce(ObjectArrived(edges.store.bucket, made["source"]["key"], made["id"]))
-        _until(lambda: edges.ledger.imports.known(made["id"]).state.is_final, seconds=60)
+        wait_until(lambda: edges.ledger.imports.known(made["id"]).state.is_final, seconds=60)
         return edges.ledger.imports.known(made["id"])
 
     with running_worker(settings):

@@ -23,10 +23,11 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
 from pipeline.warehouse.query import Page
-from tests.integration.conftest import Server
-from tests.integration.receive.test_import_journey import _until, running_worker
-from tests.integration.web.api.test_records import BASE, put
 from tests.support.memory import Growth
+from tests.support.records import BASE, put
+from tests.support.waiting import wait_until
+from tests.support.web_app import Server
+from tests.support.workers import running_worker
 from web.api import record_export
 from web.app_context import EXPORTS_AT_ONCE, AppContext
 
@@ -102,7 +103,7 @@ def test_a_file_of_records_can_be_uploaded_again(api: Any, edges: AppContext, se
     made = api.upload(text.encode()).json["id"]
     with running_worker(settings):
         edges.temporal.announce(ObjectArrived(edges.store.bucket, edges.ledger.imports.known(made).key))
-        _until(lambda: edges.ledger.imports.known(made).state.is_final)
+        wait_until(lambda: edges.ledger.imports.known(made).state.is_final)
     assert edges.ledger.imports.known(made).unchanged == 2, "it is what is there already"
 
 
@@ -130,7 +131,7 @@ def test_what_is_no_column_of_its_own_comes_back_digit_for_digit(api: Any, edges
     def ended(content: bytes, filename: str) -> ImportRecord:
         made = api.upload(content, dataset="records", filename=filename).json["id"]
         edges.temporal.announce(ObjectArrived(edges.store.bucket, edges.ledger.imports.known(made).key))
-        _until(lambda: edges.ledger.imports.known(made).state.is_final)
+        wait_until(lambda: edges.ledger.imports.known(made).state.is_final)
         return edges.ledger.imports.known(made)
 
     with running_worker(settings):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import psycopg
-import pytest
 from sqlalchemy import text
 
 from pipeline.adapters.postgres import connect
@@ -16,66 +14,8 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.settings import Settings
 from pipeline.warehouse.query import Records
 from pipeline.warehouse.query.records import statement
+from tests.support.records import BASE, IMPORT_ID, ODD_IDS, TREE, ids, put, walked
 from web.app_context import AppContext
-
-BASE = "/v1/datasets/records/records"
-IMPORT_ID = uuid.uuid4()
-ODD_IDS = [
-    *(
-        "a/b",
-        "a/children",
-        "/",
-        "//",
-        "a//b/",
-        "a?b",
-        "a#b",
-        "a%2Fb",
-        "%",
-        "ü",
-        "日本",
-        "a b",
-        "a+b",
-        "'",
-        '"',
-        "<script>",
-        "\\",
-    ),
-    *("..a", "x" * 512, "a\nb", "a;b", "null", ".", "..", "e\u0301"),
-]
-
-
-def put(settings: Settings, *edges: tuple[str, str | None]) -> None:
-    """Records by id and parent, straight into the table."""
-    with psycopg.connect(settings.database_url) as connection, connection.cursor() as cursor:
-        cursor.executemany(
-            'insert into warehouse.records (id, "parentId", name, attributes, _import_id, _row) values (%s, %s, %s, %s, %s, 1)',
-            [(child, parent, f"the {child}", '{"n": 1}', IMPORT_ID) for child, parent in edges],
-        )
-
-
-def walked(api: Any, path: str, **query: Any) -> list[dict[str, Any]]:
-    """All items of all pages."""
-    items, cursor = [], None
-    while True:
-        answer = api.get(path, query_string={**query, **({"cursor": cursor} if cursor else {})})
-        assert answer.status_code == 200, answer.text
-        assert len(answer.json["items"]) <= query.get("limit", 100)
-        items += answer.json["items"]
-        if (cursor := answer.json["next_cursor"]) is None:
-            return items
-
-
-def ids(items: list[dict[str, Any]]) -> list[str]:
-    return [item["id"] for item in items]
-
-
-TREE = [
-    ("r", None),
-    ("s", None),
-    *[(f"r{i}", "r") for i in range(5)],
-    *[(f"r1{i}", "r1") for i in range(3)],
-    ("r110", "r11"),
-]
 
 
 def test_records(api: Any, settings: Settings) -> None:
@@ -163,23 +103,6 @@ def test_datasets(api: Any) -> None:
 
 
 # --- along the indexes ---
-
-RECORDS = 200_000
-CHILDREN_EACH = 8
-
-
-@pytest.fixture
-def large(edges: AppContext, settings: Settings) -> Iterator[Any]:
-    """A connection to a table large enough for a planner to care, of which it knows nothing yet."""
-    with psycopg.connect(settings.database_url, autocommit=True) as connection:
-        connection.execute("alter table warehouse.records set (autovacuum_enabled = false)")
-        connection.execute(
-            'insert into warehouse.records (id, "parentId", _import_id, _row)'
-            " select 'r' || n, case when n > 1 then 'r' || ((n - 2) / %s + 1) end, %s, n from generate_series(1, %s) n",
-            (CHILDREN_EACH, IMPORT_ID, RECORDS),
-        )
-    with edges.engine.connect() as connection:
-        yield connection
 
 
 QUESTIONS = [

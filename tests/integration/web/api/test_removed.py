@@ -13,7 +13,7 @@ from sqlalchemy import text
 from pipeline import retention
 from pipeline.contracts.object_keys import Kept, incoming_key, report_prefix, results_prefix
 from pipeline.contracts.states import State
-from tests.integration.conftest import Caller
+from tests.support.http import Caller
 from web.app_context import AppContext
 
 KEEPS = {Kept.RESULTS: "keep_results", Kept.REPORT: "keep_reports", Kept.SOURCE: "keep_sources"}
@@ -121,12 +121,12 @@ def test_a_file_of_which_nothing_was_loaded_is_not_tried_again_once_it_is_gone(
 
 def test_the_page_says_what_is_gone_and_offers_nothing_that_is(browser: FlaskClient, edges: AppContext, over: str) -> None:
     page = browser.get(f"/imports/{over}").text
-    assert "No longer kept" not in page
+    assert "Deleted by the retention policy" not in page
     for link in ("/errors?format=csv", "/results/failed?format=csv", f"/imports/{over}/report", f"/imports/{over}/retry"):
         assert link in page, link
     clean(edges, *KEEPS)
     page = browser.get(f"/imports/{over}").text
-    assert "No longer kept" in page
+    assert "Deleted by the retention policy" in page
     for setting in ("BULKHEAD_KEEP_RESULTS", "BULKHEAD_KEEP_REPORTS", "BULKHEAD_KEEP_SOURCES"):
         assert setting in page
     for link in ("/errors?format", "/results/failed", f"/imports/{over}/report", f"/imports/{over}/retry"):

@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
-from tests.integration.web.api.test_openapi_examples import populate
+from tests.support.example_data import populate
 from web.api.openapi import operations
 from web.app_context import AppContext
 

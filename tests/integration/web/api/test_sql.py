@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -22,6 +22,7 @@ from pipeline.settings import Settings
 from pipeline.warehouse.query import Console, QueryRefused, QueryStopped, ResultTooLarge
 from pipeline.warehouse.query import console as console_module
 from pipeline.warehouse.sql_reader import sql_url
+from tests.support.sql_statements import DENIED, SLOW
 from web.app_context import AppContext
 
 
@@ -140,15 +141,6 @@ def test_what_is_wrong_is_said(api: Any) -> None:
 # --- time ---
 
 
-@pytest.fixture
-def hasty(settings: Settings) -> Iterator[Console]:
-    """A console with half a second."""
-    engine = connect(sql_url(settings), pool_size=3)
-    yield Console(engine, seconds=0.5, rows_max=100)
-    engine.dispose()
-
-
-SLOW = "select count(*) from generate_series(1, 100000000000)"
 WAITS = "select pg_sleep(60)"
 
 
@@ -213,29 +205,6 @@ def test_what_a_query_may_take_of_memory_is_bounded(settings: Settings) -> None:
 
 
 # --- what PostgreSQL itself denies, with the guard out of the way ---
-
-DENIED = [
-    "select * from access.api_key",
-    "select * from ledger.import",
-    "select * from public.alembic_version",
-    "select * from pg_authid",
-    "select pg_read_file('/etc/passwd')",
-    "select pg_ls_dir('/')",
-    "select lo_create(0)",
-    "select lo_import('/etc/passwd')",
-    "select pg_reload_conf()",
-    "select pg_terminate_backend(pid) from pg_stat_activity where usename <> current_user",
-    "select nextval('ledger.move_seq_seq')",
-    "with gone as (delete from records returning 1) select * from gone",
-    "with made as (insert into records (id, _import_id, _row) values ('x', gen_random_uuid(), 1) returning 1) select 1",
-    "select 1) as x; drop table warehouse.records; select * from (select 1",
-    "select * from records for update",
-    "select set_config('default_transaction_read_only', 'off', true), lo_create(0)",
-    "select set_config('transaction_read_only', 'off', true)",
-    "select set_config('role', 'bulkhead', true)",
-    "select set_config('session_authorization', 'bulkhead', true)",
-    "select set_config('temp_file_limit', '-1', true)",
-]
 
 
 @pytest.mark.parametrize("sql", DENIED)

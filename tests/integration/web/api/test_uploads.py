@@ -26,7 +26,8 @@ from pipeline.receive import upload as uploads
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.receive.upload import LEASE_SECONDS, Intake
 from pipeline.settings import Settings
-from tests.integration.receive.test_import_journey import _until, running_worker
+from tests.support.waiting import wait_until
+from tests.support.workers import running_worker
 from web.app_context import AppContext
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\nFR-75,FR,Paris,Metropolitan department\n"
@@ -319,7 +320,7 @@ def test_an_upload_whose_web_process_was_killed_is_given_up_soon(
     lines += [f"Content-Length: {len(body)}", "Idempotency-Key: k", "", ""]
     with socket.create_connection(server.address, timeout=20) as connection:
         connection.sendall("\r\n".join(lines).encode() + body[: 1 << 19])
-        _until(lambda: bool(edges.ledger.imports.page()))
+        wait_until(lambda: bool(edges.ledger.imports.page()))
         (dead,) = edges.ledger.imports.page()
         assert dead.state is State.AWAITING_UPLOAD
         for pid in (server.pid, *_children(server.pid)):
@@ -393,7 +394,7 @@ def test_a_file_that_is_whole_is_imported_though_its_process_died_before_it_said
     _assert_problem(api.upload(CSV, headers={"Idempotency-Key": "k"}), 409, "upload_in_flight")
     assert _expired(edges, settings) == 0
     with running_worker(settings):
-        _until(lambda: edges.ledger.imports.page()[0].state.is_final, seconds=60)
+        wait_until(lambda: edges.ledger.imports.page()[0].state.is_final, seconds=60)
     assert [one.state for one in edges.ledger.imports.page()] == [State.SUCCEEDED]
     assert api.upload(CSV, headers={"Idempotency-Key": "k"}).json["id"] == edges.ledger.imports.page()[0].id
 

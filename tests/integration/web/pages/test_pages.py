@@ -3,108 +3,23 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import uuid
 from collections.abc import Callable
-from html.parser import HTMLParser
 from typing import Any
 
 import psycopg
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from pipeline.adapters.s3 import Store
 from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
-from tests.integration.conftest import follow_link
+from tests.support.html_page import EVIL, Page
+from tests.support.http import follow_link
 from web.app_context import AppContext
 
-EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
-
-
-class Page(HTMLParser):
-    """What a page is made of."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data + "\n"
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    def field(self, name: str) -> str:
-        return next(str(one["value"]) for one in self.all("input") if one.get("name") == name)
-
-    def assert_tame(self) -> None:
-        """Nothing inline, nothing from elsewhere."""
-        for tag, attributes in self.tags:
-            assert tag not in ("style", "iframe", "object", "embed", "base")
-            assert not any(name.startswith("on") or name == "style" for name in attributes), attributes
-            for name in ("src", "href", "action"):
-                assert (attributes.get(name) or "/").startswith(("/", "#")), attributes
-            if tag == "script":
-                assert (attributes["src"] or "").startswith("/static/")
-
-
-@pytest.fixture
-def evil_import(edges: AppContext, store: Store, settings: Settings) -> str:
-    """An import in which every text is an attack."""
-    import_id = str(uuid.uuid4())
-    key = f"incoming/places/{import_id}/x"
-    edges.ledger.imports.open(import_id, dataset="places", filename=EVIL, bucket=store.bucket, key=key)
-    edges.ledger.uploads.complete(import_id, size_bytes=10, sha256="ab", etag="e")
-    for state in (State.VALIDATING, State.PREPARING, State.LOADING):
-        edges.ledger.imports.move(import_id, state, EVIL)
-    finding = dict.fromkeys(("code", "message", "id", "column", "value", "hint"), EVIL)
-    fields = {**finding, "severity": "error", "row": 1, "line": 2, "related": [EVIL], "cycle": [EVIL, "b", EVIL]}
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([fields]), sink)
-    store.put_bytes(f"reports/{import_id}/findings.parquet", sink.getvalue())
-    group = {
-        **dict.fromkeys(("code", "message", "column"), EVIL),
-        "severity": "error",
-        "kind": "text",
-        "hint": None,
-        "count": 9,
-    }
-    groups = {"items": [{**group, "first": [fields]}], "groups": 1, "total": 9}
-    store.put_bytes(f"reports/{import_id}/groups.json", json.dumps(groups).encode())
-    store.put_bytes(f"reports/{import_id}/docs/index.html", b"<p>")
-    counts = {"records_total": 2, "records_valid": 2, "findings_errors": 9, "findings_by_code": {EVIL: 9}}
-    edges.ledger.imports.move(import_id, State.FAILED, EVIL, **counts)
-    edges.ledger.imports.update(import_id, reading={"columns": ["id", EVIL], "original_columns": ["id", EVIL]})
-    with psycopg.connect(settings.database_url) as connection:
-        connection.execute(
-            'insert into ledger.finding (import_id, finding_no, code, severity, message, row, "column", hint, cycle, cells)'
-            " values (%s, 1, %s, 'error', %s, 1, %s, %s, %s, %s)",
-            (import_id, EVIL, EVIL, EVIL, EVIL, [EVIL, "b", EVIL], [EVIL, EVIL]),
-        )
-        connection.execute("insert into ledger.part values (%s, 1, 2, 1, 0, 0, 1)", (import_id,))
-        connection.execute(
-            "insert into ledger.failure (import_id, _row, part_no, batch_no, id, code, message)"
-            " values (%s, 1, 1, 1, %s, %s, %s)",
-            (import_id, EVIL, EVIL, EVIL),
-        )
-        connection.execute(
-            "insert into ledger.delivery (import_id, channel, target, message_id, last_error) values (%s, %s, %s, %s, %s)",
-            (import_id, EVIL, EVIL, EVIL, EVIL),
-        )
-        connection.execute(
-            "insert into warehouse.records (id, name, _import_id, _row) values (%s, %s, %s, 1)", (EVIL, EVIL, import_id)
-        )
-    return import_id
 
 
 def test_no_text_of_a_user_becomes_markup(browser: Any, keys: Any, evil_import: str) -> None:
@@ -212,7 +127,7 @@ def test_a_reader_sees_no_form(app: Any, edges: AppContext) -> None:
     client = app.test_client()
     _, key = edges.keys.create("me", Role.READER)
     follow_link(client, edges.keys.sign_in_token(key.id))
-    assert "Your key may look, but not upload." in client.get("/").text
+    assert "Your key can view, but not upload." in client.get("/").text
 
 
 def test_cancel_from_the_page(browser: Any, edges: AppContext) -> None:
@@ -249,7 +164,7 @@ def test_pages_of_imports(browser: Any, edges: AppContext) -> None:
     both = re.findall(r'href="/imports/([0-9a-f-]{36})"', first + second)
     assert both == made[::-1]
     assert "before=" not in second
-    assert "There are none like that." in browser.get("/imports?state=rejected").text
+    assert "No imports match these filters." in browser.get("/imports?state=rejected").text
 
 
 def test_sql(browser: Any) -> None:

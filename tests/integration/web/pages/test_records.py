@@ -19,14 +19,12 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import Settings
 from pipeline.sqlfiles import load
-from tests.integration.conftest import follow_link
-from tests.integration.web.api.test_records import ODD_IDS, TREE, large, put
-from tests.integration.web.pages.test_pages import EVIL, Page
+from tests.support.html_page import EVIL, Page
+from tests.support.http import follow_link
+from tests.support.records import ODD_IDS, TREE, put
 from web.app_context import AppContext
 from web.pages.formatting import CHILDREN_COUNTED
 from web.pages.records import ANCESTORS_SHOWN, IMPORTS_SEARCHED, NODES_SHOWN, label_of
-
-__all__ = ["large"]
 
 TREE_PAGE = "/datasets/records/records"
 HTML = {"headers": {"Accept": "text/html"}}
@@ -94,8 +92,8 @@ def test_a_long_level_comes_in_pages(browser: Any, settings: Settings) -> None:
         to = unescape(more[1]) if more else ""
     assert seen == wanted
     assert sizes == [NODES_SHOWN, NODES_SHOWN, 7]
-    assert "From the beginning" in answer.text
-    assert "There are no more." in page_of(browser.get(f"{TREE_PAGE}?under=top&after=zzz")).text
+    assert "First page" in answer.text
+    assert "No more records." in page_of(browser.get(f"{TREE_PAGE}?under=top&after=zzz")).text
 
 
 def test_nobody_counts_a_million_children(browser: Any, api: Any, settings: Settings, edges: AppContext) -> None:
@@ -144,7 +142,7 @@ def test_ids_of_any_kind_have_a_page(browser: Any, settings: Settings) -> None:
 
 
 def test_an_empty_dataset(browser: Any) -> None:
-    assert "No record has been loaded yet." in page_of(browser.get(TREE_PAGE)).text
+    assert "No records yet." in page_of(browser.get(TREE_PAGE)).text
 
 
 # --- a record ---
@@ -171,9 +169,9 @@ def test_a_record_says_all_of_itself(browser: Any, settings: Settings, edges: Ap
     for words in ("Eleven", "from record 42 of its file", '"deep": {\n    "a": "ü"\n  }', "1 child"):
         assert words in page.text, words
     assert "attributes" in page.text
-    assert "_import_id" not in page.text.partition("Where it came from")[0]
+    assert "_import_id" not in page.text.partition("Origin")[0]
     stranger = page_of(browser.get(f"{TREE_PAGE}/r"))
-    assert "which the ledger does not know" in stranger.text
+    assert "which is not in the ledger" in stranger.text
 
 
 def test_the_lineage_tells_what_the_ledger_knows_and_no_more(browser: Any, settings: Settings, edges: AppContext) -> None:
@@ -196,7 +194,7 @@ def test_the_lineage_tells_what_the_ledger_knows_and_no_more(browser: Any, setti
     assert "Refused &lt;2&gt;." not in shown
     none = page_of(browser.get(f"{TREE_PAGE}/b")).text
     assert "did not load it" not in none
-    assert "there is none" in none
+    assert "rejected or quarantined this record" in none
     asked = browser.get(next(to for to in [unescape(one) for one in re.findall(r'href="(/sql[^"]+)"', shown)] if "q=" in to))
     assert "and id = &#39;a&#39;" in asked.text
 

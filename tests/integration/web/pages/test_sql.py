@@ -15,13 +15,11 @@ import pytest
 from pipeline.settings import Settings
 from pipeline.warehouse.query import Console, QueryRefused, QueryStopped
 from pipeline.warehouse.query import console as console_module
-from tests.integration.web.api.test_records import TREE, put
-from tests.integration.web.api.test_sql import DENIED, SLOW, hasty
-from tests.integration.web.pages.test_pages import EVIL, Page
+from tests.support.html_page import EVIL, Page
+from tests.support.records import TREE, put
+from tests.support.sql_statements import DENIED, SLOW
 from web.app_context import AppContext
 from web.pages.sql import ADDRESS_CHARACTERS_MAX
-
-__all__ = ["hasty"]
 
 
 def ask(browser: Any, sql: str, do: str = "run") -> Any:
@@ -68,8 +66,7 @@ def test_a_query_that_is_too_long_has_no_address(browser: Any) -> None:
 def test_limits_are_shown(browser: Any, edges: AppContext) -> None:
     page = Page(browser.get("/sql").text)
     said = " ".join(page.text.split())
-    assert f"Stopped after {edges.settings.sql_seconds:g} seconds" in said
-    assert "200 rows are shown here, at most 10,000 are in a file" in said
+    assert f"Limit: {edges.settings.sql_seconds:g} s; 200 rows shown, 10,000 in a download." in said
     answer = ask(browser, "select * from generate_series(1, 1000)")
     assert "200 rows in" in answer.text
     assert "there are more" in answer.text
@@ -124,11 +121,11 @@ def test_a_plan(browser: Any, settings: Settings) -> None:
     page.assert_tame()
     said = " ".join(page.text.split())
     assert "Seq Scan on records" in said
-    assert "All of records would be read." in said
+    assert "It would read all of records." in said
     assert "Filter" in said
     by_key = ask(browser, "select * from records where id = 'Seq Scan on records'", "plan").text
     assert "records_pkey" in by_key
-    assert "would be read" not in by_key
+    assert "would read all" not in by_key
     for wrong in (
         "select nme from records",
         "drop table records",

@@ -1,0 +1,41 @@
+"""Read pages in Chromium, wait for what they say, and take pictures of them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
+SECONDS = 60
+Open = Callable[..., webdriver.Chrome]
+
+
+def text(browser: webdriver.Chrome, selector: str) -> str:
+    """Return the text of the first element that matches."""
+    return browser.find_element(By.CSS_SELECTOR, selector).text
+
+
+def wait_for(browser: webdriver.Chrome, selector: str, words: str) -> None:
+    """Wait until an element that matches contains ``words``; the page may be replaced meanwhile."""
+
+    def says(_: webdriver.Chrome) -> bool:
+        return any(words in one.text for one in browser.find_elements(By.CSS_SELECTOR, selector))
+
+    ignored = (Exception,)  # an element may go stale between finding and reading it
+    WebDriverWait(browser, SECONDS, poll_frequency=0.1, ignored_exceptions=ignored).until(says, f"{selector}: {words}")
+
+
+def shoot(browser: webdriver.Chrome, path: Path) -> None:
+    """Write a PNG of the whole page."""
+    picture = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})["data"]
+    path.write_bytes(base64.b64decode(picture))
+
+
+def assert_no_complaints(browser: webdriver.Chrome) -> None:
+    """Assert that the browser blocked nothing and missed nothing."""
+    assert [entry["message"] for entry in browser.get_log("browser")] == []

@@ -1,0 +1,25 @@
+"""Answer in Python what the warehouse answers about the edges of a tree."""
+
+from __future__ import annotations
+
+Tree = dict[str, str | None]  # id -> parent
+
+
+def answer(warehouse: Tree, wanted: list[dict[str, str | None]]) -> Tree:
+    """Return what sql/queries/edges/of_ids.sql returns."""
+    asked = {what: [q for q in wanted if q["what"] == what] for what in ("above", "below", "children", "roots")}
+    above: set[str] = set()
+    for question in asked["above"]:
+        one = question["id"]
+        while one in warehouse and one not in above:
+            above.add(one)
+            one = warehouse[one]
+    moving = {q["id"] for q in asked["below"] if warehouse.get(str(q["id"]), "new") != q["parent"]}
+    below: set[str | None] = set()
+    while moving:
+        below |= moving
+        moving = {one for one, parent in warehouse.items() if parent in moving} - below
+    below |= {q["id"] for q in asked["below"]}
+    children = {one for one, parent in warehouse.items() if parent in {q["id"] for q in asked["children"]}}
+    roots = {one for one, parent in warehouse.items() if parent is None and asked["roots"]}
+    return {one: parent for one, parent in warehouse.items() if one in above | below | children | roots}
