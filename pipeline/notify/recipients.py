@@ -127,19 +127,8 @@ class Recipients:
         """Remove a recipient. Raises Conflict if it was not added by an admin."""
         if recipient.named_by is not NamedBy.ADMIN:
             why = {
-                NamedBy.SETTINGS: "The settings name this recipient. Remove it there (BULKHEAD_WEBHOOK_URLS
-                or
-           
-            
-             
-              
-               
-                BULKHEAD_EMAIL_TO).",
-                NamedBy.UPLOAD: "Only uploads named this recipient. It gets messages about those
-                imports
-                alone.",
-          
-           
+                NamedBy.SETTINGS: "The settings name it: remove it from BULKHEAD_WEBHOOK_URLS or BULKHEAD_EMAIL_TO.",
+                NamedBy.UPLOAD: "Only uploads named this recipient. It gets messages about those imports alone.",
             }
             raise Conflict(why[recipient.named_by])
         self._changed("recipients/remove", recipient)
@@ -175,8 +164,7 @@ class Recipients:
             return connection.execute(text(load(f"queries/{query}"))).mappings().all()
 
 
-def recipient_id(channel: str, target: str) ->
-str:
+def recipient_id(channel: str, target: str) -> str:
     """Return the permanent id of a recipient for URLs and answers; it does not reveal the target."""
     return hashlib.sha256(f"{channel}\n{target}".encode()).hexdigest()[:24]
 
