@@ -1,4 +1,4 @@
-"""What all commands share: how an error becomes an exit code and one sentence, and where the server and its key are.
+"""What all commands share: options, and errors as exit codes with one sentence.
 
 0 ok    1 error    2 usage    3 rejected by validation    4 partially succeeded    5 canceled
 6 timed out waiting    7 unreachable    130 interrupted
@@ -30,18 +30,18 @@ IDS_OFFERED = 20
 
 
 def there(file: Path | None) -> Path | None:
-    """Something that can be read: a file, a pipe, or - for stdin."""
+    """Return a path that can be read: a file, a pipe, or - for stdin. Raises BadParameter."""
     if file is None:
         return None
     if str(file) != "-" and not file.exists():
         raise typer.BadParameter(f"{file} does not exist.")
     if file.is_dir():
-        raise typer.BadParameter(f"{file} is a folder; give one file.")
+        raise typer.BadParameter(f"{file} is a folder. Give one file.")
     return file
 
 
 def dataset_names(incomplete: str) -> list[str]:
-    """What a shell offers for a dataset: those that the server has, or without one those of this checkout."""
+    """Complete the name of a dataset: from the server, or without one from this checkout."""
     from pipeline.datasets import dataset
     from pipeline.settings import load_settings
 
@@ -53,7 +53,7 @@ def dataset_names(incomplete: str) -> list[str]:
 
 
 def import_ids(incomplete: str) -> list[tuple[str, str]]:
-    """What a shell offers for an import: the newest, each with what it is."""
+    """Complete the id of an import: the newest ones, each with its dataset, file and state."""
     try:
         newest = [*islice(client().list(), IDS_OFFERED)]
     except BulkheadError:
@@ -68,39 +68,39 @@ def import_ids(incomplete: str) -> list[tuple[str, str]]:
 InputFile = Annotated[Path, typer.Argument(metavar="FILE", callback=there, help="A file, or - for stdin.")]
 ImportId = Annotated[
     str,
-    typer.Argument(metavar="ID", help="The import's id, as `upload` and `list` print it.", autocompletion=import_ids),
+    typer.Argument(metavar="ID", help="The import's ID, as printed by `upload` and `list`.", autocompletion=import_ids),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 def _character(delimiter: str | None) -> str | None:
-    """What may stand between values, from its name or as it is."""
+    """Return a delimiter given by name or as the character itself. Raises BadParameter."""
     if delimiter is None:
         return None
     character = DELIMITER_NAMES.get(delimiter, "\t" if delimiter == "\\t" else delimiter)
     if character not in DELIMITERS:
         raise typer.BadParameter(
-            f"{delimiter!r} is none of {', '.join(DELIMITER_NAMES)}, nor one of the characters , ; | or a tab."
+            f"{delimiter!r} is not a delimiter. Use {', '.join(DELIMITER_NAMES)}, or the character itself."
         )
     return character
 
 
 OnErrorOption = Annotated[
-    OnError | None, typer.Option("--on-error", help="What becomes of bad records; else the dataset says.")
+    OnError | None, typer.Option("--on-error", help="What to do with records that have errors. Default: the dataset's setting.")
 ]
-MaxErrors = Annotated[int | None, typer.Option(help="Quarantine at most so many records with errors.", min=0)]
-MaxErrorRatio = Annotated[float | None, typer.Option(help="The same as a share of all records.", min=0, max=1)]
+MaxErrors = Annotated[int | None, typer.Option(help="Reject the file if more records than this have errors.", min=0)]
+MaxErrorRatio = Annotated[float | None, typer.Option(help="The same limit as a share of all records.", min=0, max=1)]
 Delimiter = Annotated[
     str | None,
-    typer.Option(help="comma, semicolon, tab or pipe; else it is detected.", callback=_character),
+    typer.Option(help="comma, semicolon, tab or pipe. Default: detect it automatically.", callback=_character),
 ]
 
 
 def _mapping(pairs: list[str] | None) -> list[str]:
-    """Each is a column of the file, =, and a column of the dataset or nothing."""
+    """Check the form of each pair, FROM=TO or FROM=. Raises BadParameter."""
     for pair in pairs or []:
         if not pair.rpartition("=")[0]:
-            raise typer.BadParameter(f"{pair!r} is not FROM=TO, nor FROM= to leave the column FROM out.")
+            raise typer.BadParameter(f"{pair!r} is neither FROM=TO nor FROM= (which skips the column FROM).")
     return pairs or []
 
 
@@ -109,19 +109,19 @@ Map = Annotated[
     typer.Option(
         "--map",
         metavar="FROM=TO",
-        help="Read the file's column FROM as TO; FROM= leaves it out. May be repeated.",
+        help="Import the file's column FROM as TO; FROM= skips it. May be repeated.",
         callback=_mapping,
     ),
 ]
 
 
 def mapping_of(pairs: list[str] | None) -> dict[str, str]:
-    """What --map says, column by column; a name in the file may hold a = itself."""
+    """Return the column mapping of --map; a name in the file may contain a ``=``."""
     return {name: column for name, _, column in (pair.rpartition("=") for pair in pairs or [])}
 
 
 class Exit(IntEnum):
-    """The exit codes; scripts rely on them."""
+    """The exit codes, on which scripts rely."""
 
     OK = 0
     ERROR = 1
@@ -144,11 +144,11 @@ OF_STATE: Mapping[State, Exit] = {
     State.FAILED: Exit.ERROR,
     State.EXPIRED: Exit.ERROR,
 }
-"""What a final state means to a script."""
+"""The exit code of each final state."""
 
 
 class TableFormat(StrEnum):
-    """How findings are printed."""
+    """The formats of findings."""
 
     TABLE = "table"
     CSV = "csv"
@@ -159,10 +159,10 @@ class TableFormat(StrEnum):
 
 
 class Commands(TyperGroup):
-    """All commands; the one place of the command line where errors are caught."""
+    """All commands; the only place of the command line that handles errors."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command. Raises typer.Exit with the code that fits."""
+        """Run a command. Raises typer.Exit with the exit code of its error."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -170,13 +170,13 @@ class Commands(TyperGroup):
         except BulkheadError as error:
             give_up(error)
         except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of our output has gone, which typer knows how to end
+            if error.errno == errno.EPIPE:  # the reader of our output has ended; typer handles that
                 raise
             give_up(InvalidRequest(in_words(error) if error.filename else f"The output cannot be written: {in_words(error)}"))
 
 
 def in_words(error: OSError) -> str:
-    """What the operating system refused, and of which file."""
+    """Return the operating system's message, with the file that it is about."""
     what = error.strerror or str(error) or type(error).__name__
     return f"{error.filename}: {what}." if error.filename else f"{what}."
 
@@ -184,25 +184,25 @@ def in_words(error: OSError) -> str:
 _OF_THE_API = re.compile(
     r"\b(GET|HEAD|POST|PUT|PATCH|DELETE) (/|the\b)|/v1/|/s3/|/openapi\.json|Authorization:|Retry-After|Idempotency-Key"
 )
-"""Words that help only those who speak HTTP."""
+"""Phrases of messages that only help users of the HTTP API."""
 
 TABLES_SQL = "select table_name from information_schema.tables where table_schema = 'warehouse'"
 COMMANDS_FOR = {
-    "unknown_import": "See which there are: bulkhead list",
-    "unknown_key": "See which there are: bulkhead key list",
-    "not_finished": "Wait for its end: bulkhead watch ID",
-    "query_refused": f"See which tables there are: bulkhead sql {quote(TABLES_SQL)}",
+    "unknown_import": "List the imports: bulkhead list",
+    "unknown_key": "List the keys: bulkhead key list",
+    "not_finished": "Wait until it has ended: bulkhead watch ID",
+    "query_refused": f"List the tables: bulkhead sql {quote(TABLES_SQL)}",
 }
-"""Code of a problem -> what to type next."""
+"""The next command to suggest, by problem code."""
 
 
 def in_commands(text: str) -> str:
-    """A message of the server without the sentences that are about its API; empty if nothing is left of it."""
+    """Return a message of the server without its sentences about the HTTP API; it may become empty."""
     return " ".join(sentence for sentence in re.split(r"(?<=[.!?]) +", text) if not _OF_THE_API.search(sentence))
 
 
 def give_up(error: BulkheadError) -> NoReturn:
-    """Say what went wrong, and end with its code."""
+    """Print what went wrong. Raises typer.Exit with the exit code of the error."""
     from pipeline.cli.terminal import say
     from pipeline.client.api import ApiError, TimedOut
 
@@ -213,7 +213,7 @@ def give_up(error: BulkheadError) -> NoReturn:
     else:
         say(f"bulkhead: {error}", "red")
     if isinstance(error, ApiError) and error.status in (401, 403):
-        say("The key is taken from BULKHEAD_API_KEY; `bulkhead up` keeps one for this machine under BULKHEAD_HOME.")
+        say("The key is read from BULKHEAD_API_KEY. On the machine of `bulkhead up` its key is found under BULKHEAD_HOME.")
     if isinstance(error, RejectedFile) and error.hint:
         say(error.hint)
     for note in getattr(error, "__notes__", ()):
@@ -239,7 +239,7 @@ def _print_version(wanted: bool) -> None:
         try:
             typer.echo(f"bulkhead {version('bulkhead')}")
         except PackageNotFoundError:
-            typer.echo("bulkhead, run from its checkout without being installed")
+            typer.echo("bulkhead, not installed (run from its checkout)")
         raise typer.Exit
 
 
@@ -249,7 +249,7 @@ def bulkhead(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Get every record of a hierarchical file into the warehouse, or learn exactly which did not get there and why.
+    """Import files of hierarchical records: every record is loaded into the warehouse, or reported with the reason.
 
     Exit codes: 0 ok, 1 error, 2 usage, 3 rejected by validation, 4 partially succeeded, 5 canceled, 6 timed out
     waiting, 7 unreachable, 130 interrupted.
@@ -257,14 +257,14 @@ def bulkhead(
 
 
 def client() -> Client:
-    """The server that the settings name, with the key that they hold."""
+    """Return a client for the server and the API key of the settings."""
     from pipeline.client.api import Client
 
     return Client()
 
 
 def deliver(chunks: Iterable[bytes], output: Path | None) -> None:
-    """Put a file where it is wanted: at ``output``, or on stdout."""
+    """Write a file to ``output``, or to stdout."""
     from pipeline.cli.terminal import print_chunks, say, write_file
 
     if output is None:

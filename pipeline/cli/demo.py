@@ -1,8 +1,8 @@
-"""`make demo`: the main job on real data, end to end, on the real parts, in a home of its own that goes afterwards.
+"""`make demo`: import real data end to end on the real components, in a temporary home.
 
-It goes the way of any user: a file is uploaded over HTTP, lands in S3, its event starts the workflow, it is checked,
-cut and loaded, and SQL finds it. Every step compares what it shows with what must come out; a wrong result ends the
-demo with exit code 1. With BULKHEAD_HOME set, that home is used, and kept.
+As for any user, a file is uploaded over HTTP and stored in S3, its event starts the workflow, it is validated, split into parts
+and loaded, and SQL reads it. Each step compares its result with the expected one; a wrong result ends the demo with exit
+code 1. If BULKHEAD_HOME is set, that home is used, and kept.
 """
 
 from __future__ import annotations
@@ -41,35 +41,35 @@ SHOWN_ROWS = 8
 
 
 class WrongResult(BulkheadError):
-    """The demo saw something other than what must come out."""
+    """A result differs from the expected one."""
 
 
 def main() -> int:
-    """Run the demo; 0 if all went as it must."""
+    """Run the demo, and return its exit code."""
     stop_on_signals()
     began = time.monotonic()
     try:
         with _home() as home, tempfile.TemporaryDirectory(prefix="bulkhead-demo-") as files:
             page = _run(home, Path(files))
     except KeyboardInterrupt:
-        terminal.say("Interrupted; everything is stopped.")
+        terminal.say("Interrupted. Everything is stopped.")
         return 130
     except BulkheadError as error:
         terminal.say(f"\nThe demo failed: {error}", "bold red")
         return 1
     _say(f"\nDone in {terminal.since(began)}. Nothing is left running.", "bold green")
-    stays = "with this BULKHEAD_HOME" if environment().get("BULKHEAD_HOME") else "where imports stay"
-    _say(f"The page of the import that it made; `make up` starts a stack {stays}:\n  {page}")
+    stays = "with this BULKHEAD_HOME" if environment().get("BULKHEAD_HOME") else "that keeps its imports"
+    _say(f"`make up` starts a stack {stays}. The page of the import was:\n  {page}")
     return 0
 
 
 def _run(home: Path, files: Path) -> str:
-    """All the steps; where the page of the import that loaded the file is."""
+    """Run all steps, and return the URL of the page of the import that loaded the file."""
     title = "A file of hierarchical records becomes rows in a warehouse,\nor a list of exactly what is wrong with it."
     terminal.out().print(Panel(title, title="Bulkhead", border_style="blue", expand=False, padding=(0, 2)))
     stack = local_stack(home, say=lambda line: _say(f"  {line}", "dim"))
     try:
-        _step("Starting the real parts on this machine")
+        _step("Starting all components on this machine")
         stack.start()
         client = Client(stack.environment["BULKHEAD_URL"], stack.environment["BULKHEAD_API_KEY"])
         fresh = _count(client) == 0
@@ -90,9 +90,9 @@ def _run(home: Path, files: Path) -> str:
 
 
 def _load(client: Client, file: Path, *, fresh: bool) -> ImportJson:
-    """The real file's way into the warehouse."""
+    """Import the real file into the warehouse."""
     count = places_csv(file)
-    _step(f"Uploading {count:,} countries and subdivisions of ISO 3166, each below the place it lies in")
+    _step(f"Uploading {count:,} countries and subdivisions of ISO 3166, each with the place it belongs to as its parent")
     ended = _import(client, file, Options(force=not fresh))
     _expect("state", ended["state"], "succeeded")
     _expect_counts(ended, total=count, valid=count, **({"inserted": count} if fresh else {}))
@@ -101,8 +101,8 @@ def _load(client: Client, file: Path, *, fresh: bool) -> ImportJson:
 
 
 def _ask(client: Client) -> None:
-    """One SQL query over what was loaded, compared with the source."""
-    _step(f"Asking the warehouse for the children of {PARENT}")
+    """Query the loaded records with SQL, and compare them with the source."""
+    _step(f"Querying the warehouse for the children of {PARENT}")
     _say(f"  {CHILDREN_SQL}\n", "cyan")
     rows = [tuple(row) for row in client.query(CHILDREN_SQL)["rows"]]
     _show(terminal.rows_table(("id", "name", "kind"), rows[:SHOWN_ROWS]))
@@ -113,12 +113,12 @@ def _ask(client: Client) -> None:
 
 
 def _load_again(client: Client, file: Path, count: int) -> None:
-    """The same file once more changes nothing: it is known, and if it is loaded all the same, every record is as it was."""
-    _step("Uploading the same file again: its content is known, and the answer names the import that loaded it")
+    """Upload the same file again: it is recognized as a duplicate, and importing it again changes no record."""
+    _step("Uploading the same file again: it is a duplicate, and the reason names the import that loaded it")
     ended = _import(client, file)
     _expect("state", ended["state"], "duplicate")
     _say(f"  {ended['reason']}", "dim")
-    _step("And once more with --force: every record is unchanged, nothing is doubled")
+    _step("Importing it again with --force: every record is unchanged, nothing is duplicated")
     ended = _import(client, file, Options(force=True))
     _expect("state", ended["state"], "succeeded")
     _expect_counts(ended, total=count, valid=count, unchanged=count)
@@ -126,9 +126,9 @@ def _load_again(client: Client, file: Path, count: int) -> None:
 
 
 def _reject(client: Client, file: Path, count: int) -> None:
-    """A broken file is refused as a whole, and every mistake is named."""
+    """Upload a broken file: it is rejected as a whole, and every error is listed."""
     broken_csv(file)
-    _step("Uploading a broken file: rejected as a whole, and every mistake is named")
+    _step("Uploading a broken file: it is rejected as a whole, and every error is listed")
     ended = _import(client, file)
     _expect("state", ended["state"], "rejected")
     findings = list(client.errors(ended["id"]))
@@ -144,18 +144,18 @@ def _reject(client: Client, file: Path, count: int) -> None:
 
 
 def _where(stack: Stack, page: str) -> None:
-    """The door, for those who read while it is open; and how to open it for longer."""
+    """Print the URLs for a browser, and how to start a stack that keeps running."""
     _step("The same in a browser")
     _say(f"  {sign_in_url(stack)}  signs you in")
     _say(f"  {page}  is the page of the first import")
-    _say("  This stack stops now; `make up` starts one that stays, and prints such a link.", "dim")
+    _say("  This stack stops now; `make up` starts one that keeps running, and prints such a link.", "dim")
 
 
-# --- how a step is shown and judged ---
+# --- show and check a step ---
 
 
 def _import(client: Client, file: Path, options: Options | None = None) -> ImportJson:
-    """Upload a file, follow it to its end, show its counts."""
+    """Upload a file, follow its import until it has ended, and show its counts."""
     with following() as progress:
         made = client.upload(file, DATASET, options=options, on_sent=progress.sent)
         progress.uploaded()
@@ -175,7 +175,7 @@ def _expect_counts(ended: ImportJson, **wanted: int) -> None:
 
 def _expect(what: str, seen: Any, wanted: Any) -> None:
     if seen != wanted:
-        raise WrongResult(f"The {what} must be {wanted!r}; it is {seen!r}.")
+        raise WrongResult(f"Wrong {what}: expected {wanted!r}, got {seen!r}.")
 
 
 def _step(text: str) -> None:
@@ -192,7 +192,7 @@ def _show(shown: RenderableType) -> None:
 
 @contextmanager
 def _home() -> Iterator[Path]:
-    """BULKHEAD_HOME if it is set; else a fresh folder that goes afterwards."""
+    """Return BULKHEAD_HOME for the block if it is set, else a temporary folder."""
     given = environment().get("BULKHEAD_HOME")
     if given:
         yield Path(given).absolute()

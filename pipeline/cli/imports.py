@@ -1,4 +1,4 @@
-"""Commands that start, follow and stop imports, over the HTTP API as any other client might."""
+"""Commands that start, follow and stop imports over the HTTP API."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from pipeline.errors import InvalidRequest, TransientError, Unreachable
 if TYPE_CHECKING:
     from pipeline.client.api import Client, ImportJson
 
-Timeout = Annotated[float | None, typer.Option(help="Stop waiting after so many seconds (exit 6).", min=0)]
+Timeout = Annotated[float | None, typer.Option(help="Stop waiting after this many seconds (exit code 6).", min=0)]
 
 
 class Which(StrEnum):
-    """The records that a retry may be of."""
+    """The records of an import that can be imported again."""
 
     FAILED = "failed"
     UNPROCESSED = "unprocessed"
@@ -52,32 +52,36 @@ class Which(StrEnum):
 def upload(
     file: InputFile,
     dataset: Annotated[
-        str, typer.Option("--dataset", "-d", help="The dataset that it is for.", autocompletion=dataset_names)
+        str, typer.Option("--dataset", "-d", help="The dataset to import into.", autocompletion=dataset_names)
     ] = "records",
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the import's end; its outcome is the exit code.")] = False,
-    filename: Annotated[str | None, typer.Option(help="The file's name, if stdin is not CSV.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate only, and say what a load would do.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the import has ended; its outcome is the exit code.")
+    ] = False,
+    filename: Annotated[
+        str | None, typer.Option(help="The file name when reading stdin; its extension tells the format. Default: stdin.csv.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only validate, and report what an import would change.")] = False,
     on_error: OnErrorOption = None,
     max_errors: MaxErrors = None,
     max_error_ratio: MaxErrorRatio = None,
     delimiter: Delimiter = None,
     columns: Map = None,
-    force: Annotated[bool, typer.Option("--force", help="Load it even if this very content was loaded before.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Import again even if this file was already imported.")] = False,
     notify: Annotated[
         list[str] | None,
-        typer.Option(
-            "--notify", help="Whom to tell of its end, by mail or webhook: me@example.org, https://...; may be repeated."
-        ),
+        typer.Option("--notify", help="Also notify this e-mail address or webhook URL when the import ends. May be repeated."),
     ] = None,
     direct: Annotated[
         bool | None,
-        typer.Option("--direct/--no-direct", help="Straight to S3, in parts, or through the server; else by size (64 MiB)."),
+        typer.Option(
+            "--direct/--no-direct", help="Upload straight to S3 in parts, or through the server. Default: by size (64 MiB)."
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an upload to S3 that broke off.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted upload to S3.")] = False,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> None:
-    """Upload a file and start its import; prints the import's id. `bulkhead promote` loads a dry run.
+    """Upload a file, start its import and print the import's ID. `bulkhead promote` loads a dry run.
 
     Example: `bulkhead upload places.csv -d places --wait`
     """
@@ -90,23 +94,23 @@ def upload(
         dry_run, on_error, max_errors, max_error_ratio, delimiter, force, mapping=mapping_of(columns), notify=_addresses(notify)
     )
     send = partial(server.upload, dataset=dataset, options=options, direct=direct, resume=resume, tell=say)
-    with _how_to_go_on(server.url, dataset, file, resume=resume):
+    with _hint_at_resume(server.url, dataset, file, resume=resume):
         made = _send(file, filename, send)
-    _begun(server, made, wait=wait, timeout=timeout, as_json=as_json)
+    _started(server, made, wait=wait, timeout=timeout, as_json=as_json)
 
 
-def _begun(server: Client, made: ImportJson, *, wait: bool, timeout: float | None, as_json: bool) -> NoReturn:
-    """An import is on its way: say so, or follow it, and end with the code that fits."""
+def _started(server: Client, made: ImportJson, *, wait: bool, timeout: float | None, as_json: bool) -> NoReturn:
+    """Report a started import, and with ``wait`` follow it. Raises typer.Exit with its exit code."""
     from pipeline.cli.terminal import print_json, print_line, say
 
     if not as_json:
         print_line(made["id"])
-        sys.stdout.flush()  # whoever reads our output may go on from here
+        sys.stdout.flush()  # the reader of our output can continue now
     if wait:
         made = _follow(server, made["id"], timeout)
-        _tell(made)
+        _report_end(made)
     else:
-        say(f"Accepted. Watch it: bulkhead watch {made['id']}")
+        say(f"Accepted. Follow it: bulkhead watch {made['id']}")
     if as_json:
         print_json(made)
     raise typer.Exit(OF_STATE[State(made["state"])] if wait else Exit.OK)
@@ -115,17 +119,19 @@ def _begun(server: Client, made: ImportJson, *, wait: bool, timeout: float | Non
 @app.command(rich_help_panel="Imports")
 def promote(
     import_id: ImportId,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the import's end; its outcome is the exit code.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the import has ended; its outcome is the exit code.")
+    ] = False,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> None:
-    """Load what a dry run has validated: the very same bytes, validated once more.
+    """Import the file of a successful dry run; it is validated again first.
 
     Example: `bulkhead promote 01990b3c-... --wait`
     """
     _check_timeout(timeout, wait)
     server = client()
-    _begun(server, server.promote(import_id), wait=wait, timeout=timeout, as_json=as_json)
+    _started(server, server.promote(import_id), wait=wait, timeout=timeout, as_json=as_json)
 
 
 def _addresses(given: list[str] | None) -> tuple[str, ...]:
@@ -139,20 +145,20 @@ def _addresses(given: list[str] | None) -> tuple[str, ...]:
 
 def _check_timeout(timeout: float | None, wait: bool) -> None:
     if timeout is not None and not wait:
-        raise typer.BadParameter("there is nothing to time out without --wait", param_hint="--timeout")
+        raise typer.BadParameter("needs --wait", param_hint="--timeout")
 
 
 def _check_way(file: Path, direct: bool | None, resume: bool) -> None:
-    """Parts are of a file: what comes but once, in its order, goes through the server."""
+    """Check --direct and --resume against the source: a stream can only be sent through the server. Raises BadParameter."""
     if resume and direct is False:
-        raise typer.BadParameter("only an upload straight to S3 can go on", param_hint="--no-direct")
+        raise typer.BadParameter("only an upload straight to S3 can be resumed", param_hint="--no-direct")
     if (resume or direct) and not file.is_file():
-        raise typer.BadParameter("that needs a file, not a stream", param_hint="--resume" if resume else "--direct")
+        raise typer.BadParameter("needs a file, not a stream", param_hint="--resume" if resume else "--direct")
 
 
 @contextmanager
-def _how_to_go_on(server: str, dataset: str, file: Path, *, resume: bool) -> Iterator[None]:
-    """If the upload breaks off, and can go on, say how."""
+def _hint_at_resume(server: str, dataset: str, file: Path, *, resume: bool) -> Iterator[None]:
+    """If the upload in the block is interrupted and can be resumed, tell the user how."""
     from pipeline.cli.terminal import say
     from pipeline.client import resume_state
     from pipeline.client.http import ApiError
@@ -163,7 +169,7 @@ def _how_to_go_on(server: str, dataset: str, file: Path, *, resume: bool) -> Ite
     except (KeyboardInterrupt, TransientError, ApiError) as error:
         left = resume_state.find(server, dataset, file)
         if left is not None and left != before:
-            hint = f"What S3 has of it is kept. Go on with: bulkhead upload {shlex.quote(str(file))} -d {dataset} --resume"
+            hint = f"The parts in S3 are kept. Continue with: bulkhead upload {shlex.quote(str(file))} -d {dataset} --resume"
             if isinstance(error, KeyboardInterrupt):
                 say(hint)
             else:
@@ -172,7 +178,7 @@ def _how_to_go_on(server: str, dataset: str, file: Path, *, resume: bool) -> Ite
 
 
 def _send(file: Path, filename: str | None, send: Callable[..., ImportJson]) -> ImportJson:
-    """The import that the server made of the file; what is no regular file is sent as it comes."""
+    """Send a file, or a stream if it is not a regular file, and return its import."""
     from pipeline.cli.progress import following
     from pipeline.cli.terminal import say
 
@@ -188,7 +194,7 @@ def _send(file: Path, filename: str | None, send: Callable[..., ImportJson]) -> 
             progress.uploaded()
             return made
     except KeyboardInterrupt:
-        say("Interrupted: the upload was broken off, nothing is imported.")
+        say("The upload was interrupted. Nothing was imported.")
         raise
     except OSError as error:
         raise InvalidRequest(f"Cannot read {file}: {error.strerror}.") from error
@@ -196,7 +202,7 @@ def _send(file: Path, filename: str | None, send: Callable[..., ImportJson]) -> 
 
 @app.command(rich_help_panel="Imports")
 def status(import_id: ImportId, as_json: AsJson = False) -> None:
-    """Show where an import stands.
+    """Show the state of an import.
 
     Example: `bulkhead status 01990b3c-...`
     """
@@ -205,7 +211,7 @@ def status(import_id: ImportId, as_json: AsJson = False) -> None:
 
 @app.command(rich_help_panel="Imports")
 def watch(import_id: ImportId, timeout: Timeout = None, as_json: AsJson = False) -> None:
-    """Follow an import to its end; its outcome is the exit code. Ctrl-C stops watching, not the import.
+    """Follow an import until it has ended; its outcome is the exit code. Ctrl-C stops watching, not the import.
 
     Example: `bulkhead watch 01990b3c-... --timeout 60`
     """
@@ -215,7 +221,7 @@ def watch(import_id: ImportId, timeout: Timeout = None, as_json: AsJson = False)
 
 
 def _follow(server: Client, import_id: str, timeout: float | None) -> ImportJson:
-    """The import at its end. Ctrl-C lets go of it: the import goes on without us."""
+    """Follow an import and return it once it has ended. Ctrl-C stops watching; the import continues."""
     from pipeline.cli.progress import following
     from pipeline.cli.terminal import say
     from pipeline.client.api import TimedOut
@@ -224,10 +230,10 @@ def _follow(server: Client, import_id: str, timeout: float | None) -> ImportJson
         with following() as progress:
             return server.wait(import_id, on_progress=progress.seen, timeout=timeout)
     except KeyboardInterrupt:
-        say(f"No longer watching import {import_id}; it goes on. Watch it again: bulkhead watch {import_id}")
+        say(f"Stopped watching. The import continues. Follow it again: bulkhead watch {import_id}")
         raise
     except (TimedOut, Unreachable):
-        say(f"It goes on. Watch it again: bulkhead watch {import_id}")
+        say(f"The import continues. Follow it again: bulkhead watch {import_id}")
         raise
 
 
@@ -240,29 +246,29 @@ def _show(shown: ImportJson, as_json: bool) -> None:
         out().print(import_table(shown))
 
 
-def _tell(ended: ImportJson) -> None:
-    """The end of an import, for whoever watches, and where to go from there."""
+def _report_end(ended: ImportJson) -> None:
+    """Print the result of an import on stderr, and the commands that may be useful next."""
     from pipeline.cli.terminal import err, import_table, say
 
     err().print(import_table(ended))
     if ended.get("findings", {}).get("errors"):
-        say(f"See what is wrong: bulkhead errors {ended['id']}")
+        say(f"List the errors: bulkhead errors {ended['id']}")
     if ended["counts"].get("failed"):
-        say(f"See which records failed: bulkhead results {ended['id']}")
-        say(f"Try them again, mended if need be: bulkhead retry {ended['id']} [FILE]")
+        say(f"Download the failed records: bulkhead results {ended['id']}")
+        say(f"Import them again, after correcting them: bulkhead retry {ended['id']} [FILE]")
     if ended["state"] == State.DUPLICATE:
         say(ended["reason"])
     if ended["state"] == State.VALIDATED:
-        say(f"Nothing was written. Load it: bulkhead promote {ended['id']}")
+        say(f"Nothing was written. Import the file: bulkhead promote {ended['id']}")
 
 
 @app.command(name="list", rich_help_panel="Imports")
 def list_imports(
     dataset: Annotated[
-        str | None, typer.Option("--dataset", "-d", help="Only this dataset's.", autocompletion=dataset_names)
+        str | None, typer.Option("--dataset", "-d", help="Only imports of this dataset.", autocompletion=dataset_names)
     ] = None,
-    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    state: Annotated[State | None, typer.Option(help="Only imports in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The maximum number of imports, newest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List imports, newest first.
@@ -289,60 +295,65 @@ def _line(one: ImportJson) -> tuple[Any, ...]:
 def retry(
     import_id: ImportId,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", callback=there, help="The failed records, corrected; - for stdin.")
+        Path | None, typer.Argument(metavar="[FILE]", callback=there, help="The corrected records; - for stdin.")
     ] = None,
     only: Annotated[
-        Which | None, typer.Option(help="Which records, without a file; else the failed ones, or if none did the unprocessed.")
+        Which | None,
+        typer.Option(help="Which records, if no file is given. Default: the failed ones, or else the unprocessed ones."),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the import's end; its outcome is the exit code.")] = False,
-    filename: Annotated[str | None, typer.Option(help="The file's name, if stdin is not CSV.")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the import has ended; its outcome is the exit code.")
+    ] = False,
+    filename: Annotated[
+        str | None, typer.Option(help="The file name when reading stdin; its extension tells the format. Default: stdin.csv.")
+    ] = None,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import the failed records of an import again: as they are, or as FILE has them (`results` gives it, to be mended).
+    """Import the failed records of an import again, as they are or as corrected in FILE (download them with `results`).
 
     Example: `bulkhead retry 01990b3c-... failed.csv --wait`
     """
     _check_timeout(timeout, wait)
     if file is not None and only is not None:
-        raise typer.BadParameter("a file says by itself which records are meant", param_hint="--only")
+        raise typer.BadParameter("cannot be used with a file", param_hint="--only")
     server = client()
     made = server.retry(import_id, only=only) if file is None else _send(file, filename, partial(server.retry, import_id))
-    _begun(server, made, wait=wait, timeout=timeout, as_json=as_json)
+    _started(server, made, wait=wait, timeout=timeout, as_json=as_json)
 
 
 @app.command(rich_help_panel="Imports")
 def pause(import_id: ImportId, as_json: AsJson = False) -> None:
-    """Pause an import: what is under way is loaded, nothing further is begun. Later files of its dataset wait behind it.
+    """Pause an import: parts being loaded are completed, no further parts are started. Later files of its dataset wait.
 
     Example: `bulkhead pause 01990b3c-...`
     """
-    _asked(client().pause(import_id), as_json)
+    _print_state(client().pause(import_id), as_json)
 
 
 @app.command(rich_help_panel="Imports")
 def resume(import_id: ImportId, as_json: AsJson = False) -> None:
-    """Have a paused import go on where it stood.
+    """Resume a paused import.
 
     Example: `bulkhead resume 01990b3c-...`
     """
-    _asked(client().resume(import_id), as_json)
+    _print_state(client().resume(import_id), as_json)
 
 
 @app.command(rich_help_panel="Imports")
 def cancel(import_id: ImportId, as_json: AsJson = False) -> None:
-    """Cancel an import; what is loaded stays, and its counts say what.
+    """Cancel an import. Records already loaded stay; the counts show how many.
 
     Example: `bulkhead cancel 01990b3c-...`
     """
-    _asked(client().cancel(import_id), as_json)
+    _print_state(client().cancel(import_id), as_json)
 
 
-def _asked(asked: ImportJson, as_json: bool) -> None:
-    """What was asked of an import is on its way; here is how it stands now."""
+def _print_state(shown: ImportJson, as_json: bool) -> None:
+    """Print the state of an import after a request."""
     from pipeline.cli.terminal import print_json, print_line
 
     if as_json:
-        print_json(asked)
+        print_json(shown)
     else:
-        print_line(f"{asked['id']} {asked['state']}")
+        print_line(f"{shown['id']} {shown['state']}")

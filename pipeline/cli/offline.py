@@ -1,7 +1,7 @@
-"""`bulkhead validate`: the same reading and the same rules as an import's, on this machine, without any server.
+"""`bulkhead validate`: check a file on this machine, read and validated exactly as in an import, without a server.
 
-Where the settings name a warehouse that answers, it is asked for parents, and what a load would do to it is foreseen; it is
-never written to.
+If the warehouse of the settings can be reached, parents are also looked up there, and what an import would change is computed.
+Nothing is written.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ON_SCREEN_ROWS = 50
 
 
 class TemplateForm(StrEnum):
-    """What a file to fill in may be."""
+    """The formats of a template."""
 
     CSV = "csv"
     XLSX = "xlsx"
@@ -60,9 +60,11 @@ def validate(
     dataset: Annotated[
         str, typer.Option("--dataset", "-d", help="The dataset whose rules apply.", autocompletion=dataset_names)
     ] = "records",
-    filename: Annotated[str | None, typer.Option(help="The file's name, if stdin is not CSV.")] = None,
+    filename: Annotated[
+        str | None, typer.Option(help="The file name when reading stdin; its extension tells the format. Default: stdin.csv.")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Keep the whole report in this folder.", file_okay=False)
+        Path | None, typer.Option("--output", "-o", help="Write the whole report into this folder.", file_okay=False)
     ] = None,
     on_error: OnErrorOption = None,
     max_errors: MaxErrors = None,
@@ -71,9 +73,10 @@ def validate(
     columns: Map = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a file by its dataset's rules without a server; exit 3 if an import would be rejected.
+    """Check a file by its dataset's rules without a server; exit code 3 if an import would be rejected.
 
-    If the warehouse can be reached, parents are looked for there too, and what a load would do is foreseen. Nothing is written.
+    If the warehouse can be reached, parents are also looked up there, and what an import would change is reported. Nothing is
+    written.
 
     Example: `bulkhead validate places.csv -d places`
     """
@@ -87,29 +90,29 @@ def validate(
     rules.check_mapping(options.mapping)
     with tempfile.TemporaryDirectory(prefix="bulkhead-") as scratch:
         folder = Path(scratch)
-        name = _bring(file, folder, filename)
+        name = _place(file, folder, filename)
         with working(f"Checking {name} ..."), _warehouse(settings, rules) as engine:
-            verdict = _judge(folder, rules, name, options, settings, engine)
+            verdict = _validate(folder, rules, name, options, settings, engine)
         groups = json.loads((folder / "report" / "groups.json").read_bytes())["items"]
         if output is not None:
-            _keep(folder / "report", output)
+            _write_report(folder / "report", output)
     if as_json:
         print_json(verdict)
     else:
-        _tell(verdict, groups, name, output)
+        _print_verdict(verdict, groups, name, output)
     if engine is None:
-        _say("It was checked against an empty warehouse, since none can be reached: parents were looked for in this file only.")
+        _say("No warehouse can be reached: the file was checked against an empty warehouse, with parents in this file only.")
     raise typer.Exit(Exit.OK if verdict["accepted"] else Exit.REJECTED)
 
 
 @app.command(rich_help_panel="Imports")
 def template(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset that the file will be for.")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset's name.")],
     form: Annotated[TemplateForm, typer.Option("--format", help="Text, or an Excel workbook.")] = TemplateForm.CSV,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.", dir_okay=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the columns as one JSON document instead.")] = False,
 ) -> None:
-    """Print a file to fill in: the dataset's columns, and one row that shows what their types look like.
+    """Print a template: a file with the dataset's columns and one example row.
 
     Example: `bulkhead template places > places.csv`
     """
@@ -125,7 +128,7 @@ def template(
 
 @contextmanager
 def _warehouse(settings: Settings, rules: Dataset) -> Iterator[Engine | None]:
-    """The warehouse that the settings name, if it answers and has the dataset's table."""
+    """Connect to the warehouse of the settings for the block; None if it does not answer or has no table of the dataset."""
     from pipeline.adapters import postgres
     from pipeline.warehouse import existing_edges
 
@@ -139,8 +142,8 @@ def _warehouse(settings: Settings, rules: Dataset) -> Iterator[Engine | None]:
         engine.dispose()
 
 
-def _bring(file: Path, folder: Path, filename: str | None) -> str:
-    """Put the file where validation looks for it; its name, by which its format is known."""
+def _place(file: Path, folder: Path, filename: str | None) -> str:
+    """Put the file into the folder of the validation, and return its name, whose extension tells the format."""
     from pipeline.sandbox.validate_file import SOURCE
 
     try:
@@ -158,10 +161,10 @@ def _bring(file: Path, folder: Path, filename: str | None) -> str:
     return filename or ("stdin.csv" if str(file) == "-" else file.name)
 
 
-def _judge(
+def _validate(
     folder: Path, rules: Dataset, name: str, options: Options, settings: Settings, engine: Engine | None
 ) -> dict[str, Any]:
-    """What an import of the file would find, in the child process that an import would use."""
+    """Validate the file in a sandbox as an import would, and return the verdict as JSON."""
     from pipeline.prepare.manifest import BatchSizes
     from pipeline.sandbox import process, validate_file
     from pipeline.warehouse import existing_edges
@@ -183,14 +186,14 @@ def _judge(
         options,
         memory_bytes=settings.validation_memory_bytes,
         seconds=settings.validation_seconds,
-        answer=lambda _: edges(folder / validate_file.WANTED),  # where the question lies we know, and need not be told
+        answer=lambda _: edges(folder / validate_file.WANTED),  # the question is always in the same file
     )
-    foreseen = _foresee(folder, rules, engine) if engine is not None and found.verdict().accepted else None
-    return _verdict(folder, rules, name, found, foreseen)
+    changes = _preview_changes(folder, rules, engine) if engine is not None and found.verdict().accepted else None
+    return _verdict(folder, rules, name, found, changes)
 
 
-def _foresee(folder: Path, rules: Dataset, engine: Engine) -> dict[str, int]:
-    """What a load would do."""
+def _preview_changes(folder: Path, rules: Dataset, engine: Engine) -> dict[str, int]:
+    """Return how many records an import would insert, update and leave unchanged."""
     from pipeline.load import dry_run
     from pipeline.prepare.manifest import MANIFEST, Manifest
     from pipeline.sandbox import validate_file
@@ -202,7 +205,7 @@ def _foresee(folder: Path, rules: Dataset, engine: Engine) -> dict[str, int]:
         return dry_run.preview(raw, rules, [(parts / part.filename, part.sha256) for part in manifest.parts]).to_json()
 
 
-def _verdict(folder: Path, rules: Dataset, name: str, found: Counted, foreseen: dict[str, int] | None) -> dict[str, Any]:
+def _verdict(folder: Path, rules: Dataset, name: str, found: Counted, changes: dict[str, int] | None) -> dict[str, Any]:
     return {
         "file": name,
         "dataset": rules.name,
@@ -212,20 +215,20 @@ def _verdict(folder: Path, rules: Dataset, name: str, found: Counted, foreseen: 
         "errors": found.errors,
         "warnings": found.warnings,
         "quarantined": found.quarantined,
-        "preview": foreseen,
+        "preview": changes,
         "by_code": found.by_code,
         "findings": json.loads((folder / "report" / "findings.json").read_bytes()),
     }
 
 
-def _keep(report: Path, output: Path) -> None:
+def _write_report(report: Path, output: Path) -> None:
     try:
         shutil.copytree(report, output, dirs_exist_ok=True)
     except OSError as error:
         raise InvalidRequest(f"Cannot write into {output}: {in_words(error)}") from error
 
 
-def _tell(verdict: dict[str, Any], groups: list[dict[str, Any]], name: str, output: Path | None) -> None:
+def _print_verdict(verdict: dict[str, Any], groups: list[dict[str, Any]], name: str, output: Path | None) -> None:
     from pipeline.cli.terminal import groups_view, out, preview_line
 
     if groups:

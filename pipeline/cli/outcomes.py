@@ -1,4 +1,4 @@
-"""Commands that fetch what came of imports: findings, reports, failed records, and the records in the warehouse."""
+"""Commands that download results: findings, reports, failed records, and the records in the warehouse."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from pipeline.client.http import Download
 
 ON_SCREEN_ROWS = 50
-"""As many findings as a screen is good for; the files hold all of them."""
+"""The maximum number of findings on the screen; the files contain all of them."""
 
 Form = TypeVar("Form", bound=StrEnum)
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.")]
 
 
 class ResultsFormat(StrEnum):
-    """How rows of a file are printed: exactly, in the format that was uploaded, in Parquet or Arrow; or for people."""
+    """The formats of the rows of a file; native is the format that was uploaded."""
 
     NATIVE = "native"
     PARQUET = "parquet"
@@ -44,7 +44,7 @@ class RowsOf(StrEnum):
 
 
 class RowsFormat(StrEnum):
-    """How the rows of a query are printed."""
+    """The formats of the rows of a query."""
 
     TABLE = "table"
     CSV = "csv"
@@ -54,7 +54,7 @@ class RowsFormat(StrEnum):
 
 
 class ExportFormat(StrEnum):
-    """How the records of a dataset are printed."""
+    """The formats of the records of a dataset."""
 
     CSV = "csv"
     NDJSON = "ndjson"
@@ -67,13 +67,17 @@ class ExportFormat(StrEnum):
 def errors(
     import_id: ImportId,
     form: Annotated[
-        TableFormat, typer.Option("--format", help="The files hold every finding; xlsx has the file's own rows, marked.")
+        TableFormat,
+        typer.Option(
+            "--format",
+            help="The files contain all findings; xlsx contains the rows of the uploaded file, with the errors marked.",
+        ),
     ] = TableFormat.TABLE,
     code: Annotated[str | None, typer.Option(help="Only findings of this code, such as missing_parent.")] = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what validation found wrong, in groups that say the same.
+    """Print what validation found wrong, equal findings grouped.
 
     Examples: `bulkhead errors 01990b3c-... --format csv > findings.csv`, or `--format xlsx -o findings.xlsx`
     """
@@ -81,13 +85,15 @@ def errors(
     server = client()
     _check_screen(form, output)
     if form is TableFormat.XLSX and code is not None:
-        raise typer.BadParameter("the workbook holds every code; filter in its sheet Findings", param_hint="--code")
+        raise typer.BadParameter("the workbook contains all codes; filter in its sheet Findings", param_hint="--code")
     if form is not TableFormat.TABLE:
         with server.errors_file(import_id, form, code=code) as file:
             deliver(file, output)
         return
     if output is not None:
-        raise typer.BadParameter("a table is for the screen; add --format csv, json, parquet or xlsx", param_hint="--output")
+        raise typer.BadParameter(
+            "a table cannot be written to a file; add --format csv, json, parquet or xlsx", param_hint="--output"
+        )
     _show_findings(server, import_id, code)
 
 
@@ -97,7 +103,7 @@ def _show_findings(server: Client, import_id: str, code: str | None) -> None:
     found = server.error_groups(import_id, code=code)
     groups = found["items"][:ON_SCREEN_ROWS]
     total = sum(group["count"] for group in found["items"]) if code else found["total"]
-    if not groups:  # none, or none frequent enough to be in a group that is kept
+    if not groups:  # no findings, or none in the largest groups, which are all that is stored
         _list_findings(server, import_id, code)
         return
     out().print(groups_view(groups))
@@ -121,10 +127,10 @@ def _list_findings(server: Client, import_id: str, code: str | None) -> None:
 @app.command(rich_help_panel="Imports")
 def report(
     import_id: ImportId,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Download it into this folder.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Download the report into this folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the address of an import's validation report, or download it with all findings.
+    """Print the URL of an import's validation report, or download it with all findings.
 
     Example: `bulkhead report 01990b3c-... --output report/`
     """
@@ -147,7 +153,7 @@ def report(
 
 
 def _download_report(server: Client, import_id: str, output: Path) -> None:
-    """The report's pages, with their links leading to the server, and all findings in every format."""
+    """Download the pages of the report, with absolute links to the server, and all findings in every format."""
     from pipeline.cli.terminal import write_file
 
     for name, content in server.report(import_id):
@@ -162,15 +168,15 @@ def results(
     import_id: ImportId,
     kind: Annotated[RowsOf, typer.Option("--kind", help="Which rows.")] = RowsOf.FAILED,
     form: Annotated[
-        ResultsFormat, typer.Option("--format", help="How to print them; native is the format that was uploaded.")
+        ResultsFormat, typer.Option("--format", help="The format; native is the format of the uploaded file.")
     ] = ResultsFormat.NATIVE,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the rows of a file that failed, each with the reason; or those that were loaded, or that were not processed.
+    """Print the failed rows of a file with the reasons, or the rows that succeeded or were not processed.
 
-    All columns of the file, in their order, and then row, code and reason. Mend what failed, and hand it to `retry`. Exit 3
-    if the whole file was rejected, so that no record was processed.
+    The columns of the file are followed by row, code and reason. Correct the failed rows and import them with `retry`. Exit
+    code 3 if the whole file was rejected, so that no record was processed.
 
     Example: `bulkhead results 01990b3c-... --output failed.csv`
     """
@@ -179,24 +185,24 @@ def results(
     server = client()
     shown = server.get(import_id)
     if shown["state"] == State.REJECTED and kind is not RowsOf.UNPROCESSED:
-        _tell_rejected(shown)
+        _report_rejection(shown)
         raise typer.Exit(Exit.REJECTED)
     with server.results(import_id, kind, file_format=form) as file:
         _check_text(file, output)
         deliver(file, output)
-    _tell_none(shown, kind)
+    _report_none(shown, kind)
 
 
-def _tell_rejected(shown: ImportJson) -> None:
+def _report_rejection(shown: ImportJson) -> None:
     from pipeline.cli.terminal import say
 
     say(f"No record was processed: import {shown['id']} was rejected as a whole.", "red")
-    say(f"See what is wrong: bulkhead errors {shown['id']}")
+    say(f"List the errors: bulkhead errors {shown['id']}")
     say(f"The records of the file: bulkhead results {shown['id']} --kind {RowsOf.UNPROCESSED}")
 
 
-def _tell_none(shown: ImportJson, kind: RowsOf) -> None:
-    """If the file has a header and nothing else, it is not for a mistake."""
+def _report_none(shown: ImportJson, kind: RowsOf) -> None:
+    """Explain a file without rows: there are no such records."""
     from pipeline.cli.terminal import say
 
     counts = shown["counts"]
@@ -209,22 +215,22 @@ def _tell_none(shown: ImportJson, kind: RowsOf) -> None:
 
 
 def _check_text(file: Download, output: Path | None) -> None:
-    """Raises BadParameter rather than write a workbook to a terminal."""
+    """Raise BadParameter if a binary file would be written to a terminal."""
     if output is None and sys.stdout.isatty() and not file.is_text:
         raise typer.BadParameter(
-            "the uploaded file's format is not for the screen; add --output FILE, or choose --format csv", param_hint="--format"
+            "the format of the uploaded file is binary; add --output FILE, or choose --format csv", param_hint="--format"
         )
 
 
 @app.command(rich_help_panel="Records")
 def sql(
     query: Annotated[str, typer.Argument(metavar="SELECT", help="One SELECT over the schema warehouse.")],
-    form: Annotated[RowsFormat, typer.Option("--format", help="How to print the rows.")] = RowsFormat.TABLE,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many rows.")] = None,
+    form: Annotated[RowsFormat, typer.Option("--format", help="The format of the rows.")] = RowsFormat.TABLE,
+    limit: Annotated[int | None, typer.Option(min=1, help="The maximum number of rows.")] = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the warehouse; a read-only role runs the query.
+    """Query the warehouse with SQL; the query runs as a read-only role.
 
     Example: `bulkhead sql 'select name from warehouse.places where "parentId" is null' --format csv`
     """
@@ -237,17 +243,17 @@ def sql(
         with server.query_file(query, form, limit=limit) as file:
             deliver(file, output)
         if file.is_truncated:
-            say("There are more rows than these: narrow the query down, or raise --limit.")
+            say("There are more rows than these. Narrow the query, or raise --limit.")
         return
     if form is RowsFormat.TABLE and output is not None:
-        raise typer.BadParameter("a table is for the screen; choose another --format", param_hint="--output")
+        raise typer.BadParameter("a table cannot be written to a file; choose another --format", param_hint="--output")
     _print_rows(server.query(query, limit=limit), form, output)
 
 
 @app.command(rich_help_panel="Records")
 def export(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Its name.", autocompletion=dataset_names)],
-    form: Annotated[ExportFormat, typer.Option("--format", help="How to print the records.")] = ExportFormat.CSV,
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset's name.", autocompletion=dataset_names)],
+    form: Annotated[ExportFormat, typer.Option("--format", help="The format of the records.")] = ExportFormat.CSV,
     children_of: Annotated[
         str | None, typer.Option("--children-of", metavar="ID", help="Only the children of this record.")
     ] = None,
@@ -255,12 +261,12 @@ def export(
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the records of a dataset, every one, with its columns as a file of it would have them.
+    """Print all records of a dataset, in the columns of an uploaded file.
 
     Example: `bulkhead export places --format parquet --output places.parquet`
     """
     if children_of is not None and roots:
-        raise typer.BadParameter("exclude each other", param_hint="--children-of and --roots")
+        raise typer.BadParameter("cannot be used together", param_hint="--children-of and --roots")
     form = _form(form, ExportFormat.CSV, as_json)
     _check_screen(form, output)
     with client().export(dataset, form, children_of=children_of, roots=roots) as file:
@@ -268,18 +274,18 @@ def export(
 
 
 def _form(form: Form, default: Form, as_json: bool) -> Form:
-    """The format that is asked for: --json is short for --format json."""
+    """Return the requested format; --json is short for --format json. Raises BadParameter if the two differ."""
     if not as_json:
         return form
     json = type(form)("json")
     if form not in (default, json):
-        raise typer.BadParameter(f"says something else than --format {form}", param_hint="--json")
+        raise typer.BadParameter(f"contradicts --format {form}", param_hint="--json")
     return json
 
 
 def _check_screen(form: StrEnum, output: Path | None) -> None:
     if form in ("parquet", "arrow", "xlsx") and output is None and sys.stdout.isatty():
-        raise typer.BadParameter(f"{form} is not for the screen; add --output FILE", param_hint="--format")
+        raise typer.BadParameter(f"{form} is a binary format; add --output FILE", param_hint="--format")
 
 
 def _print_rows(answer: dict[str, Any], form: RowsFormat, output: Path | None) -> None:
@@ -296,4 +302,4 @@ def _print_rows(answer: dict[str, Any], form: RowsFormat, output: Path | None) -
             deliver([as_json(document).encode()], output)
     if answer["truncated"]:
         these = "this one" if len(rows) == 1 else f"these {len(rows):,}"
-        say(f"There are more rows than {these}: narrow the query down, or raise --limit.")
+        say(f"There are more rows than {these}. Narrow the query, or raise --limit.")

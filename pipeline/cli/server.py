@@ -1,6 +1,6 @@
-"""Commands for whoever runs Bulkhead: the embedded stack, its processes one by one, and the keys.
+"""Commands for operators: the embedded stack, its processes one by one, and the API keys.
 
-These stand beside the server, not in front of it: they use the settings, the database and Temporal directly.
+They do not use the HTTP API, but the settings, the database and Temporal directly.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from pipeline.errors import InvalidConfiguration, NotFound, Unreachable
 if TYPE_CHECKING:
     from pipeline.ledger.api_keys import ApiKeys
 
-keys_app = typer.Typer(cls=Commands, no_args_is_help=True, help="Make, list and revoke API keys.")
+keys_app = typer.Typer(cls=Commands, no_args_is_help=True, help="Create, list and revoke API keys.")
 app.add_typer(keys_app, name="key", rich_help_panel="Operation")
 
 
 class Role(StrEnum):
-    """What a key may do; each may also do what those before it may."""
+    """The permissions of a key; each role includes the ones before it."""
 
     READER = "reader"
     UPLOADER = "uploader"
@@ -39,8 +39,10 @@ class Role(StrEnum):
 @app.command(rich_help_panel="Operation")
 def up(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="The web app's port.")] = None,
-    home: Annotated[Path | None, typer.Option(file_okay=False, help="Where all state is kept.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Once it is up, print where as one JSON document on stdout.")] = False,
+    home: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for all data. Default: BULKHEAD_HOME.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Once it is running, print its URL and home as one JSON document on stdout.")
+    ] = False,
 ) -> None:
     """Run everything on this machine until Ctrl-C: S3, PostgreSQL, Temporal, relay, worker and web app.
 
@@ -60,7 +62,7 @@ def up(
 
 @app.command(rich_help_panel="Operation")
 def doctor(as_json: AsJson = False) -> None:
-    """Check what Bulkhead needs and say how to mend what is not right.
+    """Check everything that Bulkhead needs, and say how to fix what is wrong.
 
     Example: `bulkhead doctor`
     """
@@ -75,7 +77,7 @@ def doctor(as_json: AsJson = False) -> None:
             mark, style = ("ok  ", "green") if result.ok else ("fail", "red")
             out().print(cell(mark, style), cell(result.name, "bold"), cell(result.detail))
             if not result.ok:
-                out().print(cell(f"     to mend it: {result.mend}"))
+                out().print(cell(f"     to fix it: {result.mend}"))
     if as_json:
         print_json([asdict(result) for result in found])
     if not all(result.ok for result in found):
@@ -84,7 +86,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command(rich_help_panel="Operation")
 def reconcile(as_json: AsJson = False) -> None:
-    """Look for files in S3 that no event announced, and start their imports; a worker does the looking.
+    """Find files in S3 whose event was lost, and start their imports; the search runs on a worker.
 
     Example: `bulkhead reconcile`
     """
@@ -92,27 +94,29 @@ def reconcile(as_json: AsJson = False) -> None:
     from pipeline.cli.terminal import print_json, print_line, say, working
     from pipeline.settings import load_settings
 
-    with closing(TemporalClient.of(load_settings())) as orchestrator, working("Looking through incoming/ ..."):
-        found = orchestrator.reconcile()
+    with closing(TemporalClient.of(load_settings())) as temporal, working("Searching incoming/ ..."):
+        found = temporal.reconcile()
     if as_json:
         print_json(asdict(found))
     else:
         seen, started = counted(found.seen, "object"), counted(found.started, "import")
-        print_line(f"{seen} looked at, {started} started, {found.expired:,} expired")
+        print_line(f"{seen} checked, {started} started, {found.expired:,} expired")
     if not found.is_whole:
-        say("The bucket is too large for one run: the next one goes on where this one stopped.")
+        say("The bucket is too large for one run. The next run continues where this one stopped.")
     if found.unknown:
-        are = "uploaded file is of an import" if found.unknown == 1 else "uploaded files are of imports"
+        files = (
+            "uploaded file belongs to an import that is" if found.unknown == 1 else "uploaded files belong to imports that are"
+        )
         keys = ", ".join(found.unknown_keys[:10])
-        say(f"{found.unknown:,} {are} that the ledger does not know, and left alone (docs/operations.md): {keys}")
+        say(f"{found.unknown:,} {files} not in the ledger; nothing was done with them (docs/operations.md): {keys}")
 
 
 @app.command(rich_help_panel="Operation")
 def clean(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what is not kept any longer, as BULKHEAD_KEEP_... say; a worker does it, and does so by itself every hour.
+    """Remove expired data by the retention policy (BULKHEAD_KEEP_...) now; a worker also does it every hour.
 
     Example: `bulkhead clean --dry-run`
     """
@@ -120,8 +124,8 @@ def clean(
     from pipeline.cli.terminal import print_json, print_line, say, working
     from pipeline.settings import load_settings
 
-    with closing(TemporalClient.of(load_settings())) as orchestrator, working("Looking for what is not kept any longer ..."):
-        done = orchestrator.clean(dry_run=dry_run)
+    with closing(TemporalClient.of(load_settings())) as temporal, working("Searching for expired data ..."):
+        done = temporal.clean(dry_run=dry_run)
     if as_json:
         print_json({"dry_run": dry_run, **asdict(done)})
     else:
@@ -134,8 +138,10 @@ def clean(
         mails, letters = counted(done.mails, "mail"), counted(done.dead_letters, "dead letter")
         print_line(f"{mails} in the outbox, {letters} of the relay, {counted(done.foreign_writes, 'note')} of foreign writes")
     if done.unknown:
-        are = "prefix in S3 is" if done.unknown == 1 else "prefixes in S3 are"
-        say(f"{done.unknown:,} {are} of imports that the ledger does not know, and left alone.")
+        folders = (
+            "prefix in S3 belongs to an import that is" if done.unknown == 1 else "prefixes in S3 belong to imports that are"
+        )
+        say(f"{done.unknown:,} {folders} not in the ledger; nothing was done with them.")
     for error in done.errors:
         say(f"Not removed: {error}")
     if done.failed:
@@ -161,14 +167,14 @@ def web() -> None:
     """
     sys.stdout.flush()
     command = [sys.executable, "-m", "gunicorn", "-c", "python:web.gunicorn", "web:create_app()"]
-    os.execv(sys.executable, command)  # in our place, so that signals reach it
+    os.execv(sys.executable, command)  # replaces this process, so that signals reach gunicorn
 
 
 @app.command(rich_help_panel="Operation")
 def migrate(as_json: AsJson = False) -> None:
-    """Bring the database up to date: the ledger, the datasets' tables, the marts; make the bucket. Safe to repeat.
+    """Migrate the database (ledger, datasets' tables, marts) and create the bucket. Safe to repeat.
 
-    Files may be loaded and records read meanwhile. What would keep them waiting is refused, and nothing is changed.
+    Imports and reads may continue meanwhile. A change that would block them is refused, and then nothing is changed.
 
     Example: `bulkhead migrate`
     """
@@ -180,7 +186,7 @@ def migrate(as_json: AsJson = False) -> None:
     settings = load_settings()
     check_secrets(settings)
     done = migrate(_needed(settings.database_url), root=settings.datasets_root, say=say)
-    if settings.s3_endpoint:  # in AWS the bucket is made with its notification, not by us
+    if settings.s3_endpoint:  # in AWS the bucket is created together with its notification
         Store.of(settings).ensure_bucket()
         done.append(Migrated(f"bucket {settings.bucket}"))
     if as_json:
@@ -195,14 +201,15 @@ def migrate(as_json: AsJson = False) -> None:
 
 @keys_app.command("create")
 def key_create(
-    name: Annotated[str, typer.Argument(help="Whose key it is, or what for.")],
-    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.UPLOADER,
+    name: Annotated[str, typer.Argument(help="The owner or the purpose of the key.")],
+    role: Annotated[Role, typer.Option(help="The permissions of the key.")] = Role.UPLOADER,
     dataset: Annotated[
-        list[str] | None, typer.Option("--dataset", "-d", help="The only dataset there is for it; may be repeated. Else all.")
+        list[str] | None,
+        typer.Option("--dataset", "-d", help="Limit the key to this dataset. May be repeated. Default: all datasets."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and print it. It is shown this once: only a hash of it is kept.
+    """Create an API key and print it. It is shown only once, since only its hash is stored.
 
     Example: `bulkhead key create "nightly export" --role uploader --dataset places`
     """
@@ -218,12 +225,12 @@ def key_create(
         print_json({**made.to_json(), "key": text})
     else:
         print_line(text)
-    say("Keep it: it is shown this once. It goes into BULKHEAD_API_KEY, or into the header Authorization: Bearer ...")
+    say("Store it now: it is not shown again. Set it as BULKHEAD_API_KEY, or send it as the header Authorization: Bearer ...")
 
 
 @keys_app.command("list")
 def key_list(as_json: AsJson = False) -> None:
-    """List the keys there are, without their secrets.
+    """List the API keys, without their secrets.
 
     Example: `bulkhead key list`
     """
@@ -241,10 +248,10 @@ def key_list(as_json: AsJson = False) -> None:
 
 @keys_app.command("revoke")
 def key_revoke(
-    key_id: Annotated[UUID, typer.Argument(metavar="ID", help="The key's id, as `key list` prints it.")],
+    key_id: Annotated[UUID, typer.Argument(metavar="ID", help="The key's ID, as printed by `key list`.")],
     as_json: AsJson = False,
 ) -> None:
-    """Revoke a key: from now on it opens nothing.
+    """Revoke an API key; it is rejected from now on.
 
     Example: `bulkhead key revoke 01990b3c-...`
     """
@@ -252,7 +259,7 @@ def key_revoke(
 
     with _keys() as keys:
         if not keys.revoke(str(key_id)):
-            raise NotFound(f"There is no key {key_id} that could be revoked. See which there are: bulkhead key list")
+            raise NotFound(f"There is no active key {key_id}. List the keys: bulkhead key list")
     say(f"Revoked {key_id}.")
     if as_json:
         print_json({"id": str(key_id), "revoked": True})
@@ -260,7 +267,7 @@ def key_revoke(
 
 @contextmanager
 def _keys() -> Iterator[ApiKeys]:
-    """The keys in the database of the settings."""
+    """Open the API keys in the database of the settings for the block."""
     from sqlalchemy.exc import OperationalError
 
     from pipeline.adapters import postgres
@@ -279,6 +286,6 @@ def _keys() -> Iterator[ApiKeys]:
 def _needed(database_url: str) -> str:
     if not database_url:
         raise InvalidConfiguration(
-            "DATABASE_URL is not set, and no embedded stack has left one under BULKHEAD_HOME: bulkhead up."
+            "DATABASE_URL is not set, and no embedded stack is running under BULKHEAD_HOME. Start one: bulkhead up."
         )
     return database_url

@@ -26,7 +26,7 @@ def compose_email(
     message_id: str,
     groups: Sequence[Mapping[str, Any]] = (),
 ) -> EmailMessage:
-    """What happened, the counts, the most frequent findings (``groups``, as in groups.json) and the links, as plain text."""
+    """Return an e-mail in plain text: outcome, counts, most frequent findings (``groups``, as in groups.json) and links."""
     name = _one_line(shown["source"]["filename"]) or shown["id"]
     words, _ = STATE_TEXTS[State(shown["state"])]
     message = EmailMessage()
@@ -40,14 +40,14 @@ def compose_email(
 
 
 def sample_email(*, page: str, sender: str, to: str, message_id: str) -> EmailMessage:
-    """A mail that is only a test."""
+    """Return a test message."""
     message = EmailMessage()
-    message["Subject"] = "A test from Bulkhead"
+    message["Subject"] = "Test message from Bulkhead"
     message["From"] = sender
     message["To"] = to
     message["Date"] = format_datetime(datetime.now(tz=UTC))
     message["Message-ID"] = f"<{message_id}@bulkhead>"
-    message.set_content(f"Messages from Bulkhead reach you. It is at {page}\n")
+    message.set_content(f"This is a test: messages from Bulkhead at {page} reach you.\n")
     return message
 
 
@@ -56,15 +56,15 @@ def _mail_lines(shown: Mapping[str, Any], name: str, words: str, page: str, grou
     top = sorted(shown["findings"]["by_code"].items(), key=lambda item: -item[1])[:5]
     lines = [f"The import of {name} into {shown['dataset']} {words}.", ""]
     if shown["reason"]:
-        lines += [f"Why: {shown['reason']}", ""]
+        lines += [f"Reason: {shown['reason']}", ""]
     lines += [f"  {kind:<12} {number:>12,}" for kind, number in counts.items()]
     if shown.get("dry_run") and shown.get("preview"):
-        lines += ["", "Nothing was written. A load would have:"]
+        lines += ["", "Nothing was written. An import would have:"]
         lines += [f"  {kind:<12} {number:>12,}" for kind, number in shown["preview"].items()]
     if top:
         lines += ["", "Most frequent findings:"] + [f"  {code:<24} {number:>10,}" for code, number in top]
     if groups:
-        lines += ["", "What they say:"] + [_group_line(one) for one in groups[:5]]
+        lines += ["", "Largest groups:"] + [_group_line(one) for one in groups[:5]]
     lines += ["", f"The import:   {page}"]
     if top:
         lines += [f"All findings: {shown['links']['errors']}?format=csv"]
@@ -72,7 +72,7 @@ def _mail_lines(shown: Mapping[str, Any], name: str, words: str, page: str, grou
 
 
 def _group_line(group: Mapping[str, Any]) -> str:
-    """How many, what is wrong, and where the first of them is."""
+    """Return a line with the number of equal findings, their message, and the place of the first."""
     first: Mapping[str, Any] = next(iter(group.get("first") or ()), {})
     place = place_and_record(first.get("place") or "", first.get("row")) if first.get("place") else ""
     at = f" First at {place}." if place and group["count"] > 1 else f" {place}." if place else ""
@@ -80,14 +80,14 @@ def _group_line(group: Mapping[str, Any]) -> str:
 
 
 def _one_line(text: str) -> str:
-    """A header must be one line, whatever the file was called."""
+    """Return a text as one line, as headers require, whatever the file name contains."""
     return "".join(c if c.isprintable() else " " for c in text).strip()[:120]
 
 
 def send_email(message: EmailMessage, *, smtp_url: str, outbox: Path) -> None:
-    """Hand the message to ``smtp_url`` (``smtp://user:password@host:port`` or ``smtps://``), or write it into ``outbox``.
+    """Send a message over ``smtp_url`` (``smtp://user:password@host:port`` or ``smtps://``), or write it into ``outbox``.
 
-    Raises Unreachable if the server does not take it now, InvalidRequest if it refuses the addressee.
+    Raises Unreachable if the server does not accept it now, InvalidRequest if it refuses the recipient.
     """
     if not smtp_url:
         outbox.mkdir(parents=True, exist_ok=True)
@@ -108,4 +108,4 @@ def send_email(message: EmailMessage, *, smtp_url: str, outbox: Path) -> None:
     except smtplib.SMTPRecipientsRefused as error:
         raise InvalidRequest(f"The mail server refuses {message['To']}: {error}") from error
     except (OSError, smtplib.SMTPException) as error:
-        raise Unreachable(f"The mail server does not take the message: {error}") from error
+        raise Unreachable(f"The mail server does not accept the message: {error}") from error

@@ -1,7 +1,7 @@
-"""Who is told how imports end: those that the settings name, those that an admin added, and those that an upload names.
+"""The recipients of notifications: named by the settings, added by an admin, or named by an upload.
 
-A receiver that was added may be for some datasets only, and has a secret of its own that its messages are signed with. One
-that says that it is gone (410) is told nothing more until somebody wants it again, whoever named it.
+A recipient that an admin added may be limited to some datasets, and has its own secret for signatures. One that answers 410
+(gone) is switched off until it is switched on again, wherever it was named.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SECRET_BYTES = 32
 
 
 class NamedBy(StrEnum):
-    """Where a receiver comes from."""
+    """Where a recipient was named."""
 
     SETTINGS = "settings"
     ADMIN = "admin"
@@ -37,31 +37,32 @@ class NamedBy(StrEnum):
 
 @dataclass(frozen=True)
 class Recipient:
-    """Somebody who is told. ``id`` stands for the target where the target itself must not be shown."""
+    """One recipient. ``id`` identifies it where its target must not be shown."""
 
     channel: str
     target: str
     named_by: NamedBy = NamedBy.SETTINGS
-    datasets: tuple[str, ...] | None = None  # sorted; None: all there are, and all that will be
-    secret: str = ""  # what webhooks are signed with; empty: they are not
-    off_at: datetime | None = None  # told nothing since then
+    datasets: tuple[str, ...] | None = None  # sorted; None: all datasets, later ones included
+    secret: str = ""  # signs webhooks; empty: not signed
+    off_at: datetime | None = None  # switched off since then
     off_because: str = ""
 
     @property
     def id(self) -> str:
-        return receiver_id(self.channel, self.target)
+        """Return its permanent id, which does not reveal the target."""
+        return recipient_id(self.channel, self.target)
 
     @property
-    def place(self) -> tuple[str, str]:
-        """What tells one from another: channel and target."""
+    def key(self) -> tuple[str, str]:
+        """Return what identifies it: channel and target."""
         return self.channel, self.target
 
     def wants(self, dataset: str) -> bool:
-        """It is to be told of the imports of that dataset."""
+        """Return whether it is notified of the imports of a dataset."""
         return self.off_at is None and (self.datasets is None or dataset in self.datasets)
 
     def to_json(self) -> dict[str, Any]:
-        """The receiver as the API shows it: of an address, nothing that may be a secret."""
+        """Return the recipient as the API shows it, with possible secrets of its address masked."""
         return {
             "id": self.id,
             "channel": self.channel,
@@ -75,71 +76,82 @@ class Recipient:
 
 
 class Recipients:
-    """The receivers of one Bulkhead; each method is one transaction. Safe to share between threads."""
+    """All recipients; each method is one transaction. Safe to share between threads."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._settings = settings
 
     def all(self, named: Iterable[str] = ()) -> list[Recipient]:
-        """Those of the settings, those that were added, whoever an upload has ``named``, and who is off; each once."""
+        """Return the recipients of settings and admins, those that an upload ``named``, and those switched off; each once."""
         found: dict[tuple[str, str], Recipient] = {}
         for one in (*self._of_settings(), *map(_added, self._rows("recipients/list")), *map(self._of_upload, named)):
-            found.setdefault(one.place, one)
+            found.setdefault(one.key, one)
         for row in self._rows("recipients/off_list"):
             off = found.get((row["channel"], row["target"])) or self._of_upload(row["target"])
-            found[off.place] = replace(off, off_at=row["off_at"], off_because=row["because"])
+            found[off.key] = replace(off, off_at=row["off_at"], off_because=row["because"])
         return list(found.values())
 
-    def to_tell(self, dataset: str, named: Iterable[str] = ()) -> list[Recipient]:
-        """Those who are told of an import of ``dataset`` whose upload has ``named`` some more."""
+    def of_import(self, dataset: str, named: Iterable[str] = ()) -> list[Recipient]:
+        """Return the recipients of an import of ``dataset`` whose upload ``named`` additional ones."""
         named = tuple(named)
         return [one for one in self.all(named) if one.wants(dataset) or (one.off_at is None and one.target in named)]
 
     def find(self, channel: str, target: str, named: Iterable[str] = ()) -> Recipient | None:
-        """The one there; None if nobody names it."""
-        return next((one for one in self.all(named) if one.place == (channel, target)), None)
+        """Return a recipient by channel and target; None if it is not named anywhere."""
+        return next((one for one in self.all(named) if one.key == (channel, target)), None)
 
-    def called(self, name: str, named: Iterable[str] = ()) -> Recipient | None:
-        """The receiver with that id; None if neither the settings, an admin nor the upload names it."""
-        return next((one for one in self.all(named) if one.id == name), None)
+    def by_id(self, wanted: str, named: Iterable[str] = ()) -> Recipient | None:
+        """Return a recipient by id; None if neither the settings, nor an admin, nor the upload names it."""
+        return next((one for one in self.all(named) if one.id == wanted), None)
 
     def add(self, target: str, datasets: Iterable[str] | None = None) -> Recipient:
-        """A new receiver, of all datasets or of some; a webhook gets a secret of its own.
+        """Add a recipient for all datasets or for some, and return it; a webhook gets its own secret.
 
         Raises InvalidRequest for an invalid address and for an empty list of datasets, Conflict for a known recipient.
         """
         channel = channel_of(target)
         wanted = None if datasets is None else tuple(sorted(set(datasets)))
         if wanted == ():
-            raise InvalidRequest("A receiver is told of all datasets, or of one at least.")
+            raise InvalidRequest("A recipient needs at least one dataset. Leave the list out for all datasets.")
         secret = _new_secret() if channel == WEBHOOK else ""
         made = Recipient(channel, target, NamedBy.ADMIN, wanted, secret)
         given = {"datasets": None if wanted is None else list(wanted), "secret": secret}
         known = self.find(channel, target)
-        if (known and known.named_by is not NamedBy.UPLOAD) or not self._done("recipients/add", made, **given):
-            raise Conflict(f"{masked(target)} is a receiver already.")
+        if (known and known.named_by is not NamedBy.UPLOAD) or not self._changed("recipients/add", made, **given):
+            raise Conflict(f"{masked(target)} is already a recipient.")
         self.switch_on(made)
         return made
 
-    def remove(self, receiver: Recipient) -> None:
-        """It is told nothing any more. Raises Conflict if no admin added it."""
-        if receiver.named_by is not NamedBy.ADMIN:
-            where = {
-                NamedBy.SETTINGS: "The settings name it (BULKHEAD_WEBHOOK_URLS, BULKHEAD_EMAIL_TO): take it out there.",
-                NamedBy.UPLOAD: "Only uploads named it: it is told of them alone, and of none while it is off.",
+    def remove(self, recipient: Recipient) -> None:
+        """Remove a recipient. Raises Conflict if it was not added by an admin."""
+        if recipient.named_by is not NamedBy.ADMIN:
+            why = {
+                NamedBy.SETTINGS: "The settings name this recipient. Remove it there (BULKHEAD_WEBHOOK_URLS
+                or
+           
+            
+             
+              
+               
+                BULKHEAD_EMAIL_TO).",
+                NamedBy.UPLOAD: "Only uploads named this recipient. It gets messages about those
+                imports
+                alone.",
+          
+           
             }
-            raise Conflict(where[receiver.named_by])
-        self._done("recipients/remove", receiver)
-        self._done("recipients/on", receiver)
+            raise Conflict(why[recipient.named_by])
+        self._changed("recipients/remove", recipient)
+        self._changed("recipients/on", recipient)
 
-    def switch_off(self, receiver: Recipient, because: str) -> None:
-        """It is told nothing until it is switched on again."""
-        self._done("recipients/off", receiver, because=because)
+    def switch_off(self, recipient: Recipient, because: str) -> None:
+        """Send a recipient no more messages until it is switched on again."""
+        self._changed("recipients/off", recipient, because=because)
 
-    def switch_on(self, receiver: Recipient) -> None:
-        """It is told again."""
-        self._done("recipients/on", receiver)
+    def switch_on(self, recipient: Recipient) -> None:
+        """Send a recipient messages again."""
+        self._changed("recipients/on", recipient)
 
     def _of_settings(self) -> list[Recipient]:
         settings = self._settings
@@ -147,14 +159,14 @@ class Recipients:
         return webhooks + [Recipient(EMAIL, to) for to in settings.email_to]
 
     def _of_upload(self, target: str) -> Recipient:
-        """For no dataset in particular: it is told of the imports that name it, and of those alone."""
+        """Return a recipient that an upload named; it is notified of that upload's import only."""
         secret = self._settings.webhook_secret
         channel = channel_of(target)
         return Recipient(channel, target, NamedBy.UPLOAD, (), secret if channel == WEBHOOK else "")
 
-    def _done(self, query: str, receiver: Recipient, **more: Any) -> bool:
-        """Whether the statement has changed anything."""
-        given = {"channel": receiver.channel, "target": receiver.target, **more}
+    def _changed(self, query: str, recipient: Recipient, **more: Any) -> bool:
+        """Run a statement, and return whether it changed a row."""
+        given = {"channel": recipient.channel, "target": recipient.target, **more}
         with self._engine.begin() as connection:
             return connection.execute(text(load(f"queries/{query}")), given).rowcount > 0
 
@@ -163,8 +175,9 @@ class Recipients:
             return connection.execute(text(load(f"queries/{query}"))).mappings().all()
 
 
-def receiver_id(channel: str, target: str) -> str:
-    """What stands for a receiver in addresses and answers: the same for ever, and it does not tell the target."""
+def recipient_id(channel: str, target: str) ->
+str:
+    """Return the permanent id of a recipient for URLs and answers; it does not reveal the target."""
     return hashlib.sha256(f"{channel}\n{target}".encode()).hexdigest()[:24]
 
 

@@ -16,22 +16,23 @@ from pipeline.errors import InvalidRequest, Unreachable
 WEBHOOK, EMAIL = "webhook", "email"
 CHARACTERS_MAX = 2000
 NAMED_MAX = 5
-"""One upload may name so many."""
-
+"""The maximum number of recipients that one upload may name."""
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
-"""A name, or an address of IPv6."""
+"""A host name, or an IP address."""
 
 _OTHER_SERVICES = frozenset((1433, 1521, 2379, 3306, 5432, 5672, 6379, 7233, 9042, 11211, 27017))
-"""Ports above 1023 where databases and queues listen: what is meant for a webhook must not be said to them."""
+"""Ports above 1023 of databases and queues, to which no webhook may be sent."""
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def channel_of(address: str) -> str:
-    """How whoever is there is told: WEBHOOK or EMAIL. Raises InvalidRequest if it is no address at all."""
+    """Return WEBHOOK or EMAIL, by the form of the address. Raises InvalidRequest for an invalid address."""
     if len(address) > CHARACTERS_MAX or not address.isprintable() or not address.isascii() or " " in address:
-        raise InvalidRequest(f"{address[:100]!r} is no address: it may hold no blank and no character beyond ASCII.")
+        raise InvalidRequest(
+            f"{address[:100]!r} is not a valid address: use at most {CHARACTERS_MAX:,} ASCII characters, without spaces."
+        )
     if "://" in address:
         web_parts(address)
         return WEBHOOK
@@ -40,40 +41,40 @@ def channel_of(address: str) -> str:
     except (ValueError, IndexError, MessageError):
         parsed = Address()
     if not parsed.username or not parsed.domain:
-        raise InvalidRequest(
-            f"{address[:100]!r} is neither an http or https address nor a mail address such as me@example.org."
-        )
+        raise InvalidRequest(f"{address[:100]!r} is neither an http(s) URL nor an e-mail address such as me@example.org.")
     return EMAIL
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """The addresses in a text, with commas between them, each once. Raises InvalidRequest for one that is none, and for too
-    many."""
+    """Return the comma-separated addresses in a text, each once.
+
+    Raises InvalidRequest for an invalid address and for too many of them.
+    """
     found = tuple(dict.fromkeys(piece.strip() for piece in text.split(",") if piece.strip()))
     if len(found) > NAMED_MAX:
-        raise InvalidRequest(f"At most {NAMED_MAX} addresses may be named.")
+        raise InvalidRequest(f"At most {NAMED_MAX} addresses are allowed.")
     for address in found:
         channel_of(address)
     return found
 
 
 def web_parts(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port. Raises InvalidRequest for what is not a plain http or https address."""
+    """Return scheme, host and port of a URL. Raises InvalidRequest unless it is a plain http(s) URL."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise InvalidRequest(f"{masked(url)!r} is not a plain http or https address.") from None
-    is_host = _HOST.fullmatch(parts.hostname or "") is not None  # whoever connects must read it as we do
+        raise InvalidRequest(f"{masked(url)!r} is not a plain http(s) URL: use one without user name and password.") from None
+    is_host = _HOST.fullmatch(parts.hostname or "") is not None  # so that the HTTP library reads the same host as this check
     if parts.scheme not in ("http", "https") or not is_host or parts.username or parts.password:
-        raise InvalidRequest(f"{masked(url)!r} is not a plain http or https address.")
+        raise InvalidRequest(f"{masked(url)!r} is not a plain http(s) URL: use one without user name and password.")
     return parts.scheme, parts.hostname or "", port or (443 if parts.scheme == "https" else 80)
 
 
 def check(address: str, *, allow_private: bool = False, domains: Collection[str] = ()) -> None:
-    """Raises InvalidRequest for an address that no message may go to, as far as it shows without asking for its host.
+    """Check an address against the SSRF policy, without DNS. Raises InvalidRequest if no message may be sent to it.
 
-    ``domains``: only there and below, if there are any. ``allow_private``: also into our own network.
+    ``domains``: if not empty, only these and their subdomains are allowed. ``allow_private``: also allow our own network.
     """
     if channel_of(address) == EMAIL:
         host = address.rpartition("@")[2]
@@ -84,16 +85,16 @@ def check(address: str, *, allow_private: bool = False, domains: Collection[str]
             _check_literal(host)
     host, domains = host.rstrip(".").lower(), [domain.lower() for domain in domains]
     if domains and not any(host == domain or host.endswith(f".{domain}") for domain in domains):
-        raise InvalidRequest(f"Messages may go to {', '.join(sorted(domains))} alone, not to {host}.")
+        raise InvalidRequest(f"Messages to {host} are not allowed, only to {', '.join(sorted(domains))}.")
 
 
 def _check_port(url: str, port: int) -> None:
     if (port < 1024 and port not in (80, 443)) or port in _OTHER_SERVICES:
-        raise InvalidRequest(f"{masked(url)!r} names a port that is not for the web.")
+        raise InvalidRequest(f"{masked(url)!r} uses a port that webhooks may not use. Allowed: 80, 443, and most above 1023.")
 
 
 def _check_literal(host: str) -> None:
-    """A host may be written as an address; what its name means is looked up when a message is sent."""
+    """Refuse a private IP address or localhost; the IP addresses of a host name are checked when a message is sent."""
     try:
         is_private = not is_public(host)
     except ValueError:
@@ -103,13 +104,13 @@ def _check_literal(host: str) -> None:
 
 
 def _private(host: str) -> InvalidRequest:
-    return InvalidRequest(f"{host} is a private address; BULKHEAD_WEBHOOK_ALLOW_PRIVATE=true would allow it.")
+    return InvalidRequest(f"{host} is a private address. BULKHEAD_WEBHOOK_ALLOW_PRIVATE=true would allow it.")
 
 
 def check_target(url: str, *, allow_private: bool) -> None:
-    """No webhook may reach into our own network: every address that its name has now must be public.
+    """Check a webhook's URL against the SSRF policy, with DNS: every IP address of its host must be public.
 
-    Raises InvalidRequest, or Unreachable for a name that has no address.
+    Raises InvalidRequest if it must not be called, Unreachable if the host has no address.
     """
     check(url, allow_private=allow_private)
     if allow_private:
@@ -125,9 +126,9 @@ def check_target(url: str, *, allow_private: bool) -> None:
 
 
 def is_public(text: str) -> bool:
-    """An address out in the internet, also once the IPv4 address that may be wrapped in it is taken out.
+    """Return whether an IP address is public, as is any IPv4 address embedded in it.
 
-    Raises ValueError if it is no IP address.
+    Raises ValueError if the text is not an IP address.
     """
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):

@@ -1,8 +1,7 @@
-"""An outcome -> the people and programs that want to know: a signed webhook, an e-mail.
+"""Send the outcome of an import as a signed webhook, within the SSRF policy of targets.py.
 
-Webhooks follow Standard Webhooks (https://www.standardwebhooks.com): a thin payload, an id that stays the same however
-often it is sent, an HMAC over id, time and body. An e-mail goes to an SMTP server, or, where none is set, into a folder as
-an .eml file that every mail program opens.
+Webhooks follow Standard Webhooks (https://www.standardwebhooks.com): a small payload, an id that is the same in all attempts,
+and an HMAC over id, time and body.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ from pipeline.errors import InvalidRequest, RecipientGone, Unreachable
 from pipeline.notify.targets import check_target, is_public
 
 TIMEOUT_SECONDS = (5.0, 20.0)
-"""To connect, and to answer: Standard Webhooks asks receivers to answer within 15 to 30 seconds."""
+"""The time-outs to connect and to answer: by Standard Webhooks, receivers answer within 15 to 30 seconds."""
 
 DEADLINE_SECONDS = 30.0
-"""For all of it: the times above begin anew with each byte of a receiver that drips."""
+"""The limit for a whole attempt: the time-outs above start again with each byte that a slow receiver sends."""
 
 WAIT_SECONDS_MAX = 86_400.0
-"""No receiver puts us off for longer than that: a message is tried for three days."""
+"""The longest Retry-After that is respected; a message is retried for three days."""
 
 
 def payload(shown: Mapping[str, Any], *, page: str) -> dict[str, Any]:
-    """The body of a webhook: what happened to which import, its counts, and links; no record's content."""
+    """Return the body of a webhook: the import, its outcome, counts and links; no content of records."""
     return {
         "type": f"import.{shown['state']}",
         "timestamp": shown["finished_at"],
@@ -55,16 +54,15 @@ def payload(shown: Mapping[str, Any], *, page: str) -> dict[str, Any]:
 
 
 def sample_payload(*, page: str) -> dict[str, Any]:
-    """The body of a webhook that is only a test."""
+    """Return the body of a test message."""
     return {"type": "bulkhead.test", "timestamp": datetime.now(tz=UTC).isoformat(), "data": {"links": {"page": page}}}
 
 
 def send_webhook(url: str, body: Mapping[str, Any], *, message_id: str, secret: str, allow_private: bool = False) -> None:
     """POST a signed webhook.
 
-    Raises InvalidRequest if the URL may not be called, Gone if the receiver said so (410), Unreachable if it should be tried
-    again:
-    no answer, or one that is not 2xx (a redirect is not followed, and counts as such).
+    Raises InvalidRequest if the SSRF policy forbids the URL, RecipientGone if the receiver answers 410, Unreachable if it does
+    not answer or answers anything but 2xx, which may be retried (redirects are not followed).
     """
     check_target(url, allow_private=allow_private)
     text, now = json.dumps(body, separators=(",", ":")), datetime.now(tz=UTC)
@@ -96,7 +94,7 @@ def send_webhook(url: str, body: Mapping[str, Any], *, message_id: str, secret: 
 
 
 def _wait_seconds(text: str) -> float | None:
-    """What a Retry-After says, in seconds or as a date; a day at most. None if it says nothing."""
+    """Return the seconds of a Retry-After header, given in seconds or as a date, at most a day; None if there is none."""
     try:
         when = float(text) if text.isdigit() else (parsedate_to_datetime(text) - datetime.now(tz=UTC)).total_seconds()
     except (ValueError, TypeError):
@@ -105,7 +103,7 @@ def _wait_seconds(text: str) -> float | None:
 
 
 def _reason(error: BaseException) -> str:
-    """The kind of the innermost error. Its words would hold the address, which may be a secret."""
+    """Return the class of the innermost error. Its message would contain the URL, which may be a secret."""
     while (inner := getattr(error, "reason", None) or error.__cause__ or error.__context__) is not None:
         if not isinstance(inner, BaseException):
             break
@@ -114,12 +112,12 @@ def _reason(error: BaseException) -> str:
 
 
 _here = threading.local()
-"""What this thread's message may reach, and the connections that were made for it."""
+"""The policy and the connections of the message that this thread is sending."""
 
 
 @contextmanager
 def _deadline(*, allow_private: bool) -> Iterator[None]:
-    """Whatever connection is made within is cut from outside when the time is over."""
+    """Close all connections made in the block when the deadline is over."""
     opened: list[socket.socket] = []
     _here.opened, _here.allow_private, _here.until = opened, allow_private, time.monotonic() + DEADLINE_SECONDS
 
@@ -140,16 +138,18 @@ def _deadline(*, allow_private: bool) -> Iterator[None]:
 
 
 class _Watched:
-    """A connection that is given up before a byte is sent if it leads where it must not: a name may have another address
-    by now than when it was checked. And one that can be cut."""
+    """A connection that can be cut at the deadline, and that checks its peer against the SSRF policy before any byte is sent.
+
+    The host name may have another IP address now than when it was checked (DNS rebinding).
+    """
 
     def _new_conn(self) -> socket.socket:
         made: socket.socket = super()._new_conn()  # type: ignore[misc]
         if not _here.allow_private and not is_public(made.getpeername()[0]):
             made.close()
-            raise InvalidRequest("The webhook's address has become a private one; nothing was sent.")
-        _here.opened.append(made.dup())  # a TLS connection takes the first one over
-        if time.monotonic() > _here.until:  # whoever cuts has been here already
+            raise InvalidRequest("The webhook's host now has a private address. Nothing was sent.")
+        _here.opened.append(made.dup())  # a TLS connection takes over the original socket
+        if time.monotonic() > _here.until:  # the deadline has passed already
             made.close()
             raise TimeoutError
         return made
@@ -178,7 +178,7 @@ class _Straight(HTTPAdapter):
 
 
 def _session() -> requests.Session:
-    """Straight to the receiver: through a proxy, or with what ~/.netrc has, a check of the address would say nothing."""
+    """Return a session without proxy and ~/.netrc: through a proxy the check of the IP address would prove nothing."""
     session = requests.Session()
     session.trust_env = False
     for scheme in ("http://", "https://"):

@@ -19,8 +19,8 @@ from pipeline.errors import Busy, NotFound, PermanentError, RecipientGone, Trans
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.notify import email, webhook
-from pipeline.notify.delivery_limits import Key, Limits
-from pipeline.notify.recipients import NamedBy, Recipient, Recipients, receiver_id
+from pipeline.notify.delivery_limits import DeliveryLimits, Key
+from pipeline.notify.recipients import NamedBy, Recipient, Recipients, recipient_id
 from pipeline.notify.targets import EMAIL, WEBHOOK, web_parts
 from pipeline.orchestration.heartbeat_and_failures import converts_errors
 from pipeline.report import finding_groups
@@ -50,7 +50,7 @@ class NotifyActivities:
         self._store = store
         self._ledger = ledger
         self._receivers = receivers
-        self._limits = Limits()
+        self._limits = DeliveryLimits()
 
     @property
     def all(self) -> list[Callable[..., Any]]:
@@ -65,12 +65,12 @@ class NotifyActivities:
             self._note(outcome)
         rows = self._ledger.deliveries.of_import(outcome.import_id)
         still = [row for row in rows if row["delivered_at"] is None and row["given_up_at"] is None]
-        ids = [(row["channel"], receiver_id(row["channel"], row["target"])) for row in still]
+        ids = [(row["channel"], recipient_id(row["channel"], row["target"])) for row in still]
         return Deliveries(tuple(Delivery(outcome.import_id, channel, receiver=receiver) for channel, receiver in ids))
 
     def _note(self, outcome: Outcome) -> None:
         known = self._ledger.imports.known(outcome.import_id)
-        for one in self._receivers.to_tell(known.dataset, known.options.notify):
+        for one in self._receivers.of_import(known.dataset, known.options.notify):
             name = f"{one.channel}\n{one.target}\n{outcome.state}"
             message_id = f"msg_{uuid.uuid5(uuid.UUID(outcome.import_id), name).hex}"
             self._ledger.deliveries.open(outcome.import_id, one.channel, one.target, message_id)
@@ -92,7 +92,7 @@ class NotifyActivities:
             receiver = self._receiver(delivery, known.options.notify)
             by_upload = receiver.named_by is NamedBy.UPLOAD
             others: dict[Key, int] = {("kind", by_upload): PER_KIND, ("dataset", known.dataset, by_upload): PER_DATASET}
-            with self._place(receiver, others, delivery):
+            with self._slot(receiver, others, delivery):
                 self._send(receiver, known, row["message_id"])
         except Busy as error:
             self._ledger.deliveries.postpone(*place, error.wait_seconds or 0.0)
@@ -109,19 +109,19 @@ class NotifyActivities:
 
     def _row(self, delivery: Delivery) -> Mapping[str, Any]:
         """Return the ledger's row of the message. Raises NotFound if there is none."""
-        wanted = delivery.receiver or receiver_id(delivery.channel, delivery.target)
+        wanted = delivery.receiver or recipient_id(delivery.channel, delivery.target)
         for row in self._ledger.deliveries.of_import(delivery.import_id):
-            if receiver_id(row["channel"], row["target"]) == wanted:
+            if recipient_id(row["channel"], row["target"]) == wanted:
                 return row
         raise NotFound("This import has no message for this recipient.")
 
-    def _place(self, receiver: Recipient, others: Mapping[Key, int], delivery: Delivery) -> AbstractContextManager[None]:
-        """Take a place among the concurrent attempts. Raises Busy if there is none."""
+    def _slot(self, receiver: Recipient, others: Mapping[Key, int], delivery: Delivery) -> AbstractContextManager[None]:
+        """Take a slot among the concurrent attempts. Raises Busy if there is none."""
         queue = activity.info().task_queue
         if not queue.endswith(f"/{DELIVER.queue}"):
             others = {**others, ("queue", queue): PER_OLD_QUEUE}
         host = EMAIL if receiver.channel == EMAIL else web_parts(receiver.target)[1].rstrip(".").lower()
-        return self._limits.place(("host", host), others, at_host=PER_HOST, asked=delivery.asked)
+        return self._limits.slot(("host", host), others, at_host=PER_HOST, asked=delivery.asked)
 
     @activity.defn(name=SEND_TEST.name)
     @converts_errors
@@ -129,7 +129,7 @@ class NotifyActivities:
         """Send a test message to a recipient; it is not recorded in the ledger."""
         settings, message_id = self._settings, f"msg_{uuid.uuid4().hex}"
         receiver = self._receiver(delivery)
-        with self._place(receiver, {}, replace(delivery, asked=True)):
+        with self._slot(receiver, {}, replace(delivery, asked=True)):
             if receiver.channel == WEBHOOK:
                 self._post(receiver, webhook.sample_payload(page=settings.url), message_id)
                 return
@@ -138,7 +138,7 @@ class NotifyActivities:
             email.send_email(message, smtp_url=settings.smtp_url, outbox=settings.outbox_dir)
 
     def _receiver(self, delivery: Delivery, named: Sequence[str] = ()) -> Recipient:
-        found = self._receivers.called(delivery.receiver or receiver_id(delivery.channel, delivery.target), named)
+        found = self._receivers.by_id(delivery.receiver or recipient_id(delivery.channel, delivery.target), named)
         if found is None:
             raise NotFound("This recipient was removed: neither the settings, nor an admin, nor the upload names it.")
         return found

@@ -9,7 +9,7 @@ from flask import Response
 
 from pipeline import display
 from pipeline.ledger.api_keys import Role
-from pipeline.notify.recipients import receiver_id
+from pipeline.notify.recipients import recipient_id
 from web.api.blueprint import ApiBlueprint, Example
 from web.api.openapi_examples import ADDED_ID, NEW_RECIPIENT
 from web.app_context import app_context
@@ -79,7 +79,7 @@ def list_deliveries(path: WebhookPath) -> Response:
     """Deliveries for the last 50 imports, newest first."""
     receiver = find_recipient(path.webhook_id)
     rows = app_context().ledger.deliveries.recent(IMPORTS_LISTED)
-    own = [row for row in rows if (row["channel"], row["target"]) == receiver.place]
+    own = [row for row in rows if (row["channel"], row["target"]) == receiver.key]
     return as_json({"items": [_shown(row) for row in own], "next_cursor": None})
 
 
@@ -112,7 +112,7 @@ def _sent(error: str) -> Response:
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
     at = {name: row[name].isoformat() if row[name] else None for name in ("created_at", "delivered_at")}
     receiver = {
-        "id": receiver_id(row["channel"], row["target"]),
+        "id": recipient_id(row["channel"], row["target"]),
         "channel": row["channel"],
         "target": display.masked(row["target"]),
     }

@@ -11,7 +11,7 @@ from pydantic import AliasChoices, ValidationError
 
 from pipeline.errors import InvalidRequest, NotFound
 from pipeline.ledger.api_keys import Role
-from pipeline.notify.recipients import Recipient, receiver_id
+from pipeline.notify.recipients import Recipient, recipient_id
 from web.app_context import app_context
 from web.http.auth import for_role, key_in_use
 from web.http.problems import PROBLEM_TYPES, Problem
@@ -133,8 +133,8 @@ def _receiver_of_form() -> Recipient:
 
 def _called(row: Mapping[str, Any], receivers: Sequence[Recipient]) -> str:
     """Return the ID of a message's recipient; empty if it was removed: then the message cannot be sent again."""
-    is_named = row["target"] in (row["named"] or ()) or (row["channel"], row["target"]) in {one.place for one in receivers}
-    return receiver_id(row["channel"], row["target"]) if is_named else ""
+    is_named = row["target"] in (row["named"] or ()) or (row["channel"], row["target"]) in {one.key for one in receivers}
+    return recipient_id(row["channel"], row["target"]) if is_named else ""
 
 
 def _webhooks_page(**more: Any) -> str:

@@ -68,6 +68,6 @@ def send_test(recipient: Recipient) -> str:
 def resend_message(wanted: str, one: ImportRecord) -> tuple[Recipient, str]:
     """Send the message about an import once more, with the same id. Return its recipient and the error, if any."""
     recipient = find_recipient(wanted, *one.options.notify)
-    if recipient.place not in {(row["channel"], row["target"]) for row in app_context().ledger.deliveries.of_import(one.id)}:
+    if recipient.key not in {(row["channel"], row["target"]) for row in app_context().ledger.deliveries.of_import(one.id)}:
         raise Problem("unknown_delivery", "This import has no message for this recipient.")
     return recipient, app_context().temporal.send(Delivery(one.id, recipient.channel, receiver=recipient.id))

@@ -181,7 +181,7 @@ def test_interrupted_it_says_how_to_go_on(
     first.send_signal(signal.SIGINT)
     _, said = first.communicate(timeout=20)
     assert first.returncode == 130
-    assert f"Go on with: bulkhead upload '{file}' -d records --resume" in said
+    assert f"Continue with: bulkhead upload '{file}' -d records --resume" in said
 
     with file.open("ab") as stream:
         stream.write(b"one,more,record\n")
@@ -189,7 +189,7 @@ def test_interrupted_it_says_how_to_go_on(
     _, said = changed.communicate(timeout=60)
     assert changed.returncode == 1
     assert "has changed since its upload was started" in said and "without --resume" in said
-    assert "Go on with" not in said
+    assert "Continue with" not in said
     assert edges.ledger.imports.page(limit=5)[0].state is State.AWAITING_UPLOAD
 
 

@@ -20,7 +20,7 @@ from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.workflows import notify_workflow_id
 from pipeline.errors import Conflict, InvalidRequest
 from pipeline.ledger.api_keys import Role
-from pipeline.notify.recipients import Recipients, receiver_id
+from pipeline.notify.recipients import Recipients, recipient_id
 from pipeline.notify.targets import check
 from pipeline.settings import Settings
 from tests.support.bulkhead import tree
@@ -104,7 +104,7 @@ def test_a_receiver_of_one_dataset_is_told_of_its_imports_alone_under_its_own_se
     assert secret.startswith("whsec_")
     assert secret != SECRET
     assert (made.json["id"], made.json["named_by"], made.json["datasets"]) == (
-        receiver_id("webhook", hook),
+        recipient_id("webhook", hook),
         "admin",
         ["places"],
     )
@@ -146,12 +146,12 @@ def test_one_of_the_settings_that_is_gone_is_told_nothing_either(settings: Setti
     receivers = Recipients(edges.engine, settings.model_copy(update={"webhook_urls": urls, "email_to": ("me@example.org",)}))
     gone = receivers.all()[0]
     receivers.switch_off(gone, "gone")
-    assert [one.target for one in receivers.to_tell("places")] == [urls[1], "me@example.org"]
-    assert [one.target for one in receivers.to_tell("places", [urls[0]])] == [urls[1], "me@example.org"], "whoever names it"
+    assert [one.target for one in receivers.of_import("places")] == [urls[1], "me@example.org"]
+    assert [one.target for one in receivers.of_import("places", [urls[0]])] == [urls[1], "me@example.org"], "whoever names it"
     with pytest.raises(Conflict, match="BULKHEAD_WEBHOOK_URLS"):
         receivers.remove(gone)
     receivers.switch_on(gone)
-    assert len(receivers.to_tell("places")) == 3
+    assert len(receivers.of_import("places")) == 3
 
 
 def test_one_that_only_an_upload_named_can_be_wanted_again(caller_for: Any, edges: AppContext) -> None:
@@ -164,7 +164,7 @@ def test_one_that_only_an_upload_named_can_be_wanted_again(caller_for: Any, edge
     assert admin.get("/v1/webhooks").json["items"] == []
     edges.recipients.switch_off(named, "gone")
     added = edges.recipients.add(place)
-    assert [one.place for one in edges.recipients.to_tell("places")] == [added.place], "whoever adds it wants it"
+    assert [one.key for one in edges.recipients.of_import("places")] == [added.key], "whoever adds it wants it"
 
 
 def test_an_upload_names_whom_to_tell(world: World) -> None:
@@ -186,10 +186,10 @@ def test_an_upload_names_whom_to_tell(world: World) -> None:
         assert "/mine/…?…" in text
     assert world.api.get("/v1/webhooks").json["items"] == [], "it is nobody's receiver but that upload's"
 
-    again = world.api.post(f"/v1/webhooks/{receiver_id('email', 'me@example.org')}/deliveries/{import_id}/resend")
+    again = world.api.post(f"/v1/webhooks/{recipient_id('email', 'me@example.org')}/deliveries/{import_id}/resend")
     assert again.json == {"delivered": True, "error": ""}
     assert (
-        world.api.post(f"/v1/webhooks/{receiver_id('email', 'you@example.org')}/deliveries/{import_id}/resend").status_code
+        world.api.post(f"/v1/webhooks/{recipient_id('email', 'you@example.org')}/deliveries/{import_id}/resend").status_code
         == 404
     )
 

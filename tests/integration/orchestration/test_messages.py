@@ -41,7 +41,7 @@ from pipeline.contracts.states import State
 from pipeline.contracts.steps import DELIVER, TaskQueue
 from pipeline.contracts.workflows import CLEAN_WORKFLOW, notify_workflow_id
 from pipeline.ledger.ledger import Ledger
-from pipeline.notify.recipients import Recipients, receiver_id
+from pipeline.notify.recipients import Recipients, recipient_id
 from pipeline.orchestration.notify_activities import NotifyActivities
 from pipeline.orchestration.worker import serving, threads_of
 from pipeline.receive.reconciliation import Reconciler
@@ -294,7 +294,7 @@ def test_temporal_is_told_no_address(
     with running_worker(settings):
         orchestrator.notify(outcome_of(ledger, import_id))
         told = asyncio.run(history_of(settings, notify_workflow_id(import_id)))
-        assert orchestrator.send(Delivery(import_id, "webhook", receiver=receiver_id("webhook", url))) == ""
+        assert orchestrator.send(Delivery(import_id, "webhook", receiver=recipient_id("webhook", url))) == ""
     assert [row["attempts"] for row in ledger.deliveries.of_import(import_id)] == [2]
     assert "TellUser" in told
     assert str(httpserver.port) not in told

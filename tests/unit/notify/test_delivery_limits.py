@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import Busy, InvalidRequest, Unreachable
 from pipeline.notify import delivery_limits
-from pipeline.notify.delivery_limits import Key, Limits
+from pipeline.notify.delivery_limits import DeliveryLimits, Key
 
 DEAD, GOOD = ("host", "dead.example"), ("host", "good.example")
 OTHERS: dict[Key, int] = {("dataset", "places"): 4}
@@ -31,54 +31,54 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def places(clock: Clock) -> Limits:
-    return Limits(clock)
+def places(clock: Clock) -> DeliveryLimits:
+    return DeliveryLimits(clock)
 
 
-def put_off(places: Limits, host: Key, others: dict[Key, int] | None = None, *, asked: bool = False) -> float:
+def put_off(places: DeliveryLimits, host: Key, others: dict[Key, int] | None = None, *, asked: bool = False) -> float:
     """How many seconds a message is put off for; 0 if it has a place."""
     try:
-        with places.place(host, others or {}, at_host=2, asked=asked):
+        with places.slot(host, others or {}, at_host=2, asked=asked):
             return 0.0
     except Busy as busy:
         assert busy.wait_seconds is not None
         return busy.wait_seconds
 
 
-def hang(places: Limits, clock: Clock, host: Key, seconds: float = 20.0) -> None:
+def hang(places: DeliveryLimits, clock: Clock, host: Key, seconds: float = 20.0) -> None:
     """An attempt that ends without an answer after so long."""
-    with pytest.raises(Unreachable), places.place(host, {}, at_host=2):
+    with pytest.raises(Unreachable), places.slot(host, {}, at_host=2):
         clock.now += seconds
         raise Unreachable
 
 
-def test_a_host_has_so_many_places_and_no_other_host_waits_for_it(places: Limits) -> None:
-    with places.place(DEAD, {}, at_host=2), places.place(DEAD, {}, at_host=2):
+def test_a_host_has_so_many_places_and_no_other_host_waits_for_it(places: DeliveryLimits) -> None:
+    with places.slot(DEAD, {}, at_host=2), places.slot(DEAD, {}, at_host=2):
         assert put_off(places, DEAD) > 0
         assert put_off(places, GOOD) == 0
     assert put_off(places, DEAD) == 0
 
 
-def test_a_dataset_has_so_many_places_however_many_hosts_its_messages_go_to(places: Limits) -> None:
+def test_a_dataset_has_so_many_places_however_many_hosts_its_messages_go_to(places: DeliveryLimits) -> None:
     with ExitStack() as held:
         for number in range(4):
-            held.enter_context(places.place(("host", number), OTHERS, at_host=2))
+            held.enter_context(places.slot(("host", number), OTHERS, at_host=2))
         assert put_off(places, GOOD, OTHERS) > 0
         assert put_off(places, GOOD, {("dataset", "records"): 4}) == 0
     assert put_off(places, GOOD, OTHERS) == 0
 
 
-def test_a_message_without_a_place_takes_none_in_another_line(places: Limits) -> None:
-    with places.place(DEAD, {}, at_host=1):
+def test_a_message_without_a_place_takes_none_in_another_line(places: DeliveryLimits) -> None:
+    with places.slot(DEAD, {}, at_host=1):
         for _ in range(10):
-            with pytest.raises(Busy), places.place(DEAD, OTHERS, at_host=1):
+            with pytest.raises(Busy), places.slot(DEAD, OTHERS, at_host=1):
                 raise AssertionError("there is no place")
     with ExitStack() as held:
         for number in range(4):
-            held.enter_context(places.place(("host", number), OTHERS, at_host=2))
+            held.enter_context(places.slot(("host", number), OTHERS, at_host=2))
 
 
-def test_messages_come_again_one_after_the_other_as_places_become_free(places: Limits, clock: Clock) -> None:
+def test_messages_come_again_one_after_the_other_as_places_become_free(places: DeliveryLimits, clock: Clock) -> None:
     hang(places, clock, DEAD)
     waits = [put_off(places, DEAD) for _ in range(500)]
     early = [wait for wait in waits if wait < delivery_limits.WAIT_SECONDS_MAX / 2]
@@ -89,14 +89,14 @@ def test_messages_come_again_one_after_the_other_as_places_become_free(places: L
     assert max(waits) <= delivery_limits.WAIT_SECONDS_MAX
 
 
-def test_a_host_that_hangs_is_tried_by_one_message_at_a_time_and_ever_more_rarely(places: Limits, clock: Clock) -> None:
+def test_a_host_that_hangs_is_tried_by_one_message_at_a_time_and_ever_more_rarely(places: DeliveryLimits, clock: Clock) -> None:
     hang(places, clock, DEAD)
     pauses = []
     for _ in range(8):
         ended = clock.now
         while True:
             try:
-                with places.place(DEAD, {}, at_host=2):
+                with places.slot(DEAD, {}, at_host=2):
                     pauses.append(clock.now - ended)
                     assert put_off(places, DEAD) > 0, "one at a time"
                     clock.now += 20
@@ -109,35 +109,35 @@ def test_a_host_that_hangs_is_tried_by_one_message_at_a_time_and_ever_more_rarel
     assert put_off(places, GOOD) == 0
 
 
-def test_an_answer_ends_the_backoff(places: Limits, clock: Clock) -> None:
+def test_an_answer_ends_the_backoff(places: DeliveryLimits, clock: Clock) -> None:
     for _ in range(3):
         hang(places, clock, DEAD)
         clock.now += delivery_limits.PAUSE_SECONDS_MAX
-    with places.place(DEAD, {}, at_host=2):
+    with places.slot(DEAD, {}, at_host=2):
         clock.now += 0.1
-    with places.place(DEAD, {}, at_host=2), places.place(DEAD, {}, at_host=2):
+    with places.slot(DEAD, {}, at_host=2), places.slot(DEAD, {}, at_host=2):
         pass
 
 
 @pytest.mark.parametrize("error", [InvalidRequest, Unreachable])
-def test_a_quick_refusal_is_no_reason_for_a_backoff(places: Limits, clock: Clock, error: type[Exception]) -> None:
-    with pytest.raises(error), places.place(DEAD, {}, at_host=2):
+def test_a_quick_refusal_is_no_reason_for_a_backoff(places: DeliveryLimits, clock: Clock, error: type[Exception]) -> None:
+    with pytest.raises(error), places.slot(DEAD, {}, at_host=2):
         clock.now += 0.2
         raise error
     assert put_off(places, DEAD) == 0
 
 
-def test_a_person_who_asks_does_not_wait_for_the_backoff_but_for_a_place(places: Limits, clock: Clock) -> None:
+def test_a_person_who_asks_does_not_wait_for_the_backoff_but_for_a_place(places: DeliveryLimits, clock: Clock) -> None:
     hang(places, clock, DEAD)
     assert put_off(places, DEAD) > 0
     assert put_off(places, DEAD, asked=True) == 0
-    with places.place(DEAD, {}, at_host=2, asked=True), places.place(DEAD, {}, at_host=2, asked=True):
+    with places.slot(DEAD, {}, at_host=2, asked=True), places.slot(DEAD, {}, at_host=2, asked=True):
         assert put_off(places, DEAD, asked=True) > 0
 
 
-def test_hosts_that_nothing_is_known_of_are_forgotten(places: Limits, clock: Clock) -> None:
+def test_hosts_that_nothing_is_known_of_are_forgotten(places: DeliveryLimits, clock: Clock) -> None:
     hang(places, clock, DEAD)
-    for number in range(3 * delivery_limits.LINES_MAX):
+    for number in range(3 * delivery_limits.IDLE_MAX):
         assert put_off(places, ("host", number)) == 0
-    assert len(places._lines) <= delivery_limits.LINES_MAX + 2
+    assert len(places._slots) <= delivery_limits.IDLE_MAX + 2
     assert put_off(places, DEAD) > 0

@@ -173,7 +173,7 @@ def test_a_name_that_is_another_when_it_is_called_gets_nothing(httpserver: HTTPS
 
     monkeypatch.setattr(socket, "getaddrinfo", rebound)
     httpserver.expect_request("/").respond_with_data("")
-    with pytest.raises(InvalidRequest, match="become a private one"):
+    with pytest.raises(InvalidRequest, match="now has a private address"):
         send_webhook(f"http://rebinding.example:{httpserver.port}/", {}, message_id="m", secret=SECRET)
     assert len(asked) == 2 and httpserver.log == []
 
