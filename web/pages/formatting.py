@@ -114,8 +114,8 @@ def load_rate(one: ImportRecord, moves: Sequence[Move]) -> float | None:
 
 
 def words(name: str) -> str:
-    """Return ``circular_reference`` as ``Circular reference``."""
-    return str(name).replace("_", " ").capitalize()
+    """Return ``circular_reference`` as ``Circular reference``, ``missing_id`` as ``Missing ID``."""
+    return re.sub(r"\bid\b", "ID", str(name).replace("_", " ").capitalize())
 
 
 def mood(state: State) -> str:

@@ -127,7 +127,7 @@ export class Columns {
     const wrong = [
       lacking.length && `Choose which ${lacking.length === 1 ? "column is" : "columns are"} ${listed(lacking)}.`,
       twice.length && `Choose only one column for ${listed(twice)}.`,
-      unknown.length && `The dataset has no column for ${listed([...unknown.slice(0, 8), ...(unknown.length > 8 ? ["others"] : [])])}: map or skip.`,
+      unknown.length && `The dataset has no column for ${listed([...unknown.slice(0, 8), ...(unknown.length > 8 ? ["others"] : [])])}. Choose a column, or Skip.`,
     ].filter(Boolean);
     this.warnings.textContent = wrong.join(" ");
   }

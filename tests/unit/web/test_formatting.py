@@ -60,6 +60,7 @@ def test_numbers_sizes_and_times() -> None:
 
 def test_words() -> None:
     assert formatting.words("circular_reference") == "Circular reference"
+    assert formatting.words("missing_id") == "Missing ID"
     assert formatting.path(["a", "b"]) == formatting.path(["a", "b", "a"]) == "a → b → a"
     assert formatting.path(["a"]) == "a → a"
     assert formatting.cell("x" * 5000) == "x" * 2048 + "…"
