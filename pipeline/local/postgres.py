@@ -33,7 +33,7 @@ _SETTINGS = {
 
 
 def postgres(home: Home) -> Component:
-    """Describe the server, whose data folder is created at the first start. PostgreSQL refuses to run as root."""
+    """Describe the server, whose data folder is created at the first start. Root starts it as another user."""
     port, password = home.port("postgres", 5432), home.secret("postgres")
     user = _another_user() if os.geteuid() == 0 else None
     folder = home.path / "postgres"

@@ -394,7 +394,7 @@ def test_admins_see_who_is_told_and_what_is_set(
         edges.ledger.deliveries.open(import_id, "webhook", target, f"msg_{state}")
         edges.ledger.deliveries.record_attempt(import_id, "webhook", target, error)
     browser.get(f"{server.url}/admin/webhooks")
-    assert text(browser, ".empty").startswith("Nobody is told")
+    assert text(browser, ".empty").startswith("No recipients yet.")
     assert text(browser, ".imports code") == "https://hooks.example/services/…?…"
     assert "sesame" not in browser.page_source
     assert EVIL in text(browser, ".imports tbody")

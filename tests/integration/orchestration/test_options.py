@@ -108,7 +108,7 @@ def test_too_many_bad_records_reject_the_file(bulkhead: Bulkhead, limits: dict[s
 def test_a_fault_of_the_whole_file_rejects_it(bulkhead: Bulkhead) -> None:
     one = upload(bulkhead, "id,name\n1,a\n", QUARANTINE)
     assert one.state is State.REJECTED
-    assert "concerns the file as a whole" in one.reason
+    assert "An error concerns the whole file" in one.reason
 
 
 def test_a_refusal_of_the_warehouse_and_a_quarantine_in_one_file(bulkhead: Bulkhead) -> None:

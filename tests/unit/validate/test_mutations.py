@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import read as reading
 from pipeline.contracts.options import OnError, Options
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.prepare import parts
 from pipeline.prepare.manifest import BatchSizes
 from pipeline.read import RawTables
+from pipeline.read import read_file as reading
 from pipeline.read.read_result import ReadResult
 from pipeline.report import findings
 from pipeline.report.findings import Counted
@@ -326,8 +326,8 @@ def test_a_row_lost_on_the_way_to_its_types(validate: Validate, monkeypatch: pyt
 def test_parts_that_hold_one_record_less(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = parts.streamed_tables
 
-    def one_less(*args: Any) -> Iterator[pa.Table]:
-        for table in tables(*args):
+    def one_less(*args: Any, **options: Any) -> Iterator[pa.Table]:
+        for table in tables(*args, **options):
             yield table.slice(1)
 
     monkeypatch.setattr(parts, "streamed_tables", one_less)

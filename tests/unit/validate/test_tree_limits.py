@@ -318,4 +318,4 @@ def test_a_chain_in_places_is_refused_by_its_depth(tmp_path: Path) -> None:
     assert limit is not None and counted.by_code == {"max_depth_exceeded": rows - limit}
     assert not counted.verdict().accepted
     mart = load("marts/places_tree")
-    assert f"where tree.depth < {limit - 1}\n" in mart and f"told of {limit} levels" in mart
+    assert f"where tree.depth < {limit - 1}\n" in mart and f"computed for {limit} levels" in mart

@@ -174,7 +174,7 @@ def test_who_brought_a_file_is_shown(api: Caller, browser: FlaskClient, make_imp
     assert api.get(f"/v1/imports/{dropped}").json["created_by"] is None
     assert "a test&#39;s uploader" in browser.get(f"/imports/{mine['id']}").text
     assert mine["created_by"]["id"] in browser.get(f"/imports/{mine['id']}").text
-    assert "put into the bucket" in browser.get(f"/imports/{dropped}").text
+    assert "file dropped into the bucket" in browser.get(f"/imports/{dropped}").text
     assert "a test&#39;s uploader" in browser.get("/imports").text
 
 

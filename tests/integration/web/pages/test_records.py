@@ -248,7 +248,7 @@ def test_any_value_is_harmless_and_readable(browser: Any, settings: Settings, na
         if answer is not answers[-1]:  # which has it as it is, in the editor, and says so
             assert not {"\x1b", "\x07", "\u202e"} & set(page.text)
         elif name in ("ansi", "turned"):
-            assert "cannot be seen" in page.text
+            assert "invisible characters" in page.text
         assert {one.get("src") for one in page.all("img")} == {"/static/mark.svg"}
     record = page_of(answers[1]).text
     said = {"ansi": "\\u001b[31mred", "turned": "abc\\u202egnp.exe", "null": "null", "empty": "empty", "long": "xxx…"}
