@@ -164,8 +164,7 @@ class Recipients:
             return connection.execute(text(load(f"queries/{query}"))).mappings().all()
 
 
-def recipient_id(channel: str, target: str) ->
-str:
+def recipient_id(channel: str, target: str) -> str:
     """Return the permanent id of a recipient for URLs and answers; it does not reveal the target."""
     return hashlib.sha256(f"{channel}\n{target}".encode()).hexdigest()[:24]
 
