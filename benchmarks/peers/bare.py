@@ -68,7 +68,7 @@ def _merge(connection: psycopg.Connection, pieces: Iterator[bytes] | list[bytes]
 
 
 class _Parts:
-    """Return the lines of a file, 20,000 at a time, to the thread that asks next."""
+    """The lines of a file, given out 20,000 at a time to the threads that ask."""
 
     def __init__(self, opened: BinaryIO) -> None:
         self._opened = opened
