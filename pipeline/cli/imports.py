@@ -38,6 +38,10 @@ from pipeline.errors import InvalidRequest, TransientError, Unreachable
 if TYPE_CHECKING:
     from pipeline.client.api import Client, ImportJson
 
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the import has ended; its outcome is the exit code.")]
+Filename = Annotated[
+    str | None, typer.Option(help="The file name when reading stdin; its extension tells the format. Default: stdin.csv.")
+]
 Timeout = Annotated[float | None, typer.Option(help="Stop waiting after this many seconds (exit code 6).", min=0)]
 
 
@@ -54,12 +58,8 @@ def upload(
     dataset: Annotated[
         str, typer.Option("--dataset", "-d", help="The dataset to import into.", autocompletion=dataset_names)
     ] = "records",
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until the import has ended; its outcome is the exit code.")
-    ] = False,
-    filename: Annotated[
-        str | None, typer.Option(help="The file name when reading stdin; its extension tells the format. Default: stdin.csv.")
-    ] = None,
+    wait: Wait = False,
+    filename: Filename = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only validate, and report what an import would change.")] = False,
     on_error: OnErrorOption = None,
     max_errors: MaxErrors = None,
@@ -119,9 +119,7 @@ def _started(server: Client, made: ImportJson, *, wait: bool, timeout: float | N
 @app.command(rich_help_panel="Imports")
 def promote(
     import_id: ImportId,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until the import has ended; its outcome is the exit code.")
-    ] = False,
+    wait: Wait = False,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> None:
@@ -301,12 +299,8 @@ def retry(
         Which | None,
         typer.Option(help="Which records, if no file is given. Default: the failed ones, or else the unprocessed ones."),
     ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until the import has ended; its outcome is the exit code.")
-    ] = False,
-    filename: Annotated[
-        str | None, typer.Option(help="The file name when reading stdin; its extension tells the format. Default: stdin.csv.")
-    ] = None,
+    wait: Wait = False,
+    filename: Filename = None,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> None:
