@@ -56,7 +56,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Asker:
-    """Somebody who has signed in."""
+    """Return a session that is signed in."""
 
     url: str
     session: requests.Session

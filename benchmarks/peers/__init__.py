@@ -1,1 +1,1 @@
-"""The same file into the same PostgreSQL: by what somebody would write by hand, by dlt, and by Bulkhead."""
+"""The same file into the same PostgreSQL: by a script written by hand, by dlt, and by Bulkhead."""

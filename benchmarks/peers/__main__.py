@@ -117,7 +117,7 @@ class Contest:
         self._settle()
 
     def _settle(self) -> None:
-        """What is to be written to disk is written, so that nobody pays for whoever went before."""
+        """Flush all writes to disk, so that no run is slowed down by the one before it."""
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute("checkpoint")
 

@@ -1,4 +1,4 @@
-"""What somebody writes who has a file, a table and an hour: COPY into a temporary table, and an upsert."""
+"""The script that one would write by hand within an hour: COPY into a temporary table, and an upsert."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _merge(connection: psycopg.Connection, pieces: Iterator[bytes] | list[bytes]
 
 
 class _Parts:
-    """A file's lines, 20,000 at a time, to whoever asks next."""
+    """The lines of a file, given out 20,000 at a time to the threads that ask."""
 
     def __init__(self, opened: BinaryIO) -> None:
         self._opened = opened

@@ -1,1 +1,1 @@
-"""The embedded stack: the production parts as processes of one machine, for trying, developing and testing."""
+"""The embedded stack: a home folder goes in, all production components run as processes of this machine; serves every step."""

@@ -1,4 +1,4 @@
-"""One process of the stack: how it is started, how one knows that it works, how it is stopped."""
+"""One process of the stack: start it, check its health, stop it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LOG_LINES_SHOWN = 15
 
 @dataclass(frozen=True)
 class Component:
-    """A process as data. ``healthy`` really uses the server; it may raise or return False while that is starting.
+    """The description of a process. ``healthy`` really uses the server; it may raise or return False while it is starting.
 
     ``needs`` names the components without which it cannot start. ``before`` is called before each start. ``anew`` describes
-    the component with other ports, for when one of its own was taken.
+    the component with other ports, in case one of its own is in use.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Component:
     healthy: Callable[[], bool]
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
-    user: int | None = None  # the user id it runs as, where that is not ours
+    user: int | None = None  # the user id it runs as, if not ours
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 20.0
     start_seconds: float = 90.0
@@ -38,12 +38,12 @@ class Component:
     anew: Callable[[], Component] | None = None
 
     def elsewhere(self) -> Component:
-        """The same component on ports that are free now; itself if it chooses its ports alone."""
+        """Return the component on ports that are free now, or itself if it has no ports to choose."""
         return replace(self.anew(), anew=self.anew) if self.anew else self
 
 
 class Process:
-    """A running component. Start it from a thread that outlives it: the kernel ends it together with that thread."""
+    """A running component. Start it from a thread that runs longer than it: the kernel ends it together with that thread."""
 
     def __init__(self, component: Component, log: Path) -> None:
         self.component = component
@@ -51,7 +51,7 @@ class Process:
         component.before()
         self.started = time.monotonic()
         with log.open("ab") as out:
-            self._said_before = out.tell()
+            self._log_start = out.tell()
             self._popen = subprocess.Popen(
                 component.command,
                 stdin=subprocess.DEVNULL,
@@ -68,23 +68,23 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process id that we started, and may end."""
+        """Return the process id."""
         return self._popen.pid
 
     @property
     def is_alive(self) -> bool:
-        """It has not ended."""
+        """Return whether the process has not ended."""
         return self._popen.poll() is None
 
     def is_healthy(self) -> bool:
-        """The server answers as it should."""
+        """Return whether the process runs and its server answers correctly."""
         try:
             return self.is_alive and self.component.healthy()
         except Exception:
             return False
 
     def stop(self) -> None:
-        """Ask it to end; insist after its time is over. Whatever it started ends with it."""
+        """Send the stop signal, and kill the process after ``stop_seconds``. Processes that it started end too."""
         if self.is_alive:
             self._popen.send_signal(self.component.stop_signal)
             try:
@@ -95,23 +95,23 @@ class Process:
         self._end_leftovers()
 
     def _end_leftovers(self) -> None:
-        """The component leads a process group of its own; members that outlived their leader go now."""
+        """Kill what is left of the process group that the component leads."""
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             return
 
     def last_lines(self, number: int = LOG_LINES_SHOWN) -> list[str]:
-        """The end of its log."""
+        """Return the last lines of its log."""
         return self._log_from(0)[-number:]
 
     @property
     def found_its_port_taken(self) -> bool:
-        """It said so since it was started, as every server does in the words of errno(3), EADDRINUSE."""
-        return any("address already in use" in line.lower() for line in self._log_from(self._said_before))
+        """Return whether its log says so since the start, in the words of errno(3) for EADDRINUSE."""
+        return any("address already in use" in line.lower() for line in self._log_from(self._log_start))
 
     def _log_from(self, place: int) -> list[str]:
-        """The lines from a place of the log on, or from its last 64 KiB."""
+        """Return the lines of the log from an offset, at most its last 64 KiB."""
         with self.log.open("rb") as file:
             file.seek(max(place, self.log.stat().st_size - 64 * 1024))
             return file.read().decode(errors="replace").splitlines()

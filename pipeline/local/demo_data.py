@@ -1,7 +1,7 @@
-"""Real data for the demo and the tests: ISO 3166's countries and their subdivisions, as pycountry carries them.
+"""Real data for the demo and the tests: the countries and subdivisions of ISO 3166, from pycountry.
 
-A subdivision lies in another one where the standard says so (a department in its region), else in its country; a
-country lies in nothing. So the places make a forest of four levels.
+The parent of a subdivision is another one if the standard says so (a department in its region), else its country; a country has
+no parent. So the places form a forest of four levels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ COLUMNS = ("id", "parentId", "name", "kind", "alpha_3", "numeric_code", "flag")
 
 
 def places_csv(path: Path) -> int:
-    """Write the places to ``path``, in the order of pycountry, and return how many there are."""
+    """Write the places to ``path`` as CSV, in the order of pycountry, and return their number."""
     count = 0
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
@@ -26,7 +26,7 @@ def places_csv(path: Path) -> int:
 
 
 def places() -> Iterator[tuple[str, ...]]:
-    """One tuple of COLUMNS a place; what a place has not got is empty."""
+    """Yield a tuple of COLUMNS for each place; missing values are empty."""
     import pycountry
 
     for country in pycountry.countries:
@@ -44,14 +44,14 @@ def places() -> Iterator[tuple[str, ...]]:
 
 
 def parent_of(country: str, parent: str | None) -> str:
-    """The id of the place that a subdivision lies in: ``parent`` may be given with its country's prefix or without."""
+    """Return the id of a subdivision's parent; ``parent`` may be given with or without the prefix of its country."""
     if not parent:
         return country
     return parent if "-" in parent else f"{country}-{parent}"
 
 
 def broken_csv(path: Path) -> None:
-    """Write a small file with one mistake of each kind: an id given twice, a parent that nobody has, a circle."""
+    """Write a small CSV file with one error of each kind: a duplicate id, a missing parent, a cycle."""
     path.write_text(
         "id,parentId,name,kind\n"
         "XA,,Atlantis,Country\n"

@@ -1,4 +1,4 @@
-"""What a home remembers from one start to the next: its ports and its passwords. One stack at a time may use it."""
+"""The home folder of a stack: stores ports and passwords from one start to the next, for one stack at a time."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PATH_BYTES_MAX = 400
 
 
 class Home:
-    """A folder that holds all of a stack's state; locked while a stack uses it."""
+    """A folder with all data of a stack; locked while a stack uses it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         length = len(os.fsencode(self.path))
         if length > PATH_BYTES_MAX:
             raise InvalidConfiguration(
-                f"The home's path is {length} bytes long; the servers' own files below it leave room for {PATH_BYTES_MAX}."
+                f"The path of the home is {length} bytes long; at most {PATH_BYTES_MAX} are possible."
                 f" Set BULKHEAD_HOME to a shorter path. It is {self.path}"
             )
         try:
@@ -40,25 +40,25 @@ class Home:
             ) from error
         except ValueError as error:
             raise InternalInconsistency(
-                f"{self._file} is damaged: {error}. It holds the stack's ports and passwords: bring it back from a copy, or set"
+                f"{self._file} is damaged: {error}. It holds the stack's ports and passwords. Restore it from a backup, or set"
                 " BULKHEAD_HOME to another folder."
             ) from error
         self._lock: int | None = None
         self._claims: dict[int, int] = {}
 
     def _probe(self) -> None:
-        """Raises OSError if no file can be made here, as in a folder that is there but read-only."""
+        """Raise OSError if no file can be created here, for instance in a read-only folder."""
         with tempfile.TemporaryFile(dir=self.path):
             pass
 
     def folder(self, name: str) -> Path:
-        """A folder in the home, made if it is not there."""
+        """Return a folder in the home, created if it does not exist."""
         path = self.path / name
         path.mkdir(parents=True, exist_ok=True)
         return path
 
     def lock(self) -> None:
-        """Raises Conflict if another stack is using this home. The lock goes with the process, however it ends."""
+        """Lock the home; the lock ends with the process. Raises Conflict if another stack uses this home."""
         self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,11 +71,11 @@ class Home:
 
     @property
     def is_ours(self) -> bool:
-        """We hold the lock."""
+        """Return whether this stack holds the lock."""
         return self._lock is not None
 
     def unlock(self) -> None:
-        """Let another stack use this home and its ports."""
+        """Release the home and its ports for other stacks."""
         while self._claims:
             _, claim = self._claims.popitem()
             if claim >= 0:
@@ -85,7 +85,7 @@ class Home:
             self._lock = None
 
     def secret(self, name: str) -> str:
-        """A random secret, made once."""
+        """Return a random secret, created at the first call and stored."""
         known = self._known.setdefault("secrets", {})
         if name not in known:
             known[name] = secrets.token_urlsafe(32)
@@ -93,7 +93,7 @@ class Home:
         return str(known[name])
 
     def port(self, name: str, default: int, *, twin: int = 0) -> int:
-        """A free port: last time's if it still is."""
+        """Return a free port: the one of the last start if it is still free. ``twin``: port + twin must be free, too."""
         chosen = self._known.setdefault("ports", {})
         taken = {port + step for other, port in chosen.items() if other != name for step in (0, twin)}
         chosen[name] = ports.choose(chosen.get(name, default), taken, twin=twin, claim=self.claim)
@@ -101,13 +101,13 @@ class Home:
         return int(chosen[name])
 
     def claim(self, port: int) -> bool:
-        """Keep a port for this stack until it is unlocked; return whether it is ours now."""
+        """Reserve a port for this stack until the home is unlocked; return whether that succeeded."""
         if port not in self._claims and (claim := ports.claim(port)) is not None:
             self._claims[port] = claim
         return port in self._claims
 
     def port_of(self, name: str) -> int:
-        """The port that was chosen for ``name``."""
+        """Return the port chosen for ``name``."""
         return int(self._known["ports"][name])
 
     def _save(self) -> None:
@@ -115,7 +115,7 @@ class Home:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that nobody else may read, whole or not at all."""
+    """Write a file that only its owner may read, completely or not at all."""
     fresh = path.with_name(path.name + ".new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

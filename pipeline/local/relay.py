@@ -1,8 +1,8 @@
-"""The event relay: stands between SeaweedFS and the Lambda, as S3's notifications and Lambda's event queue do in AWS.
+"""The event relay from SeaweedFS to the Lambda; in AWS, S3's notifications and Lambda's event queue do the same.
 
-SeaweedFS posts its filer's own JSON for everything that is written. What is a finished object under ``incoming/`` becomes the
-event that S3 would have sent, is put on disk before the post is answered, and is then handed to ``lambda/handler.py`` with
-AWS's manners for asynchronous calls: two more tries, then a dead letter.
+SeaweedFS posts its own JSON for every write. A finished object under ``incoming/`` becomes the event that S3 would have sent.
+It is stored on disk before the post is answered, and then given to ``lambda/handler.py`` with the retry policy of AWS for
+asynchronous calls: two more attempts, then a dead letter.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from pipeline.settings import as_process, settings_for
 
 BUCKETS = "/buckets/"
 PAUSES_SECONDS = (1.0, 4.0)
-"""Before the second and the third try. Lambda waits one and two minutes; on one machine nobody wants to."""
+"""Before the second and the third attempt. Lambda waits one and two minutes, longer than needed on one machine."""
 
 BODY_BYTES_MOST = 1 << 20
 DRAIN_BYTES_MOST = 64 << 20
-"""What is read of a body that is refused: a client that is still sending sees a broken connection, and never reads why."""
+"""How much of a refused body is read: a client that is still sending would not read the answer."""
 
 REQUEST_SECONDS = 30
-"""How long a client may keep a thread waiting for the next byte of its request."""
+"""How long a thread waits for the next byte of a request."""
 
 CLEAN_SECONDS = 3600.0
 THREADS = 4
@@ -51,18 +51,18 @@ log = structlog.get_logger()
 
 
 class Malformed(ValueError):
-    """What was posted is not an event of the filer's."""
+    """The body is not an event of SeaweedFS."""
 
 
 _WRONG = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, OSError)
-"""What Python raises for JSON of the wrong shape, numbers beyond all bounds, nesting without end, and times that are none."""
+"""What Python raises for JSON of the wrong shape, too large numbers, too deep nesting, and invalid times."""
 
 
-# --- SeaweedFS's words into S3's ---
+# --- from SeaweedFS's events to S3's ---
 
 
 def event_in(body: bytes) -> dict[str, Any] | None:
-    """The event in a body that the filer posted; None if it means nothing to us. Raises Malformed."""
+    """Return the S3 event for a body that SeaweedFS posted; None if it is not relevant. Raises Malformed."""
     try:
         return s3_event(json.loads(body))
     except _WRONG as error:
@@ -70,7 +70,7 @@ def event_in(body: bytes) -> dict[str, Any] | None:
 
 
 def s3_event(posted: Mapping[str, Any], *, region: str = "us-east-1") -> dict[str, Any] | None:
-    """The event S3 would send for what the filer posted, or None: a folder, a piece of an upload, not under incoming/."""
+    """Return the event that S3 would send; None for a folder, a part of an upload, or an object not under incoming/."""
     path, entry = str(posted.get("key", "")), (posted.get("message") or {}).get("new_entry") or {}
     bucket, _, key = path.removeprefix(BUCKETS).partition("/")
     if not path.startswith(BUCKETS) or not entry or entry.get("is_directory") or not dataset_of(key):
@@ -79,7 +79,7 @@ def s3_event(posted: Mapping[str, Any], *, region: str = "us-east-1") -> dict[st
 
 
 def _record(bucket: str, key: str, entry: Mapping[str, Any], region: str) -> dict[str, Any]:
-    """One record as in AWS's "Event message structure" (version 2.1), in full."""
+    """Return one complete record of AWS's "Event message structure" (version 2.1)."""
     attributes, etag = entry.get("attributes") or {}, _etag(entry)
     nanoseconds = int(attributes.get("mtime", 0)) * 10**9 + int(attributes.get("mtime_ns", 0))
     newest = max((int(chunk.get("modified_ts_ns", 0)) for chunk in entry.get("chunks") or []), default=nanoseconds)
@@ -118,11 +118,11 @@ def _etag(entry: Mapping[str, Any]) -> str:
     return base64.b64decode((entry.get("attributes") or {}).get("md5") or "").hex()
 
 
-# --- The queue between them ---
+# --- the queue ---
 
 
 class EventQueue:
-    """Events on their way to the Lambda. One that was accepted is on disk until it was handled or is a dead letter.
+    """Events for the Lambda. An accepted one stays on disk until it has been handled or is a dead letter.
 
     Dead letters are kept for ``keep``; None: for ever.
     """
@@ -142,7 +142,7 @@ class EventQueue:
         self._pauses_seconds = pauses_seconds
         self._keep = keep
         self._waiting: queue.SimpleQueue[Path] = queue.SimpleQueue()
-        for unfinished in self._spool.glob("*.new"):  # of a relay that was killed before it had answered: never accepted
+        for unfinished in self._spool.glob("*.new"):  # from a relay that was killed before it had answered: not accepted
             unfinished.unlink(missing_ok=True)
         for left in sorted(self._spool.glob("*.json")):
             self._waiting.put(left)
@@ -151,9 +151,9 @@ class EventQueue:
         threading.Thread(target=self._clean_up, name="clean-up", daemon=True).start()
 
     def accept(self, event: Mapping[str, Any]) -> None:
-        """Put an event on disk; it will be delivered, also if the relay is killed or the machine's power fails now.
+        """Store an event on disk; from now on it is delivered even if the relay is killed or the power fails.
 
-        Raises OSError if the disk does not take it.
+        Raises OSError if it cannot be written.
         """
         path = self._spool / f"{time.time_ns()}-{uuid.uuid4().hex[:8]}.json"
         fresh = path.with_suffix(".new")
@@ -170,29 +170,29 @@ class EventQueue:
             path = self._waiting.get()
             try:
                 self._deliver(path)
-            except Exception:  # this thread delivers all that follows: one file must not end it
-                log.exception("not delivered", spooled=path.name)
+            except Exception:  # one file must not end the thread, which delivers all later ones
+                log.exception("event not delivered", spooled=path.name)
 
     def _clean_up(self) -> None:
         while self._keep is not None:
             try:
                 expired_files.remove(self._dead, time.time() - self._keep.total_seconds())
             except OSError as error:
-                log.warning("dead letters were not removed", error=str(error))
+                log.warning("dead letters not removed", error=str(error))
             time.sleep(CLEAN_SECONDS)
 
     def _read(self, path: Path) -> dict[str, Any] | None:
-        """The event in a file of the spool. One that cannot be read is put beside the dead letters: None."""
+        """Return the event in a file; None for one that cannot be read, which is moved to the dead letters."""
         try:
             event = json.loads(path.read_text(encoding="utf-8"))
             if isinstance(event, dict):
                 return event
-            why = "no event"
+            why = "not an event"
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:
             why = f"{type(error).__name__}: {error}"
-        log.error("unreadable event put aside", spooled=path.name, error=why)
+        log.error("unreadable event moved to the dead letters", spooled=path.name, error=why)
         path.replace(self._dead / f"{path.stem}.unreadable")
         return None
 
@@ -215,7 +215,7 @@ class EventQueue:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have a folder's entries on disk."""
+    """Flush a folder's entries to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -223,17 +223,17 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-# --- The server that SeaweedFS posts to ---
+# --- the server that SeaweedFS posts to ---
 
 
 def make_server(port: int, token: str, deliveries: EventQueue, *, bind: str = HOST) -> ThreadingHTTPServer:
-    """A server that takes ``POST /filer`` with the bearer token, and answers ``GET /healthz``."""
+    """Return a server that accepts ``POST /filer`` with the bearer token, and answers ``GET /healthz``."""
 
     class Handler(BaseHTTPRequestHandler):
         timeout = REQUEST_SECONDS
 
         def do_POST(self) -> None:
-            """Answer 200 only for what is on disk; whatever is wrong with a request has an answer of its own."""
+            """Answer 200 only once the event is on disk; each kind of invalid request has its own status."""
             length = self._length()
             if not compare_digest(self.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()):
                 self._drain(length or 0)
@@ -250,13 +250,13 @@ def make_server(port: int, token: str, deliveries: EventQueue, *, bind: str = HO
             except Malformed as error:
                 log.warning("malformed event refused", error=str(error)[:200])
                 return self._answer(400)
-            except OSError as error:  # the disk is full, or the client keeps us waiting
+            except OSError as error:  # the disk is full, or the client is too slow
                 log.warning("event not accepted", error=str(error))
                 return self._answer(503)
             return self._answer(200)
 
         def _length(self) -> int | None:
-            """What Content-Length says; None if it says nothing that can be read."""
+            """Return the Content-Length; None if it is missing or invalid."""
             said = self.headers.get("Content-Length", "")
             return int(said) if said.isascii() and said.isdigit() and len(said) <= 18 else None
 
@@ -275,7 +275,7 @@ def make_server(port: int, token: str, deliveries: EventQueue, *, bind: str = HO
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
-            """One line per post would drown the others."""
+            """Log no line for each request, since they would hide all others."""
 
     return ThreadingHTTPServer((bind, port), Handler)
 

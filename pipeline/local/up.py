@@ -1,7 +1,7 @@
-"""`bulkhead up`: the stack in the foreground, with a key for whoever sits at this machine, until it is told to stop.
+"""`bulkhead up`: run the stack in the foreground until Ctrl-C or a signal, with an API key for the user of this machine.
 
-The key is made once and kept in ``local-key`` in the home, for its owner's eyes only; commands on this machine find it
-in ``stack.env`` while the stack runs. The sign-in link carries a token that works once.
+The key is created once and stored in ``local-key`` in the home, readable by its owner only; commands on this machine find it in
+``stack.env`` while the stack runs. The sign-in link contains a token that works once.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Say = Callable[[str], None]
 
 
 def run(home: Path, *, port: int | None, say: Say, tell: Callable[[dict[str, str]], None] | None = None) -> None:
-    """Start the stack, say where it is, and keep it up until Ctrl-C or SIGTERM; then stop it.
+    """Start the stack, print its URL, keep it running until Ctrl-C or SIGTERM, then stop it.
 
-    ``tell`` is told the same once it is up: ``url``, ``sign_in``, ``home``. Raises what Stack raises.
+    ``tell`` is called with ``url``, ``sign_in`` and ``home`` once it is running. Raises what Stack raises.
     """
     stack = local_stack(home, port=port, say=say)
     stop_on_signals()
@@ -40,18 +40,18 @@ def run(home: Path, *, port: int | None, say: Say, tell: Callable[[dict[str, str
         say(
             f"\n  Bulkhead is at  {up['url']}"
             f"\n  sign in         {up['sign_in']}  (works once)"
-            f"\n  its state is in {up['home']}; Ctrl-C stops it\n"
+            f"\n  its data is in  {up['home']}  (Ctrl-C stops it)\n"
         )
         stack.wait()
     except KeyboardInterrupt:
         say("Stopping ...")
     finally:
         stack.stop()
-    say("Stopped. The data stay where they are.")
+    say("Stopped. The data is kept.")
 
 
 def local_stack(home: Path, *, port: int | None = None, say: Say) -> Stack:
-    """A stack whose database is migrated and holds a key for this machine; not started yet."""
+    """Return a stack, not started yet, that migrates its database and creates the key of this machine."""
 
     def prepare(given: Mapping[str, str]) -> Mapping[str, str]:
         migrate.migrate(given["DATABASE_URL"], root=load_settings(home).datasets_root)
@@ -61,7 +61,7 @@ def local_stack(home: Path, *, port: int | None = None, say: Say) -> Stack:
 
 
 def local_key(home: Path, database_url: str) -> tuple[str, ApiKey]:
-    """This machine's administrator key: the one in the home while it is good, else a new one."""
+    """Return this machine's administrator key: the one in the home if it is valid, else a new one."""
     engine = postgres.connect(database_url, pool_size=1, name="bulkhead up")
     try:
         keys, file = ApiKeys(engine), home / KEY_FILE
@@ -76,7 +76,7 @@ def local_key(home: Path, database_url: str) -> tuple[str, ApiKey]:
 
 
 def sign_in_url(stack: Stack) -> str:
-    """A link that signs its first visitor in as this machine's administrator."""
+    """Return a link that signs its first visitor in as this machine's administrator."""
     database_url = stack.environment["DATABASE_URL"]
     _, key = local_key(stack.home.path, database_url)
     engine = postgres.connect(database_url, pool_size=1, name="bulkhead up")
@@ -88,10 +88,9 @@ def sign_in_url(stack: Stack) -> str:
 
 
 def stop_on_signals() -> None:
-    """Make the signals that mean "stop" interrupt us, once: what follows is the stopping, which nothing may stop.
+    """Let the stop signals raise KeyboardInterrupt once; further ones are ignored, so that stopping is not interrupted.
 
-    A shell starts its background jobs with SIGINT ignored; who sends it all the same means it. But what nohup ignores
-    (SIGHUP) stays ignored.
+    SIGINT is handled even if a shell has set it to be ignored, as for background jobs. SIGHUP stays ignored under nohup.
     """
     for one in STOP_SIGNALS:
         if one is not signal.SIGHUP or signal.getsignal(one) is not signal.SIG_IGN:

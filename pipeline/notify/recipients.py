@@ -127,8 +127,7 @@ class Recipients:
         """Remove a recipient. Raises Conflict if it was not added by an admin."""
         if recipient.named_by is not NamedBy.ADMIN:
             why = {
-                NamedBy.SETTINGS: "The settings name this recipient. Remove it there (BULKHEAD_WEBHOOK_URLS or"
-                " BULKHEAD_EMAIL_TO).",
+                NamedBy.SETTINGS: "This recipient is set by BULKHEAD_WEBHOOK_URLS or BULKHEAD_EMAIL_TO. Remove it there.",
                 NamedBy.UPLOAD: "Only uploads named this recipient. It gets messages about those imports alone.",
             }
             raise Conflict(why[recipient.named_by])

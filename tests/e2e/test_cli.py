@@ -149,7 +149,7 @@ def broken_csv(path: Path) -> Path:
         "id,parentId,name\n"
         "a,,one\n"  # row 1 and 2: the same id, different content
         "a,,two\n"
-        "b,nowhere,lost\n"  # row 3: a parent that nobody has
+        "b,nowhere,lost\n"  # row 3: a parent that does not exist
         "c,e,circle\n"  # rows 4 to 6: a circle
         "d,c,circle\n"
         "e,d,circle\n"
@@ -403,7 +403,7 @@ def test_a_shell_completes(house: House, tmp_path: Path) -> None:
     assert import_id in bash(asked.format("bulkhead status ''", 2))
 
 
-# --- for whoever runs it ---
+# --- for operators ---
 
 
 def test_keys(house: House) -> None:
@@ -482,4 +482,4 @@ def test_interrupted_while_starting_it_leaves_no_process_either(tmp_path: Path, 
     assert house.processes() != []
     house.stop()
     assert house.processes_soon() == []
-    assert not (house.home / "stack.env").exists(), "nobody is to look for a stack that is not there"
+    assert not (house.home / "stack.env").exists(), "the file of a stopped stack is removed"

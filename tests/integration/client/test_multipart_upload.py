@@ -28,7 +28,7 @@ PAUSE_SECONDS = 0.02
 
 
 class SlowWay:
-    """The way to S3 as a thin line: bytes go through unchanged, few at a time. Remembers which parts were PUT, and at whom."""
+    """A slow connection to S3: bytes pass unchanged, few at a time. Counts the PUT requests of each part."""
 
     def __init__(self, endpoint: str) -> None:
         host, port = endpoint.removeprefix("http://").split(":")

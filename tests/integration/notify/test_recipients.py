@@ -1,4 +1,4 @@
-"""Who is told: those that the settings name, those that an admin adds, those that an upload names; and who no longer is."""
+"""Recipients: those of the settings, those that an admin adds, those that an upload names; and those switched off."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from web.app_context import AppContext
 
 
 class World(NamedTuple):
-    """An app, somebody who may all, and what webhooks have got."""
+    """An app, an admin, and what webhooks have received."""
 
     edges: AppContext
     app: Any
@@ -147,7 +147,9 @@ def test_one_of_the_settings_that_is_gone_is_told_nothing_either(settings: Setti
     gone = receivers.all()[0]
     receivers.switch_off(gone, "gone")
     assert [one.target for one in receivers.of_import("places")] == [urls[1], "me@example.org"]
-    assert [one.target for one in receivers.of_import("places", [urls[0]])] == [urls[1], "me@example.org"], "whoever names it"
+    assert [one.target for one in receivers.of_import("places", [urls[0]])] == [urls[1], "me@example.org"], (
+        "wherever it is named"
+    )
     with pytest.raises(Conflict, match="BULKHEAD_WEBHOOK_URLS"):
         receivers.remove(gone)
     receivers.switch_on(gone)
@@ -164,13 +166,13 @@ def test_one_that_only_an_upload_named_can_be_wanted_again(caller_for: Any, edge
     assert admin.get("/v1/webhooks").json["items"] == []
     edges.recipients.switch_off(named, "gone")
     added = edges.recipients.add(place)
-    assert [one.key for one in edges.recipients.of_import("places")] == [added.key], "whoever adds it wants it"
+    assert [one.key for one in edges.recipients.of_import("places")] == [added.key], "adding it switches it on"
 
 
 def test_an_upload_names_whom_to_tell(world: World) -> None:
     hook = world.hook("/mine/0123456789abcdef0123456789abcdef")
     import_id = world.ingest(query=f"&notify=me@example.org,{hook}?token=s3cret")
-    assert world.told(world.ingest()) == [], "another upload has named nobody"
+    assert world.told(world.ingest()) == [], "another upload has no recipients"
     (request,) = world.seen
     assert Webhook(SECRET).verify(request.data, headers(request))["data"]["id"] == import_id
     (mail,) = world.mails()
@@ -184,7 +186,7 @@ def test_an_upload_names_whom_to_tell(world: World) -> None:
         assert "s3cret" not in text
         assert "0123456789abcdef" not in text
         assert "/mine/…?…" in text
-    assert world.api.get("/v1/webhooks").json["items"] == [], "it is nobody's receiver but that upload's"
+    assert world.api.get("/v1/webhooks").json["items"] == [], "it is a recipient of that upload only"
 
     again = world.api.post(f"/v1/webhooks/{recipient_id('email', 'me@example.org')}/deliveries/{import_id}/resend")
     assert again.json == {"delivered": True, "error": ""}

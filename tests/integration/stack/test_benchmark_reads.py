@@ -1,4 +1,4 @@
-"""The benchmark of reads runs, on a PostgreSQL of its own; what it measures is nobody's test."""
+"""The benchmark of reads runs, on a PostgreSQL of its own; what it measures is not tested."""
 
 from __future__ import annotations
 

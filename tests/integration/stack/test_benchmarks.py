@@ -1,4 +1,4 @@
-"""The benchmarks of the real parts run; what they measure is nobody's test, but for the memory that may be needed."""
+"""The benchmarks of the real parts run; what they measure is not tested, apart from the memory."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Replica:
     def _copy(self) -> None:
         self.folder.mkdir(mode=0o700)
         if self.user is not None:
-            postgres._let_through(self.folder)
+            postgres._open_path(self.folder)
             os.chown(self.folder, self.user, self.user)
         subprocess.run(
             [

@@ -415,8 +415,8 @@ def test_what_no_upload_can_ask_for_is_refused_here(run: Run, file: Path, wrong:
 
 
 def test_a_dry_run_says_what_a_load_would_do_and_how_to_load(httpserver: HTTPServer, run: Run, file: Path) -> None:
-    foreseen = {"inserted": 1200, "updated": 2, "unchanged": 0, "moved": 1}
-    ended = {**an_import("validated", total=1202, valid=1202, unprocessed=1202), "dry_run": True, "preview": foreseen}
+    changes = {"inserted": 1200, "updated": 2, "unchanged": 0, "moved": 1}
+    ended = {**an_import("validated", total=1202, valid=1202, unprocessed=1202), "dry_run": True, "preview": changes}
     httpserver.expect_request("/v1/datasets/records/imports", method="POST").respond_with_json(an_import(), 202)
     httpserver.expect_request(f"/v1/imports/{IMPORT_ID}").respond_with_json(ended)
     result = run("upload", file, "--dry-run", "--wait")

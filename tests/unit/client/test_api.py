@@ -40,7 +40,7 @@ def an_import(state: str = "queued", **more: Any) -> dict[str, Any]:
 
 
 class Uploads:
-    """A server's side of uploads: remembers them, and answers as it is told."""
+    """The server's side of uploads: keeps them, and answers with the given statuses."""
 
     def __init__(self, *answers: int) -> None:
         self.answers = list(answers)
