@@ -72,6 +72,12 @@ ImportId = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the import has ended; its outcome is the exit code.")]
+Filename = Annotated[
+    str | None, typer.Option(help="The file name when reading stdin; its extension tells the format. Default: stdin.csv.")
+]
+Timeout = Annotated[float | None, typer.Option(help="Stop waiting after this many seconds (exit code 6).", min=0)]
+
 
 def _character(delimiter: str | None) -> str | None:
     """Return a delimiter given by name or as the character itself. Raises BadParameter."""

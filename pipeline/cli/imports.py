@@ -19,12 +19,15 @@ from pipeline.cli.app import (
     AsJson,
     Delimiter,
     Exit,
+    Filename,
     ImportId,
     InputFile,
     Map,
     MaxErrorRatio,
     MaxErrors,
     OnErrorOption,
+    Timeout,
+    Wait,
     app,
     client,
     dataset_names,
@@ -37,12 +40,6 @@ from pipeline.errors import InvalidRequest, TransientError, Unreachable
 
 if TYPE_CHECKING:
     from pipeline.client.api import Client, ImportJson
-
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until the import has ended; its outcome is the exit code.")]
-Filename = Annotated[
-    str | None, typer.Option(help="The file name when reading stdin; its extension tells the format. Default: stdin.csv.")
-]
-Timeout = Annotated[float | None, typer.Option(help="Stop waiting after this many seconds (exit code 6).", min=0)]
 
 
 class Which(StrEnum):

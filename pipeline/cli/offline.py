@@ -22,6 +22,7 @@ from pipeline.cli.app import (
     AsJson,
     Delimiter,
     Exit,
+    Filename,
     InputFile,
     Map,
     MaxErrorRatio,
@@ -60,9 +61,7 @@ def validate(
     dataset: Annotated[
         str, typer.Option("--dataset", "-d", help="The dataset whose rules apply.", autocompletion=dataset_names)
     ] = "records",
-    filename: Annotated[
-        str | None, typer.Option(help="The file name when reading stdin; its extension tells the format. Default: stdin.csv.")
-    ] = None,
+    filename: Filename = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the whole report into this folder.", file_okay=False)
     ] = None,
