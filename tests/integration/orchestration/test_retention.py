@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -39,6 +38,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.receive.reconciliation import Reconciler
 from pipeline.settings import Settings
 from tests.support.bulkhead import Bulkhead, tree
+from tests.support.waiting import wait_until
 from tests.support.workers import running_worker
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -425,7 +425,8 @@ def test_a_clean_up_that_is_killed_again_and_again_leaves_what_the_next_one_remo
     kept = {f"BULKHEAD_KEEP_{what}": "0" for what in ("BATCHES", "RESULTS", "REPORTS", "SOURCES")}
     before = len(house.objects())
     delays = random.Random(4)
-    for _ in range(6):
+    for attempt in range(6):
+        left = len(house.objects())
         process = subprocess.Popen(
             [sys.executable, "-c", CLEAN],
             cwd=ROOT,
@@ -434,8 +435,10 @@ def test_a_clean_up_that_is_killed_again_and_again_leaves_what_the_next_one_remo
         )
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
+        if attempt % 2:  # killed in the middle, however slow the machine is; else at a random moment
+            wait_until(lambda left=left, process=process: len(house.objects()) < left or process.poll() is not None)
         time.sleep(delays.uniform(0.05, 0.6))
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.communicate()
     assert len(house.objects()) < before, "it was killed before it had begun"
     assert house.clean(**AT_ONCE | {"keep_uploads": None}).failed == 0
