@@ -178,7 +178,7 @@ def test_a_sign_in_link(app: Any, keys: ApiKeys) -> None:
     assert client.get("/v1/imports").status_code == 200  # for reading, the cookie will do
     again = follow_link(app.test_client(), token)
     assert again.status_code == 401
-    assert "used before" in again.text
+    assert "already used" in again.text
     keys.revoke(key.id)
     assert client.get("/imports").location == "/sign-in"
     assert client.get("/v1/imports").status_code == 401
