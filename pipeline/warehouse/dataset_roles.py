@@ -18,6 +18,7 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from pipeline.errors import NotReady
 from pipeline.sqlfiles import load
+from pipeline.warehouse.lock_waits import is_role_conflict
 
 Connection = psycopg.Connection[Any]
 
@@ -25,6 +26,9 @@ _LOCK = 727_074_002
 """The key of the advisory lock under which one process at a time makes schemas and roles; an arbitrary constant."""
 
 _LOCK_SECONDS = 2
+
+_ROLE_TRIES = 10
+"""Another process may change the same role at the same time; each try then finds what that one did."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,17 @@ def make(connection: Connection, granted: DatasetRole, password: str) -> None:
 
     Raises NotReady if the role is missing and we may not create it.
     """
-    with connection.transaction():
-        connection.execute(f"set local lock_timeout = '{_LOCK_SECONDS}s'")
-        connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
-        _make_role(connection, granted, password)
-        _make_schema(connection, granted)
+    for tries_left in reversed(range(_ROLE_TRIES)):
+        try:
+            with connection.transaction():
+                connection.execute(f"set local lock_timeout = '{_LOCK_SECONDS}s'")
+                connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+                _make_role(connection, granted, password)
+                _make_schema(connection, granted)
+            return
+        except psycopg.InternalError as error:
+            if not (tries_left and is_role_conflict(error)):
+                raise
 
 
 def renew(connection: Connection, sets: Iterable[DatasetRole]) -> list[str]:

@@ -31,10 +31,19 @@ def with_locks(attempt: Callable[[float], T], what: str, holders: Callable[[], s
         try:
             return attempt(seconds)
         except (psycopg.Error, DBAPIError) as error:
-            if not isinstance(getattr(error, "orig", error), pg.LockNotAvailable | pg.DeadlockDetected):
+            cause = getattr(error, "orig", error)
+            if not (isinstance(cause, pg.LockNotAvailable | pg.DeadlockDetected) or is_role_conflict(cause)):
                 raise
         time.sleep(seconds)
     raise Unreachable(f"{what} is in use all the time{holders()}. Try again later.")
+
+
+def is_role_conflict(error: object) -> bool:
+    """Return whether another session changed the same role at the same time.
+
+    Roles belong to the whole server, so no lock within one database can prevent it. PostgreSQL has no SQLSTATE for it.
+    """
+    return isinstance(error, pg.InternalError_) and "concurrently updated" in str(error)
 
 
 def wait_at_most(seconds: float) -> str:

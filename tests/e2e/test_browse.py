@@ -18,6 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from pipeline.settings import Settings
 from tests.support.browser_pages import EVIL, SECONDS, Open, assert_no_complaints, shoot, text, wait_for
+from tests.support.waiting import wait_until
 from web.app_context import AppContext
 
 PHONE_ETC = [(1100, False), (1100, True), (390, False), (390, True)]
@@ -170,6 +171,8 @@ def test_odd_ids_are_opened_and_looked_at(sign_in: Open, server: Any, forest: st
     assert len(browser.find_elements(By.CSS_SELECTOR, ".tree > .node")) == len(ODD)
     for opened in browser.find_elements(By.CSS_SELECTOR, ".tree > .node > .row > .twist"):
         opened.click()
+        branch = opened.find_element(By.XPATH, "ancestor::li[1]")
+        wait_until(lambda branch=branch: branch.find_elements(By.CSS_SELECTOR, "[role=group] a.id") != [])  # it moves the next
     below = f"below {ODD.index(id_)}"
     wait_for(browser, "[role=group]", below)
     parent = browser.find_element(By.LINK_TEXT, below).find_element(By.XPATH, "ancestor::li[2]")

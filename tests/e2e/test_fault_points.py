@@ -153,7 +153,7 @@ def _kill_at_every_point(edges: Edges) -> set[str]:
         for number in range(AT_MOST):
             before = edges.points()
             text = "id,parentId,name\n" + "".join(f"{','.join(row)}\n" for row in rows_of(number))
-            one = bulkhead.import_of(bulkhead.drop(text, name=f"{number}.csv"), seconds=180.0)
+            one = bulkhead.import_of(bulkhead.drop(text, name=f"{number}.csv"), seconds=600.0)
             assert (one.state, one.inserted, one.records_total) == (State.SUCCEEDED, RECORDS, RECORDS), one
             assert balance(one)
             assert one.parts_total == 3

@@ -57,7 +57,7 @@ class Replica:
         """Wait until it has all that the primary has written so far."""
         with psycopg.connect(self.primary.geturl(), autocommit=True) as connection:
             ((written,),) = connection.execute("select pg_current_wal_insert_lsn()::text").fetchall()
-        for _ in range(200):
+        for _ in range(1200):
             if self.run(f"select pg_last_wal_replay_lsn() >= '{written}'") == [(True,)]:
                 return
             time.sleep(0.05)
