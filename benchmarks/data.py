@@ -1,4 +1,4 @@
-"""Files to measure with: generated, so that everybody measures the same."""
+"""Generate files to measure with: every run measures the same data."""
 
 from __future__ import annotations
 
