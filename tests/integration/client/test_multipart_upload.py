@@ -143,6 +143,16 @@ def is_all_there(edges: AppContext, import_id: str, file: Path) -> None:
     assert one.filename == file.name
 
 
+def settled_parts(edges: AppContext) -> dict[int, int]:
+    """Return the parts that are there once no more arrive: those under way at the kill come to their end."""
+    there = parts_there(edges)
+    while True:
+        time.sleep(1.5)
+        before, there = there, parts_there(edges)
+        if there == before:
+            return there
+
+
 def test_killed_in_the_middle_it_goes_on_with_what_is_missing(
     begin: Callable[..., subprocess.Popen[str]], slow_way: SlowWay, edges: AppContext, file: Path
 ) -> None:
@@ -151,8 +161,7 @@ def test_killed_in_the_middle_it_goes_on_with_what_is_missing(
     in_the_middle(edges, slow_way)
     first.send_signal(signal.SIGKILL)
     first.wait(10)
-    time.sleep(1)  # what was on its way comes to its end
-    there = parts_there(edges)
+    there = settled_parts(edges)
     assert 2 <= len(there) < PARTS
     slow_way.put.clear()
     slow_way.pause_seconds = 0
