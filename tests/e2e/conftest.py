@@ -87,7 +87,7 @@ def sign_in(server: Any, keys: ApiKeys, open_browser: Open) -> Open:
 
     def start(**wishes: Any) -> webdriver.Chrome:
         browser = open_browser(**wishes)
-        _, key = keys.create("somebody", Role.ADMIN)
+        _, key = keys.create("a user of a test", Role.ADMIN)
         browser.get(f"{server.url}/sign-in?token={keys.sign_in_token(key.id)}")
         browser.find_element(By.CSS_SELECTOR, ".door button").click()
         wait_for(browser, "h1", "Upload a file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -10,6 +11,7 @@ from flask.testing import FlaskClient
 
 from pipeline.adapters.s3 import Store
 from pipeline.ledger.api_keys import Role
+from pipeline.sandbox import process
 from pipeline.settings import Settings
 from tests.support.bulkhead import Bulkhead
 from tests.support.http import Caller, follow_link
@@ -49,7 +51,7 @@ def api(caller_for: Callable[[str], Caller]) -> Caller:
 def browser(app: Flask, edges: AppContext) -> FlaskClient:
     """A client that has signed in; not a real browser, which the e2e tests have."""
     client = app.test_client()
-    _, key = edges.keys.create("somebody", Role.ADMIN)
+    _, key = edges.keys.create("a user of a test", Role.ADMIN)
     assert follow_link(client, edges.keys.sign_in_token(key.id)).status_code == 303
     return client
 
@@ -67,3 +69,18 @@ def bulkhead(settings: Settings, store: Store) -> Iterator[Bulkhead]:
     with running_worker(settings):
         yield one
     one.close()
+
+
+@pytest.fixture
+def validated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect the arguments that name the file or import of each validation in a child process of this test's workers."""
+    seen: list[str] = []
+    real: Callable[..., Any] = process.run
+
+    def run(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        if function.__name__ == "validate":
+            seen.append(args[3])
+        return real(function, *args, **options)
+
+    monkeypatch.setattr(process, "run", run)
+    return seen

@@ -43,7 +43,7 @@ def follow_link(client: FlaskClient, token: str, **options: Any) -> TestResponse
 def signed_in(app: Any, edges: AppContext, role: Role) -> Any:
     """Return a client that has signed in with a new key of this role."""
     client = app.test_client()
-    _, key = edges.keys.create("somebody", role)
+    _, key = edges.keys.create("a user of a test", role)
     follow_link(client, edges.keys.sign_in_token(key.id))
     return client
 

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,6 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.ledger.models import ImportRecord
 from pipeline.orchestration.reuse_verdict import earlier_result
 from pipeline.prepare.manifest import BatchSizes, Manifest
-from pipeline.sandbox import process
 from pipeline.settings import ROOT, Settings
 from tests.support.bulkhead import Bulkhead, tree
 from tests.support.workers import running_worker
@@ -41,21 +39,6 @@ def bulkhead(settings: Settings, store: Store, root: Path) -> Iterator[Bulkhead]
     with running_worker(own):
         yield one
     one.close()
-
-
-@pytest.fixture
-def validated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files that a child process looked at."""
-    seen: list[str] = []
-    real: Callable[..., Any] = process.run
-
-    def run(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        if function.__name__ == "validate":
-            seen.append(args[3])
-        return real(function, *args, **options)
-
-    monkeypatch.setattr(process, "run", run)
-    return seen
 
 
 def keys(store: Store, prefix: str) -> set[str]:

@@ -28,7 +28,6 @@ from pipeline.notify.recipients import Recipients
 from pipeline.orchestration.activities import Activities
 from pipeline.orchestration.notify_activities import NotifyActivities
 from pipeline.orchestration.worker import serving, threads_of
-from pipeline.sandbox import process
 from pipeline.settings import Settings
 from tests.support.bulkhead import HEADER, SMALL_PARTS, Bulkhead, balance, tree
 from tests.support.import_steps import DRY_RUN, ended, flipped, pause, paused_before_loading, promote, upload
@@ -105,21 +104,6 @@ def bulkhead(settings: Settings, store: Store, turns: Turns) -> Iterator[Bulkhea
         for name in ("one", "other"):
             running.enter_context(one_of_two(settings.model_copy(update={"home": settings.home / name}), turns))
         yield one
-
-
-@pytest.fixture
-def validated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The imports whose file was validated, in a child process of either worker."""
-    seen: list[str] = []
-    real: Callable[..., Any] = process.run
-
-    def run(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        if function.__name__ == "validate":
-            seen.append(args[3])
-        return real(function, *args, **options)
-
-    monkeypatch.setattr(process, "run", run)
-    return seen
 
 
 def scratch(bulkhead: Bulkhead) -> list[Path]:

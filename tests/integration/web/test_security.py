@@ -102,7 +102,7 @@ def test_a_revoked_key_opens_nothing_a_second_later(server: Server, edges: AppCo
 
 
 def test_no_key_and_no_token_is_in_any_log(server: Server, edges: AppContext) -> None:
-    text, key = edges.keys.create("somebody", Role.ADMIN)
+    text, key = edges.keys.create("a user of a test", Role.ADMIN)
     token = edges.keys.sign_in_token(key.id)
     wrong = f"bk_{uuid.uuid4().hex}_{'5ec4e7' * 8}"
     headers = {"Authorization": f"Bearer {text}"}
@@ -146,7 +146,7 @@ def test_who_did_what_is_in_the_log(
 ) -> None:
     """Each change, and each query: which key, which route, what came of it; and whose key an import is."""
     app = create_app(settings.model_copy(update={"log_format": "json"}), context=edges)
-    text, key = keys.create("somebody", Role.ADMIN)
+    text, key = keys.create("a user of a test", Role.ADMIN)
     api = Caller(app.test_client(), text)
     import_id = api.upload(CSV).json["id"]
     made = api.post("/v1/keys", json={"name": "n", "role": "reader", "datasets": ["places"]}).json["id"]
