@@ -41,7 +41,7 @@ up: $(VENV)/.runtime ## Set up and keep the embedded stack running until Ctrl-C
 # processes compiles them all again.
 JOBS ?= 3
 test: $(VENV)/.dev $(VENV)/.npm ## Set up and run the whole test suite
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 BENCH ?= peers
 bench: $(VENV)/.runtime $(if $(filter peers,$(BENCH)),$(VENV)/.peers) ## Set up and measure BENCH=peers|validation|loading|scale|reads|fairness|latency|uploads|pages (ARGS="--keep FILE")

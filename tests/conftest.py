@@ -36,6 +36,8 @@ from tests.support.shared_stack import SharedStack  # noqa: E402
 from tests.support.temporal_namespace import register_namespace  # noqa: E402
 from tests.support.turns import turn  # noqa: E402
 
+pytest_plugins = ("tests.support.schedule",)
+
 FOLDERS = ("unit", "integration", "e2e")
 
 
@@ -63,23 +65,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test's kind is the folder it lies in. Beside each other, what takes long begins first, and what is alone comes last.
-
-    The tests of a module that shares something among them run in one process, so that it is made once.
-    """
+    """A test's kind is the folder it lies in. Beside each other, what takes long begins first, and what is alone comes last."""
     for item in items:
         for folder in FOLDERS:
             if folder in item.path.parts:
                 item.add_marker(folder)
-        if _shares_with_its_module(item):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
     if hasattr(config, "workerinput"):
         items.sort(key=_when)
-
-
-def _shares_with_its_module(item: pytest.Item) -> bool:
-    known = getattr(item, "_fixtureinfo", None)
-    return known is not None and any(one.scope == "module" for many in known.name2fixturedefs.values() for one in many)
 
 
 def _when(item: pytest.Item) -> int:

@@ -17,7 +17,7 @@ import requests
 from pipeline.local import ports
 from pipeline.settings import Settings
 
-pytestmark = pytest.mark.xdist_group("compose")  # they listen on ports of their own choice
+pytestmark = pytest.mark.together  # they listen on ports of their own choice
 
 ROOT = Path(__file__).resolve().parents[3]
 SECRETS = {name: f"a-random-{name}" for name in ("POSTGRES_PASSWORD", "S3_SECRET", "RELAY_TOKEN", "BULKHEAD_SECRET_KEY")}

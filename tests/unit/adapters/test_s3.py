@@ -19,6 +19,7 @@ from werkzeug import Response
 
 from pipeline.adapters.s3 import CHUNK_BYTES, NotThere, NotWhole, Part, Store
 from pipeline.errors import FileReplaced, SystemFault, Unreachable
+from tests.support.waiting import wait_until
 
 PART_BYTES_MIN = 5 << 20
 """S3 takes no smaller part, but for the last."""
@@ -166,8 +167,8 @@ def test_a_download_and_an_upload_end_when_they_are_not_wanted_any_more(store: S
         store.get_file("k", tmp_path / "f", beat=stop)
     with pytest.raises(InterruptedError):
         store.put_files([(f"all/{number}", tmp_path / "f") for number in range(200)], beat=stop)
-    for thread in {*threading.enumerate()} - before:
-        thread.join(5)  # what was under way ends by itself
+    under_way = {*threading.enumerate()} - before  # one that is only just starting cannot be joined yet
+    wait_until(lambda: not under_way & {*threading.enumerate()}, 5)
     assert len([*store.list("all/")]) < 200
 
 
