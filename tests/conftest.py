@@ -33,7 +33,7 @@ pytest.register_assert_rewrite("tests.support")  # before any module of it is im
 
 from tests.support import shared_stack  # noqa: E402
 from tests.support.shared_stack import SharedStack  # noqa: E402
-from tests.support.temporal_namespace import register_namespace  # noqa: E402
+from tests.support.temporal_namespace import end_workflows, register_namespace  # noqa: E402
 from tests.support.turns import turn  # noqa: E402
 
 pytest_plugins = ("tests.support.schedule",)
@@ -167,11 +167,12 @@ def store(stack: SharedStack) -> Iterator[Store]:
 
 
 @pytest.fixture
-def namespace(stack: SharedStack) -> str:
+def namespace(stack: SharedStack) -> Iterator[str]:
     """A fresh Temporal namespace, so that two tests may use the same dataset."""
     name = f"t-{uuid.uuid4().hex[:12]}"
     asyncio.run(register_namespace(temporal.address(stack.home), name))
-    return name
+    yield name
+    asyncio.run(end_workflows(temporal.address(stack.home), name))
 
 
 @pytest.fixture

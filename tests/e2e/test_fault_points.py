@@ -30,7 +30,7 @@ from pipeline.local.stack import Stack
 from pipeline.settings import ROOT, Settings
 from tests.support.bulkhead import Bulkhead, balance
 from tests.support.durability import digest, orphans_and_rows
-from tests.support.temporal_namespace import register_namespace
+from tests.support.temporal_namespace import end_workflows, register_namespace
 
 pytestmark = pytest.mark.early
 
@@ -89,6 +89,7 @@ def _edges(stack: Stack, template: str, folder: Path) -> Iterator[Edges]:
         )
         yield Edges(settings, folder)
         connection.execute(f'drop database "{name}" with (force)')
+    asyncio.run(end_workflows(temporal.address(stack.home), name))
     store.delete_prefix("")
     store._s3.delete_bucket(Bucket=name)
 
