@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -193,6 +193,37 @@ class Steps:
         }
 
 
+SHUTDOWN_SECONDS = 30.0
+"""The SDK's own wait for a worker's end has no limit, and on a busy machine it has been seen not to return
+(as in https://github.com/temporalio/sdk-rust/issues/1297); in production whatever supervises the process kills it then."""
+
+_left_behind: list[asyncio.AbstractEventLoop] = []
+
+
+def run_story(story: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end, and leave workers behind that have not ended: asyncio.run would wait for them."""
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(story)
+    finally:
+        if asyncio.all_tasks(loop):
+            _left_behind.append(loop)
+        else:
+            loop.close()
+
+
+@asynccontextmanager
+async def _working(worker: Worker) -> AsyncIterator[None]:
+    """Run a worker, and wait for its end for so long."""
+    await worker.__aenter__()
+    try:
+        yield
+    finally:
+        ended = asyncio.create_task(worker.__aexit__(None))
+        if (await asyncio.wait({ended}, timeout=SHUTDOWN_SECONDS))[0]:
+            await ended
+
+
 class Orchestra:
     """A client and a worker on this test's own namespace."""
 
@@ -217,7 +248,7 @@ class Orchestra:
             ]
             async with AsyncExitStack() as self._workers:
                 for worker in workers:
-                    await self._workers.enter_async_context(worker)
+                    await self._workers.enter_async_context(_working(worker))
                 yield
 
     @asynccontextmanager

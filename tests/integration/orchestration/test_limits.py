@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +25,9 @@ from pipeline.local import temporal
 from pipeline.local.home import Home
 from pipeline.local.supervisor import Supervisor
 from pipeline.prepare.manifest import Manifest, Part
+from tests.support.temporal_namespace import register_namespace
 from tests.support.waiting import wait_until_async
-from tests.support.workflow_double import Orchestra
+from tests.support.workflow_double import Orchestra, run_story
 
 pytestmark = pytest.mark.early
 
@@ -60,15 +62,17 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def play(narrow: str) -> Callable[[Story], None]:
-    """Run a coroutine against a worker on the narrow server. Each test has datasets of its own."""
+    """Run a coroutine against a worker on the narrow server, in a namespace of the test's own."""
 
     def run(story: Story) -> None:
         async def told() -> None:
-            one = Orchestra(await Client.connect(narrow, namespace=temporal.NAMESPACE))
+            namespace = f"t-{uuid.uuid4().hex[:12]}"
+            await register_namespace(narrow, namespace)
+            one = Orchestra(await Client.connect(narrow, namespace=namespace))
             async with one.working():
                 await story(one)
 
-        asyncio.run(told())
+        run_story(told())
 
     return run
 

@@ -37,7 +37,7 @@ from pipeline.local import temporal
 from pipeline.local.stack import Stack
 from pipeline.orchestration.queue_workflow import RUNS
 from tests.support.waiting import wait_until_async
-from tests.support.workflow_double import Orchestra
+from tests.support.workflow_double import Orchestra, run_story
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def play(stack: Stack, namespace: str) -> Callable[[Callable[[Orchestra], Corout
             async with one.working():
                 await story(one)
 
-        asyncio.run(told())
+        run_story(told())
 
     return run
 
