@@ -16,7 +16,7 @@ from pipeline.adapters import postgres
 from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.ledger.ledger import Ledger
 from pipeline.settings import ROOT, Settings
-from tests.support.browser_pages import Open, text, wait_for
+from tests.support.browser_pages import SCREENSHOTS, Open, text, wait_for
 from tests.support.chromium import HEIGHT, Browsers
 from tests.support.threaded_server import serving
 from tests.support.web_app import Server, edges, keys, serve
@@ -99,8 +99,8 @@ def sign_in(server: Any, keys: ApiKeys, open_browser: Open) -> Open:
 
 @pytest.fixture
 def shots(tmp_path: Path) -> Path:
-    """Where pictures of the pages go: BULKHEAD_SCREENSHOTS, where it is set."""
-    return Path(os.environ.get("BULKHEAD_SCREENSHOTS", tmp_path))
+    """The folder that pictures of the pages go to, if any are taken."""
+    return Path(os.environ.get(SCREENSHOTS, tmp_path))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
 SECONDS = 60
+SCREENSHOTS = "BULKHEAD_SCREENSHOTS"
 Open = Callable[..., webdriver.Chrome]
 
 
@@ -31,7 +33,9 @@ def wait_for(browser: webdriver.Chrome, selector: str, words: str) -> None:
 
 
 def shoot(browser: webdriver.Chrome, path: Path) -> None:
-    """Write a PNG of the whole page."""
+    """Write a PNG of the whole page, if BULKHEAD_SCREENSHOTS says that somebody is going to look at it."""
+    if SCREENSHOTS not in os.environ:
+        return
     picture = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})["data"]
     path.write_bytes(base64.b64decode(picture))
 
