@@ -10,9 +10,8 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from pipeline.settings import ROOT, Settings
 from tests.support.bulkhead import Bulkhead, balance
 from tests.support.durability import digest, orphans_and_rows
 from tests.support.temporal_namespace import end_workflows, register_namespace
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.early
 
@@ -159,8 +159,8 @@ def _kill_at_every_point(edges: Edges) -> set[str]:
             assert balance(one)
             assert one.parts_total == 3
             assert [move.to_state for move in bulkhead.ledger.imports.moves(one.id)] == WAY
-            _await(lambda: told(bulkhead.ledger, one.id))  # noqa: B023 - it is over here
-            _await(lambda: not bulkhead.orchestrator.queue_is_running("records"))
+            wait_until(lambda: told(bulkhead.ledger, one.id), 120)  # noqa: B023 - it is over here
+            wait_until(lambda: not bulkhead.orchestrator.queue_is_running("records"), 120)
             if edges.points() == before:
                 break
         else:
@@ -178,13 +178,6 @@ def _kill_at_every_point(edges: Edges) -> set[str]:
 def told(ledger: Ledger, import_id: str) -> bool:
     """One message arrived, and there is no other."""
     return [bool(row["delivered_at"]) for row in ledger.deliveries.of_import(import_id)] == [True]
-
-
-def _await(true: Callable[[], bool], seconds: float = 120.0) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.1)
 
 
 @pytest.mark.timeout(900)

@@ -17,6 +17,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
 from tests.support.imports import imports_of
+from tests.support.waiting import pauses
 
 HEADER = "id,parentId,name\n"
 SMALL_PARTS: dict[str, Any] = {"email_to": ("you@example.org",), "batches_per_part": 2}
@@ -50,12 +51,11 @@ class Bulkhead:
 
     def import_of(self, key: str, *, number: int = 1, seconds: float = 60.0) -> ImportRecord:
         """Wait for the end of the ``number``-th import of the object at ``key``, and return it."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        for pause in pauses(seconds):
             known = imports_of(self.ledger, key)
             if len(known) >= number and known[0].state.is_final:
                 return known[0]
-            time.sleep(0.05)
+            time.sleep(pause)
         raise AssertionError(f"{key}: {known}")
 
     def ingest(self, text: str | bytes, **options: Any) -> ImportRecord:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 
 import uuid_utils
 
@@ -43,11 +42,8 @@ def known(bulkhead: Bulkhead, import_id: str) -> ImportRecord:
 
 def ended(bulkhead: Bulkhead, import_id: str, seconds: float = 60.0) -> ImportRecord:
     """Wait for the end of the import and return it."""
-    until = time.monotonic() + seconds
-    while not (one := known(bulkhead, import_id)).state.is_final:
-        assert time.monotonic() < until, one
-        time.sleep(0.05)
-    return one
+    wait_until(lambda: known(bulkhead, import_id).state.is_final, seconds)
+    return known(bulkhead, import_id)
 
 
 def promote(bulkhead: Bulkhead, import_id: str) -> ImportRecord:

@@ -41,6 +41,7 @@ from pipeline.settings import Settings
 from pipeline.warehouse.migrate import migrate
 from pipeline.warehouse.query import console
 from tests.support.http import Caller, follow_link
+from tests.support.waiting import wait_until
 from tests.support.workers import running_worker
 from web.api import events
 from web.app_context import AppContext
@@ -251,10 +252,7 @@ class Users:
         side.imports.append(answer.json["id"])
 
     def _wait(self, import_id: str) -> None:
-        deadline = time.monotonic() + 60
-        while not self.edges.ledger.imports.known(import_id).state.is_final:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: self.edges.ledger.imports.known(import_id).state.is_final, 60)
 
     def _have_written(self, side: Side) -> None:
         caller = Caller(self.app.test_client(), side.text)
