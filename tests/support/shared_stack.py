@@ -35,6 +35,14 @@ LOOK_SECONDS = 0.2
 WITHOUT_DURABILITY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
 """Nothing of the shared server has to survive a power failure. Tests of durability start stacks of their own."""
 
+HASTY_TEMPORAL = (
+    "--sqlite-pragma=synchronous=OFF",
+    *(f"--dynamic-config-value=matching.numTaskqueue{kind}Partitions=1" for kind in ("Read", "Write")),
+    '--dynamic-config-value=matching.maxTaskQueueIdleTime="30s"',
+)
+"""Each test has some twenty task queues of its own. Four partitions of each, kept for five minutes, were half of the server's
+work."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -135,13 +143,13 @@ def _ready(folder: Path) -> Path:
 
 
 def _forgo_durability() -> None:
-    """Have this process's servers wait for no disk."""
+    """Have this process's servers wait for no disk, and Temporal's keep less of each test."""
     postgres._SETTINGS.update(WITHOUT_DURABILITY)
     durable = temporal.temporal
 
     def hasty(home: Home) -> Component:
         described = durable(home)
-        return replace(described, command=[*described.command, "--sqlite-pragma=synchronous=OFF"])
+        return replace(described, command=[*described.command, *HASTY_TEMPORAL])
 
     temporal.temporal = hasty
 

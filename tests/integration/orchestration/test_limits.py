@@ -25,6 +25,7 @@ from pipeline.local import temporal
 from pipeline.local.home import Home
 from pipeline.local.supervisor import Supervisor
 from pipeline.prepare.manifest import Manifest, Part
+from tests.support.shared_stack import HASTY_TEMPORAL
 from tests.support.temporal_namespace import register_namespace
 from tests.support.waiting import wait_until_async
 from tests.support.workflow_double import Orchestra, run_story
@@ -51,7 +52,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = Home(tmp_path_factory.mktemp("narrow"))
     server = temporal.temporal(home)
     limits = [f"--dynamic-config-value={name}={value}" for name, value in A_TENTH.items()]
-    limits.append("--sqlite-pragma=synchronous=OFF")  # no history here has to survive a power failure
+    limits += HASTY_TEMPORAL  # no history here has to survive a power failure
     supervisor = Supervisor(home.logs, lambda line: None)
     try:
         supervisor.start(replace(server, command=[*server.command, *limits]))
