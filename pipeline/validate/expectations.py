@@ -18,8 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.validate.deferred_import import defer_import
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    defer_import("altair")  # these two are for few of the expectations, and a third of the import's time
+    defer_import("scipy.stats")
     import great_expectations as gx
     from great_expectations.core import ExpectationSuiteValidationResult
     from great_expectations.core.run_identifier import RunIdentifier

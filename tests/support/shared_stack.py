@@ -23,7 +23,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from pipeline.local import postgres, temporal
+from pipeline.local import postgres, seaweedfs, temporal
 from pipeline.local.component import Component
 from pipeline.local.home import Home
 from pipeline.local.stack import SERVERS, Stack
@@ -145,6 +145,7 @@ def _ready(folder: Path) -> Path:
 def _forgo_durability() -> None:
     """Have this process's servers wait for no disk, and Temporal's keep less of each test."""
     postgres._SETTINGS.update(WITHOUT_DURABILITY)
+    seaweedfs._NOTIFY = seaweedfs._NOTIFY.replace("enabled = true", "enabled = false")  # no relay is there to take an event
     durable = temporal.temporal
 
     def hasty(home: Home) -> Component:
