@@ -28,6 +28,7 @@ from pipeline.local.component import Component
 from pipeline.local.home import Home
 from pipeline.local.stack import SERVERS, Stack
 from pipeline.settings import ROOT
+from tests.support.temporal_server import NO_SYNC
 
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
@@ -35,14 +36,13 @@ LOOK_SECONDS = 0.2
 WITHOUT_DURABILITY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
 """Nothing of the shared server has to survive a power failure. Tests of durability start stacks of their own."""
 
-HASTY_TEMPORAL = (
-    "--sqlite-pragma=synchronous=OFF",
+FRUGAL = (
     *(f"--dynamic-config-value=matching.numTaskqueue{kind}Partitions=1" for kind in ("Read", "Write")),
     '--dynamic-config-value=matching.maxTaskQueueIdleTime="30s"',
     "--dynamic-config-value=worker.perNamespaceWorkerCount=0",
 )
-"""Each test has a namespace and some twenty task queues of its own. The server's own workers for a namespace, which run schedules
-and batches, poll for as long as it exists: at 800 namespaces they take a whole core."""
+"""Options for a Temporal server of many tests: each has a namespace and some twenty task queues. The server's own workers for a
+namespace, which run schedules and batches, poll for as long as it exists: with 800 namespaces they take a whole core."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _forgo_durability() -> None:
 
     def hasty(home: Home) -> Component:
         described = durable(home)
-        return replace(described, command=[*described.command, *HASTY_TEMPORAL])
+        return replace(described, command=[*described.command, NO_SYNC, *FRUGAL])
 
     temporal.temporal = hasty
 

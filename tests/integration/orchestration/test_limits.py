@@ -21,12 +21,10 @@ from temporalio.service import RPCError
 from pipeline.contracts.messages import Plan
 from pipeline.contracts.states import State
 from pipeline.contracts.workflows import import_workflow_id, queue_workflow_id
-from pipeline.local import temporal
-from pipeline.local.home import Home
-from pipeline.local.supervisor import Supervisor
 from pipeline.prepare.manifest import Manifest, Part
-from tests.support.shared_stack import HASTY_TEMPORAL
+from tests.support.shared_stack import FRUGAL
 from tests.support.temporal_namespace import register_namespace
+from tests.support.temporal_server import temporal_server
 from tests.support.waiting import wait_until_async
 from tests.support.workflow_double import Orchestra, run_story
 
@@ -49,16 +47,9 @@ Story = Callable[[Orchestra], Coroutine[Any, Any, None]]
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Temporal server with a tenth of the room."""
-    home = Home(tmp_path_factory.mktemp("narrow"))
-    server = temporal.temporal(home)
     limits = [f"--dynamic-config-value={name}={value}" for name, value in A_TENTH.items()]
-    limits += HASTY_TEMPORAL  # no history here has to survive a power failure
-    supervisor = Supervisor(home.logs, lambda line: None)
-    try:
-        supervisor.start(replace(server, command=[*server.command, *limits]))
-        yield temporal.address(home)
-    finally:
-        supervisor.stop()
+    with temporal_server(tmp_path_factory.mktemp("narrow"), *limits, *FRUGAL) as address:
+        yield address
 
 
 @pytest.fixture
