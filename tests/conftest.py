@@ -34,6 +34,7 @@ pytest.register_assert_rewrite("tests.support")  # before any module of it is im
 from tests.support import shared_stack  # noqa: E402
 from tests.support.shared_stack import SharedStack  # noqa: E402
 from tests.support.temporal_namespace import end_workflows, register_namespace  # noqa: E402
+from tests.support.temporal_server import temporal_server  # noqa: E402
 from tests.support.turns import turn  # noqa: E402
 
 pytest_plugins = ("tests.support.schedule",)
@@ -166,18 +167,39 @@ def store(stack: SharedStack) -> Iterator[Store]:
     store._s3.delete_bucket(Bucket=store.bucket)  # SeaweedFS keeps volumes for each bucket, and has only so many
 
 
+@pytest.fixture(scope="session")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Temporal server that runs schedules."""
+    with temporal_server(tmp_path_factory.mktemp("scheduler")) as address:
+        yield address
+
+
 @pytest.fixture
-def namespace(stack: SharedStack) -> Iterator[str]:
+def temporal_address(stack: SharedStack, request: pytest.FixtureRequest) -> str:
+    """The address of the Temporal server: the shared one runs no schedules, so tests marked ``schedules`` have another."""
+    if request.node.get_closest_marker("schedules"):
+        return str(request.getfixturevalue("scheduler"))
+    return temporal.address(stack.home)
+
+
+@pytest.fixture
+def namespace(temporal_address: str) -> Iterator[str]:
     """A fresh Temporal namespace, so that two tests may use the same dataset."""
     name = f"t-{uuid.uuid4().hex[:12]}"
-    asyncio.run(register_namespace(temporal.address(stack.home), name))
+    asyncio.run(register_namespace(temporal_address, name))
     yield name
-    asyncio.run(end_workflows(temporal.address(stack.home), name))
+    asyncio.run(end_workflows(temporal_address, name))
 
 
 @pytest.fixture
 def settings(
-    stack: SharedStack, database: str, store: Store, namespace: str, tmp_path: Path, request: pytest.FixtureRequest
+    stack: SharedStack,
+    database: str,
+    store: Store,
+    temporal_address: str,
+    namespace: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> Settings:
     """Settings of the application for this test's own servers, with those that its ``settings`` marker names."""
     marker = request.node.get_closest_marker("settings")
@@ -190,7 +212,7 @@ def settings(
         s3_endpoint=seaweedfs.endpoint_url(stack.home),
         s3_access_key=seaweedfs.ACCESS_KEY,
         s3_secret_key=stack.home.secret("s3"),
-        temporal_address=temporal.address(stack.home),
+        temporal_address=temporal_address,
         temporal_namespace=namespace,
         task_queue="bulkhead",
     )

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import io
-import uuid
-from collections.abc import Sequence
 
 import uuid_utils
 
-from pipeline.adapters.s3 import Store
 from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.object_keys import incoming_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
-from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from tests.support.bulkhead import Bulkhead
 from tests.support.waiting import wait_until
@@ -88,15 +84,3 @@ def paused_before_loading(bulkhead: Bulkhead, text: str) -> ImportRecord:
 def flipped(data: bytes) -> bytes:
     """Return the data with one bit changed."""
     return data[:300] + bytes([data[300] ^ 1]) + data[301:]
-
-
-def over(ledger: Ledger, store: Store, notify: Sequence[str] = (), dataset: str = "places") -> str:
-    """Enter an import in the ledger that has come to its end, and return its id."""
-    import_id = str(uuid.uuid4())
-    key = f"incoming/{dataset}/{import_id}/a.csv"
-    options = Options(notify=tuple(notify))
-    place = {"dataset": dataset, "filename": "a.csv", "bucket": store.bucket, "key": key}
-    ledger.imports.open(import_id, state=State.QUEUED, options=options, **place)
-    ledger.imports.move(import_id, State.VALIDATING)
-    ledger.imports.move(import_id, State.REJECTED, "3 errors")
-    return import_id

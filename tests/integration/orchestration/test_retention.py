@@ -511,6 +511,7 @@ def test_a_clean_up_without_end_beside_imports_changes_nothing_of_what_becomes_o
 # --- who does it, and when ---
 
 
+@pytest.mark.schedules
 def test_temporal_is_asked_once_for_a_clean_up_again_and_again(settings: Settings, house: House) -> None:
     over, running = house.an_import(State.CANCELED), house.an_import(State.LOADING)
     for _ in range(2):
