@@ -24,7 +24,7 @@ import pytest
 from pipeline.adapters.s3 import Store
 from pipeline.contracts.states import State
 from pipeline.ledger.ledger import Ledger
-from pipeline.local import postgres, seaweedfs, temporal
+from pipeline.local import postgres, seaweedfs
 from pipeline.local.stack import Stack
 from pipeline.settings import ROOT, Settings
 from tests.support.bulkhead import Bulkhead, balance
@@ -66,13 +66,13 @@ class Edges:
 
 
 @contextmanager
-def _edges(stack: Stack, template: str, folder: Path) -> Iterator[Edges]:
+def _edges(stack: Stack, scheduler: str, template: str, folder: Path) -> Iterator[Edges]:
     """A database, a bucket and a namespace; as the fixtures of the same names, of which a test has one each."""
     name = f"t-{uuid.uuid4().hex[:12]}"
     (folder / "points").mkdir(parents=True)
     store = seaweedfs.store(stack.home, name)
     store.ensure_bucket()
-    asyncio.run(register_namespace(temporal.address(stack.home), name))
+    asyncio.run(register_namespace(scheduler, name))
     with psycopg.connect(postgres.url(stack.home), autocommit=True) as connection:
         connection.execute(f'create database "{name}" template {template} strategy file_copy')
         settings = Settings(
@@ -83,13 +83,13 @@ def _edges(stack: Stack, template: str, folder: Path) -> Iterator[Edges]:
             s3_endpoint=seaweedfs.endpoint_url(stack.home),
             s3_access_key=seaweedfs.ACCESS_KEY,
             s3_secret_key=stack.home.secret("s3"),
-            temporal_address=temporal.address(stack.home),
+            temporal_address=scheduler,
             temporal_namespace=name,
             task_queue="bulkhead",
         )
         yield Edges(settings, folder)
         connection.execute(f'drop database "{name}" with (force)')
-    asyncio.run(end_workflows(temporal.address(stack.home), name))
+    asyncio.run(end_workflows(scheduler, name))
     store.delete_prefix("")
     store._s3.delete_bucket(Bucket=name)
 
@@ -109,7 +109,7 @@ def _plan(edges: Edges, steps: tuple[str, ...], environment: dict[str, str]) -> 
 
 
 @pytest.fixture(scope="module")
-def environment(stack: Stack) -> dict[str, str]:
+def environment(stack: Stack, scheduler: str) -> dict[str, str]:
     """What all the workers' settings have in common."""
     return {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
@@ -118,18 +118,18 @@ def environment(stack: Stack) -> dict[str, str]:
         "AWS_ENDPOINT_URL_S3": str(seaweedfs.endpoint_url(stack.home)),
         "AWS_ACCESS_KEY_ID": seaweedfs.ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": stack.home.secret("s3"),
-        "TEMPORAL_ADDRESS": temporal.address(stack.home),
+        "TEMPORAL_ADDRESS": scheduler,
     }
 
 
 @pytest.fixture(scope="module")
 def outcomes(
-    stack: Stack, template_database: str, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    stack: Stack, scheduler: str, template_database: str, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[set[str]]]]:
     """What becomes of each group, all of which are under way."""
     folder = tmp_path_factory.mktemp("faults")
     with ThreadPoolExecutor(len(GROUPS)) as pool:
-        opened = {group: _edges(stack, template_database, folder / group) for group in GROUPS}
+        opened = {group: _edges(stack, scheduler, template_database, folder / group) for group in GROUPS}
         edges = {group: one.__enter__() for group, one in opened.items()}
         plan = folder / "plan.json"
         plan.write_text(json.dumps([_plan(edges[group], steps, environment) for group, steps in GROUPS.items()]))

@@ -25,7 +25,7 @@ from pipeline.settings import Settings
 from tests.support.durability import announce, current, digest, orphans_and_rows, places_of_a_tree, wait_until_over
 from tests.support.worker_process import Worker, closing_worker
 
-pytestmark = pytest.mark.early
+pytestmark = [pytest.mark.early, pytest.mark.schedules]  # the worker is a process, which keeps its schedules
 
 
 RECORDS = 60_000  # 30 parts
