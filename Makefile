@@ -39,7 +39,7 @@ up: $(VENV)/.runtime ## Set up and keep the embedded stack running until Ctrl-C
 
 # So many tests at once, which mostly wait for servers. What pytest makes of the tests is kept from run to run, else each of the
 # processes compiles them all again.
-JOBS ?= 3
+JOBS ?= 4
 test: $(VENV)/.dev $(VENV)/.npm ## Set up and run the whole test suite
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
