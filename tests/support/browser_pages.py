@@ -33,7 +33,7 @@ def wait_for(browser: webdriver.Chrome, selector: str, words: str) -> None:
 
 
 def shoot(browser: webdriver.Chrome, path: Path) -> None:
-    """Write a PNG of the whole page, if BULKHEAD_SCREENSHOTS says that somebody is going to look at it."""
+    """Write a PNG of the whole page, if BULKHEAD_SCREENSHOTS names a folder for pictures."""
     if SCREENSHOTS not in os.environ:
         return
     picture = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})["data"]

@@ -17,7 +17,7 @@ NO_SYNC = "--sqlite-pragma=synchronous=OFF"
 
 @contextmanager
 def temporal_server(folder: Path, *options: str) -> Iterator[str]:
-    """Run a server with these options besides the usual ones for as long as the block lasts; its address."""
+    """Run a server with these options besides the usual ones for as long as the block lasts, and return its address."""
     home = Home(folder)
     server = temporal.temporal(home)
     supervisor = Supervisor(home.logs, lambda line: None)
