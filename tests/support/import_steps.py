@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import uuid_utils
 
@@ -12,7 +13,7 @@ from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.ledger.models import ImportRecord
 from tests.support.bulkhead import Bulkhead
-from tests.support.waiting import wait_until
+from tests.support.waiting import pauses, wait_until
 
 QUARANTINE = Options(on_error=OnError.QUARANTINE)
 DRY_RUN = Options(dry_run=True)
@@ -42,8 +43,11 @@ def known(bulkhead: Bulkhead, import_id: str) -> ImportRecord:
 
 def ended(bulkhead: Bulkhead, import_id: str, seconds: float = 60.0) -> ImportRecord:
     """Wait for the end of the import and return it."""
-    wait_until(lambda: known(bulkhead, import_id).state.is_final, seconds)
-    return known(bulkhead, import_id)
+    for pause in pauses(seconds):
+        if (one := known(bulkhead, import_id)).state.is_final:
+            return one
+        time.sleep(pause)
+    raise AssertionError(f"not over after {seconds} s: {one}")
 
 
 def promote(bulkhead: Bulkhead, import_id: str) -> ImportRecord:

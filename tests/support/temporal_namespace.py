@@ -30,7 +30,7 @@ async def register_namespace(address: str, namespace: str) -> None:
 
 
 async def end_workflows(address: str, namespace: str) -> None:
-    """Delete the schedules and terminate the workflows: some hundred that wait for a worker cost the server 0.4 of a core."""
+    """Delete the schedules and terminate the workflows: the server offers the tasks of one without a worker again and again."""
     with suppress(RPCError):  # what has ended since, or a namespace that its test has deleted
         client = await Client.connect(address, namespace=namespace)
         async for schedule in await client.list_schedules():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -197,6 +198,9 @@ SHUTDOWN_SECONDS = 30.0
 """The SDK's own wait for a worker's end has no limit, and on a busy machine it has been seen not to return
 (as in https://github.com/temporalio/sdk-rust/issues/1297); in production whatever supervises the process kills it then."""
 
+LEFT_BEHIND = "A Temporal worker did not shut down"
+"""How the warning begins that pytest's summary has then (pyproject.toml lets it be one)."""
+
 _left_behind: list[asyncio.AbstractEventLoop] = []
 
 
@@ -222,6 +226,8 @@ async def _working(worker: Worker) -> AsyncIterator[None]:
         ended = asyncio.create_task(worker.__aexit__(None))
         if (await asyncio.wait({ended}, timeout=SHUTDOWN_SECONDS))[0]:
             await ended
+        else:
+            warnings.warn(f"{LEFT_BEHIND} within {SHUTDOWN_SECONDS} s", stacklevel=2)
 
 
 class Orchestra:

@@ -10,14 +10,13 @@ from pathlib import Path
 from pipeline.settings import ROOT
 
 MODULE = """
-import os
 import pathlib
 import time
 
 import pytest
 
 @pytest.fixture(scope="{scope}")
-def made(request):
+def made():
     file = pathlib.Path(__file__).with_suffix(".made")
     with file.open("a") as opened:
         opened.write(".")
