@@ -28,6 +28,7 @@ def shares(module: Path) -> bool:
     return 'scope="module"' in text or "pytest.mark.together" in text
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByModuleWhereShared:
-    """Called by pytest-xdist in the process that distributes the tests."""
+    """Called by pytest-xdist, where it is at work, in the process that distributes the tests."""
     return ByModuleWhereShared(config, log)  # type: ignore[arg-type]

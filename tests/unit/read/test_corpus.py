@@ -411,14 +411,3 @@ def names_in(file: str) -> set[str]:
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     return functions | {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-
-
-def test_a_line_of_the_log_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    import structlog
-
-    from pipeline.logs import configure
-
-    configure("json")
-    structlog.get_logger().info("refused", filename="x\nERROR forged")
-    assert capsys.readouterr().err.count("\n") == 1
-    structlog.reset_defaults()
