@@ -88,7 +88,10 @@ def upload(
     _check_way(file, direct, resume)
     server = client()
     options = Options(
-        dry_run, on_error, max_errors, max_error_ratio, delimiter, force, mapping=mapping_of(columns), notify=_addresses(notify)
+        *(dry_run, on_error, max_errors, max_error_ratio, force),
+        delimiter=delimiter,
+        mapping=mapping_of(columns),
+        notify=_addresses(notify),
     )
     send = partial(server.upload, dataset=dataset, options=options, direct=direct, resume=resume, tell=say)
     with _hint_at_resume(server.url, dataset, file, resume=resume):

@@ -85,7 +85,7 @@ def validate(
 
     settings = load_settings()
     rules = load_dataset(dataset, settings.datasets_root)
-    options = Options(True, on_error, max_errors, max_error_ratio, delimiter, mapping=mapping_of(columns))
+    options = Options(True, on_error, max_errors, max_error_ratio, delimiter=delimiter, mapping=mapping_of(columns))
     rules.check_mapping(options.mapping)
     with tempfile.TemporaryDirectory(prefix="bulkhead-") as scratch:
         folder = Path(scratch)

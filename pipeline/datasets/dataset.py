@@ -21,7 +21,7 @@ import sqlglot
 from sqlglot import expressions as exp
 
 from pipeline.contracts.object_keys import DATASET_NAME
-from pipeline.contracts.options import OnError, Options
+from pipeline.contracts.options import OnError, Options, ReadOptions
 from pipeline.datasets.suite_meta import ColumnNames, Shape, Tolerance, TreeLimits
 from pipeline.display import meant
 from pipeline.errors import InvalidConfiguration, InvalidRequest, UnknownDataset
@@ -71,7 +71,7 @@ class Dataset:
         """Return the same dataset for a file of which these columns are left out."""
         return replace(self, ignored=frozenset(map(folded, names))) if names else self
 
-    def for_upload(self, options: Options) -> Dataset:
+    def for_upload(self, options: ReadOptions) -> Dataset:
         """Return the same dataset for a file whose columns are read as the upload says."""
         gone = [*options.without, *(name for name, column in options.mapping.items() if not column)]
         asked = tuple((name, column) for name, column in options.mapping.items() if column)

@@ -17,6 +17,7 @@ from typing import Self
 import duckdb
 import pyarrow as pa
 
+from pipeline.contracts.options import DETECTED, ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.read import column_mapping
 from pipeline.read.limits import Limits
@@ -36,11 +37,17 @@ _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u
 class RawTables:
     """The tables while they are being filled, in an empty database. On an exception all of them are dropped."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, dataset: Dataset, limits: Limits, *, folder: Path) -> None:
-        self.connection, self.dataset, self.limits = connection, dataset, limits
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        dataset: Dataset,
+        limits: Limits,
+        folder: Path,
+        options: ReadOptions = DETECTED,
+    ) -> None:
+        self.connection, self.dataset, self.limits, self.options = connection, dataset, limits, options
         self.folder = folder  # for temporary files
         self.text_file: Path | None = None  # the file with exactly the text that is read, if there is one
-        self.delimiter: str | None = None  # chosen by the user; None: to be detected
         self._findings: list[tuple[object, ...]] = []
         self._malformed: list[tuple[int, int, str]] = []
         self._malformed_characters = 0

@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipeline.contracts.options import DELIMITERS
+from pipeline.contracts.options import DELIMITERS, DETECTED, ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.display import LINES_KEPT
 from pipeline.errors import InvalidRequest, RejectedFile, Unreadable
@@ -79,19 +79,17 @@ def read(
     *,
     connection: duckdb.DuckDBPyConnection,
     filename: str = "",
-    delimiter: str | None = None,
+    options: ReadOptions = DETECTED,
     limits: Limits | None = None,
 ) -> FileSummary:
     """Read ``source`` into the tables raw, malformed, findings, lines and reading of an empty staging database.
 
-    ``filename`` is never used to recognise the format, only in messages. ``delimiter`` is that of a delimited text, one of
-    DELIMITERS; None: it is detected from the header. Raises Unreadable, leaving no tables.
+    ``filename`` is never used to recognise the format, only in messages. Raises Unreadable, leaving no tables.
     """
     limits = limits or Limits()
-    if delimiter is not None and delimiter not in DELIMITERS:
-        raise InvalidRequest(f"{delimiter!r} cannot be the delimiter: it is one of {', '.join(map(repr, DELIMITERS))}.")
-    with unpack(source, limits) as upload, RawTables(connection, dataset, limits, folder=source.parent) as staging:
-        staging.delimiter = delimiter
+    if options.delimiter is not None and options.delimiter not in DELIMITERS:
+        raise InvalidRequest(f"{options.delimiter!r} cannot be the delimiter: it is one of {', '.join(map(repr, DELIMITERS))}.")
+    with unpack(source, limits) as upload, RawTables(connection, dataset, limits, source.parent, options) as staging:
         staging.text_file = source if upload.compression == "none" else None
         form, encoding, table = _read_all(upload, staging)
         staging.create_curtailed()

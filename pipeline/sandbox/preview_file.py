@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.contracts.options import ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Unreadable
 from pipeline.read import Limits, column_mapping, read
@@ -59,14 +60,14 @@ class Preview:
     takes_others: bool
 
 
-def preview(source: Path, dataset: Dataset, delimiter: str | None, is_whole: bool, filename: str = "") -> Preview:
+def preview(source: Path, dataset: Dataset, options: ReadOptions, is_whole: bool, filename: str = "") -> Preview:
     """Return a preview of ``source``, a file or its beginning. Raises Unreadable if no record can be shown."""
     with unpack(source, _LIMITS) as upload:
         content = next(upload.contents)
-        path, delimiter = _readable_beginning(content, source, dataset, delimiter, is_whole)
+        path, options = _readable_beginning(content, source, dataset, options, is_whole)
         with StagingDatabase.in_memory(source.parent) as database, database.connect() as connection:
             reading = read(
-                path, _without_rules(dataset), connection=connection, filename=filename, delimiter=delimiter, limits=_LIMITS
+                path, _without_rules(dataset), connection=connection, filename=filename, options=options, limits=_LIMITS
             )
             shown = ", ".join(f"left({quoted(name)}, {VALUE_CHARACTERS})" for name in reading.columns)
             rows = connection.execute(f"select {shown} from raw order by _row limit {ROWS}").fetchall()
@@ -104,18 +105,19 @@ def _without_rules(dataset: Dataset) -> Dataset:
 
 
 def _readable_beginning(
-    content: Content, source: Path, dataset: Dataset, delimiter: str | None, is_whole: bool
-) -> tuple[Path, str | None]:
-    """Return a file for the reader, with a text cut to complete records, and the delimiter of a delimited text."""
+    content: Content, source: Path, dataset: Dataset, options: ReadOptions, is_whole: bool
+) -> tuple[Path, ReadOptions]:
+    """Return a file for the reader, with a text cut to complete records in UTF-8, and the options with its delimiter."""
     if not isinstance(content, TextContent):
-        return content.path, None
+        return content.path, options
+    options = replace(options, encoding=None)
     text, is_cut = _beginning(content.chunks, is_whole)
     is_json = text.lstrip().startswith(("[", "{"))
     if is_cut:
         text = _whole_values(text) if is_json else _whole_lines(text)
     path = source.with_name("beginning")
     path.write_text(text, encoding="utf-8", newline="")
-    return path, None if is_json else delimiter_of(text, dataset, delimiter)
+    return path, options if is_json else replace(options, delimiter=delimiter_of(text, dataset, options.delimiter))
 
 
 def _beginning(chunks: Iterator[bytes], is_whole: bool) -> tuple[str, bool]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
 
-from pipeline.contracts.options import DELIMITER_NAMES
 from pipeline.datasets import template
 from pipeline.datasets.dataset import Dataset
 from pipeline.display import counted, dialect_text
@@ -120,14 +119,13 @@ def _preview(dataset: Dataset, query: PreviewQuery) -> Preview:
 
     try:
         with upload_slot(app_context()), tempfile.TemporaryDirectory(prefix="bulkhead-preview-") as folder:
-            delimiter = query.delimiter and DELIMITER_NAMES.get(query.delimiter, query.delimiter)
             source, label = Path(folder) / "source", clean_name(query.filename) if query.filename else ""
             with source.open("wb") as file:
                 file.writelines(body_chunks(request, BYTES_MAX))
             with _preview_slot():
                 return process.run(
                     look,
-                    *(source, dataset, delimiter, query.whole, label),
+                    *(source, dataset, query.options, query.whole, label),
                     memory_bytes=MEMORY_BYTES,
                     seconds=SECONDS,
                     file_bytes=WRITTEN_BYTES,

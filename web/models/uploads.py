@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, RootModel, TypeAdapter, ValidationError
 
-from pipeline.contracts.options import DELIMITER_NAMES, OnError, Options
+from pipeline.contracts.options import DELIMITER_NAMES, OnError, Options, ReadOptions
 from pipeline.errors import InvalidRequest
 from pipeline.notify import targets
 from web.models.common import Given
@@ -74,6 +74,11 @@ class PreviewQuery(Given):
     filename: str | None = Field(None, description="Name of the file, as for the upload")
     whole: bool = Field(False, description="The body is the whole file, not only its beginning")
     delimiter: DelimiterName | None = Field(None, description="Delimiter of the values; default: detected")
+
+    @property
+    def options(self) -> ReadOptions:
+        """Return how to read the file."""
+        return ReadOptions(delimiter=self.delimiter and DELIMITER_NAMES.get(self.delimiter, self.delimiter))
 
 
 class MappingBody(Given):

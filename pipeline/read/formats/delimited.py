@@ -35,7 +35,7 @@ def read_delimited(chunks: Iterator[bytes], staging: RawTables) -> ReadResult:
     if old_mac:
         chunks, first = _with_line_feeds(chunks), first.replace(b"\r", b"\n")
     opening = first.decode(errors="ignore")[: staging.limits.header_bytes + 1]
-    delimiter = delimiter_of(opening, staging.dataset, staging.delimiter)
+    delimiter = delimiter_of(opening, staging.dataset, staging.options.delimiter)
     header, scan = read_header(opening, delimiter, staging), Scan(delimiter)
     if staging.text_file and not old_mac:
         return _read(staging.text_file, header, _scanned(chunks, scan), scan, staging)

@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipeline.contracts.options import ReadOptions
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import InvalidRequest, Unreadable
 from pipeline.read import FileSummary, Limits
@@ -52,12 +53,12 @@ Reader = Callable[..., Read]
 
 @pytest.fixture
 def reads(tmp_path: Path) -> Reader:
-    def run(content: bytes, *, dataset: Any = RECORDS, limits: Limits = SMALL, delimiter: str | None = None) -> Read:
+    def run(content: bytes, *, dataset: Any = RECORDS, limits: Limits = SMALL, **options: Any) -> Read:
         source = tmp_path / "source"
         source.write_bytes(content)
         database = Path(f":memory:{uuid.uuid4().hex}")
         with closing(duckdb.connect(str(database))):  # keeps it while it is read, by its name
-            return Read(read_into(database, source, dataset, limits=limits, delimiter=delimiter), database)
+            return Read(read_into(database, source, dataset, limits=limits, options=ReadOptions(**options)), database)
 
     return run
 

@@ -134,7 +134,7 @@ def test_a_tree_is_the_same_however_the_text_is_cut(staged: Shaped, tmp_path: Pa
     from pipeline.read.raw_tables import RawTables
 
     text = TREE.encode()
-    with duckdb.connect() as connection, RawTables(connection, TREES, Limits(), folder=tmp_path) as staging:
+    with duckdb.connect() as connection, RawTables(connection, TREES, Limits(), tmp_path) as staging:
         read_lines(iter([text[at : at + cut] for at in range(0, len(text), cut)]), staging)
         rows = staging.connection.execute('select _row, id, "parentId", name from raw order by _row').fetchall()
     assert rows == [(row, *rest) for row, _, *rest, _ in FLAT]

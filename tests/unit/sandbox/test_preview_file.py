@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import xlsxwriter
 
+from pipeline.contracts.options import ReadOptions
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Unreadable
 from pipeline.sandbox.preview_file import ROWS, TEXT_BYTES, VALUE_CHARACTERS, ColumnPreview, Preview, preview
@@ -27,9 +28,9 @@ RECORDS = [{"id": str(n), "parentId": None, "name": f"n {n}"} for n in range(20)
 def look(tmp_path: Path) -> Look:
     """Looks at bytes as if they were posted."""
 
-    def run(body: bytes, dataset: str = "records", *, whole: bool = False, delimiter: str | None = None) -> Preview:
+    def run(body: bytes, dataset: str = "records", *, whole: bool = False, **options: Any) -> Preview:
         (tmp_path / "source").write_bytes(body)
-        return preview(tmp_path / "source", load_dataset(dataset), delimiter, whole)
+        return preview(tmp_path / "source", load_dataset(dataset), ReadOptions(**options), whole)
 
     return run
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
 from pipeline.contracts.object_keys import RowOutcome, added_names, results_file
-from pipeline.contracts.options import Options
+from pipeline.contracts.options import DETECTED, Options
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.orchestration.result_files import FATES_SCHEMA
 from pipeline.read import FileSummary
@@ -87,7 +87,7 @@ def write(
     said = [list(fates), [str(one) for one in fates.values()], ["why"] * len(fates), ["because"] * len(fates)]
     arrays = [pa.array(column, field.type) for column, field in zip(said, FATES_SCHEMA, strict=True)]
     pq.write_table(pa.Table.from_arrays(arrays, schema=FATES_SCHEMA), folder / FATES)
-    return write_results(folder, dataset, None, DefaultOutcome(RowOutcome.SUCCEEDED), dict.fromkeys(RowOutcome, forms))
+    return write_results(folder, dataset, DETECTED, DefaultOutcome(RowOutcome.SUCCEEDED), dict.fromkeys(RowOutcome, forms))
 
 
 def raw(source: Path, dataset: Dataset) -> tuple[FileSummary, list[tuple[Any, ...]]]:

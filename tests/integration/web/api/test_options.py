@@ -19,7 +19,7 @@ ALL = (
     "dry_run=true&on_error=quarantine&max_errors=5&max_error_ratio=0.1&delimiter=semicolon&force=true"
     "&mapping=%7B%22Nom%22:%22name%22,%22x%22:%22%22%7D"
 )
-ASKED = Options(True, OnError.QUARANTINE, 5, 0.1, ";", force=True, mapping={"Nom": "name", "x": ""})
+ASKED = Options(True, OnError.QUARANTINE, 5, 0.1, delimiter=";", force=True, mapping={"Nom": "name", "x": ""})
 
 
 def options_of(edges: AppContext, import_id: str) -> Options:
