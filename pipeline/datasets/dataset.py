@@ -21,7 +21,7 @@ import sqlglot
 from sqlglot import expressions as exp
 
 from pipeline.contracts.object_keys import DATASET_NAME
-from pipeline.contracts.options import OnError, Options, ReadOptions
+from pipeline.contracts.options import DETECTED, READ_NAMES, OnError, Options, ReadOptions
 from pipeline.datasets.suite_meta import ColumnNames, Shape, Tolerance, TreeLimits
 from pipeline.display import meant
 from pipeline.errors import InvalidConfiguration, InvalidRequest, UnknownDataset
@@ -66,6 +66,7 @@ class Dataset:
     table_sql: str
     ignored: frozenset[str] = frozenset()  # folded names of a file's columns that are left out
     asked: tuple[tuple[str, str], ...] = ()  # names in a file, and the columns that an upload says they are
+    options: ReadOptions = DETECTED  # how an upload says its file is read, where that is not as the suite says
 
     def ignoring(self, names: Sequence[str]) -> Dataset:
         """Return the same dataset for a file of which these columns are left out."""
@@ -75,7 +76,7 @@ class Dataset:
         """Return the same dataset for a file whose columns are read as the upload says."""
         gone = [*options.without, *(name for name, column in options.mapping.items() if not column)]
         asked = tuple((name, column) for name, column in options.mapping.items() if column)
-        return replace(self.ignoring(gone), asked=asked) if asked else self.ignoring(gone)
+        return replace(self.ignoring(gone), asked=asked, options=_reading(options))
 
     def check_mapping(self, mapping: abc.Mapping[str, str]) -> None:
         """Raises InvalidRequest for a mapping to a column that is not there, or of two columns to one."""
@@ -188,6 +189,11 @@ class Dataset:
         checks = self.root / "sql" / "checks"
         bounds = [checks / "bounds" / f"{name}.sql" for name in self.bounds.checks]
         return [*in_order(checks / "every"), *bounds, *in_order(checks / self.name)]
+
+
+def _reading(options: ReadOptions) -> ReadOptions:
+    """Return only the options of reading: a dataset for the same file is the same, whatever else its upload asks for."""
+    return ReadOptions(**{name: getattr(options, name) for name in READ_NAMES})
 
 
 def folded(name: str) -> str:
