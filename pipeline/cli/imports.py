@@ -17,12 +17,10 @@ import typer
 from pipeline.cli.app import (
     OF_STATE,
     AsJson,
-    Delimiter,
     Exit,
     Filename,
     ImportId,
     InputFile,
-    Map,
     MaxErrorRatio,
     MaxErrors,
     OnErrorOption,
@@ -31,10 +29,10 @@ from pipeline.cli.app import (
     app,
     client,
     dataset_names,
-    mapping_of,
     there,
 )
-from pipeline.contracts.options import Options
+from pipeline.cli.reading_options import reads_a_file
+from pipeline.contracts.options import Options, ReadOptions
 from pipeline.contracts.states import State
 from pipeline.errors import InvalidRequest, TransientError, Unreachable
 
@@ -50,6 +48,7 @@ class Which(StrEnum):
 
 
 @app.command(rich_help_panel="Imports")
+@reads_a_file
 def upload(
     file: InputFile,
     dataset: Annotated[
@@ -61,8 +60,6 @@ def upload(
     on_error: OnErrorOption = None,
     max_errors: MaxErrors = None,
     max_error_ratio: MaxErrorRatio = None,
-    delimiter: Delimiter = None,
-    columns: Map = None,
     force: Annotated[bool, typer.Option("--force", help="Import again even if this file was already imported.")] = False,
     notify: Annotated[
         list[str] | None,
@@ -77,6 +74,8 @@ def upload(
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted upload to S3.")] = False,
     timeout: Timeout = None,
     as_json: AsJson = False,
+    *,
+    reading: ReadOptions,
 ) -> None:
     """Upload a file, start its import and print the import's ID. `bulkhead promote` loads a dry run.
 
@@ -87,12 +86,7 @@ def upload(
     _check_timeout(timeout, wait)
     _check_way(file, direct, resume)
     server = client()
-    options = Options(
-        *(dry_run, on_error, max_errors, max_error_ratio, force),
-        delimiter=delimiter,
-        mapping=mapping_of(columns),
-        notify=_addresses(notify),
-    )
+    options = Options(*(dry_run, on_error, max_errors, max_error_ratio, force), notify=_addresses(notify), **vars(reading))
     send = partial(server.upload, dataset=dataset, options=options, direct=direct, resume=resume, tell=say)
     with _hint_at_resume(server.url, dataset, file, resume=resume):
         made = _send(file, filename, send)

@@ -104,6 +104,26 @@ def test_a_mapping_is_remembered_for_the_dataset_and_the_header(api: Any, caller
     assert (again["remembered"], again["columns"][1]["suggested"]) == (True, None), "that nothing was meant is remembered too"
 
 
+def test_options_of_reading_are_remembered_for_the_header_and_for_the_name(api: Any) -> None:
+    bars = b"id|parentId|name\n1||a,b\n"
+    asked = {"columns": ["id", "parentId", "name"], "mapping": {}, "options": {"delimiter": "|", "no_parent_values": ["0"]}}
+    assert api("PUT", "/v1/datasets/records/mappings", json={**asked, "filename": "export 2026-11-01.csv"}).status_code == 204
+
+    def seen(query: str, body: bytes = bars) -> Any:
+        answer = api.post(f"/v1/datasets/records/preview?whole=true&{query}", data=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json
+
+    by_name = seen("filename=export+2026-12-31.csv")
+    assert (by_name["options"], by_name["delimiter"]) == ({"delimiter": "|", "no_parent_values": ["0"]}, "|")
+    assert seen("filename=other.csv")["options"] == {"delimiter": "|", "no_parent_values": ["0"]}, "by its columns"
+    assert seen("filename=other.csv", b"id,parentId\n1,\n")["options"] == {}
+    assert seen("delimiter=comma&filename=export+2026-12-31.csv")["options"] == {"delimiter": ","}, (
+        "what is asked for comes first"
+    )
+    assert api("PUT", "/v1/datasets/records/mappings", json={**asked, "options": {"quote": "ab"}}).status_code == 422
+
+
 @pytest.mark.parametrize(
     "body",
     [
