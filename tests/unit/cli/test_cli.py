@@ -21,8 +21,9 @@ from pytest_httpserver import HTTPServer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from pipeline.cli import imports, offline, outcomes, server  # noqa: F401 (they register their commands)
-from pipeline.cli.app import OF_STATE, Exit, app, in_commands
+from pipeline.cli import server
+from pipeline.cli.app import OF_STATE, Exit, in_commands
+from pipeline.cli.commands import app
 from pipeline.cli.progress import standing
 from pipeline.cli.terminal import findings_view, groups_view, import_table, rows_table
 from pipeline.client import http
