@@ -24,7 +24,7 @@ import psycopg
 import requests
 
 from benchmarks import data, measure
-from benchmarks.reads import Table
+from benchmarks.reads.table import Table
 from benchmarks.scale import WAIT_SECONDS, a_stack
 from pipeline.client.api import Client
 from pipeline.datasets.dataset import load_dataset

@@ -17,8 +17,7 @@ from pipeline import processes
 
 def main() -> None:
     """Entry point of ``bulkhead`` and ``python -m pipeline.cli``."""
-    from pipeline.cli import imports, offline, outcomes, server  # noqa: F401 (they register their commands)
-    from pipeline.cli.app import app
+    from pipeline.cli.commands import app
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # characters outside the terminal's encoding are escaped

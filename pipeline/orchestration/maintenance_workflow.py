@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -24,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         RECONCILE,
         REFRESH_MARTS,
         WRITE_RESULTS,
+        Step,
         task_queue_name,
     )
     from pipeline.contracts.workflows import (
@@ -33,7 +35,7 @@ with workflow.unsafe.imports_passed_through():
         REFRESH_SIGNAL,
         RESULTS_WORKFLOW,
     )
-from pipeline.orchestration.steps import HEARTBEAT, is_long, reason_of, run_step
+from pipeline.orchestration.steps import HEARTBEAT, Gives, is_long, reason_of, run_step
 
 
 @workflow.defn(name=RESULTS_WORKFLOW.name)
@@ -81,15 +83,7 @@ class Reconcile:
     @workflow.run
     async def run(self) -> Reconciled:
         """Run one reconciliation and return what it found."""
-        found: Reconciled = await workflow.execute_activity(
-            RECONCILE.name,
-            task_queue=task_queue_name(workflow.info().task_queue, RECONCILE.queue),
-            result_type=Reconciled,
-            start_to_close_timeout=timedelta(minutes=30),
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=RetryPolicy(maximum_attempts=3),
-        )
-        return found
+        return await _run_scheduled(RECONCILE, limit=timedelta(minutes=30))
 
 
 @workflow.defn(name=CLEAN_WORKFLOW.name)
@@ -99,13 +93,18 @@ class CleanUp:
     @workflow.run
     async def run(self, run: CleanRun) -> Cleaned:
         """Run one clean-up and return what it removed."""
-        removed: Cleaned = await workflow.execute_activity(
-            CLEAN.name,
-            run,
-            task_queue=task_queue_name(workflow.info().task_queue, CLEAN.queue),
-            result_type=Cleaned,
-            start_to_close_timeout=timedelta(hours=6),
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=RetryPolicy(maximum_attempts=3),
-        )
-        return removed
+        return await _run_scheduled(CLEAN, run, limit=timedelta(hours=6))
+
+
+async def _run_scheduled(step: Step[Any, Gives], *given: object, limit: timedelta) -> Gives:
+    """Run a step of a schedule and return its result. Three attempts are enough: the schedule runs it again anyway."""
+    result: Gives = await workflow.execute_activity(
+        step.name,
+        args=given,
+        task_queue=task_queue_name(workflow.info().task_queue, step.queue),
+        result_type=step.gives,
+        start_to_close_timeout=limit,
+        heartbeat_timeout=HEARTBEAT,
+        retry_policy=RetryPolicy(maximum_attempts=3),
+    )
+    return result

@@ -27,7 +27,7 @@ from pipeline.report.findings import Counted
 from pipeline.sqlfiles import quoted
 from pipeline.staging.cast import stage
 from pipeline.staging.database import StagingDatabase, has_wide_rows, in_enough_memory, reading_of
-from pipeline.validate import quarantine, sql_checks, tree_overlay
+from pipeline.validate import quarantine, row_balance, sql_checks, tree_overlay
 from pipeline.validate.sql_checks import Seen
 
 SOURCE = "source"
@@ -109,7 +109,7 @@ def _stage(file: Path, dataset: Dataset, filename: str, options: Options, databa
             _lay_out_refusal(connection, file.parent, dataset, error)
     with database.connect() as connection:
         stage(connection, dataset)
-        _balance_rows(connection)
+        row_balance.check_rows(connection)
 
 
 def refuse(folder: Path, dataset: Dataset, error: RejectedFile, run_name: str) -> Counted:
@@ -144,20 +144,3 @@ def _judge(database: StagingDatabase, folder: Path, dataset: Dataset, seen: Seen
         finding_groups.write_groups(connection, folder / REPORT)
         findings_workbook.write_workbook(connection, dataset, folder / REPORT, counted)
         return replace(counted, reading=reading_of(connection))
-
-
-def _balance_rows(connection: duckdb.DuckDBPyConnection) -> None:
-    """Check that the rows are numbered from 1 to the number that was read, each exists once, and each one was staged.
-
-    The sum of the numbers detects a row in place of another. Raises RuntimeError if a row is lost or duplicated.
-    """
-    ((read, *rows),) = connection.execute(
-        """select (select max(records) from reading), count(*), coalesce(min(_row), 1), coalesce(max(_row), 0),
-            coalesce(sum(_row), 0)
-        from (select _row from raw union all select _row from malformed)"""
-    ).fetchall()
-    ((staged, raw),) = connection.execute("select (select count(*) from incoming), (select count(*) from raw)").fetchall()
-    if rows != [read, 1, read, read * (read + 1) // 2]:
-        raise RuntimeError(f"{read} records were read, but the rows are not those from 1 to {read}: {rows}.")
-    if staged != raw:
-        raise RuntimeError(f"{raw} rows were to be typed, {staged} were; a staging query keeps every row.")

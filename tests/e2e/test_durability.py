@@ -66,7 +66,7 @@ def _ends(process: psutil.Process) -> bool:
     return True
 
 
-def test_a_worker_that_is_told_to_stop_does_so_and_says_no_error(
+def test_a_worker_that_is_stopped_exits_without_an_error(
     settings: Settings, store: Store, ledger: Ledger, environment: dict[str, str], tmp_path: Path
 ) -> None:
     with closing_worker(environment, tmp_path) as worker:

@@ -54,7 +54,7 @@ def paths(edges: AppContext, store: Store, settings: Settings, tmp_path: Path) -
 
 
 def frozen(url: str, headers: dict[str, str]) -> str:
-    """A page of the report as an address of its own: where it is at home no script may run, so nobody could judge it there."""
+    """A page of the report as an address of its own: axe cannot run where scripts are blocked."""
     page = requests.get(url, headers=headers, timeout=10).text
     (sheet,) = re.findall(r'<link rel="stylesheet" href="([^"]+)">', page)
     style = requests.get(urljoin(url, sheet), headers=headers, timeout=10).text

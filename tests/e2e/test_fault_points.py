@@ -95,7 +95,7 @@ def _edges(stack: Stack, scheduler: str, template: str, folder: Path) -> Iterato
 
 
 def _plan(edges: Edges, steps: tuple[str, ...], environment: dict[str, str]) -> dict[str, Any]:
-    """What the process of the workers is told of one group."""
+    """Return what the process of the workers needs to know of one group."""
     own = {
         "BULKHEAD_HOME": str(edges.settings.home),
         "BULKHEAD_BUCKET": edges.settings.bucket,

@@ -382,7 +382,7 @@ def test_admins_make_and_revoke_keys(
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, True)])
-def test_admins_see_who_is_told_and_what_is_set(
+def test_admins_see_recipients_and_settings(
     sign_in: Open, server: Any, edges: AppContext, shots: Path, width: int, dark: bool
 ) -> None:
     browser = sign_in(width=width, dark=dark)
@@ -410,7 +410,7 @@ def test_admins_see_who_is_told_and_what_is_set(
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_a_dry_run_foresees_and_loading_it_asks_first(
+def test_a_dry_run_shows_its_counts_and_loading_it_asks_first(
     sign_in: Open, server: Any, edges: AppContext, tmp_path: Path, scripts: bool
 ) -> None:
     browser = sign_in(scripts=scripts)

@@ -173,7 +173,7 @@ def test_columns_are_mapped_and_remembered(
     assert_no_complaints(browser)
 
 
-def test_a_remembered_mapping_counts_also_for_who_does_not_wait_for_it(
+def test_a_remembered_mapping_counts_also_before_it_is_shown(
     sign_in: Open, server: Any, edges: AppContext, tmp_path: Path
 ) -> None:
     names, mapping = ["Kürzel", "parentId", "name", "kind"], {"Kürzel": "id"}

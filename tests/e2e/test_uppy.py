@@ -33,7 +33,7 @@ CONTENT = ("id,parentId,name\n" + "".join(f"r{n},,a record of some length\n" for
 
 
 class Front(BaseHTTPRequestHandler):
-    """The page of somebody who has Bulkhead behind a front of their own, which holds the key: one origin to the browser."""
+    """A page of another site that proxies Bulkhead and holds the key: one origin to the browser."""
 
     server_url = key = ""
     uppy = Path()
@@ -65,7 +65,7 @@ class Front(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *said: object) -> None:
-        """Nobody reads it."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The benchmarks run; what they measure is nobody's test."""
+"""The benchmarks run; what they measure is not tested."""
 
 from __future__ import annotations
 

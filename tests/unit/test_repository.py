@@ -14,11 +14,7 @@ import pytest
 from typer.core import TyperGroup as Group
 from typer.main import get_command
 
-import pipeline.cli.imports  # the modules register their commands
-import pipeline.cli.offline
-import pipeline.cli.outcomes
-import pipeline.cli.server  # noqa: F401
-from pipeline.cli.app import app
+from pipeline.cli.commands import app
 from pipeline.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

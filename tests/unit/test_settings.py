@@ -43,7 +43,7 @@ def test_what_is_no_time_is_refused_and_never_taken_for_a_short_one(
         load_settings(tmp_path)
 
 
-def test_unless_somebody_asks_for_it_nothing_goes_that_could_not_be_made_again() -> None:
+def test_by_default_only_what_can_be_made_again_is_removed() -> None:
     settings = Settings()
     assert (settings.keep_batches, settings.keep_uploads) == (timedelta(days=1), timedelta(hours=24))
     assert (settings.keep_sources, settings.keep_results, settings.keep_reports) == (None, None, None)
@@ -127,6 +127,6 @@ def test_a_relay_wants_a_token_on_any_machine(monkeypatch: pytest.MonkeyPatch, t
         check_secrets(load_settings(tmp_path), "BULKHEAD_RELAY_TOKEN")
 
 
-def test_what_was_removed_is_told_with_the_name_of_a_setting_that_there_is() -> None:
+def test_each_kind_of_kept_file_names_an_existing_setting() -> None:
     named = {field.validation_alias.choices[0] for field in Settings.model_fields.values()}  # type: ignore[union-attr]
     assert {what.setting for what in Kept} <= named

@@ -15,7 +15,7 @@ from pipeline.ledger.models import ImportRecord
 from web.api.blueprint import ApiBlueprint, Example
 from web.app_context import app_context
 from web.http.auth import for_role
-from web.http.cursors import cursor_row
+from web.http.cursors import cursor_row, page_of
 from web.http.problems import Problem
 from web.http.responses import CONTENT_TYPES, as_download, as_json
 from web.models.common import ImportPath
@@ -58,10 +58,10 @@ def errors(path: ImportPath, query: FindingsQuery) -> Response:
     found = app_context().ledger.findings.page(
         one.id, codes=_codes(one, wanted), severity=wanted.severity, after=after, limit=query.limit + 1
     )
-    placed = ({**finding, "place": place_of(finding, one.reading)} for finding in found[: query.limit])
+    rows, next_cursor = page_of(found, query.limit, lambda finding: finding["finding_no"])
+    placed = ({**finding, "place": place_of(finding, one.reading)} for finding in rows)
     items = [{name: finding[name] for name in FIELDS} for finding in placed]
-    last = str(found[query.limit - 1]["finding_no"]) if len(found) > query.limit else None
-    return as_json({"items": items, "next_cursor": last, "total": _total(one, wanted)})
+    return as_json({"items": items, "next_cursor": next_cursor, "total": _total(one, wanted)})
 
 
 @api.get(

@@ -6,7 +6,7 @@ from flask import Response, request
 
 from pipeline.ledger.api_keys import Role
 from web.api.blueprint import ApiBlueprint, Example
-from web.api.imports import BODIES, UPLOAD_HEADERS, UPLOAD_PROBLEMS, UPLOAD_RESPONSE_HEADERS
+from web.api.imports import BODIES, UPLOAD_HEADERS, UPLOAD_PROBLEMS, UPLOAD_RESPONSE_HEADERS, accepted
 from web.api.openapi_examples import CSV
 from web.http.auth import for_role
 from web.http.responses import as_json
@@ -94,10 +94,4 @@ def retry_import(path: ImportPath, query: RetryQuery) -> Response:
 
     The body is the file of failed records from ``results``, corrected. Its additional columns are ignored.
     """
-    one = find(path.import_id)
-    receipt = retry(one, query.only, request)
-    response = as_json(shown(receipt.made), 202)
-    response.headers["Location"] = shown(receipt.made)["links"]["self"]
-    if receipt.replayed:
-        response.headers["Idempotent-Replayed"] = "true"
-    return response
+    return accepted(retry(find(path.import_id), query.only, request))

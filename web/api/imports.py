@@ -7,10 +7,12 @@ from typing import Any
 from flask import Response, request
 
 from pipeline.ledger.api_keys import Role
+from pipeline.receive.upload import Receipt
 from web.api.blueprint import ApiBlueprint, Example
 from web.api.openapi_examples import CSV
 from web.app_context import app_context
 from web.http.auth import for_role, key_in_use
+from web.http.cursors import page_of
 from web.http.responses import as_json
 from web.models.common import DatasetPath, ImportPath
 from web.models.imports import ImportModel, ImportPage, ImportsQuery
@@ -77,8 +79,14 @@ def upload(path: DatasetPath, query: UploadQuery) -> Response:
         key = key_in_use()
         once = idempotency_key(request, brought, key)
         receipt = receive(app_context(), brought, dataset=path.dataset, key=key, idempotency_key=once)
-    response = as_json(shown(receipt.made), 202)
-    response.headers["Location"] = shown(receipt.made)["links"]["self"]
+    return accepted(receipt)
+
+
+def accepted(receipt: Receipt) -> Response:
+    """Return the answer to an upload: its import, where to find it, and whether an earlier request made it."""
+    answer = shown(receipt.made)
+    response = as_json(answer, 202)
+    response.headers["Location"] = answer["links"]["self"]
     if receipt.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     return response
@@ -97,9 +105,8 @@ def list_imports(query: ImportsQuery) -> Response:
     if query.cursor is not None:
         find(query.cursor)
     found = key_scope.imports(dataset=query.dataset, state=query.state, before=query.cursor, limit=query.limit + 1)
-    items = found[: query.limit]
-    more = len(found) > query.limit
-    return as_json({"items": [shown(one) for one in items], "next_cursor": items[-1].id if more else None})
+    items, next_cursor = page_of(found, query.limit, lambda one: one.id)
+    return as_json({"items": [shown(one) for one in items], "next_cursor": next_cursor})
 
 
 @api.get(

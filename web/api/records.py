@@ -100,10 +100,7 @@ def get_record(path: RecordPath) -> Response:
 @for_role(Role.READER)
 def children(path: RecordPath, query: KinQuery) -> Response:
     """By ID; with ``counts=true``, each with its number of children."""
-    dataset, record = _record(path)
-    return _shown(
-        dataset, app_context().records.children(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit), query
-    )
+    return _relatives(path, query, app_context().records.children)
 
 
 @api.get(
@@ -129,10 +126,7 @@ def children_count(path: RecordPath) -> Response:
 @for_role(Role.READER)
 def ancestors(path: RecordPath, query: KinQuery) -> Response:
     """Nearest first."""
-    dataset, record = _record(path)
-    return _shown(
-        dataset, app_context().records.ancestors(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit), query
-    )
+    return _relatives(path, query, app_context().records.ancestors)
 
 
 @api.get(
@@ -177,6 +171,12 @@ def _record(path: RecordPath) -> tuple[Dataset, dict[str, Any]]:
     if record is None:
         raise Problem("unknown_record", f"The dataset {dataset.name!r} has no record {path.record_id!r}.")
     return dataset, record
+
+
+def _relatives(path: RecordPath, query: KinQuery, read: Callable[..., Page]) -> Response:
+    """Return a page of a record's relatives, as ``read`` finds them for a dataset and an ID."""
+    dataset, record = _record(path)
+    return _shown(dataset, read(dataset, record[dataset.key], cursor=query.cursor, limit=query.limit), query)
 
 
 def _shown(dataset: Dataset, page: Page, query: KinQuery) -> Response:

@@ -26,7 +26,7 @@ from pipeline.ledger.models import ImportRecord
 from web.api.blueprint import ApiBlueprint, Example
 from web.app_context import app_context
 from web.http.auth import for_role
-from web.http.cursors import cursor_row
+from web.http.cursors import cursor_row, page_of
 from web.http.problems import Problem
 from web.http.responses import CONTENT_TYPES, as_download, as_json
 from web.http.table_streams import as_arrow, open_parquet
@@ -100,10 +100,10 @@ def failed(path: ImportPath, query: FailuresQuery) -> Response:
         return _file(one, RowOutcome.FAILED, query.format)
     if one.failed:
         check_kept(one, Kept.RESULTS)
-    rows = app_context().ledger.failures.page(one.id, after_row=cursor_row(query.cursor), limit=query.limit + 1)
-    items = [{"place": place_of_record(row["row"], one.reading), **row} for row in rows[: query.limit]]
-    more = len(rows) > query.limit
-    return as_json({"items": items, "next_cursor": str(items[-1]["row"]) if more else None, "total": one.failed})
+    found = app_context().ledger.failures.page(one.id, after_row=cursor_row(query.cursor), limit=query.limit + 1)
+    rows, next_cursor = page_of(found, query.limit, lambda row: row["row"])
+    items = [{"place": place_of_record(row["row"], one.reading), **row} for row in rows]
+    return as_json({"items": items, "next_cursor": next_cursor, "total": one.failed})
 
 
 @api.get(

@@ -161,12 +161,12 @@ def setting(name: str, value: Any) -> str:
         return "forever" if name.startswith("keep_") else "not set"
     if value in ("", ()):
         return "not set"
+    if isinstance(value, timedelta):  # no secret, whatever its name: keep_idempotency_keys
+        return _lasting(value)
     if any(word in name for word in _SECRET):
         return "set, not shown"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, timedelta):
-        return _lasting(value)
     if isinstance(value, tuple):
         return ", ".join(masked(str(one)) for one in value)
     text = str(value)

@@ -339,7 +339,7 @@ def test_the_descendants_of_a_refused_record_are_refused_with_that_reason(loader
     assert loader.failures()["f"] == "parent_failed"
 
 
-def test_a_refused_move_cannot_leave_a_circle_behind(loader: Loader) -> None:
+def test_a_refused_move_cannot_leave_a_cycle(loader: Loader) -> None:
     """Before: x below f. The file takes f away to the top and puts x's child w above it; f is refused."""
     loader.load([("x", None, "x"), ("f", "x", "x"), ("w", "f", "x")])
     loader.run("alter table warehouse.records add constraint no_poison check (name <> 'poison')")
@@ -514,7 +514,7 @@ def test_a_preview_counts_what_the_load_then_does_and_leaves_no_trace(loader: Lo
     assert loader.load(changed) == PartResult(inserted=1, updated=2, unchanged=498)
 
 
-def test_a_preview_tells_apart_what_the_warehouses_types_do_not_take(loader: Loader) -> None:
+def test_a_dry_run_counts_records_that_the_warehouses_types_refuse_as_failed(loader: Loader) -> None:
     loader.run("alter table warehouse.records alter name type interval using null")
     columns = tuple(replace(one, type="interval") if one.name == "name" else one for one in loader.dataset.columns)
     dataset = replace(loader.dataset, columns=columns)

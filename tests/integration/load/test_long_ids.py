@@ -43,7 +43,7 @@ def ndjson(*records: Record) -> bytes:
 
 
 class Reader:
-    """Somebody at the other end of a real server, whose request lines have a limit."""
+    """A client of a real server, whose request lines have a limit."""
 
     def __init__(self, server: Server, edges: AppContext) -> None:
         self._server, self._edges, self.url = server, edges, server.url

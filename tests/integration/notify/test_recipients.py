@@ -49,7 +49,7 @@ class World(NamedTuple):
         return self.http.url_for(path)
 
     def ingest(self, dataset: str = "records", query: str = "", content: bytes = tree(3).encode()) -> str:
-        """The id of an import that is over, and of which everybody was told; or was tried to be, at least once."""
+        """Return the id of an import that has ended, and whose recipients were notified, or were tried at least once."""
         answer = self.api.post(f"/v1/datasets/{dataset}/imports?force=true&filename=a.csv{query}", data=content)
         assert answer.status_code == 202, answer.text
         import_id: str = answer.json["id"]
@@ -96,7 +96,7 @@ def headers(request: Request) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers.items()}
 
 
-def test_a_receiver_of_one_dataset_is_told_of_its_imports_alone_under_its_own_secret(world: World) -> None:
+def test_a_recipient_of_one_dataset_is_notified_of_its_imports_only_with_its_own_secret(world: World) -> None:
     hook = world.hook("/places")
     made = world.api.post("/v1/webhooks", json={"target": hook, "datasets": ["places"]})
     assert made.status_code == 201
@@ -124,7 +124,7 @@ def test_a_receiver_of_one_dataset_is_told_of_its_imports_alone_under_its_own_se
     assert world.told(world.ingest("places", content=b"id,parentId,name,kind\nDE,,Germany,Country\n")) == []
 
 
-def test_who_is_gone_is_told_nothing_until_somebody_wants_it(world: World) -> None:
+def test_a_gone_recipient_is_not_notified_until_it_is_enabled(world: World) -> None:
     hook = world.hook("/gone", 410)
     made = world.api.post("/v1/webhooks", json={"target": hook}).json
     (row,) = world.told(world.ingest())
@@ -141,7 +141,7 @@ def test_who_is_gone_is_told_nothing_until_somebody_wants_it(world: World) -> No
     assert len(world.told(world.ingest())) == 1
 
 
-def test_one_of_the_settings_that_is_gone_is_told_nothing_either(settings: Settings, edges: AppContext) -> None:
+def test_a_gone_recipient_of_the_settings_is_not_notified_either(settings: Settings, edges: AppContext) -> None:
     urls = ("https://receiver.example/a", "https://receiver.example/b")
     receivers = Recipients(edges.engine, settings.model_copy(update={"webhook_urls": urls, "email_to": ("me@example.org",)}))
     gone = receivers.all()[0]
@@ -156,7 +156,7 @@ def test_one_of_the_settings_that_is_gone_is_told_nothing_either(settings: Setti
     assert len(receivers.of_import("places")) == 3
 
 
-def test_one_that_only_an_upload_named_can_be_wanted_again(caller_for: Any, edges: AppContext) -> None:
+def test_a_gone_recipient_that_only_an_upload_named_can_be_enabled(caller_for: Any, edges: AppContext) -> None:
     admin, place = caller_for("admin"), "https://receiver.example/x"
     (named,) = edges.recipients.all([place])
     edges.recipients.switch_off(named, "gone")
@@ -169,7 +169,7 @@ def test_one_that_only_an_upload_named_can_be_wanted_again(caller_for: Any, edge
     assert [one.key for one in edges.recipients.of_import("places")] == [added.key], "adding it switches it on"
 
 
-def test_an_upload_names_whom_to_tell(world: World) -> None:
+def test_an_upload_names_recipients(world: World) -> None:
     hook = world.hook("/mine/0123456789abcdef0123456789abcdef")
     import_id = world.ingest(query=f"&notify=me@example.org,{hook}?token=s3cret")
     assert world.told(world.ingest()) == [], "another upload has no recipients"
@@ -196,7 +196,7 @@ def test_an_upload_names_whom_to_tell(world: World) -> None:
     )
 
 
-def test_a_message_to_who_was_removed_meanwhile_is_not_sent(world: World) -> None:
+def test_no_message_is_sent_to_a_recipient_that_was_removed_meanwhile(world: World) -> None:
     hook = world.hook("/slow", 503)
     made = world.api.post("/v1/webhooks", json={"target": hook}).json
     import_id = world.ingest()

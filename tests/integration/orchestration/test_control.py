@@ -190,7 +190,7 @@ def test_a_paused_import_may_be_canceled_and_says_exactly_what_was_loaded(bulkhe
     ("name", "damage"),
     [("flipped", flipped), ("cut short", lambda data: data[:200]), ("empty", lambda data: b""), ("missing", None)],
 )
-def test_a_damaged_part_costs_its_records_and_what_hangs_below_them(
+def test_a_damaged_part_costs_its_records_and_their_descendants(
     bulkhead: Bulkhead, name: str, damage: Callable[[bytes], bytes] | None
 ) -> None:
     one = paused_before_loading(bulkhead, tree(2000))  # 5 parts of 400, four below each
@@ -258,7 +258,7 @@ def chain(count: int) -> str:
     return HEADER + "\n".join(f"c{i},{f'c{i - 1}' if i else ''},n" for i in reversed(range(count))) + "\n"
 
 
-def test_whoever_reads_while_files_are_loaded_never_sees_an_orphan(bulkhead: Bulkhead, watcher: Watcher) -> None:
+def test_no_reader_sees_a_record_without_its_parent_while_files_are_loaded(bulkhead: Bulkhead, watcher: Watcher) -> None:
     slow(bulkhead, 0.02)
     assert upload(bulkhead, tree(6000), Options()).inserted == 6000
     deep = upload(bulkhead, chain(4000), Options())

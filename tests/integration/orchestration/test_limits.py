@@ -166,7 +166,7 @@ class Everything(set[Any]):
 
 
 async def _patiently(o: Orchestra, import_id: str) -> WorkflowHandle[Any, Any]:
-    """As the relay does it: what Temporal has no room for now is told again."""
+    """Announce an import as the relay does: again, while Temporal has no room for it."""
     for _ in range(200):
         try:
             return await o.announce(import_id, "flood")

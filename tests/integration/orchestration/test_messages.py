@@ -117,7 +117,7 @@ def over(ledger: Ledger, store: Store, notify: Sequence[str] = (), dataset: str 
 
 
 class Paced(Orchestra):
-    """The task_queues of a real worker, with stand-ins for all steps but the postman's."""
+    """The task_queues of a real worker, with doubles of all steps but those that notify."""
 
     def __init__(self, client: Client, settings: Settings, postman: NotifyActivities) -> None:
         super().__init__(client)
@@ -292,7 +292,7 @@ async def history_of(settings: Settings, workflow_id: str) -> str:
     return (await handle.fetch_history()).to_json()
 
 
-def test_temporal_is_told_no_address(
+def test_no_address_is_in_a_workflow_history(
     settings: Settings, store: Store, ledger: Ledger, orchestrator: TemporalClient, httpserver: HTTPServer
 ) -> None:
     httpserver.expect_request("/s3cret").respond_with_data("")
@@ -347,7 +347,7 @@ def aged(settings: Settings, seconds: int = 120) -> None:
         connection.execute(f"update ledger.delivery set due_at = due_at - interval '{seconds} seconds'")
 
 
-def test_reconciliation_has_users_told_where_what_did_so_was_lost_and_never_twice(
+def test_reconciliation_starts_lost_notifications_and_none_twice(
     settings: Settings, store: Store, ledger: Ledger, orchestrator: TemporalClient, httpserver: HTTPServer
 ) -> None:
     seen: list[Request] = []

@@ -45,7 +45,7 @@ MIXED = HEADER + (
 )
 
 
-def test_the_good_records_are_loaded_and_the_bad_ones_kept_with_what_hangs_below_them(bulkhead: Bulkhead) -> None:
+def test_good_records_are_loaded_and_bad_ones_quarantined_with_their_descendants(bulkhead: Bulkhead) -> None:
     one = upload(bulkhead, MIXED, QUARANTINE)
     assert (one.state, one.reason) == (State.PARTIALLY_SUCCEEDED, "11 of 14 records are in quarantine.")
     assert bulkhead.rows("select id from warehouse.records order by id") == [("1",), ("13",), ("2",)]
@@ -66,7 +66,7 @@ def test_the_good_records_are_loaded_and_the_bad_ones_kept_with_what_hangs_below
     assert len([found for found in bulkhead.findings(one) if found["severity"] == "error"]) == 7
 
 
-def test_what_hangs_below_a_bad_record_through_the_warehouse_stays_out_too(bulkhead: Bulkhead) -> None:
+def test_descendants_of_a_bad_record_through_the_warehouse_are_quarantined_too(bulkhead: Bulkhead) -> None:
     assert bulkhead.ingest(HEADER + "a,,x\nb,a,x\nc,b,x\n").state is State.SUCCEEDED
     one = upload(
         bulkhead, HEADER + "a,nobody,moved\nd,c,below a, through b and c\n".replace(", through", " through"), QUARANTINE
@@ -126,7 +126,7 @@ def test_a_refusal_of_the_warehouse_and_a_quarantine_in_one_file(bulkhead: Bulkh
 # --- Dry run, and promote ---
 
 
-def test_a_dry_run_writes_nothing_and_foresees_what_promoting_it_does(bulkhead: Bulkhead) -> None:
+def test_a_dry_run_writes_nothing_and_counts_what_its_promotion_changes(bulkhead: Bulkhead) -> None:
     bulkhead.ingest(tree(500))
     before = bulkhead.rows(SNAPSHOT)
     rows = tree(600).replace("n7\n", "changed\n").replace("r9,r2,n9", "r9,r3,n9")

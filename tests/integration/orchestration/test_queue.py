@@ -142,7 +142,7 @@ def test_an_attempt_that_slept_does_not_take_up_what_a_later_one_has(idle: Bulkh
     assert known(idle, ref.import_id).state is State.LOADING
 
 
-def test_the_one_at_work_is_before_those_that_wait_whoever_came_first(idle: Bulkhead) -> None:
+def test_the_running_import_is_listed_before_the_waiting_ones(idle: Bulkhead) -> None:
     first = queued(idle, whole=False)  # a slow upload
     second, third = queued(idle), queued(idle)
     idle.ledger.imports.take_up(second.import_id, NOW)

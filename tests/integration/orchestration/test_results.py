@@ -35,7 +35,7 @@ def rows(bulkhead: Bulkhead, one: ImportRecord, fate: RowOutcome, form: str = "n
 
 
 def ask(bulkhead: Bulkhead, one: ImportRecord, fate: RowOutcome, form: str = "native") -> list[dict[str, str]]:
-    """As the API has a file written that nobody asked for before."""
+    """Have a file written that was not requested before, as the API does."""
     bulkhead.orchestrator.write_results(ResultsWanted(one.ref, fate, form))
     return rows(bulkhead, one, fate, form)
 
@@ -98,7 +98,7 @@ def test_what_was_written_of_a_dry_run_is_written_anew_when_it_was_promoted(bulk
     assert ask(bulkhead, loaded, RowOutcome.UNPROCESSED) == []
 
 
-def test_a_file_that_ends_whoever_sorts_it_costs_the_import_only_its_files(
+def test_a_file_that_kills_the_child_that_writes_results_costs_the_import_only_its_files(
     bulkhead: Bulkhead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(write_results, "write_results", end_oneself)

@@ -50,7 +50,7 @@ AT_ONCE = dict.fromkeys(FOREVER, timedelta(0))
 
 @dataclass
 class House:
-    """A caretaker on this test's edges, and imports that only the ledger and the bucket know."""
+    """A clean-up with this test's database and bucket, and imports that only the ledger and the bucket know."""
 
     settings: Settings
     store: Store
@@ -374,7 +374,7 @@ def test_a_dry_run_that_is_promoted_while_its_folder_is_looked_at_keeps_it(house
     assert house.folders() == {one}
 
 
-def test_what_cannot_be_removed_is_told_and_stops_nothing_else(house: House) -> None:
+def test_what_cannot_be_removed_is_reported_and_stops_nothing_else(house: House) -> None:
     ids = [house.an_import(State.SUCCEEDED) for _ in range(3)]
     stuck = ids[1]
     with psycopg.connect(house.settings.database_url) as connection:

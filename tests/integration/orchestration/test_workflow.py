@@ -91,7 +91,7 @@ def test_a_good_file_goes_the_whole_way_in_order(play: Any, record: Any) -> None
     play(story)
 
 
-def test_a_rejected_file_is_not_loaded_its_workflow_fails_and_the_user_is_told(play: Any, record: Any) -> None:
+def test_a_rejected_file_is_not_loaded_its_workflow_fails_and_recipients_are_notified(play: Any, record: Any) -> None:
     async def story(o: Orchestra) -> None:
         o.steps.verdict = Verdict(records=400, errors=3, warnings=1)
         with pytest.raises(WorkflowFailureError) as caught:
@@ -142,7 +142,7 @@ def test_the_same_event_five_times_makes_one_run(play: Any) -> None:
     play(story)
 
 
-def test_a_dry_run_is_foreseen_and_not_loaded(play: Any, record: Any) -> None:
+def test_a_dry_run_is_counted_and_not_loaded(play: Any, record: Any) -> None:
     async def story(o: Orchestra) -> None:
         o.steps.verdict = Verdict(records=400, errors=0, warnings=0, dry_run=True)
         assert (await o.import_file("one")).state is State.VALIDATED
@@ -178,7 +178,7 @@ def test_a_dry_run_may_be_promoted_while_its_own_run_is_still_closing(play: Any)
     play(story)
 
 
-def test_good_records_are_loaded_though_bad_ones_are_held_back(play: Any, record: Any) -> None:
+def test_good_records_are_loaded_though_bad_ones_are_quarantined(play: Any, record: Any) -> None:
     async def story(o: Orchestra) -> None:
         o.steps.verdict = Verdict(records=400, errors=3, warnings=0, quarantined=5)
         await o.import_file("one")

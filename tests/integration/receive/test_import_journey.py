@@ -147,7 +147,7 @@ def test_a_file_that_ends_its_reader_every_time_is_refused(bulkhead: Bulkhead, m
     assert "SIGSEGV" in finding["message"]
 
 
-def test_a_file_dropped_under_a_dataset_that_is_none_is_told_so(bulkhead: Bulkhead) -> None:
+def test_a_file_placed_under_an_unknown_dataset_is_rejected_with_the_reason(bulkhead: Bulkhead) -> None:
     one = bulkhead.ingest(HEADER + "1,,a\n", dataset="nothing")
     assert one.state is State.REJECTED
     (finding,) = bulkhead.findings(one)
@@ -155,7 +155,7 @@ def test_a_file_dropped_under_a_dataset_that_is_none_is_told_so(bulkhead: Bulkhe
     assert "places, records" in finding["message"]
 
 
-def test_parents_and_circles_are_judged_against_the_warehouse_too(bulkhead: Bulkhead) -> None:
+def test_parents_and_cycles_are_checked_against_the_warehouse_too(bulkhead: Bulkhead) -> None:
     assert bulkhead.ingest(HEADER + "a,,x\nb,a,x\nc,b,x\n").state is State.SUCCEEDED
     assert bulkhead.ingest(HEADER + "d,c,x\n", name="child.csv").state is State.SUCCEEDED
     circle = bulkhead.ingest(HEADER + "a,d,x\n", name="circle.csv")
@@ -177,7 +177,7 @@ def test_two_files_at_once_for_one_dataset_go_one_after_the_other(bulkhead: Bulk
     assert (first.inserted, second.updated) == (600, 600)
 
 
-def test_two_files_that_close_a_circle_only_together(bulkhead: Bulkhead) -> None:
+def test_two_files_that_form_a_cycle_only_together(bulkhead: Bulkhead) -> None:
     assert bulkhead.ingest(HEADER + "a,,x\nb,,x\n").state is State.SUCCEEDED
     keys = [bulkhead.drop(HEADER + row, name=name) for name, row in (("one.csv", "a,b,x\n"), ("two.csv", "b,a,x\n"))]
     states = sorted(bulkhead.import_of(key).state for key in keys)
@@ -222,7 +222,7 @@ def test_a_queue_that_was_terminated_is_taken_up_again_by_reconciliation(bulkhea
     assert (one.id, one.state) == ("01920000-0000-7000-8000-000000000001", State.SUCCEEDED)
 
 
-def test_a_record_the_warehouse_refuses_costs_that_record_and_what_hangs_below_it(bulkhead: Bulkhead) -> None:
+def test_a_record_the_warehouse_refuses_costs_that_record_and_its_descendants(bulkhead: Bulkhead) -> None:
     with psycopg.connect(bulkhead.settings.database_url) as connection:
         connection.execute("alter table warehouse.records add constraint short check (length(name) < 20)")
     rows = tree(500).replace("n100\n", "a name that is far too long\n")
@@ -238,7 +238,7 @@ def test_a_record_the_warehouse_refuses_costs_that_record_and_what_hangs_below_i
     assert bulkhead.store.head(results_prefix(one.id) + "failed.csv") is not None
 
 
-def test_everybody_who_wants_to_know_is_told_by_webhook_and_by_mail(
+def test_recipients_are_notified_by_webhook_and_by_email(
     bulkhead: Bulkhead, settings: Settings, store: Store, httpserver: HTTPServer
 ) -> None:
     seen: list[Request] = []

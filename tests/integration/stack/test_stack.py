@@ -83,7 +83,7 @@ def test_postgresql_wants_the_password(stack: Stack) -> None:
         psycopg.connect(wrong)
 
 
-def test_nobody_else_may_read_the_secrets(stack: Stack) -> None:
+def test_only_their_owner_may_read_the_secrets(stack: Stack) -> None:
     for name in ("stack.json", "stack.env", "s3-config/s3.json"):
         assert (stack.home.path / name).stat().st_mode & 0o077 == 0
 
@@ -176,7 +176,7 @@ def a_loser_of_ports(folder: Path, times: int) -> Component:
     )
 
 
-def test_a_server_that_lost_a_port_to_somebody_else_is_started_again(tmp_path: Path) -> None:
+def test_a_server_that_lost_a_port_to_another_process_is_started_again(tmp_path: Path) -> None:
     supervisor = Supervisor(tmp_path, lambda line: None)
     try:
         supervisor.start(a_loser_of_ports(tmp_path / "twice", 2))

@@ -52,7 +52,9 @@ def test_a_key_is_for_some_datasets_or_for_all(keys: ApiKeys) -> None:
 @pytest.mark.parametrize(
     ("role", "datasets", "said"), [("admin", ["places"], "An admin sees every"), ("reader", [], "at least")]
 )
-def test_an_admin_sees_all_and_nobody_sees_nothing(keys: ApiKeys, role: str, datasets: list[str], said: str) -> None:
+def test_an_admin_key_with_datasets_and_a_key_with_none_are_refused(
+    keys: ApiKeys, role: str, datasets: list[str], said: str
+) -> None:
     with pytest.raises(InvalidRequest, match=said):
         keys.create("me", role, datasets)
     assert keys.list() == []
@@ -181,7 +183,7 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("sql", ELSEWHERE)
-def test_what_is_not_granted_is_as_if_it_had_never_been(ours: SqlLogin, sql: str) -> None:
+def test_a_dataset_without_a_grant_looks_as_if_it_did_not_exist(ours: SqlLogin, sql: str) -> None:
     """The same words for a table that is there and for one that is not, whatever is asked of it."""
     said = []
     for name in ("places", "plants"):
@@ -362,7 +364,7 @@ def test_a_role_that_was_dropped_is_made_again(used: SqlLogin, filled: Settings)
         assert anew.sql_logins.of(OURS.datasets).console.run("select count(*) from records").rows == [(1,)]
 
 
-def test_who_may_make_no_roles_says_so(filled: Settings) -> None:
+def test_a_login_that_may_create_no_roles_gets_an_error_that_says_so(filled: Settings) -> None:
     with psycopg.connect(filled.database_url, autocommit=True) as connection:
         connection.execute("create role bulkhead_plain login password 'x'")
         try:

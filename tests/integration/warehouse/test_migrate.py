@@ -153,7 +153,7 @@ def test_what_is_not_safe_is_refused_and_nothing_is_changed(files: Files, old: s
     assert files.rows("select count(*) from pg_namespace where nspname = 'bulkhead_declared'") == [(0,)]
 
 
-def test_everything_that_is_refused_is_told_at_once(files: Files) -> None:
+def test_all_refused_changes_are_in_one_message(files: Files) -> None:
     files.say("    name text,\n", "")
     places = files.root / "sql" / "tables" / "places.sql"
     places.write_text(places.read_text().replace("numeric_code integer", "numeric_code bigint"))
@@ -240,7 +240,7 @@ def test_what_an_interrupted_build_left_is_dropped_and_built(files: Files) -> No
     assert files.indexes()["warehouse.records_name"].startswith("CREATE INDEX")
 
 
-def test_a_unique_index_that_the_records_break_is_told_and_leaves_nothing(files: Files) -> None:
+def test_a_unique_index_that_the_records_violate_is_reported_and_leaves_nothing(files: Files) -> None:
     put(files, 2)
     files.add("create unique index records_name on warehouse.records (name);")
     with pytest.raises(Conflict, match=r"records_name cannot be built.*\(name\)=\(old\) is duplicated"):

@@ -189,7 +189,7 @@ def test_without_the_replica_reads_are_refused_clearly_and_writes_go_on(settings
     assert not result.ok and "DATABASE_READ_URL" in result.detail and "DATABASE_READ_URL" in result.mend
 
 
-def test_a_query_that_holds_the_replica_up_is_ended_and_told_why(api: Caller, settings: Settings, replica: Replica) -> None:
+def test_a_query_that_delays_the_replica_is_ended_with_the_reason(api: Caller, settings: Settings, replica: Replica) -> None:
     """It reads a table that the primary is changing the columns of; the replica waits half a second for it here."""
     put(settings, *[(str(n), None) for n in range(1000)])
     replica.catch_up()

@@ -62,7 +62,7 @@ def _said(answer: Any) -> Any:
 
 
 def _tells(said: str, sql: str) -> list[str]:
-    """What an answer names that was neither granted nor in the question."""
+    """Return the names in an answer that the key may not see and that were not in its query."""
     hidden = [SECRET, "secret_column", "secret_dataset", "bulkhead_reader_", "api_key", "alembic", "finding_no"]
     return [name for name in hidden if name in said and name not in sql]
 
@@ -74,7 +74,7 @@ def test_analysts_get_theirs(callers: dict[str, Caller], whose: str) -> None:
     assert not refused, "\n".join(refused)
 
 
-def test_what_was_not_granted_is_said_in_the_words_for_what_never_was(callers: dict[str, Caller]) -> None:
+def test_a_relation_without_a_grant_gets_the_same_answer_as_an_unknown_one(callers: dict[str, Caller]) -> None:
     for caller in callers.values():
         for before in ("", "warehouse."):
             hidden, unheard = (

@@ -55,7 +55,7 @@ def said(bulkhead: Bulkhead, text: str, name: str, dataset: str = "records") -> 
 
 
 @pytest.mark.early
-def test_a_file_is_held_to_the_bounds_together_with_what_the_warehouse_has(bulkhead: Bulkhead) -> None:
+def test_tree_limits_count_file_and_warehouse_together(bulkhead: Bulkhead) -> None:
     assert said(bulkhead, HEADER + "r,,x\na,r,x\nb,a,x\nc,b,x\n", "first.csv") == []
     assert said(bulkhead, HEADER + "d,c,x\n", "deep.csv") == [
         ("max_depth_exceeded", 1, "The record is on level 5; at most 4 are allowed.")
@@ -88,7 +88,7 @@ def test_old_faults_of_the_warehouse_can_be_mended_and_not_built_upon(bulkhead: 
     assert said(bulkhead, head + "BB,,x,y\nBB-2,BB-1,x,y\n", "circle.csv", "places") == []
 
 
-def test_an_old_circle_or_orphan_does_not_stand_in_the_way_of_a_bounded_dataset(bulkhead: Bulkhead, settings: Settings) -> None:
+def test_an_old_cycle_or_missing_parent_does_not_block_a_dataset_with_limits(bulkhead: Bulkhead, settings: Settings) -> None:
     put(settings.database_url, {"o": "gone", "x": "y", "y": "x", "z": "y", "r": None})
     assert said(bulkhead, HEADER + "a,r,x\n", "beside.csv") == []
     assert said(bulkhead, HEADER + "y,a,x\ngone,r,x\n", "mended.csv") == []

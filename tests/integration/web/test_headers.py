@@ -52,7 +52,7 @@ def test_a_page_links_to_the_next(api: Any, settings: Settings) -> None:
     assert seen == [("AA", 0), ("BB", 0), ("CC", 0)]
 
 
-def test_who_asks_too_often_is_told_when_to_come_again(settings: Settings, edges: AppContext) -> None:
+def test_a_rate_limited_client_gets_retry_after(settings: Settings, edges: AppContext) -> None:
     app = create_app(settings.model_copy(update={"requests_per_minute": 3}), context=edges)
     one, other = (Caller(app.test_client(), edges.keys.create(name, "reader")[0]) for name in ("one", "other"))
     assert [one.get("/v1/imports").status_code for _ in range(3)] == [200] * 3

@@ -47,7 +47,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(server: Server, e
     assert edges.ledger.imports.page() == []
 
 
-def test_what_somebody_brought_is_never_shown_as_a_page(
+def test_a_stored_file_is_never_shown_as_a_page(
     caller_for: Callable[[str], Caller], evil_import: str, app: Any, store: Store
 ) -> None:
     """Each GET of an import that gives anything but JSON gives a file to be saved; but the report, in which nothing runs."""
@@ -226,7 +226,7 @@ def test_every_form_of_every_page_carries_the_token(browser: Any, evil_import: s
 
 
 def test_stored_reports_and_results_are_not_public_in_s3(store: Store, evil_import: str) -> None:
-    """Whoever knows a key of S3 still needs a signature."""
+    """A client that knows a key of S3 still needs a signature."""
     url = f"{store._s3.meta.endpoint_url}/{store.bucket}/reports/{evil_import}/groups.json"
     assert requests.get(url, timeout=20).status_code == 403
     assert EVIL in store.get_bytes(f"reports/{evil_import}/groups.json").decode().replace("\\", "")

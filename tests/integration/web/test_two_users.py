@@ -50,10 +50,10 @@ from web.services import key_scope
 pytestmark = pytest.mark.early
 
 SECONDS = 12.0
-"""How long random requests are made after those that anybody would try first."""
+"""How long random requests are made after the obvious ones."""
 
 OURS, THEIRS, NOBODYS = "amber", "zqxj", "wvkp"
-"""The marks. What is nobody's looks just like theirs."""
+"""The marks. What belongs to no dataset looks just like theirs."""
 
 PAGE_QUERY = ("before", "state", "dataset", "id", "under", "after", "q", "token")
 PAGE_FORM = ("key", "sql", "do", "name", "role", "receiver", "import_id", "dataset")
@@ -76,7 +76,7 @@ class Side:
         return f"bees_{self.mark}"
 
     def pool(self, name: str) -> list[str]:
-        """What somebody would put into a parameter of that name."""
+        """Return plausible values of a parameter of that name."""
         records = [f"{self.mark}-1", f"{self.mark}-2", f"{self.mark}-bad"]
         keys = [key for _, key in self.uploads]
         known = {
@@ -294,7 +294,7 @@ class Users:
         return found
 
     def as_if_it_never_was(self, text: str) -> str:
-        """The same text about something that looks like theirs, and is nobody's."""
+        """Return the same text about something that looks like theirs and does not exist."""
         for secret, other in self.secrets.items():
             text = text.replace(secret, other).replace(secret.upper(), other.upper())
         return text.replace(THEIRS, NOBODYS).replace(THEIRS.upper(), NOBODYS.upper())
@@ -552,7 +552,7 @@ def users(app: Flask, edges: AppContext, monkeypatch: pytest.MonkeyPatch) -> Use
     return both
 
 
-def test_nobody_sees_a_byte_of_anothers(users: Users, pytestconfig: pytest.Config) -> None:
+def test_no_key_sees_a_byte_of_another_keys_datasets(users: Users, pytestconfig: pytest.Config) -> None:
     seed = random.randrange(1 << 32)
     curious, before = Curious(users, random.Random(seed)), users.their_state()
     for call in curious.obvious():
@@ -637,7 +637,7 @@ def test_without_any_one_of_the_checks_something_is_seen(users: Users) -> None:
 
 
 def test_no_id_and_no_value_of_a_record_passes_through_temporal(users: Users) -> None:
-    """Whoever runs Temporal reads its histories: keys of S3 are in them, and counts."""
+    """The operator of Temporal can read its histories: keys of S3 are in them, and counts."""
     histories = asyncio.run(_histories(users.edges.settings))
     assert len(histories) > 6
     said = b"".join(histories)

@@ -209,7 +209,7 @@ def test_an_aborted_upload_is_not_there(store: Store) -> None:
         store.parts("in/a.csv", upload_id)
 
 
-def test_a_signed_address_ends_when_it_was_told_to(store: Store) -> None:
+def test_a_signed_url_expires_after_the_given_seconds(store: Store) -> None:
     assert "X-Amz-Expires=3600" in store.sign_part("in/a.csv", "u", 7, seconds=3600)
     assert "partNumber=7" in store.sign_part("in/a.csv", "u", 7, seconds=3600)
 

@@ -21,8 +21,9 @@ from pytest_httpserver import HTTPServer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from pipeline.cli import imports, offline, outcomes, server  # noqa: F401 (they register their commands)
-from pipeline.cli.app import OF_STATE, Exit, app, in_commands
+from pipeline.cli import server
+from pipeline.cli.app import OF_STATE, Exit, in_commands
+from pipeline.cli.commands import app
 from pipeline.cli.progress import standing
 from pipeline.cli.terminal import findings_view, groups_view, import_table, rows_table
 from pipeline.client import http
@@ -190,7 +191,7 @@ def test_time_is_over(httpserver: HTTPServer, run: Run) -> None:
     assert f"bulkhead watch {IMPORT_ID}" in result.stderr
 
 
-def test_nobody_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BULKHEAD_URL", "http://127.0.0.1:9")
     result = run("status", IMPORT_ID)
     assert result.exit_code == 7
@@ -491,7 +492,7 @@ def test_what_is_no_dry_run_cannot_be_promoted(httpserver: HTTPServer, run: Run)
     assert "The import is rejected." in result.stderr
 
 
-def test_upload_names_whom_to_tell(httpserver: HTTPServer, run: Run, file: Path) -> None:
+def test_upload_names_recipients(httpserver: HTTPServer, run: Run, file: Path) -> None:
     answers(httpserver)
     assert run("upload", file, "--notify", "me@example.org", "--notify", "https://example.org/hook").exit_code == 0
     [(request, _)] = httpserver.log
@@ -576,7 +577,7 @@ def test_every_hint_is_printed_with_its_rows_where_those_of_one_code_differ(http
     ]
 
 
-def test_errors_as_a_list_if_nobody_grouped_them(httpserver: HTTPServer, run: Run) -> None:
+def test_errors_as_a_list_if_they_were_not_grouped(httpserver: HTTPServer, run: Run) -> None:
     none = {"items": [], "groups": 0, "total": 0}
     httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/errors/groups").respond_with_json(none)
     items = [a_finding(row) for row in range(1, 61)]
@@ -826,7 +827,7 @@ def test_ctrl_c_lets_go_of_the_import(httpserver: HTTPServer, surroundings: Path
     assert all(request.method == "GET" for request, _ in httpserver.log), "the import itself is left alone"
 
 
-def test_a_reader_who_has_had_enough(httpserver: HTTPServer, surroundings: Path) -> None:
+def test_a_closed_pipe_ends_the_command_without_a_traceback(httpserver: HTTPServer, surroundings: Path) -> None:
     shows(httpserver, an_import("partially_succeeded", total=2, inserted=1, failed=1))
     httpserver.expect_request(f"/v1/imports/{IMPORT_ID}/results/failed").respond_with_data("x,y\n" * 1_000_000)
     process = start(surroundings, "results", IMPORT_ID)

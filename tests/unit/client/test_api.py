@@ -211,7 +211,7 @@ def test_an_address_that_is_none(url: str) -> None:
         Client(url).get(IMPORT_ID)
 
 
-def test_nobody_there_says_how_to_start() -> None:
+def test_a_server_that_is_not_there_says_how_to_start() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]

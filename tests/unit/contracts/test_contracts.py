@@ -88,7 +88,7 @@ def test_options_come_back_as_they_were_and_what_was_left_open_is_not_written() 
     assert Options.from_json({}) == Options()
 
 
-def test_a_verdict_accepts_what_has_no_error_or_is_held_back() -> None:
+def test_a_verdict_accepts_files_without_errors_or_with_a_quarantine() -> None:
     assert Verdict(5, 0, 3).accepted
     assert not Verdict(5, 1, 0).accepted
     assert Verdict(5, 1, 0, quarantined=2).accepted

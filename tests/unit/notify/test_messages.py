@@ -67,7 +67,7 @@ def test_a_webhook_is_signed_so_that_the_official_library_verifies_it(httpserver
 @pytest.mark.parametrize(
     ("status", "error"), [(500, Unreachable), (404, Unreachable), (302, Unreachable), (410, RecipientGone)]
 )
-def test_only_a_2xx_answer_counts_as_told(httpserver: HTTPServer, status: int, error: type[Exception]) -> None:
+def test_only_a_2xx_answer_counts_as_delivered(httpserver: HTTPServer, status: int, error: type[Exception]) -> None:
     httpserver.expect_request("/hook").respond_with_data("", status=status, headers={"Location": "/elsewhere"})
     with pytest.raises(error):
         send_webhook(httpserver.url_for("/hook"), {}, message_id="m", secret=SECRET, allow_private=True)
@@ -156,7 +156,7 @@ def test_what_is_public(address: str) -> None:
 
 
 @pytest.mark.parametrize("odd", ["https://evil.test\\x.example.org/", "https://evil.test x.example.org/", "https://[::1/"])
-def test_a_host_is_read_as_whoever_connects_reads_it(odd: str) -> None:
+def test_a_host_is_parsed_as_the_http_client_parses_it(odd: str) -> None:
     with pytest.raises(InvalidRequest):
         check(odd, allow_private=True, domains=["example.org"])
 
@@ -232,7 +232,7 @@ def test_a_receiver_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> No
             thread.join()
 
 
-def test_nobody_waits_for_what_a_receiver_has_to_say(httpserver: HTTPServer) -> None:
+def test_a_long_answer_of_a_recipient_is_not_waited_for(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/hook").respond_with_response(Response(iter([b"x"] * 1000), 204))
     send_webhook(httpserver.url_for("/hook"), {}, message_id="m", secret=SECRET, allow_private=True)
 

@@ -136,7 +136,7 @@ def test_a_fault_of_the_system_gets_a_few_attempts_and_then_a_sentence(raised: E
 
 
 @pytest.mark.parametrize("raised", [FileReplaced(), DamagedPart(), NotLoading()])
-def test_what_trying_again_cannot_help_is_told_at_once(raised: Exception) -> None:
+def test_an_error_that_a_retry_cannot_help_is_reported_at_once(raised: Exception) -> None:
     assert Attempts(raised).next().non_retryable
 
 

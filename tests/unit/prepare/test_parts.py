@@ -211,7 +211,7 @@ def test_a_manifest_of_parts_of_any_size_is_not_how_we_would_cut(tmp_path: Path)
 
 
 @pytest.mark.timeout(60)
-def test_an_old_circle_that_nothing_hangs_below_does_no_harm(tmp_path: Path) -> None:
+def test_an_old_cycle_without_descendants_does_no_harm(tmp_path: Path) -> None:
     database = staged(tmp_path / "s.duckdb", [("a", "w"), ("b", "a")], [("w", None), ("x", "y"), ("y", "x"), ("z", "z")])
     assert run_stage(cut, database, RECORDS, BatchSizes("an import"), folder=tmp_path / "parts").records == 2
 

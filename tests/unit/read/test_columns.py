@@ -107,7 +107,7 @@ def test_two_columns_that_would_be_one_are_both_named(dataset_of: Make, reads: A
     assert "'Id' and 'identifier' would both be the column id" in str(caught.value)
 
 
-def test_what_is_missing_is_told_by_the_files_own_names(dataset_of: Make, reads: Any) -> None:
+def test_a_missing_column_is_named_with_the_files_own_columns(dataset_of: Make, reads: Any) -> None:
     aliases = {"id": ["identifier"], "parentId": ["Elternteile"]}
     with pytest.raises(Unreadable) as caught:
         reads("identifier,elternteil,kind\n1,,a\n", dataset_of({"mapping": {"aliases": aliases}}))
@@ -173,7 +173,7 @@ def test_a_staging_query_written_by_hand_says_its_own_defaults(dataset_of: Make)
         dataset_of({"mapping": {"defaults": {"kind": "a"}}}, staging="select * from raw")
 
 
-def test_a_default_its_column_does_not_take_is_nobodys_finding(dataset_of: Make, reads: Any) -> None:
+def test_an_invalid_default_is_an_error_and_no_finding(dataset_of: Make, reads: Any) -> None:
     with pytest.raises(InvalidConfiguration, match="the default of amount, 'many', is not a number"):
         reads("id,parentId,kind\n1,,a\n", dataset_of({"mapping": {"defaults": {"amount": "many"}}}))
 
@@ -204,7 +204,7 @@ def test_what_an_upload_says_goes_before_what_the_suite_says(dataset_of: Make, r
     assert found == []
 
 
-def test_a_mapping_of_what_the_file_has_not_is_told(dataset_of: Make, reads: Any) -> None:
+def test_a_mapping_of_a_column_that_the_file_lacks_is_reported(dataset_of: Make, reads: Any) -> None:
     dataset = dataset_of().for_upload(Options(mapping={"amuont": "amount", "gone": ""}))
     _, _, found = reads("id,parentId,kind\n1,,a\n", dataset)
     assert [(code, message) for code, _, _, message in found] == [

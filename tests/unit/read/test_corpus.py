@@ -237,7 +237,7 @@ VALUES: list[tuple[int, str, Case]] = [
     (84, "parent_other_dataset", Faulty(H + b"FR-75,FR,Paris\n", [("missing_parent", 1, 2)])),
     # Here 20,000; a million are for the benchmark.
     (85, "star_1M_children", Accepted(lambda: H + b"0,,\n" + b"".join(b"%d,0,\n" % n for n in range(1, 20_000)), 20_000)),
-    (86, "two_files_one_cycle", Elsewhere("tests/integration/receive/test_import_journey.py", "test_two_files_that_close_a_circle_only_together")),
+    (86, "two_files_one_cycle", Elsewhere("tests/integration/receive/test_import_journey.py", "test_two_files_that_form_a_cycle_only_together")),
 ]  # fmt: skip
 
 R1, R2 = b'{"id":"1","parentId":null,"name":"a"}', b'{"id":"2","parentId":"1","name":"b"}'

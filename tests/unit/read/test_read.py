@@ -248,7 +248,7 @@ def test_a_header_that_is_nearly_right_is_guessed(reads: Reader) -> None:
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_the_delimiter_is_the_one_chosen_or_else_seen_and_always_told(reads: Reader, delimiter: str) -> None:
+def test_the_delimiter_is_the_chosen_or_else_the_detected_one_and_always_reported(reads: Reader, delimiter: str) -> None:
     content = H.replace(b",", delimiter.encode()) + delimiter.join(["1", "", "a"]).encode() + b"\n"
     for chosen in (delimiter, None):
         got = reads(content, delimiter=chosen)

@@ -49,7 +49,7 @@ def test_a_value_is_taken_out_as_a_word_and_tears_no_other_apart(reported: Repor
     assert [one["message"] for one in found["items"]] == ["The parent … is not here."]
 
 
-def test_circles_are_one_group_whatever_their_paths(reported: Reported) -> None:
+def test_cycles_are_one_group_whatever_their_paths(reported: Reported) -> None:
     def circle(row: int, length: int) -> dict[str, Any]:
         path = [f"x{row}-{n}" for n in range(length)]
         said = f"The record {path[0]} is its own ancestor, in a cycle of {length} records: {' → '.join(path)}."

@@ -122,7 +122,7 @@ def test_every_finding_is_there(write: Write, table: Callable[[], list[dict[str,
     assert [int(row["row"]) for row in table()] == sorted([*range(1, 301)] * 2)
 
 
-def test_the_rows_of_a_circle_are_all_invalid(write: Write) -> None:
+def test_the_rows_of_a_cycle_are_all_invalid(write: Write) -> None:
     records: list[dict[str, str | None]] = [{"id": str(number)} for number in range(5)]
     findings = [{"row": 2, "code": "circular_reference"}, {"row": 2}, {"row": 5, "severity": "warning"}]
     assert write(records, findings, cycle_rows=[["2", "3", "4"]]).invalid == 3

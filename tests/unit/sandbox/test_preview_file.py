@@ -146,7 +146,7 @@ def test_what_the_columns_would_be_and_probably_are(look: Look) -> None:
         (b"[" + b" " * (TEXT_BYTES + 1), "too long to be shown"),
     ],
 )
-def test_what_shows_nothing_is_told(look: Look, body: bytes, said: str) -> None:
+def test_a_file_without_a_preview_gets_the_reason(look: Look, body: bytes, said: str) -> None:
     with pytest.raises(Unreadable, match=said):
         look(body, whole=len(body) < 4000)
 

@@ -143,7 +143,7 @@ def test_memory_is_limited() -> None:
 
 
 @pytest.mark.parametrize("size", [(devour, 1024 * MIB), (need_memory_by_duckdb,)], ids=["python", "duckdb"])
-def test_who_needs_more_memory_is_told_of_our_setting(size: tuple[Any, ...]) -> None:
+def test_an_error_of_memory_names_the_setting(size: tuple[Any, ...]) -> None:
     with pytest.raises(Crashed, match=r"more memory than the 536,870,912 bytes of BULKHEAD_VALIDATION_MEMORY_BYTES") as told:
         process.run(*size, memory_bytes=512 * MIB, seconds=20.0)
     assert "threads" not in str(told.value)

@@ -85,7 +85,7 @@ def test_if_an_expectation_objects_the_parts_are_dropped(validate: Validate, cut
     assert not (tmp_path / validate_file.PARTS).exists()
 
 
-def test_or_cut_again_without_what_is_held_back(validate: Validate, cuts: list[str], tmp_path: Path) -> None:
+def test_parts_are_cut_again_without_quarantined_records(validate: Validate, cuts: list[str], tmp_path: Path) -> None:
     counted = validate(BAD, Options(on_error=OnError.QUARANTINE))
     assert (counted.verdict().accepted, counted.quarantined) == (True, 2)
     assert len(cuts) == 2

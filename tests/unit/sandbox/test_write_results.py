@@ -175,7 +175,7 @@ def test_a_row_that_could_not_be_kept_whole_is_no_better_in_its_file(tmp_path: P
 
 @pytest.mark.parametrize("long", ["x" * 32_768, "🚢" * 16_384])
 def test_a_cell_that_no_workbook_holds_is_not_lost_silently(tmp_path: Path, dataset: Dataset, long: str) -> None:
-    """The row says where it is whole, and fails again until somebody fills it; what just fits is there."""
+    """The row says where it is whole, and fails again until it is filled; what just fits is there."""
     rows = [
         dict.fromkeys(NAMES, "") | {"id": "1", "a, b": "x" * 32_767},
         dict.fromkeys(NAMES, "") | {"id": "2", "a, b": "y"},

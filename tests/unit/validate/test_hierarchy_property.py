@@ -85,7 +85,7 @@ def case(seed: int) -> Case:
 
 
 def _warehouse(dice: random.Random, ids: list[str], nowhere: list[str]) -> dict[str, str | None]:
-    """A forest, mostly; sometimes with an orphan, or with a circle from before anybody looked."""
+    """A forest, mostly; sometimes with a missing parent, or with a cycle."""
     known = [one for one in ids if dice.random() < 0.5]
     dice.shuffle(known)
     forest = {one: dice.choice([None, *known[:place]]) for place, one in enumerate(known)}

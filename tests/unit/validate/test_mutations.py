@@ -97,19 +97,19 @@ def test_each_record_of_a_sample_is_in_the_parts(validate: Validate, sample: Pat
     assert in_parts == counted.records > 0
 
 
-def test_honest_runs_ring_no_alarm(validate: Validate) -> None:
+def test_correct_runs_have_a_verdict(validate: Validate) -> None:
     assert validate(GOOD).verdict().accepted
     counted = validate(BAD)
     assert not counted.verdict().accepted
     assert counted.by_code == BAD_CODES
 
 
-def test_the_checks_of_bounds_are_counted_with_the_others(validate: Validate) -> None:
+def test_the_checks_of_tree_limits_are_counted_with_the_others(validate: Validate) -> None:
     assert validate(GOOD, BOUNDED).verdict().accepted
     assert validate(GOOD + "DE,,Germany,Country,DEU,276,\n", BOUNDED).by_code == {"several_roots": 1}
 
 
-def test_what_is_held_back_and_what_is_in_parts_is_everything(validate: Validate) -> None:
+def test_quarantined_records_and_those_in_parts_are_all_records(validate: Validate) -> None:
     counted = validate(BAD, options=Options(on_error=OnError.QUARANTINE))
     assert counted.verdict().accepted and 0 < counted.quarantined < counted.records
 
@@ -126,7 +126,7 @@ def test_a_check_left_out(validate: Validate, monkeypatch: pytest.MonkeyPatch) -
             validate(dataset=BOUNDED)
 
 
-def test_a_check_that_stands_in_for_another(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_in_the_place_of_another(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
     files = load_dataset("places").check_files
     monkeypatch.setattr(Dataset, "check_files", property(lambda self: [*files[1:], files[1]]))
     with pytest.raises(RuntimeError, match="Each check is evaluated once"):

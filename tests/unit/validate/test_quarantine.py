@@ -71,7 +71,7 @@ def held(database: Path) -> dict[int, str]:
         return dict(connection.execute("select _row, code from quarantined").fetchall())
 
 
-def test_what_hangs_below_a_bad_record_is_held_back_with_it(database: Path) -> None:
+def test_descendants_of_a_bad_record_are_quarantined_with_it(database: Path) -> None:
     rows: list[Row] = [("a", None), ("b", "a"), ("c", "b"), ("d", "c"), ("e", "a")]
     staged(database, rows, bad={2: "invalid_type"})
     assert run_stage(quarantine_records, database, RECORDS, QUARANTINE, 5) == Quarantined(3)
@@ -81,7 +81,7 @@ def test_what_hangs_below_a_bad_record_is_held_back_with_it(database: Path) -> N
     assert message == "Its ancestor b (line 3) is in quarantine."
 
 
-def test_nothing_is_held_back_where_nothing_is_wrong_or_such_files_are_rejected(database: Path) -> None:
+def test_nothing_is_quarantined_in_a_good_file_or_where_bad_files_are_rejected(database: Path) -> None:
     staged(database, [("a", None), ("b", "a")])
     assert run_stage(quarantine_records, database, RECORDS, QUARANTINE, 2) == Quarantined()
     staged(database, [("a", None), ("b", "x")])
@@ -97,7 +97,7 @@ def test_of_equal_copies_the_first_one_stays_and_of_unequal_ones_none(database: 
     }
 
 
-def test_a_whole_circle_also_through_the_warehouse_and_what_hangs_below_it(database: Path) -> None:
+def test_a_whole_cycle_also_through_the_warehouse_is_quarantined_with_its_descendants(database: Path) -> None:
     staged(database, [("a", "c"), ("d", "b"), ("e", None), ("f", "d")], {"c": "b", "b": "a"})
     run_stage(quarantine_records, database, RECORDS, QUARANTINE, 4)
     assert held(database) == {1: "circular_reference", 2: "parent_quarantined", 4: "parent_quarantined"}
@@ -107,7 +107,7 @@ def test_a_whole_circle_also_through_the_warehouse_and_what_hangs_below_it(datab
 
 
 @pytest.mark.timeout(60)
-def test_what_hangs_below_an_old_circle_is_held_back_and_one_that_nothing_hangs_below_does_no_harm(database: Path) -> None:
+def test_descendants_of_an_old_cycle_are_quarantined_and_a_cycle_without_any_does_no_harm(database: Path) -> None:
     ring: Tree = {"x": "y", "y": "x"}
     staged(database, [("a", "x"), ("b", "a"), ("c", None), ("d", "y")], ring)
     run_stage(quarantine_records, database, RECORDS, QUARANTINE, 4)

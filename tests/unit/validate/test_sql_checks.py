@@ -60,12 +60,12 @@ def checked(
 # --- Given rows, expected rows ---
 
 
-def test_a_good_file_offends_nobody(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_good_file_has_no_findings(connection: duckdb.DuckDBPyConnection) -> None:
     offenders = checked(connection, [("2", "1"), ("1", None), ("3", "w")], {"w": "v", "v": None})
     assert [one.name for one in CHECKS if offenders(one.name)] == []
 
 
-def test_an_empty_file_offends_nobody(connection: duckdb.DuckDBPyConnection) -> None:
+def test_an_empty_file_has_no_findings(connection: duckdb.DuckDBPyConnection) -> None:
     offenders = checked(connection, [])
     assert [one.name for one in CHECKS if offenders(one.name)] == []
 
@@ -127,7 +127,7 @@ def test_a_missing_parent_that_is_one_slip_away_is_guessed(
     assert offender["hint"] == (f"Did you mean {meant}?" if meant else None)
 
 
-def test_a_missing_parent_says_how_much_hangs_below_it(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_missing_parent_says_how_many_descendants_it_has(connection: duckdb.DuckDBPyConnection) -> None:
     """Also what hangs there through the warehouse, and nothing that goes in circles."""
     rows = [("a", "gone"), ("b", "gone"), ("c", "b"), ("d", "w"), ("e", "lost"), ("f", None), ("g", "h"), ("h", "g")]
     offenders = checked(connection, rows, {"w": "c"})("missing_parent")
@@ -164,14 +164,14 @@ def test_ids_that_a_spreadsheet_rounded_are_a_warning(connection: duckdb.DuckDBP
     assert checked(connection, [(f"1234567890123456{n}", None) for n in range(10)])("spreadsheet_damage") == []
 
 
-def test_a_self_parent_is_no_circle_and_not_missing(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_self_parent_is_no_cycle_and_not_missing(connection: duckdb.DuckDBPyConnection) -> None:
     offenders = checked(connection, [("1", "1"), ("2", "1")])
     assert [(o["_row"], o["value"]) for o in offenders("self_parent")] == [(1, "1")]
     assert offenders("circular_reference") == []
     assert offenders("missing_parent") == []
 
 
-def test_a_circle_is_said_once_with_its_path_and_nobody_below_it(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_cycle_is_one_finding_with_its_path_and_without_its_descendants(connection: duckdb.DuckDBPyConnection) -> None:
     rows = [("c", "a"), ("b", "c"), ("a", "b"), ("below", "a"), ("deeper", "below"), ("top", None)]
     (offender,) = checked(connection, rows)("circular_reference")
     assert offender["cycle"] == ["a", "b", "c", "a"]
@@ -180,7 +180,7 @@ def test_a_circle_is_said_once_with_its_path_and_nobody_below_it(connection: duc
     assert offender["path"] == "a → b → c → a"
 
 
-def test_a_circle_through_the_warehouse_says_which_edges_are_old(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_cycle_through_the_warehouse_says_which_edges_are_old(connection: duckdb.DuckDBPyConnection) -> None:
     (offender,) = checked(connection, [("b", "a")], {"a": "x", "x": "b"})("circular_reference")
     assert offender["cycle"] == ["a", "x", "b", "a"]
     assert offender["_row"] == 1
@@ -193,7 +193,7 @@ def test_duplicates_do_not_break_the_search_for_circles(connection: duckdb.DuckD
     assert [o["cycle"] for o in offenders("circular_reference")] == [["1", "2", "1"]]
 
 
-def test_a_long_circle_is_shown_without_its_middle(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_long_cycle_is_shown_without_its_middle(connection: duckdb.DuckDBPyConnection) -> None:
     size = PATH_SHOWN + 5
     connection.execute(_edges(size, f"(i + 1) % {size}"))
     assert find_cycles(connection) == 1
@@ -213,7 +213,7 @@ def _edges(size: int, above: str) -> str:
         from n left join n up on n.above = up.number"""
 
 
-def test_what_hangs_below_a_circle_is_said_apart_from_it(connection: duckdb.DuckDBPyConnection) -> None:
+def test_descendants_of_a_cycle_are_reported_apart_from_it(connection: duckdb.DuckDBPyConnection) -> None:
     rows = [("a", "b"), ("b", "a"), ("c", "a"), ("d", "c"), ("e", "w"), ("f", None), ("g", "g")]
     offenders = checked(connection, rows, {"w": "d"})
     assert [(o["_row"], o["value"], o["path"], o["related"]) for o in offenders("below_cycle")] == [
@@ -255,14 +255,14 @@ RING: Tree = {"a": "b", "b": "a"}
         ([("x", "w")], {"w": "gone"}),
     ],
 )
-def test_a_file_that_mends_an_old_fault_or_leaves_it_alone_offends_nobody(
+def test_a_file_that_corrects_an_old_fault_or_leaves_it_alone_has_no_findings(
     connection: duckdb.DuckDBPyConnection, rows: list[tuple[str | None, str | None]], warehouse: Tree
 ) -> None:
     offenders = checked(connection, rows, warehouse)
     assert [one.name for one in CHECKS if offenders(one.name)] == []
 
 
-def test_what_hangs_below_an_old_circle_is_told_so_at_its_first_row(connection: duckdb.DuckDBPyConnection) -> None:
+def test_descendants_of_an_old_cycle_are_reported_at_their_first_row(connection: duckdb.DuckDBPyConnection) -> None:
     offenders = checked(connection, [("top", None), ("x", "w"), ("y", "b"), ("z", "x")], {"w": "a", **RING})
     (offender,) = offenders("circular_reference")
     assert (offender["_row"], offender["cycle"], offender["related"]) == (2, ["a", "b", "a"], ["2", "3", "4"])

@@ -89,7 +89,7 @@ def check(database: Path, tmp_path: Path) -> Check:
 # --- Given rows, expected findings ---
 
 
-def test_within_its_bounds_a_tree_offends_nobody(check: Check) -> None:
+def test_a_tree_within_its_limits_has_no_findings(check: Check) -> None:
     rows: list[Row] = [("b", "a"), ("a", None), ("c", "b"), ("d", "a")]
     assert check(rows, max_depth=3, max_children=2, single_root=True) == []
 
@@ -121,13 +121,13 @@ def test_an_old_excess_that_nothing_moves_is_not_the_files(check: Check) -> None
     assert check([("y", "e")], warehouse, single_root=True) == []
 
 
-def test_a_new_record_answers_for_the_orphans_that_it_adopts(check: Check) -> None:
+def test_a_new_parent_is_reported_for_the_existing_descendants_that_it_makes_too_deep(check: Check) -> None:
     ((code, row, message, _),) = check([("r", None), ("p", "r")], {"w": "p", "x": "w"}, max_depth=3)
     assert (code, row) == ("max_depth_exceeded", 2)
     assert message == "The record moves its descendant x in the warehouse to level 4; at most 3 are allowed."
 
 
-def test_who_is_on_a_circle_or_below_one_has_no_depth(check: Check) -> None:
+def test_a_record_on_a_cycle_or_below_one_has_no_depth(check: Check) -> None:
     found = check([("a", "b"), ("b", "a"), ("c", "b"), ("d", "c"), ("e", "e"), ("f", "e")], max_depth=1)
     assert [(code, row) for code, row, *_ in found] == [
         ("circular_reference", 1),
@@ -136,7 +136,7 @@ def test_who_is_on_a_circle_or_below_one_has_no_depth(check: Check) -> None:
     ]
 
 
-def test_too_many_children_are_told_at_the_parent_or_at_the_first_that_comes(check: Check) -> None:
+def test_too_many_children_are_reported_at_the_parent_or_at_the_first_child(check: Check) -> None:
     rows: list[Row] = [("a", None), ("b", "a"), ("c", "a"), ("d", "w"), ("e", "w"), ("f", "v")]
     found = check(rows, {"w": None, "x": "w", "d": "w", "v": None, "f": "w"}, max_children=1)
     assert found == [
@@ -145,7 +145,7 @@ def test_too_many_children_are_told_at_the_parent_or_at_the_first_that_comes(che
     ]
 
 
-def test_a_second_root_is_told_which_one_is_there(check: Check) -> None:
+def test_a_second_root_is_reported_with_the_existing_one(check: Check) -> None:
     message = "The record is a root, but {} is already the root; only one is allowed."
     rows: list[Row] = [("b", "a"), ("a", None), ("c", None)]
     assert check(rows, single_root=True) == [("several_roots", 3, message.format("a"), None)]
@@ -219,14 +219,14 @@ def test_a_tolerance_that_means_nothing_is_refused(tolerance: dict[str, Any], tm
         load_dataset("records", tmp_path)
 
 
-def test_only_the_checks_of_bounds_that_are_set_are_run() -> None:
+def test_only_the_checks_of_limits_that_are_set_are_run() -> None:
     names = [path.stem for path in bounded(max_children=3).check_files]
     assert "max_children_exceeded" in names
     assert not {"max_depth_exceeded", "several_roots"} & set(names)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "sql/checks/bounds").glob("*.sql")), ids=lambda path: path.stem)
-def test_the_checks_of_bounds_say_all_there_is_to_say(path: Path) -> None:
+def test_the_checks_of_tree_limits_have_codes_and_hints(path: Path) -> None:
     check = read_check(path)
     assert (check.code, check.severity, check.column) == (path.stem, "error", "parent")
     assert check.hint and not check.expects.startswith("No no ")

@@ -58,7 +58,7 @@ def test_two_arrows_between_two_boxes_are_two() -> None:
     "path",
     [[], ["a"], ["a", "b"], ["a", "…", "c"], [*map(str, range(BOXES_MAX + 1)), "0"], ["a", "b", "b", "a"]],
 )
-def test_what_is_no_whole_circle_or_too_long_is_not_drawn(path: list[str]) -> None:
+def test_an_incomplete_or_too_long_cycle_is_not_drawn(path: list[str]) -> None:
     assert ring(path) is None
 
 

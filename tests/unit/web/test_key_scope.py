@@ -33,7 +33,7 @@ def look_ups(tree: ast.AST) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("file", sorted(WEB.rglob("*.py")), ids=lambda file: str(file.relative_to(WEB)))
-def test_nobody_else_looks_anything_up(file: Path) -> None:
+def test_no_other_module_looks_anything_up(file: Path) -> None:
     assert {*look_ups(ast.parse(file.read_text(encoding="utf-8")))} <= BY_OUR_OWN_IDS.get(str(file.relative_to(WEB)), set())
 
 

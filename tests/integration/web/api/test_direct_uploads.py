@@ -196,7 +196,7 @@ def test_a_small_file_goes_by_a_form(api: Any, edges: AppContext) -> None:
     assert stored is not None and stored.size_bytes == 15
 
 
-def test_a_whole_file_of_which_nobody_has_heard_is_announced_and_never_given_up(
+def test_a_complete_file_without_an_event_is_announced_and_never_given_up(
     api: Any, edges: AppContext, settings: Settings
 ) -> None:
     """S3 has taken the form, and its event was lost."""
@@ -279,6 +279,6 @@ def test_the_metadata_of_a_form_is_signed(api: Any, edges: AppContext) -> None:
         assert answer.ok == (not change), answer.text
 
 
-def test_a_stranger_is_told_so_and_not_sent_to_a_page(app: Any) -> None:
+def test_a_request_without_a_key_gets_401_and_no_redirect_to_a_page(app: Any) -> None:
     answer = app.test_client().get("/s3/multipart/x?key=y")
     assert (answer.status_code, answer.json["code"]) == (401, "unauthorized")

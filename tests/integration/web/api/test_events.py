@@ -1,4 +1,4 @@
-"""An import watched live: what a stream says, when it ends, and that streams leave room for everybody else."""
+"""An import watched live: what a stream says, when it ends, and that streams leave room for other requests."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_there_are_only_so_many_and_a_place_is_free_again(api: Any, edges: AppCo
     assert edges.streams._value == STREAMS_AT_ONCE
 
 
-def test_streams_leave_room_and_nobody_waits_for_them(server: Any, edges: AppContext, loading: str) -> None:
+def test_streams_leave_room_and_no_request_waits_for_them(server: Any, edges: AppContext, loading: str) -> None:
     """Behind gunicorn: all streams taken, the rest works; readers that go free their places; and it stops at once."""
     path = f"{server.url}/v1/imports/{loading}/events"
     taken = []

@@ -277,7 +277,7 @@ def test_no_findings(api: Any, make_import: MakeImport) -> None:
     assert (answer.status_code, answer.json["code"]) == (404, "no_report")
 
 
-def test_a_cursor_of_somebody_else(api: Any, rejected: str) -> None:
+def test_an_invalid_cursor_is_refused(api: Any, rejected: str) -> None:
     for cursor in ("x", "-1", "1" * 30, "٣"):
         answer = api.get(f"/v1/imports/{rejected}/errors", query_string={"cursor": cursor})
         assert (answer.status_code, answer.json["code"]) == (400, "bad_request")
@@ -433,7 +433,7 @@ def test_the_description_names_every_route(app: Any) -> None:
         assert reference in spec["components"]["schemas"]
 
 
-def test_a_sha256_that_is_known_stays_when_an_upload_is_told_of_without_one(make_import: MakeImport, edges: AppContext) -> None:
+def test_a_known_sha256_stays_when_the_upload_is_announced_without_one(make_import: MakeImport, edges: AppContext) -> None:
     import_id = make_import(State.VALIDATING)
     edges.ledger.uploads.complete(import_id, size_bytes=11, sha256="", etag="f")
     made = edges.ledger.imports.get(import_id)

@@ -41,7 +41,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def admin(app: Any, edges: AppContext) -> tuple[Caller, str]:
-    """Somebody who may do everything, and the id of the key."""
+    """Return an admin's caller and the id of its key."""
     text, key = edges.keys.create("an admin", Role.ADMIN)
     return Caller(app.test_client(), text), key.id
 

@@ -181,7 +181,7 @@ def test_the_form_asks_for_the_same(browser: FlaskClient, edges: AppContext) -> 
     assert browser.post("/upload", data={**wrong, "file": (io.BytesIO(CSV), "a.csv")}).status_code == 422
 
 
-def test_the_page_of_a_dry_run_foresees_and_asks_before_it_promotes(
+def test_the_page_of_a_dry_run_shows_its_counts_and_asks_before_it_promotes(
     browser: FlaskClient, api: Any, edges: AppContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TemporalClient, "announce", lambda self, arrival: None)

@@ -99,7 +99,7 @@ LIBRARY = ("Extra inputs", "Input should", "is not permitted", "Field required",
 
 
 @pytest.mark.parametrize(("method", "path", "options", "said"), WRONG, ids=[f"{m} {p}" for m, p, *_ in WRONG])
-def test_a_wrong_request_is_told_in_plain_words(
+def test_a_wrong_request_is_answered_in_plain_words(
     caller_for: Callable[[str], Caller], method: str, path: str, options: dict[str, Any], said: str
 ) -> None:
     answer = caller_for("admin")(method, path, **options)
@@ -166,7 +166,7 @@ def test_a_dataset_without_its_table_takes_no_file(with_products: AppContext, se
     assert caller.upload(b"id\nFR\n").status_code == 202, "the others go on"
 
 
-def test_who_brought_a_file_is_shown(api: Caller, browser: FlaskClient, make_import: MakeImport) -> None:
+def test_the_page_shows_which_key_uploaded_a_file(api: Caller, browser: FlaskClient, make_import: MakeImport) -> None:
     mine = api.upload(b"id\nFR\n").json
     assert mine["created_by"]["name"] == "a test's uploader"
     assert api.get(f"/v1/imports/{mine['id']}").json["created_by"] == mine["created_by"]

@@ -74,7 +74,7 @@ def clean(edges: AppContext, *what: Kept) -> None:
         (Kept.RESULTS, "POST", "/retry"),
     ],
 )
-def test_whoever_asks_is_told_since_when_it_is_gone_and_by_which_setting(
+def test_the_answer_says_since_when_it_is_removed_and_by_which_setting(
     api: Caller, edges: AppContext, over: str, what: Kept, method: str, path: str
 ) -> None:
     clean(edges, *(one for one in KEEPS if one is not what))

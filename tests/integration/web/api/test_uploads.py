@@ -457,7 +457,7 @@ def test_chunked_bodies_and_expectations(server: Any, store: Store) -> None:
     assert answer.json()["source"]["sha256"] == hashlib.sha256(CSV).hexdigest()
 
 
-def test_who_is_refused_hears_why_even_while_sending(server: Any, nothing_left: Callable[[], None]) -> None:
+def test_a_refused_client_gets_the_reason_even_while_it_sends(server: Any, nothing_left: Callable[[], None]) -> None:
     body = bytes(30 << 20)
     answer = requests.post(f"{server.url}/v1/datasets/places/imports", data=body, timeout=20)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")

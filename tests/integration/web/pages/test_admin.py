@@ -1,4 +1,4 @@
-"""The pages for admins: keys, who is told of what, settings."""
+"""The pages for admins: keys, recipients, settings."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_a_test_and_a_message_once_more(told: tuple[AppContext, list[Request]]) 
     assert row["delivered_at"] <= datetime.now(tz=UTC)
 
 
-def test_nobody_else_is_ever_called(told: tuple[AppContext, list[Request]]) -> None:
+def test_no_unknown_recipient_is_ever_called(told: tuple[AppContext, list[Request]]) -> None:
     edges, seen = told
     client = signed_in(create_app(edges.settings, context=edges), edges, Role.ADMIN)
     fields = button(client.get("/admin/webhooks").text, "/admin/webhooks/test")

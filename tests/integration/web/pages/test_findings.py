@@ -165,7 +165,7 @@ def test_imports_are_found_by_day_and_by_name(browser: Any, edges: AppContext, s
         assert browser.get(f"/imports?{wrong}").status_code == 400
 
 
-def test_whoever_waits_has_its_place_said(browser: Any, edges: AppContext) -> None:
+def test_a_waiting_import_shows_its_place_in_the_queue(browser: Any, edges: AppContext) -> None:
     for number in range(3):
         edges.ledger.imports.open(
             str(uuid.uuid4()), dataset="places", filename=f"{number}.csv", bucket="b", key="k", state=State.QUEUED

@@ -96,7 +96,7 @@ def test_a_long_level_comes_in_pages(browser: Any, settings: Settings) -> None:
     assert "No more records." in page_of(browser.get(f"{TREE_PAGE}?under=top&after=zzz")).text
 
 
-def test_nobody_counts_a_million_children(browser: Any, api: Any, settings: Settings, edges: AppContext) -> None:
+def test_counting_stops_before_a_million_children(browser: Any, api: Any, settings: Settings, edges: AppContext) -> None:
     many = CHILDREN_COUNTED + 500
     put(settings, ("wide", None), ("full", None), *[(f"w{n}", "wide") for n in range(many)])
     put(settings, *[(f"f{n}", "full") for n in range(CHILDREN_COUNTED)])
@@ -301,7 +301,7 @@ def test_pages_of_a_large_table_read_little_and_are_quick(large: Any, browser: A
         assert time.monotonic() - began < 0.3, path
 
 
-def test_a_count_ends_where_it_is_told_to(large: Any) -> None:
+def test_a_count_ends_at_its_limit(large: Any) -> None:
     """A flat tree of 200,000: counting the children of its root reads so many entries of the index and no more."""
     large.execute(text("update warehouse.records set \"parentId\" = 'r1' where id <> 'r1' and id like 'r1%'"))
     sql = load("queries/records/children_counts").format(table="warehouse.records", key="id", parent='"parentId"')
