@@ -105,7 +105,7 @@ Delimiter = Annotated[
 def _mapping(pairs: list[str] | None) -> list[str]:
     """Check the form of each pair, FROM=TO or FROM=. Raises BadParameter."""
     for pair in pairs or []:
-        if not pair.rpartition("=")[0]:
+        if "=" not in pair or (pair.startswith("=") and pair != "="):
             raise typer.BadParameter(f"{pair!r} is neither FROM=TO nor FROM= (which skips the column FROM).")
     return pairs or []
 

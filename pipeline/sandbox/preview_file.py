@@ -88,7 +88,7 @@ def preview(source: Path, dataset: Dataset, options: ReadOptions, is_whole: bool
 
 def _column_previews(originals: tuple[str, ...], dataset: Dataset) -> tuple[ColumnPreview, ...]:
     probable = column_mapping.probable_columns(originals, dataset)
-    becomes = [column_mapping.mapped_name(name, dataset) for name in originals]
+    becomes = column_mapping.mapped_names(originals, dataset)
     refused = [column_mapping.is_unknown(name, dataset) for name in becomes]
     return tuple(
         ColumnPreview(original, None if unknown else name, probable.get(original, ""))

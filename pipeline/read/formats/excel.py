@@ -110,7 +110,7 @@ def _header(first: Sequence[Cell], line: int, left: int, scan: SheetScan, stagin
     if faulty:
         raise Unreadable(f"The cell {cell_name(*faulty)} in the header {scan.faults[faulty]}.", code="malformed_row", line=line)
     refusal = column_mapping.missing_columns(
-        [column_mapping.mapped_name(name, dataset) for name in originals], dataset, originals
+        column_mapping.mapped_names(originals, dataset), dataset, originals
     )
     if refusal:
         refusal.line = line
