@@ -12,7 +12,7 @@ _NOT_JSON = "Write an array of records, or one record a line."
 _COMMENT = re.compile(r"\s*(//|/\*)")
 _OPENINGS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
-        re.compile(r'\s*"\s*[\[{](\s|\\[nrt])*(\\"|[\]}])'),
+        re.compile(r'\s*"\s*[\[{](\s|\\[nrt]|[\[{])*\\"'),
         "The file is a JSON text within a string: its quotes are written as \\\".",
         "Decode it once more before you write it, for instance with json.loads.",
     ),
@@ -39,6 +39,9 @@ _OPENINGS: tuple[tuple[re.Pattern[str], str, str], ...] = (
 )  # fmt: skip
 
 
+COMMA_TOO_MANY = ("a comma too many, before the closing bracket", "Remove the comma after the last value.")
+
+
 def refuse_lookalike(opening: str) -> None:
     """Raise Unreadable if a text that does not begin as JSON does is meant to be JSON."""
     for pattern, message, hint in _OPENINGS:
@@ -60,7 +63,7 @@ def explanation(text: str, at: int, why: str) -> tuple[str, str]:
     if word := re.match(r"(undefined|NaN|Infinity|[-+]Infinity)\b", here):
         return f"{word[0]} is not JSON", "Write null, or the number as text."
     if (here[:1] in ("]", "}") and text[:at].rstrip().endswith(",")) or why.startswith("Illegal trailing comma"):
-        return "a comma too many, before the closing bracket", "Remove the comma after the last value."
+        return COMMA_TOO_MANY
     if why.startswith("Expecting property name") and (key := re.match(r"[A-Za-z_$][\w$]*", here)):
         return f"the key {key[0]} has no quotes", f"Write it in double quotes. {_WRITE}"
     if why.startswith("Invalid control character"):

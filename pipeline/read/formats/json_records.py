@@ -67,7 +67,7 @@ def _elements(text: JsonReader, children: str | None) -> Iterator[FoundRecord]:
             yield from _next_records(text, children)
             if text.peek() != ",":
                 break
-            text.expect(",")
+            text.expect_comma("]")
     if not text.peek():
         raise Unreadable(
             "The JSON array ends in the middle: its closing ] is missing.",

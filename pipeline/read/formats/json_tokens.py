@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from pipeline.errors import Unreadable
 from pipeline.exact_json import DuplicateKeys, object_of
-from pipeline.read.formats.json_mistakes import explanation
+from pipeline.read.formats.json_mistakes import COMMA_TOO_MANY, explanation
 from pipeline.read.limits import Limits
 
 _BLANK = " \t\r\n"
@@ -57,6 +57,12 @@ class JsonReader:
         if self.peek() != character:
             raise self.broken(f"expected {character!r}, found {self.peek()!r}")
         self._at += 1
+
+    def expect_comma(self, closing: str) -> None:
+        """Read a comma. Raises Unreadable if it is not there, or ``closing`` follows it."""
+        self.expect(",")
+        if self.peek() == closing:
+            raise self.broken(*COMMA_TOO_MANY)
 
     def value(self) -> Any:
         """Return the next value; if the text in memory ends within it, parse it again with more of the text."""

@@ -61,7 +61,7 @@ class JsonValues:
             (_OBJECTS, "parent_object", "Parents that are objects were read as the id in them", ""),
             (_LISTS, "parent_object", "Parents that are lists of at most one were read as the one", ""),
         ):
-            counts = [f"{name} ({count:,} values)" for (of, name), count in self._counted.items() if of == kind]
+            counts = [f"{name} ({count:,} {'value' if count == 1 else 'values'})" for (of, name), count in self._counted.items() if of == kind]
             if counts:
                 self._staging.note(code, f"{what}: {', '.join(counts[:8])}.", hint)
 
@@ -125,7 +125,7 @@ def _extended(value: Any) -> Any:
         return value
     if len(value) == 1:
         ((key, inner),) = value.items()
-        if key in _PLAIN and isinstance(inner, str):
+        if key in _PLAIN and isinstance(inner, str) and (key.startswith("$number") or not isinstance(inner, Number)):
             return Number(inner) if key in ("$numberLong", "$numberInt") and inner.lstrip("-").isdigit() else inner
         if key == "$date":
             return _date(inner, value)

@@ -161,7 +161,7 @@ class RecordWalker:
             yield key
             if text.peek() == "}":
                 break
-            text.expect(",")
+            text.expect_comma("}")
         text.expect("}")
 
     def _elements(self) -> Iterator[int]:
@@ -173,7 +173,7 @@ class RecordWalker:
             place += 1
             if text.peek() == "]":
                 break
-            text.expect(",")
+            text.expect_comma("]")
         text.expect("]")
 
     def _skip(self, key: str, path: tuple[str, ...]) -> None:
