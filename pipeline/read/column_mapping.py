@@ -116,7 +116,7 @@ def _repeated_name(
     """
     wish = dataset.options.repeated_columns
     is_same = one[0] == other[0] if wish is None else folded(one[0]) == folded(other[0])
-    is_in_rest = dataset.rest is not None and name not in dataset.names
+    is_in_rest = dataset.rest is not None and name not in (*dataset.names, dataset.key, dataset.parent)
     if is_same and wish == "number":
         numbered = next(new for number in range(2, 10_000) if (new := f"{name} {number}").casefold() not in taken)
         taken.add(numbered.casefold())
@@ -181,9 +181,7 @@ def as_mapping(pairs: Mapping[str, str]) -> str:
     return f"mapping={json.dumps(pairs, ensure_ascii=False)}"
 
 
-def missing_columns(
-    names: Sequence[str], dataset: Dataset, originals: Sequence[str] = (), more: str = ""
-) -> Unreadable | None:
+def missing_columns(names: Sequence[str], dataset: Dataset, originals: Sequence[str] = (), more: str = "") -> Unreadable | None:
     """Return the error about required columns that are missing, or None. ``originals`` are the file's own names.
 
     ``more`` is what else the format's reader knows to do about it.
@@ -208,7 +206,9 @@ def _hints(lacking: list[str], names: Sequence[str], originals: Sequence[str], d
     yield from (f"Did you mean to call {guess!r} {name!r}?" for name, guess in guesses.items() if guess)
     probable = _probable(lacking, free, dataset)
     if probable:
-        yield f"If so: {as_mapping(probable)}." if any(guesses.values()) else f"To read them as they are: {as_mapping(probable)}."
+        yield (
+            f"If so: {as_mapping(probable)}." if any(guesses.values()) else f"To read them as they are: {as_mapping(probable)}."
+        )
     if dataset.parent in lacking and dataset.parent not in probable.values():
         yield foreign_names.shape_hint(originals)
 

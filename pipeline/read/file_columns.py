@@ -173,9 +173,9 @@ def _rest_as_text(table: ReadResult, staging: RawTables) -> ReadResult:
     rest = staging.dataset.rest
     if rest is None or rest not in table.columns or not table.records:
         return table
+    bare = f"ltrim({quoted(rest)}, ' ' || chr(9) || chr(10) || chr(13))"
     ((given, objects),) = staging.connection.execute(
-        f"""select count(*), count(*) filter (where starts_with(ltrim({quoted(rest)}, ' ' || chr(9) || chr(10) || chr(13)), '{{'))
-        from raw where {quoted(rest)} != ''"""
+        f"select count(*), count(*) filter (where starts_with({bare}, '{{')) from raw where {quoted(rest)} != ''"
     ).fetchall()
     inner = f"{rest}.{rest}"
     if not given or objects or inner in table.columns:

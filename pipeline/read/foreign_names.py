@@ -18,7 +18,8 @@ PAIRS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("WordPress posts", ("ID", "post_id"), ("post_parent",)),
     ("WordPress terms", ("term_id", "tid", "term_taxonomy_id", "category_id", "cat_id"), ("parent", "category_parent")),
     ("shops", ("entity_id", "id_category", "category_id", "SKU"), ("id_parent", "parent_category", "parent_sku", "parent")),
-    ("Jira", ("Issue key", "Issue id", "Key"), ("Parent key", "Parent", "Parent id", "Custom field (Parent Link)", "Epic Link")),
+    ("Jira", ("Issue key", "Issue id", "Key"), ("Parent key", "Parent", "Parent id", "Custom field (Parent Link)",
+        "Epic Link")),
     ("GitHub", ("number", "node_id", "id"), ("parent", "parent_number", "parent_issue_url")),
     ("GitLab", ("iid", "id", "Issue ID"), ("parent_iid", "parent_id")),
     ("Asana, ClickUp", ("Task ID", "task_id", "gid"), ("Parent task", "Parent task ID", "Parent ID")),
@@ -42,7 +43,10 @@ PAIRS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 _LEVEL = re.compile(r"(?i)(level|lvl|ebene|stufe|niveau|nivel|livello|tier|l|h|cat(egory)?|hierarchy|parent)[ _.-]?(\d{1,2})")
 _PATHS = ("path", "fullpath", "treepath", "materializedpath", "nodepath", "categorypath", "breadcrumb", "breadcrumbs", "ltree",
     "lineage", "fullyqualifiedname", "fullname", "pathname", "filepath", "fileref")  # fmt: skip
-_LEFTS, _RIGHTS = ("lft", "left", "treeleft", "lefttree", "leftvalue"), ("rgt", "right", "rght", "treeright", "righttree", "rightvalue")
+_LEFTS, _RIGHTS = (
+    ("lft", "left", "treeleft", "lefttree", "leftvalue"),
+    ("rgt", "right", "rght", "treeright", "righttree", "rightvalue"),
+)
 _OUTLINES = ("outlinelevel", "level", "depth", "indent", "indentlevel", "ebene", "outlinenumber", "wbs")
 
 

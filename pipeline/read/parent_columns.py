@@ -12,8 +12,8 @@ from pipeline.read.read_result import ReadResult
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.database import VALUE_LENGTH
 
-PARENT_FORMS = ("parent", "parentid", "idparent", "parentkey", "parentcode", "parentref", "parentuuid", "parentguid", "parentno",
-    "parentnumber", "postparent", "parentnode", "parentnodeid")  # fmt: skip
+PARENT_FORMS = ("parent", "parentid", "idparent", "parentkey", "parentcode", "parentref", "parentuuid", "parentguid",
+    "parentno", "parentnumber", "postparent", "parentnode", "parentnodeid")  # fmt: skip
 """Loose forms of names that a column of parents may have."""
 _NONE = ("", "0", "-", "#", "null", "none", "nil", "false", "{}", "[]")
 """Values that name no parent."""
@@ -43,7 +43,8 @@ def check_parents(table: ReadResult, staging: RawTables) -> None:
                 "ambiguous_parent",
                 f"{called[dataset.parent]!r} and {called[other]!r} could both be the parent; {called[dataset.parent]!r} was"
                 " taken.",
-                f"If {called[other]!r} is the parent: {as_mapping({called[other]: dataset.parent, called[dataset.parent]: ''})}.",
+                f"If {called[other]!r} is the parent:"
+                f" {as_mapping({called[other]: dataset.parent, called[dataset.parent]: ''})}.",
             )
 
 

@@ -37,8 +37,9 @@ def whole_values(text: str) -> str:
             if len(stack) == 1 or _CLOSING[stack[-1].bracket] != token:
                 break
             closed = stack.pop()
-            if closed.bracket == "{" or len(stack) == 1:
-                stack[-1].objects += 1
+            complete = 1 if closed.bracket == "{" or len(stack) == 1 else closed.objects
+            if complete:
+                stack[-1].objects += complete
                 stack[-1].end = found.end()
     level = max(range(len(stack)), key=lambda place: (stack[place].objects, stack[place].bracket != "{", -place))
     if not stack[level].objects:

@@ -65,7 +65,12 @@ def preview(source: Path, dataset: Dataset, options: ReadOptions, is_whole: bool
         path, options = _readable_beginning(content, source, dataset, options, is_whole)
         with StagingDatabase.in_memory(source.parent) as database, database.connect() as connection:
             reading = read(
-                path, _without_rules(replace(dataset, options=options)), connection=connection, filename=filename, options=options, limits=_LIMITS
+                path,
+                _without_rules(replace(dataset, options=options)),
+                connection=connection,
+                filename=filename,
+                options=options,
+                limits=_LIMITS,
             )
             shown = ", ".join(f"left({quoted(name)}, {VALUE_CHARACTERS})" for name in reading.columns)
             rows = connection.execute(f"select {shown} from raw order by _row limit {ROWS}").fetchall()

@@ -19,7 +19,7 @@ FINDING = 'code, severity, row, "column", message, hint'
 
 @dataclass(frozen=True)
 class Seen:
-    """What was read of a file: ``rows`` are the dataset's columns, ``findings`` (code, severity, row, column, message, hint)."""
+    """What was read of a file: ``rows`` are the dataset's columns, ``findings`` as in FINDING."""
 
     summary: FileSummary
     rows: list[tuple[Any, ...]]

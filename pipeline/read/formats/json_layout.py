@@ -154,7 +154,11 @@ def _is_keyed(value: dict[str, Any], dataset: Dataset) -> bool:
         return False
     ids = {key: id_in(one, dataset) for key, one in value.items()}
     own = [str(value[key][name]) == key for key, name in ids.items() if name is not None]
-    parents = {*PARENT_FORMS, loose_form(dataset.parent), *(loose_form(name) for name, to in dataset.asked if to == dataset.parent)}
+    parents = {
+        *PARENT_FORMS,
+        loose_form(dataset.parent),
+        *(loose_form(name) for name, to in dataset.asked if to == dataset.parent),
+    }
     has_parents = any(loose_form(name) in parents for one in value.values() for name in one)
     return all(own) and (bool(own) or has_parents)
 

@@ -78,11 +78,13 @@ def _elements(text: JsonReader, children: str | None) -> Iterator[FoundRecord]:
 
 
 def _documents(text: JsonReader, staging: RawTables) -> Iterator[FoundRecord]:
-    while text.peek():
-        yield from _next_records(text, staging.dataset.shape.children)
-        if text.peek() == ",":
-            text.expect(",")
+    children = staging.dataset.shape.children
+    while opens := text.peek():
+        if opens == ",":
+            text.expect_comma(",")
             staging.note("json_layout", "There are commas between the records; they were read without.")
+        else:
+            yield from _next_records(text, children)
 
 
 def _next_records(text: JsonReader, children: str | None) -> Iterator[FoundRecord]:
@@ -136,9 +138,7 @@ class _Rows:
                 nested_json.set_parents(staging)
         self._values.report()
         hint = self._note_trees(text.rows)
-        return ReadResult(
-            text.rows, tuple(columns.values()), text.longest_bytes, has_nul, originals=tuple(columns), hint=hint
-        )
+        return ReadResult(text.rows, tuple(columns.values()), text.longest_bytes, has_nul, originals=tuple(columns), hint=hint)
 
     def _flush(self) -> None:
         nested_json.store_nesting(self._nested, self._staging)
@@ -168,11 +168,16 @@ class _Rows:
             hint = "Keep one of the two."
             which = f"The key {without_surrogates(value.key)!r}" if value.key else "A key"
             staging.add_finding("malformed_row", f"{which} appears twice in the record.", row=row, line=line, hint=hint)
-        if not columns.keys() >= value.keys():
+        try:
+            names = [columns[original] for original in value]
+        except KeyError:
             columns.add(value, row, line)
+            names = [columns.name_of(original) for original in value]
         texts: dict[str, str | None] = {}
-        for original, one in value.items():
-            name = columns.name_of(original)
+        for name, original, one in zip(names, value, value.values(), strict=True):
+            if type(one) is str and one.isascii():
+                texts[name] = one
+                continue
             if isinstance(one, dict | list):
                 self._see_tree(original, one)
                 one = values.unwrapped(name, one)

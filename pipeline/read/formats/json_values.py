@@ -57,11 +57,15 @@ class JsonValues:
     def report(self) -> None:
         """Note what was unwrapped."""
         for kind, code, what, hint in (
-            (_EXTENDED, "extended_json", "MongoDB's extended JSON, such as {\"$oid\": ...}, was read as the plain value", ""),
+            (_EXTENDED, "extended_json", 'MongoDB\'s extended JSON, such as {"$oid": ...}, was read as the plain value', ""),
             (_OBJECTS, "parent_object", "Parents that are objects were read as the id in them", ""),
             (_LISTS, "parent_object", "Parents that are lists of at most one were read as the one", ""),
         ):
-            counts = [f"{name} ({count:,} {'value' if count == 1 else 'values'})" for (of, name), count in self._counted.items() if of == kind]
+            counts = [
+                f"{name} ({count:,} {'value' if count == 1 else 'values'})"
+                for (of, name), count in self._counted.items()
+                if of == kind
+            ]
             if counts:
                 self._staging.note(code, f"{what}: {', '.join(counts[:8])}.", hint)
 

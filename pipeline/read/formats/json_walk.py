@@ -186,10 +186,10 @@ class RecordWalker:
             if token and token in "[{":
                 text.expect(token)
                 depth += 1
-                if token == "[" and text.peek() == "{" and depth == 1 and not self._layout.is_said:
-                    if is_record(text.value(), self._staging.dataset):
-                        here = self._layout.path[: len(self._layout.path) - len(path)]
-                        raise several_places([self._layout.path, (*here, key)])
+                is_first = token == "[" and text.peek() == "{" and depth == 1
+                if is_first and not self._layout.is_said and is_record(text.value(), self._staging.dataset):
+                    here = self._layout.path[: len(self._layout.path) - len(path)]
+                    raise several_places([self._layout.path, (*here, key)])
             elif token and token in "]}":
                 text.expect(token)
                 depth -= 1
@@ -222,7 +222,9 @@ class RecordWalker:
             told.append(f"Each record was read from its {layout.envelope!r}")
         if told:
             beside = f" Not read: {', '.join(self._beside)}." if self._beside else ""
-            self._staging.note("json_layout", f"{'. '.join(told)}.{beside}", "To read others: records_at, for instance data.items.")
+            self._staging.note(
+                "json_layout", f"{'. '.join(told)}.{beside}", "To read others: records_at, for instance data.items."
+            )
 
 
 def _with_id(value: dict[str, Any], key: str, own: Any) -> dict[str, Any]:

@@ -64,7 +64,9 @@ def test_others_are_refused_with_what_to_do(values: list[Any], kind: pa.DataType
     assert said in f"{caught.value} {caught.value.hint}"
 
 
-@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string()), pa.decimal128(9, 0)])
+@pytest.mark.parametrize(
+    "kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string()), pa.decimal128(9, 0)]
+)
 def test_other_types_of_text_and_whole_numbers_need_no_report(kind: pa.DataType) -> None:
     value = Decimal(1) if pa.types.is_decimal(kind) else "1"
     seen = read_parents(pa.array([None, value], pa.string() if kind == pa.string_view() else kind).cast(kind))
