@@ -145,7 +145,8 @@ def _places(value: Any, path: tuple[str, ...], dataset: Dataset) -> Iterator[Lay
         yield Layout(path, is_keyed=True)
     else:
         for key, one in value.items():
-            yield from _places(one, (*path, key), dataset)
+            if key != dataset.shape.children:
+                yield from _places(one, (*path, key), dataset)
 
 
 def _is_keyed(value: dict[str, Any], dataset: Dataset) -> bool:
