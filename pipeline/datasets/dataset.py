@@ -22,6 +22,7 @@ from sqlglot import expressions as exp
 
 from pipeline.contracts.object_keys import DATASET_NAME
 from pipeline.contracts.options import DETECTED, READ_NAMES, OnError, Options, ReadOptions
+from pipeline.datasets.column_forms import columns_by_form
 from pipeline.datasets.suite_meta import ColumnNames, Shape, Tolerance, TreeLimits
 from pipeline.display import meant
 from pipeline.errors import InvalidConfiguration, InvalidRequest, UnknownDataset
@@ -110,6 +111,12 @@ class Dataset:
     def aliased(self) -> dict[str, str]:
         """Return for each folded alias its column."""
         return {folded(alias): name for name, aliases in self.mapping.aliases.items() for alias in aliases}
+
+    @cached_property
+    def by_form(self) -> dict[str, str]:
+        """Return the column of each loose form of a name (column_forms.py); the column of the rest is not among them."""
+        aliases = [(alias, name) for name, aliases in self.mapping.aliases.items() for alias in aliases]
+        return columns_by_form([*((name, name) for name in self.names if name != self.rest), *aliases])
 
     @cached_property
     def shape(self) -> Shape:

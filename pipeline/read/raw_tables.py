@@ -51,6 +51,7 @@ class RawTables:
         self._findings: list[tuple[object, ...]] = []
         self._malformed: list[tuple[int, int, str]] = []
         self._malformed_characters = 0
+        self._notes: dict[tuple[str, str], str] = {}
         self.connection.execute(FINDINGS)
         self.connection.execute("create table lines (first_row bigint not null, first_line bigint not null)")
         self.connection.execute("create table malformed (_row bigint, line bigint, text varchar)")
@@ -87,6 +88,16 @@ class RawTables:
         self._findings.append((code, severity, message, row, line, column, shown, hint or None))
         if len(self._findings) >= _FLUSH_ROWS:
             self.flush()
+
+    def note(self, code: str, message: str, hint: str = "") -> None:
+        """Note a warning about the file as a whole; ``add_notes`` adds it once, however many files of an archive have it."""
+        self._notes.setdefault((code, message), hint)
+
+    def add_notes(self) -> None:
+        """Add what was noted as findings."""
+        for (code, message), hint in self._notes.items():
+            self.add_finding(code, message, hint=hint, severity="warning")
+        self._notes.clear()
 
     def add_malformed(self, row: int, line: int, text: str) -> None:
         """Add the text of a record that has no row in ``raw``."""
@@ -137,6 +148,26 @@ class RawTables:
         for (name,) in self.connection.execute("select column_name from (describe raw)").fetchall():
             if name not in ("_row", *names):
                 self.connection.execute(f"alter table raw drop column {quoted(name)}")
+
+    def change_values(self, name: str, value: str) -> None:
+        """Set a column of ``raw``, wherever its values are, to an SQL expression over the columns of the same row."""
+        self.connection.execute(f"update {self._raw_table()} set {quoted(name)} = {value}")
+
+    def rename_column(self, old: str, new: str) -> None:
+        """Rename a column of ``raw``."""
+        table = self._raw_table()
+        names = [str(name) for (name,) in self.connection.execute("select column_name from (describe raw)").fetchall()]
+        if table == "text_rows":
+            self.connection.execute("drop view raw")
+        self.connection.execute(f"alter table {table} rename column {quoted(old)} to {quoted(new)}")
+        if table == "text_rows":
+            texts = ", ".join(quoted(new if name == old else name) for name in names if name != "_row")
+            self.connection.execute(f"create view raw as select rowid + 1 as _row, {texts} from text_rows")
+
+    def _raw_table(self) -> str:
+        """Return the table with the values of ``raw``, which may be a view."""
+        kinds = dict(self.connection.execute("select table_name, table_type from information_schema.tables").fetchall())
+        return "text_rows" if kinds["raw"] == "VIEW" else "raw"
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append an Arrow table to a table, by column name."""

@@ -9,7 +9,7 @@ becomes a finding and reading goes on; a fault of the whole file raises Unreadab
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -20,12 +20,13 @@ from pipeline.contracts.options import DELIMITERS, DETECTED, ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.display import LINES_KEPT
 from pipeline.errors import InvalidRequest, RejectedFile, Unreadable
-from pipeline.read import column_mapping, path_ids, value_limits
+from pipeline.read import column_mapping, file_columns, parent_columns, path_ids, value_limits
 from pipeline.read.containers.archive_members import MergedMembers
 from pipeline.read.containers.unpack import PARQUET, Content, FileContent, StoredFile, unpack
 from pipeline.read.containers.zip_archive import naming_member
 from pipeline.read.formats.delimited import read_delimited
 from pipeline.read.formats.excel import read_excel
+from pipeline.read.formats.json_mistakes import refuse_lookalike
 from pipeline.read.formats.json_records import read_array, read_lines
 from pipeline.read.formats.parquet import read_parquet
 from pipeline.read.limits import Limits
@@ -106,6 +107,7 @@ def _read_all(upload: StoredFile, staging: RawTables) -> tuple[str, str, ReadRes
         encodings["" if isinstance(content, FileContent) else content.encoding] = None
         with naming_member(content.name):
             form, table = _read_one(content, staging)
+            table = file_columns.settle_columns(table, staging)
         if members:
             members.add(content.name, form, table)
     if members:
@@ -133,14 +135,17 @@ def _checked(form: str, encoding: str, table: ReadResult, upload: StoredFile, fi
     for name in column_mapping.unmatched_mappings(table.originals or table.columns, dataset):
         message = f"The upload maps a column {name!r}, which the file does not have."
         staging.add_finding("unknown_column", message, severity="warning", hint="Check how the header spells it.")
-    table = _without_left_out(table, staging)
     if not table.records:
         what = filename or "The file"
         raise Unreadable(f"{what} contains no records.", code="empty_file", hint="Add at least one record.")
     originals = table.originals or table.columns
-    refusal = column_mapping.missing_columns(table.columns, dataset, originals)
+    refusal = column_mapping.missing_columns(table.columns, dataset, originals, table.hint)
     if refusal:
         raise refusal
+    table = file_columns.settle_values(table, staging)
+    file_columns.report_matches(table, staging)
+    parent_columns.check_parents(table, staging)
+    staging.add_notes()
     path_ids.check_paths(staging)
     value_limits.check_values(staging, table)
     return FileSummary(
@@ -160,18 +165,6 @@ def _checked(form: str, encoding: str, table: ReadResult, upload: StoredFile, fi
     )
 
 
-def _without_left_out(table: ReadResult, staging: RawTables) -> ReadResult:
-    """Remove the columns that the upload says to skip."""
-    originals, letters = table.originals or table.columns, table.letters or ("",) * len(table.columns)
-    triples = list(zip(table.columns, originals, letters, strict=True))
-    kept = [triple for triple in triples if not triple[0].startswith(column_mapping.SKIPPED)]
-    if len(kept) == len(triples):
-        return table
-    staging.keep_only([name for name, _, _ in kept])
-    names, originals, letters = zip(*kept, strict=True) if kept else ((), (), ())
-    return replace(table, columns=names, originals=originals, letters=letters if table.letters else ())
-
-
 def _recognise(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], str]:
     """Return the text from its beginning, and its format by the first character that is not white space."""
     seen: list[bytes] = []
@@ -180,5 +173,7 @@ def _recognise(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], str]:
         opening = chunk.lstrip()
         if opening:
             form = next(name for name, (mark, _) in TEXTS.items() if opening.startswith(mark))
+            if form == "csv":
+                refuse_lookalike(opening[:8_000].decode(errors="ignore"))
             return chain(seen, chunks), form
     raise Unreadable("The file contains only white space.", code="empty_file", hint="Upload it again.")

@@ -6,8 +6,6 @@ applied, since a preview is most useful for a file that would be refused for its
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from pipeline.errors import Unreadable
 from pipeline.read import Limits, column_mapping, read
 from pipeline.read.containers.unpack import Content, TextContent, unpack
 from pipeline.read.formats.delimited_header import delimiter_of
+from pipeline.sandbox.json_beginning import whole_values
 from pipeline.sqlfiles import quoted
 from pipeline.staging.database import StagingDatabase
 
@@ -28,7 +27,6 @@ TEXT_BYTES = 512 << 10
 
 VALUE_CHARACTERS = 200
 _LIMITS = Limits(cells=2_000_000, ratio_free_bytes=64 << 20)
-_BETWEEN = re.compile(r"[\s,]*")
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,12 @@ def preview(source: Path, dataset: Dataset, options: ReadOptions, is_whole: bool
         path, options = _readable_beginning(content, source, dataset, options, is_whole)
         with StagingDatabase.in_memory(source.parent) as database, database.connect() as connection:
             reading = read(
-                path, _without_rules(dataset), connection=connection, filename=filename, options=options, limits=_LIMITS
+                path,
+                _without_rules(replace(dataset, options=options)),
+                connection=connection,
+                filename=filename,
+                options=options,
+                limits=_LIMITS,
             )
             shown = ", ".join(f"left({quoted(name)}, {VALUE_CHARACTERS})" for name in reading.columns)
             rows = connection.execute(f"select {shown} from raw order by _row limit {ROWS}").fetchall()
@@ -88,7 +91,7 @@ def preview(source: Path, dataset: Dataset, options: ReadOptions, is_whole: bool
 
 def _column_previews(originals: tuple[str, ...], dataset: Dataset) -> tuple[ColumnPreview, ...]:
     probable = column_mapping.probable_columns(originals, dataset)
-    becomes = [column_mapping.mapped_name(name, dataset) for name in originals]
+    becomes = column_mapping.mapped_names(originals, dataset)
     refused = [column_mapping.is_unknown(name, dataset) for name in becomes]
     return tuple(
         ColumnPreview(original, None if unknown else name, probable.get(original, ""))
@@ -114,7 +117,7 @@ def _readable_beginning(
     text, is_cut = _beginning(content.chunks, is_whole)
     is_json = text.lstrip().startswith(("[", "{"))
     if is_cut:
-        text = _whole_values(text) if is_json else _whole_lines(text)
+        text = whole_values(text) if is_json else _whole_lines(text)
     path = source.with_name("beginning")
     path.write_text(text, encoding="utf-8", newline="")
     return path, options if is_json else replace(options, delimiter=delimiter_of(text, dataset, options.delimiter))
@@ -143,19 +146,3 @@ def _whole_lines(text: str) -> str:
     if at < 0:
         raise Unreadable("The first record is too long to be shown.", code="value_too_long")
     return text[: at + 1]
-
-
-def _whole_values(text: str) -> str:
-    """Return the text up to the end of the last complete value, with the end of the array, if it is one."""
-    is_array = text.lstrip().startswith("[")
-    decode, at, end = json.JSONDecoder().raw_decode, text.find("[") + 1 if is_array else 0, 0
-    while True:
-        begin = _BETWEEN.match(text, at)
-        try:
-            _, at = decode(text, begin.end() if begin else at)
-        except (ValueError, RecursionError):
-            break
-        end = at
-    if not end:
-        raise Unreadable("The first record is too long to be shown, or is not JSON.", code="value_too_long")
-    return text[:end] + ("]" if is_array else "")

@@ -86,7 +86,9 @@ def _read(column: Column, dataset: Dataset, present: Sequence[str]) -> str:
 def _rest(dataset: Dataset, present: Sequence[str]) -> str:
     """Return the SQL of a JSON object of the columns that the table does not name, without empty values."""
     others = [name for name in present if name not in (*dataset.names, "_row")]
-    members = ", ".join(f"{literal(_json_key(name))} || to_json({quoted(name)})" for name in others)
+    text_of_rest = f"{dataset.rest}.{dataset.rest}"  # a file's column that is called like the rest and has no objects
+    keys = {name: dataset.rest if dataset.rest and name == text_of_rest else name for name in others}
+    members = ", ".join(f"{literal(_json_key(key))} || to_json({quoted(name)})" for name, key in keys.items())
     gathered = f"'{{' || concat_ws(',', {members}) || '}}'" if members else "'{}'"
     if dataset.rest is None or dataset.rest not in present:
         return gathered

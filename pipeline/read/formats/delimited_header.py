@@ -82,9 +82,7 @@ def read_header(opening: str, delimiter: str, staging: RawTables) -> Header:
 def _names(originals: list[str], delimiter: str, staging: RawTables, *, line: int) -> tuple[str, ...]:
     """Return the names for ``raw``. Raises Unreadable, for faults of the header as a whole first."""
     dataset = staging.dataset
-    refusal = column_mapping.missing_columns(
-        [column_mapping.mapped_name(name, dataset) for name in originals], dataset, originals
-    )
+    refusal = column_mapping.missing_columns(column_mapping.mapped_names(originals, dataset), dataset, originals)
     better = _likeliest_delimiter(delimiter.join(originals), dataset)
     if refusal and better != delimiter and len(originals) < len(delimiter.join(originals).split(better)):
         refusal.hint = f"The names in the header seem to be separated by {better!r}, not {delimiter!r}: choose that, or none."
@@ -106,7 +104,7 @@ def _likeliest_delimiter(line: str, dataset: Dataset) -> str:
     """Return the delimiter with which the line has the most of the dataset's columns, or else the most columns."""
 
     def fits(delimiter: str) -> tuple[int, int]:
-        names = [column_mapping.mapped_name(name.strip().strip('"'), dataset) for name in line.split(delimiter)]
+        names = column_mapping.mapped_names([name.strip().strip('"') for name in line.split(delimiter)], dataset)
         return len(set(names) & set(dataset.names)), len(names)
 
     return max(DELIMITERS, key=fits)

@@ -109,9 +109,7 @@ def _header(first: Sequence[Cell], line: int, left: int, scan: SheetScan, stagin
     faulty = next((place for place in sorted(scan.faults) if place[0] == line), None)
     if faulty:
         raise Unreadable(f"The cell {cell_name(*faulty)} in the header {scan.faults[faulty]}.", code="malformed_row", line=line)
-    refusal = column_mapping.missing_columns(
-        [column_mapping.mapped_name(name, dataset) for name in originals], dataset, originals
-    )
+    refusal = column_mapping.missing_columns(column_mapping.mapped_names(originals, dataset), dataset, originals)
     if refusal:
         refusal.line = line
         refusal.hint = f"{refusal.hint} The header is row {line}, the first one that is not empty.".strip()

@@ -92,11 +92,17 @@ def test_a_renamed_column_keeps_its_new_name_in_the_rest(dataset_of: Make, reads
     assert json.loads(incoming[0][-1]) == {"colour": "red", "Size": "3"}
 
 
-def test_without_an_alias_a_name_is_what_it_is(dataset_of: Make, reads: Any) -> None:
+def test_without_an_alias_only_case_and_joints_may_differ(dataset_of: Make, reads: Any) -> None:
     with pytest.raises(Unreadable) as caught:
-        reads(" Id ,PARENT_ID,kind\n1,,a\n", dataset_of())
+        reads(" Idd ,PARENT,kind\n1,,a\n", dataset_of())
     assert caught.value.code == "missing_column"
-    assert caught.value.hint == "Did you mean to call ' Id ' 'id'? Did you mean to call 'PARENT_ID' 'parentId'?"
+    assert caught.value.hint == (
+        "Did you mean to call ' Idd ' 'id'? Did you mean to call 'PARENT' 'parentId'?"
+        ' If so: mapping={" Idd ": "id", "PARENT": "parentId"}.'
+    )
+    reading, _, found = reads(" Id ,PARENT_ID,kind\n1,,a\n", dataset_of())
+    assert reading.columns == ("id", "parentId", "kind")
+    assert [code for code, *_ in found] == ["matched_columns"]
 
 
 @pytest.mark.parametrize("content", ["Id,identifier,parentId,kind\n1,2,,a\n", '[{"Id":"1","identifier":"2"}]'])
@@ -112,7 +118,7 @@ def test_a_missing_column_is_named_with_the_files_own_columns(dataset_of: Make, 
     with pytest.raises(Unreadable) as caught:
         reads("identifier,elternteil,kind\n1,,a\n", dataset_of({"mapping": {"aliases": aliases}}))
     assert "lacks the column parentId. It has: identifier, elternteil, kind." in str(caught.value)
-    assert caught.value.hint == "Did you mean to call 'elternteil' 'parentId'?"
+    assert caught.value.hint == ("Did you mean to call 'elternteil' 'parentId'? If so: mapping={\"elternteil\": \"parentId\"}.")
 
 
 def test_a_column_the_dataset_lacks_is_named_as_the_file_names_it_too(dataset_of: Make, reads: Any) -> None:

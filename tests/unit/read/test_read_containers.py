@@ -231,7 +231,7 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("bitflip_page", WITH_CHECKSUMS.replace(b"1" * 9, b"1" * 8 + b"0", 1), "unreadable_file", "damaged"),
     ("nested_id", parquet({"id": [{"a": 1}], "parentId": ["1"]}), "invalid_type", "struct"),
     ("list_id", parquet({"id": [["1"]], "parentId": ["1"]}), "invalid_type", "list"),
-    ("id_float", parquet({"id": [1.0], "parentId": ["1"]}), "invalid_type", "double"),
+    ("id_float", parquet({"id": [1.5], "parentId": ["1"]}), "invalid_type", "double"),
     ("boolean_parent", parquet({"id": ["1"], "parentId": [True]}), "invalid_type", "parentId"),
     ("decimal_id", parquet({"id": [Decimal("1.5")], "parentId": ["1"]}), "invalid_type", "decimal"),
     ("date_id", parquet({"id": [datetime.date(2024, 1, 1)], "parentId": ["1"]}), "invalid_type", "date"),

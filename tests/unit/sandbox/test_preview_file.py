@@ -116,17 +116,17 @@ def test_what_the_columns_would_be_and_probably_are(look: Look) -> None:
     seen = look(b"Id;parent_id;Name;kind;weight\nFR;;France;Country;1\n", "places")
     assert (seen.delimiter, seen.takes_others, seen.needs) == (";", False, ("id", "parentId", "name", "kind"))
     assert seen.columns == (
-        ColumnPreview("Id", None, "id"),
-        ColumnPreview("parent_id", None, "parentId"),
-        ColumnPreview("Name", None, "name"),
+        ColumnPreview("Id", "id", ""),
+        ColumnPreview("parent_id", "parentId", ""),
+        ColumnPreview("Name", "name", ""),
         ColumnPreview("kind", "kind", ""),
         ColumnPreview("weight", None, ""),
     )
-    loose = look(b"Id,parent_id,Name,weight\nFR,,France,1\n", "records")
+    loose = look(b"Idd,parent,Nam,weight\nFR,,France,1\n", "records")
     assert [(one.becomes, one.meant) for one in loose.columns] == [
-        ("Id", "id"),
-        ("parent_id", "parentId"),
-        ("Name", ""),  # the file would be taken as it is, so nothing is guessed
+        ("Idd", "id"),
+        ("parent", "parentId"),
+        ("Nam", ""),  # the file would be taken as it is, so nothing is guessed
         ("weight", ""),
     ]
 
@@ -141,7 +141,7 @@ def test_what_the_columns_would_be_and_probably_are(look: Look) -> None:
         (zipped(WHOLE["csv"])[:20] + zipped(WHOLE["csv"])[24:], "bytes are missing"),
         (b"id,parentId\n", "no records"),
         (b"id,id\n1,2\n", "appears twice"),
-        (b'{"data": [{"id": 1}]}', "wrapped"),
+        (b'{"data": [{"code": 1}]}', "wrapped"),
         (b'"' + b"x" * (TEXT_BYTES + 1), "too long to be shown"),
         (b"[" + b" " * (TEXT_BYTES + 1), "too long to be shown"),
     ],
@@ -154,3 +154,33 @@ def test_a_file_without_a_preview_gets_the_reason(look: Look, body: bytes, said:
 def test_long_values_are_cut(look: Look) -> None:
     seen = look(b"id,parentId,name\n1,," + b"x" * 10_000 + b"\n", whole=True)
     assert seen.rows == (("1", None, "x" * VALUE_CHARACTERS),)
+
+
+MANY = [{"id": str(n), "parentId": None, "name": "x" * 200} for n in range(5_000)]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"meta": {"n": 1}, "data": {"items": MANY}}, {one["id"]: {"parentId": None, "name": one["name"]} for one in MANY}],
+    ids=["below a key", "keyed"],
+)
+def test_records_are_found_wherever_they_are(look: Look, document: Any) -> None:
+    seen = look(json.dumps(document).encode()[: TEXT_BYTES + 1])
+    assert {column.name for column in seen.columns} == {"id", "parentId", "name"}
+    assert [dict(zip([column.name for column in seen.columns], row, strict=True))["id"] for row in seen.rows] == [
+        str(n) for n in range(ROWS)
+    ]
+
+
+def test_columns_are_those_of_an_import(look: Look) -> None:
+    seen = look(b",ID,Parent_Id,Labels,Labels\n0,1,,a,b\n1,2,1.0,,c\n", whole=True)
+    assert [(column.name, column.becomes) for column in seen.columns] == [
+        ("ID", "id"),
+        ("Parent_Id", "parentId"),
+        ("Labels", "Labels"),
+    ]
+    assert seen.rows[0] == ("1", None, '["a","b"]')
+    numbered = look(b"id,parentId,Labels,Labels\n1,,a,b\n", whole=True, repeated_columns="number")
+    assert [column.becomes for column in numbered.columns] == ["id", "parentId", "Labels", "Labels 2"]
+    wrapped = look(b'{"data": {"items": [{"id": 1}], "x": [{"id": 2}]}}', whole=True, records_at="data.items")
+    assert wrapped.rows == (("1",),)

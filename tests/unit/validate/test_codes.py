@@ -34,11 +34,11 @@ def said_in_python(tree: ast.AST) -> set[str]:
 
 
 def _spelled(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield where a code is: ``code=``, ``code: str =``, add_finding(code), Rule(code), Failure(place, code), tuples."""
+    """Yield where a code is: ``code=``, ``code: str =``, add_finding(code), note(code), Rule(code), Failure(place, code), tuples."""
     match node:
         case ast.Call(func=ast.Name("ApiError")):  # of the HTTP API: these speak of no file
             return
-        case ast.Call(func=ast.Attribute(attr="add_finding") | ast.Name("Rule"), args=[first, *_]):
+        case ast.Call(func=ast.Attribute(attr="add_finding" | "note") | ast.Name("Rule"), args=[first, *_]):
             yield first
         case ast.Call(func=ast.Name("Failure"), args=[_, second, *_]):
             yield second
