@@ -18,7 +18,9 @@ TOTAL_WORDS = frozenset(
     |sumă|gesamt|gesamtsumme|gesamtergebnis|insgesamt|zusammen|subtotal|subtotals|sub-total|sub total|grand total|grand totals
     |total general|total général|totale generale|totale complessivo|total geral|eindtotaal|itogo|итого|всего|сумма|итог|разом
     |razem|ogółem|łącznie|celkem|součet|spolu|összesen|toplam|genel toplam|yhteensä|summa totalt|ukupno|skupaj|kokku|viso|kopā
-    |σύνολο|المجموع|الإجمالي|إجمالي|סך הכל|סה"כ|合計|総計|小計|计|合计|总计|小计|總計|합계|총계|소계|कुल|รวม|tổng|tổng cộng|jumlah""".split("|")
+    |σύνολο|المجموع|الإجمالي|إجمالي|סך הכל|סה"כ|合計|総計|小計|计|合计|总计|小计|總計|합계|총계|소계|कुल|รวม|tổng|tổng cộng|jumlah""".split(
+        "|"
+    )
 )
 """What a row of totals is called, in lower case."""
 

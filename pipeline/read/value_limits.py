@@ -25,9 +25,9 @@ _OFFENDERS = """
 with offenders as (
     select _row, value from (select _row, {column} as value from {rows}) where {condition}
 ),
-shown as (select _row, {written} as value from offenders {originals})
+told as (select _row, {written} as value from offenders {originals})
 select _row, first_line + _row - first_row, left(value, 1000)
-from shown asof left join lines on _row >= first_row
+from told asof left join lines on _row >= first_row
 order by _row
 """
 
@@ -93,17 +93,13 @@ def _say_invisible(value: str) -> tuple[str, str]:
     wrong = first_invisible(value)
     named = f"the character {code_point(wrong)}" if wrong else "a character"
     shown, better = escaped(value[:_SHOWN]), printable(seen_as(value[:_SHOWN]))
-    rule = " If it is a space, the rules trim and collapse_spaces of clean do so." if _is_space(wrong) else ""
+    rule = ' Spaces are mended by clean={"trim": true, "collapse_spaces": true}.' if wrong.isspace() else ""
     hint = f'Write "{better}" instead of "{shown}", here and wherever the ID is used.{rule}'
     return f"The value contains {named}, which is invisible.", hint
 
 
-def _is_space(character: str) -> bool:
-    return character.isspace() or character == "\u200b"
-
-
 def _say_outer_space(value: str) -> tuple[str, str]:
-    hint = f"Write {value.strip()!r}, here and wherever the id is used, or let it be done: clean={{\"trim\": true}}."
+    hint = f'Write {value.strip()!r}, here and wherever the id is used, or let it be done: clean={{"trim": true}}.'
     return "The id begins or ends with a space.", hint
 
 

@@ -132,7 +132,12 @@ def _report(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def add_warning(
-    connection: duckdb.DuckDBPyConnection, code: str, message: str, hint: str, column: str | None = None, value: str | None = None
+    connection: duckdb.DuckDBPyConnection,
+    code: str,
+    message: str,
+    hint: str,
+    column: str | None = None,
+    value: str | None = None,
 ) -> None:
     """Add one warning about the file as a whole."""
     connection.execute(

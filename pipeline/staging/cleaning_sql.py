@@ -5,7 +5,8 @@ from __future__ import annotations
 from pipeline.datasets.cleaning_rules import ValueRule, strptime_format
 from pipeline.sqlfiles import literal
 
-_SPACE = r"[\s\p{Z}\x{feff}\x{200b}]+"
+_SPACE = r"[\s\p{Z}]+"
+_OUTER_SPACE = r"[\s\p{Z}\x{feff}\x{200b}]+"
 _EXCEL_TEXT = '="([^"]|"")*"'
 _SPACES = {" ": r"[ \x{a0}\x{202f}\x{2009}]", "'": "['’]", ".": "[.]"}
 _SERIAL = r"[0-9]{1,7}([.][0-9]+)?"
@@ -35,7 +36,7 @@ _FLAGS = {
     "unquote_excel": f"""case when regexp_full_match({{v}}, {literal(_EXCEL_TEXT)})
         then replace({{v}}[3:-2], '""', '"') else {{v}} end""",
     "strip_leading_apostrophe": "case when starts_with({v}, chr(39)) then {v}[2:] else {v} end",
-    "trim": f"regexp_replace(regexp_replace({{v}}, {literal('^' + _SPACE)}, ''), {literal(_SPACE + '$')}, '')",
+    "trim": f"regexp_replace(regexp_replace({{v}}, {literal('^' + _OUTER_SPACE)}, ''), {literal(_OUTER_SPACE + '$')}, '')",
     "collapse_spaces": f"regexp_replace({{v}}, {literal(_SPACE)}, ' ', 'g')",
     "nfc": "nfc_normalize({v})",
 }

@@ -43,7 +43,7 @@ def name_parents_by_id(connection: duckdb.DuckDBPyConnection, dataset: Dataset, 
         return
     key, parent = quoted(dataset.key), quoted(dataset.parent)
     connection.execute(
-        f"""create or replace temp table bearers as
+        f"""create or replace temp table named_values as
         select {quoted(by)} as value, min({key}) as id, count(distinct {key}) as bearers,
             list_sort(min(distinct {key}, {_CANDIDATES})) as candidates
         from {rows} where {quoted(by)} != '' and {key} != '' and {quoted(by)} in (select {parent} from incoming)
@@ -54,12 +54,12 @@ def name_parents_by_id(connection: duckdb.DuckDBPyConnection, dataset: Dataset, 
     by_rows(
         connection,
         f"""insert into named_incoming select incoming.* replace (bearers.id as {parent})
-        from incoming left join (from bearers where bearers = 1) bearers on incoming.{parent} = bearers.value where {{range}}""",
+        from incoming left join (from named_values where bearers = 1) bearers on incoming.{parent} = bearers.value where {{range}}""",
     )
     is_view = connection.execute("from duckdb_views() where view_name = 'incoming'").fetchall()
     connection.execute(f"drop {'view' if is_view else 'table'} incoming")
     connection.execute("alter table named_incoming rename to incoming")
-    connection.execute("drop table bearers")
+    connection.execute("drop table named_values")
 
 
 _FINDINGS = f"""
@@ -67,7 +67,7 @@ insert into findings by name
 with known as (select distinct {{key}} as id from incoming),
 wrong as (
     select incoming._row, incoming.{{parent}} as value, bearers.bearers, bearers.candidates, known.id as known
-    from incoming left join bearers on incoming.{{parent}} = bearers.value left join known on incoming.{{parent}} = known.id
+    from incoming left join named_values bearers on incoming.{{parent}} = bearers.value left join known on incoming.{{parent}} = known.id
     where incoming.{{parent}} is not null and bearers.bearers is distinct from 1
 )
 select

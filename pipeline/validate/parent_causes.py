@@ -108,12 +108,12 @@ def _find_other_columns(connection: duckdb.DuckDBPyConnection) -> None:
     others = [name for name in columns if name not in ("_row", key, parent)][:COLUMNS_MOST]
     if key not in columns or not others:
         return
-    connection.execute("create or replace temp table rest as from " + _REST)
-    counts = [f"count(distinct {quoted(name)}) filter ({quoted(name)} in (select parent from rest))" for name in others]
+    connection.execute("create or replace temp table unexplained as from " + _REST)
+    counts = [f"count(distinct {quoted(name)}) filter ({quoted(name)} in (select parent from unexplained))" for name in others]
     ((*found,),) = connection.execute(f"select {', '.join(counts)} from raw").fetchall()
     for _, name in sorted((-there, name) for there, name in zip(found, others, strict=True) if there):
         connection.execute(_OF_COLUMN.format(rest=_REST, key=quoted(key), column=quoted(name)), {"name": name})
-    connection.execute("drop table rest")
+    connection.execute("drop table unexplained")
 
 
 _OF_COLUMN = """

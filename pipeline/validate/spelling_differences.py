@@ -17,9 +17,7 @@ _GREEK = ("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορτυχϲ", "ABEZHIKMNOPTYXaik
 _FULL_WIDTH = ("".join(chr(0xFF01 + at) for at in range(94)), "".join(chr(0x21 + at) for at in range(94)))
 _MARKS = ("‐‑‒–—―−‘’‚“”„", "-------'''\"\"\"")
 LOOK_ALIKES = {
-    like: plain
-    for likes, plains in (_CYRILLIC, _GREEK, _FULL_WIDTH, _MARKS)
-    for like, plain in zip(likes, plains, strict=True)
+    like: plain for likes, plains in (_CYRILLIC, _GREEK, _FULL_WIDTH, _MARKS) for like, plain in zip(likes, plains, strict=True)
 }
 """Characters, and the ASCII characters that they look like."""
 
@@ -58,7 +56,9 @@ def _is_unseen(parent: str, meant: str) -> bool:
 
 def _looks(text: str) -> str:
     plain = "".join(LOOK_ALIKES.get(one, one) for one in unicodedata.normalize("NFC", text))
-    plain = "".join(" " if one.isspace() else one for one in plain if unicodedata.category(one) not in ("Cf", "Cc") or one.isspace())
+    plain = "".join(
+        " " if one.isspace() else one for one in plain if unicodedata.category(one) not in ("Cf", "Cc") or one.isspace()
+    )
     return " ".join(plain.split())
 
 
@@ -87,7 +87,7 @@ def _rule(parent: str, meant: str, differing: str) -> str:
     """Return what to declare so that the two become the same; nothing if no rule does that."""
     if unicodedata.normalize("NFC", parent) == unicodedata.normalize("NFC", meant):
         return ' The rule clean={"nfc": true} makes them one.'
-    if differing and all(one.isspace() or one == "\u200b" for one in differing):
+    if differing and all(one.isspace() for one in differing):
         return ' The rules clean={"trim": true, "collapse_spaces": true} make them one.'
     return ""
 
