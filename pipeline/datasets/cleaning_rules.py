@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 FLAGS = ("unquote_excel", "strip_leading_apostrophe", "trim", "collapse_spaces", "nfc")
-VALUE_RULES = (*FLAGS, "null_values", "case", "thousands", "decimal", "date_format")
+_WITH_VALUES = ("null_values", "case", "thousands", "decimal", "date_format")
+VALUE_RULES = FLAGS + _WITH_VALUES
 """The rules that change values, in the order in which they are applied."""
 
-RULES = (*VALUE_RULES, "skip_rows", "skip_totals")
+_OF_ROWS = ("skip_rows", "skip_totals")
+RULES = VALUE_RULES + _OF_ROWS
 DATE_PARTS = {"YYYY": "%Y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "ss": "%S", "M": "%m", "D": "%d"}
 _DATE_TOKEN = re.compile("YYYY|MM|DD|HH|mm|ss|M|D|[^A-Za-z0-9%']")
 _RANGE = re.compile(r"([0-9]{1,15})(?:-([0-9]{1,15}))?")
@@ -74,9 +76,10 @@ def _value_rule(name: str, said: object) -> ValueRule:
     columns: tuple[str, ...] | None = None
     if isinstance(said, Mapping):
         limited, allowed = said.get("columns"), {"columns"} if name in FLAGS else {"columns", "value"}
-        if set(said) != allowed or not _is_texts(limited):
+        columns = _texts(limited)
+        if set(said) != allowed or columns is None:
             raise ValueError(f"clean.{name} as an object has {' and '.join(sorted(allowed))}, a list of columns")
-        columns, said = tuple(limited), said.get("value", True)
+        said = said.get("value", True)
     return ValueRule(name, _checked(name, said), columns)
 
 
@@ -89,9 +92,10 @@ def _checked(name: str, said: object) -> Any:
         if said not in ("upper", "lower"):
             raise ValueError(f"clean.case is upper or lower, not {said!r}")
     elif name == "null_values":
-        if not _is_texts(said):
+        texts = _texts(said)
+        if texts is None:
             raise ValueError(f"clean.null_values is a list of texts, not {said!r}")
-        return tuple(said)
+        return texts
     elif name == "decimal":
         if said not in (",", "."):
             raise ValueError(f'clean.decimal is "," or ".", not {said!r}')
@@ -100,8 +104,10 @@ def _checked(name: str, said: object) -> Any:
     return said
 
 
-def _is_texts(said: object) -> bool:
-    return isinstance(said, list | tuple) and bool(said) and all(isinstance(one, str) for one in said)
+def _texts(said: object) -> tuple[str, ...] | None:
+    """Return a list of texts that is not empty; None for anything else."""
+    is_list = isinstance(said, list | tuple) and bool(said) and all(isinstance(one, str) for one in said)
+    return tuple(said) if isinstance(said, list | tuple) and is_list else None
 
 
 def _date_formats(said: object) -> dict[str, str]:

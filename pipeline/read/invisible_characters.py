@@ -14,11 +14,11 @@ from pipeline.sqlfiles import literal
 
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
-_SCRIPTS = (
-    "Arabic Syriac Mongolian Nko Devanagari Bengali Gurmukhi Gujarati Oriya Tamil Telugu Kannada Malayalam Sinhala Khmer Myanmar"
-    " Tibetan Thai Lao"
-).split()
-_LETTER = "".join(rf"\p{{{script}}}" for script in _SCRIPTS)
+_SCRIPTS = """
+    Arabic Syriac Mongolian Nko Devanagari Bengali Gurmukhi Gujarati Oriya Tamil Telugu Kannada Malayalam Sinhala Khmer Myanmar
+    Tibetan Thai Lao
+"""
+_LETTER = "".join(rf"\p{{{script}}}" for script in _SCRIPTS.split())
 _EMOJI = r"\x{a9}\x{ae}\x{2190}-\x{2bff}\x{1f000}-\x{1faff}"
 _JOINERS = (
     (rf"([{_LETTER}\p{{M}}])\x{{200c}}([{_LETTER}])", r"\1\2"),

@@ -37,7 +37,7 @@ def skip_rows(staging: RawTables, form: str, table: ReadResult, *, members: int)
     elif totals:
         labels = ", ".join(printable(label) for _, label in totals[:_SHOWN])
         message = f"The rule skip_totals left out {counted(len(totals), 'row')} of totals: {labels}."
-        staging.add_finding("cleaned", message, severity="warning", hint="Nothing needs to be done.")
+        staging.add_finding("cleaned_values", message, severity="warning", hint="Nothing needs to be done.")
         skipped = [*skipped, *(row for row, _ in totals)]
     if not skipped:
         return table
@@ -63,7 +63,7 @@ def _report_asked(staging: RawTables, cleaning: Cleaning, skipped: Sequence[int]
     ranges = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in cleaning.skip_rows[:_SHOWN])
     message = f"The rule skip_rows left out {counted(len(skipped), 'row')}, as declared: {place} {ranges}."
     hint = "Nothing needs to be done." if skipped else f"No record begins there; skip_rows counts by {place}, from 1."
-    staging.add_finding("cleaned", message, severity="warning", hint=hint)
+    staging.add_finding("cleaned_values", message, severity="warning", hint=hint)
 
 
 def _warn_of_totals(staging: RawTables, totals: Sequence[tuple[int, str]]) -> None:

@@ -18,16 +18,18 @@ _FORMULA = """starts_with({v}, '="') and ends_with({v}, '"') and length({v}) > 3
 _MARKED_ID = "starts_with({v}, chr(39)) and length({v}) > 1 and not contains({v}[2:], chr(39))"
 _MARKED = "starts_with({v}, chr(39)) and regexp_matches({v}, '^.[0-9=+@-]')"
 
+_RULES = {
+    "unquote_excel": (_FORMULA, _FORMULA, "are formulas that a spreadsheet shows as text"),
+    "strip_leading_apostrophe": (_MARKED_ID, _MARKED, "begin with the apostrophe that marks text in a spreadsheet"),
+}
+
 
 def warn_of_spreadsheet_texts(staging: RawTables, table: ReadResult) -> None:
     """Add one warning for each rule of ``clean`` that such values need and that is not declared."""
     ids = [name for name in table.columns if name in (staging.dataset.key, staging.dataset.parent)]
     others = [name for name in table.columns if name not in ids]
     declared = {rule.name for rule in cleaning_of(staging.dataset).rules}
-    for rule, of_ids, of_others, said in (
-        ("unquote_excel", _FORMULA, _FORMULA, "are formulas that a spreadsheet shows as text"),
-        ("strip_leading_apostrophe", _MARKED_ID, _MARKED, "begin with the apostrophe that marks text in a spreadsheet"),
-    ):
+    for rule, (of_ids, of_others, said) in _RULES.items():
         if rule in declared:
             continue
         found = [*_found(staging, ids, of_ids), *_found(staging, others, of_others, rows=OPENING_ROWS)]

@@ -1,4 +1,4 @@
-"""Find rows of totals: the last row of a table whose ID, or first cell, is "Total" or the like, without a parent, mostly numbers.
+"""Find rows of totals: the last row, if its ID or first cell is "Total" or the like, without a parent and mostly numbers.
 
 A workbook may say itself which rows are totals of its tables; its reader then lists them in ``declared_totals`` (_row).
 """
@@ -12,16 +12,18 @@ from pipeline.read.raw_tables import RawTables
 from pipeline.read.read_result import ReadResult
 from pipeline.sqlfiles import quoted
 
-TOTAL_WORDS = frozenset(
-    word.strip()
-    for word in """total|totals|totale|totales|totaal|totalt|totalsumme|totaux|totali|overall|sum|sums|sum total|somme|soma|summe|summen|summa|suma
-    |sumă|gesamt|gesamtsumme|gesamtergebnis|insgesamt|zusammen|subtotal|subtotals|sub-total|sub total|grand total|grand totals
-    |total general|total général|totale generale|totale complessivo|total geral|eindtotaal|itogo|итого|всего|сумма|итог|разом
-    |razem|ogółem|łącznie|celkem|součet|spolu|összesen|toplam|genel toplam|yhteensä|summa totalt|ukupno|skupaj|kokku|viso|kopā
-    |σύνολο|المجموع|الإجمالي|إجمالي|סך הכל|סה"כ|合計|総計|小計|计|合计|总计|小计|總計|합계|총계|소계|कुल|รวม|tổng|tổng cộng|jumlah""".split(
-        "|"
-    )
-)
+_WRITTEN = """
+    total | totals | totale | totales | totaal | totalt | totalsumme | totaux | totali | overall | sum | sums |
+    sum total | somme | soma | summe | summen | summa | suma | sumă | gesamt | gesamtsumme | gesamtergebnis |
+    insgesamt | zusammen | subtotal | subtotals | sub-total | sub total | grand total | grand totals | total
+    general | total général | totale generale | totale complessivo | total geral | eindtotaal | itogo | итого |
+    всего | сумма | итог | разом | razem | ogółem | łącznie | celkem | součet | spolu | összesen | toplam | genel
+    toplam | yhteensä | summa totalt | ukupno | skupaj | kokku | viso | kopā |
+    σύνολο | المجموع | الإجمالي | إجمالي | סך הכל | סה"כ | 合計 | 総計 | 小計 |
+    计 | 合计 | 总计 | 小计 | 總計 | 합계 | 총계 | 소계 | कुल | รวม | tổng | tổng cộng |
+    jumlah
+"""
+TOTAL_WORDS = frozenset(word.strip() for word in _WRITTEN.split("|"))
 """What a row of totals is called, in lower case."""
 
 _NUMBER = re.compile(r"[-+(]?[$€£¥]?\s?[0-9][0-9.,'’ \u00a0\u202f]*\s?[%€$£¥)]?")

@@ -2,7 +2,8 @@
 
 Two findings say the same if code, severity, column, the kind of the value (none, empty, number, text) and the message agree,
 the message without the value itself and its numbers. So do their hints, without numbers and what is in quotes, unless there
-are many different ones. A group knows how many they are and the first few of them; every single one is in the files (report.py).
+are many different ones. A group knows how many they are and the first few of them; every single one is in the files
+(report.py).
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def write_groups(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     (folder / FILE).write_bytes(orjson.dumps({"total": total, "groups": groups, "items": items}))
 
 
-# What differs in hints of one kind: what is in quotes, the ID that was meant, code points, numbers, how many descendants there are.
+# What differs in hints of one kind: what is in quotes, the ID that was meant, code points, how many descendants, numbers.
 _MASKS = (
     (r'"[^"]*"(, "[^"]*")*', '"…"'),
     (r"Did you mean [^?]*[?]", "Did you mean …?"),

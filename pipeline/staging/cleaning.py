@@ -128,13 +128,19 @@ def _report(connection: duckdb.DuckDBPyConnection) -> None:
     for rule, changed, examples, columns in found:
         shown = ", ".join(f"{_quoted(before)} -> {_quoted(after) if after else 'empty'}" for before, after in examples)
         message = f"The rule {rule} changed {counted(changed, 'value')} ({', '.join(columns[:5])}), for instance {shown}."
-        add_warning(connection, "cleaned", message, "Nothing needs to be done. Results files have the values of the file.")
+        add_warning(
+            connection,
+            message,
+            code="cleaned_values",
+            hint="Nothing needs to be done. Results files have the values of the file.",
+        )
 
 
 def add_warning(
     connection: duckdb.DuckDBPyConnection,
-    code: str,
     message: str,
+    *,
+    code: str,
     hint: str,
     column: str | None = None,
     value: str | None = None,

@@ -28,9 +28,10 @@ def count_declared_roots(connection: duckdb.DuckDBPyConnection, dataset: Dataset
     taken = {str(one) for (one,) in connection.execute(ids).fetchall()} if found else set()
     for value, records in found:
         are = "1 record is a root" if records == 1 else f"{records:,} records are roots"
-        hint = f'But a record has the ID "{value}": if it is their parent, do not declare that value.' if value in taken else ""
+        hint = f'But a record has the ID "{value}": if it is their parent, do not declare that value.'
         message = f'The parent "{value}" means no parent, as declared: {are}.'
-        add_warning(connection, "no_parent", message, hint or "Nothing needs to be done.", dataset.parent, value)
+        hint = hint if value in taken else "Nothing needs to be done."
+        add_warning(connection, message, code="no_parent", hint=hint, column=dataset.parent, value=value)
 
 
 def name_parents_by_id(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str], rows: str) -> None:
@@ -49,12 +50,16 @@ def name_parents_by_id(connection: duckdb.DuckDBPyConnection, dataset: Dataset, 
         from {rows} where {quoted(by)} != '' and {key} != '' and {quoted(by)} in (select {parent} from incoming)
         group by {quoted(by)}"""
     )
-    connection.execute(_FINDINGS.format(key=key, parent=parent), {"by": by, "column": dataset.parent})
+    connection.execute(_MISNAMED.format(key=key, parent=parent))
+    for findings in (_UNKNOWN, _AMBIGUOUS):
+        connection.execute(findings, {"by": by, "column": dataset.parent})
+    connection.execute("drop table misnamed")
     connection.execute("create or replace table named_incoming as from incoming limit 0")
     by_rows(
         connection,
         f"""insert into named_incoming select incoming.* replace (bearers.id as {parent})
-        from incoming left join (from named_values where bearers = 1) bearers on incoming.{parent} = bearers.value where {{range}}""",
+        from incoming left join (from named_values where bearers = 1) bearers on incoming.{parent} = bearers.value
+        where {{range}}""",
     )
     is_view = connection.execute("from duckdb_views() where view_name = 'incoming'").fetchall()
     connection.execute(f"drop {'view' if is_view else 'table'} incoming")
@@ -62,22 +67,29 @@ def name_parents_by_id(connection: duckdb.DuckDBPyConnection, dataset: Dataset, 
     connection.execute("drop table named_values")
 
 
-_FINDINGS = f"""
+_MISNAMED = """
+create or replace temp table misnamed as
+with known as (select distinct {key} as id from incoming)
+select incoming._row, incoming.{parent} as value, bearers.bearers, bearers.candidates, known.id as known
+from incoming left join named_values bearers on incoming.{parent} = bearers.value
+left join known on incoming.{parent} = known.id
+where incoming.{parent} is not null and bearers.bearers is distinct from 1
+"""
+
+_UNKNOWN = f"""
 insert into findings by name
-with known as (select distinct {{key}} as id from incoming),
-wrong as (
-    select incoming._row, incoming.{{parent}} as value, bearers.bearers, bearers.candidates, known.id as known
-    from incoming left join named_values bearers on incoming.{{parent}} = bearers.value left join known on incoming.{{parent}} = known.id
-    where incoming.{{parent}} is not null and bearers.bearers is distinct from 1
-)
-select
-    if(bearers is null, 'missing_parent', 'ambiguous_parent') as code, 'error' as severity, _row as row, $column as "column",
-    left(value, {VALUE_LENGTH}) as value,
-    case when bearers is null then format('No record of the file has the {{{{}}}} "{{{{}}}}".', $by, left(value, 60))
-        else format('{{{{}}}} records have the {{{{}}}} "{{{{}}}}".', bearers, $by, left(value, 60)) end as message,
-    case when bearers is not null then format('Their IDs: "{{{{}}}}"{{{{}}}}. Name the parent by another column, or change the {{{{}}}}.',
-            array_to_string(candidates, '", "'), if(bearers > {_CANDIDATES}, ', ...', ''), $by)
-        when known is not null then format('A record has the ID "{{{{}}}}". If parents are given by ID, leave parent_by out.', known)
-        else 'Add the record to the file, or correct its parent: parents are given by ' || $by || '.' end as hint
-from wrong
+select 'missing_parent' as code, 'error' as severity, _row as row, $column as "column", left(value, {VALUE_LENGTH}) as value,
+    format('No record of the file has the {{}} "{{}}".', $by, left(value, 60)) as message,
+    case when known is null then 'Add the record to the file, or correct its parent: parents are given by ' || $by || '.'
+        else format('A record has the ID "{{}}". If parents are given by ID, leave parent_by out.', known) end as hint
+from misnamed where bearers is null
+"""
+
+_AMBIGUOUS = f"""
+insert into findings by name
+select 'ambiguous_parent' as code, 'error' as severity, _row as row, $column as "column", left(value, {VALUE_LENGTH}) as value,
+    format('{{}} records have the {{}} "{{}}".', bearers, $by, left(value, 60)) as message,
+    format('Their IDs: "{{}}"{{}}. Name the parent by another column, or change the {{}}.',
+        array_to_string(candidates, '", "'), if(bearers > {_CANDIDATES}, ', ...', ''), $by) as hint
+from misnamed where bearers > 1
 """

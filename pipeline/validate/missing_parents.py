@@ -75,8 +75,8 @@ def find_orphans(connection: duckdb.DuckDBPyConnection) -> int:
     """Make ``orphans`` (_row, parent), the records whose parent does not exist, and ``missing`` (parent, records, alike, hint).
 
     ``records``: how many of the file's records are descendants of that parent, its children included; ``alike``: the id that it
-    was probably meant to be, or null; ``hint``: why it is missing and what to do, where that is known. Reads ``links``, ``warehouse_edges``, ``edges``, and ``unrooted`` of cycles.find_cycles.
-    Return how many parents are missing.
+    was probably meant to be, or null; ``hint``: why it is missing and what to do, where that is known. Reads ``links``,
+    ``warehouse_edges``, ``edges``, and ``unrooted`` of cycles.find_cycles. Return how many parents are missing.
     """
     connection.execute(_ORPHANS)
     missing = number(connection, "select count(distinct parent) from orphans")

@@ -1,7 +1,7 @@
 """Why parents are missing: what each value probably means, with a hint on what to do.
 
-Each cause is a query over all missing parents at once, so that the number of rows does not matter; what compares pieces of texts
-is done for up to COMPARED_MOST different parents. The first cause that applies is the one that is named:
+Each cause is a query over all missing parents at once, so that the number of rows does not matter. Pieces of texts are compared
+for up to COMPARED_MOST different parents only. The first cause that applies is the one that is named:
 
 1. it looks like an ID: the same but for case, Unicode form, look-alike letters, kind of space, zeros or ".0";
 2. it means "none": 0, NULL, n/a, #, root, ...;
@@ -12,6 +12,9 @@ is done for up to COMPARED_MOST different parents. The first cause that applies 
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Collection
 
 import duckdb
 
@@ -25,16 +28,22 @@ COMPARED_MOST = 100_000
 COLUMNS_MOST = 24
 """Other columns in which the missing parents are looked for."""
 
-NONE_WORDS = frozenset(
-    word.strip()
-    for word in r"""0|00|-1|-|--|---|_|.|#|*|?|/|\|\n|~|x|–|—|null|(null)|[null]|<null>|nil|nul|none|(none)|<none>|[none]|no|n/a|#n/a
-    |n.a.|n.a|na|<na>|nan|nat|empty|(empty)|<empty>|blank|(blank)|(leer)|leer|undefined|void|missing|unknown|false|nothing|no parent
-    |noparent|no_parent|without|top|root|(root)|<root>|[root]|/root|dbnull|""|''|{}|[]|()|false|kein|keine|keiner|ohne|aucun|aucune
-    |ninguno|ninguna|nenhum|nenhuma|nessuno|nessuna|geen|ingen|inget|brak|нет|не указано|なし|無し|无|無|없음
-    |00000000-0000-0000-0000-000000000000""".split("|")
-) | {"|"}
+_WRITTEN = r"""
+    0 | 00 | -1 | - | -- | --- | _ | . | # | * | ? | / | \ | \n | ~ | x | – | — | null | (null) | [null] | <null>
+    | nil | nul | none | (none) | <none> | [none] | no | n/a | #n/a | n.a. | n.a | na | <na> | nan | nat | empty |
+    (empty) | <empty> | blank | (blank) | (leer) | leer | undefined | void | missing | unknown | false | nothing |
+    no parent | noparent | no_parent | without | top | root | (root) | <root> | [root] | /root | dbnull | "" | ''
+    | {} | [] | () | kein | keine | keiner | ohne | aucun | aucune | ninguno | ninguna | nenhum | nenhuma |
+    nessuno | nessuna | geen | ingen | inget | brak | нет | не указано | なし | 無し | 无 | 無 | 없음 |
+    00000000-0000-0000-0000-000000000000
+"""
+NONE_WORDS = frozenset(re.split(r"\s+\|\s+", _WRITTEN.strip())) | {"|"}
 """What people and programs write for a parent that is not there, in lower case."""
 
+NAMES_TOO = frozenset(("root", "top", "unknown", "missing", "nothing", "without", "blank", "void", "empty"))
+"""Those of them that are a name if a record has it."""
+
+_NUMBERS_LEAST = 3
 _IDS = "(select id from edges where id is not null)"
 _REST = "(select parent from absent_values anti join causes using (parent))"
 
@@ -53,8 +62,9 @@ def find_causes(connection: duckdb.DuckDBPyConnection, missing: int) -> None:
         _find_look_alikes(connection)
     else:
         connection.execute(_DECIMALS)
-    connection.execute(_NONE)
+    connection.execute(_none(NONE_WORDS - NAMES_TOO))
     _find_other_columns(connection)
+    connection.execute(_none(NAMES_TOO))
     if few:
         connection.execute(_SEVERAL)
         connection.execute(_CONTAINED)
@@ -88,19 +98,23 @@ def _find_look_alikes(connection: duckdb.DuckDBPyConnection) -> None:
 
 # --- None ---
 
-_NONE = f"""
-insert into causes
-select parent, null, format('If "{{}}" means that a record has no parent, leave it empty, or declare it: no_parent_values={{}}.',
-    parent, parent)
-from {_REST} where lower(trim(parent)) in ({", ".join(map(literal, sorted(NONE_WORDS)))})
-"""
+
+def _none(words: Collection[str]) -> str:
+    """Return the statement that finds parents that mean "none"."""
+    said = 'If "{}" means that a record has no parent, leave it empty, or declare it: no_parent_values={}.'
+    return f"""
+        insert into causes select parent, null, format({literal(said)}, parent, parent)
+        from {_REST} where lower(trim(parent)) in ({", ".join(map(literal, sorted(words)))})"""
 
 
 # --- The value of another column ---
 
 
 def _find_other_columns(connection: duckdb.DuckDBPyConnection) -> None:
-    """Look for the missing parents in the other columns of the file, the ones first in which most of them are found."""
+    """Look for the missing parents in the other columns of the file, the ones first in which most of them are found.
+
+    A number is in many columns by chance: it counts only where most of the missing parents are.
+    """
     if has_wide_rows(connection):
         return
     ((key, parent),) = connection.execute("select key, parent from names").fetchall()
@@ -109,10 +123,13 @@ def _find_other_columns(connection: duckdb.DuckDBPyConnection) -> None:
     if key not in columns or not others:
         return
     connection.execute("create or replace temp table unexplained as from " + _REST)
+    wanted = number(connection, "select count(*) from unexplained")
     counts = [f"count(distinct {quoted(name)}) filter ({quoted(name)} in (select parent from unexplained))" for name in others]
     ((*found,),) = connection.execute(f"select {', '.join(counts)} from raw").fetchall()
-    for _, name in sorted((-there, name) for there, name in zip(found, others, strict=True) if there):
-        connection.execute(_OF_COLUMN.format(rest=_REST, key=quoted(key), column=quoted(name)), {"name": name})
+    for less, name in sorted((-there, name) for there, name in zip(found, others, strict=True) if there):
+        by_chance = -less < _NUMBERS_LEAST or 2 * -less <= wanted
+        query = _OF_COLUMN.format(rest=_REST, key=quoted(key), column=quoted(name))
+        connection.execute(query, {"name": name, "pattern": r"\p{L}" if by_chance else ""})
     connection.execute("drop table unexplained")
 
 
@@ -120,11 +137,15 @@ _OF_COLUMN = """
 insert into causes
 with bearers as (
     select {column} as parent, min({key}) as id, max({key}) as last, count(distinct {key}) as bearers
-    from raw semi join {rest} wanted on {column} = wanted.parent where {key} != '' group by {column}
+    from raw semi join {rest} wanted on {column} = wanted.parent where {key} != '' and regexp_matches({column}, $pattern)
+    group by {column}
 )
 select parent, null, case
-    when bearers = 1 then format('Record "{{}}" has that {{}}; parents are given by {{}}: parent_by={{}}.', id, $name, $name, $name)
-    else format('Several records have that {{}}, for instance "{{}}", "{{}}". Write the ID of one of them.', $name, id, last)
+    when bearers = 1
+        then format('Record "{{}}" has that {{}}; parents are given by {{}}: parent_by={{}}.', id, $name, $name, $name)
+    else format(
+        'Several records have that {{}}, for instance "{{}}", "{{}}". Write the ID of one of them.', $name, id, last
+    )
 end
 from bearers
 """
@@ -159,7 +180,9 @@ with tokens as (
     )) as id
     from {_REST} where length(parent) between 2 and 1000
 ),
-found as (select tokens.parent, list_sort(list(distinct tokens.id)) as ids from tokens semi join {_IDS} using (id) group by parent)
+found as (
+    select tokens.parent, list_sort(list(distinct tokens.id)) as ids from tokens semi join {_IDS} using (id) group by parent
+)
 select parent, null, format('It contains the ID "{{}}": write only the ID.', list_aggregate(
     list_filter(ids, lambda one: length(one) = list_max(list_transform(ids, lambda id: length(id)))), 'min'
 ))
@@ -176,7 +199,7 @@ with numbers as (
     where regexp_full_match(parent, '{_NUMBER}') and not exists (from {_IDS} where regexp_full_match(id, '{_NUMBER}'))
 ),
 of_file as (select _row, id from edges where _row is not null and exists (from numbers)),
-placed as (
+located as (
     select of_file._row, of_file.id, coalesce(first_line + of_file._row - first_row, of_file._row) as line
     from of_file asof left join lines on of_file._row >= first_row
 )
@@ -184,6 +207,7 @@ select numbers.parent, null, concat(
     'No ID is a number. If it is the number of a row or a line, write the ID:',
     ' row ' || numbers.parent || ' has "' || by_row.id || '".', ' Line ' || numbers.parent || ' has "' || by_line.id || '".'
 )
-from numbers left join of_file by_row on numbers.number = by_row._row left join placed by_line on numbers.number = by_line.line
+from numbers left join of_file by_row on numbers.number = by_row._row
+left join located by_line on numbers.number = by_line.line
 where by_row.id is not null or by_line.id is not null
 """

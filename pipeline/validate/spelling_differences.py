@@ -1,7 +1,7 @@
 """Compare an ID with the one that it was probably meant to be: by what one sees, and with words for what one does not see.
 
-The table of look-alike letters is our own: Cyrillic and Greek letters that look like Latin ones in most fonts, the full-width forms
-of ASCII, and the kinds of dashes and quotes.
+The table of look-alike letters is our own: Cyrillic and Greek letters that look like Latin ones in most fonts, the full-width
+forms of ASCII, and the kinds of dashes and quotes.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def _looks(text: str) -> str:
 
 def _differing(one: str, other: str) -> tuple[str, str]:
     """Return what is left of two texts without what they begin and end with in common."""
-    start = len(commonprefix([one, other]))
+    start = len(commonprefix([one, other]))  # noqa: RUF071 - characters are meant
     one, other = one[start:], other[start:]
-    end = len(commonprefix([one[::-1], other[::-1]]))
+    end = len(commonprefix([one[::-1], other[::-1]]))  # noqa: RUF071 - characters are meant
     return one[: len(one) - end], other[: len(other) - end]
 
 

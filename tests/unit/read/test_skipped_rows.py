@@ -54,19 +54,23 @@ def test_rows_are_skipped_by_their_lines_and_the_others_keep_theirs(loaded: Load
     assert loaded(FILE)[0] == [(1, 2, "1"), (2, 4, "2"), (3, 6, None), (4, 7, "4"), (5, 8, "5")]
     rows, found = loaded(FILE, skip_rows=[4, "6-7"])
     assert rows == [(1, 2, "1"), (2, 8, "5")]
-    assert found == [("cleaned", None, "The rule skip_rows left out 3 rows, as declared: line 4, 6-7.")]
+    assert found == [("cleaned_values", None, "The rule skip_rows left out 3 rows, as declared: line 4, 6-7.")]
 
 
 def test_a_skipped_row_has_no_finding_and_the_others_keep_theirs(loaded: Loaded) -> None:
     _, found = loaded(FILE, skip_rows=[4])
-    assert [(code, row) for code, row, _ in found] == [("cleaned", None), ("malformed_row", 2)]
+    assert [(code, row) for code, row, _ in found] == [("cleaned_values", None), ("malformed_row", 2)]
 
 
 def test_lines_without_a_record_are_named(loaded: Loaded, tmp_path: Path) -> None:
     rows, found = loaded(FILE, skip_rows=[3, 99])
-    assert len(rows) == 5 and found[0] == ("cleaned", None, "The rule skip_rows left out 0 rows, as declared: line 3, 99.")
+    assert len(rows) == 5 and found[0] == (
+        "cleaned_values",
+        None,
+        "The rule skip_rows left out 0 rows, as declared: line 3, 99.",
+    )
     with opened(tmp_path / "staging.duckdb") as connection:
-        ((hint,),) = connection.execute("select hint from findings where code = 'cleaned'").fetchall()
+        ((hint,),) = connection.execute("select hint from findings where code = 'cleaned_values'").fetchall()
     assert hint == "No record begins there; skip_rows counts by line, from 1."
 
 
@@ -106,7 +110,7 @@ def test_totals_are_a_warning_or_left_out(loaded: Loaded, last: str) -> None:
     rows, found = loaded(content)
     assert len(rows) == 3 and [(code, row) for code, row, _ in found] == [("totals_row", 3)]
     rows, found = loaded(content, skip_totals=True)
-    assert [one for *_, one in rows] == ["1", "2"] and [code for code, *_ in found] == ["cleaned"]
+    assert [one for *_, one in rows] == ["1", "2"] and [code for code, *_ in found] == ["cleaned_values"]
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,10 @@ def test_a_mistake_beside_a_joiner_is_the_one_that_is_named(found: Found) -> Non
 
 
 def test_what_a_rule_mends_is_no_error(found: Found) -> None:
-    assert [code for code, *_ in found(" a", "b\u00a0c", trim=True, collapse_spaces=True)] == ["cleaned", "cleaned"]
+    assert [code for code, *_ in found(" a", "b\u00a0c", trim=True, collapse_spaces=True)] == [
+        "cleaned_values",
+        "cleaned_values",
+    ]
     ((code, _, value, *_), _) = found("a ", " \u200cb", trim=True)
     assert (code, value) == ("invalid_character", " \\u200cb"), "shown as it is in the file"
 
@@ -99,7 +102,7 @@ def test_outer_spaces_name_the_rule(found: Found) -> None:
 def test_values_written_for_a_spreadsheet_are_a_warning_with_the_rule(found: Found, one: str, rule: str) -> None:
     ((code, _, _, message, hint),) = found("1", one)
     assert code == "spreadsheet_text" and message.startswith("1 value of id ") and f'clean={{"{rule}": true}}.' in hint
-    assert [code for code, *_ in found("1", one, **{rule: True})] == ["cleaned"]
+    assert [code for code, *_ in found("1", one, **{rule: True})] == ["cleaned_values"]
 
 
 @pytest.mark.parametrize("one", ["=A1", "=", "'", "'a'", "a'"])

@@ -76,7 +76,7 @@ def test_a_rule_changes_what_it_is_about(staged: Staged, clean: dict[str, Any], 
     rows, found = staged(f"id,parentId,name\n1,,{written}\n", RECORDS, "name", clean=clean)
     assert rows == [(read,)]
     changed = read != (written if not written.startswith('"') else written[1:-1].replace('""', '"'))
-    assert bool([code for code, *_ in found if code == "cleaned"]) == changed
+    assert bool([code for code, *_ in found if code == "cleaned_values"]) == changed
 
 
 NUMBERS: dict[str, tuple[dict[str, Any], str, str | None]] = {
@@ -95,7 +95,7 @@ NUMBERS: dict[str, tuple[dict[str, Any], str, str | None]] = {
 def test_numbers_are_read_as_declared_or_refused(staged: Staged, clean: dict[str, Any], written: str, read: str | None) -> None:
     rows, found = staged(f'id,parentId,n\n1,,"{written}"\n', TYPED, "n::varchar", clean=clean)
     assert rows == [(read,)]
-    refused = [(code, value) for code, _, value, *_ in found if code != "cleaned"]
+    refused = [(code, value) for code, _, value, *_ in found if code != "cleaned_values"]
     assert refused == ([] if read else [("invalid_type", written)]), "with the value of the file"
 
 
@@ -113,7 +113,7 @@ def test_dates_are_read_in_their_format(staged: Staged, form: str, written: str,
     rows, found = staged(content, TYPED, "born::varchar", clean={"date_format": {"born": form}})
     assert rows == [(read,), ("2024-01-02",), (None,)]
     assert [(code, row, value) for code, row, value, *_ in found] == [
-        ("cleaned", None, None),
+        ("cleaned_values", None, None),
         ("invalid_type", 3, "31.02.2024"),
     ]
 

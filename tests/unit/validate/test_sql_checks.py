@@ -125,6 +125,11 @@ CAUSES = {
         [("1", None, "Europe"), ("3", None, "Europe"), ("2", "Europe", "x")],
         'Several records have that name, for instance "1", "3". Write the ID of one of them.',
     ),
+    "a name that is a word for none too": (
+        [("1", None, "Root"), ("2", "Root", "x")],
+        'Record "1" has that name; parents are given by name: parent_by=name.',
+    ),
+    "a number that is elsewhere by chance": ([("1", None, "7"), ("2", "7", "x")], None),
     "a title that begins with an ID": (
         [("11401", None), ("2", "Story #11401: Export")],
         'It contains the ID "11401": write only the ID.',
