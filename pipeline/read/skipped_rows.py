@@ -31,7 +31,7 @@ def skip_rows(staging: RawTables, form: str, table: ReadResult, *, members: int)
     skipped = _asked(staging, cleaning, "line" if in_lines else "_row") if cleaning.skip_rows else []
     if cleaning.skip_rows:
         _report_asked(staging, cleaning, skipped, "line" if in_lines else "record")
-    totals = [(row, label) for row, label in find_totals(staging, table) if row not in skipped]
+    totals = [(row, label) for row, label in find_totals(staging, table, members=members) if row not in skipped]
     if not cleaning.skip_totals:
         _warn_of_totals(staging, totals)
     elif totals:

@@ -12,8 +12,9 @@ from pipeline.read.read_result import ReadResult
 from pipeline.sqlfiles import quoted
 
 OPENING_ROWS = 10_000
-"""Columns of ids are read whole, the others up to this row."""
+"""Such values are looked for in so many rows; only a column that has one there is read whole, to count them."""
 
+_OPENING = f"(from raw where _row <= {OPENING_ROWS})"
 _FORMULA = """starts_with({v}, '="') and ends_with({v}, '"') and length({v}) > 3"""
 _MARKED_ID = "starts_with({v}, chr(39)) and length({v}) > 1 and not contains({v}[2:], chr(39))"
 _MARKED = "starts_with({v}, chr(39)) and regexp_matches({v}, '^.[0-9=+@-]')"
@@ -26,13 +27,16 @@ _RULES = {
 
 def warn_of_spreadsheet_texts(staging: RawTables, table: ReadResult) -> None:
     """Add one warning for each rule of ``clean`` that such values need and that is not declared."""
+    marked = " or ".join(f"left({quoted(name)}, 1) in ('=', chr(39))" for name in table.columns)
+    if not staging.connection.execute(f"select 1 from {_OPENING} where {marked} limit 1").fetchall():
+        return
     ids = [name for name in table.columns if name in (staging.dataset.key, staging.dataset.parent)]
     others = [name for name in table.columns if name not in ids]
     declared = {rule.name for rule in cleaning_of(staging.dataset).rules}
     for rule, (of_ids, of_others, said) in _RULES.items():
         if rule in declared:
             continue
-        found = [*_found(staging, ids, of_ids), *_found(staging, others, of_others, rows=OPENING_ROWS)]
+        found = [*_found(staging, ids, of_ids), *_found(staging, others, of_others)]
         if found:
             names = ", ".join(name for name, _, _ in found[:5])
             values = counted(sum(number for _, number, _ in found), "value")
@@ -41,14 +45,18 @@ def warn_of_spreadsheet_texts(staging: RawTables, table: ReadResult) -> None:
             staging.add_finding("spreadsheet_text", message, severity="warning", column=found[0][0], hint=hint)
 
 
-def _found(staging: RawTables, columns: list[str], condition: str, *, rows: int | None = None) -> list[tuple[str, int, str]]:
-    """Return the columns with such values, how many there are, and the first of them; in the first ``rows`` rows."""
+def _found(staging: RawTables, columns: list[str], condition: str) -> list[tuple[str, int, str]]:
+    """Return the columns with such values in the opening, how many there are in all, and the first of them."""
     if not columns:
         return []
-    picks = []
-    for name in columns:
-        is_found = f"filter ({condition.replace('{v}', quoted(name))})"
-        picks.append(f"count(*) {is_found}, left(arg_min({quoted(name)}, _row) {is_found}, 200)")
-    some = f"where _row <= {rows}" if rows else ""
-    ((*values,),) = staging.connection.execute(f"select {', '.join(picks)} from raw {some}").fetchall()
-    return [(name, values[2 * at], values[2 * at + 1]) for at, name in enumerate(columns) if values[2 * at]]
+    conditions = [condition.replace("{v}", quoted(name)) for name in columns]
+    any_of = ", ".join(f"coalesce(bool_or({one}), false)" for one in conditions)
+    opening = f"select {any_of} from {_OPENING}"
+    ((*is_there,),) = staging.connection.execute(opening).fetchall()
+    found = []
+    for name, there, one in zip(columns, is_there, conditions, strict=True):
+        if there:
+            query = f"select count(*), left(arg_min({quoted(name)}, _row), 200) from raw where {one}"
+            ((number, first),) = staging.connection.execute(query).fetchall()
+            found.append((name, int(number), str(first)))
+    return found

@@ -30,13 +30,14 @@ _NUMBER = re.compile(r"[-+(]?[$€£¥]?\s?[0-9][0-9.,'’ \u00a0\u202f]*\s?[%�
 _SPACE = re.compile(r"\s+")
 
 
-def find_totals(staging: RawTables, table: ReadResult) -> list[tuple[int, str]]:
-    """Return the rows of totals with what they are called. Only the last row of the table, or of each file in it, is read."""
+def find_totals(staging: RawTables, table: ReadResult, *, members: int) -> list[tuple[int, str]]:
+    """Return the rows of totals with what they are called. Only the last row of the table, or of each of its files, is read."""
     columns, dataset = table.columns, staging.dataset
     if not {dataset.key, dataset.parent}.issubset(columns) or not table.records:
         return []
-    found = {row: label for row in _last_rows(staging) if (label := _label(_values(staging, columns, row), staging))}
-    declared = {row: "Total" for row in _declared(staging) if row not in found}
+    last = _last_rows(staging, table.records, members)
+    found = {row: label for row in last if (label := _label(_values(staging, columns, row), staging))}
+    declared = {row: "Total" for row in _declared(staging) if row not in found} if table.sheet else {}
     return sorted({**found, **declared}.items())
 
 
@@ -46,10 +47,12 @@ def is_total_word(text: str) -> bool:
     return plain in TOTAL_WORDS
 
 
-def _last_rows(staging: RawTables) -> list[int]:
-    tables = {str(name) for (name,) in staging.connection.execute("select table_name from duckdb_tables()").fetchall()}
+def _last_rows(staging: RawTables, records: int, members: int) -> list[int]:
+    """Return the last row of each file that is a record."""
     last = "select max(_row) from raw"
-    if "members" in tables:
+    if members == 1 and not staging.connection.execute("from malformed limit 1").fetchall():
+        return [records]
+    if members > 1:
         ends = f"select first_row - 1 as before from members union select ({last}) + 1"
         last = f"select max(_row) from raw asof join ({ends}) on raw._row <= before group by before"
     return [int(row) for (row,) in staging.connection.execute(last).fetchall() if row is not None]

@@ -126,7 +126,8 @@ def _report(connection: duckdb.DuckDBPyConnection) -> None:
         from changes where changed > 0 group by rule order by rule"""
     ).fetchall()
     for rule, changed, examples, columns in found:
-        shown = ", ".join(f"{_quoted(before)} -> {_quoted(after) if after else 'empty'}" for before, after in examples)
+        show = _with_code_points if rule == "nfc" else _quoted
+        shown = ", ".join(f"{show(before)} -> {show(after) if after else 'empty'}" for before, after in examples)
         message = f"The rule {rule} changed {counted(changed, 'value')} ({', '.join(columns[:5])}), for instance {shown}."
         add_warning(
             connection,
@@ -154,5 +155,11 @@ def add_warning(
 
 
 def _quoted(text: str) -> str:
-    """Return a value in quotes, which show its outer spaces, unless it has quotes itself."""
-    return text if '"' in text else f'"{text}"'
+    r"""Return a value in quotes, which show its outer spaces, unless it has quotes itself; what is invisible as ``\u00a0``."""
+    seen = "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in text)
+    return seen if '"' in seen else f'"{seen}"'
+
+
+def _with_code_points(text: str) -> str:
+    r"""Return a value with all but ASCII as ``\u0308``: the Unicode forms of a letter look alike."""
+    return f'"{text.encode("ascii", "backslashreplace").decode()}"'

@@ -149,6 +149,16 @@ def test_each_rule_says_how_many_values_it_changed_with_examples(staged: Staged)
     ]
 
 
+def test_examples_show_what_is_invisible(staged: Staged) -> None:
+    _, found = staged(
+        "id,parentId,name\n1,,a\u00a0b\n2,,Zu\u0308rich\n", RECORDS, "id", clean={"nfc": True, "collapse_spaces": True}
+    )
+    assert [message.partition("instance ")[2] for *_, message, _ in found] == [
+        '"a\\u00a0b" -> "a b".',
+        r'"Zu\u0308rich" -> "Z\xfcrich".',
+    ]
+
+
 def test_wide_rows_are_cleaned_range_by_range(staged: Staged) -> None:
     long = "x" * (WIDE_BYTES + 1)
     content = "id,parentId,name\n" + "".join(f" {n},,{long}\n" for n in range(50))
