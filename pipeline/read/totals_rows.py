@@ -23,7 +23,7 @@ _WRITTEN = """
     计 | 合计 | 总计 | 小计 | 總計 | 합계 | 총계 | 소계 | कुल | รวม | tổng | tổng cộng |
     jumlah
 """
-TOTAL_WORDS = frozenset(word.strip() for word in _WRITTEN.split("|"))
+TOTAL_WORDS = frozenset(" ".join(word.split()) for word in _WRITTEN.split("|"))
 """What a row of totals is called, in lower case."""
 
 _NUMBER = re.compile(r"[-+(]?[$€£¥]?\s?[0-9][0-9.,'’ \u00a0\u202f]*\s?[%€$£¥)]?")

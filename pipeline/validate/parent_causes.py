@@ -37,7 +37,7 @@ _WRITTEN = r"""
     nessuno | nessuna | geen | ingen | inget | brak | нет | не указано | なし | 無し | 无 | 無 | 없음 |
     00000000-0000-0000-0000-000000000000
 """
-NONE_WORDS = frozenset(re.split(r"\s+\|\s+", _WRITTEN.strip())) | {"|"}
+NONE_WORDS = frozenset(" ".join(word.split()) for word in re.split(r"\s\|\s", _WRITTEN)) | {"|"}
 """What people and programs write for a parent that is not there, in lower case."""
 
 NAMES_TOO = frozenset(("root", "top", "unknown", "missing", "nothing", "without", "blank", "void", "empty"))
