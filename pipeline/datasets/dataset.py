@@ -24,6 +24,7 @@ from pipeline.contracts.object_keys import DATASET_NAME
 from pipeline.contracts.options import DETECTED, READ_NAMES, OnError, Options, ReadOptions
 from pipeline.datasets.column_forms import columns_by_form
 from pipeline.datasets.suite_meta import ColumnNames, Shape, Tolerance, TreeLimits
+from pipeline.datasets.upload_rules import check_suite
 from pipeline.display import meant
 from pipeline.errors import InvalidConfiguration, InvalidRequest, UnknownDataset
 from pipeline.settings import ROOT
@@ -241,6 +242,7 @@ def load_dataset(name: str, root: Path = ROOT, among: Collection[str] | None = N
         table_sql=table_sql,
     )
     _check_whole(dataset, tuple(column.name for column in columns))
+    check_suite(dataset)
     return dataset
 
 

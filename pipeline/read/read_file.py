@@ -18,9 +18,10 @@ import pyarrow as pa
 
 from pipeline.contracts.options import DELIMITERS, DETECTED, ReadOptions
 from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.upload_rules import parent_by_of
 from pipeline.display import LINES_KEPT
 from pipeline.errors import InvalidRequest, RejectedFile, Unreadable
-from pipeline.read import column_mapping, file_columns, parent_columns, path_ids, value_limits
+from pipeline.read import column_mapping, file_columns, parent_columns, path_ids, spreadsheet_texts, value_limits
 from pipeline.read.containers.archive_members import MergedMembers
 from pipeline.read.containers.unpack import PARQUET, Content, FileContent, StoredFile, unpack
 from pipeline.read.containers.zip_archive import naming_member
@@ -32,6 +33,7 @@ from pipeline.read.formats.parquet import read_parquet
 from pipeline.read.limits import Limits
 from pipeline.read.raw_tables import RawTables
 from pipeline.read.read_result import ReadResult
+from pipeline.read.skipped_rows import skip_rows
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def read(
     with unpack(source, limits) as upload, RawTables(connection, dataset, limits, source.parent, options) as staging:
         staging.text_file = source if upload.compression == "none" else None
         form, encoding, table = _read_all(upload, staging)
+        table = skip_rows(staging, form, table, members=len(upload.names))
         staging.create_curtailed()
         reading = _checked(form, encoding, table, upload, filename, staging)
         staging.write_summary(pa.Table.from_pylist([asdict(reading)]))
@@ -142,12 +145,14 @@ def _checked(form: str, encoding: str, table: ReadResult, upload: StoredFile, fi
     refusal = column_mapping.missing_columns(table.columns, dataset, originals, table.hint)
     if refusal:
         raise refusal
+    _require_parent_by(table, staging)
     table = file_columns.settle_values(table, staging)
     file_columns.report_matches(table, staging)
     parent_columns.check_parents(table, staging)
     staging.add_notes()
     path_ids.check_paths(staging)
     value_limits.check_values(staging, table)
+    spreadsheet_texts.warn_of_spreadsheet_texts(staging, table)
     return FileSummary(
         table.records,
         form,
@@ -163,6 +168,17 @@ def _checked(form: str, encoding: str, table: ReadResult, upload: StoredFile, fi
         staging.first_line_numbers(LINES_KEPT),
         len(upload.names),
     )
+
+
+def _require_parent_by(table: ReadResult, staging: RawTables) -> None:
+    """Raise Unreadable if the file lacks the column by which its parents are given."""
+    by = parent_by_of(staging.dataset)
+    if by is not None and by not in table.columns:
+        raise Unreadable(
+            f"The parents are given by {by} (parent_by), a column that the file lacks.",
+            code="missing_column",
+            hint=f"Its columns: {', '.join(table.originals or table.columns)[:200]}. If parents are given by ID, leave it out.",
+        )
 
 
 def _recognise(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], str]:

@@ -32,6 +32,7 @@ TABLES = (
     StagingTable("members", ("first_row", "name"), "read/containers", ("report",)),
     StagingTable("findings", _FINDING, "staging/database", ("read", "staging", "validate", "report")),
     # staging
+    StagingTable("cleaned", ("_row",), "staging/cleaning", ("read", "staging"), has_own_columns=True),
     StagingTable("incoming", ("_row",), "staging/cast", ("staging", "validate", "prepare"), has_own_columns=True),
     StagingTable("names", ("key", "parent"), "staging/hierarchy", ("sql",)),
     StagingTable("bounds", ("max_depth", "max_children", "single_root"), "staging/hierarchy", ("validate", "sql")),
@@ -52,7 +53,7 @@ TABLES = (
     StagingTable("cycle_rows", ("cycle", "_row"), "validate/cycles", ("validate", "report", "sql")),
     StagingTable("below_cycles", ("_row", "cycle"), "validate/cycles", ("validate", "sql")),
     StagingTable("orphans", ("_row", "parent"), "validate/missing_parents", ("validate", "sql")),
-    StagingTable("missing", ("parent", "records", "alike"), "validate/missing_parents", ("sql",)),
+    StagingTable("missing", ("parent", "records", "alike", "hint"), "validate/missing_parents", ("sql",)),
     StagingTable("crowds", ("number", "children"), "validate/tree_limits", ("validate", "sql")),
     StagingTable("depths", ("number", "depth"), "validate/tree_limits", ("validate", "sql")),
     StagingTable("pushed", ("_row", "id", "depth", "records"), "validate/tree_limits", ("sql",)),

@@ -211,3 +211,14 @@ def test_what_is_left_out_may_bear_a_name_that_is_ours(tmp_path: Path, dataset: 
 def test_options_carry_what_is_left_out() -> None:
     asked = Options(without=("row", "code"))
     assert Options.from_json(asked.to_json()) == asked
+
+
+def test_results_have_the_values_of_the_file_not_those_of_a_rule(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("id,parentId\n a,\n b, a\n c, a\nTotal,\n")
+    asked = dataset.for_upload(Options(clean={"trim": True, "skip_rows": [3, 5]}))
+    assert write(tmp_path, asked, {2: RowOutcome.FAILED}, "csv")[RowOutcome.FAILED] == 1
+    succeeded, failed = (
+        tmp_path / RESULTS / results_file(fate, "csv", {}) for fate in (RowOutcome.SUCCEEDED, RowOutcome.FAILED)
+    )
+    assert [line.split(",")[:3] for line in succeeded.read_text().splitlines()[1:]] == [[" a", "", "1"]]
+    assert [line.split(",")[:3] for line in failed.read_text().splitlines()[1:]] == [[" c", " a", "2"]]
