@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from pipeline.datasets.dataset import LINEAGE, Dataset, folded
+from pipeline.datasets.shape_meta import Shape
 from pipeline.errors import Unreadable
 from pipeline.read.limits import Limits
+from pipeline.read.shapes.suggest import shape_suggestion
 
 SKIPPED = "\x01left out: "
 """Prefix of the name of a column that is read, and then removed."""
@@ -21,11 +23,22 @@ SKIPPED = "\x01left out: "
 def required(dataset: Dataset) -> list[str]:
     """Return the columns that a file must have: the key, the parent, and those that may not be empty and have no default.
 
-    Where ids are paths there is no column for the parent.
+    Where ids are paths there is no column for the parent. Where a shape makes ids, parents or names of other columns, it needs
+    those.
     """
-    parent = [] if dataset.shape.path_separator else [dataset.parent]
-    names = [dataset.key, *parent, *(column.name for column in dataset.columns if column.required)]
-    return [name for name in dict.fromkeys(names) if name != dataset.rest and name not in dataset.mapping.defaults]
+    shape = dataset.shape
+    parent = [] if shape.path_separator or shape.kind else [dataset.parent]
+    key = [] if shape.gives_ids else [dataset.key]
+    made = {*([dataset.key] if shape.gives_ids else []), *([dataset.parent] if shape.kind else []), shape.label(dataset.names)}
+    own = [column.name for column in dataset.columns if column.required and column.name not in made]
+    names = [*key, *parent, *own]
+    names = [name for name in dict.fromkeys(names) if name != dataset.rest and name not in dataset.mapping.defaults]
+    return [*names, *(name for name in shape_columns(dataset).values() if name not in names)]
+
+
+def shape_columns(dataset: Dataset) -> dict[str, str]:
+    """Return the columns that the dataset's shape names, as it names them, with their names in ``raw``."""
+    return {name: mapped_name(name, dataset) for name in dataset.shape.columns}
 
 
 def mapped_name(name: str, dataset: Dataset) -> str:
@@ -116,17 +129,22 @@ def missing_columns(names: Sequence[str], dataset: Dataset, originals: Sequence[
     originals = originals or names
     guesses = {name: _guess(name, names, originals, dataset) for name in lacking}
     meant = [f"Did you mean to call {guess!r} {name!r}?" for name, guess in guesses.items() if guess]
+    hint = " ".join(meant) or f"The dataset {dataset.name} needs: {', '.join(required(dataset))}."
+    if dataset.parent in lacking and dataset.shape == Shape():
+        hint = f"{hint} {shape_suggestion(originals)}".strip()
     return Unreadable(
         f"The file lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}. It has: {_listed(originals)}.",
         code="missing_column",
-        hint=" ".join(meant) or f"The dataset {dataset.name} needs: {', '.join(required(dataset))}.",
+        hint=hint,
         line=1,
     )
 
 
 def is_unknown(name: str, dataset: Dataset) -> bool:
     """Return whether the dataset has no place for this column."""
-    return dataset.rest is None and name not in dataset.names and not name.startswith(SKIPPED)
+    if dataset.rest is not None or name in dataset.names or name.startswith(SKIPPED):
+        return False
+    return name not in shape_columns(dataset).values()
 
 
 def unknown_message(name: str, dataset: Dataset, original: str = "") -> tuple[str, str]:
