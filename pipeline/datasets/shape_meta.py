@@ -74,7 +74,7 @@ def shape_of(said: Mapping[str, Any]) -> Shape:
         _check_old(said)
         return Shape(**said)
     kind, own = said["kind"], {name: value for name, value in said.items() if name != "kind"}
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"shape has the kind {kind!r}, which does not exist.{_meant(kind, KINDS)} Kinds: {', '.join(KINDS)}")
     takes = KINDS[kind]
     for name, value in own.items():
