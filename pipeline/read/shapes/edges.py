@@ -46,7 +46,12 @@ class EdgeFile:
         child, parent = str(said["id"]), str(said["parent"])
         staging.dataset = replace(
             dataset,
-            **{"columns": (), "key": child, "parent": parent, "rest": "-", "asked": (), "ignored": frozenset()},
+            columns=(),
+            key=child,
+            parent=parent,
+            rest="-",
+            asked=(),
+            ignored=frozenset(),
             suite={"name": dataset.name, "meta": {}},
             options=ReadOptions(),
         )
@@ -82,7 +87,7 @@ def _base(name: str) -> str:
 
 
 _NAMED = """
-create or replace temp table named as
+create or replace temp table edge_parents as
 select child, min_by(parent, _row) as parent, count(distinct parent) as parents
 from edge_rows where child is not null group by child
 """
@@ -98,7 +103,7 @@ def shape_edges(file: ShapedFile) -> ReadResult:
             select child, string_agg(said, ' and ' order by first) as said from (
                 select child, left(parent, 60) || coalesce(' (line ' || min(first_line + _row - first_row) || ')', '') as said,
                     min(_row) as first
-                from (from edge_rows semi join (select child from named where parents > 1) using (child)) as e
+                from (from edge_rows semi join (select child from edge_parents where parents > 1) using (child)) as e
                 asof left join edge_lines on _row >= first_row where parent is not null group by child, parent
             ) group by child
         )
@@ -120,10 +125,10 @@ def shape_edges(file: ShapedFile) -> ReadResult:
             hint="Add the nodes, or remove the edges.",
         )
     file.execute(
-        f"""insert into shaped by name select _row, nullif({key}, '') as id, named.parent, null as label
-        from raw left join named on {key} = child"""
+        f"""insert into shaped_ids by name select _row, nullif({key}, '') as id, edge_parents.parent, null as label
+        from raw left join edge_parents on {key} = child"""
     )
-    file.execute("drop table named; drop table edge_rows; drop table edge_lines")
+    file.execute("drop table edge_parents; drop table edge_rows; drop table edge_lines")
     return store(file, "")
 
 

@@ -32,8 +32,8 @@ def shape_levels(file: ShapedFile) -> ReadResult:
     if file.own_id is None:  # a row with a gap keeps what it says, beside its finding
         texts = ", ".join(f"coalesce({level}, '')" for level in levels)
         file.execute(
-            f"""update shaped set id = rtrim(concat_ws({literal(separator)}, {texts}), {literal(separator)}) from leveled
-            where shaped._row = leveled._row and shaped.id is null and deepest > 0"""
+            f"""update shaped_ids set id = rtrim(concat_ws({literal(separator)}, {texts}), {literal(separator)}) from leveled
+            where shaped_ids._row = leveled._row and shaped_ids.id is null and deepest > 0"""
         )
     file.execute("drop table leveled")
     return store(file, file.shape.label(file.staging.dataset.names), key_from=file.id_column)

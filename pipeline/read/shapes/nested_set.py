@@ -46,7 +46,7 @@ def shape_nested_set(file: ShapedFile) -> ReadResult:
             hint="Correct the intervals, or export the parents' ids instead.",
         )
     file.execute(
-        """insert into shaped by name
+        """insert into shaped_ids by name
         select _row, intervals.id, parent, null as label from intervals left join parents using (_row)"""
     )
     file.execute("drop table intervals; drop table sound; drop table nesting; drop table parents")

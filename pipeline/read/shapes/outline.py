@@ -182,10 +182,10 @@ def _find_jumps(file: ShapedFile) -> None:
 
 
 def _identify(file: ShapedFile) -> None:
-    """Fill ``shaped``: with the ids that the rows have, or with positions, one level a round."""
+    """Fill ``shaped_ids``: with the ids that the rows have, or with positions, one level a round."""
     if file.own_id:
         file.execute(
-            """insert into shaped by name select low._row, low.own as id, high.own as parent, low.label
+            """insert into shaped_ids by name select low._row, low.own as id, high.own as parent, low.label
             from outline low left join outline high on low.up = high._row"""
         )
         return
@@ -197,11 +197,11 @@ def _identify(file: ShapedFile) -> None:
         select _row, place::varchar as id, null::varchar as parent, label from placed where up is null"""
     )
     while file.count("select count(*) from latest"):
-        file.execute("insert into shaped by name from latest")
+        file.execute("insert into shaped_ids by name from latest")
         file.execute(
             """create or replace temp table latest as
             select placed._row, latest.id || '.' || placed.place as id, latest.id as parent, placed.label
             from placed join latest on placed.up = latest._row"""
         )
-    file.execute("insert into shaped by name select _row, '?' || _row as id, label from outline where level is null")
+    file.execute("insert into shaped_ids by name select _row, '?' || _row as id, label from outline where level is null")
     file.execute("drop table placed; drop table latest")

@@ -39,7 +39,9 @@ def shape_path(file: ShapedFile) -> ReadResult:
     _find_malformed(file, separator, bool(leads))
     places.link(file, separator=separator, begins=separator if leads else "")
     if file.own_id is None:  # a path that is none keeps its text, beside its finding
-        file.execute("update shaped set id = path from stepped where shaped._row = stepped._row and shaped.id is null")
+        file.execute(
+            "update shaped_ids set id = path from stepped where shaped_ids._row = stepped._row and shaped_ids.id is null"
+        )
     file.execute("drop table stepped")
     key_from = file.id_column or (None if file.own_id else file.named[file.said["column"]])
     return store(file, file.shape.label(file.staging.dataset.names), key_from=key_from)

@@ -23,7 +23,7 @@ from placed where place is not null group by place
 
 
 def link(file: ShapedFile, *, separator: str, begins: str = "") -> None:
-    """Fill ``shaped`` and ``implied`` from ``placed`` (_row, place, own); ``place`` is null for a row that has none.
+    """Fill ``shaped_ids`` and ``implied`` from ``placed`` (_row, place, own); ``place`` is null for a row that has none.
 
     ``own`` is the id that a row has of its own; without any, an id is the place as the file would write it, with
     ``separator`` and with ``begins`` before it. Add a finding for a row whose parent may be one of several.
@@ -36,10 +36,10 @@ def link(file: ShapedFile, *, separator: str, begins: str = "") -> None:
     own = file.own_id is not None
     above = f"coalesce(up.id, {written.format('up_place')})"
     for target, first, source in (
-        ("shaped", "_row", "placed"),
+        ("shaped_ids", "_row", "placed"),
         ("implied", "first, level", "implied_places"),
     ):
-        has_own = own and target == "shaped"
+        has_own = own and target == "shaped_ids"
         file.execute(
             f"""insert into {target} by name
             select {first}, {"own" if has_own else id_of} as id, {above} as parent, {_LAST} as label

@@ -64,7 +64,7 @@ def shape_prefix(file: ShapedFile) -> ReadResult:
         _by_lengths(file)
     _find_ambiguous(file)
     file.execute(
-        """insert into shaped by name
+        """insert into shaped_ids by name
         select _row, codes.own as id, parents.own as parent, null as label from codes left join parents using (_row)"""
     )
     file.execute("drop table codes; drop table covered; drop table targets; drop table parents; drop table pending")

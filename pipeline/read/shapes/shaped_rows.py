@@ -1,6 +1,6 @@
 """From what a shape found to ``raw``: the file's rows with ids and parents, and after them the rows that it generated.
 
-A shape fills the temporary tables ``shaped`` (_row, id, parent, label), with every row of ``raw``, and ``implied``
+A shape fills the temporary tables ``shaped_ids`` (_row, id, parent, label), with every row of ``raw``, and ``implied``
 (first, level, id, parent, label), with the nodes that the file implies and does not list; ``first`` is the first row that
 implies one. Rows of the file keep their numbers. Generated ones are numbered on from the last of the file, and have no line.
 """
@@ -23,7 +23,7 @@ GENERATED = "generated"
 
 _EXAMPLES = 3
 TABLES = """
-create or replace temp table shaped (_row bigint, id varchar, parent varchar, label varchar);
+create or replace temp table shaped_ids (_row bigint, id varchar, parent varchar, label varchar);
 create or replace temp table implied (first bigint, level integer, id varchar, parent varchar, label varchar);
 """
 
@@ -108,9 +108,11 @@ def store(file: ShapedFile, label: str, *, key_from: str | None = None) -> ReadR
     added = [name for name in (*made, *filter(None, [mark])) if name not in columns]
     _copy_rows(file, columns, added, made)
     _add_generated(file, label, mark)
-    longest = file.count("select coalesce(max(strlen(id)), 0) from (select id from shaped union all select id from implied)")
+    longest = file.count(
+        "select coalesce(max(strlen(id)), 0) from (select id from shaped_ids union all select id from implied)"
+    )
     file.staging.drop_raw()
-    file.execute("alter table shaped_rows rename to raw; drop table shaped; drop table implied")
+    file.execute("alter table shaped_rows rename to raw; drop table shaped_ids; drop table implied")
     return replace(
         table,
         records=table.records + generated,
@@ -133,7 +135,7 @@ def keep(file: ShapedFile) -> ReadResult:
     columns = [dataset.key if name == key_from else name for name in table.columns]
     _copy_rows(file, columns, [], {})
     file.staging.drop_raw()
-    file.execute("alter table shaped_rows rename to raw; drop table shaped; drop table implied")
+    file.execute("alter table shaped_rows rename to raw; drop table shaped_ids; drop table implied")
     return replace(table, columns=tuple(columns))
 
 
@@ -146,11 +148,11 @@ def _copy_rows(file: ShapedFile, columns: Sequence[str], added: Sequence[str], m
         for raw, name in zip(file.table.columns, columns, strict=True)
         if name not in made
     ]
-    picks = ", ".join([*(f"shaped.{value} as {quoted(name)}" for name, value in made.items()), *kept])
+    picks = ", ".join([*(f"shaped_ids.{value} as {quoted(name)}" for name, value in made.items()), *kept])
     by_rows(
         file.staging.connection,
         f"""insert into shaped_rows by name select rows._row, {picks}
-        from (from raw where {{range}}) as rows left join shaped on rows._row = shaped._row""",
+        from (from raw where {{range}}) as rows left join shaped_ids on rows._row = shaped_ids._row""",
         of="raw",
     )
 
