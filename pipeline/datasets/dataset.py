@@ -23,7 +23,8 @@ from sqlglot import expressions as exp
 from pipeline.contracts.object_keys import DATASET_NAME
 from pipeline.contracts.options import DETECTED, READ_NAMES, OnError, Options, ReadOptions
 from pipeline.datasets.column_forms import columns_by_form
-from pipeline.datasets.suite_meta import ColumnNames, Shape, Tolerance, TreeLimits
+from pipeline.datasets.shape_meta import Shape, shape_of, slip_in
+from pipeline.datasets.suite_meta import ColumnNames, Tolerance, TreeLimits
 from pipeline.datasets.upload_rules import check_suite
 from pipeline.display import meant
 from pipeline.errors import InvalidConfiguration, InvalidRequest, UnknownDataset
@@ -121,8 +122,30 @@ class Dataset:
 
     @cached_property
     def shape(self) -> Shape:
-        """Return how the hierarchy is written."""
-        return Shape(**self._said("shape", {"children", "path_separator"}))
+        """Return how the hierarchy is written, as the upload says, or else the suite.
+
+        Raises InvalidRequest or InvalidConfiguration, naming what can be said.
+        """
+        if self.options.shape:
+            return self.check_shape(self.options.shape)
+        said = self.suite.get("meta", {}).get("shape", {})
+        try:
+            return shape_of(said)
+        except (ValueError, TypeError) as error:
+            raise InvalidConfiguration(f"expectations/{self.name}.json: meta.{error}.") from error
+
+    def check_shape(self, said: abc.Mapping[str, Any]) -> Shape:
+        """Return the shape that an upload describes. Raises InvalidRequest, naming what it can say."""
+        try:
+            shape = shape_of(said)
+        except ValueError as error:
+            raise InvalidRequest(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+        slip = slip_in(shape, self.names)
+        if not slip and shape.path_separator and self.staging_file.is_file():
+            slip = f"path_separator is for sql/staging/{self.name}.sql to say, since it is written by hand"
+        if slip:
+            raise InvalidRequest(f"{slip[:1].upper()}{slip[1:]}.")
+        return shape
 
     @cached_property
     def bounds(self) -> TreeLimits:
@@ -340,12 +363,8 @@ def _slip_in_mapping(dataset: Dataset) -> str:
 def _slip_in_shape(dataset: Dataset) -> str:
     """Return what is wrong with ``meta.shape``, or with it beside a hand-written staging query; an empty text if nothing is."""
     shape = dataset.shape
-    if not all(one is None or (isinstance(one, str) and one.strip()) for one in (shape.children, shape.path_separator)):
-        return "in meta.shape, children is a key and path_separator what stands between the steps of a path"
-    if shape.children and shape.path_separator:
-        return "meta.shape has both children and path_separator; a parent can come from one of them only"
-    if shape.children in dataset.names:
-        return f"meta.shape has the children under {shape.children}, which is a column too"
+    if slip := slip_in(shape, dataset.names):
+        return f"meta.{slip}"
     if dataset.staging_file.is_file() and (dataset.mapping.defaults or shape.path_separator):
         return f"defaults and path_separator are for sql/staging/{dataset.name}.sql to say, since it is written by hand"
     return ""

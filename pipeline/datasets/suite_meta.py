@@ -24,14 +24,6 @@ class ColumnNames:
 
 
 @dataclass(frozen=True)
-class Shape:
-    """How the hierarchy is written, where it is not one column of parents (``meta.shape``)."""
-
-    children: str | None = None  # nested trees in JSON: the key under which a record's children stand
-    path_separator: str | None = None  # path-shaped ids, such as /a/b/c: what stands between their steps
-
-
-@dataclass(frozen=True)
 class TreeLimits:
     """What the tree that results must not exceed (``meta.bounds``); None: no bound."""
 

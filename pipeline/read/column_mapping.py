@@ -13,9 +13,11 @@ from difflib import get_close_matches
 
 from pipeline.datasets.column_forms import loose_form
 from pipeline.datasets.dataset import LINEAGE, Dataset, folded
+from pipeline.datasets.shape_meta import Shape
 from pipeline.errors import Unreadable
 from pipeline.read import foreign_names
 from pipeline.read.limits import Limits
+from pipeline.read.shapes.suggest import shape_suggestion
 
 SKIPPED = "\x01left out: "
 """Prefix of the name of a column that is read, and then removed."""
@@ -30,11 +32,22 @@ INDEX = "\x02index"
 def required(dataset: Dataset) -> list[str]:
     """Return the columns that a file must have: the key, the parent, and those that may not be empty and have no default.
 
-    Where ids are paths there is no column for the parent.
+    Where ids are paths there is no column for the parent. Where a shape makes ids, parents or names of other columns, it needs
+    those.
     """
-    parent = [] if dataset.shape.path_separator else [dataset.parent]
-    names = [dataset.key, *parent, *(column.name for column in dataset.columns if column.required)]
-    return [name for name in dict.fromkeys(names) if name != dataset.rest and name not in dataset.mapping.defaults]
+    shape = dataset.shape
+    parent = [] if shape.path_separator or shape.kind else [dataset.parent]
+    key = [] if shape.gives_ids else [dataset.key]
+    made = {*([dataset.key] if shape.gives_ids else []), *([dataset.parent] if shape.kind else []), shape.label(dataset.names)}
+    own = [column.name for column in dataset.columns if column.required and column.name not in made]
+    names = [*key, *parent, *own]
+    names = [name for name in dict.fromkeys(names) if name != dataset.rest and name not in dataset.mapping.defaults]
+    return [*names, *(name for name in shape_columns(dataset).values() if name not in names)]
+
+
+def shape_columns(dataset: Dataset) -> dict[str, str]:
+    """Return the columns that the dataset's shape names, as it names them, with their names in ``raw``."""
+    return {name: mapped_name(name, dataset) for name in dataset.shape.columns}
 
 
 def mapped_name(name: str, dataset: Dataset) -> str:
@@ -209,8 +222,8 @@ def _hints(lacking: list[str], names: Sequence[str], originals: Sequence[str], d
         yield (
             f"If so: {as_mapping(probable)}." if any(guesses.values()) else f"To read them as they are: {as_mapping(probable)}."
         )
-    if dataset.parent in lacking and dataset.parent not in probable.values():
-        yield foreign_names.shape_hint(originals)
+    if dataset.parent in lacking and dataset.parent not in probable.values() and dataset.shape == Shape():
+        yield shape_suggestion(originals)
 
 
 def _probable(lacking: Sequence[str], free: Sequence[str], dataset: Dataset) -> dict[str, str]:
@@ -227,7 +240,9 @@ def _probable(lacking: Sequence[str], free: Sequence[str], dataset: Dataset) -> 
 
 def is_unknown(name: str, dataset: Dataset) -> bool:
     """Return whether the dataset has no place for this column."""
-    return dataset.rest is None and name not in dataset.names and not name.startswith((SKIPPED, REPEATED, INDEX))
+    if dataset.rest is not None or name in dataset.names or name.startswith((SKIPPED, REPEATED, INDEX)):
+        return False
+    return name not in shape_columns(dataset).values()
 
 
 def unknown_message(name: str, dataset: Dataset, original: str = "") -> tuple[str, str]:

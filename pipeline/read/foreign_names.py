@@ -5,7 +5,6 @@ They are used in hints only: what a column means is said by the person who uploa
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 
@@ -40,15 +39,6 @@ PAIRS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 )  # fmt: skip
 """(Software, names of its ids, names of its parents), the likelier ones first."""
 
-_LEVEL = re.compile(r"(?i)(level|lvl|ebene|stufe|niveau|nivel|livello|tier|l|h|cat(egory)?|hierarchy|parent)[ _.-]?(\d{1,2})")
-_PATHS = ("path", "fullpath", "treepath", "materializedpath", "nodepath", "categorypath", "breadcrumb", "breadcrumbs", "ltree",
-    "lineage", "fullyqualifiedname", "fullname", "pathname", "filepath", "fileref")  # fmt: skip
-_LEFTS, _RIGHTS = (
-    ("lft", "left", "treeleft", "lefttree", "leftvalue"),
-    ("rgt", "right", "rght", "treeright", "righttree", "rightvalue"),
-)
-_OUTLINES = ("outlinelevel", "level", "depth", "indent", "indentlevel", "ebene", "outlinenumber", "wbs")
-
 
 def letters_of(name: str) -> str:
     """Return the letters and digits of a name, without regard to case."""
@@ -68,23 +58,3 @@ def known_pair(names: Sequence[str]) -> tuple[str, str]:
 
 def _first(known: Sequence[str], by_letters: dict[str, str]) -> str:
     return next((by_letters[letters_of(name)] for name in known if letters_of(name) in by_letters), "")
-
-
-def shape_hint(names: Sequence[str]) -> str:
-    """Return the option for a hierarchy that is written otherwise than by parents, if the columns look so; else nothing."""
-    levels = [name for name in names if _LEVEL.fullmatch(name.strip())]
-    if len(levels) > 1:
-        return f"If each column is a level of the hierarchy: {_shape(kind='levels', columns=levels)}."
-    by_letters = {letters_of(name): name for name in reversed(names)}
-    left, right = _first(_LEFTS, by_letters), _first(_RIGHTS, by_letters)
-    if left and right:
-        return f"If {left} and {right} are the bounds of a nested set: {_shape(kind='nested_set', left=left, right=right)}."
-    if path := _first(_PATHS, by_letters):
-        return f"If {path} is the path of a record, from the root down: {_shape(kind='path', column=path, separator='/')}."
-    if level := _first(_OUTLINES, by_letters):
-        return f"If {level} is how deep a record is, in the order of an outline: {_shape(kind='outline', level=level)}."
-    return ""
-
-
-def _shape(**said: object) -> str:
-    return f"shape={json.dumps(said, ensure_ascii=False)}"

@@ -2,8 +2,8 @@
 
 `raw` has the file's own columns as text with a row number, `malformed` the text of the records that do not fit the table,
 `findings` what is wrong with single rows, `reading` one row about the file as a whole, and `lines` the rows' line numbers:
-``line = first_line + (row - first_row)`` for the rows from ``first_row`` up to the next entry. Each record is in `raw` or in
-`malformed`, never in both. `curtailed` lists the rows in `raw` that lack some of the file's data.
+``line = first_line + (row - first_row)`` for the rows from ``first_row`` up to the next entry, null for rows without a line.
+Each record is in `raw` or in `malformed`, never in both. `curtailed` lists the rows in `raw` that lack some of the file's data.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class RawTables:
         self._malformed_characters = 0
         self._notes: dict[tuple[str, str], str] = {}
         self.connection.execute(FINDINGS)
-        self.connection.execute("create table lines (first_row bigint not null, first_line bigint not null)")
+        self.connection.execute("create table lines (first_row bigint not null, first_line bigint)")
         self.connection.execute("create table malformed (_row bigint, line bigint, text varchar)")
 
     def __enter__(self) -> Self:
@@ -118,10 +118,16 @@ class RawTables:
         if rows:
             self.insert("lines", pa.Table.from_pylist(rows, schema=_LINES_SCHEMA))
 
-    def first_line_numbers(self, most: int) -> tuple[tuple[int, int], ...]:
+    def add_unnumbered_lines(self, first_row: int) -> None:
+        """Say that the rows from this one on stand on no line of the file, and in none of its files."""
+        self.connection.execute("insert into lines values ($row, null)", {"row": first_row})
+        if self.connection.execute("from duckdb_tables() where table_name = 'members'").fetchall():
+            self.connection.execute("insert into members values ($row, '')", {"row": first_row})
+
+    def first_line_numbers(self, most: int) -> tuple[tuple[int, int | None], ...]:
         """Return the first ``most`` entries of `lines`."""
         query = "select first_row, first_line from lines order by first_row limit $most"
-        return tuple((int(row), int(line)) for row, line in self.connection.execute(query, {"most": most}).fetchall())
+        return tuple((int(row), line) for row, line in self.connection.execute(query, {"most": most}).fetchall())
 
     def drop_raw(self) -> None:
         """Make room for another ``raw``: it is a table, or a view over ``text_rows``, which goes with it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -27,12 +28,15 @@ from pipeline.read.containers.unpack import PARQUET, Content, FileContent, Store
 from pipeline.read.containers.zip_archive import naming_member
 from pipeline.read.formats.delimited import read_delimited
 from pipeline.read.formats.excel import read_excel
+from pipeline.read.formats.indented_text import read_lines_of_text
 from pipeline.read.formats.json_mistakes import refuse_lookalike
 from pipeline.read.formats.json_records import read_array, read_lines
 from pipeline.read.formats.parquet import read_parquet
 from pipeline.read.limits import Limits
 from pipeline.read.raw_tables import RawTables
 from pipeline.read.read_result import ReadResult
+from pipeline.read.shapes import apply as shapes
+from pipeline.read.shapes.edges import EdgeFile
 from pipeline.read.skipped_rows import skip_rows
 
 
@@ -55,8 +59,11 @@ class FileSummary:
     sheet: str
     sheets: int  # of a workbook: those that are shown and hold anything
     letters: tuple[str, ...]  # what Excel calls the columns, one for one; none without a workbook, or of members
-    lines: tuple[tuple[int, int], ...]  # where records lie: (record, line) wherever the distance changes, the first of them
+    lines: tuple[
+        tuple[int, int | None], ...
+    ]  # where records lie: (record, line) wherever the distance changes, the first of them
     members: int  # files in the archive that were read as one; 1 without an archive
+    generated: int = 0  # of the records, the last ones: those that the shape implies and the file does not list
 
 
 TextReader = Callable[[Iterator[bytes], RawTables], ReadResult]
@@ -104,9 +111,13 @@ def read(
 
 def _read_all(upload: StoredFile, staging: RawTables) -> tuple[str, str, ReadResult]:
     """Read all files of the upload into ``raw``; return (format, encoding, result)."""
-    members = MergedMembers(staging) if len(upload.names) > 1 else None
+    edges = EdgeFile(staging, upload.names) if staging.dataset.shape.kind == "edges" else None
+    members = MergedMembers(staging) if len(upload.names) > (2 if edges else 1) else None
     form, encodings, table = "", dict[str, None](), None
     for content in upload.contents:
+        if edges and edges.is_named(content.name):
+            edges.read(content.name, partial(_read_one, content, staging))
+            continue
         encodings["" if isinstance(content, FileContent) else content.encoding] = None
         with naming_member(content.name):
             form, table = _read_one(content, staging)
@@ -128,6 +139,8 @@ def _read_one(content: Content, staging: RawTables) -> tuple[str, ReadResult]:
             raise
     if content.encoding != "utf-8":
         staging.text_file = None
+    if staging.dataset.shape.said.get("text"):
+        return "csv", read_lines_of_text(content.chunks, staging)
     chunks, form = _recognise(content.chunks)
     return form, TEXTS[form][1](chunks, staging)
 
@@ -150,6 +163,8 @@ def _checked(form: str, encoding: str, table: ReadResult, upload: StoredFile, fi
     file_columns.report_matches(table, staging)
     parent_columns.check_parents(table, staging)
     staging.add_notes()
+    table = shapes.apply(table, staging)
+    originals = table.originals or table.columns
     path_ids.check_paths(staging)
     value_limits.check_values(staging, table)
     spreadsheet_texts.warn_of_spreadsheet_texts(staging, table)
@@ -166,7 +181,8 @@ def _checked(form: str, encoding: str, table: ReadResult, upload: StoredFile, fi
         table.sheets,
         table.letters,
         staging.first_line_numbers(LINES_KEPT),
-        len(upload.names),
+        len(upload.names) - (dataset.shape.kind == "edges"),
+        table.generated,
     )
 
 

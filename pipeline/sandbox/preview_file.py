@@ -104,7 +104,8 @@ def _without_rules(dataset: Dataset) -> Dataset:
     free: dict[str, Any] = {"mapping": {"defaults": {dataset.key: "-", dataset.parent: "-"}}}
     if dataset.shape.children:
         free["shape"] = {"children": dataset.shape.children}
-    return replace(dataset, columns=(), rest=dataset.rest or "-", suite={"name": dataset.name, "meta": free})
+    plain = replace(dataset.options, shape={})
+    return replace(dataset, columns=(), rest=dataset.rest or "-", suite={"name": dataset.name, "meta": free}, options=plain)
 
 
 def _readable_beginning(

@@ -34,7 +34,7 @@ def said_in_python(tree: ast.AST) -> set[str]:
 
 
 def _spelled(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield where a code is: ``code=``, ``code: str =``, add_finding(code), note(code), Rule(code), Failure(place, code), tuples."""
+    """Yield where a code is: ``code=``, ``code: str =``, add_finding(code), note(code), Rule(code), Failure(place, code)."""
     match node:
         case ast.Call(func=ast.Name("ApiError")):  # of the HTTP API: these speak of no file
             return
