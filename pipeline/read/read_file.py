@@ -22,6 +22,7 @@ from pipeline.display import LINES_KEPT
 from pipeline.errors import InvalidRequest, RejectedFile, Unreadable
 from pipeline.read import column_mapping, path_ids, value_limits
 from pipeline.read.containers.archive_members import MergedMembers
+from pipeline.read.containers.folder_columns import FolderColumns
 from pipeline.read.containers.unpack import PARQUET, Content, FileContent, StoredFile, unpack
 from pipeline.read.containers.zip_archive import naming_member
 from pipeline.read.formats.delimited import read_delimited
@@ -29,7 +30,7 @@ from pipeline.read.formats.excel import read_excel
 from pipeline.read.formats.json_records import read_array, read_lines
 from pipeline.read.formats.parquet import read_parquet
 from pipeline.read.limits import Limits
-from pipeline.read.raw_tables import RawTables
+from pipeline.read.raw_tables import RawTables, printable
 from pipeline.read.read_result import ReadResult
 
 
@@ -55,6 +56,8 @@ class FileSummary:
     lines: tuple[tuple[int, int], ...]  # where records lie: (record, line) wherever the distance changes, the first of them
     members: int  # files in the archive that were read as one; 1 without an archive
 
+
+_NAMED_AT_MOST = 5
 
 TextReader = Callable[[Iterator[bytes], RawTables], ReadResult]
 FileReader = Callable[[Path, RawTables], ReadResult]
@@ -101,17 +104,33 @@ def read(
 def _read_all(upload: StoredFile, staging: RawTables) -> tuple[str, str, ReadResult]:
     """Read all files of the upload into ``raw``; return (format, encoding, result)."""
     members = MergedMembers(staging) if len(upload.names) > 1 else None
+    folders = FolderColumns(upload.partitions, staging)
     form, encodings, table = "", dict[str, None](), None
-    for content in upload.contents:
+    for number, content in enumerate(upload.contents):
         encodings["" if isinstance(content, FileContent) else content.encoding] = None
         with naming_member(content.name):
             form, table = _read_one(content, staging)
+            table = folders.add_to(table, number)
         if members:
             members.add(content.name, form, table)
     if members:
         table = members.finish()
+    _report_passed_over(upload.passed_over, staging)
+    folders.report()
     assert table is not None
     return form, ", ".join(encodings), table
+
+
+def _report_passed_over(names: tuple[str, ...], staging: RawTables) -> None:
+    if names:
+        more = f" and {len(names) - _NAMED_AT_MOST:,} more" if len(names) > _NAMED_AT_MOST else ""
+        staging.add_finding(
+            "files_passed_over",
+            f"Files in the archive that are no tables were passed over: "
+            f"{', '.join(map(printable, names[:_NAMED_AT_MOST]))}{more}.",
+            hint="If one of them has records, give it another name.",
+            severity="warning",
+        )
 
 
 def _read_one(content: Content, staging: RawTables) -> tuple[str, ReadResult]:
