@@ -23,7 +23,7 @@ _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 def split_service_files(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the names of an archive's tables, and those that are passed over: also texts about the tables, if there are any."""
+    """Return the names of an archive's tables, and those that are passed over: also texts about them, if it has any."""
     own = [name for name in names if not _SERVICE.fullmatch(name.replace("\\", "/"))]
     tables = [name for name in own if not _ABOUT.fullmatch(name.replace("\\", "/"))]
     if any(_TABLE.fullmatch(name) for name in tables):
@@ -33,7 +33,7 @@ def split_service_files(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def is_unremarkable(name: str) -> bool:
-    """Return whether a file is one that macOS adds to every archive, and nobody has to hear of."""
+    """Return whether a file is one that macOS adds to every archive, which no message has to name."""
     return re.fullmatch(r"(.*/)?(__MACOSX/.*|\.DS_Store)", name.replace("\\", "/")) is not None
 
 

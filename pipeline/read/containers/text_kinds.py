@@ -65,7 +65,8 @@ def _sql(head: bytes) -> tuple[str, str] | None:
 def _mail(head: bytes) -> tuple[str, str] | None:
     lines = head.splitlines()[:12]
     mbox = bool(lines) and re.match(rb"From \S+@?\S* +\w{3} \w{3} ", lines[0]) is not None
-    if mbox or (len(lines) > 2 and _MAIL.match(lines[0]) and sum(_MAIL.match(line) is not None for line in lines) >= 3):
+    fields = {found[1].lower() for line in lines if (found := _MAIL.match(line))}
+    if mbox or (len(fields) >= 3 and _MAIL.match(lines[0])):
         return "an e-mail message (eml)", "Save its attachment, and upload that."
     return None
 

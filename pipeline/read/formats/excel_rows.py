@@ -179,31 +179,34 @@ class SheetRows:
     def warn(self) -> None:
         """Add the warnings that concern the sheet as a whole."""
         if self._numbers.count or self._dates.count:
-            both = ", ".join(str(one) for one in (self._numbers, self._dates) if one.count)
-            hint = (
-                f"Excel drops leading zeros and every digit past the {SAFE_DIGITS}th: if ids had any, format the column as text"
-            )
-            hint += " and enter the ids again."
-            if self._dates.count:
-                hint += " It also makes dates of ids such as 1-2 or MARCH1."
-            self._warn("numeric_ids", f"Ids are numbers or dates in this sheet: {both}.", hint)
+            self._warn_of_numbers()
         if self._displayed.count:
             self._warn(
-                "displayed_ids",
                 f"Ids are read as the sheet shows them, with the zeros or text of their number format: {self._displayed}.",
                 "If the numbers without them are meant, give the column the number format General.",
+                code="displayed_ids",
             )
         if self._totals.count:
             does = "was skipped" if self._skips_totals else "was read as a record"
             self._warn(
-                "declared_totals",
                 f"The workbook says that row {self._totals} is the totals row of its table; it {does}.",
                 "" if self._skips_totals else "To skip it, choose clean.skip_totals.",
+                code="declared_totals",
             )
         if self._repeated.count:
-            self._warn("skipped_lines", f"The header is repeated in row {self._repeated}, which was skipped.", "")
+            self._warn(f"The header is repeated in row {self._repeated}, which was skipped.", code="skipped_lines")
 
-    def _warn(self, code: str, message: str, hint: str) -> None:
+    def _warn_of_numbers(self) -> None:
+        both = ", ".join(str(one) for one in (self._numbers, self._dates) if one.count)
+        hint = (
+            f"Excel drops leading zeros and every digit past the {SAFE_DIGITS}th: if ids had any, format the column as"
+            " text and enter the ids again."
+        )
+        if self._dates.count:
+            hint += " It also makes dates of ids such as 1-2 or MARCH1."
+        self._warn(f"Ids are numbers or dates in this sheet: {both}.", hint, code="numeric_ids")
+
+    def _warn(self, message: str, hint: str = "", *, code: str) -> None:
         self._staging.add_finding(code, message, hint=hint, severity="warning")
 
     def _find(self, line: int, place: int, message: str, value: str, hint: str) -> None:
