@@ -25,9 +25,9 @@ select
 from nodes
 where
     (
-        contains(nodes.id, '+')
-        or contains(nodes.id, '-')
-        or contains(nodes.id, '.')
+        contains(nodes.id, 'E+')
+        or (nodes.id < 'A' and (nodes.id like '_-___%' or nodes.id like '__-___%' or nodes.id like '_.%' or nodes.id like '__.%'))
+        or (nodes.id >= 'A' and (nodes.id like '___-__' or nodes.id like '___.__'))
     )
     and regexp_full_match(
         nodes.id,
