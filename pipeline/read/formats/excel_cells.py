@@ -21,6 +21,16 @@ _MOST_ROWS, _MOST_COLUMNS = 1_048_576, 16_384  # of a sheet, in Excel's file for
 _COLUMN_BITS = 15
 
 
+def place_key(line: int, column: int) -> int:
+    """Return one number for a place, in the order of the sheet."""
+    return line << _COLUMN_BITS | column
+
+
+def line_and_column(key: int) -> tuple[int, int]:
+    """Return the place of a number of place_key."""
+    return key >> _COLUMN_BITS, key & ((1 << _COLUMN_BITS) - 1)
+
+
 @dataclass
 class XmlCell:
     """A cell that is not empty, as the XML has it. ``value`` is None where there is none."""
@@ -47,7 +57,7 @@ class CellFaults:
         """Return (line, column, what is wrong) in the order of the sheet."""
         found = [(place, "contains an error, not a value") for place in self.errors]
         found += [(place, "contains a formula that was never computed") for place in self.uncomputed]
-        return [(place >> _COLUMN_BITS, place & ((1 << _COLUMN_BITS) - 1), what) for place, what in sorted(found)]
+        return [(*line_and_column(place), what) for place, what in sorted(found)]
 
 
 class FaultFinder:
@@ -72,13 +82,13 @@ class FaultFinder:
 
     def add(self, cell: XmlCell) -> None:
         """Look at one cell."""
-        place = cell.line << _COLUMN_BITS | cell.column
+        place = place_key(cell.line, cell.column)
         if cell.kind == "e":
             self._found.errors.append(place)
         elif not cell.has_formula:
             if self._calculation == Calculation.PENDING and _is_placeholder(cell):
                 self._zeros.append(place)
-        elif not cell.value and cell.kind != "str":
+        elif not (cell.value or "").strip() and cell.kind != "str":
             self._found.uncomputed.append(place)
         elif _is_placeholder(cell):
             self._placeholders.append(place)
@@ -94,7 +104,7 @@ class FaultFinder:
         return self._found
 
     def _is_in_array(self, place: int) -> bool:
-        line, column = place >> _COLUMN_BITS, place & ((1 << _COLUMN_BITS) - 1)
+        line, column = line_and_column(place)
         return any(top <= line <= bottom and left <= column <= right for top, left, bottom, right in self._arrays)
 
 

@@ -9,23 +9,36 @@ from __future__ import annotations
 
 import re
 import zipfile
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import lt
 
+import numpy as np
+
+from pipeline.display import cell_name
 from pipeline.errors import Unreadable
 from pipeline.read.containers import zip_archive
-from pipeline.read.formats.excel_cells import CellFaults, FaultFinder, SheetParser, XmlCell, column_number
+from pipeline.read.formats.excel_cells import (
+    CellFaults,
+    FaultFinder,
+    SheetParser,
+    XmlCell,
+    column_number,
+    line_and_column,
+    place_key,
+)
 from pipeline.read.formats.excel_package import Calculation, Package, check_entities
 from pipeline.read.limits import Limits
 
 OPEN = re.compile(rb"<(?:[\w.-]+:)?c\s([^<>]*[^<>/])>")
 _BARE = re.compile(rb"<(?:[\w.-]+:)?c>")
 _PLACE = re.compile(rb"""(?:^|\s)r\s*=\s*["']([A-Z]{1,3})([0-9]{1,7})["']""")
-_ERROR = re.compile(rb"""(?:^|\s)t\s*=\s*["']e["']""")
+_ERROR = re.compile(rb"""<(?:[\w.-]+:)?c\s(?:[^<>]*\s)?t\s*=\s*["']e["']""")
 _FORMULA = re.compile(rb"<(?:[\w.-]+:)?f[\s/>]")
 _UNCOMPUTED = re.compile(
     rb"<(?:[\w.-]+:)?c\s([^<>]*[^<>/])>\s*<(?:[\w.-]+:)?f(?:\s[^<>]*)?(?:/>|>[^<]*</(?:[\w.-]+:)?f>)"
-    rb"\s*(?:<(?:[\w.-]+:)?v(?:\s[^<>]*)?/>|<(?:[\w.-]+:)?v(?:\s[^<>]*)?></(?:[\w.-]+:)?v>)?\s*</(?:[\w.-]+:)?c>"
+    rb"\s*(?:<(?:[\w.-]+:)?v(?:\s[^<>]*)?/>|<(?:[\w.-]+:)?v(?:\s[^<>]*)?>\s*</(?:[\w.-]+:)?v>)?\s*</(?:[\w.-]+:)?c>"
 )
 _WITH_EMPTY_TEXT = re.compile(rb"""(?:^|\s)t\s*=\s*["'](?:str|e)["']""")
 
@@ -37,10 +50,11 @@ class SheetScan:
     rows: int = 0
     columns: int = 0
     cells: int = 0  # that are not empty
-    is_odd: bool = False  # cells without an address, or comments: it is read cell by cell
+    is_odd: bool = False  # cells without an address or not in order, or comments: it is read cell by cell
     has_formulas: bool = False
     errors: int = 0
     uncomputed: int = 0  # formulas without a value
+    last_place: int = 0
 
 
 def scan(archive: zipfile.ZipFile, package: Package, limits: Limits) -> dict[str, SheetScan]:
@@ -109,15 +123,17 @@ def whole_cells(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
 
 def _scan_cells(piece: bytes, seen: SheetScan) -> None:
     opened = OPEN.findall(piece)
-    attributes = b"\n".join(opened)
-    places = _PLACE.findall(attributes)
-    if len(places) != len(opened) or b"<!" in piece or _has_bare_cells(piece):
+    places = _PLACE.findall(b"\n".join(opened))
+    numbers = {letters: column_number(letters.decode()) for letters in {letters for letters, _ in places}}
+    keys = [seen.last_place, *(place_key(int(line), numbers[letters]) for letters, line in places)]
+    if len(places) != len(opened) or b"<!" in piece or _has_bare_cells(piece) or not all(map(lt, keys, keys[1:])):
         seen.is_odd = True
+    seen.last_place = keys[-1]
     seen.cells += len(opened)
-    seen.rows = max(seen.rows, max((int(row) for _, row in places), default=0))
-    seen.columns = max(seen.columns, max((column_number(one.decode()) for one in {one for one, _ in places}), default=0))
-    if b"e" in attributes:
-        seen.errors += len(_ERROR.findall(attributes))
+    seen.rows = max(seen.rows, line_and_column(max(keys))[0])
+    seen.columns = max(seen.columns, max(numbers.values(), default=0))
+    if b'"e"' in piece or b"'e'" in piece:
+        seen.errors += len(_ERROR.findall(piece))
     if (b"<f" in piece or b":f" in piece) and _FORMULA.search(piece):
         seen.has_formulas = True
         seen.uncomputed += sum(not _WITH_EMPTY_TEXT.search(one) for one in _UNCOMPUTED.findall(piece))
@@ -128,11 +144,21 @@ def _has_bare_cells(piece: bytes) -> bool:
 
 
 def _measure(archive: zipfile.ZipFile, part: str, seen: SheetScan, limits: Limits) -> None:
-    """Take the size of a sheet from its cells, one by one."""
-    seen.rows = seen.columns = seen.cells = 0
+    """Take the size of a sheet from its cells, one by one. Raises Unreadable if a cell is there twice."""
+    seen.columns, places = 0, array("Q")
 
     def add(cell: XmlCell) -> None:
-        seen.rows, seen.columns = max(seen.rows, cell.line), max(seen.columns, cell.column)
-        seen.cells += 1
+        seen.columns = max(seen.columns, cell.column)
+        places.append(place_key(cell.line, cell.column))
+        if len(places) > limits.cells:
+            raise Unreadable(f"A sheet of the workbook has more than {limits.cells:,} cells.", hint="Upload it as CSV.")
 
     SheetParser(add, lambda _: None, lambda _: None, limits).read(zip_archive.chunks_of(archive, archive.getinfo(part), limits))
+    ordered = np.sort(np.frombuffer(places, np.uint64)) if places else np.zeros(0, np.uint64)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(twice):
+        raise Unreadable(
+            f"The Excel workbook is damaged: the cell {cell_name(*line_and_column(int(twice[0])))} is there twice.",
+            hint="Save it again in Excel.",
+        )
+    seen.cells, seen.rows = len(places), line_and_column(int(ordered[-1]))[0] if len(ordered) else 0

@@ -123,6 +123,20 @@ def test_an_error_beside_the_header_or_below_the_table_is_a_finding_too(reads: R
     assert got.errors == [("malformed_row", 2, None), ("invalid_type", 3, "name")]
 
 
+def test_a_cell_that_is_there_twice_is_refused_but_any_order_is_read(reads: Reads) -> None:
+    one, other = (f'<row r="{line}">{text_cell(str(line), f"A{line}")}</row>' for line in (2, 3))
+    top = "".join(text_cell(name, f"{letter}1") for letter, name in zip("ABC", HEADER, strict=True))
+    assert [key for key, *_ in reads(xml_book(sheet_xml(f"{other}{one}<row r='1'>{top}</row>"))).rows] == ["2", "3"]
+    with pytest.raises(Unreadable, match="the cell A2 is there twice"):
+        reads(xml_book(sheet_xml(f"<row r='1'>{top}</row>{one}{one}")))
+
+
+def test_an_error_without_a_value_is_one_too(reads: Reads) -> None:
+    top = "".join(text_cell(name, f"{letter}1") for letter, name in zip("ABC", HEADER, strict=True))
+    row = f'<row r="2">{text_cell("1", "A2")}<c r="B2" t="e"/></row>'
+    assert reads(xml_book(sheet_xml(f"<row>{top}</row>{row}"))).errors == [("invalid_type", 2, "parentId")]
+
+
 def test_the_bound_on_cells_holds_without_addresses(reads: Reads) -> None:
     far = f'<row r="1048576">{"<c><v>1</v></c>" * 60}</row>'
     with pytest.raises(Unreadable, match="1,048,576 rows and 60 columns"):
@@ -306,7 +320,7 @@ XML = {
 TEXT = {"": None, "text": "t", "number": "7", "computed": "7", "error": None, "formula": None}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(st.lists(CELLS, min_size=3, max_size=3).filter(any), min_size=1, max_size=5), st.data(), st.booleans())
 def test_any_sheet_is_read_as_its_cells_say(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], data: st.DataObject, odd: bool
