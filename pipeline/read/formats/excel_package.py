@@ -9,9 +9,10 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -65,10 +66,13 @@ def find_parts(archive: zipfile.ZipFile, limits: Limits) -> Package:
     if twice:
         raise Unreadable(f"The workbook has two sheets with the name {printable(twice[0])}.", hint=_AGAIN)
     styles, strings = (
-        next((part for kind, part in links.values() if kind == what), "") for what in ("styles", "sharedStrings")
+        next((one.part for one in links.values() if one.kind == what), "") for what in ("styles", "sharedStrings")
     )
+    read = [one for one in links.values() if one.kind in ("worksheet", "styles", "sharedStrings")]
+    read += [one for one in _links(names, "").values() if one.kind == "officeDocument"] or [_Link("", "")]
     usual = (
         "_rels/.rels" in names.spelled
+        and all(one.is_exact for one in read)
         and workbook == zip_archive.WORKBOOK
         and "xl/_rels/workbook.xml.rels" in names.spelled
         and styles in ("", "xl/styles.xml")
@@ -150,36 +154,46 @@ def _workbook(names: _Names) -> str:
         for one in names.parsed(types):
             if zip_archive.WORKBOOK_TYPE.search(one.get("ContentType", "")) and one.get("PartName"):
                 return names.find(one.get("PartName", "")) or one.get("PartName", "")
-    linked = (part for kind, part in _links(names, "").values() if kind == "officeDocument")
+    linked = (one.part for one in _links(names, "").values() if one.kind == "officeDocument")
     return next(linked, names.find(zip_archive.WORKBOOK) or zip_archive.WORKBOOK)
 
 
-def _links(names: _Names, part: str) -> dict[str, tuple[str, str]]:
-    """Return what a part refers to, by id: the kind and the part. There may be none."""
+class _Link(NamedTuple):
+    kind: str
+    part: str
+    is_exact: bool = False  # it names the part as the archive does
+
+
+def _links(names: _Names, part: str) -> dict[str, _Link]:
+    """Return what a part refers to, by id. There may be nothing."""
     folder, name = posixpath.split(part.replace("\\", "/").strip("/"))
     listed = names.find(posixpath.join(folder, "_rels", f"{name}.rels"))
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, _Link] = {}
     for link in names.parsed(listed) if listed else ():
-        target = link.get("Target", "").replace("\\", "/")
+        said = link.get("Target", "")
+        target = said.replace("\\", "/")
         if link.get("TargetMode") != "External":
             at = posixpath.join("/", folder, target)
             spelled = names.find(at) or names.find(unquote(at)) or names.find(target) or posixpath.normpath(at).strip("/")
-            found[link.get("Id", "")] = link.get("Type", "").rpartition("/")[2], spelled
+            is_exact = said in (f"/{spelled}", spelled.removeprefix(f"{folder}/"))
+            found[link.get("Id", "")] = _Link(link.get("Type", "").rpartition("/")[2], spelled, is_exact)
     return found
 
 
-def _sheets(names: _Names, book: ElementTree.Element, links: dict[str, tuple[str, str]]) -> Iterator[SheetPart]:
+def _sheets(names: _Names, book: ElementTree.Element, links: Mapping[str, _Link]) -> Iterator[SheetPart]:
     for sheet in book.iter():
         if local_name(sheet.tag) != "sheet":
             continue
         link = next((value for key, value in sheet.items() if local_name(key) == "id"), "")
-        kind, part = links.get(link, ("", ""))
+        kind, part, _ = links.get(link, _Link("", ""))
         if not part or (kind == "worksheet" and part not in names.spelled):
             raise Unreadable(
                 f"The Excel workbook is damaged: the sheet {printable(sheet.get('name', ''))} is missing.", hint=_AGAIN
             )
         if kind == "worksheet":
-            tables = tuple(one for what, one in _links(names, part).values() if what == "table" and one in names.spelled)
+            tables = tuple(
+                one.part for one in _links(names, part).values() if one.kind == "table" and one.part in names.spelled
+            )
             yield SheetPart(sheet.get("name", ""), part, sheet.get("state", "visible") == "visible", tables)
 
 

@@ -76,6 +76,12 @@ def rows_xml(*rows: list[str]) -> str:
 
 
 PLAIN = sheet_xml(header(*HEADER) + rows_xml(["1", "", "top"], ["2", "1", "child"]))
+ADDRESSED = sheet_xml(
+    "".join(
+        f"<row>{''.join(text_cell(text, cell_name(line, column)) for column, text in enumerate(row, 1) if text)}</row>"
+        for line, row in enumerate((HEADER, ["1", "", "top"], ["2", "1", "child"]), 1)
+    )
+)
 
 
 # --- Layouts ---
@@ -89,6 +95,11 @@ PLAIN = sheet_xml(header(*HEADER) + rows_xml(["1", "", "top"], ["2", "1", "child
         pytest.param(xml_book(PLAIN, workbook="xl/workbook22.xml"), id="other name"),
         pytest.param(xml_book(PLAIN, workbook="book.xml", part="sheets/one.xml", target="/sheets/one.xml"), id="other folders"),
         pytest.param(xml_book(PLAIN, workbook="xl\\workbook.xml", part="xl\\worksheets\\sheet1.xml", target="worksheets\\sheet1.xml"), id="backslashes"),
+        *(
+            pytest.param(xml_book(ADDRESSED, target=target), id=f"target {target}")
+            for target in ("/xl/worksheets/sheet1.xml", "Worksheets/SHEET1.xml", "worksheets\\sheet1.xml", "./worksheets/sheet1.xml", "../xl/worksheets/sheet1.xml", "xl/worksheets/sheet1.xml")
+        ),
+        pytest.param(xml_book(ADDRESSED, part="xl/worksheets/Sheet1.xml"), id="addresses and other case"),
         pytest.param(xml_book(PLAIN, prefix="d3p1"), id="other prefix of links"),
         pytest.param(xml_book(PLAIN, sheetml="http://purl.oclc.org/ooxml/spreadsheetml/main", office="http://purl.oclc.org/ooxml/officeDocument/relationships"), id="strict"),
         pytest.param(xml_book(PLAIN.replace("<sheetData>", "<!-- <c r='Z9' t='e'><v>1</v></c> --><sheetData>")), id="comment"),
