@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from pipeline.read.containers.text_kinds import TEXT_KINDS
 
@@ -122,6 +123,9 @@ _ZIP_NAMES: tuple[tuple[str, str], ...] = (
 )
 
 
+_NAMES_AT_MOST = 2000  # are looked at: an archive with more is refused anyway
+
+
 def kind_of_zip(key: str) -> FileKind:
     """Return the kind of an archive that zip_archive.kind_of has named."""
     return _ZIP_KINDS[key]
@@ -129,6 +133,7 @@ def kind_of_zip(key: str) -> FileKind:
 
 def kind_by_names(names: Collection[str]) -> str:
     """Return the key of a format that is a ZIP archive, by the names in it (in lower case); else an empty string."""
+    names = tuple(islice(names, _NAMES_AT_MOST))
     if names and all(name.endswith(".npy") for name in names):
         return "npz"
     for pattern, key in _ZIP_NAMES:

@@ -109,7 +109,9 @@ def _fill(
 
 
 def _check_header(header: int, faults: CellFaults) -> None:
-    for line, column, what in faults.by_place():
+    for line, column, what in faults.in_order():
+        if line > header:
+            return
         if line == header:
             raise Unreadable(f"The cell {cell_name(line, column)} in the header {what}.", code="malformed_row", line=line)
 

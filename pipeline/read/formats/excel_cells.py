@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from xml.parsers import expat
+
+import numpy as np
 
 from pipeline.errors import Unreadable
 from pipeline.read.formats.excel_package import Calculation
@@ -45,7 +47,7 @@ class XmlCell:
 
 @dataclass
 class CellFaults:
-    """The cells of a sheet without a value: errors, and formulas that were never computed, each as line and column, sorted."""
+    """The cells of a sheet without a value: errors, and formulas that were never computed, each as place_key."""
 
     errors: array[int] = field(default_factory=lambda: array("Q"))
     uncomputed: array[int] = field(default_factory=lambda: array("Q"))
@@ -53,11 +55,13 @@ class CellFaults:
     def __len__(self) -> int:
         return len(self.errors) + len(self.uncomputed)
 
-    def by_place(self) -> list[tuple[int, int, str]]:
-        """Return (line, column, what is wrong) in the order of the sheet."""
-        found = [(place, "contains an error, not a value") for place in self.errors]
-        found += [(place, "contains a formula that was never computed") for place in self.uncomputed]
-        return [(*line_and_column(place), what) for place, what in sorted(found)]
+    def in_order(self) -> Iterator[tuple[int, int, str]]:
+        """Yield (line, column, what is wrong) in the order of the sheet."""
+        keys = np.concatenate([np.array(self.errors, np.uint64) * 2, np.array(self.uncomputed, np.uint64) * 2 + 1])
+        keys.sort()
+        for key in map(int, keys):
+            what = "contains a formula that was never computed" if key & 1 else "contains an error, not a value"
+            yield (*line_and_column(key >> 1), what)
 
 
 class FaultFinder:

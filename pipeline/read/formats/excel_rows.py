@@ -55,12 +55,13 @@ class SheetRows:
         dataset, options = staging.dataset, staging.options
         self._ids = [place for place, name in enumerate(names) if name in (dataset.key, dataset.parent)]
         self._fills, self._skips_totals = options.merged == "fill", bool(options.clean.get("skip_totals"))
-        self._faults: dict[int, list[tuple[int, str]]] = {}
-        for line, column, what in facts.faults.by_place():
-            self._faults.setdefault(line, []).append((column - 1 - facts.left, what))
+        self._faults = facts.faults.in_order()
+        self._fault = next(self._faults, None)  # the next one
         self.writer = RowWriter(names, staging)
         self.rows = self.longest_bytes = 0
-        self.judged = sum(len(found) for line, found in self._faults.items() if line < facts.header)  # passed over, as told
+        self.judged = 0
+        while self._fault and self._fault[0] <= facts.header:  # passed over, as is told
+            self.judged += len(self._faults_of(self._fault[0]))
         self._numbers, self._dates, self._displayed = Examples(), Examples(), Examples()
         self._totals, self._repeated = Examples(), Examples()
         self._total_rows: list[int] = []
@@ -69,7 +70,7 @@ class SheetRows:
     def add(self, line: int, cells: Sequence[Cell]) -> None:
         """Add one row of the sheet; an empty one is skipped."""
         texts, width = [cell_text(cell) for cell in cells], len(self._names)
-        found = self._faults.pop(line, ())
+        found = self._faults_of(line)
         if line in self._facts.totals and self._is_skipped_total(line, found):
             return
         merged = self._facts.merged.at(line)
@@ -103,11 +104,19 @@ class SheetRows:
 
     def finish(self) -> None:
         """Judge what is below the last row that has a value, and write the rest."""
-        for line in sorted(line for line in self._faults if line > self._facts.header):
-            self.add(line, [""] * len(self._names))
+        while self._fault:
+            self.add(self._fault[0], [""] * len(self._names))
         self.writer.flush()
         for row in self._total_rows:
             self._staging.connection.execute("insert into declared_totals values (?)", [row])
+
+    def _faults_of(self, line: int) -> list[tuple[int, str]]:
+        """Return (place in the table, what is wrong) of a row's cells; rows are asked for in ascending order."""
+        found: list[tuple[int, str]] = []
+        while self._fault and self._fault[0] == line:
+            found.append((self._fault[1] - 1 - self._facts.left, self._fault[2]))
+            self._fault = next(self._faults, None)
+        return found
 
     def _is_skipped_total(self, line: int, found: Sequence[tuple[int, str]]) -> bool:
         if self._skips_totals:
