@@ -60,7 +60,7 @@ class SheetRows:
         self.writer = RowWriter(names, staging)
         self.rows = self.longest_bytes = 0
         self.judged = 0
-        while self._fault and self._fault[0] <= facts.header:  # passed over, as is told
+        while self._fault and self._fault[0] <= facts.header:  # skipped, with a warning
             self.judged += len(self._faults_of(self._fault[0]))
         self._numbers, self._dates, self._displayed = Examples(), Examples(), Examples()
         self._totals, self._repeated = Examples(), Examples()
@@ -183,7 +183,7 @@ class SheetRows:
         ids = {place + 1 + self._facts.left for place in self._ids}
         return [one for one in self._facts.merged.all if not any(one.left <= column <= one.right for column in ids)]
 
-    # --- What is told once for the sheet ---
+    # --- Warnings about the sheet as a whole ---
 
     def warn(self) -> None:
         """Add the warnings that concern the sheet as a whole."""
