@@ -3,7 +3,8 @@
 `raw` has the file's own columns as text with a row number, `malformed` the text of the records that do not fit the table,
 `findings` what is wrong with single rows, `reading` one row about the file as a whole, and `lines` the rows' line numbers:
 ``line = first_line + (row - first_row)`` for the rows from ``first_row`` up to the next entry, null for rows without a line.
-Each record is in `raw` or in `malformed`, never in both. `curtailed` lists the rows in `raw` that lack some of the file's data.
+Each record is in `raw` or in `malformed`, never in both. `curtailed` lists the rows in `raw` that lack some of the file's data,
+`declared_totals` those that a workbook says are totals.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class RawTables:
         self.connection.execute(FINDINGS)
         self.connection.execute("create table lines (first_row bigint not null, first_line bigint)")
         self.connection.execute("create table malformed (_row bigint, line bigint, text varchar)")
+        self.connection.execute("create table declared_totals (_row bigint not null)")
 
     def __enter__(self) -> Self:
         return self

@@ -24,6 +24,7 @@ from pipeline.display import LINES_KEPT
 from pipeline.errors import InvalidRequest, RejectedFile, Unreadable
 from pipeline.read import column_mapping, file_columns, parent_columns, path_ids, spreadsheet_texts, value_limits
 from pipeline.read.containers.archive_members import MergedMembers
+from pipeline.read.containers.folder_columns import FolderColumns
 from pipeline.read.containers.unpack import PARQUET, Content, FileContent, StoredFile, unpack
 from pipeline.read.containers.zip_archive import naming_member
 from pipeline.read.formats.delimited import read_delimited
@@ -33,7 +34,7 @@ from pipeline.read.formats.json_mistakes import refuse_lookalike
 from pipeline.read.formats.json_records import read_array, read_lines
 from pipeline.read.formats.parquet import read_parquet
 from pipeline.read.limits import Limits
-from pipeline.read.raw_tables import RawTables
+from pipeline.read.raw_tables import RawTables, printable
 from pipeline.read.read_result import ReadResult
 from pipeline.read.shapes import apply as shapes
 from pipeline.read.shapes.edges import EdgeFile
@@ -65,6 +66,8 @@ class FileSummary:
     members: int  # files in the archive that were read as one; 1 without an archive
     generated: int = 0  # of the records, the last ones: those that the shape implies and the file does not list
 
+
+_NAMED_AT_MOST = 5
 
 TextReader = Callable[[Iterator[bytes], RawTables], ReadResult]
 FileReader = Callable[[Path, RawTables], ReadResult]
@@ -113,8 +116,9 @@ def _read_all(upload: StoredFile, staging: RawTables) -> tuple[str, str, ReadRes
     """Read all files of the upload into ``raw``; return (format, encoding, result)."""
     edges = EdgeFile(staging, upload.names) if staging.dataset.shape.kind == "edges" else None
     members = MergedMembers(staging) if len(upload.names) > (2 if edges else 1) else None
+    folders = FolderColumns(upload.partitions, staging)
     form, encodings, table = "", dict[str, None](), None
-    for content in upload.contents:
+    for number, content in enumerate(upload.contents):
         if edges and edges.is_named(content.name):
             edges.read(content.name, partial(_read_one, content, staging))
             continue
@@ -122,12 +126,27 @@ def _read_all(upload: StoredFile, staging: RawTables) -> tuple[str, str, ReadRes
         with naming_member(content.name):
             form, table = _read_one(content, staging)
             table = file_columns.settle_columns(table, staging)
+            table = folders.add_to(table, number)
         if members:
             members.add(content.name, form, table)
     if members:
         table = members.finish()
+    _report_passed_over(upload.passed_over, staging)
+    folders.report()
     assert table is not None
     return form, ", ".join(encodings), table
+
+
+def _report_passed_over(names: tuple[str, ...], staging: RawTables) -> None:
+    if names:
+        more = f" and {len(names) - _NAMED_AT_MOST:,} more" if len(names) > _NAMED_AT_MOST else ""
+        staging.add_finding(
+            "files_passed_over",
+            f"Files in the archive that are no tables were passed over: "
+            f"{', '.join(map(printable, names[:_NAMED_AT_MOST]))}{more}.",
+            hint="If one of them has records, give it another name.",
+            severity="warning",
+        )
 
 
 def _read_one(content: Content, staging: RawTables) -> tuple[str, ReadResult]:

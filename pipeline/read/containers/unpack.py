@@ -7,7 +7,7 @@ before it is read.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +20,12 @@ import numpy as np
 
 from pipeline.errors import Unreadable
 from pipeline.read.containers import zip_archive
+from pipeline.read.containers.file_kinds import FileKind, kind_of_zip, unsupported_kind
 from pipeline.read.containers.gzip_zstd import GZIP, ZSTD, gunzip, unzstd
+from pipeline.read.containers.service_files import is_unremarkable, partition_of
 from pipeline.read.containers.zip_archive import ZIP
 from pipeline.read.limits import Limits
+from pipeline.read.raw_tables import printable
 from pipeline.units import KIB
 
 ACCEPTED = (
@@ -33,23 +36,8 @@ ACCEPTED = (
 
 PARQUET = b"PAR1"
 HEAD_BYTES = 4096
+_KIND_BYTES = 64 * KIB  # in which the names of an old workbook's streams may be
 
-_UNSUPPORTED: tuple[tuple[bytes, str], ...] = (
-    (b"%PDF", "a PDF document"),
-    (b"PARE", "an encrypted Parquet file"),
-    (b"BZh", "compressed with bzip2"),
-    (b"\xfd7zXZ\x00", "compressed with xz"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-    (b"Rar!\x1a\x07", "a RAR archive"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook, or one with a password"),
-    (b"SQLite format 3\x00", "an SQLite database"),
-    (b"ARROW1", "an Arrow file"),
-    (b"Obj\x01", "an Avro file"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GIF8", "a GIF image"),
-    (b"\x7fELF", "a program"),
-)
 _BYTE_ORDER_MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: its mark begins with the other's
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -88,6 +76,8 @@ class StoredFile:
     compression: str  # "none", "gzip", "zstd" or "zip"
     names: tuple[str, ...]
     contents: Iterator[Content]
+    passed_over: tuple[str, ...] = ()  # files in an archive that are no tables
+    partitions: tuple[Mapping[str, str | None], ...] = ()  # columns that the folders' names give, of each of the contents
 
 
 BLOCK_BYTES = 512 * KIB
@@ -123,9 +113,11 @@ _COMPRESSIONS = (("gzip", GZIP, gunzip), ("zstd", ZSTD, unzstd))
 
 
 def _unzip(members: ZipFile, limits: Limits, scratch: Path) -> StoredFile:
-    entries = zip_archive.files_in(members, limits)
+    entries, others = zip_archive.files_in(members, limits)
+    passed_over = tuple(name for name in others if not is_unremarkable(name))
     if not entries:
-        raise Unreadable("The ZIP archive contains no files.", code="empty_file", hint="Pack the files again.")
+        besides = f" but {len(passed_over):,} that are no tables, such as {printable(passed_over[0])}" if passed_over else ""
+        raise Unreadable(f"The ZIP archive contains no files{besides}.", code="empty_file", hint="Pack the files again.")
     names = tuple(entry.filename if len(entries) > 1 else "" for entry in entries)
 
     def contents() -> Iterator[Content]:
@@ -133,7 +125,8 @@ def _unzip(members: ZipFile, limits: Limits, scratch: Path) -> StoredFile:
             with zip_archive.naming_member(name):
                 yield from _contents(name, zip_archive.chunks_of(members, entry, limits), "zip", limits, scratch)
 
-    return StoredFile("zip", names, contents())
+    partitions = tuple(partition_of(entry.filename) for entry in entries)
+    return StoredFile("zip", names, contents(), passed_over, partitions)
 
 
 def _contents(
@@ -147,10 +140,10 @@ def _contents(
         path = path or _saved(chain([head], blocks), scratch / "unpacked", limits)
         form = "parquet" if head.startswith(PARQUET) else _zip_kind(path)
         if form not in ("parquet", "xlsx"):
-            raise _unsupported("a ZIP archive" if form == "zip" else form, compression)
+            raise _unsupported(kind_of_zip(form), compression)
         yield FileContent(name, form, path)
         return
-    kind = _unsupported_kind(head[:HEAD_BYTES])
+    kind = unsupported_kind(head[:_KIND_BYTES])
     if kind:
         raise _unsupported(kind, compression)
     encoding, mark = _encoding(head[:HEAD_BYTES])
@@ -193,30 +186,10 @@ def _bounded(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
 # --- What the bytes are -------------------------------------------------------------------------------------------------
 
 
-def _unsupported(kind: str, compression: str) -> Unreadable:
+def _unsupported(kind: FileKind, compression: str) -> Unreadable:
     wrapped = {"none": "The file", "zip": "The file in the ZIP archive"}.get(compression)
     wrapped = wrapped or f"Inside the {_CONTAINER_NAMES[compression]}, the content"
-    return Unreadable(f"{wrapped} is {kind}.", hint=f"Export the table as {ACCEPTED}.")
-
-
-def _unsupported_kind(head: bytes) -> str:
-    """Return what the file is if we know its format and do not support it, else an empty string."""
-    for magic, name in _UNSUPPORTED:
-        if head.startswith(magic):
-            return name
-    for magics, name in ((GZIP, "gzip"), (ZSTD, "Zstandard")):
-        if head.startswith(magics):
-            return f"compressed with {name} a second time"
-    if head.startswith(b"MZ") and b"\0" in head:
-        return "a program"
-    if head[257:262] == b"ustar":
-        return "a tar archive"
-    opening = head.removeprefix(codecs.BOM_UTF8).lstrip()[:200].lower()
-    if opening.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "an HTML page, perhaps an error message or a sign-in page that was saved as a file"
-    if opening.startswith(b"<"):
-        return "XML"
-    return ""
+    return Unreadable(f"{wrapped} is {kind.name}.", hint=kind.advice or f"Export the table as {ACCEPTED}.")
 
 
 def _encoding(head: bytes) -> tuple[str, bytes]:

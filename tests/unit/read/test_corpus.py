@@ -291,7 +291,7 @@ CONTAINED: list[tuple[int, str, Case]] = [
     *((number, name, InContainers(name)) for number, name in (
         (123, "zip"), (123, "zst"), (124, "zip_slip"), (125, "zip_overlap_bomb"), (126, "xlsx_xxe"), (126, "billion_laughs"), (127, "xlsx_zip_bomb"), (128, "xlsx_formula_cells"), (129, "xlsx_numeric_ids"), (130, "xlsx_many_sheets"), (130, "hidden"), (130, "merged"),
     )),
-    (131, "xls_password", Refused(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "unreadable_file", "old Excel workbook, or one with a password")),
+    (131, "xls_password", Refused(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "unreadable_file", "old Excel workbook (xls), or one with a password")),
     (132, "exe renamed .csv", Refused(b"MZ\x90\0" + bytes(range(256)), "unreadable_file", "a program")),
     (132, "pdf renamed .csv", Refused(b"%PDF-1.7\n", "unreadable_file", "PDF")),
     (132, "png renamed .csv", Refused(b"\x89PNG\r\n\x1a\n" + bytes(20), "unreadable_file", "PNG")),

@@ -126,6 +126,13 @@ def rewritten(content: bytes, part: str, change: Callable[[bytes], bytes]) -> by
         )
 
 
+def computed(content: bytes) -> bytes:
+    """The same workbook as if a spreadsheet program had computed its formulas."""
+    return rewritten(
+        content, "xl/workbook.xml", lambda part: part.replace(b' fullCalcOnLoad="1"', b"").replace(b"124519", b"191029")
+    )
+
+
 def openpyxl_book(*rows: list[Any]) -> bytes:
     workbook, sink = openpyxl.Workbook(), io.BytesIO()
     for row in rows:
@@ -201,7 +208,7 @@ GOOD: list[tuple[str, bytes, list[tuple[str, str | None, str | None]]]] = [
     ("zst_of_parquet", ZSTD.compress(parquet({**IDS, "name": ["a", "b"]})), TWO),
     ("gz_of_workbook", gzip.compress(PLAIN_BOOK, mtime=0), TWO),
     ("cached_value", book(HEADER, fill=lambda _, s: (s.write_row(1, 0, ["1", None]), s.write_formula(1, 2, '="a"', None, "a"))), [("1", None, "a")]),
-    ("formula_gives_nothing", rewritten(book(HEADER, fill=lambda _, s: (s.write_row(1, 0, ["1"]), s.write_formula(1, 2, '=""', None, ""))), SHEET, lambda part: part.replace(b'<c r="C2">', b'<c r="C2" t="str">')), [("1", None, None)]),
+    ("formula_gives_nothing", computed(rewritten(book(HEADER, fill=lambda _, s: (s.write_row(1, 0, ["1"]), s.write_formula(1, 2, '=""', None, ""))), SHEET, lambda part: part.replace(b'<c r="C2">', b'<c r="C2" t="str">'))), [("1", None, None)]),
     ("hidden", book(fill=lambda b, s: (s.write_row(0, 0, ["secret"]), s.hide(), (t := b.add_worksheet("Shown")), t.activate(), t.set_first_sheet(), t.write_row(0, 0, HEADER), t.write_row(1, 0, ["1", None, "a"]))), [("1", None, "a")]),
     ("table_not_in_the_corner", book(fill=lambda _, s: (s.write_row(3, 2, HEADER), s.write_row(5, 2, ["1", None, "a"]))), [("1", None, "a")]),
     ("xlsx_values", book(HEADER, fill=lambda b, s: (
@@ -253,7 +260,7 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("nested_gz", gzip.compress(gzip.compress(CSV), mtime=0), "unreadable_file", "a second time"),
     ("tar", bytes(257) + b"ustar" + bytes(300), "unreadable_file", "tar"),
     ("7z", b"7z\xbc\xaf\x27\x1c" + bytes(20), "unreadable_file", "7-Zip"),
-    ("bzip2", b"BZh91AY", "unreadable_file", "bzip2"),
+    ("bzip2", b"BZh91AY&SY", "unreadable_file", "bzip2"),
     ("zst_truncated", ZSTD.compress(H + LONG)[:-6], "unreadable_file", "ends in the middle"),
     ("zst_cut_checksum", ZSTD.compress(CSV)[:-2], "unreadable_file", "ends in the middle"),
     ("zst_bad_checksum", flipped(ZSTD.compress(CSV), len(ZSTD.compress(CSV)) - 1), "unreadable_file", "damaged"),
@@ -291,7 +298,7 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("xlsx_cells_far_apart", book(HEADER, ["1"], fill=lambda _, s: s.write(1_000_000, 16_000, "x")), "unreadable_file", "1,000,001 rows and 16,001 columns"),
     ("formula_in_the_header", openpyxl_book(["id", "parentId", "=1+1"], ["1"]), "malformed_row", "C1"),
     ("no_visible_rows", book(fill=lambda b, s: (s.write_row(0, 0, HEADER), s.hide(), b.add_worksheet("Shown").activate())), "empty_file", "hidden"),
-    ("title_above_the_table", book(["Our places"], HEADER, ["1", "", "a"]), "missing_column", "It has: Our places"),
+    ("title_above_two_tables", book(["Our places"], HEADER, ["1", "", "a"], HEADER), "missing_column", "It has: Our places"),
     ("xlsx_header_only", book(HEADER), "empty_file", "no records"),
     ("xlsx_broken_sheet", rewritten(PLAIN_BOOK, SHEET, lambda part: part[: part.index(b"</sheetData>")]), "unreadable_file", "damaged"),
     ("xlsx_without_links", rewritten(PLAIN_BOOK, "xl/_rels/workbook.xml.rels", lambda part: b"<"), "unreadable_file", "damaged"),

@@ -259,6 +259,13 @@ def test_ids_that_can_be_taken_for_one_another_are_a_warning(connection: duckdb.
     assert checked(connection, [("1", None), ("10", None), ("100", "1")])("similar_id") == []
 
 
+def test_ids_that_a_spreadsheet_made_dates_are_a_warning(connection: duckdb.DuckDBPyConnection) -> None:
+    dates = ["1-Mar", "2-Sep", "Dec-01", "01. Mrz", "5-SEPT", "3-avr"]
+    others = ["TP53", "A-12", "2024-01", "Mar-2024", "1-Marble", "Decem-01", "1-2", "dec", "31-Mars-1"]
+    offenders = checked(connection, [(one, None) for one in dates + others])("spreadsheet_damage")
+    assert [o["value"] for o in offenders] == dates
+
+
 def test_ids_that_a_spreadsheet_rounded_are_a_warning(connection: duckdb.DuckDBPyConnection) -> None:
     offenders = checked(connection, [("1.23457E+15", None), ("E+", None), ("1E5", None)])("spreadsheet_damage")
     assert [o["_row"] for o in offenders] == [1]
