@@ -53,7 +53,8 @@ def reads(tmp_path: Path) -> Reads:
 def read_book(folder: Path, content: bytes, **options: Any) -> Got:
     (folder / "source").write_bytes(content)
     with duckdb.connect() as connection:
-        reading = read(folder / "source", RECORDS, connection=connection, options=ReadOptions(**options))
+        asked = ReadOptions(**options)
+        reading = read(folder / "source", RECORDS.for_upload(asked), connection=connection, options=asked)
         return Got(connection, reading.sheet)
 
 
