@@ -1,4 +1,4 @@
-"""Read the first lines of a delimited text: its delimiter and the names of its columns."""
+"""Read the header of a delimited text: the names of its columns."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.contracts.options import DELIMITERS
+from pipeline.contracts.options import DELIMITERS, ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
+from pipeline.read.formats.delimited_dialect import Dialect, asked_delimiter
+from pipeline.read.formats.delimited_layout import Layout, bare_name, layout_of, likeliest_delimiter
+from pipeline.read.formats.delimited_skips import why_below_header
 from pipeline.read.raw_tables import RawTables
 
 
@@ -18,65 +21,102 @@ from pipeline.read.raw_tables import RawTables
 class Header:
     """What comes before the data.
 
-    ``names`` are those for ``raw``, ``originals`` the file's own; ``trailing_empty`` counts the columns without a name at the
-    end, which spreadsheets often add. It takes ``records`` records (a line ``sep=;`` is one) on ``lines`` lines.
+    ``names`` are those for ``raw``, ``originals`` the file's own; ``written`` are the header's values as they are in the file.
+    ``trailing_empty`` counts the columns without a name at the end, which spreadsheets often add. ``before`` lines precede the
+    header, which ends on line ``lines`` of the file. ``is_alone``: no line below it belongs to it, as a ruler does.
     """
 
     names: tuple[str, ...]
     originals: tuple[str, ...]
+    written: tuple[str, ...]
     trailing_empty: int
-    records: int
+    before: int
     lines: int
     line_end: str
+    is_alone: bool
+    dialect: Dialect
 
     @property
     def is_regular(self) -> bool:
         """Return whether it is one line of names, and nothing else."""
-        return self.records == self.lines == 1 and not self.trailing_empty
+        return self.lines == self.before + 1 and not self.trailing_empty and self.is_alone and self.dialect.is_fast
+
+
+def found_options(opening: str, dataset: Dataset, options: ReadOptions) -> ReadOptions:
+    """Return the options with what the opening of a text says: its delimiter. Raises Unreadable."""
+    layout = layout_of(opening, dataset, options)
+    return ReadOptions(**{**vars(options), "delimiter": layout.dialect.delimiter})
 
 
 def delimiter_of(opening: str, dataset: Dataset, chosen: str | None = None) -> str:
     """Return the delimiter: the chosen one, that of the file's first line (``sep=;``), or the one detected in the header."""
-    said = _declared_delimiter(_first_line(opening))
-    if chosen:
-        return chosen
-    if said is None:
-        return _likeliest_delimiter(_first_line(opening), dataset)
-    if said not in DELIMITERS:
-        raise Unreadable(
-            f"The first line names {said!r} as the delimiter; supported are {' '.join(map(repr, DELIMITERS))}.",
-            hint="Save the file with another delimiter.",
-            line=1,
-        )
-    return said
+    return layout_of(opening, dataset, ReadOptions(delimiter=chosen)).dialect.delimiter
 
 
-def read_header(opening: str, delimiter: str, staging: RawTables) -> Header:
+def read_header(opening: str, layout: Layout, staging: RawTables) -> Header:
     """Read the header at the beginning of ``opening``, which is at most one character longer than a header may be.
 
     Raises Unreadable if it does not name the columns that the dataset needs.
     """
-    limits = staging.limits
+    limits, dialect, before = staging.limits, layout.dialect, layout.before
     csv.field_size_limit(limits.value_bytes)
-    reader = csv.reader(io.StringIO(opening, newline=""), delimiter=delimiter, strict=True)
-    records = 0
+    reader = csv.reader(map(dialect.prepared, io.StringIO(opening, newline="")), **dialect.options())
     try:
-        found: list[str] = []
-        for found in reader:
-            records += bool(found)
-            if found and (records > 1 or _declared_delimiter(_first_line(opening)) is None):
-                break
+        found = next((record for record in reader if record), [])
     except csv.Error as error:
-        raise Unreadable(f"The header cannot be read: {error}.", code="malformed_row", line=1) from error
-    if len(opening) > limits.header_bytes and reader.line_num > opening.count("\n"):
+        raise Unreadable(f"The header cannot be read: {error}.", code="malformed_row", line=before + 1) from error
+    lines = reader.line_num
+    if len(opening) > limits.header_bytes and lines > opening.count("\n"):
         raise Unreadable(f"The header is longer than {limits.header_bytes:,} bytes.", code="too_many_columns", line=1)
+    found = dialect.finished(found)
     trailing_empty = next((n for n, name in enumerate(reversed(found)) if name.strip()), 0)
-    originals = found[: len(found) - trailing_empty]
-    names = _names(originals, delimiter, staging, line=reader.line_num)
+    written = found[: len(found) - trailing_empty]
+    originals = _without_marks(written, staging, line=before + lines)
+    names = _names(originals, dialect.delimiter, staging, line=before + lines)
     for name, original in zip(names, originals, strict=True):
-        staging.check_unknown_column(name, original, line=reader.line_num)
+        staging.check_unknown_column(name, original, line=before + lines)
     line_end = "\r\n" if opening.partition("\n")[0].endswith("\r") else "\n"
-    return Header(names, tuple(originals), trailing_empty, records, reader.line_num, line_end)
+    is_alone = not _has_more(reader, dialect, written)
+    place = (before, before + lines, line_end)
+    return Header(names, tuple(originals), tuple(written), trailing_empty, *place, is_alone, dialect)
+
+
+def _has_more(reader: csv._reader, dialect: Dialect, written: Sequence[str]) -> bool:  # type: ignore[name-defined]
+    """Return whether the record below the header is no record."""
+    try:
+        below = next((record for record in reader if record), [])
+        return bool(why_below_header(dialect.finished(below), written))
+    except csv.Error:
+        return False
+
+
+def _without_marks(written: list[str], staging: RawTables, *, line: int) -> list[str]:
+    """Return the columns' names without brackets around them, a comment sign or a byte order mark before them.
+
+    Only if the dataset or the upload does not know them with these, and if all of them have brackets.
+    """
+    bare = [bare_name(name) for name in written]
+    stripped = [name.strip() for name in written]
+    marked = [now != name for now, name in zip(bare, stripped, strict=True)]
+    bracketed = [name[:1] in ("[", "`", "'") for name, one in zip(stripped, marked, strict=True) if one]
+    if not any(marked) or (any(bracketed) and not all(bracketed)) or (any(bracketed) and not all(marked)):
+        return written
+    if not any(bracketed) and any(marked[1:]):
+        return written
+    known = {column_mapping.mapped_name(name, staging.dataset) for name in written}
+    if any(name != column_mapping.mapped_name(name, staging.dataset) for name in written if name.strip() != bare_name(name)):
+        return written
+    if known.issuperset(column_mapping.required(staging.dataset)) and column_mapping.required(staging.dataset):
+        return written
+    first = next(name for name, one in zip(stripped, marked, strict=True) if one)
+    staging.add_finding(
+        "unusual_format",
+        f"Characters around the columns' names were removed: {first[:60]!r} is read as {bare_name(first)[:60]!r}.",
+        severity="warning",
+        line=line,
+        hint="Write the names without them.",
+    )
+    return [now if one else name for now, name, one in zip(bare, written, marked, strict=True)]
 
 
 def _names(originals: list[str], delimiter: str, staging: RawTables, *, line: int) -> tuple[str, ...]:
@@ -85,12 +125,14 @@ def _names(originals: list[str], delimiter: str, staging: RawTables, *, line: in
     refusal = column_mapping.missing_columns(
         [column_mapping.mapped_name(name, dataset) for name in originals], dataset, originals
     )
-    better = _likeliest_delimiter(delimiter.join(originals), dataset)
+    better = likeliest_delimiter(delimiter.join(originals), dataset)
     if refusal and better != delimiter and len(originals) < len(delimiter.join(originals).split(better)):
-        refusal.hint = f"The names in the header seem to be separated by {better!r}, not {delimiter!r}: choose that, or none."
+        leave_out = "" if delimiter in DELIMITERS else ", or leave the option out"
+        refusal.hint = f"The names in the header seem to be separated by {better!r}, not {delimiter!r}: say {asked_delimiter(better)}{leave_out}."
     elif refusal and column_mapping.looks_like_data(originals, dataset):
+        where = "The first line" if line == 1 else f"Line {line}, the first that is no comment,"
         raise Unreadable(
-            f"The first line looks like data, not like a header: {', '.join(originals)[:200]}.",
+            f"{where} looks like data, not like a header: {', '.join(originals)[:200]}.",
             code="missing_column",
             hint=f"Put a line with the columns' names first: {', '.join(column_mapping.required(dataset))}, ...",
             line=line,
@@ -100,26 +142,6 @@ def _names(originals: list[str], delimiter: str, staging: RawTables, *, line: in
         refusal.line = line
         raise refusal
     return names
-
-
-def _likeliest_delimiter(line: str, dataset: Dataset) -> str:
-    """Return the delimiter with which the line has the most of the dataset's columns, or else the most columns."""
-
-    def fits(delimiter: str) -> tuple[int, int]:
-        names = [column_mapping.mapped_name(name.strip().strip('"'), dataset) for name in line.split(delimiter)]
-        return len(set(names) & set(dataset.names)), len(names)
-
-    return max(DELIMITERS, key=fits)
-
-
-def _declared_delimiter(line: str) -> str | None:
-    """Return the delimiter in Excel's line ``sep=;``; None if the line is something else."""
-    bare = line.removeprefix('"').removesuffix('"')
-    return bare[4:] if len(bare) == 5 and bare[:4].lower() == "sep=" else None
-
-
-def _first_line(opening: str) -> str:
-    return next((bare for line in io.StringIO(opening, newline="") if (bare := line.strip("\r\n")).strip()), "")
 
 
 def trailing_empty_fields(record: Sequence[str], width: int) -> int:
