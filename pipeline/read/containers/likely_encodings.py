@@ -1,7 +1,7 @@
 """Guess in which encoding a text is that is not UTF-8: only to suggest it, never to read it.
 
-Each candidate decodes a sample strictly. Its likelihood is how plausible the result is: common characters of one script, letters
-beside letters, no signs in words. charset-normalizer's measure of disorder counts too.
+Each candidate decodes a sample strictly. Its likelihood is how plausible the result is: common characters of one script,
+letters beside letters, no signs in words. charset-normalizer's measure of disorder counts too.
 """
 
 from __future__ import annotations
@@ -168,6 +168,6 @@ def _together(text: str, script: str) -> float:
         odd = sum(bool(re.search(r"[^\W\d_]", word[1:])) and not (word[1:].islower() or word.isupper()) for word in words)
         beside = len(re.findall(r"[A-Za-z][^\x00-\x7f]|[^\x00-\x7f][A-Za-z]", text))
         return max(0.1, 1 - 0.9 * odd / max(1, len(words))) * max(0.2, 1 - beside / max(1, len(runs)))
-    single = sum(len(run) == 1 for run in runs) / len(runs)
-    beside = len(re.findall(r"[a-z][^\x00-\x7f]|[^\x00-\x7f][a-z]", text)) / len(runs)
-    return max(0.1, 1 - 0.5 * single) * max(0.15, 1 - 0.6 * beside)
+    alone = sum(len(run) == 1 for run in runs) / len(runs)
+    mixed = len(re.findall(r"[a-z][^\x00-\x7f]|[^\x00-\x7f][a-z]", text)) / len(runs)
+    return max(0.1, 1 - 0.5 * alone) * max(0.15, 1 - 0.6 * mixed)

@@ -41,7 +41,7 @@ def checked_encoding(asked: str | None) -> str | None:
 
 
 def asked_mark(head: bytes, encoding: str) -> tuple[str, bytes]:
-    """Return the encoding and the byte order mark of a text whose encoding the upload says. Raises Unreadable if they differ."""
+    """Return the encoding that the upload says, and the byte order mark. Raises Unreadable if the mark says another one."""
     for mark, marked in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             if not marked.startswith(encoding):

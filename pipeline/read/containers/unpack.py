@@ -89,7 +89,9 @@ BLOCK_BYTES = 512 * KIB
 
 @contextmanager
 def unpack(source: Path, limits: Limits, encoding: str | None = None) -> Iterator[StoredFile]:
-    """Recognise what ``source`` contains, with its texts in the ``encoding``, if that is given. What has to be unpacked to a file is in the same folder meanwhile.
+    """Recognise what ``source`` contains, with its texts in the ``encoding``, if that is given.
+
+    What has to be unpacked to a file is in the same folder meanwhile.
 
     Raises Unreadable at once for a broken container, from ``contents`` for an unsupported format, and from a text's chunks for
     a broken stream or a wrong byte. Raises InvalidRequest for an unknown encoding.

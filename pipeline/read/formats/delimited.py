@@ -189,7 +189,7 @@ def _read_fast(file: Path, header: Header, staging: RawTables) -> int:
 
 
 def _has_skips(header: Header, staging: RawTables) -> bool:
-    """Return whether DuckDB read a row that is no record: an empty one, or the header again. It looks at the key's column first."""
+    """Return whether DuckDB read a row that is no record: an empty one, or the header again. The key's column comes first."""
     key = staging.dataset.key if staging.dataset.key in header.names else header.names[0]
     named = dict(zip(header.names, header.written, strict=True))
     empty = "trim({0}) = '' or {0} is null"

@@ -1,12 +1,12 @@
 """How the lines of a delimited text are written: the delimiter, the quotes, and what surrounds the values.
 
-DuckDB reads only what CSV allows (`is_fast`). Every other dialect is brought into that form line by line, for Python's csv module.
+DuckDB reads only what CSV allows (`is_fast`). Every other dialect is brought into that form line by line, for Python's csv
+module.
 """
 
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,6 @@ from pipeline.errors import InvalidRequest, Unreadable
 STAND_IN = "\x1f"
 """Replaces a delimiter of several characters, or of one that is not ASCII, while a line is parsed."""
 
-_RULER = re.compile(r"[ \t|+:=─━┼-]*[-=─━]{2}[ \t|+:=─━┼-]*")
 _LINE_END = "\r\n"
 
 
@@ -86,23 +85,12 @@ class Dialect:
             yield self.finished(record)
 
 
-def is_ruler(line: str) -> bool:
-    """Return whether a line separates header and data in a table that was drawn: dashes, with bars, plus signs or delimiters."""
-    return bool(_RULER.fullmatch(line.strip()))
-
-
-def is_ruler_record(record: list[str]) -> bool:
-    """Return whether every value of a record consists of dashes."""
-    return len(record) > 0 and all(re.fullmatch(r" *:?[-=]+:? *", value) for value in record)
-
-
 def check_marks(delimiter: str | None, quote: str | None) -> None:
     """Check what an upload says about a text. Raises InvalidRequest."""
-    if delimiter is not None:
-        if not 1 <= len(delimiter) <= 8 or any(character in '"\r\n\0' for character in delimiter):
-            raise InvalidRequest(
-                f"{delimiter!r} cannot be the delimiter: it is 1 to 8 characters, without a double quote or a line end."
-            )
+    if delimiter is not None and (not 1 <= len(delimiter) <= 8 or any(character in '"\r\n\0' for character in delimiter)):
+        raise InvalidRequest(
+            f"{delimiter!r} cannot be the delimiter: it is 1 to 8 characters, without a double quote or a line end."
+        )
     if quote is not None and quote != "none" and (len(quote) != 1 or quote.isalnum() or quote in "\r\n\0 \t"):
         raise InvalidRequest(f"{quote!r} cannot be the quote character: it is one character, or none if quotes are data.")
     if delimiter and quote and quote != "none" and quote in delimiter:

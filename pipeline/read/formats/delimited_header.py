@@ -7,12 +7,14 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.contracts.options import DELIMITERS, ReadOptions
+from pipeline.contracts.options import ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
+from pipeline.read.formats.delimited_candidates import likeliest_delimiter
 from pipeline.read.formats.delimited_dialect import Dialect, asked_delimiter
-from pipeline.read.formats.delimited_layout import Layout, bare_name, layout_of, likeliest_delimiter
+from pipeline.read.formats.delimited_layout import Layout, layout_of
+from pipeline.read.formats.delimited_lines import bare_name
 from pipeline.read.formats.delimited_skips import why_below_header
 from pipeline.read.raw_tables import RawTables
 
@@ -84,39 +86,31 @@ def read_header(opening: str, layout: Layout, staging: RawTables) -> Header:
 def _has_more(reader: csv._reader, dialect: Dialect, written: Sequence[str]) -> bool:  # type: ignore[name-defined]
     """Return whether the record below the header is no record."""
     try:
-        below = next((record for record in reader if record), [])
+        below: list[str] = next((record for record in reader if record), [])
         return bool(why_below_header(dialect.finished(below), written))
     except csv.Error:
         return False
 
 
 def _without_marks(written: list[str], staging: RawTables, *, line: int) -> list[str]:
-    """Return the columns' names without brackets around them, a comment sign or a byte order mark before them.
+    """Return the columns' names without brackets around all of them, or a comment sign before the first.
 
-    Only if the dataset or the upload does not know them with these, and if all of them have brackets.
+    Not if the dataset or the upload knows a column by its name with them.
     """
-    bare = [bare_name(name) for name in written]
-    stripped = [name.strip() for name in written]
-    marked = [now != name for now, name in zip(bare, stripped, strict=True)]
-    bracketed = [name[:1] in ("[", "`", "'") for name, one in zip(stripped, marked, strict=True) if one]
-    if not any(marked) or (any(bracketed) and not all(bracketed)) or (any(bracketed) and not all(marked)):
+    dataset, bare = staging.dataset, [bare_name(name) for name in written]
+    marked = [short != name.strip() for short, name in zip(bare, written, strict=True)]
+    only_first = marked[:1] == [True] and not any(marked[1:]) and written[0].strip()[0] == "#"
+    known = any(one and column_mapping.mapped_name(name, dataset) != name for one, name in zip(marked, written, strict=True))
+    if known or not written or not (all(marked) or only_first):
         return written
-    if not any(bracketed) and any(marked[1:]):
-        return written
-    known = {column_mapping.mapped_name(name, staging.dataset) for name in written}
-    if any(name != column_mapping.mapped_name(name, staging.dataset) for name in written if name.strip() != bare_name(name)):
-        return written
-    if known.issuperset(column_mapping.required(staging.dataset)) and column_mapping.required(staging.dataset):
-        return written
-    first = next(name for name, one in zip(stripped, marked, strict=True) if one)
     staging.add_finding(
         "unusual_format",
-        f"Characters around the columns' names were removed: {first[:60]!r} is read as {bare_name(first)[:60]!r}.",
+        f"Characters around the columns' names were removed: {written[0].strip()[:60]!r} is read as {bare[0][:60]!r}.",
         severity="warning",
         line=line,
         hint="Write the names without them.",
     )
-    return [now if one else name for now, name, one in zip(bare, written, marked, strict=True)]
+    return bare if all(marked) else [bare[0], *written[1:]]
 
 
 def _names(originals: list[str], delimiter: str, staging: RawTables, *, line: int) -> tuple[str, ...]:
@@ -127,8 +121,8 @@ def _names(originals: list[str], delimiter: str, staging: RawTables, *, line: in
     )
     better = likeliest_delimiter(delimiter.join(originals), dataset)
     if refusal and better != delimiter and len(originals) < len(delimiter.join(originals).split(better)):
-        leave_out = "" if delimiter in DELIMITERS else ", or leave the option out"
-        refusal.hint = f"The names in the header seem to be separated by {better!r}, not {delimiter!r}: say {asked_delimiter(better)}{leave_out}."
+        meant = f"The names in the header seem to be separated by {better!r}, not {delimiter!r}"
+        refusal.hint = f"{meant}: say {asked_delimiter(better)}, or leave the delimiter out."
     elif refusal and column_mapping.looks_like_data(originals, dataset):
         where = "The first line" if line == 1 else f"Line {line}, the first that is no comment,"
         raise Unreadable(

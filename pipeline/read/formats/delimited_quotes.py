@@ -56,7 +56,8 @@ def _report(staging: RawTables, names: Sequence[str], count: int, found: str, pa
     texts = ", ".join(map(quoted, names))
     rows = staging.connection.execute(
         f"""with found as (select _row, {texts} {found} order by _row limit {_SHOWN})
-        select _row, first_line + _row - first_row, {texts} from found asof left join lines on _row >= first_row order by _row""",
+        select _row, first_line + _row - first_row, {texts} from found asof left join lines on _row >= first_row
+        order by _row""",
         pattern,
     ).fetchall()
     for row, line, *values in rows:
@@ -94,7 +95,7 @@ def _id_pattern(staging: RawTables, key: str) -> str:
 
 
 def _shape(mark: str, width: int, id_pattern: str) -> str:
-    """Return the pattern of a line with as many values as the header, none of which begins with a space; the first is like an id."""
+    """Return the pattern of a line with as many values as the header, none with a space first; the first is like an id."""
     one = f"\\x{{{ord(mark):x}}}"
     first = id_pattern or f"[^\\s{one}]{{1,64}}"
     return rf"{first}(?:{one}(?:[^ {one}\n][^{one}\n]*)?){{{width - 1}}}"

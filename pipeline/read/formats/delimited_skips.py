@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.read.formats.delimited_dialect import is_ruler, is_ruler_record
-from pipeline.read.formats.delimited_layout import is_footer
+from pipeline.read.formats.delimited_lines import is_footer, is_ruler, is_ruler_record
 from pipeline.read.raw_tables import RawTables
 
-_TYPES = frozenset(
-    "text string str varchar nvarchar char varchar(255) varchar2 integer int int4 int8 int64 bigint smallint number numeric decimal"
-    " float float64 double real date datetime timestamp time boolean bool uuid json jsonb object category".split()
-)
+_TYPES = {  # as databases and data frames name them
+    *("text", "string", "str", "varchar", "nvarchar", "char", "varchar2", "json", "jsonb", "object", "category", "uuid"),
+    *("integer", "int", "int4", "int8", "int64", "bigint", "smallint", "number", "numeric", "decimal", "float", "float64"),
+    *("double", "real", "date", "datetime", "timestamp", "time", "boolean", "bool"),
+}
 _SHOWN = 10
 _COPY_HINT = (
     "COPY writes \\N for no value and \\t, \\n and \\\\ in values, which are read as they are."
@@ -64,10 +64,11 @@ class Skips:
                 hint=_COPY_HINT if _COPY_END in self._reasons else "Check that none of them is a record.",
             )
         if self.blank_rows:
-            rows = "1 row has" if self.blank_rows == 1 else f"{self.blank_rows:,} rows have"
+            one = self.blank_rows == 1
+            rows = "1 row has no value and was" if one else f"{self.blank_rows:,} rows have no value and were"
             staging.add_finding(
                 "blank_rows",
-                f"{rows} no value and {'was' if self.blank_rows == 1 else 'were'} skipped: {_listed(self._blank, self.blank_rows)}.",
+                f"{rows} skipped: {_listed(self._blank, self.blank_rows)}.",
                 severity="warning",
                 line=self._blank[0],
                 hint="Delete the rows, rather than clear their cells.",

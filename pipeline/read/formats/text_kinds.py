@@ -53,14 +53,14 @@ def _kinds(lines: Sequence[str]) -> Sequence[tuple[str, str]]:
 def _is_fixed_width(lines: Sequence[str]) -> bool:
     """Return whether two or more columns, separated by several spaces, begin at the same places in every line."""
     plain = [line.rstrip("\r\n") for line in lines if not re.fullmatch(r"[-=\s]+", line)]
-    if len(plain) < 2 or any(mark in plain[0] for mark in ",;|") or "\t" in plain[0] and "  " not in plain[0]:
+    if len(plain) < 2 or any(mark in plain[0] for mark in ",;|") or ("\t" in plain[0] and "  " not in plain[0]):
         return False
     return len(_GAP.findall(plain[0])) >= 1 and sum(bool(_GAP.search(line)) for line in plain) * 4 >= len(plain) * 3
 
 
 _SQL_HINT = (
-    "Export the table as CSV from the database, for instance with COPY ... TO 'file.csv' WITH (FORMAT csv, HEADER) in PostgreSQL,"
-    " or with a client's export of the result of SELECT."
+    "Export the table as CSV from the database, for instance with COPY ... TO 'file.csv' WITH (FORMAT csv, HEADER) in"
+    " PostgreSQL, or with a client's export of the result of SELECT."
 )
 _WIDTH_HINT = (
     "Export it as CSV. In Excel: Data, From Text, Fixed width, then save as CSV. With pandas: read_fwf(file).to_csv(file)."

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is one line, however long
 """Delimited texts as people have them: what is certain is read and reported, what is likely is suggested, nothing is silent."""
 
 from __future__ import annotations
