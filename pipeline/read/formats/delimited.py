@@ -24,7 +24,7 @@ from pipeline.read.formats.delimited_layout import Layout, layout_of
 from pipeline.read.formats.delimited_quotes import quotes_are_data, warn_about_swallowed
 from pipeline.read.formats.delimited_records import RecordFault, RecordLines, SpacedQuotes, records, wrong_width
 from pipeline.read.formats.delimited_scan import Scan
-from pipeline.read.formats.delimited_skips import Skips
+from pipeline.read.formats.delimited_skips import BLANK, Skips
 from pipeline.read.limits import Limits
 from pipeline.read.raw_tables import RawTables
 from pipeline.read.read_result import ReadResult
@@ -80,7 +80,7 @@ def _read(file: Path, header: Header, layout: Layout, rest: Iterator[bytes], sca
     else:
         counted, skips = _read_slowly(file, header, layout, scan, staging)
     skips.report(staging)
-    if scan.quotes and scan.lines >= scan.records:
+    if dialect.quote and (scan.has_long_records or not dialect.is_fast):
         warn_about_swallowed(staging, names, dialect)
     known = (scan.longest_bytes, scan.has_nul) if dialect.is_fast else (staging.limits.record_bytes, True)
     return ReadResult(counted, names, *known, dialect.delimiter, header.originals, scan.is_plain and dialect.is_fast)
@@ -192,13 +192,14 @@ def _has_skips(header: Header, staging: RawTables) -> bool:
     """Return whether DuckDB read a row that is no record: an empty one, or the header again. The key's column comes first."""
     key = staging.dataset.key if staging.dataset.key in header.names else header.names[0]
     named = dict(zip(header.names, header.written, strict=True))
-    empty = "trim({0}) = '' or {0} is null"
-    suspect = f"select 1 from raw where {empty.format(quoted(key))} or {quoted(key)} = {literal(named[key])} limit 1"
+    empty = f"trim({{0}}, {literal(BLANK)}) = '' or {{0}} is null"
+    likely = "{0} is null or {0} < '!' or {0} = {1}".format(quoted(key), literal(named[key]))  # a comparison is cheap
+    suspect = f"select 1 from text_rows where {likely} limit 1"
     if not staging.connection.execute(suspect).fetchall():
         return False
     blank = " and ".join(f"({empty.format(quoted(name))})" for name in header.names)
     again = " and ".join(f"{quoted(name)} = {literal(value)}" for name, value in named.items())
-    return bool(staging.connection.execute(f"select 1 from raw where ({blank}) or ({again}) limit 1").fetchall())
+    return bool(staging.connection.execute(f"select 1 from text_rows where ({blank}) or ({again}) limit 1").fetchall())
 
 
 # --- An irregular one, record by record ---

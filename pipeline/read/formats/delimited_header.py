@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.contracts.options import ReadOptions
 from pipeline.datasets.dataset import Dataset
@@ -45,14 +45,14 @@ class Header:
 
 
 def found_options(opening: str, dataset: Dataset, options: ReadOptions) -> ReadOptions:
-    """Return the options with what the opening of a text says: its delimiter. Raises Unreadable."""
+    """Return the options with what the opening of a text says: its delimiter, its quotes, and the header's line.
+
+    With them, the text is read in the same way for a dataset that does not know its columns. Raises Unreadable.
+    """
     layout = layout_of(opening, dataset, options)
-    return ReadOptions(**{**vars(options), "delimiter": layout.dialect.delimiter})
-
-
-def delimiter_of(opening: str, dataset: Dataset, chosen: str | None = None) -> str:
-    """Return the delimiter: the chosen one, that of the file's first line (``sep=;``), or the one detected in the header."""
-    return layout_of(opening, dataset, ReadOptions(delimiter=chosen)).dialect.delimiter
+    row = layout.before + 1 if layout.before else None
+    quote = layout.dialect.quote if layout.dialect.quote not in ('"', None) else options.quote
+    return replace(options, delimiter=layout.dialect.delimiter, quote=quote, header_row=options.header_row or row)
 
 
 def read_header(opening: str, layout: Layout, staging: RawTables) -> Header:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.read.formats.delimited_dialect import Dialect
 from pipeline.read.raw_tables import RawTables
-from pipeline.sqlfiles import quoted
+from pipeline.sqlfiles import literal, quoted
 
 _SHOWN = 50
 _SAMPLE = 100
@@ -44,7 +44,9 @@ def warn_about_swallowed(staging: RawTables, names: Sequence[str], dialect: Dial
     if width < 3 or not dialect.quote:
         return
     pattern = {"shape": rf"(?:^|\n){_shape(dialect.character, width, _id_pattern(staging, key))}\r?(?:\n|$)"}
-    long = " or ".join(f"regexp_matches(substr({column}, strpos({column}, chr(10))), $shape)" for column in map(quoted, names))
+    split = "{0}" if dialect.is_fast else f"replace({{0}}, {literal(dialect.delimiter)}, {literal(dialect.character)})"
+    shaped = f"regexp_matches(substr({split}, strpos({split}, chr(10))), $shape)"
+    long = " or ".join(shaped.format(quoted(name)) for name in names)
     lines = " or ".join(f"contains({column}, chr(10))" for column in map(quoted, names))
     found = f"from raw where ({lines}) and ({long})"
     ((count,),) = staging.connection.execute(f"select count(*) {found}", pattern).fetchall()

@@ -80,6 +80,11 @@ class Scan:
         return self.quotes % 2 == 0 and same_ends and not self._is_loose
 
     @property
+    def has_long_records(self) -> bool:
+        """Return whether a record goes over several lines."""
+        return self.lines > self.records - bool(self._since_end)
+
+    @property
     def _is_loose(self) -> bool:
         return self.loose_returns or self.loose_quotes or self.blank or self.marked_end
 

@@ -12,6 +12,9 @@ _TYPES = {  # as databases and data frames name them
     *("integer", "int", "int4", "int8", "int64", "bigint", "smallint", "number", "numeric", "decimal", "float", "float64"),
     *("double", "real", "date", "datetime", "timestamp", "time", "boolean", "bool"),
 }
+BLANK = " \t"
+"""What a blank row may have beside delimiters."""
+
 _SHOWN = 10
 _COPY_HINT = (
     "COPY writes \\N for no value and \\t, \\n and \\\\ in values, which are read as they are."
@@ -34,7 +37,7 @@ class Skips:
 
     def is_none(self, record: Sequence[str], line: int, text: str) -> bool:
         """Return whether a record is none, and remember its line. ``text`` is what the file has."""
-        if not any(map(str.strip, record)) and '"' not in text:
+        if not any(value.strip(BLANK) for value in record) and '"' not in text:
             self.blank_rows += 1
             if len(self._blank) < _SHOWN:
                 self._blank.append(line)

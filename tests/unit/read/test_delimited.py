@@ -223,3 +223,10 @@ def test_any_delimiter_splits_as_str_does(
         assert not kept or "has" in str(refusal)
         return
     assert got.rows == kept
+
+
+def test_records_are_seen_in_a_quote_with_any_delimiter(reads: Reader) -> None:
+    got = reads(b'id::parentId::name\n1::::a\n2::1::"Open\n3::1::End"\n', delimiter="::")
+    assert "from line 3 to line 4" in got.said["swallowed_records"]
+    last = reads(H + b'1,,"Open\n3,1,End"')
+    assert "from line 2 to line 3" in last.said["swallowed_records"]
