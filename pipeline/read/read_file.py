@@ -8,6 +8,7 @@ becomes a finding and reading goes on; a fault of the whole file raises Unreadab
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,17 +18,18 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipeline.contracts.options import DELIMITERS, DETECTED, ReadOptions
+from pipeline.contracts.options import DETECTED, ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.upload_rules import parent_by_of
 from pipeline.display import LINES_KEPT
-from pipeline.errors import InvalidRequest, RejectedFile, Unreadable
+from pipeline.errors import RejectedFile, Unreadable
 from pipeline.read import column_mapping, file_columns, parent_columns, path_ids, spreadsheet_texts, value_limits
 from pipeline.read.containers.archive_members import MergedMembers
 from pipeline.read.containers.folder_columns import FolderColumns
 from pipeline.read.containers.unpack import PARQUET, Content, FileContent, StoredFile, unpack
 from pipeline.read.containers.zip_archive import naming_member
 from pipeline.read.formats.delimited import read_delimited
+from pipeline.read.formats.delimited_dialect import check_marks
 from pipeline.read.formats.excel import read_excel
 from pipeline.read.formats.indented_text import read_lines_of_text
 from pipeline.read.formats.json_mistakes import refuse_lookalike
@@ -39,6 +41,7 @@ from pipeline.read.read_result import ReadResult
 from pipeline.read.shapes import apply as shapes
 from pipeline.read.shapes.edges import EdgeFile
 from pipeline.read.skipped_rows import skip_rows
+from pipeline.units import KIB
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,11 @@ def read(
     ``filename`` is never used to recognise the format, only in messages. Raises Unreadable, leaving no tables.
     """
     limits = limits or Limits()
-    if options.delimiter is not None and options.delimiter not in DELIMITERS:
-        raise InvalidRequest(f"{options.delimiter!r} cannot be the delimiter: it is one of {', '.join(map(repr, DELIMITERS))}.")
-    with unpack(source, limits) as upload, RawTables(connection, dataset, limits, source.parent, options) as staging:
+    check_marks(options.delimiter, options.quote)
+    with (
+        unpack(source, limits, options.encoding) as upload,
+        RawTables(connection, dataset, limits, source.parent, options) as staging,
+    ):
         staging.text_file = source if upload.compression == "none" else None
         form, encoding, table = _read_all(upload, staging)
         table = skip_rows(staging, form, table, members=len(upload.names))
@@ -160,6 +165,10 @@ def _read_one(content: Content, staging: RawTables) -> tuple[str, ReadResult]:
         staging.text_file = None
     if staging.dataset.shape.said.get("text"):
         return "csv", read_lines_of_text(content.chunks, staging)
+    if content.marks > 1:
+        message = f"The text begins with {content.marks} byte order marks; all were removed."
+        staging.text_file = None
+        staging.add_finding("unusual_format", message, severity="warning", line=1, hint="Save the file with one or none.")
     chunks, form = _recognise(content.chunks)
     return form, TEXTS[form][1](chunks, staging)
 
@@ -216,6 +225,11 @@ def _require_parent_by(table: ReadResult, staging: RawTables) -> None:
         )
 
 
+_LOOKED_AT = 64 * KIB
+_BRACKETED_NAMES = re.compile(rb"\[(?!true\b|false\b|null\b)[A-Za-z_][^\[\]\"{},;\t|]*\]\s*[,;\t|]\s*\[[A-Za-z_][^\[\]\"{}]*\]")
+"""A header in which brackets surround the names, as SQL Server writes them: no JSON begins like that."""
+
+
 def _recognise(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], str]:
     """Return the text from its beginning, and its format by the first character that is not white space."""
     seen: list[bytes] = []
@@ -223,6 +237,8 @@ def _recognise(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], str]:
         seen.append(chunk)
         opening = chunk.lstrip()
         if opening:
+            if _BRACKETED_NAMES.match(opening[:_LOOKED_AT]):
+                return chain(seen, chunks), "csv"
             form = next(name for name, (mark, _) in TEXTS.items() if opening.startswith(mark))
             if form == "csv":
                 refuse_lookalike(opening[:8_000].decode(errors="ignore"))

@@ -16,7 +16,7 @@ from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Unreadable
 from pipeline.read import Limits, column_mapping, read
 from pipeline.read.containers.unpack import Content, TextContent, unpack
-from pipeline.read.formats.delimited_header import delimiter_of
+from pipeline.read.formats.delimited_header import found_options
 from pipeline.sandbox.json_beginning import whole_values
 from pipeline.sqlfiles import quoted
 from pipeline.staging.database import StagingDatabase
@@ -60,7 +60,7 @@ class Preview:
 
 def preview(source: Path, dataset: Dataset, options: ReadOptions, is_whole: bool, filename: str = "") -> Preview:
     """Return a preview of ``source``, a file or its beginning. Raises Unreadable if no record can be shown."""
-    with unpack(source, _LIMITS) as upload:
+    with unpack(source, _LIMITS, options.encoding) as upload:
         content = next(upload.contents)
         path, options = _readable_beginning(content, source, dataset, options, is_whole)
         with StagingDatabase.in_memory(source.parent) as database, database.connect() as connection:
@@ -121,7 +121,7 @@ def _readable_beginning(
         text = whole_values(text) if is_json else _whole_lines(text)
     path = source.with_name("beginning")
     path.write_text(text, encoding="utf-8", newline="")
-    return path, options if is_json else replace(options, delimiter=delimiter_of(text, dataset, options.delimiter))
+    return path, options if is_json else found_options(text, dataset, options)
 
 
 def _beginning(chunks: Iterator[bytes], is_whole: bool) -> tuple[str, bool]:

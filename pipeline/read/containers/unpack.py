@@ -6,7 +6,6 @@ before it is read.
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
-import numpy as np
-
 from pipeline.errors import Unreadable
 from pipeline.read.containers import zip_archive
 from pipeline.read.containers.file_kinds import FileKind, kind_of_zip, unsupported_kind
 from pipeline.read.containers.gzip_zstd import GZIP, ZSTD, gunzip, unzstd
 from pipeline.read.containers.service_files import is_unremarkable, partition_of
+from pipeline.read.containers.text_encoding import BYTE_ORDER_MARKS, asked_mark, checked_encoding, decoded, wrong_encoding
 from pipeline.read.containers.zip_archive import ZIP
 from pipeline.read.limits import Limits
 from pipeline.read.raw_tables import printable
@@ -37,14 +35,6 @@ ACCEPTED = (
 PARQUET = b"PAR1"
 HEAD_BYTES = 4096
 _KIND_BYTES = 64 * KIB  # in which the names of an old workbook's streams may be
-
-_BYTE_ORDER_MARKS: tuple[tuple[bytes, str], ...] = (
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: its mark begins with the other's
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _TEXT_CONTROLS = b"\t\n\r\f\x1b\x1a"
 
 
@@ -55,6 +45,7 @@ class TextContent:
     name: str  # in its archive, if that has several files
     encoding: str  # as it was in the file
     chunks: Iterator[bytes]
+    marks: int = 1  # byte order marks at the beginning, if it has any
 
 
 @dataclass(frozen=True)
@@ -85,12 +76,15 @@ BLOCK_BYTES = 512 * KIB
 
 
 @contextmanager
-def unpack(source: Path, limits: Limits) -> Iterator[StoredFile]:
-    """Recognise what ``source`` contains. What has to be unpacked to a file is in the same folder meanwhile.
+def unpack(source: Path, limits: Limits, encoding: str | None = None) -> Iterator[StoredFile]:
+    """Recognise what ``source`` contains, with its texts in the ``encoding``, if that is given.
+
+    What has to be unpacked to a file is in the same folder meanwhile.
 
     Raises Unreadable at once for a broken container, from ``contents`` for an unsupported format, and from a text's chunks for
-    a broken stream or a wrong byte.
+    a broken stream or a wrong byte. Raises InvalidRequest for an unknown encoding.
     """
+    encoding = checked_encoding(encoding)
     with source.open("rb") as file, TemporaryDirectory(prefix="unpacked-", dir=source.parent) as scratch:
         blocks = iter(partial(file.read, BLOCK_BYTES), b"")
         head = _first_bytes(blocks)
@@ -98,7 +92,7 @@ def unpack(source: Path, limits: Limits) -> Iterator[StoredFile]:
             raise Unreadable("The file is empty: it has no bytes.", code="empty_file", hint="Upload it again.")
         if head.startswith(ZIP) and _zip_kind(source) == "zip":
             with zip_archive.opened(source) as members:
-                yield _unzip(members, limits, Path(scratch))
+                yield _unzip(members, limits, Path(scratch), encoding)
             return
         compression, undo = next(
             ((name, undo) for name, marks, undo in _COMPRESSIONS if head.startswith(marks)), ("none", None)
@@ -106,13 +100,13 @@ def unpack(source: Path, limits: Limits) -> Iterator[StoredFile]:
         blocks = chain([head], blocks)
         plain = undo(blocks, limits) if undo else blocks
         path = None if undo else source
-        yield StoredFile(compression, ("",), _contents("", plain, compression, limits, Path(scratch), path))
+        yield StoredFile(compression, ("",), _contents("", plain, compression, limits, Path(scratch), path, encoding))
 
 
 _COMPRESSIONS = (("gzip", GZIP, gunzip), ("zstd", ZSTD, unzstd))
 
 
-def _unzip(members: ZipFile, limits: Limits, scratch: Path) -> StoredFile:
+def _unzip(members: ZipFile, limits: Limits, scratch: Path, encoding: str | None) -> StoredFile:
     entries, others = zip_archive.files_in(members, limits)
     passed_over = tuple(name for name in others if not is_unremarkable(name))
     if not entries:
@@ -123,14 +117,22 @@ def _unzip(members: ZipFile, limits: Limits, scratch: Path) -> StoredFile:
     def contents() -> Iterator[Content]:
         for name, entry in zip(names, entries, strict=True):
             with zip_archive.naming_member(name):
-                yield from _contents(name, zip_archive.chunks_of(members, entry, limits), "zip", limits, scratch)
+                yield from _contents(
+                    name, zip_archive.chunks_of(members, entry, limits), "zip", limits, scratch, None, encoding
+                )
 
     partitions = tuple(partition_of(entry.filename) for entry in entries)
     return StoredFile("zip", names, contents(), passed_over, partitions)
 
 
 def _contents(
-    name: str, blocks: Iterator[bytes], compression: str, limits: Limits, scratch: Path, path: Path | None = None
+    name: str,
+    blocks: Iterator[bytes],
+    compression: str,
+    limits: Limits,
+    scratch: Path,
+    path: Path | None = None,
+    asked: str | None = None,
 ) -> Iterator[Content]:
     """Yield the one content of a stream of bytes, which is also the file ``path`` if that is given."""
     head = _first_bytes(blocks)
@@ -146,9 +148,12 @@ def _contents(
     kind = unsupported_kind(head[:_KIND_BYTES])
     if kind:
         raise _unsupported(kind, compression)
-    encoding, mark = _encoding(head[:HEAD_BYTES])
-    plain = _bounded(chain([head[len(mark) :]], blocks), limits)
-    yield TextContent(name, encoding, _utf8(plain, encoding))
+    encoding, mark = asked_mark(head, asked) if asked else _encoding(head[:HEAD_BYTES])
+    begin = len(mark)
+    while mark and head.startswith(mark, begin):  # written again by a second program
+        begin += len(mark)
+    plain = _bounded(chain([head[begin:]], blocks), limits)
+    yield TextContent(name, encoding, decoded(plain, encoding, bool(asked)), max(1, begin // max(1, len(mark))))
 
 
 _CONTAINER_NAMES = {"none": "file", "gzip": "gzip file", "zstd": "Zstandard file", "zip": "file in the ZIP archive"}
@@ -194,82 +199,20 @@ def _unsupported(kind: FileKind, compression: str) -> Unreadable:
 
 def _encoding(head: bytes) -> tuple[str, bytes]:
     """Return the text's encoding and the byte order mark that it begins with."""
-    for mark, encoding in _BYTE_ORDER_MARKS:
+    for mark, encoding in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             if encoding.startswith("utf-32"):
-                raise _wrong_encoding("The file is UTF-32.")
+                raise wrong_encoding("The file is UTF-32.")
             return encoding, mark
     even, odd = head[0::2].count(0), head[1::2].count(0)
     if min(even, odd) * 10 < max(even, odd) and max(even, odd) * 4 > len(head) // 2:
-        raise _wrong_encoding("Every other byte is NUL: the file looks like UTF-16 without a byte order mark.")
+        likely = "utf-16-le" if odd > even else "utf-16-be"
+        raise wrong_encoding(
+            "Every other byte is NUL: the file looks like UTF-16 without a byte order mark.",
+            hint=f"Save the file as UTF-8, or say encoding={likely}.",
+        )
     controls = sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in head)
-    if controls * 10 > len(head):
+    separator = {byte for byte in head if byte < 32 and byte not in _TEXT_CONTROLS}  # one alone: Hive's U+0001, or U+001F
+    if controls * 10 > len(head) and (len(separator) > 1 or 0 in separator):
         raise Unreadable("The file is binary data, not text.", hint=f"Supported are {ACCEPTED}.")
     return "utf-8", b""
-
-
-def _wrong_encoding(message: str, line: int | None = None) -> Unreadable:
-    return Unreadable(message, code="invalid_encoding", hint="Save the file as UTF-8.", line=line)
-
-
-# --- Text ---------------------------------------------------------------------------------------------------------------------
-
-
-def _utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """Yield the text as UTF-8. Strict: overlong forms, surrogates and half characters are errors, with their line."""
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
-    lines = _LineCounter()
-    pending = b""  # bytes of a character that the last chunk cut
-    for chunk in chunks:
-        if encoding == "utf-8" and not pending and chunk.isascii():
-            lines.count(chunk)
-            yield chunk
-            continue
-        try:
-            text = decoder.decode(chunk)
-        except UnicodeDecodeError as error:
-            raise _bad_byte(pending + chunk, error, encoding, lines) from error
-        whole = pending + chunk
-        pending = decoder.getstate()[0]
-        ready = whole[: len(whole) - len(pending)] if encoding == "utf-8" else text.encode()
-        lines.count(ready)
-        if ready:
-            yield ready
-    if pending:
-        raise _wrong_encoding("The file ends in the middle of a character.", lines.number)
-
-
-class _LineCounter:
-    """Counts the lines of a text; in a file without any line feed, carriage returns are line ends."""
-
-    def __init__(self) -> None:
-        self.feeds = self.returns = 0
-
-    def count(self, text: bytes) -> None:
-        self.feeds += int(np.count_nonzero(np.frombuffer(text, np.uint8) == 10))  # bytes.count is five times slower here
-        if not self.feeds:
-            self.returns += text.count(b"\r")
-
-    @property
-    def number(self) -> int:
-        """Return the number of the next line."""
-        return 1 + (self.feeds or self.returns)
-
-
-def _bad_byte(whole: bytes, error: UnicodeDecodeError, encoding: str, lines: _LineCounter) -> Unreadable:
-    good = whole[: error.start]
-    lines.count(good if encoding == "utf-8" else good.decode(encoding, "replace").encode())
-    if encoding != "utf-8":
-        return _wrong_encoding(f"Line {lines.number} is not valid {encoding.upper()}.", lines.number)
-    byte = whole[error.start]
-    return _wrong_encoding(
-        f"Line {lines.number} contains the byte 0x{byte:02X}, which is not UTF-8{_likely_encoding(byte)}.", lines.number
-    )
-
-
-def _likely_encoding(byte: int) -> str:
-    if 0x80 <= byte < 0xA0:
-        return " (Windows-1252, perhaps)"
-    if 0xA0 <= byte < 0xC0 or 0xC2 <= byte < 0xF5:
-        return " (Latin-1 or Windows-1252, perhaps)"
-    return ""

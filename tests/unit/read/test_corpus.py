@@ -131,8 +131,8 @@ ENCODING: list[tuple[int, str, Case]] = [
     (3, "utf16be_no_bom", Refused((H * 3).decode().encode("utf-16-be"), "invalid_encoding", "looks like UTF-16")),
     (4, "utf32", Refused(H.decode().encode("utf-32"), "invalid_encoding", "UTF-32")),
     # The file, not the row: in which other encoding it was meant, nobody can say, and every other row is as doubtful.
-    (5, "latin1", Refused(H + b"1,,caf\xe9\n", "invalid_encoding", "Line 2 contains the byte 0xE9, which is not UTF-8 (Latin-1", 2)),
-    (6, "cp1252_smart_quotes", Refused(H + b"1,,\x93a\x94\n", "invalid_encoding", "0x93, which is not UTF-8 (Windows-1252", 2)),
+    (5, "latin1", Refused(H + b"1,,caf\xe9\n", "invalid_encoding", "Line 2 contains the byte 0xE9, which is not UTF-8. Its encoding is likely Windows-1252", 2)),
+    (6, "cp1252_smart_quotes", Refused(H + b"1,,\x93a\x94\n", "invalid_encoding", "0x93, which is not UTF-8. Its encoding is likely Windows-1252", 2)),
     (7, "bad_utf8_late", Refused(lambda: H + b"1,,a\n" * 3000 + b"\xff\xfe\n", "invalid_encoding", "Line 3002", 3002)),
     (8, "overlong_utf8", Refused(H + b"1,,\xc0\xaf\n", "invalid_encoding", "0xC0", 2)),
     (8, "overlong_utf8_of_three", Refused(H + b"1,,\xe0\x80\xaf\n", "invalid_encoding", "0xE0", 2)),

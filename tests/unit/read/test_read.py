@@ -87,6 +87,7 @@ GOOD: list[tuple[str, bytes, list[tuple[str, str | None, str | None]]]] = [
     ("trailing_commas_in_the_header", H.replace(b"\n", b",,\n") + b"1,,a\n2,1,b,,\n", [("1", None, "a"), ("2", "1", "b")]),
     ("sep_line", b"sep=;\r\nid;parentId;name\r\n1;;a,b\r\n", [("1", None, "a,b")]),
     ("sep_line_quoted", b'"SEP=|"\nid|parentId|name\n1||a\n', [("1", None, "a")]),
+    ("sep_stranger", b"sep=:\nid:parentId:name\n1::a\n", [("1", None, "a")]),
     ("sep_tab", b"sep=\t\nid\tparentId\tname\n1\t\ta\n", [("1", None, "a")]),
     ("ctrl_z", H + b"1,,a\n\x1a", [("1", None, "a")]),
     ("ctrl_z_after_a_value", H + b"1,,a\x1a", [("1", None, "a")]),
@@ -133,7 +134,6 @@ REFUSED: list[tuple[str, bytes, str, str, int | None]] = [
     ("nul_padding", H + b"1,,a\n" * 2000 + b"\0" * 2000, "unreadable_file", "truncated copy", 2002),
     ("long_line", H + b"1,,a\n" + b"x," * 5000, "value_too_long", "line 3", 3),
     ("long_record", H + b'1,,"a\n' + b"\n" * 3000 + b'"\n', "value_too_long", "line 2", 2),
-    ("sep_stranger", b"sep=:\nid:parentId\n1:\n", "unreadable_file", "names ':' as the delimiter", 1),
     ("sep_then_another", b"sep=;\nid,parentId,name\n1,,a\n", "missing_column", "lacks the columns id, parentId", 2),
     ("every_record_ragged", H + b"1,,a,b\n2,1,b,c\n", "malformed_row", "Every record has 4 fields; the header has 3", 2),
     ("unterminated_quote", H + b'1,,a\n2,,"abc\n3,,d\n', "malformed_row", "line 3", 3),
@@ -261,8 +261,8 @@ def test_a_chosen_delimiter_is_used_exactly(reads: Reader) -> None:
     with pytest.raises(Unreadable) as caught:
         reads(content, delimiter="|")
     assert "separated by ';'" in caught.value.hint
-    with pytest.raises(InvalidRequest, match="':' cannot be the delimiter"):
-        reads(content, delimiter=":")
+    with pytest.raises(InvalidRequest, match="cannot be the delimiter"):
+        reads(content, delimiter=';"')
 
 
 def test_a_line_after_a_note_of_the_delimiter_is_still_a_physical_line(reads: Reader) -> None:
@@ -341,17 +341,25 @@ def across_boundaries(chance: random.Random, record_bytes: int) -> bytes:
 
 
 def by_python(content: bytes) -> list[list[str]] | None:
-    """The records that Python's csv module reads, without the header; None if it refuses."""
+    """The records that Python's csv module reads, without the header and blank rows; None if it refuses."""
+    lines, rows, last = list(io.StringIO(content.decode(), newline="")), list[list[str]](), 0
+    reader = csv.reader(lines, strict=True)
     try:
-        return [row for row in csv.reader(io.StringIO(content.decode(), newline=""), strict=True) if row][1:]
+        for row in reader:
+            text, last = "".join(lines[last : reader.line_num]), reader.line_num
+            if row and ('"' in text or any(map(str.strip, row))):
+                rows.append(row)
     except csv.Error:
         return None
+    return rows[1:]
 
 
 def agree(got: Read | None, expected: list[list[str]] | None) -> None:
-    """Both read the same rows, or both refuse; and of single records too."""
+    """Both read the same rows, or both refuse; and of single records too. Spaces before quotes have a test of their own."""
     if got is None:
         assert expected is None
+        return
+    if any("spaces before the quote" in message for _, _, _, message, _ in got.findings):
         return
     faulty = {finding[1] for finding in got.findings if finding[0] == "malformed_row"}
     assert {row for row, _, _ in got.malformed} == faulty
