@@ -20,3 +20,8 @@ def columns_by_form(named: Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, column in named:
         found.setdefault(loose_form(name), set()).add(column)
     return {form: columns.pop() for form, columns in found.items() if form and len(columns) == 1}
+
+
+def folded(name: str) -> str:
+    """Return a column's name as aliases and renames are compared: without case and outer space."""
+    return name.strip().casefold()

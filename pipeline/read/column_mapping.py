@@ -11,9 +11,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
-from pipeline.datasets.column_forms import loose_form
-from pipeline.datasets.dataset import LINEAGE, Dataset, folded
+from pipeline.datasets.column_forms import folded, loose_form
+from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.shape_meta import Shape
+from pipeline.datasets.table import LINEAGE
 from pipeline.errors import Unreadable
 from pipeline.read import foreign_names
 from pipeline.read.limits import Limits
@@ -203,7 +204,7 @@ def missing_columns(names: Sequence[str], dataset: Dataset, originals: Sequence[
     if not lacking:
         return None
     originals = originals or names
-    hint = " ".join(filter(None, (*_hints(lacking, names, originals, dataset), more)))
+    hint = " ".join(filter(None, (*_hints(lacking, names, originals, dataset, more), more)))
     return Unreadable(
         f"The file lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}. It has: {_listed(originals)}.",
         code="missing_column",
@@ -212,8 +213,8 @@ def missing_columns(names: Sequence[str], dataset: Dataset, originals: Sequence[
     )
 
 
-def _hints(lacking: list[str], names: Sequence[str], originals: Sequence[str], dataset: Dataset) -> Iterator[str]:
-    """Yield what may be done about missing columns: names that were probably meant, the mapping to use, a shape."""
+def _hints(lacking: list[str], names: Sequence[str], originals: Sequence[str], dataset: Dataset, more: str) -> Iterator[str]:
+    """Yield what may be done about missing columns beside ``more``: names probably meant, the mapping to use, a shape."""
     free = _free(names, originals, dataset)
     guesses = {name: _guess(name, free, dataset) for name in lacking}
     yield from (f"Did you mean to call {guess!r} {name!r}?" for name, guess in guesses.items() if guess)
@@ -222,7 +223,8 @@ def _hints(lacking: list[str], names: Sequence[str], originals: Sequence[str], d
         yield (
             f"If so: {as_mapping(probable)}." if any(guesses.values()) else f"To read them as they are: {as_mapping(probable)}."
         )
-    if dataset.parent in lacking and dataset.parent not in probable.values() and dataset.shape == Shape():
+    is_open = dataset.parent in lacking and dataset.parent not in probable.values() and dataset.shape == Shape()
+    if is_open and "shape=" not in more:
         yield shape_suggestion(originals)
 
 

@@ -6,7 +6,8 @@ import json
 
 import duckdb
 
-from pipeline.datasets.dataset import Column, Dataset
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.table import Column
 from pipeline.exact_json import duplicate_key_in_text, duplicate_key_message
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.database import VALUE_LENGTH, by_rows

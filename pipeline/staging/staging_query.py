@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.datasets.dataset import Column, Dataset
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.table import Column
 from pipeline.datasets.upload_rules import cleaning_of, no_parent_values_of
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.types import reading_of_type

@@ -122,7 +122,8 @@ def again(one: ImportRecord) -> Options:
     """Return the options of ``one`` for a result file of it: without the columns that such a file adds, and in our format."""
     added = added_names(one.reading.get("original_columns", []))
     written_by_us = {name: getattr(DETECTED, name) for name in FILE_NAMES}
-    return replace(one.options, **written_by_us, force=True, without=(*one.options.without, *added))
+    clean = {name: value for name, value in one.options.clean.items() if name != "skip_rows"}  # they are lines of the original
+    return replace(one.options, **written_by_us, clean=clean, force=True, without=(*one.options.without, *added))
 
 
 def _stored_records(one: ImportRecord, kind: str) -> tuple[str, Options]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pipeline.datasets.dataset import LINEAGE
+from pipeline.datasets.table import LINEAGE
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
 from pipeline.read.raw_tables import RawTables, printable

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from pipeline.contracts.options import Options
 from pipeline.datasets.cleaning_rules import ValueRule
-from pipeline.datasets.dataset import Column, Dataset, load_dataset
+from pipeline.datasets.dataset import Dataset, load_dataset
+from pipeline.datasets.table import Column
 from pipeline.staging.cast import stage
 from pipeline.staging.cleaning_sql import cleaned_value
 from pipeline.staging.database import MOST_ROWS, WIDE_BYTES

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.contracts.options import Options
-from pipeline.datasets.dataset import Column, Dataset, load_dataset
+from pipeline.datasets.dataset import Dataset, load_dataset
+from pipeline.datasets.table import Column
 from pipeline.errors import Unreadable
 from pipeline.staging.cast import stage
 from tests.support.staging import read_into, run_stage
