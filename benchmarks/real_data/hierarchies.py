@@ -99,7 +99,7 @@ def _covered(codes: Iterable[str]) -> set[str]:
             and ends.isdigit()
             and last.startswith(letters)
             and len(first) == len(last)
-            and digits < ends
+            and digits <= ends
         ):
             found |= {f"{letters}{number:0{len(digits)}}" for number in range(int(digits), int(ends) + 1)}
     return found
