@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -149,9 +150,15 @@ def countries(cache: Path, folder: Path) -> Hierarchy:
         {"kind": "levels", "columns": ["country", "state", "city"], "separator": "|"},
         len(rows) + len(made),
         len({path[0] for path in paths}),
-        {"duplicate": twice} if twice else {},
+        {"duplicate": twice, "invalid_character": sum(map(_has_odd_character, rows))},
         generated=len(made),
     )
+
+
+def _has_odd_character(row: Sequence[str]) -> bool:
+    """Return whether a path has an invisible character, or begins or ends with a space: no id may."""
+    path = "|".join(row[:3])
+    return path != path.strip() or any(unicodedata.category(one) in ("Cc", "Cf") or one == "\xa0" for one in path)
 
 
 def china(cache: Path, folder: Path) -> Hierarchy:
