@@ -126,8 +126,7 @@ def chart_of_accounts(cache: Path, folder: Path) -> Hierarchy:
 
 def pci_ids(cache: Path, folder: Path) -> Hierarchy:
     """pci.ids as it is: vendors, devices below a tab and subsystems below two, with comments."""
-    [file] = from_apt("pci.ids", cache).rglob("pci.ids")
-    file = next(path for path in [file, *file.rglob("pci.ids")] if path.is_file())
+    file = next(path for path in sorted(from_apt("pci.ids", cache).rglob("pci.ids")) if path.is_file())
     lines = [
         line for line in file.read_text(encoding="utf-8").split("\n") if line.strip() and not line.lstrip().startswith("#")
     ]
