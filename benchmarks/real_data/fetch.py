@@ -63,4 +63,5 @@ def _unpack(package: Path, folder: Path) -> None:
         with tarfile.open(package) as archive:
             archive.extractall(folder, filter="data")
     else:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["dpkg-deb", "--extract", str(package), str(folder)], check=True, capture_output=True, timeout=SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ def _covered(codes: Iterable[str]) -> set[str]:
             and ends.isdigit()
             and last.startswith(letters)
             and len(first) == len(last)
-            and digits < ends
+            and digits <= ends
         ):
             found |= {f"{letters}{number:0{len(digits)}}" for number in range(int(digits), int(ends) + 1)}
     return found
@@ -125,8 +126,7 @@ def chart_of_accounts(cache: Path, folder: Path) -> Hierarchy:
 
 def pci_ids(cache: Path, folder: Path) -> Hierarchy:
     """pci.ids as it is: vendors, devices below a tab and subsystems below two, with comments."""
-    [file] = from_apt("pci.ids", cache).rglob("pci.ids")
-    file = next(path for path in [file, *file.rglob("pci.ids")] if path.is_file())
+    file = next(path for path in sorted(from_apt("pci.ids", cache).rglob("pci.ids")) if path.is_file())
     lines = [
         line for line in file.read_text(encoding="utf-8").split("\n") if line.strip() and not line.lstrip().startswith("#")
     ]
@@ -149,9 +149,15 @@ def countries(cache: Path, folder: Path) -> Hierarchy:
         {"kind": "levels", "columns": ["country", "state", "city"], "separator": "|"},
         len(rows) + len(made),
         len({path[0] for path in paths}),
-        {"duplicate": twice} if twice else {},
+        {"duplicate": twice, "invalid_character": sum(map(_has_odd_character, rows))},
         generated=len(made),
     )
+
+
+def _has_odd_character(row: Sequence[str]) -> bool:
+    """Return whether a path has an invisible character, or begins or ends with a space: no id may."""
+    path = "|".join(row[:3])
+    return path != path.strip() or any(unicodedata.category(one) in ("Cc", "Cf") or one == "\xa0" for one in path)
 
 
 def china(cache: Path, folder: Path) -> Hierarchy:

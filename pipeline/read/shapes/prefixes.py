@@ -14,43 +14,57 @@ from pipeline.staging.staging_query import parent_of
 _MOST_IN_A_RANGE = 1000
 _CODES = """
 create or replace temp table codes as
-select _row, nullif({code}, '') as code, nullif({own}, '') as own,
-    regexp_extract({code}, '^([A-Za-z]*)([0-9]+) ?[-–] ?([A-Za-z]*)([0-9]+)$', ['letters', 'first', 'other', 'last']) as ends
-from raw
+select *, coalesce($ranges and bounds.first != '' and length(bounds.first) = length(bounds.last)
+    and bounds.first <= bounds.last, false) as is_range
+from (
+    select _row, nullif({code}, '') as code, nullif({own}, '') as own,
+        regexp_extract({code}, '^([A-Za-z]*)([0-9]+) ?[-–] ?([A-Za-z]*)([0-9]+)$',
+            ['letters', 'first', 'other', 'last']) as ends,
+        regexp_extract({code}, '^([A-Za-z0-9]+) ?[-–] ?([A-Za-z0-9]+)$', ['first', 'last']) as bounds
+    from raw
+)
 """
-# A range whose ends are of one length, in order.
-_IS_RANGE = f"""
-(ends.letters = ends.other and length(ends.first) = length(ends.last) and length(ends.first) between 1 and 9
-    and try_cast(ends.last as bigint) - try_cast(ends.first as bigint) between 1 and {_MOST_IN_A_RANGE})
+# A range of which the codes can be told: its ends have the same letters, and digits after them.
+_IS_COUNTABLE = f"""
+(is_range and ends.letters = ends.other and length(ends.first) between 1 and 9
+    and try_cast(ends.last as bigint) - try_cast(ends.first as bigint) between 0 and {_MOST_IN_A_RANGE})
 """
 _COVERED = f"""
 create or replace temp table covered as
-select code, own, _row, false as is_range from codes where code is not null
+select code, own, _row, false as is_range, 0 as low, 0 as high from codes where code is not null
 union all
-select ends.letters || lpad(member::varchar, length(ends.first)::integer, '0'), own, _row, true
+select ends.letters || lpad(member::varchar, length(ends.first)::integer, '0'), own, _row, true, low, high
 from (
-    select *, unnest(range(try_cast(ends.first as bigint), try_cast(ends.last as bigint) + 1)) as member
-    from codes where {_IS_RANGE}
+    select *, unnest(range(low, high + 1)) as member from (
+        select *, try_cast(ends.first as bigint) as low, try_cast(ends.last as bigint) as high
+        from codes where {_IS_COUNTABLE}
+    )
 )
 """
-# A code that is listed by itself comes before the ranges that cover it.
+# Of several ranges that cover a code the narrowest is its parent; others are candidates too unless it lies within them.
 _TARGETS = """
 create or replace temp table targets as
-select code, is_range, min_by(own, _row) as own, count(distinct own) as candidates,
+with narrowest as (
+    select *, first_value(low) over inside as least, first_value(high) over inside as most
+    from covered window inside as (partition by code, is_range order by high - low, _row)
+)
+select code, is_range, min_by(own, [high - low, _row]) as own,
+    count(distinct own) filter (where low > least or high < most or (low = least and high = most)) as candidates,
     array_to_string(list_sort(list(distinct own))[1:5], ', ') as ids
-from covered group by code, is_range
+from narrowest group by code, is_range
 """
-_PENDING = f"""
+_PENDING = """
 create or replace temp table pending as
-select _row, code, {_IS_RANGE} as is_range, if({_IS_RANGE}, ends.letters || ends.first, code) as stem, length(stem) as size
-from codes where code is not null
+select *, length(stem) as size
+from (select _row, code, is_range, if(is_range, bounds.first, code) as stem from codes where code is not null)
 """
 
 
 def shape_prefix(file: ShapedFile) -> ReadResult:
     """Make parents of codes. Warn of the codes that would stand between a code and its parent, and do not exist."""
     code = file.column("column")
-    file.execute(_CODES.format(code=code, own=file.own_id or code))
+    has_ranges = "-" not in str(file.said.get("separator", ""))  # otherwise it stands between steps
+    file.execute(_CODES.format(code=code, own=file.own_id or code), ranges=has_ranges)
     for statement in (_COVERED, _TARGETS, _PENDING):
         file.execute(statement)
     file.execute(

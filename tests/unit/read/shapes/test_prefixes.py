@@ -59,3 +59,10 @@ def test_as_an_independent_implementation(how: str, some: list[str]) -> None:
     assert (("code_gap", None) in found.findings) == (
         how != "longest" and any(cut and cut[0] not in some for cut in cuts.values())
     )
+
+
+def test_the_narrowest_of_nested_ranges_is_the_parent_and_an_uncountable_one_has_no_children() -> None:
+    found = shaped(codes("C00-C96", "C00-C14", "C00", "C7A-C7B", "C7A", "C7A1"), {**PREFIX, "longest": True})
+    assert found.parents["C00"] == "C00-C14"
+    assert (found.parents["C7A-C7B"], found.parents["C7A"], found.parents["C7A1"]) == (None, None, "C7A")
+    assert found.errors == set()
