@@ -135,6 +135,7 @@ def test_a_check_may_ask_what_the_page_says(tmp_path: Path) -> None:
     records, database = load_dataset("records"), tmp_path / "staging.duckdb"
     with duckdb.connect(str(database)) as connection:
         connection.execute("""create table raw as select 1 as _row, 'a' as id, 'b' as "parentId", null as name""")
+        connection.execute("create table lines as select 1::bigint as first_row, 2::bigint as first_line")
         connection.execute("create view incoming as select *, '{}' as attributes from raw")
         lay_out(connection, records)
     run_stage(add_edges, database, None)
