@@ -59,10 +59,10 @@ Reads = Callable[..., Read]
 
 
 @pytest.fixture
-def reads(tmp_path: Path) -> Reads:
+def reads(tmp_path: Path, database: Path) -> Reads:
     def run(content: bytes, limits: Limits = SMALL) -> Read:
         (tmp_path / "source").write_bytes(content)
-        return Read(read_into(tmp_path / "d.duckdb", tmp_path / "source", RECORDS, limits=limits), tmp_path / "d.duckdb")
+        return Read(read_into(database, tmp_path / "source", RECORDS, limits=limits), database)
 
     return run
 
@@ -371,13 +371,13 @@ def test_several_files_are_one_table_and_each_counts_its_own_lines(reads: Reads)
     assert got.members == [(1, "a.csv"), (3, "b.csv"), (6, "d.csv")]
 
 
-def test_several_files_with_typed_columns_are_typed_as_one_table(tmp_path: Path) -> None:
+def test_several_files_with_typed_columns_are_typed_as_one_table(tmp_path: Path, database: Path) -> None:
     """What one file's reader cast in passing is not taken for all of them."""
     head = b"id,parentId,name,kind,numeric_code\n"
     (tmp_path / "source").write_bytes(
         zipped(("a.csv", head + b"FR,,France,Country,250\n"), ("b.csv", head + b"AT,,Austria,Country,40\nXX,,X,Country,x\n"))
     )
-    database, places = tmp_path / "d.duckdb", load_dataset("places")
+    places = load_dataset("places")
     read_into(database, tmp_path / "source", places)
     run_stage(stage, database, places)
     with duckdb.connect(str(database)) as connection:
