@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 Tree = dict[str, str | None]  # id -> parent
 
 
@@ -23,3 +29,11 @@ def answer(warehouse: Tree, wanted: list[dict[str, str | None]]) -> Tree:
     children = {one for one, parent in warehouse.items() if parent in {q["id"] for q in asked["children"]}}
     roots = {one for one, parent in warehouse.items() if parent is None and asked["roots"]}
     return {one: parent for one, parent in warehouse.items() if one in above | below | children | roots}
+
+
+def write_edges(file: Path, edges: Iterable[tuple[str, str | None]]) -> Path:
+    """Write edges (id, parent) as the file of the warehouse's answer; return it."""
+    rows = list(edges)
+    columns = {"id": [one for one, _ in rows], "parentId": [parent for _, parent in rows]}
+    pq.write_table(pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}), file)
+    return file

@@ -129,10 +129,10 @@ def test_every_example_is_run_here_or_against_a_database(extending: dict[str, st
 # --- What the page says of checks ---
 
 
-def test_a_check_may_ask_what_the_page_says(tmp_path: Path) -> None:
+def test_a_check_may_ask_what_the_page_says(database: Path) -> None:
     relations = re.findall(r"^\| `(\w+)` \| (.*?) \| \w.* \|$", PAGE.read_text().split("read these relations")[1], re.MULTILINE)
     assert len(relations) == 16
-    records, database = load_dataset("records"), tmp_path / "staging.duckdb"
+    records = load_dataset("records")
     with duckdb.connect(str(database)) as connection:
         connection.execute("""create table raw as select 1 as _row, 'a' as id, 'b' as "parentId", null as name""")
         connection.execute("create table lines as select 1::bigint as first_row, 2::bigint as first_line")

@@ -52,12 +52,11 @@ def dataset_of(tmp_path: Path) -> Make:
 
 
 @pytest.fixture
-def reads(tmp_path: Path) -> Callable[[str, Dataset], tuple[FileSummary, Rows, Rows]]:
+def reads(tmp_path: Path, database: Path) -> Callable[[str, Dataset], tuple[FileSummary, Rows, Rows]]:
     """Read and stage a text; gives the reading, ``incoming`` without _row, and the findings' code, row, column and message."""
 
     def run(content: str, dataset: Dataset) -> tuple[FileSummary, Rows, Rows]:
         (tmp_path / "source").write_text(content, encoding="utf-8")
-        database = tmp_path / "staging.duckdb"
         reading = read_into(database, tmp_path / "source", dataset)
         run_stage(stage, database, dataset)
         with duckdb.connect(str(database)) as connection:
@@ -127,19 +126,18 @@ def test_a_column_the_dataset_lacks_is_named_as_the_file_names_it_too(dataset_of
     assert "no column 'colour' (the file's 'Farbe')." in found[0][3]
 
 
-def test_the_mapping_is_versioned_with_the_reading(dataset_of: Make, reads: Any, tmp_path: Path) -> None:
+def test_the_mapping_is_versioned_with_the_reading(dataset_of: Make, reads: Any, database: Path) -> None:
     before, after = dataset_of().version, dataset_of({"mapping": MAPPING}).version
     reading, _, _ = reads(CSV, dataset_of({"mapping": MAPPING}))
     assert before != after == reading.rules_version
-    with duckdb.connect(str(tmp_path / "staging.duckdb")) as connection:
+    with duckdb.connect(str(database)) as connection:
         kept = connection.execute("select columns, original_columns, rules_version from reading").fetchall()
     assert kept == [([*reading.columns], [*reading.original_columns], after)]
 
 
-def test_the_report_keeps_the_files_own_names_and_order(dataset_of: Make, reads: Any, tmp_path: Path) -> None:
+def test_the_report_keeps_the_files_own_names_and_order(dataset_of: Make, reads: Any, tmp_path: Path, database: Path) -> None:
     dataset = dataset_of({"mapping": MAPPING})
     reads("amount,PARENT_ID,kind,Id\nx,,a,1\n", dataset)
-    database = tmp_path / "staging.duckdb"
     run_stage(tree_overlay.ask_for, database, dataset, tmp_path / "wanted.parquet")
     run_stage(tree_overlay.add_edges, database, None)
     with duckdb.connect(str(database)) as connection:

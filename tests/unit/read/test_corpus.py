@@ -29,8 +29,8 @@ from pipeline.read import Limits
 from pipeline.staging.cast import stage
 from pipeline.validate.sql_checks import read_check, run_checks
 from pipeline.validate.tree_overlay import add_edges, ask_for
-from tests.support.staging import read_into, run_stage
-from tests.support.tables import fill
+from tests.support.staging import SHARED, read_into, run_stage
+from tests.support.tree_edges import write_edges
 
 ROOT = Path(__file__).resolve().parents[3]
 BY_SUITE = load_dataset("records")
@@ -377,15 +377,11 @@ def judged(
 ) -> tuple[list[Row], list[Found], list[str]]:
     """Read, stage and check: the rows, (code, row, line) of what is an error, and the hints."""
     (folder / "source").write_bytes(content if isinstance(content, bytes) else content())
-    database, edges = folder / "staging.duckdb", folder / "edges.parquet"
+    database, edges = SHARED, folder / "edges.parquet"
     read_into(database, folder / "source", dataset, limits=SMALL)
     run_stage(stage, database, dataset)
     run_stage(ask_for, database, dataset, folder / "wanted.parquet")
-    with duckdb.connect() as connection:
-        connection.execute('create table edges (id varchar, "parentId" varchar)')
-        if warehouse:
-            fill(connection, "edges", warehouse)
-        connection.execute(f"copy edges to '{edges}' (format parquet)")
+    write_edges(edges, warehouse)
     run_stage(add_edges, database, edges)
     with duckdb.connect(str(database)) as connection:
         run_checks(connection, CHECKS)

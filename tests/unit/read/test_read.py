@@ -9,10 +9,8 @@ import io
 import itertools
 import json
 import random
-import uuid
 import zlib
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +50,11 @@ Reader = Callable[..., Read]
 
 
 @pytest.fixture
-def reads(tmp_path: Path) -> Reader:
+def reads(tmp_path: Path, database: Path) -> Reader:
     def run(content: bytes, *, dataset: Any = RECORDS, limits: Limits = SMALL, **options: Any) -> Read:
         source = tmp_path / "source"
         source.write_bytes(content)
-        database = Path(f":memory:{uuid.uuid4().hex}")
-        with closing(duckdb.connect(str(database))):  # keeps it while it is read, by its name
-            return Read(read_into(database, source, dataset, limits=limits, options=ReadOptions(**options)), database)
+        return Read(read_into(database, source, dataset, limits=limits, options=ReadOptions(**options)), database)
 
     return run
 

@@ -27,7 +27,7 @@ from pipeline.read import FileSummary
 from pipeline.sandbox.write_results import FATES, RESULTS, DefaultOutcome, _write, write_results
 from pipeline.settings import ROOT
 from pipeline.staging.cast import original_names
-from tests.support.staging import read_into
+from tests.support.staging import SHARED, read_into
 
 Row = dict[str, str | None]
 NAMES = ["id", "Parent", "parentId", "a, b", "code"]
@@ -92,11 +92,9 @@ def write(
 
 def raw(source: Path, dataset: Dataset) -> tuple[FileSummary, list[tuple[Any, ...]]]:
     """How a file is read, and its rows by the names of the file."""
-    database = source.with_suffix(".duckdb")
-    database.unlink(missing_ok=True)
-    reading = read_into(database, source, dataset)
+    reading = read_into(SHARED, source, dataset)
     names = ", ".join(f'"{name}"' for name in reading.columns)
-    with duckdb.connect(str(database)) as connection:
+    with duckdb.connect(str(SHARED)) as connection:
         return reading, connection.execute(f"select {names} from raw order by _row").fetchall()
 
 
@@ -174,7 +172,9 @@ def test_a_row_that_could_not_be_kept_whole_is_no_better_in_its_file(tmp_path: P
 
 
 @pytest.mark.parametrize("long", ["x" * 32_768, "🚢" * 16_384])
-def test_a_cell_that_no_workbook_holds_is_not_lost_silently(tmp_path: Path, dataset: Dataset, long: str) -> None:
+def test_a_cell_that_no_workbook_holds_is_not_lost_silently(
+    tmp_path: Path, database: Path, dataset: Dataset, long: str
+) -> None:
     """The row says where it is whole, and fails again until it is filled; what just fits is there."""
     rows = [
         dict.fromkeys(NAMES, "") | {"id": "1", "a, b": "x" * 32_767},
@@ -182,7 +182,6 @@ def test_a_cell_that_no_workbook_holds_is_not_lost_silently(tmp_path: Path, data
         dict.fromkeys(NAMES, "") | {"id": "3", "a, b": "🚢" * 16_383},
     ]
     as_xlsx(rows, tmp_path / "source")
-    database = tmp_path / "a.duckdb"
     read_into(database, tmp_path / "source", dataset)
     with duckdb.connect(str(database)) as connection:
         connection.execute("""update raw set "a, b" = ? where id = '2'""", [long])

@@ -21,7 +21,7 @@ from pipeline.validate import expectations as expect
 from pipeline.validate import sql_checks
 from pipeline.validate.data_docs import OffendingRows
 from tests.support.staging import read_into, run_stage
-from tests.support.tables import fill
+from tests.support.tree_edges import write_edges
 
 PLACES = "id,parentId,name,kind,alpha_3,numeric_code,flag\n"
 
@@ -44,11 +44,11 @@ Check = Callable[..., Checked]
 
 
 @pytest.fixture
-def checked(tmp_path: Path) -> Check:
+def checked(tmp_path: Path, database: Path) -> Check:
     """Read, stage and check a file's text by a dataset's rules."""
 
     def run(text: str, dataset: Dataset, edges: Mapping[str, str | None] | None = None, run_name: str = "import-1") -> Checked:
-        source, database, docs = tmp_path / "source", tmp_path / "staging.duckdb", tmp_path / "docs"
+        source, docs = tmp_path / "source", tmp_path / "docs"
         source.write_text(text, encoding="utf-8")
         read_into(database, source, dataset)
         run_stage(stage, database, dataset)
@@ -67,11 +67,7 @@ def checked(tmp_path: Path) -> Check:
 def _edges(folder: Path, edges: Mapping[str, str | None] | None) -> Path | None:
     if edges is None:
         return None
-    with duckdb.connect() as connection:
-        connection.execute('create table edges (id varchar, "parentId" varchar)')
-        fill(connection, "edges", edges.items())
-        connection.execute(f"copy edges to '{folder / 'edges.parquet'}' (format parquet)")
-    return folder / "edges.parquet"
+    return write_edges(folder / "edges.parquet", edges.items())
 
 
 def records_with(*expectations: dict[str, Any]) -> Dataset:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import random
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -28,14 +26,6 @@ QUARANTINE = Tolerance(OnError.QUARANTINE)
 
 Row = tuple[str | None, str | None]
 Tree = dict[str, str | None]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Path]:
-    """An in-memory database that lives as long as the test."""
-    name = Path(f":memory:{tmp_path.name}")
-    with closing(duckdb.connect(str(name))):
-        yield name
 
 
 def staged(database: Path, rows: list[Row], warehouse: Tree | None = None, bad: dict[int, str] | None = None) -> Path:

@@ -28,8 +28,8 @@ CHECKS = [read_check(path) for path in RECORDS.check_files]
 
 
 @pytest.fixture
-def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
+def connection(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(str(database)) as connection:
         yield connection
 
 
@@ -384,8 +384,7 @@ def test_descendants_of_an_old_cycle_are_reported_at_their_first_row(connection:
 # --- What is asked of the warehouse ---
 
 
-def test_the_parents_to_ask_for_are_those_not_in_the_file(tmp_path: Path) -> None:
-    database = tmp_path / "staging.duckdb"
+def test_the_parents_to_ask_for_are_those_not_in_the_file(tmp_path: Path, database: Path) -> None:
     with duckdb.connect(str(database)) as connection:
         connection.execute(
             """create table incoming as select * from (values
@@ -398,8 +397,8 @@ def test_the_parents_to_ask_for_are_those_not_in_the_file(tmp_path: Path) -> Non
     assert [row[1] for row in asked.fetchall()] == ["X", 'Y,"Z', "x", 'y,"z'], "and what they may be misspellings of"
 
 
-def test_an_edge_of_the_file_takes_the_place_of_the_warehouses(tmp_path: Path) -> None:
-    database, edges = tmp_path / "staging.duckdb", tmp_path / "edges.parquet"
+def test_an_edge_of_the_file_takes_the_place_of_the_warehouses(tmp_path: Path, database: Path) -> None:
+    edges = tmp_path / "edges.parquet"
     duckdb.sql(f"copy (select * from (values ('a', 'b'), ('x', 'a')) t(id, \"parentId\")) to '{edges}' (format parquet)")
     with duckdb.connect(str(database)) as connection:
         connection.execute("create table incoming as select 1 as _row, 'a' as id, 'x' as \"parentId\"")

@@ -6,8 +6,7 @@ import itertools
 import json
 import random
 import string
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,13 +44,6 @@ def bounded(**bounds: Any) -> Dataset:
 
 
 Check = Callable[..., Found]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Path]:
-    name = Path(f":memory:{tmp_path.name}")
-    with closing(duckdb.connect(str(name))):
-        yield name
 
 
 @pytest.fixture
