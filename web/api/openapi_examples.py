@@ -229,6 +229,7 @@ SCHEMAS: dict[str, Any] = {
         **{"format": "csv", "compression": "", "encoding": "utf-8", "delimiter": ",", "sheet": "", "members": 1},
         "text": "CSV, comma, UTF-8",
         "options": {},
+        "options_remembered": False,
         "remembered": False,
         "columns": [_PREVIEWED],
         "rows": [["FR", None, "France"]],

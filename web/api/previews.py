@@ -92,7 +92,12 @@ def preview(path: DatasetPath, query: PreviewQuery) -> Response:
     mapping = remembered.mapping if remembered else None
     columns = [_shown(column.name, column.becomes, column.meant, mapping) for column in seen.columns]
     shown = {name: value for name, value in vars(seen).items() if name != "columns"}
-    told = {"text": _text(seen), "options": options.reading_json(), "remembered": remembered is not None}
+    told = {
+        "text": _text(seen),
+        "options": options.reading_json(),
+        "options_remembered": options not in (query.options, DETECTED),
+        "remembered": remembered is not None,
+    }
     return as_json({**shown, **told, "columns": columns})
 
 

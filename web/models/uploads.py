@@ -195,6 +195,7 @@ class PreviewAnswer(BaseModel):
     members: int = Field(description="Number of files in the archive; the first one is shown")
     text: str = Field(description="Format, delimiter, encoding and compression as text: CSV, comma, UTF-8")
     options: dict[str, Any] = Field(description="Options that it was read with: those of the request, or remembered ones")
+    options_remembered: bool = Field(description="The options are those of the last file with such a name or these columns")
     remembered: bool = Field(description="The mapping of a file with this header is remembered")
     columns: list[PreviewColumn]
     rows: list[list[str | None]]

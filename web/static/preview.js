@@ -89,7 +89,8 @@ export class Columns {
   /** How the file is read, and where the mapping of its columns comes from. */
   told(seen, like = "") {
     const from = like ? `columns as in ${cut(like, 60)}` : this.seen.remembered && "columns as last time";
-    return [cut(seen.text, 120), from].filter(Boolean).join("; ");
+    const how = seen.options_remembered && "options as last time";
+    return [cut(seen.text, 120), how, from].filter(Boolean).join("; ");
   }
 
   why({ why, suggested }) {

@@ -143,7 +143,7 @@ class Row {
     this.looking?.abort();
     this.looking = new AbortController();
     this.columns = null;
-    this.look.hidden = true;
+    this.look.classList.add("up-old"); // it stays, so that nothing moves away under a click
     this.seen.textContent = "Reading the first rows …";
     try {
       const seen = await lookAt(this.file, dataset, reading, token, this.looking.signal);
@@ -156,8 +156,11 @@ class Row {
       this.look.hidden = false;
       this.look.open = !like;
     } catch (error) {
-      if (!(error instanceof Halted)) this.seen.textContent = error.message;
+      if (error instanceof Halted) return;
+      this.look.hidden = true;
+      this.seen.textContent = error.message;
     }
+    this.look.classList.remove("up-old");
   }
 
   get wishes() {
