@@ -23,6 +23,7 @@ from sqlglot import expressions as exp
 from pipeline.contracts.object_keys import DATASET_NAME
 from pipeline.contracts.options import DETECTED, READ_NAMES, OnError, Options, ReadOptions
 from pipeline.datasets.suite_meta import ColumnNames, Shape, Tolerance, TreeLimits
+from pipeline.datasets.tree_rules import NAMES, TreeRules, tree_rules
 from pipeline.display import meant
 from pipeline.errors import InvalidConfiguration, InvalidRequest, UnknownDataset
 from pipeline.settings import ROOT
@@ -119,7 +120,13 @@ class Dataset:
     @cached_property
     def bounds(self) -> TreeLimits:
         """Return the limits of the tree."""
-        return TreeLimits(**self._said("bounds", {"max_depth", "max_children", "single_root"}))
+        return TreeLimits(**self._said("bounds", {"max_depth", "max_children", "single_root", "min_depth"}))
+
+    @cached_property
+    def tree_rules(self) -> TreeRules:
+        """Return the rules for values in the tree."""
+        types = {column.name: column.type for column in self.columns}
+        return tree_rules(self._said("rules", {*NAMES}), types, (self.key, self.parent, self.rest))
 
     @cached_property
     def tolerance(self) -> Tolerance:
@@ -185,10 +192,11 @@ class Dataset:
 
     @property
     def check_files(self) -> list[Path]:
-        """Return the SQL checks of this dataset: the general ones, those of its tree limits, then its own."""
+        """Return the SQL checks of this dataset: the general ones, those of its tree, then its own."""
         checks = self.root / "sql" / "checks"
         bounds = [checks / "bounds" / f"{name}.sql" for name in self.bounds.checks]
-        return [*in_order(checks / "every"), *bounds, *in_order(checks / self.name)]
+        rules = [checks / "rules" / f"{name}.sql" for name in self.tree_rules.checks]
+        return [*in_order(checks / "every"), *bounds, *rules, *in_order(checks / self.name)]
 
 
 def _reading(options: ReadOptions) -> ReadOptions:
@@ -274,7 +282,7 @@ def _check_whole(dataset: Dataset, all_names: tuple[str, ...]) -> None:
     if unknown:
         raise InvalidConfiguration(f"expectations/{dataset.name}.json speaks of columns the table lacks: {', '.join(unknown)}.")
     try:
-        _ = dataset.shape, dataset.bounds, dataset.tolerance
+        _ = dataset.shape, dataset.bounds, dataset.tree_rules, dataset.tolerance
     except ValueError as error:
         raise InvalidConfiguration(f"expectations/{dataset.name}.json: {error}.") from error
     if slip := _slip_in_types(dataset):
@@ -285,7 +293,7 @@ def _check_whole(dataset: Dataset, all_names: tuple[str, ...]) -> None:
     absent = [path.relative_to(dataset.root) for path in dataset.check_files if not path.is_file()]
     if absent:
         raise InvalidConfiguration(
-            f"expectations/{dataset.name}.json sets bounds, whose checks are missing: {', '.join(map(str, absent))}."
+            f"expectations/{dataset.name}.json sets bounds or rules, whose checks are missing: {', '.join(map(str, absent))}."
         )
 
 
