@@ -1,4 +1,4 @@
-"""The rules that a dataset sets for values in the tree (``meta.rules``), such as the order of kinds from root to leaf.
+"""The tree rules of a dataset: rules that it sets for values in the tree (``meta.rules``), such as the order of its kinds.
 
 They apply to the tree that would result, so the warehouse is asked for the records around the file's, with the values that the
 rules look at. What is wrong in the warehouse and what the file does not change is not reported.
