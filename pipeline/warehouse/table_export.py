@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from io import BufferedWriter
 from pathlib import Path
+from typing import BinaryIO
 
+import psycopg
+from psycopg.abc import Buffer, PQGen
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Engine
 
@@ -14,8 +16,8 @@ from pipeline.adapters.postgres import LONG_SECONDS, driver_connection, may_take
 from pipeline.adapters.postgres_errors import DATABASE_ERRORS, as_ours
 from pipeline.datasets.dataset import Dataset
 
-BUFFER_BYTES = 1 << 20
-BEAT_BYTES = 8 << 20
+ROWS_AT_ONCE = 256
+"""Rows in memory, each as long as a record may be."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +41,29 @@ def export_table(engine: Engine, dataset: Dataset, to: Path, *, beat: Callable[[
             cursor.execute(may_take(LONG_SECONDS))
             cursor.execute("set local datestyle = 'ISO'")
             cursor.execute("set local timezone = 'UTC'")
-            with to.open("wb", buffering=BUFFER_BYTES) as file, cursor.copy(query) as copy:
+            with to.open("wb") as file, cursor.copy(query) as copy:
                 longest = _write(copy, file, beat)
             return Exported(cursor.rowcount, longest)
     except DATABASE_ERRORS as error:
         raise as_ours(error) from error
 
 
-def _write(rows: Iterable[bytes | bytearray | memoryview], file: BufferedWriter, beat: Callable[[], None]) -> int:
+def _write(copy: psycopg.Copy, file: BinaryIO, beat: Callable[[], None]) -> int:
     """Write the rows as they arrive; return the bytes of the longest."""
-    longest, since_beat = 0, 0
-    for row in rows:
-        size = file.write(row)
-        longest = max(longest, size)
-        since_beat += size
-        if since_beat > BEAT_BYTES:
-            since_beat = 0
-            beat()
+    longest = 0
+    while rows := copy.connection.wait(_some_rows(copy)):
+        longest = max(longest, *map(len, rows))
+        file.write(b"".join(rows))
+        beat()
     return longest
+
+
+def _some_rows(copy: psycopg.Copy) -> PQGen[list[Buffer]]:
+    """Read up to ROWS_AT_ONCE rows, or none at the end.
+
+    ``Copy.read`` waits for each row by itself, and a wait of ours takes longer than all else that is done with a row.
+    """
+    rows: list[Buffer] = []
+    while len(rows) < ROWS_AT_ONCE and (row := (yield from copy._read_gen())):
+        rows.append(row)
+    return rows
