@@ -24,6 +24,7 @@ from pipeline.datasets.definition_checks import check_definition
 from pipeline.datasets.shape_meta import Shape, shape_of, slip_in
 from pipeline.datasets.suite_meta import ColumnNames, Tolerance, TreeLimits
 from pipeline.datasets.table import LINEAGE, Column, table_columns
+from pipeline.datasets.tree_rules import NAMES, TreeRules, tree_rules
 from pipeline.datasets.upload_rules import check_suite, check_value_options
 from pipeline.display import meant
 from pipeline.errors import InvalidConfiguration, InvalidRequest, UnknownDataset
@@ -138,7 +139,13 @@ class Dataset:
     @cached_property
     def bounds(self) -> TreeLimits:
         """Return the limits of the tree."""
-        return TreeLimits(**self._said("bounds", {"max_depth", "max_children", "single_root"}))
+        return TreeLimits(**self._said("bounds", {"max_depth", "max_children", "single_root", "min_depth"}))
+
+    @cached_property
+    def tree_rules(self) -> TreeRules:
+        """Return the rules for values in the tree."""
+        types = {column.name: column.type for column in self.columns}
+        return tree_rules(self._said("rules", {*NAMES}), types, (self.key, self.parent, self.rest))
 
     @cached_property
     def tolerance(self) -> Tolerance:
@@ -204,10 +211,11 @@ class Dataset:
 
     @property
     def check_files(self) -> list[Path]:
-        """Return the SQL checks of this dataset: the general ones, those of its tree limits, then its own."""
+        """Return the SQL checks of this dataset: the general ones, those of its tree, then its own."""
         checks = self.root / "sql" / "checks"
         bounds = [checks / "bounds" / f"{name}.sql" for name in self.bounds.checks]
-        return [*in_order(checks / "every"), *bounds, *in_order(checks / self.name)]
+        rules = [checks / "rules" / f"{name}.sql" for name in self.tree_rules.checks]
+        return [*in_order(checks / "every"), *bounds, *rules, *in_order(checks / self.name)]
 
 
 def _reading(options: ReadOptions) -> ReadOptions:

@@ -29,7 +29,7 @@ def check_definition(dataset: Dataset, all_names: tuple[str, ...]) -> None:
     if unknown:
         raise InvalidConfiguration(f"expectations/{dataset.name}.json speaks of columns the table lacks: {', '.join(unknown)}.")
     try:
-        _ = dataset.shape, dataset.bounds, dataset.tolerance
+        _ = dataset.shape, dataset.bounds, dataset.tree_rules, dataset.tolerance
     except ValueError as error:
         raise InvalidConfiguration(f"expectations/{dataset.name}.json: {error}.") from error
     if slip := _slip_in_types(dataset):
@@ -40,7 +40,7 @@ def check_definition(dataset: Dataset, all_names: tuple[str, ...]) -> None:
     absent = [path.relative_to(dataset.root) for path in dataset.check_files if not path.is_file()]
     if absent:
         raise InvalidConfiguration(
-            f"expectations/{dataset.name}.json sets bounds, whose checks are missing: {', '.join(map(str, absent))}."
+            f"expectations/{dataset.name}.json sets bounds or rules, whose checks are missing: {', '.join(map(str, absent))}."
         )
 
 

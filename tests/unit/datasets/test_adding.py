@@ -18,7 +18,8 @@ from pipeline.read import read_file as reading
 from pipeline.report.findings import Counted
 from pipeline.sandbox import validate_file
 from pipeline.staging.hierarchy import lay_out
-from pipeline.validate.sql_checks import read_check, run_checks
+from pipeline.validate.sql_check_file import read_check
+from pipeline.validate.sql_checks import run_checks
 from pipeline.validate.tree_overlay import add_edges
 from tests.support.staging import run_stage
 

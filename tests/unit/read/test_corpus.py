@@ -27,7 +27,8 @@ from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import Unreadable
 from pipeline.read import Limits
 from pipeline.staging.cast import stage
-from pipeline.validate.sql_checks import read_check, run_checks
+from pipeline.validate.sql_check_file import read_check
+from pipeline.validate.sql_checks import run_checks
 from pipeline.validate.tree_overlay import add_edges, ask_for
 from tests.support.staging import SHARED, read_into, run_stage
 from tests.support.tree_edges import write_edges

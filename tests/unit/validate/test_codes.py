@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.validate.sql_checks import read_check
+from pipeline.validate.sql_check_file import read_check
 
 ROOT = Path(__file__).resolve().parents[3]
 CODE = re.compile(r"[a-z]+(_[a-z]+)+")

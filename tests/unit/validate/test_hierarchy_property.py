@@ -23,7 +23,8 @@ import pytest
 from pipeline.datasets.dataset import load_dataset
 from pipeline.staging.database import StagingDatabase
 from pipeline.staging.hierarchy import lay_out
-from pipeline.validate.sql_checks import read_check, run_checks
+from pipeline.validate.sql_check_file import read_check
+from pipeline.validate.sql_checks import run_checks
 from pipeline.validate.tree_overlay import add_edges, ask_for
 
 CASES = 1_000

@@ -16,7 +16,8 @@ from pipeline.datasets.suite_meta import Tolerance
 from pipeline.staging.database import FINDINGS
 from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.quarantine import Quarantined, quarantine_records, write_rows
-from pipeline.validate.sql_checks import read_check, run_checks
+from pipeline.validate.sql_check_file import read_check
+from pipeline.validate.sql_checks import run_checks
 from tests.support.staging import run_stage
 from tests.support.tables import fill
 

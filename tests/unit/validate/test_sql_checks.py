@@ -15,7 +15,8 @@ from pipeline.staging.hierarchy import lay_out
 from pipeline.validate import parent_causes
 from pipeline.validate.cycles import PATH_SHOWN, find_cycles
 from pipeline.validate.missing_parents import likely_spellings
-from pipeline.validate.sql_checks import Check, read_check, run_checks
+from pipeline.validate.sql_check_file import Check, read_check
+from pipeline.validate.sql_checks import run_checks
 from pipeline.validate.tree_overlay import add_edges, ask_for
 from tests.support.staging import run_stage
 from tests.support.tables import fill

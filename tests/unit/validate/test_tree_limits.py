@@ -26,7 +26,8 @@ from pipeline.sqlfiles import load
 from pipeline.staging.hierarchy import lay_out_bounds
 from pipeline.validate.cycles import find_cycles
 from pipeline.validate.quarantine import quarantine_records
-from pipeline.validate.sql_checks import _find_by_check, read_check, run_checks
+from pipeline.validate.sql_check_file import read_check
+from pipeline.validate.sql_checks import _find_by_check, run_checks
 from pipeline.validate.tree_limits import measure_depths
 from pipeline.validate.tree_overlay import add_edges, ask_for
 from tests.support.staging import run_stage
