@@ -10,7 +10,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipeline.datasets.dataset import Column, Dataset
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.table import Column
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.cast_findings import find_missing
 from pipeline.staging.database import FINDINGS, VALUE_LENGTH
