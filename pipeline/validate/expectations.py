@@ -37,6 +37,7 @@ with warnings.catch_warnings():
     from great_expectations.datasource.fluent import SQLDatasource
     from great_expectations.execution_engine import SqlAlchemyExecutionEngine
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+    from tqdm import tqdm
 
     from pipeline.validate.data_docs import OffendingRows, write_page
 import duckdb
@@ -45,6 +46,8 @@ from duckdb_sqlalchemy import ConnectionWrapper
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.staging.database import another_connection
+
+tqdm.monitor_interval = 0  # no thread that watches progress bars: none is shown, and a fork would not copy the thread
 
 ERROR, WARNING = "error", "warning"
 _GX_SEVERITY = {ERROR: "critical", WARNING: "warning"}
