@@ -95,8 +95,10 @@ def judge(connection: duckdb.DuckDBPyConnection, dataset: Dataset, seen: Seen, *
     from pipeline.validate import expectations
 
     judgement = expectations.judge(connection, dataset, seen.queries, docs=docs, run_name=run_name, records=seen.records)
+    offended = {query.table for query in seen.queries if query.rows}
     for one in seen.checks:
-        _find_by_check(connection, one, dataset)
+        if one.table in offended:
+            _find_by_check(connection, one, dataset)
     for unmet in judgement.unmet:
         _find_by_expectation(connection, unmet)
     verdict = _verdict(connection)

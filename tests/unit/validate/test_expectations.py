@@ -331,3 +331,20 @@ def test_an_expectation_left_out_is_caught(checked: Check, monkeypatch: pytest.M
     monkeypatch.setattr(expect, "_evaluate", forgetful)
     with pytest.raises(RuntimeError, match="no expectation 0"):
         checked("id,parentId\n1,\n", load_dataset("records"))
+
+
+def test_no_metric_fails_and_is_computed_again(checked: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Great Expectations tries three times, and with a failed metric it computes again all that were ready with it."""
+    honest = expect._Engine.resolve_metrics
+    failed: list[Exception] = []
+
+    def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return honest(self, *args, **kwargs)
+        except Exception as error:
+            failed.append(error)
+            raise
+
+    monkeypatch.setattr(expect._Engine, "resolve_metrics", watched)
+    checked("id,parentId\n1,\n", load_dataset("records"))
+    assert failed == []
