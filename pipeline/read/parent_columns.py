@@ -20,7 +20,7 @@ _NONE = ("", "0", "-", "#", "null", "none", "nil", "false", "{}", "[]")
 
 _FIND = """
 insert into findings by name
-select 'ambiguous_parent' as code, 'error' as severity,
+select 'ambiguous_parent_column' as code, 'error' as severity,
     'The record has no ' || $parent || ', but its ' || $other || ' is ' || left(value, 60) || '.' as message,
     _row as row, first_line + _row - first_row as line, $parent as "column", left(value, $most) as value, $hint as hint
 from (select _row, {other} as value from raw where {is_root} and {names_one}) offenders
@@ -40,7 +40,7 @@ def check_parents(table: ReadResult, staging: RawTables) -> None:
     for other in _others(table.columns, dataset):
         if not _find_roots(other, called, staging):
             staging.note(
-                "ambiguous_parent",
+                "ambiguous_parent_column",
                 f"{called[dataset.parent]!r} and {called[other]!r} could both be the parent; {called[dataset.parent]!r} was"
                 " taken.",
                 f"If {called[other]!r} is the parent:"

@@ -186,12 +186,12 @@ def _checked(form: str, encoding: str, table: ReadResult, upload: StoredFile, fi
     refusal = column_mapping.missing_columns(table.columns, dataset, originals, table.hint)
     if refusal:
         raise refusal
-    table = shapes.apply(table, staging)
     _require_parent_by(table, staging)
     table = file_columns.settle_values(table, staging)
     file_columns.report_matches(table, staging)
     parent_columns.check_parents(table, staging)
     staging.add_notes()
+    table = shapes.apply(table, staging)
     originals = table.originals or table.columns
     path_ids.check_paths(staging)
     value_limits.check_values(staging, table)

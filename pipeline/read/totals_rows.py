@@ -68,8 +68,9 @@ def _declared(staging: RawTables) -> list[int]:
 def _values(staging: RawTables, columns: tuple[str, ...], row: int) -> dict[str, str]:
     """Return the values of a row that are not empty, by their columns."""
     picks = ", ".join(f"left({quoted(name)}::varchar, 200)" for name in columns)
-    ((*values,),) = staging.connection.execute(f"select {picks} from raw where _row = $row", {"row": row}).fetchall()
-    return {name: value.strip() for name, value in zip(columns, values, strict=True) if value and value.strip()}
+    found = staging.connection.execute(f"select {picks} from raw where _row = $row limit 1", {"row": row}).fetchall()
+    values = found[0] if found else ()  # that a row is lost is found where rows are counted
+    return {name: value.strip() for name, value in zip(columns, values, strict=False) if value and value.strip()}
 
 
 def _label(values: dict[str, str], staging: RawTables) -> str:

@@ -166,7 +166,7 @@ def _find_by_check(connection: duckdb.DuckDBPyConnection, check: Check, dataset:
         *(name for name in ("related", "cycle") if name in given),
     ]
     said = {"message": check.message, "hint": check.hint or None, "column": column or None}
-    connection.execute(f'create or replace temp table found as select {", ".join(picks)} from "{check.table}"', said)
+    connection.execute(f'create or replace temp table offending as select {", ".join(picks)} from "{check.table}"', said)
     _add_found(connection, check.code, check.severity)
     _require_findings(connection, check.severity, check.name)
 
@@ -180,14 +180,14 @@ def _find_by_expectation(connection: duckdb.DuckDBPyConnection, unmet: Judged) -
         value = _cut(quoted(unmet.column)) if unmet.column else "null::varchar"
         rows = f"select _row, {value} as value from ({unmet.rows_query.rstrip().rstrip(';')}\n)"
     connection.execute(
-        f"""create or replace temp table found as
+        f"""create or replace temp table offending as
         select
             replace($message, '{{value}}', coalesce(value, '')) as message,
             _row as row, $hint as hint, $column as "column", value
         from ({rows})""",
         said,
     )
-    found = _rows(connection, "found")
+    found = _rows(connection, "offending")
     if unmet.rows_query is not None and found != unmet.rows:
         raise RuntimeError(f"Great Expectations counts {unmet.rows} offending rows, our SQL {found}: {unmet.message}")
     _add_found(connection, unmet.code, unmet.severity)
@@ -195,25 +195,25 @@ def _find_by_expectation(connection: duckdb.DuckDBPyConnection, unmet: Judged) -
 
 
 def _add_found(connection: duckdb.DuckDBPyConnection, code: str, severity: str) -> None:
-    """Add the rows of ``found``, except those for which the same value has a finding already.
+    """Add the rows of ``offending``, except those for which the same value has a finding already.
 
     That is a finding of the same code, or, for a missing value, that it could not be read. A warning does not replace an error.
     """
     connection.execute(
         """insert into findings by name
-        select $code as code, $severity as severity, found.* from found
+        select $code as code, $severity as severity, offending.* from offending
         anti join findings said
-        on said.row = found.row and said."column" = found."column" and (said.code = $code or found.value is null)
+        on said.row = offending.row and said."column" = offending."column" and (said.code = $code or offending.value is null)
         and said.severity in ('error', $severity)""",
         {"code": code, "severity": severity},
     )
 
 
 def _require_findings(connection: duckdb.DuckDBPyConnection, severity: str, by: str) -> None:
-    """Raise RuntimeError unless each row of ``found`` has a finding that is at least as severe."""
+    """Raise RuntimeError unless each row of ``offending`` has a finding that is at least as severe."""
     ((missed,),) = connection.execute(
-        """select count(*) from found anti join findings said
-        on said.row is not distinct from found.row and said.severity in ('error', $severity)""",
+        """select count(*) from offending anti join findings said
+        on said.row is not distinct from offending.row and said.severity in ('error', $severity)""",
         {"severity": severity},
     ).fetchall()
     if missed:

@@ -1,4 +1,7 @@
-"""Recognise texts that are no tables, by their first lines: an SQL dump, an e-mail, a log, columns of fixed width."""
+"""Recognise texts that are no tables by their first lines: SQL below other lines, a log, Markdown, columns of fixed width.
+
+What a text is by how it begins is recognised before, in containers/text_kinds.py.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,11 @@ _SQL = re.compile(
     r"-- (postgresql|mysql|mariadb) (database )?dump|select\s.+\sfrom\s)",
     re.IGNORECASE,
 )
-_MAIL = re.compile(r"(From|To|Subject|Date|Received|Return-Path|Message-ID|MIME-Version|Content-Type|Delivered-To): \S")
 _LOG = re.compile(
     r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*.*\b(INFO|WARN(ING)?|ERROR|DEBUG|TRACE|FATAL)\b"
     r"|\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ \S+: "
     r'|\S+ \S+ \S+ \[\d\d/\w{3}/\d{4}:.*\] "[A-Z]+ '
 )
-_YAML = re.compile(r"---\s*$|- \w+: \S|\w+:\s*$")
 _GAP = re.compile(r"(?<=\S)(?: {2,}|\t *)(?=\S)")
 
 
@@ -36,15 +37,11 @@ def refuse_other_texts(lines: Sequence[str], dataset: Dataset) -> None:
 def _kinds(lines: Sequence[str]) -> Sequence[tuple[str, str]]:
     """Return what the text is, if that is recognised: (kind, hint)."""
     if any(_SQL.match(line) for line in lines[:30]):
-        return [("an SQL dump", _SQL_HINT)]
-    if sum(bool(_MAIL.match(line)) for line in lines[:12]) >= 3:
-        return [("an e-mail", "Save the attachment, or the table in the message, and upload that.")]
+        return [("a dump of a database, in SQL", _SQL_HINT)]
     if sum(bool(_LOG.match(line)) for line in lines[:10]) * 2 > len(lines[:10]):
         return [("a log", "Export the records from the program that has them, as CSV or JSON lines.")]
     if lines[0].lstrip().startswith(("# ", "## ", "```")) and any(re.match(r"\s*\|?\s*:?-{3,}", line) for line in lines):
         return [("a Markdown document", "Save its table alone, as a text that begins with the header.")]
-    if len(lines) > 1 and all(_YAML.match(line.lstrip()) or re.match(r"\s*\w+: ", line) for line in lines):
-        return [("YAML", "Convert it to a JSON array or to JSON lines.")]
     if _is_fixed_width(lines):
         return [("a text with columns of fixed width", _WIDTH_HINT)]
     return []

@@ -94,7 +94,7 @@ def test_a_record_is_no_root_while_another_column_names_a_parent(other: str) -> 
     for content in contents:
         seen = read_bytes(content, RECORDS)
         wrong = [finding for finding in seen.findings if finding[1] == "error"]
-        assert [finding[0] for finding in wrong] == ["ambiguous_parent"]
+        assert [finding[0] for finding in wrong] == ["ambiguous_parent_column"]
         assert seen.rows[wrong[0][2] - 1][0] == "3"
         assert f"its {other} is 2" in wrong[0][4]
 
@@ -102,7 +102,7 @@ def test_a_record_is_no_root_while_another_column_names_a_parent(other: str) -> 
 def test_two_parents_that_do_not_contradict_are_a_warning() -> None:
     seen = read_bytes("id,parentId,parent\n1,,0\n2,1,Top\n", RECORDS)
     assert seen.codes("error") == []
-    assert seen.codes() == ["ambiguous_parent"]
+    assert seen.codes() == ["ambiguous_parent_column"]
     assert read_bytes("id,parentId,parent\n1,,7\n2,1,\n", RECORDS, mapping={"parentId": "parentId"}).findings == []
 
 

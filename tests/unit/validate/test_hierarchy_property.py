@@ -195,6 +195,7 @@ def _lay_out(connection: duckdb.DuckDBPyConnection, rows: list[tuple[Any, ...]],
     connection.register("arriving", raw)
     connection.execute("create table raw as select * from arriving")
     connection.execute("create view incoming as select *, '{}' as attributes from raw")
+    connection.execute("create table lines as select 1::bigint as first_row, 2::bigint as first_line")
     connection.unregister("arriving")
     lay_out(connection, RECORDS)
     ask_for(connection, RECORDS, folder / "parents.parquet")

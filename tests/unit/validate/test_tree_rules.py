@@ -66,6 +66,7 @@ def checked(
         connection.execute('create table raw (_row bigint, id varchar, "parentId" varchar, kind varchar, note varchar)')
         fill(connection, "raw", ((n, *row) for n, row in enumerate(file, 1)))
         connection.execute("create table incoming as from raw")
+        connection.execute("create table lines as select 1::bigint as first_row, 2::bigint as first_line")
         lay_out(connection, dataset)
         ask_for(connection, dataset, folder / "wanted.parquet")
         edges = edges_for(warehouse, folder / "wanted.parquet", folder / "edges.parquet", dataset.tree_rules.columns)
