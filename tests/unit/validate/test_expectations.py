@@ -312,7 +312,7 @@ def test_a_count_that_is_not_ours_is_caught(checked: Check, monkeypatch: pytest.
     honest = expect._judged
     monkeypatch.setattr(expect, "_judged", lambda result: replace(honest(result), rows=honest(result).rows + 1))
     with pytest.raises(RuntimeError, match="counts 2 offending rows, our SQL 1"):
-        checked("id,parentId\n1,1\n", load_dataset("records"))
+        checked("id,parentId,name\n,,a\n", load_dataset("records"))
 
 
 def test_a_whole_verdict_that_is_not_ours_is_caught(checked: Check, monkeypatch: pytest.MonkeyPatch) -> None:
