@@ -20,6 +20,8 @@ from pipeline.read import foreign_names
 from pipeline.read.limits import Limits
 from pipeline.read.shapes.suggest import shape_suggestion
 
+_LEVELS_MOST = 8
+
 SKIPPED = "\x01left out: "
 """Prefix of the name of a column that is read, and then removed."""
 
@@ -208,7 +210,8 @@ def missing_columns(names: Sequence[str], dataset: Dataset, originals: Sequence[
     return Unreadable(
         f"The file lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}. It has: {_listed(originals)}.",
         code="missing_column",
-        hint=hint or f"The dataset {dataset.name} needs: {', '.join(required(dataset))}.",
+        hint=hint
+        or f"The dataset {dataset.name} needs: {', '.join(required(dataset))}.{_other_shape(lacking, originals, dataset)}",
         line=1,
     )
 
@@ -226,6 +229,14 @@ def _hints(lacking: list[str], names: Sequence[str], originals: Sequence[str], d
     is_open = dataset.parent in lacking and dataset.parent not in probable.values() and dataset.shape == Shape()
     if is_open and "shape=" not in more:
         yield shape_suggestion(originals)
+
+
+def _other_shape(lacking: Sequence[str], originals: Sequence[str], dataset: Dataset) -> str:
+    """Return how to say that each column is a level, for a file without ids and parents; an empty text for another."""
+    if {dataset.key, dataset.parent} - set(lacking) or not 2 <= len(originals) <= _LEVELS_MOST or dataset.shape != Shape():
+        return ""
+    said = json.dumps({"kind": "levels", "columns": list(originals)}, ensure_ascii=False)
+    return f" If each column is a level of the hierarchy: shape={said}."
 
 
 def _probable(lacking: Sequence[str], free: Sequence[str], dataset: Dataset) -> dict[str, str]:

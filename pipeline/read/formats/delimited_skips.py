@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.datasets.column_forms import loose_form
 from pipeline.read.formats.delimited_lines import is_footer, is_ruler, is_ruler_record
 from pipeline.read.raw_tables import RawTables
 
@@ -87,7 +88,7 @@ def why_below_header(record: Sequence[str], written: Sequence[str]) -> str:
     if is_ruler_record(list(record)) or (len(record) == 1 and is_ruler(record[0])):
         return _DASHES
     bare = [value.strip().lower() for value in record]
-    if len(record) > 1 and bare == [name.strip().lower() for name in written]:
+    if len(record) > 1 and list(map(loose_form, record)) == list(map(loose_form, written)):
         return _AGAIN
     return _KINDS if len(bare) > 1 and len(bare) >= len(written) and set(bare) <= _TYPES else ""  # no cell is empty
 
