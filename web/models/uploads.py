@@ -54,25 +54,25 @@ class ReadQuery(Given):
         None,
         min_length=1,
         description="Delimiter of a delimited text: comma, semicolon, tab, pipe, or 1 to 8 characters; default: detected",
-        json_schema_extra={"example": "semicolon"},
+        json_schema_extra={"example": "comma"},
     )
     quote: Annotated[str, _checked("quote")] | None = Field(
         None,
         min_length=1,
         description="Quote character of a delimited text: double, single, one character, or none if quotes are data",
-        json_schema_extra={"example": "none"},
+        json_schema_extra={"example": "double"},
     )
     encoding: Annotated[str, _checked("encoding")] | None = Field(
         None,
         min_length=1,
         description="Encoding of a text; default: UTF-8, or UTF-16 by its mark",
-        json_schema_extra={"example": "cp1252"},
+        json_schema_extra={"example": "utf-8"},
     )
     header_row: int | None = Field(
         None,
         ge=1,
         description="Number of the line, or of the sheet's row, with the columns' names",
-        json_schema_extra={"example": 4},
+        json_schema_extra={"example": 1},
     )
     sheet: str | None = Field(
         None,
