@@ -477,10 +477,10 @@ def test_a_child_may_ask_and_is_answered() -> None:
 
 def test_the_time_of_an_answer_is_not_the_childs_and_an_error_in_it_ends_the_child() -> None:
     def slow(question: int) -> int:
-        time.sleep(1.5)
+        time.sleep(3.5)
         return question
 
-    assert process.run(ask_twice, 1, memory_bytes=512 * MIB, seconds=1.0, answer=slow) == 1
+    assert process.run(ask_twice, 1, memory_bytes=512 * MIB, seconds=3.0, answer=slow) == 1
     with pytest.raises(ZeroDivisionError):
         process.run(ask_twice, 1, memory_bytes=512 * MIB, seconds=20.0, answer=lambda question: question // 0)
 
