@@ -21,7 +21,7 @@ from benchmarks.data import COLUMNS
 from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import Dataset
 from pipeline.prepare.manifest import BatchSizes
-from pipeline.sandbox import process, validate_file
+from pipeline.sandbox import audit_table, process, validate_file
 
 LIMITS = {"memory_bytes": 8 << 30, "seconds": 3600.0}
 
@@ -53,6 +53,12 @@ def validated(folder: Path, dataset: Dataset, ask: validate_file.Ask) -> tuple[i
 def cut(folder: Path, dataset: Dataset, cutting: BatchSizes, ask: validate_file.Ask) -> None:
     """Runs in the child: the parts of a file, validated before as ever."""
     validate_file.validate(folder, dataset, "bench.csv", "bench", cutting, Options(), ask)
+
+
+def audited(folder: Path, dataset: Dataset, records: int, longest_bytes: int) -> tuple[int, int]:
+    """Runs in the child: peak memory in MiB, and the number of errors."""
+    counted = audit_table.audit(folder, dataset, "bench", records, longest_bytes)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, counted.errors
 
 
 def floor_of(file: Path) -> float:

@@ -150,14 +150,14 @@ def place_of_record(row: int | None, reading: Mapping[str, Any]) -> str:
 
 def line_of(row: int | None, reading: Mapping[str, Any]) -> int | None:
     """Return the line, or the row of the sheet, on which a record begins; None if that is not known."""
-    lines: Sequence[Sequence[int]] = reading.get("lines") or ()
+    lines: Sequence[tuple[int, int | None]] = reading.get("lines") or ()
     if row is None or not lines or reading.get("members", 1) != 1:
         return None
     found = [at for at, (first_row, _) in enumerate(lines) if first_row <= row]
     if not found or (found[-1] == LINES_KEPT - 1):  # after the last stored change there may be more changes
         return None
     first_row, first_line = lines[found[-1]]
-    return first_line + row - first_row
+    return None if first_line is None else first_line + row - first_row
 
 
 def record_at(place: str, reading: Mapping[str, Any]) -> int | None:
@@ -169,7 +169,7 @@ def record_at(place: str, reading: Mapping[str, Any]) -> int | None:
     if found["what"].lower() == "record ":
         return number
     for first_row, first_line in reversed(reading.get("lines") or ()):
-        if first_line <= number:
+        if first_line is not None and first_line <= number:
             row = int(first_row) + number - int(first_line)
             return row if line_of(row, reading) == number else None
     return None

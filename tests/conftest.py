@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import gc
 import importlib
 import os
 import re
@@ -62,6 +63,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """``--record-histories`` keeps what the workflow tests play, for the replay test; ``--many`` is for long nights."""
     parser.addoption("--record-histories", action="store_true", help="write tests/histories/*.json anew")
     parser.addoption("--many", type=int, default=1, help="so many times as many random cases")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and tests stay until the end: the garbage collector need not look at them, neither as they come nor later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

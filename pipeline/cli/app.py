@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from pipeline.contracts.options import DELIMITER_NAMES, DELIMITERS, OnError
+from pipeline.contracts.options import OnError
 from pipeline.contracts.states import State
 from pipeline.errors import BulkheadError, InvalidRequest, RejectedFile, Unreachable
 
@@ -79,51 +79,11 @@ Filename = Annotated[
 Timeout = Annotated[float | None, typer.Option(help="Stop waiting after this many seconds (exit code 6).", min=0)]
 
 
-def _character(delimiter: str | None) -> str | None:
-    """Return a delimiter given by name or as the character itself. Raises BadParameter."""
-    if delimiter is None:
-        return None
-    character = DELIMITER_NAMES.get(delimiter, "\t" if delimiter == "\\t" else delimiter)
-    if character not in DELIMITERS:
-        raise typer.BadParameter(
-            f"{delimiter!r} is not a delimiter. Use {', '.join(DELIMITER_NAMES)}, or the character itself."
-        )
-    return character
-
-
 OnErrorOption = Annotated[
     OnError | None, typer.Option("--on-error", help="What to do with records that have errors. Default: the dataset's setting.")
 ]
 MaxErrors = Annotated[int | None, typer.Option(help="Reject the file if more records than this have errors.", min=0)]
 MaxErrorRatio = Annotated[float | None, typer.Option(help="The same limit as a share of all records.", min=0, max=1)]
-Delimiter = Annotated[
-    str | None,
-    typer.Option(help="comma, semicolon, tab or pipe. Default: detect it automatically.", callback=_character),
-]
-
-
-def _mapping(pairs: list[str] | None) -> list[str]:
-    """Check the form of each pair, FROM=TO or FROM=. Raises BadParameter."""
-    for pair in pairs or []:
-        if not pair.rpartition("=")[0]:
-            raise typer.BadParameter(f"{pair!r} is neither FROM=TO nor FROM= (which skips the column FROM).")
-    return pairs or []
-
-
-Map = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--map",
-        metavar="FROM=TO",
-        help="Import the file's column FROM as TO; FROM= skips it. May be repeated.",
-        callback=_mapping,
-    ),
-]
-
-
-def mapping_of(pairs: list[str] | None) -> dict[str, str]:
-    """Return the column mapping of --map; a name in the file may contain a ``=``."""
-    return {name: column for name, _, column in (pair.rpartition("=") for pair in pairs or [])}
 
 
 class Exit(IntEnum):

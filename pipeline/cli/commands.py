@@ -10,7 +10,8 @@ from pipeline.cli import imports
 from pipeline.cli import import_actions
 from pipeline.cli import offline
 from pipeline.cli import outcomes
+from pipeline.cli import audit
 from pipeline.cli import server
 # isort: on
 
-__all__ = ["app", "import_actions", "imports", "offline", "outcomes", "server", "uploads"]
+__all__ = ["app", "audit", "import_actions", "imports", "offline", "outcomes", "server", "uploads"]

@@ -20,11 +20,9 @@ import typer
 
 from pipeline.cli.app import (
     AsJson,
-    Delimiter,
     Exit,
     Filename,
     InputFile,
-    Map,
     MaxErrorRatio,
     MaxErrors,
     OnErrorOption,
@@ -32,9 +30,9 @@ from pipeline.cli.app import (
     dataset_names,
     deliver,
     in_words,
-    mapping_of,
 )
-from pipeline.contracts.options import Options
+from pipeline.cli.reading_options import reads_a_file
+from pipeline.contracts.options import Options, ReadOptions
 from pipeline.display import counted
 from pipeline.errors import InvalidRequest
 
@@ -56,6 +54,7 @@ class TemplateForm(StrEnum):
 
 
 @app.command(rich_help_panel="Imports")
+@reads_a_file
 def validate(
     file: InputFile,
     dataset: Annotated[
@@ -68,9 +67,9 @@ def validate(
     on_error: OnErrorOption = None,
     max_errors: MaxErrors = None,
     max_error_ratio: MaxErrorRatio = None,
-    delimiter: Delimiter = None,
-    columns: Map = None,
     as_json: AsJson = False,
+    *,
+    reading: ReadOptions,
 ) -> None:
     """Check a file by its dataset's rules without a server; exit code 3 if an import would be rejected.
 
@@ -85,8 +84,8 @@ def validate(
 
     settings = load_settings()
     rules = load_dataset(dataset, settings.datasets_root)
-    options = Options(True, on_error, max_errors, max_error_ratio, delimiter, mapping=mapping_of(columns))
-    rules.check_mapping(options.mapping)
+    options = Options(True, on_error, max_errors, max_error_ratio, **vars(reading))
+    rules.check_options(options)
     with tempfile.TemporaryDirectory(prefix="bulkhead-") as scratch:
         folder = Path(scratch)
         name = _place(file, folder, filename)

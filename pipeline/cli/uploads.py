@@ -9,11 +9,9 @@ import typer
 
 from pipeline.cli.app import (
     AsJson,
-    Delimiter,
     Filename,
     ImportId,
     InputFile,
-    Map,
     MaxErrorRatio,
     MaxErrors,
     OnErrorOption,
@@ -22,15 +20,16 @@ from pipeline.cli.app import (
     app,
     client,
     dataset_names,
-    mapping_of,
 )
+from pipeline.cli.reading_options import reads_a_file
 from pipeline.cli.sending import check_way, hint_at_resume, send_file
 from pipeline.cli.waiting import check_timeout, report_start
-from pipeline.contracts.options import Options
+from pipeline.contracts.options import Options, ReadOptions
 from pipeline.errors import InvalidRequest
 
 
 @app.command(rich_help_panel="Imports")
+@reads_a_file
 def upload(
     file: InputFile,
     dataset: Annotated[
@@ -42,8 +41,6 @@ def upload(
     on_error: OnErrorOption = None,
     max_errors: MaxErrors = None,
     max_error_ratio: MaxErrorRatio = None,
-    delimiter: Delimiter = None,
-    columns: Map = None,
     force: Annotated[bool, typer.Option("--force", help="Import again even if this file was already imported.")] = False,
     notify: Annotated[
         list[str] | None,
@@ -58,6 +55,8 @@ def upload(
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted upload to S3.")] = False,
     timeout: Timeout = None,
     as_json: AsJson = False,
+    *,
+    reading: ReadOptions,
 ) -> None:
     """Upload a file, start its import and print the import's ID. `bulkhead promote` loads a dry run.
 
@@ -68,9 +67,7 @@ def upload(
     check_timeout(timeout, wait)
     check_way(file, direct, resume)
     server = client()
-    options = Options(
-        dry_run, on_error, max_errors, max_error_ratio, delimiter, force, mapping=mapping_of(columns), notify=_addresses(notify)
-    )
+    options = Options(*(dry_run, on_error, max_errors, max_error_ratio, force), notify=_addresses(notify), **vars(reading))
     send = partial(server.upload, dataset=dataset, options=options, direct=direct, resume=resume, tell=say)
     with hint_at_resume(server.url, dataset, file, resume=resume):
         made = send_file(file, filename, send)

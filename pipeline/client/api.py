@@ -11,7 +11,6 @@ constant memory.
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ from pipeline.client.report_links import is_below, links_in
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.errors import TransientError
+from pipeline.option_texts import option_text
 from pipeline.settings import load_settings
 
 __all__ = ["ApiError", "Client", "ImportJson", "TimedOut"]
@@ -328,8 +328,6 @@ def _given(**values: Any) -> dict[str, Any]:
 def _parameters(options: Options) -> dict[str, str]:
     """Return options as query parameters; those not set are left out."""
     asked = options.to_json()
-    if "mapping" in asked:
-        asked["mapping"] = json.dumps(asked["mapping"])
     if "notify" in asked:
         asked["notify"] = ",".join(options.notify)
-    return {name: "true" if value is True else str(value) for name, value in asked.items()}
+    return {name: "true" if value is True else option_text(value) for name, value in asked.items()}

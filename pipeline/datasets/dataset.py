@@ -17,39 +17,24 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import sqlglot
-from sqlglot import expressions as exp
-
 from pipeline.contracts.object_keys import DATASET_NAME
-from pipeline.contracts.options import OnError, Options
-from pipeline.datasets.suite_meta import ColumnNames, Shape, Tolerance, TreeLimits
+from pipeline.contracts.options import DETECTED, READ_NAMES, OnError, Options, ReadOptions
+from pipeline.datasets.column_forms import columns_by_form, folded
+from pipeline.datasets.definition_checks import check_definition
+from pipeline.datasets.shape_meta import Shape, shape_of, slip_in
+from pipeline.datasets.suite_meta import ColumnNames, Tolerance, TreeLimits
+from pipeline.datasets.table import LINEAGE, Column, table_columns
+from pipeline.datasets.tree_rules import NAMES, TreeRules, tree_rules
+from pipeline.datasets.upload_rules import check_suite, check_value_options
 from pipeline.display import meant
 from pipeline.errors import InvalidConfiguration, InvalidRequest, UnknownDataset
 from pipeline.settings import ROOT
 from pipeline.sqlfiles import in_order
 
-LINEAGE = ("_import_id", "_row", "_loaded_at")
-"""The columns that every table ends with: which import wrote this version of the record, from which row, and when."""
-
 _OF_THE_MOMENT = re.compile(
     r"(?i)\b(now|today|age|random|\w*uuid\w*|localtime|\w*timestamp|get_current_\w+)\s*\(|\b(current|local)_?(date|time)"
 )
 """SQL keywords of columns whose values PostgreSQL computes."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table. ``type`` is PostgreSQL's spelling, in lower case (``text``, ``numeric(12,2)``, ...)."""
-
-    name: str
-    type: str
-    required: bool
-    has_default: bool = False
-
-    @property
-    def may_be_absent(self) -> bool:
-        """Return whether a record can be written without a value in this column."""
-        return self.has_default or not self.required
 
 
 @dataclass(frozen=True)
@@ -66,16 +51,17 @@ class Dataset:
     table_sql: str
     ignored: frozenset[str] = frozenset()  # folded names of a file's columns that are left out
     asked: tuple[tuple[str, str], ...] = ()  # names in a file, and the columns that an upload says they are
+    options: ReadOptions = DETECTED  # how an upload says its file is read, where that is not as the suite says
 
     def ignoring(self, names: Sequence[str]) -> Dataset:
         """Return the same dataset for a file of which these columns are left out."""
         return replace(self, ignored=frozenset(map(folded, names))) if names else self
 
-    def for_upload(self, options: Options) -> Dataset:
+    def for_upload(self, options: ReadOptions) -> Dataset:
         """Return the same dataset for a file whose columns are read as the upload says."""
         gone = [*options.without, *(name for name, column in options.mapping.items() if not column)]
         asked = tuple((name, column) for name, column in options.mapping.items() if column)
-        return replace(self.ignoring(gone), asked=asked) if asked else self.ignoring(gone)
+        return replace(self.ignoring(gone), asked=asked, options=_reading(options))
 
     def check_mapping(self, mapping: abc.Mapping[str, str]) -> None:
         """Raises InvalidRequest for a mapping to a column that is not there, or of two columns to one."""
@@ -87,6 +73,13 @@ class Dataset:
                 raise InvalidRequest(f"{unknown}{meant(column, may_be)} Its columns: {', '.join(may_be)}.")
             if column and (other := sources.setdefault(column, name)) != name:
                 raise InvalidRequest(f"{other!r} and {name!r} cannot both be mapped to {column!r}.")
+
+    def check_options(self, options: ReadOptions) -> None:
+        """Raises InvalidRequest, naming the option, for options of reading that mean nothing for this dataset."""
+        self.check_mapping(options.mapping)
+        if options.shape:
+            self.check_shape(options.shape)
+        check_value_options(self, options)
 
     @cached_property
     def mapping(self) -> ColumnNames:
@@ -111,14 +104,48 @@ class Dataset:
         return {folded(alias): name for name, aliases in self.mapping.aliases.items() for alias in aliases}
 
     @cached_property
+    def by_form(self) -> dict[str, str]:
+        """Return the column of each loose form of a name (column_forms.py); the column of the rest is not among them."""
+        aliases = [(alias, name) for name, aliases in self.mapping.aliases.items() for alias in aliases]
+        return columns_by_form([*((name, name) for name in self.names if name != self.rest), *aliases])
+
+    @cached_property
     def shape(self) -> Shape:
-        """Return how the hierarchy is written."""
-        return Shape(**self._said("shape", {"children", "path_separator"}))
+        """Return how the hierarchy is written, as the upload says, or else the suite.
+
+        Raises InvalidRequest or InvalidConfiguration, naming what can be said.
+        """
+        if self.options.shape:
+            return self.check_shape(self.options.shape)
+        said = self.suite.get("meta", {}).get("shape", {})
+        try:
+            return shape_of(said)
+        except (ValueError, TypeError) as error:
+            raise InvalidConfiguration(f"expectations/{self.name}.json: meta.{error}.") from error
+
+    def check_shape(self, said: abc.Mapping[str, Any]) -> Shape:
+        """Return the shape that an upload describes. Raises InvalidRequest, naming what it can say."""
+        try:
+            shape = shape_of(said)
+        except ValueError as error:
+            raise InvalidRequest(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+        slip = slip_in(shape, self.names)
+        if not slip and shape.path_separator and self.staging_file.is_file():
+            slip = f"path_separator is for sql/staging/{self.name}.sql to say, since it is written by hand"
+        if slip:
+            raise InvalidRequest(f"{slip[:1].upper()}{slip[1:]}.")
+        return shape
 
     @cached_property
     def bounds(self) -> TreeLimits:
         """Return the limits of the tree."""
-        return TreeLimits(**self._said("bounds", {"max_depth", "max_children", "single_root"}))
+        return TreeLimits(**self._said("bounds", {"max_depth", "max_children", "single_root", "min_depth"}))
+
+    @cached_property
+    def tree_rules(self) -> TreeRules:
+        """Return the rules for values in the tree."""
+        types = {column.name: column.type for column in self.columns}
+        return tree_rules(self._said("rules", {*NAMES}), types, (self.key, self.parent, self.rest))
 
     @cached_property
     def tolerance(self) -> Tolerance:
@@ -184,15 +211,16 @@ class Dataset:
 
     @property
     def check_files(self) -> list[Path]:
-        """Return the SQL checks of this dataset: the general ones, those of its tree limits, then its own."""
+        """Return the SQL checks of this dataset: the general ones, those of its tree, then its own."""
         checks = self.root / "sql" / "checks"
         bounds = [checks / "bounds" / f"{name}.sql" for name in self.bounds.checks]
-        return [*in_order(checks / "every"), *bounds, *in_order(checks / self.name)]
+        rules = [checks / "rules" / f"{name}.sql" for name in self.tree_rules.checks]
+        return [*in_order(checks / "every"), *bounds, *rules, *in_order(checks / self.name)]
 
 
-def folded(name: str) -> str:
-    """Return a column's name as aliases and renames are compared: without case and outer space."""
-    return name.strip().casefold()
+def _reading(options: ReadOptions) -> ReadOptions:
+    """Return only the options of reading: a dataset for the same file is the same, whatever else its upload asks for."""
+    return ReadOptions(**{name: getattr(options, name) for name in READ_NAMES})
 
 
 def dataset_names(root: Path = ROOT) -> list[str]:
@@ -227,7 +255,8 @@ def load_dataset(name: str, root: Path = ROOT, among: Collection[str] | None = N
         suite=suite,
         table_sql=table_sql,
     )
-    _check_whole(dataset, tuple(column.name for column in columns))
+    check_definition(dataset, tuple(column.name for column in columns))
+    check_suite(dataset)
     return dataset
 
 
@@ -235,102 +264,3 @@ def blank_dataset(name: str) -> Dataset:
     """Return a dataset for a name that has none: a file put under it is rejected with a report like any other."""
     columns = (Column("id", "text", True), Column("parentId", "text", False))
     return Dataset(name, ROOT, columns, "id", "parentId", None, {"name": name, "expectations": []}, "")
-
-
-def table_columns(table_sql: str) -> list[Column]:
-    """Return the columns of the one CREATE TABLE in ``table_sql``, in order."""
-    for statement in sqlglot.parse(table_sql, read="postgres"):
-        if isinstance(statement, exp.Create) and statement.kind == "TABLE":
-            keys = {name.name for key in statement.find_all(exp.PrimaryKey) for name in key.find_all(exp.Identifier)}
-            return [_column(definition, keys) for definition in statement.find_all(exp.ColumnDef)]
-    raise InvalidConfiguration("A table file holds one CREATE TABLE statement; this one has none.")
-
-
-def _column(definition: exp.ColumnDef, keys: set[str]) -> Column:
-    kinds = {type(constraint.kind) for constraint in definition.find_all(exp.ColumnConstraint)}
-    required = exp.NotNullColumnConstraint in kinds or exp.PrimaryKeyColumnConstraint in kinds
-    kind = definition.kind.sql(dialect="postgres").lower() if definition.kind else "text"
-    return Column(definition.name, kind, required or definition.name in keys, exp.DefaultColumnConstraint in kinds)
-
-
-def _check_whole(dataset: Dataset, all_names: tuple[str, ...]) -> None:
-    """Raise InvalidConfiguration if the two files do not fit each other, so that the first upload does not find it."""
-    wanted = [dataset.key, dataset.parent, *LINEAGE]
-    if dataset.rest:
-        wanted.append(dataset.rest)
-    missing = [name for name in wanted if name not in all_names]
-    if missing:
-        raise InvalidConfiguration(f"sql/tables/{dataset.name}.sql lacks the column(s) {', '.join(missing)}.")
-    named = {e.get("kwargs", {}).get("column") for e in dataset.suite.get("expectations", [])} - {None}
-    unknown = sorted(named - set(dataset.names))
-    mapping = dataset.mapping
-    unknown += sorted({*mapping.aliases, *mapping.defaults} - set(dataset.names))
-    if unknown:
-        raise InvalidConfiguration(f"expectations/{dataset.name}.json speaks of columns the table lacks: {', '.join(unknown)}.")
-    try:
-        _ = dataset.shape, dataset.bounds, dataset.tolerance
-    except ValueError as error:
-        raise InvalidConfiguration(f"expectations/{dataset.name}.json: {error}.") from error
-    if slip := _slip_in_types(dataset):
-        raise InvalidConfiguration(f"sql/tables/{dataset.name}.sql: {slip}.")
-    slip = _slip_in_mapping(dataset) or _slip_in_shape(dataset)
-    if slip:
-        raise InvalidConfiguration(f"expectations/{dataset.name}.json: {slip}.")
-    absent = [path.relative_to(dataset.root) for path in dataset.check_files if not path.is_file()]
-    if absent:
-        raise InvalidConfiguration(
-            f"expectations/{dataset.name}.json sets bounds, whose checks are missing: {', '.join(map(str, absent))}."
-        )
-
-
-_TEXT = re.compile(r"(text|varchar|character varying)( *\(\d+\))?")
-
-
-def _slip_in_types(dataset: Dataset) -> str:
-    """Return what makes a table with these types of columns impossible to load; an empty text if nothing does."""
-    for name in (dataset.key, dataset.parent):
-        if not _TEXT.fullmatch(kind := dataset.column(name).type):
-            return f"the column {name} is {kind}; the key and the parent are text, whose ids are compared byte by byte"
-    for column in dataset.columns:
-        if column.type == "json":
-            return (
-                f"the column {column.name} is json, which PostgreSQL cannot compare, so that no record could be loaded again;"
-                " declare it as jsonb"
-            )
-    return ""
-
-
-def _slip_in_mapping(dataset: Dataset) -> str:
-    """Return what is wrong with ``meta.mapping``; an empty text if nothing is."""
-    mapping, lists = dataset.mapping, dataset.suite.get("meta", {}).get("mapping", {}).get("aliases", {}).values()
-    texts = [*mapping.renames.values(), *mapping.defaults.values(), *(alias for many in lists for alias in many)]
-    if not all(isinstance(many, list) for many in lists) or not all(isinstance(text, str) and text.strip() for text in texts):
-        return "in meta.mapping, aliases are lists of names, renames and defaults are texts, and none is empty"
-    for name in (dataset.key, dataset.parent, dataset.rest):
-        if name in mapping.defaults:
-            return f"meta.mapping gives {name} a default; the key, the parent and the column of the rest can have none"
-    if kept := [name for name in mapping.renames.values() if name.casefold() in LINEAGE]:
-        return f"meta.mapping renames a column to {kept[0]}, a name that Bulkhead keeps for itself"
-    means: dict[str, str] = {folded(name): name for name in dataset.names}
-    for name, aliases in mapping.aliases.items():
-        for alias in aliases:
-            other = means.setdefault(folded(alias), name)
-            if other != name:
-                return f"meta.mapping takes {alias!r} for {name}, but it is {other} already"
-    if len(dataset.renamed) < len(mapping.renames) or dataset.renamed.keys() & dataset.aliased:
-        return "meta.mapping says two things of one name"
-    return ""
-
-
-def _slip_in_shape(dataset: Dataset) -> str:
-    """Return what is wrong with ``meta.shape``, or with it beside a hand-written staging query; an empty text if nothing is."""
-    shape = dataset.shape
-    if not all(one is None or (isinstance(one, str) and one.strip()) for one in (shape.children, shape.path_separator)):
-        return "in meta.shape, children is a key and path_separator what stands between the steps of a path"
-    if shape.children and shape.path_separator:
-        return "meta.shape has both children and path_separator; a parent can come from one of them only"
-    if shape.children in dataset.names:
-        return f"meta.shape has the children under {shape.children}, which is a column too"
-    if dataset.staging_file.is_file() and (dataset.mapping.defaults or shape.path_separator):
-        return f"defaults and path_separator are for sql/staging/{dataset.name}.sql to say, since it is written by hand"
-    return ""

@@ -24,27 +24,22 @@ class ColumnNames:
 
 
 @dataclass(frozen=True)
-class Shape:
-    """How the hierarchy is written, where it is not one column of parents (``meta.shape``)."""
-
-    children: str | None = None  # nested trees in JSON: the key under which a record's children stand
-    path_separator: str | None = None  # path-shaped ids, such as /a/b/c: what stands between their steps
-
-
-@dataclass(frozen=True)
 class TreeLimits:
     """What the tree that results must not exceed (``meta.bounds``); None: no bound."""
 
     max_depth: int | None = None  # of levels; a root has depth 1
     max_children: int | None = None  # of one record
     single_root: bool = False
+    min_depth: int | None = None  # of levels, of each record without children
 
     def __post_init__(self) -> None:
         """Raises ValueError: a bound that means nothing must not wait for a file to be taken for one."""
-        for name in ("max_depth", "max_children"):
+        for name in ("max_depth", "max_children", "min_depth"):
             limit = getattr(self, name)
             if limit is not None and (type(limit) is not int or limit < 1):
                 raise ValueError(f"meta.bounds.{name} is a whole number from 1 on, not {limit!r}")
+        if self.min_depth is not None and self.max_depth is not None and self.min_depth > self.max_depth:
+            raise ValueError(f"meta.bounds.min_depth is at most max_depth, {self.max_depth}, not {self.min_depth}")
         if type(self.single_root) is not bool:
             raise ValueError(f"meta.bounds.single_root is true or false, not {self.single_root!r}")
 
@@ -55,6 +50,7 @@ class TreeLimits:
             "max_depth_exceeded": self.max_depth is not None,
             "max_children_exceeded": self.max_children is not None,
             "several_roots": self.single_root,
+            "min_depth_not_reached": self.min_depth is not None,
         }
         return [name for name, is_set in bounded.items() if is_set]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
-from pipeline.datasets.dataset import Column, Dataset
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.table import Column
 
 _EXAMPLES = (  # by how PostgreSQL spells the type
     (("smallint", "int", "bigint", "serial"), "1"),

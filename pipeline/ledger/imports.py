@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, RowMapping
 
-from pipeline.contracts.options import Options
+from pipeline.contracts.options import READ_NAMES, Options
 from pipeline.contracts.states import ACTIVE, AT_WORK, State
 from pipeline.errors import Canceled, IllegalMove, NotFound
 from pipeline.ledger import transitions
@@ -230,9 +230,8 @@ class Imports:
             dataset=one.dataset,
             sha256=one.sha256,
             rules_version=rules_version,
-            delimiter=one.options.delimiter or "",
-            without=json.dumps(one.options.without),
-            mapping=json.dumps(one.options.mapping),
+            others=[name for name in vars(one.options) if name not in READ_NAMES],
+            reading=json.dumps(one.options.reading_json()),
         )
         return self.get(rows[0]["id"]) if rows else None
 

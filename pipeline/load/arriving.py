@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
-from pipeline.datasets.dataset import Column, Dataset
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.table import Column
 from pipeline.load.part_file import Records
 from pipeline.sqlfiles import load as query_text
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.datasets.dataset import Column, Dataset
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.table import Column
 from pipeline.errors import DamagedPart
 
 CARRIED = ("_batch", "_row")

@@ -85,7 +85,7 @@ class ResultFiles:
         dataset = load_dataset(known.dataset, self._settings.datasets_root).for_upload(known.options)
         return process.run(
             write_results.write_results,
-            *(folder, dataset, known.options.delimiter, others, wanted),
+            *(folder, dataset, known.options, others, wanted),
             memory_bytes=self._settings.validation_memory_bytes,
             seconds=self._settings.validation_seconds,
             heartbeat=beat,

@@ -2,8 +2,9 @@
 
 `raw` has the file's own columns as text with a row number, `malformed` the text of the records that do not fit the table,
 `findings` what is wrong with single rows, `reading` one row about the file as a whole, and `lines` the rows' line numbers:
-``line = first_line + (row - first_row)`` for the rows from ``first_row`` up to the next entry. Each record is in `raw` or in
-`malformed`, never in both. `curtailed` lists the rows in `raw` that lack some of the file's data.
+``line = first_line + (row - first_row)`` for the rows from ``first_row`` up to the next entry, null for rows without a line.
+Each record is in `raw` or in `malformed`, never in both. `curtailed` lists the rows in `raw` that lack some of the file's data,
+`declared_totals` those that a workbook says are totals.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Self
 import duckdb
 import pyarrow as pa
 
+from pipeline.contracts.options import DETECTED, ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.read import column_mapping
 from pipeline.read.limits import Limits
@@ -36,17 +38,25 @@ _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u
 class RawTables:
     """The tables while they are being filled, in an empty database. On an exception all of them are dropped."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, dataset: Dataset, limits: Limits, *, folder: Path) -> None:
-        self.connection, self.dataset, self.limits = connection, dataset, limits
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        dataset: Dataset,
+        limits: Limits,
+        folder: Path,
+        options: ReadOptions = DETECTED,
+    ) -> None:
+        self.connection, self.dataset, self.limits, self.options = connection, dataset, limits, options
         self.folder = folder  # for temporary files
         self.text_file: Path | None = None  # the file with exactly the text that is read, if there is one
-        self.delimiter: str | None = None  # chosen by the user; None: to be detected
         self._findings: list[tuple[object, ...]] = []
         self._malformed: list[tuple[int, int, str]] = []
         self._malformed_characters = 0
+        self._notes: dict[tuple[str, str], str] = {}
         self.connection.execute(FINDINGS)
-        self.connection.execute("create table lines (first_row bigint not null, first_line bigint not null)")
+        self.connection.execute("create table lines (first_row bigint not null, first_line bigint)")
         self.connection.execute("create table malformed (_row bigint, line bigint, text varchar)")
+        self.connection.execute("create table declared_totals (_row bigint not null)")
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +91,16 @@ class RawTables:
         if len(self._findings) >= _FLUSH_ROWS:
             self.flush()
 
+    def note(self, code: str, message: str, hint: str = "") -> None:
+        """Note a warning about the file as a whole; ``add_notes`` adds it once, however many files of an archive have it."""
+        self._notes.setdefault((code, message), hint)
+
+    def add_notes(self) -> None:
+        """Add what was noted as findings."""
+        for (code, message), hint in self._notes.items():
+            self.add_finding(code, message, hint=hint, severity="warning")
+        self._notes.clear()
+
     def add_malformed(self, row: int, line: int, text: str) -> None:
         """Add the text of a record that has no row in ``raw``."""
         self._malformed.append((row, line, text))
@@ -100,10 +120,16 @@ class RawTables:
         if rows:
             self.insert("lines", pa.Table.from_pylist(rows, schema=_LINES_SCHEMA))
 
-    def first_line_numbers(self, most: int) -> tuple[tuple[int, int], ...]:
+    def add_unnumbered_lines(self, first_row: int) -> None:
+        """Say that the rows from this one on stand on no line of the file, and in none of its files."""
+        self.connection.execute("insert into lines values ($row, null)", {"row": first_row})
+        if self.connection.execute("from duckdb_tables() where table_name = 'members'").fetchall():
+            self.connection.execute("insert into members values ($row, '')", {"row": first_row})
+
+    def first_line_numbers(self, most: int) -> tuple[tuple[int, int | None], ...]:
         """Return the first ``most`` entries of `lines`."""
         query = "select first_row, first_line from lines order by first_row limit $most"
-        return tuple((int(row), int(line)) for row, line in self.connection.execute(query, {"most": most}).fetchall())
+        return tuple((int(row), line) for row, line in self.connection.execute(query, {"most": most}).fetchall())
 
     def drop_raw(self) -> None:
         """Make room for another ``raw``: it is a table, or a view over ``text_rows``, which goes with it."""
@@ -130,6 +156,26 @@ class RawTables:
         for (name,) in self.connection.execute("select column_name from (describe raw)").fetchall():
             if name not in ("_row", *names):
                 self.connection.execute(f"alter table raw drop column {quoted(name)}")
+
+    def change_values(self, name: str, value: str) -> None:
+        """Set a column of ``raw``, wherever its values are, to an SQL expression over the columns of the same row."""
+        self.connection.execute(f"update {self._raw_table()} set {quoted(name)} = {value}")
+
+    def rename_column(self, old: str, new: str) -> None:
+        """Rename a column of ``raw``."""
+        table = self._raw_table()
+        names = [str(name) for (name,) in self.connection.execute("select column_name from (describe raw)").fetchall()]
+        if table == "text_rows":
+            self.connection.execute("drop view raw")
+        self.connection.execute(f"alter table {table} rename column {quoted(old)} to {quoted(new)}")
+        if table == "text_rows":
+            texts = ", ".join(quoted(new if name == old else name) for name in names if name != "_row")
+            self.connection.execute(f"create view raw as select rowid + 1 as _row, {texts} from text_rows")
+
+    def _raw_table(self) -> str:
+        """Return the table with the values of ``raw``, which may be a view."""
+        kinds = dict(self.connection.execute("select table_name, table_type from information_schema.tables").fetchall())
+        return "text_rows" if kinds["raw"] == "VIEW" else "raw"
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append an Arrow table to a table, by column name."""

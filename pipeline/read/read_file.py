@@ -8,29 +8,40 @@ becomes a finding and reading goes on; a fault of the whole file raises Unreadab
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from pipeline.contracts.options import DELIMITERS
+from pipeline.contracts.options import DETECTED, ReadOptions
 from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.upload_rules import parent_by_of
 from pipeline.display import LINES_KEPT
-from pipeline.errors import InvalidRequest, RejectedFile, Unreadable
-from pipeline.read import column_mapping, path_ids, value_limits
+from pipeline.errors import RejectedFile, Unreadable
+from pipeline.read import column_mapping, file_columns, parent_columns, path_ids, spreadsheet_texts, value_limits
 from pipeline.read.containers.archive_members import MergedMembers
+from pipeline.read.containers.folder_columns import FolderColumns
 from pipeline.read.containers.unpack import PARQUET, Content, FileContent, StoredFile, unpack
 from pipeline.read.containers.zip_archive import naming_member
 from pipeline.read.formats.delimited import read_delimited
+from pipeline.read.formats.delimited_dialect import check_marks
 from pipeline.read.formats.excel import read_excel
+from pipeline.read.formats.indented_text import read_lines_of_text
+from pipeline.read.formats.json_mistakes import refuse_lookalike
 from pipeline.read.formats.json_records import read_array, read_lines
 from pipeline.read.formats.parquet import read_parquet
 from pipeline.read.limits import Limits
-from pipeline.read.raw_tables import RawTables
+from pipeline.read.raw_tables import RawTables, printable
 from pipeline.read.read_result import ReadResult
+from pipeline.read.shapes import apply as shapes
+from pipeline.read.shapes.edges import EdgeFile
+from pipeline.read.skipped_rows import skip_rows
+from pipeline.units import KIB
 
 
 @dataclass(frozen=True)
@@ -52,9 +63,14 @@ class FileSummary:
     sheet: str
     sheets: int  # of a workbook: those that are shown and hold anything
     letters: tuple[str, ...]  # what Excel calls the columns, one for one; none without a workbook, or of members
-    lines: tuple[tuple[int, int], ...]  # where records lie: (record, line) wherever the distance changes, the first of them
+    lines: tuple[
+        tuple[int, int | None], ...
+    ]  # where records lie: (record, line) wherever the distance changes, the first of them
     members: int  # files in the archive that were read as one; 1 without an archive
+    generated: int = 0  # of the records, the last ones: those that the shape implies and the file does not list
 
+
+_NAMED_AT_MOST = 5
 
 TextReader = Callable[[Iterator[bytes], RawTables], ReadResult]
 FileReader = Callable[[Path, RawTables], ReadResult]
@@ -79,21 +95,22 @@ def read(
     *,
     connection: duckdb.DuckDBPyConnection,
     filename: str = "",
-    delimiter: str | None = None,
+    options: ReadOptions = DETECTED,
     limits: Limits | None = None,
 ) -> FileSummary:
     """Read ``source`` into the tables raw, malformed, findings, lines and reading of an empty staging database.
 
-    ``filename`` is never used to recognise the format, only in messages. ``delimiter`` is that of a delimited text, one of
-    DELIMITERS; None: it is detected from the header. Raises Unreadable, leaving no tables.
+    ``filename`` is never used to recognise the format, only in messages. Raises Unreadable, leaving no tables.
     """
     limits = limits or Limits()
-    if delimiter is not None and delimiter not in DELIMITERS:
-        raise InvalidRequest(f"{delimiter!r} cannot be the delimiter: it is one of {', '.join(map(repr, DELIMITERS))}.")
-    with unpack(source, limits) as upload, RawTables(connection, dataset, limits, folder=source.parent) as staging:
-        staging.delimiter = delimiter
+    check_marks(options.delimiter, options.quote)
+    with (
+        unpack(source, limits, options.encoding) as upload,
+        RawTables(connection, dataset, limits, source.parent, options) as staging,
+    ):
         staging.text_file = source if upload.compression == "none" else None
         form, encoding, table = _read_all(upload, staging)
+        table = skip_rows(staging, form, table, members=len(upload.names))
         staging.create_curtailed()
         reading = _checked(form, encoding, table, upload, filename, staging)
         staging.write_summary(pa.Table.from_pylist([asdict(reading)]))
@@ -102,18 +119,39 @@ def read(
 
 def _read_all(upload: StoredFile, staging: RawTables) -> tuple[str, str, ReadResult]:
     """Read all files of the upload into ``raw``; return (format, encoding, result)."""
-    members = MergedMembers(staging) if len(upload.names) > 1 else None
+    edges = EdgeFile(staging, upload.names) if staging.dataset.shape.kind == "edges" else None
+    members = MergedMembers(staging) if len(upload.names) > (2 if edges else 1) else None
+    folders = FolderColumns(upload.partitions, staging)
     form, encodings, table = "", dict[str, None](), None
-    for content in upload.contents:
+    for number, content in enumerate(upload.contents):
+        if edges and edges.is_named(content.name):
+            edges.read(content.name, partial(_read_one, content, staging))
+            continue
         encodings["" if isinstance(content, FileContent) else content.encoding] = None
         with naming_member(content.name):
             form, table = _read_one(content, staging)
+            table = file_columns.settle_columns(table, staging)
+            table = folders.add_to(table, number)
         if members:
             members.add(content.name, form, table)
     if members:
         table = members.finish()
+    _report_passed_over(upload.passed_over, staging)
+    folders.report()
     assert table is not None
     return form, ", ".join(encodings), table
+
+
+def _report_passed_over(names: tuple[str, ...], staging: RawTables) -> None:
+    if names:
+        more = f" and {len(names) - _NAMED_AT_MOST:,} more" if len(names) > _NAMED_AT_MOST else ""
+        staging.add_finding(
+            "files_passed_over",
+            f"Files in the archive that are no tables were passed over: "
+            f"{', '.join(map(printable, names[:_NAMED_AT_MOST]))}{more}.",
+            hint="If one of them has records, give it another name.",
+            severity="warning",
+        )
 
 
 def _read_one(content: Content, staging: RawTables) -> tuple[str, ReadResult]:
@@ -125,6 +163,12 @@ def _read_one(content: Content, staging: RawTables) -> tuple[str, ReadResult]:
             raise
     if content.encoding != "utf-8":
         staging.text_file = None
+    if staging.dataset.shape.said.get("text"):
+        return "csv", read_lines_of_text(content.chunks, staging)
+    if content.marks > 1:
+        message = f"The text begins with {content.marks} byte order marks; all were removed."
+        staging.text_file = None
+        staging.add_finding("unusual_format", message, severity="warning", line=1, hint="Save the file with one or none.")
     chunks, form = _recognise(content.chunks)
     return form, TEXTS[form][1](chunks, staging)
 
@@ -135,16 +179,23 @@ def _checked(form: str, encoding: str, table: ReadResult, upload: StoredFile, fi
     for name in column_mapping.unmatched_mappings(table.originals or table.columns, dataset):
         message = f"The upload maps a column {name!r}, which the file does not have."
         staging.add_finding("unknown_column", message, severity="warning", hint="Check how the header spells it.")
-    table = _without_left_out(table, staging)
     if not table.records:
         what = filename or "The file"
         raise Unreadable(f"{what} contains no records.", code="empty_file", hint="Add at least one record.")
     originals = table.originals or table.columns
-    refusal = column_mapping.missing_columns(table.columns, dataset, originals)
+    refusal = column_mapping.missing_columns(table.columns, dataset, originals, table.hint)
     if refusal:
         raise refusal
+    _require_parent_by(table, staging)
+    table = file_columns.settle_values(table, staging)
+    file_columns.report_matches(table, staging)
+    parent_columns.check_parents(table, staging)
+    staging.add_notes()
+    table = shapes.apply(table, staging)
+    originals = table.originals or table.columns
     path_ids.check_paths(staging)
     value_limits.check_values(staging, table)
+    spreadsheet_texts.warn_of_spreadsheet_texts(staging, table)
     return FileSummary(
         table.records,
         form,
@@ -158,20 +209,25 @@ def _checked(form: str, encoding: str, table: ReadResult, upload: StoredFile, fi
         table.sheets,
         table.letters,
         staging.first_line_numbers(LINES_KEPT),
-        len(upload.names),
+        len(upload.names) - (dataset.shape.kind == "edges"),
+        table.generated,
     )
 
 
-def _without_left_out(table: ReadResult, staging: RawTables) -> ReadResult:
-    """Remove the columns that the upload says to skip."""
-    originals, letters = table.originals or table.columns, table.letters or ("",) * len(table.columns)
-    triples = list(zip(table.columns, originals, letters, strict=True))
-    kept = [triple for triple in triples if not triple[0].startswith(column_mapping.SKIPPED)]
-    if len(kept) == len(triples):
-        return table
-    staging.keep_only([name for name, _, _ in kept])
-    names, originals, letters = zip(*kept, strict=True) if kept else ((), (), ())
-    return replace(table, columns=names, originals=originals, letters=letters if table.letters else ())
+def _require_parent_by(table: ReadResult, staging: RawTables) -> None:
+    """Raise Unreadable if the file lacks the column by which its parents are given."""
+    by = parent_by_of(staging.dataset)
+    if by is not None and by not in table.columns:
+        raise Unreadable(
+            f"The parents are given by {by} (parent_by), a column that the file lacks.",
+            code="missing_column",
+            hint=f"Its columns: {', '.join(table.originals or table.columns)[:200]}. If parents are given by ID, leave it out.",
+        )
+
+
+_LOOKED_AT = 64 * KIB
+_BRACKETED_NAMES = re.compile(rb"\[(?!true\b|false\b|null\b)[A-Za-z_][^\[\]\"{},;\t|]*\]\s*[,;\t|]\s*\[[A-Za-z_][^\[\]\"{}]*\]")
+"""A header in which brackets surround the names, as SQL Server writes them: no JSON begins like that."""
 
 
 def _recognise(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], str]:
@@ -181,6 +237,10 @@ def _recognise(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], str]:
         seen.append(chunk)
         opening = chunk.lstrip()
         if opening:
+            if _BRACKETED_NAMES.match(opening[:_LOOKED_AT]):
+                return chain(seen, chunks), "csv"
             form = next(name for name, (mark, _) in TEXTS.items() if opening.startswith(mark))
+            if form == "csv":
+                refuse_lookalike(opening[:8_000].decode(errors="ignore"))
             return chain(seen, chunks), form
     raise Unreadable("The file contains only white space.", code="empty_file", hint="Upload it again.")

@@ -22,3 +22,5 @@ class ReadResult:
     sheet: str = ""  # of a workbook
     sheets: int = 0  # of a workbook: those that are shown and hold anything
     letters: tuple[str, ...] = ()  # of a workbook: what Excel calls the columns, one for one
+    hint: str = ""  # what the format's reader knows to do about columns that are missing
+    generated: int = 0  # records that the file's shape implies and the file does not list; they are the last ones

@@ -1,8 +1,9 @@
 """Group findings that say the same, so that a page or an e-mail has room for them, however many findings there are.
 
 Two findings say the same if code, severity, column, the kind of the value (none, empty, number, text) and the message agree,
-the message without the value itself and its numbers. A group knows how many they are and the first few of them;
-every single one is in the files (report.py).
+the message without the value itself and its numbers. So do their hints, without numbers and what is in quotes, unless there
+are many different ones. A group knows how many they are and the first few of them; every single one is in the files
+(report.py).
 """
 
 from __future__ import annotations
@@ -48,6 +49,18 @@ def write_groups(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     (folder / FILE).write_bytes(orjson.dumps({"total": total, "groups": groups, "items": items}))
 
 
+# What differs in hints of one kind: what is in quotes, the ID that was meant, code points, how many descendants, numbers.
+_MASKS = (
+    (r'"[^"]*"(, "[^"]*")*', '"…"'),
+    (r"Did you mean [^?]*[?]", "Did you mean …?"),
+    (r"(U[+][0-9A-F]{4,6}( [A-Z0-9-]+)*)(, U[+][0-9A-F]{4,6}( [A-Z0-9-]+)*)*", "U+…"),
+    (r" ?[0-9][0-9,]* records of the file are its descendants[.]", ""),
+    (r"[0-9]+([.,][0-9]+)*", "…"),
+)
+_HINT_PATTERN = "hint"
+for _found, _mask in _MASKS:
+    _HINT_PATTERN = f"regexp_replace({_HINT_PATTERN}, {literal(_found)}, {literal(_mask)}, 'g')"
+
 # A value is taken out of its message where it stands as a word of its own, the first time that it does: a value like "e"
 # must not tear the other words apart. A circle's path follows a colon; no two of them are alike. Where the messages still
 # differ, a group shows what they share at both ends.
@@ -86,13 +99,19 @@ alike as (
         count(*) as count, min(number, {FIRST_ROWS}) as firsts,
         min(message) as message, max(message) as message_to,
         min(without_value) as unvalued, max(without_value) as unvalued_to,
-        min(hint) as hint, max(hint) as hint_to, count(hint) as hints
+        min(hint) as hint, max(hint) as hint_to, count(hint) as hints, {_HINT_PATTERN} as hint_pattern
     from patterns
-    group by code, severity, "column", kind, pattern
+    group by code, severity, "column", kind, pattern, hint_pattern
+),
+shapes as (
+    select code, severity, "column", kind,
+        count(distinct pattern) <= {SHAPES_MAX} as is_few, count(distinct hint_pattern) <= {SHAPES_MAX} as has_few_hints
+    from alike group by code, severity, "column", kind
 ),
 shaped as (
-    select *, case when count(*) over (partition by code, severity, "column", kind) <= {SHAPES_MAX} then pattern end as shape
-    from alike
+    select alike.*, case when is_few then pattern end as shape, case when has_few_hints then hint_pattern end as hint_shape
+    from alike join shapes on alike.code = shapes.code and alike.severity = shapes.severity
+        and alike."column" is not distinct from shapes."column" and alike.kind = shapes.kind
 )
 select code, severity, "column", kind,
     case when min(message) = max(message_to) then min(message)
@@ -100,11 +119,11 @@ select code, severity, "column", kind,
         else shape end as message,
     [min(pattern), max(pattern)] as beginnings,
     [min(reverse(pattern)), max(reverse(pattern))] as ends,
-    case when min(hint) = max(hint_to) and sum(hints) = sum(count) then min(hint) end as hint,
+    case when sum(hints) < sum(count) then null when min(hint) = max(hint_to) then min(hint) else hint_shape end as hint,
     sum(count)::bigint as count,
     list_sort(flatten(list(firsts)))[1:{FIRST_ROWS}] as firsts
 from shaped
-group by code, severity, "column", kind, shape
+group by code, severity, "column", kind, shape, hint_shape
 """
 
 

@@ -17,6 +17,7 @@ from pipeline.spreadsheet_cells import safe_cell, safe_cell_sql
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.cast import original_names
 from pipeline.staging.database import THREADS, number, reading_of
+from pipeline.staging.loaded_table import FORMAT as TABLE_FORMAT
 
 FIELDS = ("code", "severity", "message", "place", "row", "line", "column", "value", "hint", "related", "cycle")
 """A finding's fields, as in the API; the files add the record's id."""
@@ -53,7 +54,7 @@ def write_findings(connection: duckdb.DuckDBPyConnection, dataset: Dataset, fold
     """
     folder.mkdir(parents=True, exist_ok=True)
     several = _has_members(connection)
-    shape = {"key": quoted(dataset.key), "cells": _cells(connection), "place": finding_place(connection)}
+    shape = {"key": quoted(dataset.key), "cells": _cells(connection), "place": _place(connection, dataset)}
     ordered = _ORDERED.format(line=_LINE, **shape, **(_OF_MEMBERS if several else _OF_ONE))
     connection.execute(_only_rows_told(connection, ordered))
     fields = [*FIELDS, "id", *(["file"] if several else [])]
@@ -86,6 +87,13 @@ order by number
 _LINE = "coalesce(f.line, lines.first_line + f.row - lines.first_row)"
 _OF_ONE = {"file": "", "members": ""}
 _OF_MEMBERS = {"file": ", members.name as file", "members": "asof left join members on f.row >= members.first_row"}
+
+
+def _place(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> str:
+    """Return the same beside ``raw``: a record of the warehouse's table is found by its id."""
+    if reading_of(connection).get("format") == TABLE_FORMAT:
+        return f"'record ' || left(raw.{quoted(dataset.key)}, {CELL_CHARACTERS})"
+    return finding_place(connection)
 
 
 def finding_place(connection: duckdb.DuckDBPyConnection) -> str:

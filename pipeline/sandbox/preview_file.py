@@ -6,18 +6,18 @@ applied, since a preview is most useful for a file that would be refused for its
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.contracts.options import ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Unreadable
 from pipeline.read import Limits, column_mapping, read
 from pipeline.read.containers.unpack import Content, TextContent, unpack
-from pipeline.read.formats.delimited_header import delimiter_of
+from pipeline.read.formats.delimited_header import found_options
+from pipeline.sandbox.json_beginning import whole_values
 from pipeline.sqlfiles import quoted
 from pipeline.staging.database import StagingDatabase
 
@@ -27,7 +27,6 @@ TEXT_BYTES = 512 << 10
 
 VALUE_CHARACTERS = 200
 _LIMITS = Limits(cells=2_000_000, ratio_free_bytes=64 << 20)
-_BETWEEN = re.compile(r"[\s,]*")
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,19 @@ class Preview:
     takes_others: bool
 
 
-def preview(source: Path, dataset: Dataset, delimiter: str | None, is_whole: bool, filename: str = "") -> Preview:
+def preview(source: Path, dataset: Dataset, options: ReadOptions, is_whole: bool, filename: str = "") -> Preview:
     """Return a preview of ``source``, a file or its beginning. Raises Unreadable if no record can be shown."""
-    with unpack(source, _LIMITS) as upload:
+    with unpack(source, _LIMITS, options.encoding) as upload:
         content = next(upload.contents)
-        path, delimiter = _readable_beginning(content, source, dataset, delimiter, is_whole)
+        path, options = _readable_beginning(content, source, dataset, options, is_whole)
         with StagingDatabase.in_memory(source.parent) as database, database.connect() as connection:
             reading = read(
-                path, _without_rules(dataset), connection=connection, filename=filename, delimiter=delimiter, limits=_LIMITS
+                path,
+                _without_rules(replace(dataset, options=options)),
+                connection=connection,
+                filename=filename,
+                options=options,
+                limits=_LIMITS,
             )
             shown = ", ".join(f"left({quoted(name)}, {VALUE_CHARACTERS})" for name in reading.columns)
             rows = connection.execute(f"select {shown} from raw order by _row limit {ROWS}").fetchall()
@@ -87,7 +91,7 @@ def preview(source: Path, dataset: Dataset, delimiter: str | None, is_whole: boo
 
 def _column_previews(originals: tuple[str, ...], dataset: Dataset) -> tuple[ColumnPreview, ...]:
     probable = column_mapping.probable_columns(originals, dataset)
-    becomes = [column_mapping.mapped_name(name, dataset) for name in originals]
+    becomes = column_mapping.mapped_names(originals, dataset)
     refused = [column_mapping.is_unknown(name, dataset) for name in becomes]
     return tuple(
         ColumnPreview(original, None if unknown else name, probable.get(original, ""))
@@ -100,22 +104,24 @@ def _without_rules(dataset: Dataset) -> Dataset:
     free: dict[str, Any] = {"mapping": {"defaults": {dataset.key: "-", dataset.parent: "-"}}}
     if dataset.shape.children:
         free["shape"] = {"children": dataset.shape.children}
-    return replace(dataset, columns=(), rest=dataset.rest or "-", suite={"name": dataset.name, "meta": free})
+    plain = replace(dataset.options, shape={})
+    return replace(dataset, columns=(), rest=dataset.rest or "-", suite={"name": dataset.name, "meta": free}, options=plain)
 
 
 def _readable_beginning(
-    content: Content, source: Path, dataset: Dataset, delimiter: str | None, is_whole: bool
-) -> tuple[Path, str | None]:
-    """Return a file for the reader, with a text cut to complete records, and the delimiter of a delimited text."""
+    content: Content, source: Path, dataset: Dataset, options: ReadOptions, is_whole: bool
+) -> tuple[Path, ReadOptions]:
+    """Return a file for the reader, with a text cut to complete records in UTF-8, and the options with its delimiter."""
     if not isinstance(content, TextContent):
-        return content.path, None
+        return content.path, options
+    options = replace(options, encoding=None)
     text, is_cut = _beginning(content.chunks, is_whole)
     is_json = text.lstrip().startswith(("[", "{"))
     if is_cut:
-        text = _whole_values(text) if is_json else _whole_lines(text)
+        text = whole_values(text) if is_json else _whole_lines(text)
     path = source.with_name("beginning")
     path.write_text(text, encoding="utf-8", newline="")
-    return path, None if is_json else delimiter_of(text, dataset, delimiter)
+    return path, options if is_json else found_options(text, dataset, options)
 
 
 def _beginning(chunks: Iterator[bytes], is_whole: bool) -> tuple[str, bool]:
@@ -141,19 +147,3 @@ def _whole_lines(text: str) -> str:
     if at < 0:
         raise Unreadable("The first record is too long to be shown.", code="value_too_long")
     return text[: at + 1]
-
-
-def _whole_values(text: str) -> str:
-    """Return the text up to the end of the last complete value, with the end of the array, if it is one."""
-    is_array = text.lstrip().startswith("[")
-    decode, at, end = json.JSONDecoder().raw_decode, text.find("[") + 1 if is_array else 0, 0
-    while True:
-        begin = _BETWEEN.match(text, at)
-        try:
-            _, at = decode(text, begin.end() if begin else at)
-        except (ValueError, RecursionError):
-            break
-        end = at
-    if not end:
-        raise Unreadable("The first record is too long to be shown, or is not JSON.", code="value_too_long")
-    return text[:end] + ("]" if is_array else "")

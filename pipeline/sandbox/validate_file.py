@@ -104,7 +104,7 @@ def _stage(file: Path, dataset: Dataset, filename: str, options: Options, databa
     """Read and type the file's records into ``incoming``, and check that no row is lost; or add why it cannot be read."""
     with database.connect() as connection:
         try:
-            read(file, dataset, connection=connection, filename=filename, delimiter=options.delimiter)
+            read(file, dataset, connection=connection, filename=filename, options=options)
         except RejectedFile as error:
             _lay_out_refusal(connection, file.parent, dataset, error)
     with database.connect() as connection:
@@ -124,7 +124,7 @@ def refuse(folder: Path, dataset: Dataset, error: RejectedFile, run_name: str) -
 
 def _lay_out_refusal(connection: duckdb.DuckDBPyConnection, folder: Path, dataset: Dataset, error: RejectedFile) -> None:
     """Make the reader's tables without records; the one finding says why."""
-    with RawTables(connection, dataset, Limits(), folder=folder) as staging:
+    with RawTables(connection, dataset, Limits(), folder) as staging:
         columns = ", ".join(f"{quoted(name)} varchar" for name in dataset.names)
         staging.connection.execute(f"create table raw (_row bigint, {columns})")
         none = pa.array([[]], pa.list_(pa.string()))

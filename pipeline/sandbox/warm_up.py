@@ -1,15 +1,16 @@
 """Run one small validation while the fork server starts: what Great Expectations builds at its first use (templates,
 registries, dialects) takes 0.2 seconds, and every child that is forked afterwards has it already.
 
-Nothing but these caches remains: one thread and one database in memory, both gone when the import is done. Only the fork server
-imports this module.
+Nothing but these caches remains: the databases and their threads are gone when the import is done. Only the fork server imports
+this module.
 """
 
 from __future__ import annotations
 
-import gc
 import tempfile
 from pathlib import Path
+
+import duckdb
 
 from pipeline.datasets.dataset import blank_dataset
 from pipeline.staging.database import StagingDatabase
@@ -31,5 +32,4 @@ def _warm_up() -> None:
 
 
 _warm_up()
-gc.collect()
-gc.freeze()  # no child has to look through all of this again, and copy the pages it lies on, whenever it collects its garbage
+duckdb.default_connection().close()  # duckdb-sqlalchemy asked it for the reserved words

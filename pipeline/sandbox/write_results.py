@@ -19,7 +19,7 @@ import duckdb
 import xlsxwriter
 
 from pipeline.contracts.object_keys import RowOutcome, added_names, native_format, results_file
-from pipeline.contracts.options import DELIMITERS
+from pipeline.contracts.options import DELIMITERS, ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.read import read
 from pipeline.report.findings import safe_expression
@@ -48,19 +48,19 @@ class DefaultOutcome:
 
 
 def write_results(
-    folder: Path, dataset: Dataset, delimiter: str | None, default: DefaultOutcome, wanted: Mapping[RowOutcome, Sequence[str]]
+    folder: Path, dataset: Dataset, options: ReadOptions, default: DefaultOutcome, wanted: Mapping[RowOutcome, Sequence[str]]
 ) -> dict[RowOutcome, int]:
     """Read ``source`` and ``fates.parquet`` in ``folder``; write ``results/``, a file for each outcome and form in ``wanted``.
 
     Return the number of rows of every outcome. Raises RejectedFile if the file cannot be read (any more).
     """
-    return in_enough_memory(folder, partial(_write_results, folder, dataset, delimiter, default, wanted))
+    return in_enough_memory(folder, partial(_write_results, folder, dataset, options, default, wanted))
 
 
 def _write_results(
     folder: Path,
     dataset: Dataset,
-    delimiter: str | None,
+    options: ReadOptions,
     default: DefaultOutcome,
     wanted: Mapping[RowOutcome, Sequence[str]],
     database: StagingDatabase,
@@ -68,7 +68,7 @@ def _write_results(
     shutil.rmtree(folder / RESULTS, ignore_errors=True)
     (folder / RESULTS).mkdir()
     with database.connect() as connection:
-        reading = read(folder / SOURCE, dataset, connection=connection, delimiter=delimiter)
+        reading = read(folder / SOURCE, dataset, connection=connection, options=options)
         facts: dict[str, Any] = {"format": reading.format, "delimiter": reading.delimiter}
         names = original_names(connection)
         members = ", ".join(f"{quoted(original)} := raw.{quoted(name)}" for name, original in names.items())

@@ -11,7 +11,9 @@ from pipeline.datasets.dataset import Dataset
 from pipeline.errors import InvalidConfiguration
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.cast_findings import find_missing, find_repeated_keys, find_uncast
+from pipeline.staging.cleaning import rows_to_cast
 from pipeline.staging.database import FINDINGS, by_rows
+from pipeline.staging.named_parents import count_declared_roots, name_parents_by_id
 from pipeline.staging.staging_query import casts, derived_query, is_plain_text, typed_name, value_of
 from pipeline.staging.types import reading_of_type
 
@@ -25,10 +27,13 @@ def stage(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
     connection.execute(FINDINGS)
     _check_defaults(connection, dataset)
     present = [str(row[0]) for row in connection.execute("describe raw").fetchall()]
-    _fill_incoming(connection, dataset, present)
-    find_uncast(connection, dataset, present)
+    rows = rows_to_cast(connection, dataset)
+    _fill_incoming(connection, dataset, present, rows)
+    find_uncast(connection, dataset, present, rows)
     find_repeated_keys(connection, dataset, present)
     find_missing(connection, dataset)
+    count_declared_roots(connection, dataset, present, rows)
+    name_parents_by_id(connection, dataset, present, rows)
 
 
 def _check_defaults(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
@@ -42,13 +47,13 @@ def _check_defaults(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> 
             )
 
 
-def _fill_incoming(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> None:
-    """Make ``incoming``, with the table's types even if the staging query is written by hand.
+def _fill_incoming(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str], rows: str) -> None:
+    """Make ``incoming`` from the table ``rows``, with the table's types even if the staging query is written by hand.
 
     Where no column is cast it is a view of the text, so that nothing is copied.
     """
     if is_plain_text(dataset):
-        connection.execute(f"create or replace view incoming as {derived_query(dataset, present)}")
+        connection.execute(f"create or replace view incoming as {derived_query(dataset, present, rows)}")
         return
     cast_in_passing = _cast_in_passing(connection, dataset, present)
     if cast_in_passing:
@@ -60,7 +65,7 @@ def _fill_incoming(connection: duckdb.DuckDBPyConnection, dataset: Dataset, pres
         query = dataset.staging_file.read_text(encoding="utf-8").rstrip().rstrip(";")
         connection.execute(f"insert into incoming by name {query}")
     else:
-        by_rows(connection, f"insert into incoming by name {derived_query(dataset, present)} where {{range}}", of="raw")
+        by_rows(connection, f"insert into incoming by name {derived_query(dataset, present, rows)} where {{range}}", of="raw")
 
 
 def _cast_in_passing(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> str:

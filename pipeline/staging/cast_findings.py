@@ -2,45 +2,70 @@
 
 from __future__ import annotations
 
+import json
+
 import duckdb
 
-from pipeline.datasets.dataset import Column, Dataset
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.table import Column
 from pipeline.exact_json import duplicate_key_in_text, duplicate_key_message
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.database import VALUE_LENGTH, by_rows
 from pipeline.staging.staging_query import is_plain_text, text_of, value_of
-from pipeline.staging.types import parts_of_type, reading_of_type
+from pipeline.staging.types import NUMBER_TYPES, parts_of_type, reading_of_type
 
 _FETCH_ROWS = 100
 _TOKENS = r""""(?:\\.|[^"\\])*"[ \t\r\n]*:?"""
 """Strings of a JSON text, those that are keys with their colon."""
 
 
-def find_uncast(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> None:
-    """Find the values of ``raw`` that their type does not take, so that ``incoming`` has none."""
+def find_uncast(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str], rows: str) -> None:
+    """Find the values of the table ``rows`` that their type does not take, so that ``incoming`` has none.
+
+    A finding shows the value as it is in the file, in ``raw``.
+    """
     for column in dataset.columns:
         reading = reading_of_type(column.type)
         if column.name not in present or (reading.accepts is None and not dataset.staging_file.is_file()):
             continue
         expected = "a JSON object" if column.name == dataset.rest else reading.expected
         text = text_of(column, dataset, present)
+        said = text if rows == "raw" else "written._text"
         by_rows(
             connection,
             f"""insert into findings by name
-            select $code as code, 'error' as severity, left({text}, 60) || ' is not ' || $expected || '.' as message,
-                _row as row, $name as "column", left({text}, {VALUE_LENGTH}) as value,
-                'Expected ' || $expected || '.' as hint
-            from {_uncast(column, dataset, present)} where {text} is not null and {{range}}""",
+            select $code as code, 'error' as severity, left({said}, 60) || ' is not ' || $expected || '.' as message,
+                _row as row, $name as "column", left({said}, {VALUE_LENGTH}) as value,
+                'Expected ' || $expected || '.'{_rule_that_helps(column, said)} as hint
+            from {_uncast(column, dataset, present, rows)} where {text} is not null and {{range}}""",
             of="raw",
             **{"code": reading.code, "expected": expected, "name": column.name},
         )
 
 
-def _uncast(column: Column, dataset: Dataset, present: list[str]) -> str:
-    """Return a relation of the rows of ``raw`` whose value is missing in ``incoming``."""
+def _uncast(column: Column, dataset: Dataset, present: list[str], rows: str) -> str:
+    """Return a relation of the ``rows`` whose value is missing in ``incoming``; ``written`` is their text in the file."""
     if is_plain_text(dataset):
-        return f"(from raw where ({value_of(column, dataset, present)}) is null)"
-    return f"raw semi join (select _row from incoming where {quoted(column.name)} is null) using (_row)"
+        found = f"(from {rows} where ({value_of(column, dataset, present)}) is null)"
+    else:
+        found = f"{rows} semi join (select _row from incoming where {quoted(column.name)} is null) using (_row)"
+    if rows == "raw":
+        return found
+    return f"{found} join (select _row, {quoted(column.name)} as _text from raw) written using (_row)"
+
+
+def _rule_that_helps(column: Column, text: str) -> str:
+    """Return the SQL of what to add to the hint: the rule of ``clean`` that reads such a ``text``, or nothing."""
+    kind, name = parts_of_type(column.type)[0], json.dumps(column.name, ensure_ascii=False)
+    if kind in NUMBER_TYPES:
+        said = 'If the comma is a decimal point, say so: clean={"decimal": ","}.'
+        pattern = "[+-]?[0-9.]*,[0-9]+"
+    elif kind in ("date", "timestamp", "timestamptz"):
+        said = f'If the day comes first, say so: clean={{"date_format": {{{name}: "DD.MM.YYYY"}}}}.'
+        pattern = "[0-9]{1,2}[.][0-9]{1,2}[.][0-9]{4}"
+    else:
+        return ""
+    return f" || case when regexp_full_match({text}, {literal(pattern)}) then {literal(' ' + said)} else '' end"
 
 
 def find_repeated_keys(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str]) -> None:

@@ -6,14 +6,15 @@ import duckdb
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.suite_meta import TreeLimits
+from pipeline.datasets.tree_rules import TreeRules
 from pipeline.sqlfiles import quoted
 from pipeline.staging.database import FINDINGS
 
 
 def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
-    """Make ``nodes`` and ``links`` from ``incoming``, and ``names``, ``bounds`` and ``twice``, unless ``links`` exists already.
+    """Make ``nodes`` and ``links`` from ``incoming``, and ``names``, ``bounds``, ``rules`` and ``twice``.
 
-    IDs are compared here, once; all later steps use row numbers.
+    Nothing is done if ``links`` exists already. IDs are compared here, once; all later steps use row numbers.
     """
     if connection.execute("select 1 from duckdb_tables() where table_name = 'links'").fetchall():
         return
@@ -22,6 +23,7 @@ def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
     names = {"key": dataset.key, "parent": dataset.parent}
     connection.execute("create or replace table names as select $key as key, $parent as parent", names)
     lay_out_bounds(connection, dataset.bounds)
+    lay_out_rules(connection, dataset.tree_rules)
     connection.execute(f"create or replace view nodes as select _row, {key} as id, {parent} as parent from incoming")
     connection.execute(_TWICE)
     connection.execute(_LINKS)
@@ -44,9 +46,31 @@ from nodes left join (
 
 
 def lay_out_bounds(connection: duckdb.DuckDBPyConnection, bounds: TreeLimits) -> None:
-    """Make ``bounds`` (max_depth, max_children, single_root), one row: the dataset's tree limits."""
+    """Make ``bounds`` (max_depth, max_children, single_root, min_depth), one row: the dataset's tree limits."""
     connection.execute(
         """create or replace table bounds as
-        select $depth::bigint as max_depth, $children::bigint as max_children, $single::boolean as single_root""",
-        {"depth": bounds.max_depth, "children": bounds.max_children, "single": bounds.single_root},
+        select $depth::bigint as max_depth, $children::bigint as max_children, $single::boolean as single_root,
+            $least::bigint as min_depth""",
+        {
+            "depth": bounds.max_depth,
+            "children": bounds.max_children,
+            "single": bounds.single_root,
+            "least": bounds.min_depth,
+        },
+    )
+
+
+def lay_out_rules(connection: duckdb.DuckDBPyConnection, rules: TreeRules) -> None:
+    """Make ``rules``, one row: the dataset's rules for values in the tree, as datasets/tree_rules.py has them.
+
+    ``columns`` are all columns that they look at, in the order of the values that the warehouse answers.
+    """
+    connection.execute(
+        """create or replace table rules as
+        select $rank_column::varchar as rank_column, $ranks::varchar[] as ranks, $strict_ranks::boolean as strict_ranks,
+            $sibling_columns::varchar[] as sibling_columns, $folded_siblings::boolean as folded_siblings,
+            $prefix_separator::varchar as prefix_separator, $leaf_only::varchar[] as leaf_only,
+            $branch_only::varchar[] as branch_only, $columns::varchar[] as columns""",
+        {name: list(value) if isinstance(value, tuple) else value for name, value in vars(rules).items()}
+        | {"columns": list(rules.columns)},
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.datasets.dataset import Column, Dataset
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.table import Column
+from pipeline.datasets.upload_rules import cleaning_of, no_parent_values_of
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.types import reading_of_type
 
@@ -17,7 +19,8 @@ def casts(dataset: Dataset, present: Sequence[str]) -> dict[str, str]:
     A reader may cast while it reads and keep the values in ``text_rows`` under ``typed_name``; ``incoming`` then takes them
     from there, and nothing is copied.
     """
-    if dataset.staging_file.is_file() or any(name.startswith(typed_name("")) for name in present):
+    is_cleaned_first = cleaning_of(dataset).rules
+    if dataset.staging_file.is_file() or is_cleaned_first or any(name.startswith(typed_name("")) for name in present):
         return {}
     own = [column for column in dataset.columns if column.name in present and column.name != dataset.rest]
     return {
@@ -30,10 +33,13 @@ def typed_name(name: str) -> str:
     return f"_typed {name}"
 
 
-def derived_query(dataset: Dataset, present: list[str]) -> str:
-    """Return the staging query that follows from the table: each column read by its type, the others gathered in ``rest``."""
+def derived_query(dataset: Dataset, present: list[str], rows: str = "raw") -> str:
+    """Return the staging query that follows from the table: each column read by its type, the others gathered in ``rest``.
+
+    ``rows`` is the table with their text.
+    """
     picks = ["_row", *(f"{value_of(column, dataset, present)} as {quoted(column.name)}" for column in dataset.columns)]
-    return f"select {', '.join(picks)} from raw"
+    return f"select {', '.join(picks)} from {rows}"
 
 
 def is_plain_text(dataset: Dataset) -> bool:
@@ -65,6 +71,8 @@ def text_of(column: Column, dataset: Dataset, present: Sequence[str]) -> str:
     if default is not None:
         own = f"nullif({quoted(column.name)}, '')" if column.name in present else "null"
         return f"coalesce({own}, {literal(default)})"
+    if column.name == dataset.parent and (none := no_parent_values_of(dataset)):
+        return f"case when {quoted(column.name)} not in ('', {', '.join(map(literal, none))}) then {quoted(column.name)} end"
     plain = reading_of_type(column.type).type == "varchar" and column.name not in (dataset.key, dataset.parent)
     return quoted(column.name) if plain else f"nullif({quoted(column.name)}, '')"
 
@@ -86,7 +94,9 @@ def _read(column: Column, dataset: Dataset, present: Sequence[str]) -> str:
 def _rest(dataset: Dataset, present: Sequence[str]) -> str:
     """Return the SQL of a JSON object of the columns that the table does not name, without empty values."""
     others = [name for name in present if name not in (*dataset.names, "_row")]
-    members = ", ".join(f"{literal(_json_key(name))} || to_json({quoted(name)})" for name in others)
+    text_of_rest = f"{dataset.rest}.{dataset.rest}"  # a file's column that is called like the rest and has no objects
+    keys = {name: dataset.rest if dataset.rest and name == text_of_rest else name for name in others}
+    members = ", ".join(f"{literal(_json_key(key))} || to_json({quoted(name)})" for name, key in keys.items())
     gathered = f"'{{' || concat_ws(',', {members}) || '}}'" if members else "'{}'"
     if dataset.rest is None or dataset.rest not in present:
         return gathered

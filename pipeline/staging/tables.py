@@ -21,6 +21,11 @@ class StagingTable(NamedTuple):
 
 _FINDING = ("code", "severity", "message", "row", "line", "column", "value", "hint", "related", "cycle")
 
+_RULES = (
+    *("rank_column", "ranks", "strict_ranks", "sibling_columns", "folded_siblings"),
+    *("prefix_separator", "leaf_only", "branch_only", "columns"),
+)
+
 TABLES = (
     # read
     StagingTable("raw", ("_row",), "read/formats", ("staging", "validate", "report", "sandbox"), has_own_columns=True),
@@ -32,9 +37,12 @@ TABLES = (
     StagingTable("members", ("first_row", "name"), "read/containers", ("report",)),
     StagingTable("findings", _FINDING, "staging/database", ("read", "staging", "validate", "report")),
     # staging
+    StagingTable("cleaned", ("_row",), "staging/cleaning", ("staging",), has_own_columns=True),
+    StagingTable("declared_totals", ("_row",), "read/raw_tables", ("read",)),
     StagingTable("incoming", ("_row",), "staging/cast", ("staging", "validate", "prepare"), has_own_columns=True),
     StagingTable("names", ("key", "parent"), "staging/hierarchy", ("sql",)),
-    StagingTable("bounds", ("max_depth", "max_children", "single_root"), "staging/hierarchy", ("validate", "sql")),
+    StagingTable("bounds", ("max_depth", "max_children", "single_root", "min_depth"), "staging/hierarchy", ("validate", "sql")),
+    StagingTable("rules", _RULES, "staging/hierarchy", ("validate", "sql")),
     StagingTable("nodes", ("_row", "id", "parent"), "staging/hierarchy", ("validate", "sql")),
     StagingTable("twice", ("id", "first_row"), "staging/hierarchy", ("validate",)),
     StagingTable("links", ("_row", "id", "parent", "above"), "staging/hierarchy", ("validate", "prepare")),
@@ -52,10 +60,19 @@ TABLES = (
     StagingTable("cycle_rows", ("cycle", "_row"), "validate/cycles", ("validate", "report", "sql")),
     StagingTable("below_cycles", ("_row", "cycle"), "validate/cycles", ("validate", "sql")),
     StagingTable("orphans", ("_row", "parent"), "validate/missing_parents", ("validate", "sql")),
-    StagingTable("missing", ("parent", "records", "alike"), "validate/missing_parents", ("sql",)),
+    StagingTable("missing", ("parent", "records", "alike", "hint"), "validate/missing_parents", ("sql",)),
     StagingTable("crowds", ("number", "children"), "validate/tree_limits", ("validate", "sql")),
     StagingTable("depths", ("number", "depth"), "validate/tree_limits", ("validate", "sql")),
     StagingTable("pushed", ("_row", "id", "depth", "records"), "validate/tree_limits", ("sql",)),
+    StagingTable("shallow", ("_row", "id", "depth", "records"), "validate/tree_limits", ("sql",)),
+    StagingTable("branches", ("number",), "validate/tree_limits", ("validate", "sql")),
+    StagingTable("moves", ("number", "_row", "left_parent"), "validate/tree_limits", ("validate", "sql")),
+    StagingTable("warehouse_values", ("id",), "validate/tree_rules", ("validate",), has_own_columns=True),
+    StagingTable("ruled", ("number",), "validate/tree_rules", ("validate",), has_own_columns=True),
+    StagingTable("kinds", ("number", "kind", "rank"), "validate/tree_rules", ("sql",)),
+    StagingTable("sibling_values", ("number", "value", "compared"), "validate/tree_rules", ("sql",)),
+    StagingTable("filled", ("number", "column", "is_for_leaves"), "validate/tree_rules", ("sql",)),
+    StagingTable("remaining", ("number", "id", "parent", "_row", "above"), "validate/rules_without", ("validate",)),
     StagingTable("faults_of_reading", ("row", "line", "column", "value", "message"), "validate/sql_checks", ("validate",)),
     StagingTable("quarantined", ("_row", "id", "code", "message"), "validate/quarantine", ("validate", "prepare")),
     # report

@@ -30,6 +30,7 @@ _STRINGS = r""""(\\.|[^"\\])*\""""
 _LAX_JSON = r"(?i)nan|inf|,\s*[\]}]|/"  # what DuckDB lets pass and PostgreSQL's jsonb does not
 _INTEGERS = {"smallint": 2**15, "int": 2**31, "integer": 2**31, "bigint": 2**63}
 _FLOATS = {"real": "real", "double precision": "double", "double": "double"}
+NUMBER_TYPES = (*_INTEGERS, *_FLOATS, "numeric", "decimal")
 _TEMPORAL = {
     "date": ("date", _DATE, "a date, for instance 2024-05-31"),
     "time": ("time", _TIME, "a time of day, for instance 12:30:00"),

@@ -8,6 +8,7 @@ does it in advance.
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import warnings
@@ -27,6 +28,7 @@ with warnings.catch_warnings():
     import great_expectations as gx
     from great_expectations.core import ExpectationSuiteValidationResult
     from great_expectations.core.run_identifier import RunIdentifier
+    from great_expectations.data_context import EphemeralDataContext
     from great_expectations.data_context.types.base import (
         DataContextConfig,
         InMemoryStoreBackendDefaults,
@@ -35,6 +37,7 @@ with warnings.catch_warnings():
     from great_expectations.datasource.fluent import SQLDatasource
     from great_expectations.execution_engine import SqlAlchemyExecutionEngine
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+    from tqdm import tqdm
 
     from pipeline.validate.data_docs import OffendingRows, write_page
 import duckdb
@@ -43,6 +46,8 @@ from duckdb_sqlalchemy import ConnectionWrapper
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.staging.database import another_connection
+
+tqdm.monitor_interval = 0  # no thread that watches progress bars: none is shown, and a fork would not copy the thread
 
 ERROR, WARNING = "error", "warning"
 _GX_SEVERITY = {ERROR: "critical", WARNING: "warning"}
@@ -104,7 +109,11 @@ class _Engine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
 
     @contextmanager
     def get_connection(self) -> Iterator[Any]:
-        """The one connection, kept open: DuckDB drops a result together with its connection."""
+        """The one connection, kept open: DuckDB drops a result together with its connection.
+
+        The columns are looked up through a second one, from the pool. The dialect's default pool for a database in memory would
+        lend the first one again. A second transaction in it fails, and then Great Expectations computes all metrics once more.
+        """
         if not self._connection:
             self._connection = self.engine.connect()
         yield self._connection
@@ -141,10 +150,11 @@ def judge(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = _evaluate(connection, dataset.name, configurations, run_name)
-        results = [one.to_json_dict() for one in result.results]
+        validation = result.to_json_dict()
+        results = validation["results"]
         _require_consistency(results, wanted, queries)
         write_page(result, docs, dataset=dataset.name, title=dataset.title, run_name=run_name, records=records)
-    (docs / "validation.json").write_text(json.dumps(result.to_json_dict(), ensure_ascii=False), encoding="utf-8")
+    (docs / "validation.json").write_text(json.dumps(validation, ensure_ascii=False), encoding="utf-8")
     failed = [one for one in results if not one["success"]]
     return Judgement(
         accepted=not any(_severity_of(one) == ERROR for one in failed),
@@ -155,24 +165,38 @@ def judge(
 def _evaluate(
     connection: duckdb.DuckDBPyConnection, name: str, configurations: Sequence[ExpectationConfiguration], run_name: str
 ) -> ExpectationSuiteValidationResult:
-    """Run the expectations in an ephemeral context, which leaves no files."""
-    context = gx.get_context(mode="ephemeral", project_config=_IN_MEMORY)
-    source = context.data_sources.add_duckdb(
-        "staging",
+    """Run the expectations in an ephemeral context, which leaves no files.
+
+    Neither the suite nor a validation definition is added to the context: its stores would write all of it as YAML and JSON,
+    and the results too, and read it again, though none of it is used a second time.
+    """
+    source = DuckDB(
+        name="staging",
         connection_string="duckdb:///:memory:",
         create_temp_table=False,
-        kwargs={"creator": lambda: ConnectionWrapper(another_connection(connection))},  # the database that is open already
+        kwargs={
+            "creator": lambda: ConnectionWrapper(another_connection(connection)),  # the database that is open already
+            "poolclass": sqlalchemy.pool.QueuePool,  # see _Engine.get_connection
+        },
     )
     try:
-        batch = source.add_table_asset(name, table_name="incoming").add_batch_definition_whole_table("file")
+        source.add_table_asset(name, table_name="incoming").add_batch_definition_whole_table("file")
+        source = _context().data_sources.add_or_update_duckdb(source)
+        batch = source.get_asset(name).get_batch_definition("file")
         # all at once: added one by one, a query would replace the query before it
         suite = gx.ExpectationSuite(name, expectations=[one.to_domain_obj() for one in configurations])
-        definition = context.validation_definitions.add(
-            gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
-        )
-        return definition.run(run_id=RunIdentifier(run_name=run_name), result_format=_RESULT_FORMAT)
+        result = batch.get_batch().validate(suite, result_format=_RESULT_FORMAT)
+        run = RunIdentifier(run_name=run_name)
+        result.meta.update(run_id=run, validation_time=run.run_time)
+        return result
     finally:
         _close_engines(source)
+
+
+@functools.cache
+def _context() -> EphemeralDataContext:
+    """Return the one context of this process. Each run puts its own data source into the place of the one before."""
+    return gx.get_context(mode="ephemeral", project_config=_IN_MEMORY)
 
 
 def _close_engines(source: DuckDB) -> None:

@@ -1,7 +1,7 @@
-"""Missing parents: which ID each was probably meant to be, and how many records of the file are its descendants.
+"""Missing parents: why each is missing, and how many records of the file are its descendants.
 
-Both are computed only if a parent is missing, and likely spellings only for up to GUESSED_MOST parents: a file that lacks a
-million parents has another problem than spelling.
+Both are computed only if a parent is missing, and slips in spelling only for up to GUESSED_MOST parents: a file that lacks a
+million parents has another problem than spelling. The other causes are in parent_causes.py.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import duckdb
 
 from pipeline.staging import ancestors
 from pipeline.staging.database import number
+from pipeline.validate.parent_causes import find_causes
 
 GUESSED_MOST = 1_000
 """Up to so many missing parents, a likely spelling is looked for."""
@@ -17,6 +18,7 @@ GUESSED_MOST = 1_000
 CORE = r"ltrim(regexp_replace(strip_accents(lower({id})), '[^\p{{L}}\p{{N}}]', '', 'g'), '0')"
 """SQL of an id without case, accents, punctuation and leading zeros."""
 
+_WHOLE = r"regexp_replace(id, '^([0-9]+)[.]0+$', '\1')"
 _ORPHANS = """
 create or replace table orphans as
 select _row, parent from links
@@ -29,15 +31,18 @@ with below as (
     from tops join orphans on tops.root = orphans._row where tops.number > 0 group by orphans.parent
 ),
 named as (select parent, count(*) as records from orphans group by parent)
-select named.parent, greatest(named.records, coalesce(below.records, 0)) as records, spellings.id as alike
-from named left join below using (parent) left join spellings using (parent)
+select named.parent, greatest(named.records, coalesce(below.records, 0)) as records,
+    coalesce(causes.alike, spellings.id) as alike, causes.hint
+from named left join below using (parent) left join spellings using (parent) left join causes using (parent)
 """
 
 _UP = "select number, nullif(above, number) as above from edges anti join unrooted using (number)"
 
 _ALIKE = f"""
 create or replace temp table spellings as
-with wanted as (select distinct parent, {CORE.format(id="parent")} as core from orphans),
+with wanted as (
+    select distinct parent, {CORE.format(id="parent")} as core from orphans anti join causes using (parent)
+),
 there as (select id, {CORE.format(id="id")} as core from edges)
 select wanted.parent, min(there.id) as id
 from wanted join there on wanted.core = there.core where wanted.core != '' group by wanted.parent
@@ -48,7 +53,7 @@ from wanted join there on wanted.core = there.core where wanted.core != '' group
 _SLIPS = """
 insert into spellings
 with wanted as (
-    select distinct parent from orphans anti join spellings using (parent)
+    select distinct parent from orphans anti join spellings using (parent) anti join causes using (parent)
     where length(parent) between 4 and 64 and regexp_matches(parent, '\\p{L}')
 ),
 shorter as (select parent, unnest(list_append(gaps, parent)) as stem from (
@@ -67,11 +72,11 @@ select parent, min(id) from found group by parent having count(*) = 1
 
 
 def find_orphans(connection: duckdb.DuckDBPyConnection) -> int:
-    """Make ``orphans`` (_row, parent), the records whose parent does not exist, and ``missing`` (parent, records, alike).
+    """Make ``orphans`` (_row, parent), the records whose parent does not exist, and ``missing`` (parent, records, alike, hint).
 
     ``records``: how many of the file's records are descendants of that parent, its children included; ``alike``: the id that it
-    was probably meant to be, or null. Reads ``links``, ``warehouse_edges``, ``edges``, and ``unrooted`` of cycles.find_cycles.
-    Return how many parents are missing.
+    was probably meant to be, or null; ``hint``: why it is missing and what to do, where that is known. Reads ``links``,
+    ``warehouse_edges``, ``edges``, and ``unrooted`` of cycles.find_cycles. Return how many parents are missing.
     """
     connection.execute(_ORPHANS)
     missing = number(connection, "select count(distinct parent) from orphans")
@@ -79,6 +84,7 @@ def find_orphans(connection: duckdb.DuckDBPyConnection) -> int:
     connection.execute("create or replace temp table tops (number bigint, root bigint)")
     if missing:
         ancestors.find_root(connection, _UP, into="tops")
+    find_causes(connection, missing)
     if 0 < missing <= GUESSED_MOST:
         connection.execute(_ALIKE)
         connection.execute(_SLIPS)
@@ -90,5 +96,5 @@ def likely_spellings(parents: str) -> str:
     """Return a query of the ids (one column, id) that ``parents``, a relation (id), may be misspellings of."""
     width = "(select mode(length(id)) from nodes)"
     ways = ("upper(id)", "lower(id)", "trim(id)", "ltrim(id, '0')", f"lpad(id, greatest(length(id), {width})::integer, '0')")
-    spelled = " union ".join(f"select {way} as id from {parents}" for way in (*ways, "nfc_normalize(id)"))
+    spelled = " union ".join(f"select {way} as id from {parents}" for way in (*ways, "nfc_normalize(id)", _WHOLE))
     return f"select id from ({spelled}) where id != '' and (select count(*) from {parents}) <= {GUESSED_MOST}"

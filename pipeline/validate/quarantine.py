@@ -19,6 +19,7 @@ from pipeline.display import counted, place_sql
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging import ancestors
 from pipeline.staging.database import number, reading_of
+from pipeline.validate.rules_without import broken_rule_without
 
 MESSAGE_LENGTH = 1000
 
@@ -50,7 +51,7 @@ def quarantine_records(
     if held and not number(connection, "select count(*) from incoming anti join quarantined using (_row)"):
         connection.execute("delete from quarantined")
         return Quarantined(refusal="Every record has an error, or an ancestor with one: nothing is left to load.")
-    if held and (refusal := _out_of_bounds(connection)):
+    if held and (refusal := _out_of_bounds(connection) or broken_rule_without(connection, dataset)):
         connection.execute("delete from quarantined")
         return Quarantined(refusal=refusal)
     return Quarantined(held)

@@ -18,9 +18,13 @@ A check may query these relations, whose columns are the same whatever the datas
 - ``cycles`` (cycle, _row, path, length, rows, old): the cycles in that tree, with the first of their rows;
 - ``cycle_rows`` (cycle, _row): all rows on them; ``below_cycles`` (cycle, _row): the rows that are only descendants of one;
 - ``names`` (key, parent): the dataset's names of these two columns;
-- ``bounds`` (max_depth, max_children, single_root): the dataset's tree limits; ``crowds`` (number, children): the records
-  with too many children. If it limits depth: ``depths`` (number, depth), of the records not on a cycle or below one, and
-  ``pushed`` (_row, id, depth, records), the rows that move descendants in the warehouse too deep.
+- ``bounds`` (max_depth, max_children, single_root, min_depth): the dataset's tree limits; ``crowds`` (number, children): the
+  records with too many children. If it limits depth: ``depths`` (number, depth), of the records not on a cycle or below one,
+  ``pushed`` (_row, id, depth, records), the rows that move descendants in the warehouse too deep, and ``shallow``, the same,
+  those with leaves that are not deep enough;
+- ``rules``: the dataset's rules for values in the tree. As they need: ``ruled`` (number, value_0, ...), ``kinds`` (number,
+  kind, rank), ``sibling_values`` (number, value, compared), ``filled`` (number, column, is_for_leaves), ``branches`` (number):
+  the records with children, and ``moves`` (number, _row, left_parent): the file's rows with an edge that is new.
 """
 
 from __future__ import annotations
@@ -35,13 +39,15 @@ import duckdb
 
 from pipeline.contracts.messages import Verdict
 from pipeline.datasets.dataset import Dataset
-from pipeline.sqlfiles import opening_comment, quoted
+from pipeline.sqlfiles import quoted
 from pipeline.staging.database import VALUE_LENGTH, number
 from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.cycles import find_cycles
 from pipeline.validate.missing_parents import find_orphans
+from pipeline.validate.sql_check_file import Check, read_check
 from pipeline.validate.tree_limits import count_children, measure_depths
 from pipeline.validate.tree_overlay import add_edges, lay_over_warehouse
+from pipeline.validate.tree_rules import lay_out_values
 
 if TYPE_CHECKING:
     from pipeline.validate.expectations import Judged, Query
@@ -50,46 +56,6 @@ READING = "faults_of_reading"
 """The table of the findings of reading and casting, which the page shows among the verdicts."""
 
 _EVERY_ROW = "Every row can be read, and every value fits its column."
-
-
-@dataclass(frozen=True)
-class Check:
-    """One file of sql/checks."""
-
-    name: str
-    message: str
-    code: str
-    severity: str
-    column: str  # "key", "parent", a column's name, or nothing
-    hint: str
-    expects: str
-    query: str
-
-    @property
-    def table(self) -> str:
-        """Return the name of the table of its offenders."""
-        return f"check_{self.name}"
-
-
-def read_check(path: Path) -> Check:
-    """Read a check's file: the first comment line is its message; further lines may set code, severity, column, hint, expects.
-
-    ``expects`` is what is true of a good file, for the page. {value}, {column}, {path}, {length} and {limit} in the message are
-    replaced by what the query returns under these names; a row with a column ``message`` that is not null has that message.
-    """
-    query = path.read_text(encoding="utf-8").rstrip().rstrip(";")
-    message, *rest = opening_comment(query) or [path.stem]
-    said = dict(line.split(": ", 1) for line in rest if ": " in line)
-    return Check(
-        name=path.stem,
-        message=message,
-        code=said.get("code", "check_failed"),
-        severity=said.get("severity", "error"),
-        column=said.get("column", ""),
-        hint=said.get("hint", ""),
-        expects=said.get("expects", f"No {path.stem.replace('_', ' ')}."),
-        query=query,
-    )
 
 
 @dataclass(frozen=True)
@@ -129,8 +95,10 @@ def judge(connection: duckdb.DuckDBPyConnection, dataset: Dataset, seen: Seen, *
     from pipeline.validate import expectations
 
     judgement = expectations.judge(connection, dataset, seen.queries, docs=docs, run_name=run_name, records=seen.records)
+    offended = {query.table for query in seen.queries if query.rows}
     for one in seen.checks:
-        _find_by_check(connection, one, dataset)
+        if one.table in offended:
+            _find_by_check(connection, one, dataset)
     for unmet in judgement.unmet:
         _find_by_expectation(connection, unmet)
     verdict = _verdict(connection)
@@ -143,7 +111,8 @@ def _require_each_check_once(queries: Sequence[Query], dataset: Dataset) -> None
     """Raise RuntimeError unless each file below sql/checks that concerns the dataset is among the queries, once."""
     folders = [dataset.root / "sql" / "checks" / name for name in ("every", dataset.name)]
     files = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.suffix == ".sql"]
-    there = Counter(f"check_{name}" for name in (*dataset.bounds.checks, *(path.stem for path in files)))
+    of_tree = (*dataset.bounds.checks, *dataset.tree_rules.checks)
+    there = Counter(f"check_{name}" for name in (*of_tree, *(path.stem for path in files)))
     asked = Counter(query.table for query in queries if query.table != READING)
     if there != asked or max(there.values(), default=1) > 1:
         raise RuntimeError(
@@ -166,6 +135,7 @@ def run_checks(connection: duckdb.DuckDBPyConnection, checks: list[Check]) -> No
     find_orphans(connection)
     count_children(connection)
     measure_depths(connection)
+    lay_out_values(connection)
     connection.execute(
         f"""create or replace table {READING} as
         select row, line, "column", value, message from findings where severity = 'error' order by row"""
@@ -196,7 +166,7 @@ def _find_by_check(connection: duckdb.DuckDBPyConnection, check: Check, dataset:
         *(name for name in ("related", "cycle") if name in given),
     ]
     said = {"message": check.message, "hint": check.hint or None, "column": column or None}
-    connection.execute(f'create or replace temp table found as select {", ".join(picks)} from "{check.table}"', said)
+    connection.execute(f'create or replace temp table offending as select {", ".join(picks)} from "{check.table}"', said)
     _add_found(connection, check.code, check.severity)
     _require_findings(connection, check.severity, check.name)
 
@@ -210,14 +180,14 @@ def _find_by_expectation(connection: duckdb.DuckDBPyConnection, unmet: Judged) -
         value = _cut(quoted(unmet.column)) if unmet.column else "null::varchar"
         rows = f"select _row, {value} as value from ({unmet.rows_query.rstrip().rstrip(';')}\n)"
     connection.execute(
-        f"""create or replace temp table found as
+        f"""create or replace temp table offending as
         select
             replace($message, '{{value}}', coalesce(value, '')) as message,
             _row as row, $hint as hint, $column as "column", value
         from ({rows})""",
         said,
     )
-    found = _rows(connection, "found")
+    found = _rows(connection, "offending")
     if unmet.rows_query is not None and found != unmet.rows:
         raise RuntimeError(f"Great Expectations counts {unmet.rows} offending rows, our SQL {found}: {unmet.message}")
     _add_found(connection, unmet.code, unmet.severity)
@@ -225,25 +195,25 @@ def _find_by_expectation(connection: duckdb.DuckDBPyConnection, unmet: Judged) -
 
 
 def _add_found(connection: duckdb.DuckDBPyConnection, code: str, severity: str) -> None:
-    """Add the rows of ``found``, except those for which the same value has a finding already.
+    """Add the rows of ``offending``, except those for which the same value has a finding already.
 
     That is a finding of the same code, or, for a missing value, that it could not be read. A warning does not replace an error.
     """
     connection.execute(
         """insert into findings by name
-        select $code as code, $severity as severity, found.* from found
+        select $code as code, $severity as severity, offending.* from offending
         anti join findings said
-        on said.row = found.row and said."column" = found."column" and (said.code = $code or found.value is null)
+        on said.row = offending.row and said."column" = offending."column" and (said.code = $code or offending.value is null)
         and said.severity in ('error', $severity)""",
         {"code": code, "severity": severity},
     )
 
 
 def _require_findings(connection: duckdb.DuckDBPyConnection, severity: str, by: str) -> None:
-    """Raise RuntimeError unless each row of ``found`` has a finding that is at least as severe."""
+    """Raise RuntimeError unless each row of ``offending`` has a finding that is at least as severe."""
     ((missed,),) = connection.execute(
-        """select count(*) from found anti join findings said
-        on said.row is not distinct from found.row and said.severity in ('error', $severity)""",
+        """select count(*) from offending anti join findings said
+        on said.row is not distinct from offending.row and said.severity in ('error', $severity)""",
         {"severity": severity},
     ).fetchall()
     if missed:

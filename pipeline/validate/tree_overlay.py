@@ -16,13 +16,14 @@ from pipeline.staging.database import number
 from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.missing_parents import likely_spellings
 from pipeline.validate.tree_limits import questions
+from pipeline.validate.tree_rules import add_values, questions_of_rules
 
 
 def ask_for(connection: duckdb.DuckDBPyConnection, dataset: Dataset, to: Path) -> int:
     """Write what to ask the warehouse to a Parquet file (what, id, parent); return how many questions there are.
 
     They ask for the ancestors of the parents that are not in the file, and of ids that these may be misspellings of, and for
-    what the dataset's tree limits need.
+    what the dataset's tree limits and rules need.
     """
     lay_out(connection, dataset)
     connection.execute(
@@ -30,7 +31,8 @@ def ask_for(connection: duckdb.DuckDBPyConnection, dataset: Dataset, to: Path) -
         select distinct parent as id from links where parent is not null and above is null"""
     )
     ids = f"select id from absent_parents union select id from ({likely_spellings('absent_parents')})"
-    asked = " union all ".join([f"select 'above' as what, id, null as parent from ({ids})", *questions(dataset.bounds)])
+    of_tree = dict.fromkeys([*questions(dataset.bounds), *questions_of_rules(dataset.tree_rules)])
+    asked = " union all ".join([f"select 'above' as what, id, null as parent from ({ids})", *of_tree])
     connection.execute(f"copy (from ({asked}) order by what, id) to {literal(str(to))} (format parquet)")
     return number(connection, f"select count(*) from {literal(str(to))}")
 
@@ -39,6 +41,7 @@ def add_edges(connection: duckdb.DuckDBPyConnection, edges: Path | None) -> None
     """Make ``warehouse_edges`` and ``overridden`` (id, parentId) from the warehouse's answer.
 
     ``overridden`` has the edges of records that are in the file too, which the file replaces; ``warehouse_edges`` all others.
+    ``warehouse_values`` has the values that the dataset's rules look at, of both.
     """
     for table, join in (("warehouse_edges", "anti join"), ("overridden", "semi join")):
         connection.execute(f'create or replace table {table} (id varchar, "parentId" varchar)')
@@ -46,6 +49,7 @@ def add_edges(connection: duckdb.DuckDBPyConnection, edges: Path | None) -> None
             connection.execute(
                 f'insert into {table} select id, "parentId" from {literal(str(edges))} w {join} nodes on w.id = nodes.id'
             )
+    add_values(connection, edges)
 
 
 def lay_over_warehouse(connection: duckdb.DuckDBPyConnection) -> None:
@@ -57,6 +61,11 @@ def lay_over_warehouse(connection: duckdb.DuckDBPyConnection) -> None:
     if number(connection, "select count(*) from warehouse_edges"):
         connection.execute(_LAID)
         tree = "laid_over_warehouse"
+    name_tree(connection, tree)
+
+
+def name_tree(connection: duckdb.DuckDBPyConnection, tree: str) -> None:
+    """Make ``edges`` a view of this table."""
     connection.execute(f"create or replace view edges as select * from {tree}")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Composed, Identifier
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -22,13 +22,17 @@ def edges(engine: Engine, dataset: Dataset, wanted: Path, to: Path, *, beat: Cal
     """Write the warehouse's edges that ``wanted`` (a Parquet file: what, id, parent) asks for to ``to`` (id, parentId).
 
     ``what`` is ``above`` (the record and its ancestors), ``below`` (the record and, if it is new or ``parent`` is not its
-    current parent, its descendants), ``children`` (those of the record) or ``roots`` (all, whatever the id). Each edge is
-    written once; returns their number. In constant memory here; PostgreSQL walks level by level along its indexes.
+    current parent, its descendants), ``around`` (the record, its children, and the parent that it leaves, with the children
+    and ancestors of that one), ``children`` (those of the record) or ``roots`` (all, whatever the id). Each edge is
+    written once; returns their number. ``value_0``, ``value_1``, ... are the texts of the columns that the dataset's rules
+    look at. In constant memory here; PostgreSQL walks level by level along its indexes.
     """
     import pyarrow as pa  # 40 MiB that the web app does without: it never calls this
     import pyarrow.parquet as pq
 
-    schema = pa.schema([("id", pa.string()), ("parentId", pa.string())])
+    columns = dataset.tree_rules.columns
+    names = ["id", "parentId", *(f"value_{place}" for place in range(len(columns)))]
+    schema = pa.schema([(name, pa.string()) for name in names])
     count = 0
     with engine.connect() as connection, pq.ParquetWriter(to, schema) as writer:
         raw: Any = connection.connection.driver_connection
@@ -41,20 +45,31 @@ def edges(engine: Engine, dataset: Dataset, wanted: Path, to: Path, *, beat: Cal
                         copy.write_row(row)
                     beat()
             cursor.execute("analyze wanted")
-        query = SQL(load("queries/edges/of_ids")).format(
-            table=Identifier("warehouse", dataset.name),
-            key=Identifier(dataset.key),
-            parent=Identifier(dataset.parent),
-        )
+        query = _query(dataset, columns)
         with raw.cursor(name="edges") as cursor:
             cursor.itersize = 20_000
             cursor.execute(query)
             while rows := cursor.fetchmany(20_000):
-                columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
-                writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+                texts = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+                writer.write_table(pa.Table.from_arrays(texts, schema=schema))
                 count += len(rows)
                 beat()
     return count
+
+
+def _query(dataset: Dataset, columns: Sequence[str]) -> Composed:
+    """Return the query of the edges that ``wanted`` asks for, with the values of these columns as text."""
+    names = {
+        "table": Identifier("warehouse", dataset.name),
+        "key": Identifier(dataset.key),
+        "parent": Identifier(dataset.parent),
+    }
+    found = SQL(load("queries/edges/of_ids")).format(**names)
+    if not columns:
+        return found
+    values = SQL(", ").join(SQL("target.{}::text").format(Identifier(name)) for name in columns)
+    join = SQL("select found.id, found.parent, {values} from found inner join {table} as target on found.id = target.{key}")
+    return SQL("with found as ({found}\n) {join}").format(found=found, join=join.format(values=values, **names))
 
 
 def analyze(engine: Engine, dataset: str) -> None:

@@ -159,7 +159,7 @@ def test_columns_are_mapped_and_remembered(
     wait_for(browser, "h1", "odd.csv")
     (made,) = edges.ledger.imports.page()
     junk = EVIL.replace('"', "'")
-    assert made.options == Options(delimiter=";", mapping={"Kürzel": "id", "parent_id": "parentId", "Name": "name", junk: ""})
+    assert made.options == Options(delimiter=";", mapping={"Kürzel": "id", junk: ""})
     (loaded,) = load(edges, settings, [made])
     assert (loaded.state, loaded.inserted) == (State.SUCCEEDED, 2)
     browser.get(server.url)
@@ -322,3 +322,31 @@ def test_the_plain_form_takes_one_file(sign_in: Open, edges: AppContext, tmp_pat
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
     wait_for(browser, "h1", "plain.csv")
     assert edges.ledger.imports.page()[0].options == Options()
+
+
+def test_a_file_is_read_with_options_and_so_is_the_next(
+    sign_in: Open, server: Any, edges: AppContext, settings: Settings, shots: Path, tmp_path: Path
+) -> None:
+    browser = sign_in()
+    text_of = "Exported on Monday;;\nby the registry;;\nid;parentId;name\n1;0;Top\n2;1;Below\n"
+    browser.find_element(By.CSS_SELECTOR, "input[value=records]").click()
+    browser.find_element(By.CSS_SELECTOR, ".up-reading summary").click()
+    for name, value in (("header_row", "3"), ("no_parent_values", "0")):
+        browser.find_element(By.NAME, name).send_keys(value)
+    choose(browser, places(tmp_path, "export 2026-11-01.csv", text_of))
+    wait_for(browser, ".up-rows thead th", "parentId")
+    shoot(browser, shots / "upload-options.png")
+    browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
+    wait_for(browser, "h1", "export 2026-11-01.csv")
+    (made,) = edges.ledger.imports.page()
+    assert (made.options.header_row, made.options.no_parent_values) == (3, ("0",))
+    (loaded,) = load(edges, settings, [made])
+    assert (loaded.state, loaded.inserted) == (State.SUCCEEDED, 2)
+    browser.get(server.url)
+    browser.find_element(By.CSS_SELECTOR, "input[value=records]").click()
+    choose(browser, places(tmp_path, "export 2026-12-31.csv", text_of.replace("Below", "Under")))
+    wait_for(browser, ".up-dialect", "options as last time")
+    browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
+    wait_for(browser, "h1", "export 2026-12-31.csv")
+    assert edges.ledger.imports.page(limit=1)[0].options.header_row == 3
+    assert_no_complaints(browser)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,20 @@ from pipeline.report.finding_groups import write_groups
 from pipeline.report.findings import write_findings
 from pipeline.report.findings_workbook import write_workbook
 from pipeline.staging.database import FINDINGS
-from tests.support.staging import opened
+from tests.support.staging import SHARED, empty, opened
 
 Reported = Callable[..., Path]
 
 
 @pytest.fixture
-def reported(tmp_path: Path) -> Reported:
+def database() -> Iterator[Path]:
+    """The name of an empty staging database in memory. What one test leaves in it, no other sees."""
+    yield empty(SHARED)
+    empty(SHARED)
+
+
+@pytest.fixture
+def reported(tmp_path: Path, database: Path) -> Reported:
     """Writes the report on records (mappings of text) and findings (mappings); gives its folder."""
 
     def run(
@@ -28,8 +35,8 @@ def reported(tmp_path: Path) -> Reported:
         findings: Sequence[Mapping[str, Any]],
         malformed: Sequence[tuple[int, int, str]] = (),
     ) -> Path:
-        database, folder = tmp_path / "staging.duckdb", tmp_path / "report"
-        database.unlink(missing_ok=True)
+        folder = tmp_path / "report"
+        empty(database)
         left_out = {row for row, *_ in malformed}
         numbers = [row for row in range(1, len(records) + len(left_out) + 1) if row not in left_out]
         names = list(dict.fromkeys(["id", "parentId", *(name for record in records for name in record)]))

@@ -24,7 +24,7 @@ MAP = [  # entry points first; the packages of one line are siblings and import 
     "read validate prepare report load notify",
     "warehouse staging ledger",
     "adapters datasets",
-    "settings sqlfiles display logs exact_json expired_files spreadsheet_cells processes",
+    "settings sqlfiles display logs exact_json expired_files spreadsheet_cells processes option_texts",
     "errors contracts units",
 ]
 WEB_MAP = ["api pages", "services", "http", "app_context", "models"]  # the same within web/, whose app and server import all

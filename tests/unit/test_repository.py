@@ -139,7 +139,7 @@ def exists(name: str, document: Path) -> bool:
 def test_files_that_documents_name_exist(document: Path) -> None:
     if document.name != "CHANGELOG.md":  # which names files of its time
         named = re.findall(r"`([a-z0-9_/.-]*[a-z0-9_]\.(?:py|json|sql))`", document.read_text(encoding="utf-8"))
-        made = EXAMPLES | {name for name in named if name.startswith(("findings.", "groups.", "manifest.", "/"))}
+        made = EXAMPLES | {name for name in named if name.startswith(("findings.", "groups.", "manifest.", "audit.", "/"))}
         made |= {name for name in named if document.name == "extending.md" and name.startswith("sql/")}
         assert [name for name in named if name not in made and not exists(name, document)] == []
 

@@ -29,7 +29,7 @@ PATH: Mapping[str, Any] = {
 }
 """Parameters in the path of a request, by their name, where the route names no other value."""
 
-MAPPING = {"columns": ["Code", "parentId", "name"], "mapping": {"Code": "id"}}
+MAPPING = {"columns": ["Code", "parentId", "name"], "mapping": {"Code": "id"}, "options": {"header_row": 4}}
 UPLOAD_ASKED = {"filename": "places.csv", "metadata": {"dataset": "places", "dry_run": True}}
 PARTS_GIVEN = {"parts": [{"PartNumber": 1, "ETag": '"111fe7bfca0b627f38a0f7f1669f01be"'}]}
 QUERY = {"sql": "select id, name from places where \"parentId\" = 'FR'", "limit": 10}
@@ -40,8 +40,19 @@ _OPTIONS = {
     "on_error": "quarantine",
     "max_errors": 10,
     "max_error_ratio": None,
-    "delimiter": None,
     "force": False,
+    "delimiter": None,
+    "quote": None,
+    "encoding": "cp1252",
+    "header_row": 4,
+    "sheet": None,
+    "records_at": None,
+    "merged": None,
+    "repeated_columns": None,
+    "no_parent_values": ["0"],
+    "parent_by": None,
+    "shape": {},
+    "clean": {"trim": True},
     "without": [],
     "mapping": {},
     "notify": ["me@example.org"],
@@ -217,6 +228,8 @@ SCHEMAS: dict[str, Any] = {
     "PreviewAnswer": {
         **{"format": "csv", "compression": "", "encoding": "utf-8", "delimiter": ",", "sheet": "", "members": 1},
         "text": "CSV, comma, UTF-8",
+        "options": {},
+        "options_remembered": False,
         "remembered": False,
         "columns": [_PREVIEWED],
         "rows": [["FR", None, "France"]],

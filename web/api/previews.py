@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
 
-from pipeline.contracts.options import DELIMITER_NAMES
+from pipeline import option_texts
+from pipeline.contracts.options import DETECTED, ReadOptions
 from pipeline.datasets import template
 from pipeline.datasets.dataset import Dataset
 from pipeline.display import counted, dialect_text
 from pipeline.errors import Crashed, InvalidRequest, RejectedFile
 from pipeline.ledger.api_keys import Role
+from pipeline.ledger.mappings import Remembered
+from pipeline.option_texts import option_text
 from pipeline.receive.upload import clean_name
 from pipeline.sandbox import process
 from web.api.blueprint import ApiBlueprint, Example
@@ -82,12 +86,19 @@ def preview(path: DatasetPath, query: PreviewQuery) -> Response:
     last used for a file with this header, or the most similar column.
     """
     dataset = key_scope.dataset(path.dataset)
-    seen = _preview(dataset, query)
+    seen, options = _seen(dataset, query)
     names = [column.name for column in seen.columns]
     remembered = app_context().ledger.mappings.get(dataset.name, names)
-    columns = [_shown(column.name, column.becomes, column.meant, remembered) for column in seen.columns]
+    mapping = remembered.mapping if remembered else None
+    columns = [_shown(column.name, column.becomes, column.meant, mapping) for column in seen.columns]
     shown = {name: value for name, value in vars(seen).items() if name != "columns"}
-    return as_json({**shown, "text": _text(seen), "remembered": remembered is not None, "columns": columns})
+    told = {
+        "text": _text(seen),
+        "options": options.reading_json(),
+        "options_remembered": options not in (query.options, DETECTED),
+        "remembered": remembered is not None,
+    }
+    return as_json({**shown, **told, "columns": columns})
 
 
 @api.put(
@@ -104,8 +115,46 @@ def remember(path: DatasetPath, body: MappingBody) -> Response:
         dataset.check_mapping(body.mapping)
     except InvalidRequest as error:
         raise Problem("invalid_parameter", f"mapping: {error}") from error
-    app_context().ledger.mappings.keep(dataset.name, body.columns, body.mapping, by=key_in_use().id)
+    try:
+        options = ReadOptions(**option_texts.parsed({name: option_text(value) for name, value in body.options.items()}))
+    except InvalidRequest as error:
+        raise Problem("invalid_parameter", f"options: {error}") from error
+    app_context().ledger.mappings.keep(
+        *(dataset.name, body.columns, body.mapping),
+        by=key_in_use().id,
+        filename=clean_name(body.filename) if body.filename else "",
+        options=options.reading_json(),
+    )
     return Response(status=204)
+
+
+def _seen(dataset: Dataset, query: PreviewQuery) -> tuple[Preview, ReadOptions]:
+    """Return the preview, and how the file was read: as asked, or as the last file with such a name and its columns was.
+
+    Raises Problem if it cannot be read.
+    """
+    mappings = app_context().ledger.mappings
+    label = clean_name(query.filename) if query.filename else ""
+    with upload_slot(app_context()), tempfile.TemporaryDirectory(prefix="bulkhead-preview-") as folder:
+        source = Path(folder) / "source"
+        with source.open("wb") as file:
+            file.writelines(body_chunks(request, BYTES_MAX))
+        look = partial(_preview, source, dataset, query.whole, label)
+        if query.options != DETECTED:
+            return look(query.options), query.options
+        if options := _options(mappings.of_file(dataset.name, label)):
+            with suppress(Problem):
+                return look(options), options
+        seen = look(DETECTED)
+        options = _options(mappings.get(dataset.name, [column.name for column in seen.columns]))
+        return (look(options), options) if options else (seen, DETECTED)
+
+
+def _options(remembered: Remembered | None) -> ReadOptions | None:
+    """Return the remembered options of reading, or None if there are none."""
+    if not remembered or not remembered.options:
+        return None
+    return ReadOptions(**option_texts.parsed({name: option_text(value) for name, value in remembered.options.items()}))
 
 
 def _text(seen: Preview) -> str:
@@ -114,25 +163,20 @@ def _text(seen: Preview) -> str:
     return f"{dialect_text(vars(seen))}{first}"
 
 
-def _preview(dataset: Dataset, query: PreviewQuery) -> Preview:
+def _preview(source: Path, dataset: Dataset, is_whole: bool, label: str, options: ReadOptions) -> Preview:
     """Read the file in the sandbox. Raises Problem if it cannot be read, or takes too much time or memory."""
     from pipeline.sandbox.preview_file import preview as look  # DuckDB, which the web app has no other use for
 
     try:
-        with upload_slot(app_context()), tempfile.TemporaryDirectory(prefix="bulkhead-preview-") as folder:
-            delimiter = query.delimiter and DELIMITER_NAMES.get(query.delimiter, query.delimiter)
-            source, label = Path(folder) / "source", clean_name(query.filename) if query.filename else ""
-            with source.open("wb") as file:
-                file.writelines(body_chunks(request, BYTES_MAX))
-            with _preview_slot():
-                return process.run(
-                    look,
-                    *(source, dataset, delimiter, query.whole, label),
-                    memory_bytes=MEMORY_BYTES,
-                    seconds=SECONDS,
-                    file_bytes=WRITTEN_BYTES,
-                    server=process.PREVIEW,
-                )
+        with _preview_slot():
+            return process.run(
+                look,
+                *(source, dataset, options, is_whole, label),
+                memory_bytes=MEMORY_BYTES,
+                seconds=SECONDS,
+                file_bytes=WRITTEN_BYTES,
+                server=process.PREVIEW,
+            )
     except RejectedFile as error:
         raise Problem("unreadable_file", f"{error} {error.hint}".strip(), line=error.line) from error
     except Crashed as error:

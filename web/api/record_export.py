@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Response
 
-from pipeline.datasets.dataset import Column, Dataset
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.table import Column
 from pipeline.warehouse.query import Page
 from web.app_context import app_context
 from web.http.problems import Problem

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -49,8 +49,19 @@ class OptionsModel(BaseModel):
     on_error: OnError | None
     max_errors: int | None
     max_error_ratio: float | None
-    delimiter: str | None
     force: bool
+    delimiter: str | None
+    quote: str | None
+    encoding: str | None
+    header_row: int | None
+    sheet: str | None
+    records_at: str | None
+    merged: str | None
+    repeated_columns: str | None
+    no_parent_values: list[str]
+    parent_by: str | None
+    shape: dict[str, Any]
+    clean: dict[str, Any]
     without: list[str]
     mapping: dict[str, str]
     notify: list[str] = Field(description="Additional recipients. Parts of an address that may be secret are masked")

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, RootModel, TypeAdapter, ValidationError
 
-from pipeline.contracts.options import DELIMITER_NAMES, OnError, Options
+from pipeline import option_texts
+from pipeline.contracts.options import OnError, Options, ReadOptions
 from pipeline.errors import InvalidRequest
 from pipeline.notify import targets
 from web.models.common import Given
 
-DelimiterName = Literal[",", ";", "\t", "|", "comma", "semicolon", "tab", "pipe"]
 _MAPPING = TypeAdapter(dict[str, str])
 
 
@@ -33,8 +33,99 @@ def _are_addresses(text: str) -> str:
     return text
 
 
-class UploadQuery(Given):
+def _checked(name: str) -> AfterValidator:
+    """Return the validator of an option of reading, which is a text here."""
+
+    def check(text: str) -> str:
+        try:
+            option_texts.PARSERS[name](text)
+        except InvalidRequest as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    return AfterValidator(check)
+
+
+class ReadQuery(Given):
+    """How to read a file, where that is not as detected."""
+
     filename: str | None = Field(None, description="Name of the file")
+    delimiter: Annotated[str, _checked("delimiter")] | None = Field(
+        None,
+        min_length=1,
+        description="Delimiter of a delimited text: comma, semicolon, tab, pipe, or 1 to 8 characters; default: detected",
+        json_schema_extra={"example": "comma"},
+    )
+    quote: Annotated[str, _checked("quote")] | None = Field(
+        None,
+        min_length=1,
+        description="Quote character of a delimited text: double, single, one character, or none if quotes are data",
+        json_schema_extra={"example": "double"},
+    )
+    encoding: Annotated[str, _checked("encoding")] | None = Field(
+        None,
+        min_length=1,
+        description="Encoding of a text; default: UTF-8, or UTF-16 by its mark",
+        json_schema_extra={"example": "utf-8"},
+    )
+    header_row: int | None = Field(
+        None,
+        ge=1,
+        description="Number of the line, or of the sheet's row, with the columns' names",
+        json_schema_extra={"example": 1},
+    )
+    sheet: str | None = Field(
+        None,
+        min_length=1,
+        description="Name of a workbook's sheet; default: the first that fits",
+        json_schema_extra={"example": "Data"},
+    )
+    records_at: str | None = Field(
+        None,
+        min_length=1,
+        description="Where a JSON document has its records: keys with dots",
+        json_schema_extra={"example": "data.items"},
+    )
+    merged: Literal["fill"] | None = Field(
+        None,
+        description="Merged cells of a workbook: fill writes their value into each of them",
+        json_schema_extra={"example": "fill"},
+    )
+    repeated_columns: Literal["number", "list"] | None = Field(
+        None,
+        description="Columns with the same name: number them, or keep their values as one list",
+        json_schema_extra={"example": "list"},
+    )
+    no_parent_values: Annotated[str, _checked("no_parent_values")] | None = Field(
+        None,
+        description="Values of the parent column that mean no parent: separated by commas, or a JSON list",
+        json_schema_extra={"example": "0,NULL"},
+    )
+    parent_by: str | None = Field(
+        None,
+        min_length=1,
+        description="Column whose value the parent column gives, instead of an ID",
+        json_schema_extra={"example": "name"},
+    )
+    shape: Annotated[str, _checked("shape")] | None = Field(
+        None,
+        description="A JSON object: how the hierarchy is written, if not by id and parentId",
+        json_schema_extra={"example": option_texts.SHAPE_EXAMPLE},
+    )
+    clean: Annotated[str, _checked("clean")] | None = Field(
+        None,
+        description="A JSON object: rules that change values before they are checked",
+        json_schema_extra={"example": option_texts.CLEAN_EXAMPLE},
+    )
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Return the options of reading that are set."""
+        given = {name: getattr(self, name) for name in option_texts.PARSERS}
+        return option_texts.parsed({name: None if value is None else str(value) for name, value in given.items()})
+
+
+class UploadQuery(ReadQuery):
     dry_run: bool = Field(False, description="Only validate, and report what a load would do; promote then loads it")
     on_error: OnError | None = Field(
         None,
@@ -44,7 +135,6 @@ class UploadQuery(Given):
         None, ge=0, description="Maximum number of records with errors to quarantine; above it, the file is rejected"
     )
     max_error_ratio: float | None = Field(None, ge=0, le=1, description="The same as a share of all records, from 0 to 1")
-    delimiter: DelimiterName | None = Field(None, description="Delimiter of a delimited text file; default: detected")
     force: bool = Field(
         False, description="Import again even if this content was already imported; otherwise it is a duplicate"
     )
@@ -60,20 +150,22 @@ class UploadQuery(Given):
     @property
     def options(self) -> Options:
         """Return the options of the upload."""
-        asked = self.model_dump(exclude={"filename", "delimiter", "mapping", "notify"})
-        delimiter = self.delimiter and DELIMITER_NAMES.get(self.delimiter, self.delimiter)
+        asked = self.model_dump(exclude={"filename", "mapping", "notify", *option_texts.PARSERS})
         mapping, notify = json.loads(self.mapping or "{}"), targets.listed(self.notify or "")
-        return Options(**asked, delimiter=delimiter, mapping=mapping, notify=notify)
+        return Options(**asked, **self.reading, mapping=mapping, notify=notify)
 
 
 class TemplateQuery(Given):
     format: Literal["csv", "xlsx"] = Field("csv", description="CSV text or an Excel workbook")
 
 
-class PreviewQuery(Given):
-    filename: str | None = Field(None, description="Name of the file, as for the upload")
+class PreviewQuery(ReadQuery):
     whole: bool = Field(False, description="The body is the whole file, not only its beginning")
-    delimiter: DelimiterName | None = Field(None, description="Delimiter of the values; default: detected")
+
+    @property
+    def options(self) -> ReadOptions:
+        """Return how to read the file."""
+        return ReadOptions(**self.reading)
 
 
 class MappingBody(Given):
@@ -81,6 +173,8 @@ class MappingBody(Given):
     mapping: dict[str, str] = Field(
         description="From columns of the file to columns of the dataset; an empty text skips the column"
     )
+    filename: str = Field("", description="Name of the file; it is compared without digits")
+    options: dict[str, Any] = Field({}, description="Options of reading: delimiter, header_row, clean, ...")
 
 
 class PreviewColumn(BaseModel):
@@ -100,6 +194,8 @@ class PreviewAnswer(BaseModel):
     sheet: str
     members: int = Field(description="Number of files in the archive; the first one is shown")
     text: str = Field(description="Format, delimiter, encoding and compression as text: CSV, comma, UTF-8")
+    options: dict[str, Any] = Field(description="Options that it was read with: those of the request, or remembered ones")
+    options_remembered: bool = Field(description="The options are those of the last file with such a name or these columns")
     remembered: bool = Field(description="The mapping of a file with this header is remembered")
     columns: list[PreviewColumn]
     rows: list[list[str | None]]
@@ -114,7 +210,7 @@ class UploadAsked(BaseModel):
     filename: str = Field(description="Name of the file")
     type: str | None = Field(None, description="Its media type; ignored")
     metadata: dict[str, Any] = Field(
-        description="dataset; dry_run, on_error, max_errors, max_error_ratio, delimiter, force, mapping, notify; size if known"
+        description="dataset; all options of an upload, such as dry_run, on_error, delimiter, mapping, notify; size if known"
     )
 
     @property
@@ -227,6 +323,9 @@ def _options_among(given: Mapping[str, Any]) -> Options:
     asked = {name: value for name, value in given.items() if name in set(UploadQuery.model_fields) - {"filename"}}
     if isinstance(mapping := asked.get("mapping"), dict):
         asked["mapping"] = json.dumps(mapping)
+    for name in ("shape", "clean", "no_parent_values"):
+        if isinstance(value := asked.get(name), dict | list):
+            asked[name] = json.dumps(value)
     if isinstance(notify := asked.get("notify"), list):
         asked["notify"] = ",".join(map(str, notify))
     return UploadQuery.model_validate(asked).options

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Flask
 
-from pipeline.contracts.options import OnError, Options
+from pipeline.contracts.options import OnError, Options, ReadOptions
 from pipeline.contracts.states import State
 from pipeline.display import (
     DELIMITER_TEXTS,
@@ -26,6 +26,7 @@ from pipeline.display import (
     visible,
 )
 from pipeline.ledger.models import ImportRecord, Move
+from pipeline.option_texts import option_text
 from web.http.responses import as_text, json_bytes
 from web.services.pace import load_begun
 
@@ -195,12 +196,33 @@ def asked(options: Options) -> str:
         told.append(f"at most {options.max_error_ratio * 100:.4g}% of records with errors")
     if options.force:
         told.append("import again even if already imported")
-    if options.delimiter is not None:
-        told.append(f"delimiter: {DELIMITER_TEXTS[options.delimiter]}")
+    told += _reading_text(options)
     if options.notify:
         told.append(f"also notify {', '.join(map(masked, options.notify))}")
     told += [f"column {name} as {column}" if column else f"skip column {name}" for name, column in options.mapping.items()]
     return ", ".join(told)
+
+
+_READING_TEXTS = {
+    "quote": "quote {}",
+    "encoding": "encoding {}",
+    "header_row": "header in row {}",
+    "sheet": "sheet {}",
+    "records_at": "records at {}",
+    "merged": "merged cells: {}",
+    "repeated_columns": "repeated columns: {}",
+    "no_parent_values": "no parent: {}",
+    "parent_by": "parents given by {}",
+    "shape": "shape {}",
+    "clean": "clean {}",
+}
+
+
+def _reading_text(options: ReadOptions) -> list[str]:
+    """Return how the upload says its file is read, without the mapping of columns."""
+    asked = options.reading_json()
+    told = [f"delimiter: {DELIMITER_TEXTS.get(options.delimiter, visible(options.delimiter))}"] if options.delimiter else []
+    return told + [text.format(visible(option_text(asked[name]))) for name, text in _READING_TEXTS.items() if name in asked]
 
 
 def phases(one: ImportRecord, reached: set[str], moves: Sequence[Move] = ()) -> list[dict[str, str]]:

@@ -13,7 +13,8 @@ from urllib.parse import quote
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from pipeline.datasets.dataset import LINEAGE, Dataset
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.table import LINEAGE
 from pipeline.display import place_and_record, place_of_record
 from pipeline.ledger.api_keys import Role
 from pipeline.warehouse.query import Page

@@ -11,7 +11,7 @@ from flask import Request
 from pipeline.adapters.s3 import NotThere
 from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.object_keys import Kept, RowOutcome, added_names, results_key
-from pipeline.contracts.options import DELIMITERS, Options
+from pipeline.contracts.options import DELIMITERS, DETECTED, FILE_NAMES, Options
 from pipeline.contracts.states import State
 from pipeline.errors import IllegalMove, Unreachable
 from pipeline.ledger.models import ImportRecord
@@ -119,25 +119,17 @@ def _has_body(asked: Request) -> bool:
 
 
 def again(one: ImportRecord) -> Options:
-    """Return the options of ``one`` for a result file of it: without the columns that such a file adds."""
+    """Return the options of ``one`` for a result file of it: without the columns that such a file adds, and in our format."""
     added = added_names(one.reading.get("original_columns", []))
-    return Options(
-        one.options.dry_run,
-        one.options.on_error,
-        one.options.max_errors,
-        one.options.max_error_ratio,
-        one.options.delimiter,
-        force=True,
-        without=(*one.options.without, *added),
-        mapping=one.options.mapping,
-        notify=one.options.notify,
-    )
+    written_by_us = {name: getattr(DETECTED, name) for name in FILE_NAMES}
+    clean = {name: value for name, value in one.options.clean.items() if name != "skip_rows"}  # they are lines of the original
+    return replace(one.options, **written_by_us, clean=clean, force=True, without=(*one.options.without, *added))
 
 
 def _stored_records(one: ImportRecord, kind: str) -> tuple[str, Options]:
     """Return the key of the records of that kind in S3, and the options to read them with."""
     if needed_for(one, kind) is Kept.SOURCE:
-        return one.key, replace(again(one), without=one.options.without)
+        return one.key, replace(one.options, force=True)
     detected = str(one.reading.get("delimiter") or "")
     options = replace(again(one), delimiter=detected if detected in DELIMITERS else None)
     return results_key(one.id, RowOutcome(kind), "native", one.reading), options

@@ -93,6 +93,10 @@ def dataset_for(name: str, options: Options) -> str:
         dataset.check_mapping(options.mapping)
     except InvalidRequest as error:
         raise Problem("invalid_parameter", f"mapping: {error}") from error
+    try:
+        dataset.check_options(options)
+    except InvalidRequest as error:
+        raise Problem("invalid_parameter", str(error)) from error
     _check_notify(options)
     if dataset.name not in with_tables(app_context().engine, [dataset.name]):
         raise no_table(dataset.name)

@@ -11,13 +11,13 @@ const isReadHereAndThere = async (file) => {
   return mark.startsWith("PK") || mark === "PAR1";
 };
 
-/** Return the server's preview of a file. Throws Refused, or an Error for a file that is too large for a preview. */
-export const lookAt = async (file, dataset, delimiter, token, signal) => {
+/** Return the server's preview of a file, read with these options. Throws Refused, or an Error for a file that is too large. */
+export const lookAt = async (file, dataset, reading, token, signal) => {
   const whole = file.size <= ((await isReadHereAndThere(file)) ? WHOLE_BYTES : HEAD_BYTES);
   if (!whole && (await isReadHereAndThere(file))) {
     throw new Error("No preview: Excel, Parquet and ZIP files are shown up to 8 MiB. The whole file is checked after the upload.");
   }
-  const asked = new URLSearchParams({ whole, ...(delimiter && { delimiter }) });
+  const asked = new URLSearchParams({ whole, filename: file.name, ...reading });
   const body = whole ? file : file.slice(0, HEAD_BYTES);
   const path = `/v1/datasets/${encodeURIComponent(dataset)}/preview?${asked}`;
   return ask(path, token, { method: "POST", body, type: "application/octet-stream", signal });
@@ -89,7 +89,8 @@ export class Columns {
   /** How the file is read, and where the mapping of its columns comes from. */
   told(seen, like = "") {
     const from = like ? `columns as in ${cut(like, 60)}` : this.seen.remembered && "columns as last time";
-    return [cut(seen.text, 120), from].filter(Boolean).join("; ");
+    const how = seen.options_remembered && "options as last time";
+    return [cut(seen.text, 120), how, from].filter(Boolean).join("; ");
   }
 
   why({ why, suggested }) {

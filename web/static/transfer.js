@@ -166,10 +166,8 @@ export class Transfer {
   // --- in one piece ---
 
   query() {
-    const { mapping, ...plain } = this.options;
-    const asked = new URLSearchParams({ filename: this.file.name, ...plain });
-    if (mapping) asked.set("mapping", JSON.stringify(mapping));
-    return asked.toString();
+    const texts = Object.entries(this.options).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : value]);
+    return new URLSearchParams([["filename", this.file.name], ...texts]).toString();
   }
 
   throughServer() {

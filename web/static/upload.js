@@ -7,6 +7,8 @@ const FILES_AT_ONCE = 2;
 const SPEED_MS = 5000;
 const LOOK_MS = 8000;
 
+const READING = ["delimiter", "quote", "encoding", "header_row", "sheet", "records_at", "merged", "repeated_columns", "no_parent_values", "parent_by", "shape", "clean"];
+
 const form = document.getElementById("upload");
 
 const element = (tag, properties = {}, ...children) => {
@@ -137,28 +139,32 @@ class Row {
   async lookAtIt() {
     if (!this.page.rows.has(this)) return;
     const { token } = this.page;
-    const { dataset, delimiter } = this.asked || this.page;
+    const { dataset, reading } = this.asked || this.page;
     this.looking?.abort();
     this.looking = new AbortController();
     this.columns = null;
-    this.look.hidden = true;
+    this.look.classList.add("up-old"); // it stays, so that nothing moves away under a click
     this.seen.textContent = "Reading the first rows …";
     try {
-      const seen = await lookAt(this.file, dataset, delimiter, token, this.looking.signal);
+      const seen = await lookAt(this.file, dataset, reading, token, this.looking.signal);
       const { columns, like } = this.page.columnsOf(dataset, seen, this);
       this.columns = columns;
+      this.options = seen.options;
       this.delimiter = seen.delimiter;
       this.seen.textContent = columns.told(seen, like);
       this.look.replaceChildren(this.look.querySelector("summary"), ...columns.shown(seen, this.name, like));
       this.look.hidden = false;
       this.look.open = !like;
     } catch (error) {
-      if (!(error instanceof Halted)) this.seen.textContent = error.message;
+      if (error instanceof Halted) return;
+      this.look.hidden = true;
+      this.seen.textContent = error.message;
     }
+    this.look.classList.remove("up-old");
   }
 
   get wishes() {
-    const wishes = { ...this.asked.wishes };
+    const wishes = { ...this.options, ...this.asked.wishes };
     const mapping = this.columns?.mapping || {};
     if (Object.keys(mapping).length) {
       wishes.mapping = mapping;
@@ -193,8 +199,9 @@ class Row {
   }
 
   async remember() {
-    if (!this.columns?.isToBeRemembered || this.note) return;
-    const body = JSON.stringify({ columns: this.columns.names, mapping: this.columns.mapping });
+    const options = this.options || {};
+    if (this.note || !this.columns || !(this.columns.isToBeRemembered || Object.keys(options).length)) return;
+    const body = JSON.stringify({ columns: this.columns.names, mapping: this.columns.mapping, filename: this.name, options });
     const path = `/v1/datasets/${encodeURIComponent(this.asked.dataset)}/mappings`;
     await ask(path, this.page.token, { method: "PUT", body }).catch(() => {}); // the upload does not depend on it
   }
@@ -262,14 +269,15 @@ class Page {
     return form.dataset.by;
   }
 
-  get delimiter() {
-    return form.elements.delimiter.value;
+  /** What the form says of how to read the files, without what is to be detected. */
+  get reading() {
+    return Object.fromEntries(READING.map((name) => [name, form.elements[name].value]).filter(([, value]) => value));
   }
 
   get wishes() {
     const wishes = {};
     for (const name of ["dry_run", "force"]) if (form.elements[name].checked) wishes[name] = "true";
-    for (const name of ["on_error", "delimiter", "notify"]) if (form.elements[name].value) wishes[name] = form.elements[name].value;
+    for (const name of ["on_error", "notify", ...READING]) if (form.elements[name].value) wishes[name] = form.elements[name].value;
     return wishes;
   }
 
@@ -286,7 +294,7 @@ class Page {
       this.input.value = ""; // so that the same one can be chosen again
     });
     form.addEventListener("change", (event) => {
-      if (["dataset", "delimiter"].includes(event.target.name)) this.lookAgain();
+      if (["dataset", ...READING].includes(event.target.name)) this.lookAgain();
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -343,7 +351,7 @@ class Page {
       this.input.focus();
       return;
     }
-    const asked = { dataset: this.dataset, delimiter: this.delimiter, wishes: this.wishes }; // the form may change before their turn
+    const asked = { dataset: this.dataset, reading: this.reading, wishes: this.wishes }; // the form may change before their turn
     for (const row of chosen) {
       row.asked = asked;
       row.become("queued", "Waiting.");

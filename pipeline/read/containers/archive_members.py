@@ -10,7 +10,7 @@ from pipeline.sqlfiles import quoted
 SAME_COLUMNS = ("csv", "parquet", "xlsx")
 """The formats that name their columns once per file; JSON does so in every record."""
 
-_NUMBERED = {"findings": "row", "malformed": "_row", "lines": "first_row"}
+_NUMBERED = {"findings": "row", "malformed": "_row", "lines": "first_row", "declared_totals": "_row"}
 
 
 class MergedMembers:

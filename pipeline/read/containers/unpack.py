@@ -6,8 +6,7 @@ before it is read.
 
 from __future__ import annotations
 
-import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +15,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
-import numpy as np
-
 from pipeline.errors import Unreadable
 from pipeline.read.containers import zip_archive
+from pipeline.read.containers.file_kinds import FileKind, kind_of_zip, unsupported_kind
 from pipeline.read.containers.gzip_zstd import GZIP, ZSTD, gunzip, unzstd
+from pipeline.read.containers.service_files import is_unremarkable, partition_of
+from pipeline.read.containers.text_encoding import BYTE_ORDER_MARKS, asked_mark, checked_encoding, decoded, wrong_encoding
 from pipeline.read.containers.zip_archive import ZIP
 from pipeline.read.limits import Limits
+from pipeline.read.raw_tables import printable
 from pipeline.units import KIB
 
 ACCEPTED = (
@@ -33,30 +34,7 @@ ACCEPTED = (
 
 PARQUET = b"PAR1"
 HEAD_BYTES = 4096
-
-_UNSUPPORTED: tuple[tuple[bytes, str], ...] = (
-    (b"%PDF", "a PDF document"),
-    (b"PARE", "an encrypted Parquet file"),
-    (b"BZh", "compressed with bzip2"),
-    (b"\xfd7zXZ\x00", "compressed with xz"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-    (b"Rar!\x1a\x07", "a RAR archive"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook, or one with a password"),
-    (b"SQLite format 3\x00", "an SQLite database"),
-    (b"ARROW1", "an Arrow file"),
-    (b"Obj\x01", "an Avro file"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GIF8", "a GIF image"),
-    (b"\x7fELF", "a program"),
-)
-_BYTE_ORDER_MARKS: tuple[tuple[bytes, str], ...] = (
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: its mark begins with the other's
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
+_KIND_BYTES = 64 * KIB  # in which the names of an old workbook's streams may be
 _TEXT_CONTROLS = b"\t\n\r\f\x1b\x1a"
 
 
@@ -67,6 +45,7 @@ class TextContent:
     name: str  # in its archive, if that has several files
     encoding: str  # as it was in the file
     chunks: Iterator[bytes]
+    marks: int = 1  # byte order marks at the beginning, if it has any
 
 
 @dataclass(frozen=True)
@@ -88,6 +67,8 @@ class StoredFile:
     compression: str  # "none", "gzip", "zstd" or "zip"
     names: tuple[str, ...]
     contents: Iterator[Content]
+    passed_over: tuple[str, ...] = ()  # files in an archive that are no tables
+    partitions: tuple[Mapping[str, str | None], ...] = ()  # columns that the folders' names give, of each of the contents
 
 
 BLOCK_BYTES = 512 * KIB
@@ -95,12 +76,15 @@ BLOCK_BYTES = 512 * KIB
 
 
 @contextmanager
-def unpack(source: Path, limits: Limits) -> Iterator[StoredFile]:
-    """Recognise what ``source`` contains. What has to be unpacked to a file is in the same folder meanwhile.
+def unpack(source: Path, limits: Limits, encoding: str | None = None) -> Iterator[StoredFile]:
+    """Recognise what ``source`` contains, with its texts in the ``encoding``, if that is given.
+
+    What has to be unpacked to a file is in the same folder meanwhile.
 
     Raises Unreadable at once for a broken container, from ``contents`` for an unsupported format, and from a text's chunks for
-    a broken stream or a wrong byte.
+    a broken stream or a wrong byte. Raises InvalidRequest for an unknown encoding.
     """
+    encoding = checked_encoding(encoding)
     with source.open("rb") as file, TemporaryDirectory(prefix="unpacked-", dir=source.parent) as scratch:
         blocks = iter(partial(file.read, BLOCK_BYTES), b"")
         head = _first_bytes(blocks)
@@ -108,7 +92,7 @@ def unpack(source: Path, limits: Limits) -> Iterator[StoredFile]:
             raise Unreadable("The file is empty: it has no bytes.", code="empty_file", hint="Upload it again.")
         if head.startswith(ZIP) and _zip_kind(source) == "zip":
             with zip_archive.opened(source) as members:
-                yield _unzip(members, limits, Path(scratch))
+                yield _unzip(members, limits, Path(scratch), encoding)
             return
         compression, undo = next(
             ((name, undo) for name, marks, undo in _COMPRESSIONS if head.startswith(marks)), ("none", None)
@@ -116,28 +100,39 @@ def unpack(source: Path, limits: Limits) -> Iterator[StoredFile]:
         blocks = chain([head], blocks)
         plain = undo(blocks, limits) if undo else blocks
         path = None if undo else source
-        yield StoredFile(compression, ("",), _contents("", plain, compression, limits, Path(scratch), path))
+        yield StoredFile(compression, ("",), _contents("", plain, compression, limits, Path(scratch), path, encoding))
 
 
 _COMPRESSIONS = (("gzip", GZIP, gunzip), ("zstd", ZSTD, unzstd))
 
 
-def _unzip(members: ZipFile, limits: Limits, scratch: Path) -> StoredFile:
-    entries = zip_archive.files_in(members, limits)
+def _unzip(members: ZipFile, limits: Limits, scratch: Path, encoding: str | None) -> StoredFile:
+    entries, others = zip_archive.files_in(members, limits)
+    passed_over = tuple(name for name in others if not is_unremarkable(name))
     if not entries:
-        raise Unreadable("The ZIP archive contains no files.", code="empty_file", hint="Pack the files again.")
+        besides = f" but {len(passed_over):,} that are no tables, such as {printable(passed_over[0])}" if passed_over else ""
+        raise Unreadable(f"The ZIP archive contains no files{besides}.", code="empty_file", hint="Pack the files again.")
     names = tuple(entry.filename if len(entries) > 1 else "" for entry in entries)
 
     def contents() -> Iterator[Content]:
         for name, entry in zip(names, entries, strict=True):
             with zip_archive.naming_member(name):
-                yield from _contents(name, zip_archive.chunks_of(members, entry, limits), "zip", limits, scratch)
+                yield from _contents(
+                    name, zip_archive.chunks_of(members, entry, limits), "zip", limits, scratch, None, encoding
+                )
 
-    return StoredFile("zip", names, contents())
+    partitions = tuple(partition_of(entry.filename) for entry in entries)
+    return StoredFile("zip", names, contents(), passed_over, partitions)
 
 
 def _contents(
-    name: str, blocks: Iterator[bytes], compression: str, limits: Limits, scratch: Path, path: Path | None = None
+    name: str,
+    blocks: Iterator[bytes],
+    compression: str,
+    limits: Limits,
+    scratch: Path,
+    path: Path | None = None,
+    asked: str | None = None,
 ) -> Iterator[Content]:
     """Yield the one content of a stream of bytes, which is also the file ``path`` if that is given."""
     head = _first_bytes(blocks)
@@ -147,15 +142,18 @@ def _contents(
         path = path or _saved(chain([head], blocks), scratch / "unpacked", limits)
         form = "parquet" if head.startswith(PARQUET) else _zip_kind(path)
         if form not in ("parquet", "xlsx"):
-            raise _unsupported("a ZIP archive" if form == "zip" else form, compression)
+            raise _unsupported(kind_of_zip(form), compression)
         yield FileContent(name, form, path)
         return
-    kind = _unsupported_kind(head[:HEAD_BYTES])
+    kind = unsupported_kind(head[:_KIND_BYTES])
     if kind:
         raise _unsupported(kind, compression)
-    encoding, mark = _encoding(head[:HEAD_BYTES])
-    plain = _bounded(chain([head[len(mark) :]], blocks), limits)
-    yield TextContent(name, encoding, _utf8(plain, encoding))
+    encoding, mark = asked_mark(head, asked) if asked else _encoding(head[:HEAD_BYTES])
+    begin = len(mark)
+    while mark and head.startswith(mark, begin):  # written again by a second program
+        begin += len(mark)
+    plain = _bounded(chain([head[begin:]], blocks), limits)
+    yield TextContent(name, encoding, decoded(plain, encoding, bool(asked)), max(1, begin // max(1, len(mark))))
 
 
 _CONTAINER_NAMES = {"none": "file", "gzip": "gzip file", "zstd": "Zstandard file", "zip": "file in the ZIP archive"}
@@ -193,110 +191,28 @@ def _bounded(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
 # --- What the bytes are -------------------------------------------------------------------------------------------------
 
 
-def _unsupported(kind: str, compression: str) -> Unreadable:
+def _unsupported(kind: FileKind, compression: str) -> Unreadable:
     wrapped = {"none": "The file", "zip": "The file in the ZIP archive"}.get(compression)
     wrapped = wrapped or f"Inside the {_CONTAINER_NAMES[compression]}, the content"
-    return Unreadable(f"{wrapped} is {kind}.", hint=f"Export the table as {ACCEPTED}.")
-
-
-def _unsupported_kind(head: bytes) -> str:
-    """Return what the file is if we know its format and do not support it, else an empty string."""
-    for magic, name in _UNSUPPORTED:
-        if head.startswith(magic):
-            return name
-    for magics, name in ((GZIP, "gzip"), (ZSTD, "Zstandard")):
-        if head.startswith(magics):
-            return f"compressed with {name} a second time"
-    if head.startswith(b"MZ") and b"\0" in head:
-        return "a program"
-    if head[257:262] == b"ustar":
-        return "a tar archive"
-    opening = head.removeprefix(codecs.BOM_UTF8).lstrip()[:200].lower()
-    if opening.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "an HTML page, perhaps an error message or a sign-in page that was saved as a file"
-    if opening.startswith(b"<"):
-        return "XML"
-    return ""
+    return Unreadable(f"{wrapped} is {kind.name}.", hint=kind.advice or f"Export the table as {ACCEPTED}.")
 
 
 def _encoding(head: bytes) -> tuple[str, bytes]:
     """Return the text's encoding and the byte order mark that it begins with."""
-    for mark, encoding in _BYTE_ORDER_MARKS:
+    for mark, encoding in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             if encoding.startswith("utf-32"):
-                raise _wrong_encoding("The file is UTF-32.")
+                raise wrong_encoding("The file is UTF-32.")
             return encoding, mark
     even, odd = head[0::2].count(0), head[1::2].count(0)
     if min(even, odd) * 10 < max(even, odd) and max(even, odd) * 4 > len(head) // 2:
-        raise _wrong_encoding("Every other byte is NUL: the file looks like UTF-16 without a byte order mark.")
+        likely = "utf-16-le" if odd > even else "utf-16-be"
+        raise wrong_encoding(
+            "Every other byte is NUL: the file looks like UTF-16 without a byte order mark.",
+            hint=f"Save the file as UTF-8, or say encoding={likely}.",
+        )
     controls = sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in head)
-    if controls * 10 > len(head):
+    separator = {byte for byte in head if byte < 32 and byte not in _TEXT_CONTROLS}  # one alone: Hive's U+0001, or U+001F
+    if controls * 10 > len(head) and (len(separator) > 1 or 0 in separator):
         raise Unreadable("The file is binary data, not text.", hint=f"Supported are {ACCEPTED}.")
     return "utf-8", b""
-
-
-def _wrong_encoding(message: str, line: int | None = None) -> Unreadable:
-    return Unreadable(message, code="invalid_encoding", hint="Save the file as UTF-8.", line=line)
-
-
-# --- Text ---------------------------------------------------------------------------------------------------------------------
-
-
-def _utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """Yield the text as UTF-8. Strict: overlong forms, surrogates and half characters are errors, with their line."""
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
-    lines = _LineCounter()
-    pending = b""  # bytes of a character that the last chunk cut
-    for chunk in chunks:
-        if encoding == "utf-8" and not pending and chunk.isascii():
-            lines.count(chunk)
-            yield chunk
-            continue
-        try:
-            text = decoder.decode(chunk)
-        except UnicodeDecodeError as error:
-            raise _bad_byte(pending + chunk, error, encoding, lines) from error
-        whole = pending + chunk
-        pending = decoder.getstate()[0]
-        ready = whole[: len(whole) - len(pending)] if encoding == "utf-8" else text.encode()
-        lines.count(ready)
-        if ready:
-            yield ready
-    if pending:
-        raise _wrong_encoding("The file ends in the middle of a character.", lines.number)
-
-
-class _LineCounter:
-    """Counts the lines of a text; in a file without any line feed, carriage returns are line ends."""
-
-    def __init__(self) -> None:
-        self.feeds = self.returns = 0
-
-    def count(self, text: bytes) -> None:
-        self.feeds += int(np.count_nonzero(np.frombuffer(text, np.uint8) == 10))  # bytes.count is five times slower here
-        if not self.feeds:
-            self.returns += text.count(b"\r")
-
-    @property
-    def number(self) -> int:
-        """Return the number of the next line."""
-        return 1 + (self.feeds or self.returns)
-
-
-def _bad_byte(whole: bytes, error: UnicodeDecodeError, encoding: str, lines: _LineCounter) -> Unreadable:
-    good = whole[: error.start]
-    lines.count(good if encoding == "utf-8" else good.decode(encoding, "replace").encode())
-    if encoding != "utf-8":
-        return _wrong_encoding(f"Line {lines.number} is not valid {encoding.upper()}.", lines.number)
-    byte = whole[error.start]
-    return _wrong_encoding(
-        f"Line {lines.number} contains the byte 0x{byte:02X}, which is not UTF-8{_likely_encoding(byte)}.", lines.number
-    )
-
-
-def _likely_encoding(byte: int) -> str:
-    if 0x80 <= byte < 0xA0:
-        return " (Windows-1252, perhaps)"
-    if 0xA0 <= byte < 0xC0 or 0xC2 <= byte < 0xF5:
-        return " (Latin-1 or Windows-1252, perhaps)"
-    return ""

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import Unreadable
+from pipeline.read.containers.file_kinds import kind_by_content_types, kind_by_names
+from pipeline.read.containers.service_files import split_service_files
 from pipeline.read.limits import Limits
 from pipeline.read.raw_tables import printable
 
@@ -24,15 +26,11 @@ WORKBOOK = "xl/workbook.xml"
 _LOCAL_HEADER_BYTES = 30
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_IGNORED_FILES = re.compile(r"__MACOSX/|(.*/)?\.DS_Store$")
-_OTHER_KINDS = (
-    ("xl/workbook.bin", "a binary Excel workbook (xlsb)"),
-    ("word/document.xml", "a Word document"),
-    ("ppt/presentation.xml", "a PowerPoint presentation"),
-    ("content.xml", "an OpenDocument file"),
-    ("META-INF/MANIFEST.MF", "a Java archive"),
-    ("AndroidManifest.xml", "an Android app"),
-)
+
+WORKBOOK_TYPE = re.compile(r"(spreadsheetml\.(sheet|template)|ms-excel\.(sheet|template)\.macroEnabled)\.main\+xml$")
+"""The content type of a workbook's list of sheets: a workbook or a template, with or without macros."""
+
+_TYPES_BYTES = 1 << 20  # of [Content_Types].xml that are looked at
 
 
 @contextmanager
@@ -51,15 +49,30 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def kind_of(archive: zipfile.ZipFile) -> str:
-    """Return what the archive is: "xlsx", "zip", or the name of another format that is a ZIP archive."""
-    names = set(archive.namelist())
-    if WORKBOOK in names:
+    """Return what the archive is: "xlsx", "zip", or the key of another format that is a ZIP archive (file_kinds.py)."""
+    spelled = {entry.filename.replace("\\", "/").strip("/").casefold(): entry for entry in archive.infolist()}
+    if WORKBOOK in spelled:
         return "xlsx"
-    return next((kind for name, kind in _OTHER_KINDS if name in names), "zip")
+    if other := kind_by_names(spelled):
+        return other
+    types = spelled.get("[content_types].xml")
+    if types is None or types.flag_bits & _ENCRYPTED or types.compress_type not in _METHODS:
+        return "zip"
+    with archive.open(types) as file:
+        said = file.read(_TYPES_BYTES).decode(errors="replace")
+    stated = re.findall(r"""ContentType\s*=\s*["']([^"']*)["']""", said)
+    return "xlsx" if any(WORKBOOK_TYPE.search(one) for one in stated) else kind_by_content_types(stated)
 
 
-def files_in(archive: zipfile.ZipFile, limits: Limits) -> list[zipfile.ZipInfo]:
-    """Return the archive's files by name, without folders and what macOS adds. Raises Unreadable for a malicious one."""
+def files_in(archive: zipfile.ZipFile, limits: Limits) -> tuple[list[zipfile.ZipInfo], list[str]]:
+    """Return the archive's tables by name, and the names of other files (service_files.py). Raises Unreadable as below."""
+    entries = {one.filename: one for one in checked_entries(archive, limits)}
+    tables, others = split_service_files(list(entries))
+    return [entries[name] for name in tables], others
+
+
+def checked_entries(archive: zipfile.ZipFile, limits: Limits) -> list[zipfile.ZipInfo]:
+    """Return the archive's files by name, without folders. Raises Unreadable for a malicious archive."""
     listed = archive.infolist()
     if len(listed) > limits.members:
         raise Unreadable(
@@ -75,9 +88,7 @@ def files_in(archive: zipfile.ZipFile, limits: Limits) -> list[zipfile.ZipInfo]:
         _check_entry(entry, limits)
     if sum(entry.file_size for entry in listed) > limits.file_bytes:
         raise Unreadable(f"The archive's files are longer than {limits.file_bytes:,} bytes.", hint="Upload several archives.")
-    return sorted(
-        (one for one in listed if not one.is_dir() and not _IGNORED_FILES.match(one.filename)), key=lambda one: one.filename
-    )
+    return sorted((one for one in listed if not one.is_dir()), key=lambda one: one.filename)
 
 
 def chunks_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limits: Limits) -> Iterator[bytes]:

@@ -1,16 +1,21 @@
-"""Read the first lines of a delimited text: its delimiter and the names of its columns."""
+"""Read the header of a delimited text: the names of its columns."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pipeline.contracts.options import DELIMITERS
+from pipeline.contracts.options import ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
+from pipeline.read.formats.delimited_candidates import likeliest_delimiter
+from pipeline.read.formats.delimited_dialect import Dialect, asked_delimiter
+from pipeline.read.formats.delimited_layout import Layout, layout_of
+from pipeline.read.formats.delimited_lines import bare_name
+from pipeline.read.formats.delimited_skips import why_below_header
 from pipeline.read.raw_tables import RawTables
 
 
@@ -18,79 +23,108 @@ from pipeline.read.raw_tables import RawTables
 class Header:
     """What comes before the data.
 
-    ``names`` are those for ``raw``, ``originals`` the file's own; ``trailing_empty`` counts the columns without a name at the
-    end, which spreadsheets often add. It takes ``records`` records (a line ``sep=;`` is one) on ``lines`` lines.
+    ``names`` are those for ``raw``, ``originals`` the file's own; ``written`` are the header's values as they are in the file.
+    ``trailing_empty`` counts the columns without a name at the end, which spreadsheets often add. ``before`` lines precede the
+    header, which ends on line ``lines`` of the file. ``is_alone``: no line below it belongs to it, as a ruler does.
     """
 
     names: tuple[str, ...]
     originals: tuple[str, ...]
+    written: tuple[str, ...]
     trailing_empty: int
-    records: int
+    before: int
     lines: int
     line_end: str
+    is_alone: bool
+    dialect: Dialect
 
     @property
     def is_regular(self) -> bool:
         """Return whether it is one line of names, and nothing else."""
-        return self.records == self.lines == 1 and not self.trailing_empty
+        return self.lines == self.before + 1 and not self.trailing_empty and self.is_alone and self.dialect.is_fast
 
 
-def delimiter_of(opening: str, dataset: Dataset, chosen: str | None = None) -> str:
-    """Return the delimiter: the chosen one, that of the file's first line (``sep=;``), or the one detected in the header."""
-    said = _declared_delimiter(_first_line(opening))
-    if chosen:
-        return chosen
-    if said is None:
-        return _likeliest_delimiter(_first_line(opening), dataset)
-    if said not in DELIMITERS:
-        raise Unreadable(
-            f"The first line names {said!r} as the delimiter; supported are {' '.join(map(repr, DELIMITERS))}.",
-            hint="Save the file with another delimiter.",
-            line=1,
-        )
-    return said
+def found_options(opening: str, dataset: Dataset, options: ReadOptions) -> ReadOptions:
+    """Return the options with what the opening of a text says: its delimiter, its quotes, and the header's line.
+
+    With them, the text is read in the same way for a dataset that does not know its columns. Raises Unreadable.
+    """
+    layout = layout_of(opening, dataset, options)
+    row = layout.before + 1 if layout.before else None
+    quote = layout.dialect.quote if layout.dialect.quote not in ('"', None) else options.quote
+    return replace(options, delimiter=layout.dialect.delimiter, quote=quote, header_row=options.header_row or row)
 
 
-def read_header(opening: str, delimiter: str, staging: RawTables) -> Header:
+def read_header(opening: str, layout: Layout, staging: RawTables) -> Header:
     """Read the header at the beginning of ``opening``, which is at most one character longer than a header may be.
 
     Raises Unreadable if it does not name the columns that the dataset needs.
     """
-    limits = staging.limits
+    limits, dialect, before = staging.limits, layout.dialect, layout.before
     csv.field_size_limit(limits.value_bytes)
-    reader = csv.reader(io.StringIO(opening, newline=""), delimiter=delimiter, strict=True)
-    records = 0
+    reader = csv.reader(map(dialect.prepared, io.StringIO(opening, newline="")), **dialect.options())
     try:
-        found: list[str] = []
-        for found in reader:
-            records += bool(found)
-            if found and (records > 1 or _declared_delimiter(_first_line(opening)) is None):
-                break
+        found = next((record for record in reader if record), [])
     except csv.Error as error:
-        raise Unreadable(f"The header cannot be read: {error}.", code="malformed_row", line=1) from error
-    if len(opening) > limits.header_bytes and reader.line_num > opening.count("\n"):
+        raise Unreadable(f"The header cannot be read: {error}.", code="malformed_row", line=before + 1) from error
+    lines = reader.line_num
+    if len(opening) > limits.header_bytes and lines > opening.count("\n"):
         raise Unreadable(f"The header is longer than {limits.header_bytes:,} bytes.", code="too_many_columns", line=1)
+    found = dialect.finished(found)
     trailing_empty = next((n for n, name in enumerate(reversed(found)) if name.strip()), 0)
-    originals = found[: len(found) - trailing_empty]
-    names = _names(originals, delimiter, staging, line=reader.line_num)
+    written = found[: len(found) - trailing_empty]
+    originals = _without_marks(written, staging, line=before + lines)
+    names = _names(originals, dialect.delimiter, staging, line=before + lines)
     for name, original in zip(names, originals, strict=True):
-        staging.check_unknown_column(name, original, line=reader.line_num)
+        staging.check_unknown_column(name, original, line=before + lines)
     line_end = "\r\n" if opening.partition("\n")[0].endswith("\r") else "\n"
-    return Header(names, tuple(originals), trailing_empty, records, reader.line_num, line_end)
+    is_alone = not _has_more(reader, dialect, written)
+    place = (before, before + lines, line_end)
+    return Header(names, tuple(originals), tuple(written), trailing_empty, *place, is_alone, dialect)
+
+
+def _has_more(reader: csv._reader, dialect: Dialect, written: Sequence[str]) -> bool:  # type: ignore[name-defined]
+    """Return whether the record below the header is no record."""
+    try:
+        below: list[str] = next((record for record in reader if record), [])
+        return bool(why_below_header(dialect.finished(below), written))
+    except csv.Error:
+        return False
+
+
+def _without_marks(written: list[str], staging: RawTables, *, line: int) -> list[str]:
+    """Return the columns' names without brackets around all of them, or a comment sign before the first.
+
+    Not if the dataset or the upload knows a column by its name with them.
+    """
+    dataset, bare = staging.dataset, [bare_name(name) for name in written]
+    marked = [short != name.strip() for short, name in zip(bare, written, strict=True)]
+    only_first = marked[:1] == [True] and not any(marked[1:]) and written[0].strip()[0] == "#"
+    known = any(one and column_mapping.mapped_name(name, dataset) != name for one, name in zip(marked, written, strict=True))
+    if known or not written or not (all(marked) or only_first):
+        return written
+    staging.add_finding(
+        "unusual_format",
+        f"Characters around the columns' names were removed: {written[0].strip()[:60]!r} is read as {bare[0][:60]!r}.",
+        severity="warning",
+        line=line,
+        hint="Write the names without them.",
+    )
+    return bare if all(marked) else [bare[0], *written[1:]]
 
 
 def _names(originals: list[str], delimiter: str, staging: RawTables, *, line: int) -> tuple[str, ...]:
     """Return the names for ``raw``. Raises Unreadable, for faults of the header as a whole first."""
     dataset = staging.dataset
-    refusal = column_mapping.missing_columns(
-        [column_mapping.mapped_name(name, dataset) for name in originals], dataset, originals
-    )
-    better = _likeliest_delimiter(delimiter.join(originals), dataset)
+    refusal = column_mapping.missing_columns(column_mapping.mapped_names(originals, dataset), dataset, originals)
+    better = likeliest_delimiter(delimiter.join(originals), dataset)
     if refusal and better != delimiter and len(originals) < len(delimiter.join(originals).split(better)):
-        refusal.hint = f"The names in the header seem to be separated by {better!r}, not {delimiter!r}: choose that, or none."
+        meant = f"The names in the header seem to be separated by {better!r}, not {delimiter!r}"
+        refusal.hint = f"{meant}: say {asked_delimiter(better)}, or leave the delimiter out."
     elif refusal and column_mapping.looks_like_data(originals, dataset):
+        where = "The first line" if line == 1 else f"Line {line}, the first that is no comment,"
         raise Unreadable(
-            f"The first line looks like data, not like a header: {', '.join(originals)[:200]}.",
+            f"{where} looks like data, not like a header: {', '.join(originals)[:200]}.",
             code="missing_column",
             hint=f"Put a line with the columns' names first: {', '.join(column_mapping.required(dataset))}, ...",
             line=line,
@@ -100,26 +134,6 @@ def _names(originals: list[str], delimiter: str, staging: RawTables, *, line: in
         refusal.line = line
         raise refusal
     return names
-
-
-def _likeliest_delimiter(line: str, dataset: Dataset) -> str:
-    """Return the delimiter with which the line has the most of the dataset's columns, or else the most columns."""
-
-    def fits(delimiter: str) -> tuple[int, int]:
-        names = [column_mapping.mapped_name(name.strip().strip('"'), dataset) for name in line.split(delimiter)]
-        return len(set(names) & set(dataset.names)), len(names)
-
-    return max(DELIMITERS, key=fits)
-
-
-def _declared_delimiter(line: str) -> str | None:
-    """Return the delimiter in Excel's line ``sep=;``; None if the line is something else."""
-    bare = line.removeprefix('"').removesuffix('"')
-    return bare[4:] if len(bare) == 5 and bare[:4].lower() == "sep=" else None
-
-
-def _first_line(opening: str) -> str:
-    return next((bare for line in io.StringIO(opening, newline="") if (bare := line.strip("\r\n")).strip()), "")
 
 
 def trailing_empty_fields(record: Sequence[str], width: int) -> int:

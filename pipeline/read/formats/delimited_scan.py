@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-TAB, LINE_FEED, CARRIAGE_RETURN, CONTROL_Z, SPACE, QUOTE, DELETE = 9, 10, 13, 26, 32, 34, 127
+TAB, LINE_FEED, CARRIAGE_RETURN, CONTROL_Z, SPACE, DELETE = 9, 10, 13, 26, 32, 127
 
 
 @dataclass
@@ -20,6 +20,7 @@ class Scan:
     wherever the distance between the two changes."""
 
     delimiter: str = ","
+    quote: str | None = '"'  # None: quotes are data
     records: int = 0
     lines: int = 0
     delimiters: int = 0  # outside quotes
@@ -40,14 +41,15 @@ class Scan:
         """Scan the next piece of the text, which must not be empty."""
         bytes_ = np.frombuffer(chunk, dtype=np.uint8)
         feeds = np.flatnonzero(bytes_ == LINE_FEED)
-        if self._last == QUOTE and self.quotes % 2 == 0 and not self._beside_quotes[bytes_[0]]:
+        quote = ord(self.quote) if self.quote else -1
+        if self._last == quote and self.quotes % 2 == 0 and not self._beside_quotes[bytes_[0]]:
             self.loose_quotes = True
-        if self.quotes % 2 == 0 and QUOTE not in chunk:
+        if quote < 0 or (self.quotes % 2 == 0 and quote not in chunk):
             self.delimiters += _count(bytes_ == ord(self.delimiter))
             ends = feeds
             self._anchor(np.arange(min(1, len(feeds))))  # within the chunk the distance stays
         else:
-            quotes = np.flatnonzero(bytes_ == QUOTE)
+            quotes = np.flatnonzero(bytes_ == quote)
             outside = self._outside(feeds, quotes)
             delimiters = np.flatnonzero(bytes_ == ord(self.delimiter))
             self.delimiters += _count(self._outside(delimiters, quotes))
@@ -78,6 +80,11 @@ class Scan:
         return self.quotes % 2 == 0 and same_ends and not self._is_loose
 
     @property
+    def has_long_records(self) -> bool:
+        """Return whether a record goes over several lines."""
+        return self.lines > self.records - bool(self._since_end)
+
+    @property
     def _is_loose(self) -> bool:
         return self.loose_returns or self.loose_quotes or self.blank or self.marked_end
 
@@ -98,7 +105,7 @@ class Scan:
     def _beside_quotes(self) -> np.ndarray:
         """Return for each byte whether it may be next to a value in quotes: what ends a value, or a doubled quote."""
         table = np.zeros(256, dtype=bool)
-        table[[ord(self.delimiter), LINE_FEED, CARRIAGE_RETURN, QUOTE]] = True
+        table[[ord(self.delimiter), LINE_FEED, CARRIAGE_RETURN, ord(self.quote or '"')]] = True
         return table
 
     def _look_at_quotes(self, bytes_: np.ndarray, quotes: np.ndarray) -> None:

@@ -1,50 +1,53 @@
-"""Read Excel workbooks (xlsx): the first visible sheet that is not empty, with its first row that is not empty as the header.
+"""Read Excel workbooks (xlsx): one sheet (excel_sheets.py), with the row that has its columns' names as the header.
 
-The archive is checked before the workbook is read (zip_archive.py), and so are its XML parts (excel_xml_scan.py).
+The archive is checked before the workbook is read (zip_archive.py), and so are its XML parts (excel_xml_scan.py). What the
+library that reads the cells could misunderstand is written again first (excel_repack.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from pathlib import Path
 
-from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
-from pipeline.display import cell_name, column_letters, counted
+from pipeline.display import cell_name, column_letters
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
 from pipeline.read.containers import zip_archive
-from pipeline.read.formats.excel_xml_scan import SheetScan, scan
+from pipeline.read.formats.excel_cells import CellFaults, corners_of
+from pipeline.read.formats.excel_merged import MergedRanges, warn_of_merged
+from pipeline.read.formats.excel_number_formats import SheetFormats, digit_formats
+from pipeline.read.formats.excel_package import Package, SheetPart, find_parts, parsed_part
+from pipeline.read.formats.excel_repack import repacked, sheet_part
+from pipeline.read.formats.excel_rows import SheetFacts, SheetRows
+from pipeline.read.formats.excel_sheets import OpenSheet, choose_sheet, header_names
+from pipeline.read.formats.excel_xml_scan import disagreement, find_faults, scan
 from pipeline.read.raw_tables import RawTables, printable
 from pipeline.read.read_result import ReadResult
-from pipeline.read.row_writer import RowWriter
-
-Cell = str | float | int | bool | date | datetime | time | timedelta
 
 _NAMED_AT_MOST = 5
-_SAFE_DIGITS = 15  # of a number in Excel
+_SHOWN_CHARACTERS = 60  # of a row that is skipped
 
 
 def read_excel(path: Path, staging: RawTables) -> ReadResult:
     """Fill ``raw`` from a workbook. Raises Unreadable for one that is broken or has no header that names the columns."""
-    with zip_archive.opened(path) as parts:
-        scans = scan(parts, staging.limits)
-    with _damage_as_unreadable():
-        book = CalamineWorkbook.from_path(str(path))
-        name, found, sheets = _choose_sheet(book, scans, staging)
-        if found.columns * found.rows > staging.limits.cells:
-            raise Unreadable(
-                f"The sheet {printable(name)} covers {found.rows:,} rows and {found.columns:,} columns;"
-                f" at most {staging.limits.cells:,} cells can be read.",
-                hint="Delete the cells far from the table, or upload the records as CSV.",
-            )
-        sheet = book.get_sheet_by_name(name)
-        table = _fill(sheet, found, staging)
-    return replace(table, sheet=name, sheets=sheets)
+    limits = staging.limits
+    with zip_archive.opened(path) as archive:
+        package = find_parts(archive, limits)
+        scans = scan(archive, package, limits)
+        odd = frozenset(sheet.part for sheet in package.sheets if scans[sheet.name].is_odd)
+        is_usual = package.is_usual and not odd
+        usual = nullcontext(path) if is_usual else repacked(archive, package, odd, limits, staging.folder)
+        with usual as readable, _damage_as_unreadable():
+            book = CalamineWorkbook.from_path(str(readable))
+            chosen, sheets = choose_sheet(package.sheets, scans, book.get_sheet_by_name, staging)
+            faults = find_faults(archive, chosen.part.part, chosen.scan, package.calculation, limits)
+            table = _fill(chosen, faults, _formats(readable, is_usual, chosen, package, staging), archive, staging)
+    return replace(table, sheet=chosen.part.name, sheets=sheets)
 
 
 @contextmanager
@@ -59,171 +62,79 @@ def _damage_as_unreadable() -> Iterator[None]:
         raise Unreadable("The Excel workbook cannot be read.", hint="Save it again in Excel, or as CSV.") from error
 
 
-# --- The sheet ---
+def _formats(readable: Path, is_usual: bool, chosen: OpenSheet, package: Package, staging: RawTables) -> SheetFormats:
+    """Return the number formats of the cells in the columns of ids."""
+    number = next(number for number, one in enumerate(package.sheets, 1) if one.name == chosen.part.name)
+    part, styles = (chosen.part.part, package.styles) if is_usual else (sheet_part(number), "xl/styles.xml")
+    with zip_archive.opened(readable) as archive:
+        found = SheetFormats(digit_formats(archive, styles if package.styles else "", staging.limits))
+        left, dataset = _left(chosen.sheet), staging.dataset
+        names = column_mapping.mapped_names(header_names(chosen.cells), dataset)
+        columns = [left + place for place, name in enumerate(names, 1) if name in (dataset.key, dataset.parent)]
+        found.find(archive, part, columns, chosen.scan.rows, staging.limits)
+    return found
 
 
-def _choose_sheet(book: CalamineWorkbook, scans: dict[str, SheetScan], staging: RawTables) -> tuple[str, SheetScan, int]:
-    """Return the first visible sheet that is not empty, its scan, and how many such sheets there are; warn about the others."""
-    sheets = [one for one in book.sheets_metadata if one.typ == SheetTypeEnum.WorkSheet]
-    visible = [one.name for one in sheets if one.visible == SheetVisibleEnum.Visible]
-    filled = [name for name in visible if scans.get(name, SheetScan()).rows]
-    if not filled:
-        hidden = " (hidden ones are not read)" if len(visible) < len(sheets) else ""
-        raise Unreadable(
-            f"The workbook has no visible sheet that is not empty{hidden}.", code="empty_file", hint="Add at least one record."
-        )
-    if len(filled) > 1:
-        staging.add_finding(
-            "several_sheets",
-            f"Only the sheet {printable(filled[0])} was read, not {', '.join(map(printable, filled[1:]))}.",
-            hint="Upload the other sheets as files of their own, if they contain records.",
-            severity="warning",
-        )
-    return filled[0], scans[filled[0]], len(filled)
+def _left(sheet: CalamineSheet) -> int:
+    """Return the number of empty columns before the table."""
+    return (sheet.start or (0, 0))[1]
 
 
-def _fill(sheet: CalamineSheet, scan: SheetScan, staging: RawTables) -> ReadResult:
-    rows = enumerate(sheet.iter_rows(), 1)
-    left = (sheet.start or (0, 0))[1]  # empty columns before the table
-    header, first = next(((line, cells) for line, cells in rows if any(cell != "" for cell in cells)), (0, []))
-    originals = _header(first, header, left, scan, staging)
+def _fill(
+    chosen: OpenSheet, faults: CellFaults, formats: SheetFormats, archive: zipfile.ZipFile, staging: RawTables
+) -> ReadResult:
+    header, left = chosen.header, _left(chosen.sheet)
+    originals = header_names(chosen.cells)
+    _check_header(header, faults)
     names = column_mapping.raw_names(originals, staging.dataset, staging.limits, line=header)
     for name, original in zip(names, originals, strict=True):
         staging.check_unknown_column(name, original, line=header)
-    body = _SheetRows(names, left, scan, staging)
-    for line, cells in rows:
-        body.add(line, cells)
-    body.writer.flush()
-    _warn_of_numbers(body, staging)
-    _warn_of_merged(sheet, header, staging)
+    merged = MergedRanges(chosen.sheet.merged_cell_ranges, header, chosen.scan.rows, staging.limits)
+    facts = SheetFacts(header, left, faults, merged, formats, _declared_totals(archive, chosen.part, staging))
+    body = SheetRows(names, originals, facts, staging)
+    for line, cells in chosen.rows():
+        if line > header:
+            body.add(line, cells)
+    body.finish()
+    if body.judged != len(faults):
+        raise disagreement(len(faults), body.judged)
+    _report_skipped(chosen, staging)
+    body.warn()
+    if body.filled:
+        warn_of_merged(list(body.filled.values()), True, staging)
+    else:
+        warn_of_merged(body.merged_elsewhere(), False, staging)
     letters = tuple(column_letters(left + place) for place in range(1, len(names) + 1))
     return ReadResult(body.rows, names, body.longest_bytes, has_nul=False, originals=tuple(originals), letters=letters)
 
 
-def _header(first: Sequence[Cell], line: int, left: int, scan: SheetScan, staging: RawTables) -> list[str]:
-    """Return the columns' names in the file. Raises Unreadable if they are not those that the dataset needs."""
-    dataset = staging.dataset
-    originals = [_text(cell) for cell in first]
-    while originals and not originals[-1].strip():
-        originals.pop()
-    faulty = next((place for place in sorted(scan.faults) if place[0] == line), None)
-    if faulty:
-        raise Unreadable(f"The cell {cell_name(*faulty)} in the header {scan.faults[faulty]}.", code="malformed_row", line=line)
-    refusal = column_mapping.missing_columns(
-        [column_mapping.mapped_name(name, dataset) for name in originals], dataset, originals
+def _check_header(header: int, faults: CellFaults) -> None:
+    for line, column, what in faults.in_order():
+        if line > header:
+            return
+        if line == header:
+            raise Unreadable(f"The cell {cell_name(line, column)} in the header {what}.", code="malformed_row", line=line)
+
+
+def _declared_totals(archive: zipfile.ZipFile, part: SheetPart, staging: RawTables) -> frozenset[int]:
+    """Return the rows of the sheet that its tables say are totals."""
+    found: set[int] = set()
+    for table in part.tables:
+        said = parsed_part(archive, table, staging.limits)
+        count, corners = said.get("totalsRowCount", "0"), corners_of(said.get("ref", ""))
+        if corners and count.isdecimal() and len(count) < 3:
+            found.update(range(corners[2] - int(count) + 1, corners[2] + 1))
+    return frozenset(found)
+
+
+def _report_skipped(chosen: OpenSheet, staging: RawTables) -> None:
+    if not chosen.skipped:
+        return
+    rows = ", ".join(f"row {line} ({printable(text[:_SHOWN_CHARACTERS])})" for line, text in chosen.skipped[:_NAMED_AT_MOST])
+    more = len(chosen.skipped) - _NAMED_AT_MOST
+    staging.add_finding(
+        "skipped_lines",
+        f"The header was found in row {chosen.header}. Before it, skipped: {rows}{f' and {more:,} more' if more > 0 else ''}.",
+        hint="If the header is another row, choose header_row.",
+        severity="warning",
     )
-    if refusal:
-        refusal.line = line
-        refusal.hint = f"{refusal.hint} The header is row {line}, the first one that is not empty.".strip()
-        raise refusal
-    return originals
-
-
-class _SheetRows:
-    """Writes the rows after the header into ``raw``."""
-
-    def __init__(self, names: tuple[str, ...], left: int, scan: SheetScan, staging: RawTables) -> None:
-        self._names, self._left, self._survey, self._staging = names, left, scan, staging
-        dataset = staging.dataset
-        self._ids = [place for place, name in enumerate(names) if name in (dataset.key, dataset.parent)]
-        self._faulty_lines = {line for line, _ in scan.faults}
-        self.writer = RowWriter(names, staging)
-        self.rows, self.longest_bytes = 0, 0
-        self.numbers: list[tuple[str, str]] = []  # the first cells with ids that are numbers, and their values
-        self.numeric_ids = 0
-
-    def add(self, line: int, cells: Sequence[Cell]) -> None:
-        """Add one row of the sheet; an empty one is skipped."""
-        texts, width = [_text(cell) for cell in cells], len(self._names)
-        faulty = self._faults(line) if line in self._faulty_lines else {}
-        if not faulty and not any(texts):
-            return
-        self.rows += 1
-        beyond = next((place for place, text in enumerate(texts[width:], width) if text), None)
-        if beyond is not None:
-            self._refuse(line, beyond, texts)
-            return
-        for place, what in faulty.items():
-            self._find(line, place, f"The cell {self._at(line, place)} {what}.", "", "Write the value itself into the cell.")
-        for place in self._ids:
-            self._look_at_id(line, place, cells[place])
-        self.longest_bytes = max(self.longest_bytes, *(len(text.encode()) for text in texts))
-        self.writer.add(self.rows, line, texts[:width])
-
-    def _faults(self, line: int) -> dict[int, str]:
-        """Return what is wrong with the row's cells, by column of the table."""
-        found = {column - 1 - self._left: what for (at, column), what in self._survey.faults.items() if at == line}
-        return {place: what for place, what in found.items() if 0 <= place < len(self._names)}
-
-    def _refuse(self, line: int, place: int, texts: list[str]) -> None:
-        message = f"The cell {self._at(line, place)} is outside the header, which has {counted(len(self._names), 'column')}."
-        hint = "Name the column in the header, or delete the cell."
-        self._staging.add_finding("malformed_row", message, row=self.rows, line=line, value=texts[place], hint=hint)
-        self._staging.add_malformed(self.rows, line, "\t".join(texts))
-
-    def _look_at_id(self, line: int, place: int, cell: Cell) -> None:
-        if cell == "" or isinstance(cell, str):
-            return
-        at = self._at(line, place)
-        if isinstance(cell, bool) or (isinstance(cell, float) and not cell.is_integer()):
-            hint = "Write it as text."
-            self._find(line, place, f"The cell {at} is neither text nor a whole number.", _text(cell), hint)
-            return
-        self.numeric_ids += 1
-        if len(self.numbers) < _NAMED_AT_MOST:
-            self.numbers.append((at, _text(cell)))
-
-    def _find(self, line: int, place: int, message: str, value: str, hint: str) -> None:
-        name = self._names[place]
-        self._staging.add_finding(
-            "invalid_type", message, row=self.rows, line=line, column=name, value=value or None, hint=hint
-        )
-
-    def _at(self, line: int, place: int) -> str:
-        return cell_name(line, place + 1 + self._left)
-
-
-def _warn_of_numbers(body: _SheetRows, staging: RawTables) -> None:
-    if body.numeric_ids:
-        first = ", ".join(f"{cell} is {value}" for cell, value in body.numbers)
-        more = f" and {body.numeric_ids - len(body.numbers):,} more" if body.numeric_ids > len(body.numbers) else ""
-        staging.add_finding(
-            "numeric_ids",
-            f"Ids are numbers or dates in this sheet: {first}{more}.",
-            hint=f"Excel drops leading zeros and every digit past the {_SAFE_DIGITS}th: if ids had any, format the column as"
-            " text and enter the ids again.",
-            severity="warning",
-        )
-
-
-def _warn_of_merged(sheet: CalamineSheet, header: int, staging: RawTables) -> None:
-    merged = [(cell_name(top + 1, left + 1), cell_name(bottom + 1, right + 1))
-              for (top, left), (bottom, right) in sheet.merged_cell_ranges or [] if bottom + 1 >= header]  # fmt: skip
-    if merged:
-        named = ", ".join(f"{first}:{last}" for first, last in merged[:_NAMED_AT_MOST])
-        more = f" and {len(merged) - _NAMED_AT_MOST:,} more" if len(merged) > _NAMED_AT_MOST else ""
-        staging.add_finding(
-            "merged_cells",
-            f"Cells are merged: {named}{more}. Only the first cell of each has the value.",
-            hint="Unmerge them, and write the value into each cell.",
-            severity="warning",
-        )
-
-
-def _text(cell: Cell) -> str:
-    """Return a cell as exact text: whole numbers without a point, dates and times as ISO 8601, durations as h:mm:ss."""
-    if isinstance(cell, str):
-        return cell
-    if isinstance(cell, bool):
-        return "true" if cell else "false"
-    if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < 10**_SAFE_DIGITS else _plain(cell)
-    if isinstance(cell, timedelta):
-        minutes, seconds = divmod(int(cell.total_seconds()), 60)
-        return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-    return str(cell) if isinstance(cell, int) else cell.isoformat()
-
-
-def _plain(number: float) -> str:
-    """Return the shortest digits that mean this number, without an exponent."""
-    return format(Decimal(repr(number)), "f").removesuffix(".0")

@@ -1,70 +1,111 @@
 """Scan an Excel workbook's XML before the workbook is read.
 
-It finds entities (XML bombs), the size of each sheet (cells far apart need too much memory), and the cells that the reader
-would return as empty though they are not: errors, and formulas that were never computed.
+It finds entities (XML bombs), the size of each sheet (cells far apart need too much memory), and whether a sheet has anything
+that the reader would return as empty, or elsewhere, though it is not: errors, formulas that were never computed, and cells
+without an address. Such a sheet is read cell by cell (excel_cells.py), and what that finds must agree with the counts here.
 """
 
 from __future__ import annotations
 
-import posixpath
 import re
 import zipfile
+from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from xml.etree import ElementTree
+from dataclasses import dataclass
+from operator import lt
 
+import numpy as np
+
+from pipeline.display import cell_name
 from pipeline.errors import Unreadable
 from pipeline.read.containers import zip_archive
-from pipeline.read.limits import Limits
-from pipeline.read.raw_tables import printable
-
-_OPEN = re.compile(rb"<(?:\w+:)?c\s([^<>]*[^<>/])>")
-_PLACE = re.compile(rb"""(?:^|\s)r\s*=\s*["']([A-Z]{1,3})([0-9]{1,7})["']""")
-_ERROR = re.compile(rb"""(?:^|\s)t\s*=\s*["']e["']""")
-_UNCOMPUTED = re.compile(
-    rb"<(?:\w+:)?c\s([^<>]*[^<>/])>\s*<(?:\w+:)?f(?:\s[^<>]*)?(?:/>|>[^<]*</(?:\w+:)?f>)"
-    rb"\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v\s*></(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
+from pipeline.read.formats.excel_cells import (
+    CellFaults,
+    FaultFinder,
+    SheetParser,
+    XmlCell,
+    column_number,
+    line_and_column,
+    place_key,
 )
-_EMPTY_TEXT = re.compile(rb"""(?:^|\s)t\s*=\s*["']str["']""")
+from pipeline.read.formats.excel_package import Calculation, Package, check_entities
+from pipeline.read.limits import Limits
+
+OPEN = re.compile(rb"<(?:[\w.-]+:)?c\s([^<>]*[^<>/])>")
+_BARE = re.compile(rb"<(?:[\w.-]+:)?c>")
+_PLACE = re.compile(rb"""(?:^|\s)r\s*=\s*["']([A-Z]{1,3})([0-9]{1,7})["']""")
+_ERROR = re.compile(rb"""<(?:[\w.-]+:)?c\s(?:[^<>]*\s)?t\s*=\s*["']e["']""")
+_FORMULA = re.compile(rb"<(?:[\w.-]+:)?f[\s/>]")
+_UNCOMPUTED = re.compile(
+    rb"<(?:[\w.-]+:)?c\s([^<>]*[^<>/])>\s*<(?:[\w.-]+:)?f(?:\s[^<>]*)?(?:/>|>[^<]*</(?:[\w.-]+:)?f>)"
+    rb"\s*(?:<(?:[\w.-]+:)?v(?:\s[^<>]*)?/>|<(?:[\w.-]+:)?v(?:\s[^<>]*)?>\s*</(?:[\w.-]+:)?v>)?\s*</(?:[\w.-]+:)?c>"
+)
+_WITH_EMPTY_TEXT = re.compile(rb"""(?:^|\s)t\s*=\s*["'](?:str|e)["']""")
 
 
 @dataclass
 class SheetScan:
-    """What a sheet's XML contains. ``faults``: what is wrong with a cell, by (line, column), both from 1."""
+    """What a sheet's XML contains."""
 
     rows: int = 0
     columns: int = 0
-    faults: dict[tuple[int, int], str] = field(default_factory=dict)
+    cells: int = 0  # that are not empty
+    is_odd: bool = False  # cells without an address or not in order, or comments: it is read cell by cell
+    has_formulas: bool = False
+    errors: int = 0
+    uncomputed: int = 0  # formulas without a value
+    last_place: int = 0
 
 
-def scan(parts: zipfile.ZipFile, limits: Limits) -> dict[str, SheetScan]:
+def scan(archive: zipfile.ZipFile, package: Package, limits: Limits) -> dict[str, SheetScan]:
     """Scan all XML parts; return the scan of each sheet, by the sheet's name."""
-    scans: dict[str, SheetScan] = {}
-    for entry in zip_archive.files_in(parts, limits):
-        if entry.filename.endswith((".xml", ".rels", ".vml")):
-            chunks = _without_entities(zip_archive.chunks_of(parts, entry, limits), entry.filename)
-            seen = scans[entry.filename] = SheetScan()
-            for piece in _whole_cells(chunks, limits):
-                if entry.filename.startswith("xl/worksheets/"):
-                    _scan_cells(piece, seen)
-    return {name: scans.get(part, SheetScan()) for name, part in _sheets(parts, limits).items()}
+    scans = {sheet.part: SheetScan() for sheet in package.sheets}
+    for entry in zip_archive.checked_entries(archive, limits):
+        name = entry.filename
+        if name in scans or name.lower().endswith((".xml", ".rels", ".vml")):
+            chunks = _without_entities(zip_archive.chunks_of(archive, entry, limits), name)
+            for piece in whole_cells(chunks, limits):
+                if name in scans:
+                    _scan_cells(piece, scans[name])
+    for part, seen in scans.items():
+        if seen.is_odd:
+            _measure(archive, part, seen, limits)
+    return {sheet.name: scans[sheet.part] for sheet in package.sheets}
+
+
+def find_faults(archive: zipfile.ZipFile, part: str, seen: SheetScan, calculation: Calculation, limits: Limits) -> CellFaults:
+    """Return the cells of a sheet without a value. Raises Unreadable if two ways to count them do not agree."""
+    is_clear = not seen.errors and not seen.uncomputed
+    if not seen.is_odd and is_clear and (calculation == Calculation.DONE or not seen.has_formulas):
+        return CellFaults()
+    finder = FaultFinder(calculation)
+    parser = SheetParser(finder.add, finder.add_array, lambda _: None, limits)
+    parser.read(zip_archive.chunks_of(archive, archive.getinfo(part), limits))
+    found = finder.finish()
+    if not seen.is_odd and (len(found.errors) != seen.errors or len(found.uncomputed) < seen.uncomputed):
+        raise disagreement(seen.errors + seen.uncomputed, len(found))
+    return found
+
+
+def disagreement(counted: int, found: int) -> Unreadable:
+    """Return the error about cells without a value, if those that were found are not those that were counted."""
+    return Unreadable(
+        f"The workbook has {counted:,} cells with an error or a formula that was never computed,"
+        f" but {found:,} were found when it was read: it is written in an unusual way, and is not imported.",
+        hint="Save it again in Excel, or as CSV.",
+    )
 
 
 def _without_entities(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
     """Yield the XML. Raises Unreadable if it declares entities, or is UTF-16."""
     before = b""
     for chunk in chunks:
-        if b"<!DOCTYPE" in before + chunk or b"<!ENTITY" in before + chunk or b"\0" in chunk:
-            raise Unreadable(
-                f"The workbook's part {printable(name)} declares entities, or is not UTF-8;"
-                " no spreadsheet program writes that.",
-                hint="Save the workbook again in Excel.",
-            )
+        check_entities(before + chunk, name)
         before = chunk[-9:]
         yield chunk
 
 
-def _whole_cells(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
+def whole_cells(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
     """Yield the same XML, cut where a cell begins."""
     left = b""
     for chunk in chunks:
@@ -80,49 +121,44 @@ def _whole_cells(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
     yield left
 
 
-def _scan_cells(piece: bytes, scan: SheetScan) -> None:
-    opened = _OPEN.findall(piece)
+def _scan_cells(piece: bytes, seen: SheetScan) -> None:
+    opened = OPEN.findall(piece)
     places = _PLACE.findall(b"\n".join(opened))
-    scan.rows = max(scan.rows, max((int(row) for _, row in places), default=0), 1 if opened else 0)
-    scan.columns = max(scan.columns, max((_number_of(letters) for letters in {one for one, _ in places}), default=0))
-    scan.columns = max(scan.columns, 1 if opened else 0)
-    for attributes in opened:
-        if b"e" in attributes and _ERROR.search(attributes):
-            scan.faults[_place_of(attributes)] = "contains an error, not a value"
-    for attributes in _UNCOMPUTED.findall(piece):
-        if not _EMPTY_TEXT.search(attributes):
-            scan.faults.setdefault(_place_of(attributes), "contains a formula that was never computed")
+    numbers = {letters: column_number(letters.decode()) for letters in {letters for letters, _ in places}}
+    keys = [seen.last_place, *(place_key(int(line), numbers[letters]) for letters, line in places)]
+    if len(places) != len(opened) or b"<!" in piece or _has_bare_cells(piece) or not all(map(lt, keys, keys[1:])):
+        seen.is_odd = True
+    seen.last_place = keys[-1]
+    seen.cells += len(opened)
+    seen.rows = max(seen.rows, line_and_column(max(keys))[0])
+    seen.columns = max(seen.columns, max(numbers.values(), default=0))
+    if b'"e"' in piece or b"'e'" in piece:
+        seen.errors += len(_ERROR.findall(piece))
+    if (b"<f" in piece or b":f" in piece) and _FORMULA.search(piece):
+        seen.has_formulas = True
+        seen.uncomputed += sum(not _WITH_EMPTY_TEXT.search(one) for one in _UNCOMPUTED.findall(piece))
 
 
-def _place_of(attributes: bytes) -> tuple[int, int]:
-    """Return (line, column) of a cell, from 1; (0, 0) if it has no reference."""
-    found = _PLACE.search(attributes)
-    return (int(found[2]), _number_of(found[1])) if found else (0, 0)
+def _has_bare_cells(piece: bytes) -> bool:
+    return (b"<c>" in piece or b":c>" in piece) and _BARE.search(piece) is not None
 
 
-def _number_of(letters: bytes) -> int:
-    number = 0
-    for letter in letters:
-        number = number * 26 + letter - 64
-    return number
+def _measure(archive: zipfile.ZipFile, part: str, seen: SheetScan, limits: Limits) -> None:
+    """Take the size of a sheet from its cells, one by one. Raises Unreadable if a cell is there twice."""
+    seen.columns, places = 0, array("Q")
 
+    def add(cell: XmlCell) -> None:
+        seen.columns = max(seen.columns, cell.column)
+        places.append(place_key(cell.line, cell.column))
+        if len(places) > limits.cells:
+            raise Unreadable(f"A sheet of the workbook has more than {limits.cells:,} cells.", hint="Upload it as CSV.")
 
-def _sheets(parts: zipfile.ZipFile, limits: Limits) -> dict[str, str]:
-    """Return each sheet's name with the part of the archive that contains it."""
-    book, links = (_parsed(parts, name, limits) for name in (zip_archive.WORKBOOK, "xl/_rels/workbook.xml.rels"))
-    targets = {link.get("Id", ""): posixpath.normpath(posixpath.join("/xl", link.get("Target", "")))[1:] for link in links}
-    found: dict[str, str] = {}
-    for sheet in book.iter():
-        if sheet.tag.rpartition("}")[2] == "sheet":
-            link = next((value for key, value in sheet.items() if key.endswith("}id")), "")
-            found[sheet.get("name", "")] = targets.get(link, "")
-    return found
-
-
-def _parsed(parts: zipfile.ZipFile, name: str, limits: Limits) -> ElementTree.Element:
-    try:
-        if parts.getinfo(name).file_size > limits.record_bytes:
-            raise Unreadable(f"The workbook's part {name} is longer than {limits.record_bytes:,} bytes.")
-        return ElementTree.fromstring(parts.read(name))
-    except (KeyError, ElementTree.ParseError) as error:
-        raise Unreadable(f"The Excel workbook is damaged: its part {name}: {error}.", hint="Save it again in Excel.") from error
+    SheetParser(add, lambda _: None, lambda _: None, limits).read(zip_archive.chunks_of(archive, archive.getinfo(part), limits))
+    ordered = np.sort(np.frombuffer(places, np.uint64)) if places else np.zeros(0, np.uint64)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(twice):
+        raise Unreadable(
+            f"The Excel workbook is damaged: the cell {cell_name(*line_and_column(int(twice[0])))} is there twice.",
+            hint="Save it again in Excel.",
+        )
+    seen.cells, seen.rows = len(places), line_and_column(int(ordered[-1]))[0] if len(ordered) else 0

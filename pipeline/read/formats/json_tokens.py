@@ -8,9 +8,15 @@ from typing import Any, NoReturn
 
 from pipeline.errors import Unreadable
 from pipeline.exact_json import DuplicateKeys, object_of
+from pipeline.read.formats.json_mistakes import COMMA_TOO_MANY, explanation
 from pipeline.read.limits import Limits
 
 _BLANK = " \t\r\n"
+_OF_LONG = (
+    "If it holds the records, say where they are (records_at, for instance data.items) or how they are nested"
+    ' (shape={"children": "items"}, for instance).'
+)
+_LONGEST_TOKEN = 64  # characters before the end of the text in memory where an error may only mean that a token is cut
 
 
 class Number(str):
@@ -52,6 +58,12 @@ class JsonReader:
             raise self.broken(f"expected {character!r}, found {self.peek()!r}")
         self._at += 1
 
+    def expect_comma(self, closing: str) -> None:
+        """Read a comma. Raises Unreadable if it is not there, or ``closing`` follows it."""
+        self.expect(",")
+        if self.peek() == closing:
+            raise self.broken(*COMMA_TOO_MANY)
+
     def value(self) -> Any:
         """Return the next value; if the text in memory ends within it, parse it again with more of the text."""
         self.peek()
@@ -66,7 +78,7 @@ class JsonReader:
             if end == len(self._buffer) and self._more():  # a number may go on
                 continue
             if end - self._at > self.limits.record_bytes:
-                raise self.broken(f"a record is longer than {self.limits.record_bytes:,} bytes")
+                raise self.broken(f"a record is longer than {self.limits.record_bytes:,} bytes", _OF_LONG)
             self.longest_bytes = max(self.longest_bytes, 4 * (end - self._at))  # at most: UTF-8 takes four a character
             self.line += self._buffer.count("\n", self._at, end)
             self.taken, self._at = end - self._at, end
@@ -74,15 +86,22 @@ class JsonReader:
 
     def _read_more(self, error: json.JSONDecodeError) -> None:
         """Read more text if that can help, else raise Unreadable."""
-        left, position = len(self._buffer) - self._at, error.pos - self._at
-        if left > self.limits.record_bytes:
-            raise self.broken(f"a record is longer than {self.limits.record_bytes:,} bytes, or is not JSON: {error.msg}")
-        if self._more():
-            return
-        if position >= len(self._buffer.rstrip()) or error.msg.startswith("Unterminated"):
-            raise self._truncated()
-        self.line += self._buffer.count("\n", 0, max(position, 0))
-        raise self.broken(error.msg)
+        left, position = len(self._buffer) - self._at, max(error.pos - self._at, 0)
+        is_unterminated = error.msg.startswith("Unterminated")
+        is_certain = error.pos < len(self._buffer.rstrip()) - _LONGEST_TOKEN and not is_unterminated
+        if not is_certain:
+            if left > self.limits.record_bytes:
+                raise self.broken(
+                    f"a record is longer than {self.limits.record_bytes:,} bytes, or is not JSON: {error.msg}", _OF_LONG
+                )
+            if self._more():
+                return
+            if position >= len(self._buffer.rstrip()) or is_unterminated:
+                raise self._truncated()
+        rest = self._buffer[-left:]
+        why, hint = explanation(rest, position, error.msg)
+        self.line += rest.count("\n", 0, position)
+        raise self.broken(why, hint)
 
     def next_row(self) -> int:
         """Return the number of the record that begins here."""
@@ -100,13 +119,29 @@ class JsonReader:
             line=self.line,
         )
 
-    def broken(self, why: str) -> Unreadable:
+    def broken(self, why: str, hint: str = "Write an array of records, or one record a line.") -> Unreadable:
         """Return the error about a text that is not valid JSON here."""
-        return Unreadable(
-            f"The file is not valid JSON at line {self.line}: {why}.",
-            hint="Write an array of records, or one record a line.",
-            line=self.line,
-        )
+        return Unreadable(f"The file is not valid JSON at line {self.line}: {why}.", hint=hint, line=self.line)
+
+    def opening(self, size: int) -> str:
+        """Return the text from here, at least ``size`` characters if it has so many; nothing of it is read."""
+        self.peek()
+        while len(self._buffer) - self._at < size and self._more():
+            pass
+        return self._buffer[self._at : self._at + size]
+
+    def first_object(self) -> Any:
+        """Return the value that comes next, or the first of the array that comes next, if it is whole in memory; else None."""
+        opens = self.peek()
+        at = self._at
+        if opens == "[":
+            at += 1
+            while at < len(self._buffer) and self._buffer[at] in _BLANK:
+                at += 1
+        try:
+            return self._decode(self._buffer, at)[0]
+        except (ValueError, RecursionError):
+            return None
 
     def _more(self) -> bool:
         chunk = next(self._chunks, b"")

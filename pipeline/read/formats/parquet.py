@@ -1,7 +1,7 @@
 """Read Parquet: check the limits by the footer, then read the pages batch by batch, each value as exact text.
 
-Dates become ISO dates, decimals plain digits, nested values JSON. Ids must be text or whole numbers in the file: a float has
-lost the digits in which two ids may differ.
+Dates become ISO dates, decimals plain digits, nested values JSON. Ids must be text or whole numbers (parquet_ids.py): a
+large float has lost the digits in which two ids may differ.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
+from pipeline.read.formats.parquet_ids import has_decimals, may_be_id, whole_texts, wrong_type
 from pipeline.read.limits import Limits
 from pipeline.read.raw_tables import RawTables, printable
 from pipeline.read.read_result import ReadResult
@@ -129,21 +130,8 @@ def _check_columns(schema: pa.Schema, names: tuple[str, ...], staging: RawTables
         refusal.line = None
         raise refusal
     for name, field in zip(names, schema, strict=True):
-        if name in (dataset.key, dataset.parent) and not _may_be_id(field.type):
-            raise Unreadable(
-                f"The column {column_mapping.display_name(name, field.name)} is of the type {field.type};"
-                " ids are text or whole numbers.",
-                code="invalid_type",
-                hint="Write the column as text (string) or as whole numbers (integer).",
-            )
-
-
-def _may_be_id(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _may_be_id(kind.value_type)
-    text: bool = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    whole: bool = pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0)
-    return text or whole or pa.types.is_null(kind) or isinstance(kind, pa.UuidType)
+        if name in (dataset.key, dataset.parent) and not may_be_id(field.type):
+            raise wrong_type(column_mapping.display_name(name, field.name), field.type)
 
 
 # --- Batch by batch ---
@@ -160,13 +148,25 @@ class _RawWriter:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Append a batch, every value as text."""
-        texts = [self._valid_text(name, texts_of(column)) for name, column in zip(self._names, batch.columns, strict=True)]
+        texts = [self._text(name, column) for name, column in zip(self._names, batch.columns, strict=True)]
         for text in texts:
             self.longest_bytes = max(self.longest_bytes, pc.max(pc.binary_length(text)).as_py() or 0)
             self.has_nul = self.has_nul or bool(pc.any(pc.match_substring(text, "\0")).as_py())
         numbers = pa.array(range(self.rows + 1, self.rows + 1 + batch.num_rows), pa.int64())
         self._staging.insert("raw", pa.Table.from_arrays([numbers, *texts], ["_row", *self._names]))
         self.rows += batch.num_rows
+
+    def _text(self, name: str, column: pa.Array) -> pa.Array:
+        dataset = self._staging.dataset
+        if name not in (dataset.key, dataset.parent) or not has_decimals(column.type):
+            return self._valid_text(name, texts_of(column))
+        text = whole_texts(column, name, self.rows + 1)
+        self._staging.note(
+            "whole_numbers",
+            f"The column {name} is of the type {column.type}; its values, which are all whole, were read as whole numbers.",
+            "Data frames do this to a column with empty values. In pandas, use the type Int64 for it.",
+        )
+        return text
 
     def _valid_text(self, name: str, text: pa.Array) -> pa.Array:
         """Return the text if all of it is UTF-8; else without the values that are not, each of which is a finding."""

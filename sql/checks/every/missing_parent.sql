@@ -7,9 +7,14 @@ select
     orphans._row,
     orphans.parent as value,
     case
+        when missing.hint is not null and missing.alike is null then missing.hint
         when missing.alike is not null or missing.records > 1
             then
-                coalesce('Did you mean ' || missing.alike || '?', 'Add the parent to the file, or correct the parent ID.')
+                coalesce(
+                    missing.hint,
+                    'Did you mean ' || missing.alike || '?',
+                    'Add the parent to the file, or correct the parent ID.'
+                )
                 || case
                     when missing.records > 1
                         then format(' {:,} records of the file are its descendants.', missing.records)

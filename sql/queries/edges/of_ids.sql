@@ -1,13 +1,29 @@
 -- edges/of_ids: the edges that a file asks for, each once; UNION ends the paths up and down even on a cycle. A step is an
 -- index lookup (OFFSET keeps the planner from a join, which would read the whole table on each level).
 -- above: up to the roots; below: the file's own ids and, of those that move or are new, all their descendants.
-with recursive above as (
+-- around: the file's own ids, their children, and, of those that move, the parent that they leave, with its other children.
+with recursive left_parents as (
+    select distinct target.{parent} as id
+    from wanted
+    inner join {table} as target on wanted.id = target.{key}
+    where wanted.what = 'around' and target.{parent} is distinct from wanted.parent and target.{parent} is not null
+),
+
+above as (
     select
         target.{key} as id,
         target.{parent} as parent
     from {table} as target
     inner join wanted on target.{key} = wanted.id
     where wanted.what = 'above'
+
+    union
+
+    select
+        target.{key} as id,
+        target.{parent} as parent
+    from {table} as target
+    inner join left_parents on target.{key} = left_parents.id
 
     union
 
@@ -55,7 +71,7 @@ select
     target.{parent} as parent
 from wanted
 inner join {table} as target on wanted.id = target.{key}
-where wanted.what = 'below'
+where wanted.what in ('below', 'around')
 
 union
 
@@ -72,7 +88,15 @@ select
     target.{parent} as parent
 from wanted
 inner join {table} as target on wanted.id = target.{parent}
-where wanted.what = 'children'
+where wanted.what in ('children', 'around')
+
+union
+
+select
+    target.{key} as id,
+    target.{parent} as parent
+from left_parents
+inner join {table} as target on left_parents.id = target.{parent}
 
 union
 

@@ -1,4 +1,4 @@
--- imports/loaded_before: the last import that loaded the same content completely, with the same rules and options.
+-- imports/loaded_before: the last import that loaded the same content completely, with the same rules and options of reading.
 select import.id::text as id
 from ledger.import
 where
@@ -7,8 +7,6 @@ where
     and import.state = 'succeeded'
     and import.id != :id
     and import.reading ->> 'rules_version' = :rules_version
-    and coalesce(import.options ->> 'delimiter', '') = :delimiter
-    and coalesce(import.options -> 'without', '[]') = cast(:without as jsonb)
-    and coalesce(import.options -> 'mapping', '{}') = cast(:mapping as jsonb)
+    and import.options - cast(:others as text[]) = cast(:reading as jsonb)
 order by import.finished_at desc
 limit 1

@@ -1,5 +1,7 @@
--- mappings/get: the last mapping of a file with this header.
-select mapping.mapping
+-- mappings/get: the last mapping of a file with this header, and how it was read.
+select
+    mapping.mapping,
+    mapping.options
 from ledger.mapping
 where
     mapping.dataset = :dataset

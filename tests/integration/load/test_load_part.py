@@ -21,7 +21,7 @@ import pytest
 
 from pipeline.adapters import postgres
 from pipeline.contracts.messages import DryRunCounts, PartResult
-from pipeline.datasets.dataset import Column
+from pipeline.datasets.table import Column
 from pipeline.errors import (
     DamagedPart,
     InternalInconsistency,

@@ -82,7 +82,7 @@ def test_a_postgresql_that_falls_silent_delays_an_import_and_loses_no_thread(
     with running_worker(through(settings, postgres)):
         one = upload(bulkhead, tree(8000), Options(), wait=False)  # 20 parts, at most two at once
         for parts in (2, 8):  # a slot that was lost would be missed by the second time
-            wait_until(lambda parts=parts: known(bulkhead, one.id).parts_done >= parts)  # type: ignore[misc]
+            wait_until(lambda parts=parts: known(bulkhead, one.id).parts_done >= parts, 60.0)  # type: ignore[misc]
             postgres.fall_silent(for_all=for_all)
             if for_all:
                 time.sleep(5.0)

@@ -36,6 +36,12 @@ def test_a_small_version_of_the_loading_benchmark_runs(tmp_path: Path) -> None:
     assert all(one["seconds"] > 0 for one in found["loads"].values())
 
 
+def test_a_small_version_of_the_audit_benchmark_runs(tmp_path: Path) -> None:
+    found = run("audit", tmp_path, "--records", "3000", "--rounds", "1")
+    for name in ("plain", "ruled"):
+        assert (found[name]["errors"], found[name]["seconds"] > found[name]["export_seconds"] > 0) == (0, True)
+
+
 def test_a_small_version_of_the_scale_benchmark_runs(tmp_path: Path) -> None:
     one = run("scale", tmp_path, "--records", "3000")["imports"]["3000"]
     assert {"upload", "validating", "preparing", "loading"} <= set(one["seconds_in"])

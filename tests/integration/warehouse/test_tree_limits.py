@@ -103,7 +103,7 @@ def test_the_warehouse_answers_each_edge_that_was_asked_for_once(database: str, 
         tree: Tree = {one: dice.choice([*ids, "gone", None, None]) for one in ids if dice.random() < 0.8}  # circles too
         wanted: list[dict[str, str | None]] = [
             {"what": what, "id": one, "parent": tree.get(one) if dice.random() < 0.5 else "other"}
-            for what in ("above", "below", "children")
+            for what in ("above", "below", "around", "children")
             for one in dice.sample(ids, dice.choice([0, 1, 3]))
         ]
         wanted += [{"what": "roots", "id": None, "parent": None}] * dice.randint(0, 1)

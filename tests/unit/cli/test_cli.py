@@ -36,7 +36,7 @@ from pipeline.ledger.api_keys import Role
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 EVIL = "a\x1b[31mred\x1b]0;title\x07\u202ecba\x9b2J [bold]x[/bold] :smile: \ud800"
 COMMANDS = [
-    *("upload", "promote", "status", "watch", "list", "cancel", "validate", "errors", "report", "results", "sql"),
+    *("upload", "promote", "status", "watch", "list", "cancel", "validate", "audit", "errors", "report", "results", "sql"),
     *("pause", "resume", "retry", "template", "export"),
     *("up", "doctor", "reconcile", "clean", "worker", "web", "migrate", "key"),
 ]
@@ -406,7 +406,15 @@ def test_what_an_upload_asks_for_is_sent(httpserver: HTTPServer, run: Run, file:
         ("--max-errors", "-1"),
         ("--max-error-ratio", "2"),
         ("--delimiter", "x"),
-        ("--map", "=x"),
+        ("--map", ""),
+        ("--quote", "ab"),
+        ("--encoding", "utf-9"),
+        ("--header-row", "0"),
+        ("--merged", "yes"),
+        ("--repeated-columns", "sum"),
+        ("--no-parent-values", "[1]"),
+        ("--shape", "levels"),
+        ("--clean", "[]"),
         ("--map", "x"),
     ],
 )

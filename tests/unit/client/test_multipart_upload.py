@@ -183,7 +183,7 @@ def test_all_parts_go_once_and_make_the_file(bucket: Bucket, client: Client, fil
 
 
 def test_the_same_is_asked_for_either_way(bucket: Bucket, client: Client, file: Path) -> None:
-    options = Options(True, None, 5, 0.25, ";", True)
+    options = Options(True, None, 5, 0.25, True, delimiter=";")
     through = client.upload(file, "records", direct=False, options=options, filename="b.csv")["args"]
     client.upload(file, "records", direct=True, options=options, filename="b.csv")
     [opened] = bucket.opened

@@ -18,7 +18,8 @@ from pipeline.read import read_file as reading
 from pipeline.report.findings import Counted
 from pipeline.sandbox import validate_file
 from pipeline.staging.hierarchy import lay_out
-from pipeline.validate.sql_checks import read_check, run_checks
+from pipeline.validate.sql_check_file import read_check
+from pipeline.validate.sql_checks import run_checks
 from pipeline.validate.tree_overlay import add_edges
 from tests.support.staging import run_stage
 
@@ -129,12 +130,13 @@ def test_every_example_is_run_here_or_against_a_database(extending: dict[str, st
 # --- What the page says of checks ---
 
 
-def test_a_check_may_ask_what_the_page_says(tmp_path: Path) -> None:
+def test_a_check_may_ask_what_the_page_says(database: Path) -> None:
     relations = re.findall(r"^\| `(\w+)` \| (.*?) \| \w.* \|$", PAGE.read_text().split("read these relations")[1], re.MULTILINE)
     assert len(relations) == 16
-    records, database = load_dataset("records"), tmp_path / "staging.duckdb"
+    records = load_dataset("records")
     with duckdb.connect(str(database)) as connection:
         connection.execute("""create table raw as select 1 as _row, 'a' as id, 'b' as "parentId", null as name""")
+        connection.execute("create table lines as select 1::bigint as first_row, 2::bigint as first_line")
         connection.execute("create view incoming as select *, '{}' as attributes from raw")
         lay_out(connection, records)
     run_stage(add_edges, database, None)

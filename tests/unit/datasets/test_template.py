@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.datasets.dataset import Column, Dataset, load_dataset
+from pipeline.datasets.dataset import Dataset, load_dataset
+from pipeline.datasets.table import Column
 from pipeline.datasets.template import FORMS, template_rows
 from pipeline.read import read
 from pipeline.staging.cast import stage

@@ -17,7 +17,7 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.prepare import part_files, parts
 from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.prepare.parts import cut
-from tests.support.staging import opened, run_stage
+from tests.support.staging import empty, opened, run_stage
 from tests.support.tables import fill
 
 RECORDS = load_dataset("records")
@@ -25,7 +25,7 @@ Edge = tuple[str, str | None]
 
 
 def staged(database: Path, records: list[Edge], warehouse: list[Edge] = []) -> Path:  # noqa: B006 - never changed
-    database.unlink(missing_ok=True)
+    empty(database)
     with duckdb.connect(str(database)) as connection:
         connection.register("given", edges_as_table(records))
         connection.register("known", edges_as_table(warehouse))
@@ -72,15 +72,13 @@ def random_forest(chance: random.Random, size: int) -> tuple[list[Edge], list[Ed
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_no_record_comes_before_one_above_it_in_the_tree_that_results(tmp_path: Path, seed: int) -> None:
+def test_no_record_comes_before_one_above_it_in_the_tree_that_results(tmp_path: Path, database: Path, seed: int) -> None:
     chance = random.Random(seed)
     file, warehouse = random_forest(chance, chance.randrange(1, 900))
     if not file:
         return
     folder = tmp_path / "parts"
-    manifest = run_stage(
-        cut, staged(tmp_path / "d.duckdb", file, warehouse), RECORDS, BatchSizes("i", batches_per_part=1), folder=folder
-    )
+    manifest = run_stage(cut, staged(database, file, warehouse), RECORDS, BatchSizes("i", batches_per_part=1), folder=folder)
     rows = in_order(manifest, folder)
     assert sorted(str(row["id"]) for row in rows) == sorted(id_ for id_, _ in file)
     above, place = dict(file) | dict(warehouse), {str(row["id"]): n for n, row in enumerate(rows)}
@@ -102,8 +100,9 @@ def test_no_record_comes_before_one_above_it_in_the_tree_that_results(tmp_path: 
 
 
 @pytest.mark.parametrize("records", [1, 99, 100, 101, 200, 201, 399, 401, 999, 20_001])
-def test_batches_have_100_to_200_records_and_are_numbered_through(tmp_path: Path, records: int) -> None:
-    database, folder = staged(tmp_path / "d.duckdb", []), tmp_path / "parts"
+def test_batches_have_100_to_200_records_and_are_numbered_through(tmp_path: Path, database: Path, records: int) -> None:
+    folder = tmp_path / "parts"
+    staged(database, [])
     with duckdb.connect(str(database)) as connection:
         connection.execute(f"insert into incoming select i, 'r' || i, null, 'n', '{{}}' from range(1, {records} + 1) t(i)")
     manifest = run_stage(cut, database, RECORDS, BatchSizes("i"), folder=folder)
@@ -129,17 +128,17 @@ def test_the_same_file_gives_the_same_bytes_whatever_the_order_of_work(tmp_path:
     assert manifests[0] == manifests[1] == manifests[2]
 
 
-def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path) -> None:
-    manifest = run_stage(cut, chain(tmp_path / "d.duckdb", 1_000_000), RECORDS, BatchSizes("i"), folder=tmp_path / "parts")
+def test_a_chain_has_as_many_waves_as_parts_and_not_as_records(tmp_path: Path, database: Path) -> None:
+    manifest = run_stage(cut, chain(database, 1_000_000), RECORDS, BatchSizes("i"), folder=tmp_path / "parts")
     assert (manifest.records, len(manifest.parts)) == (1_000_000, 20)
     assert manifest.waves == tuple(range(1, 21))
     first = pq.read_table(tmp_path / "parts" / manifest.parts[0].filename).column("id").to_pylist()
     assert first[:3] == ["r0", "r1", "r2"]
 
 
-def test_a_part_has_fewer_batches_where_records_are_wide(tmp_path: Path) -> None:
+def test_a_part_has_fewer_batches_where_records_are_wide(tmp_path: Path, database: Path) -> None:
     sizes = BatchSizes("i", part_bytes=400 * 1000)
-    database = chain(tmp_path / "d.duckdb", 3000)
+    chain(database, 3000)
     narrow = run_stage(cut, database, RECORDS, sizes, folder=tmp_path / "narrow")
     with duckdb.connect(str(database)) as connection:
         connection.execute("update incoming set name = repeat('é', 500)")
@@ -171,14 +170,14 @@ def wide_records(database: Path, sizes: list[int]) -> Path:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_part_holds_so_many_bytes_or_one_record_whatever_the_widths(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+    tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Wide records side by side among small ones, and a record wider than a part."""
     limits = BatchSizes("i", batches_per_part=4, part_bytes=200_000)
     monkeypatch.setattr(part_files, "SPOOL_BYTES", 150_000)
     chance = random.Random(seed)
     sizes = [*[10] * 1500, *[chance.randrange(2_000, 60_000) for _ in range(60)], *[10] * 1500, 500_000, *[1000] * 400]
-    database = wide_records(tmp_path / "d.duckdb", sizes if seed else sorted(sizes))
+    wide_records(database, sizes if seed else sorted(sizes))
     manifest = run_stage(cut, database, RECORDS, limits, folder=tmp_path / "parts")
     rows = in_order(manifest, tmp_path / "parts")
     by_part: dict[int, list[int]] = {}
@@ -201,8 +200,8 @@ def test_a_part_holds_so_many_bytes_or_one_record_whatever_the_widths(
     assert run_stage(cut, database, RECORDS, limits, folder=tmp_path / "sorted") == manifest, "either way"
 
 
-def test_a_manifest_of_parts_of_any_size_is_not_how_we_would_cut(tmp_path: Path) -> None:
-    manifest = run_stage(cut, staged(tmp_path / "d.duckdb", [("a", None)]), RECORDS, BatchSizes("i"), folder=tmp_path / "p")
+def test_a_manifest_of_parts_of_any_size_is_not_how_we_would_cut(tmp_path: Path, database: Path) -> None:
+    manifest = run_stage(cut, staged(database, [("a", None)]), RECORDS, BatchSizes("i"), folder=tmp_path / "p")
     told = json.loads(manifest.to_json())
     del told["part_bytes"]
     earlier = Manifest.from_json(json.dumps(told))
@@ -211,23 +210,19 @@ def test_a_manifest_of_parts_of_any_size_is_not_how_we_would_cut(tmp_path: Path)
 
 
 @pytest.mark.timeout(60)
-def test_an_old_cycle_without_descendants_does_no_harm(tmp_path: Path) -> None:
-    database = staged(tmp_path / "s.duckdb", [("a", "w"), ("b", "a")], [("w", None), ("x", "y"), ("y", "x"), ("z", "z")])
+def test_an_old_cycle_without_descendants_does_no_harm(tmp_path: Path, database: Path) -> None:
+    staged(database, [("a", "w"), ("b", "a")], [("w", None), ("x", "y"), ("y", "x"), ("z", "z")])
     assert run_stage(cut, database, RECORDS, BatchSizes("an import"), folder=tmp_path / "parts").records == 2
 
 
-def test_a_manifest_comes_back_from_its_json(tmp_path: Path) -> None:
-    manifest = run_stage(
-        cut, staged(tmp_path / "d.duckdb", [("a", None), ("b", "a")]), RECORDS, BatchSizes("i"), folder=tmp_path / "p"
-    )
+def test_a_manifest_comes_back_from_its_json(tmp_path: Path, database: Path) -> None:
+    manifest = run_stage(cut, staged(database, [("a", None), ("b", "a")]), RECORDS, BatchSizes("i"), folder=tmp_path / "p")
     assert Manifest.from_json((tmp_path / "p" / "manifest.json").read_text()) == manifest
     assert (manifest.plan.waves, manifest.plan.needs) == ((1,), (0,))
 
 
-def test_a_manifest_of_earlier_has_parts_that_need_all_earlier_waves(tmp_path: Path) -> None:
-    manifest = run_stage(
-        cut, chain(tmp_path / "d.duckdb", 900), RECORDS, BatchSizes("i", batches_per_part=1), folder=tmp_path / "parts"
-    )
+def test_a_manifest_of_earlier_has_parts_that_need_all_earlier_waves(tmp_path: Path, database: Path) -> None:
+    manifest = run_stage(cut, chain(database, 900), RECORDS, BatchSizes("i", batches_per_part=1), folder=tmp_path / "parts")
     told = json.loads(manifest.to_json())
     for part in told["parts"]:
         del part["needs"]
@@ -240,7 +235,7 @@ def test_a_plan_of_earlier_has_parts_that_need_all_earlier_waves() -> None:
     assert [plan.needed_by(part_no) for part_no in range(1, 7)] == [0, 1, 1, 1, 4, 4]
 
 
-def test_every_type_of_the_table_is_kept(tmp_path: Path) -> None:
+def test_every_type_of_the_table_is_kept(tmp_path: Path, database: Path) -> None:
     root = tmp_path / "root"
     for folder in ("expectations", "sql/tables"):
         (root / folder).mkdir(parents=True)
@@ -250,12 +245,12 @@ def test_every_type_of_the_table_is_kept(tmp_path: Path) -> None:
         good boolean, ref uuid, big bigint, ratio double precision, extra jsonb, _import_id uuid, _row bigint, _loaded_at timestamptz)"""
     )
     dataset = load_dataset("things", root)
-    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+    with duckdb.connect(str(database)) as connection:
         connection.execute(
             """create table incoming as select 1::bigint as _row, 'a' as id, null::varchar as "parentId", 12.50::decimal(12,2) as price,
             date '2024-05-31' as born, timestamptz '2024-05-31 12:00:00+00' as seen, true as good,
             '5f1d4c52-7f0e-5d0b-9c39-3f8b6c0c7a11'::uuid as ref, 9007199254740993 as big, 0.1::double as ratio, '{"a":1}' as extra"""
         )
-    manifest = run_stage(cut, tmp_path / "d.duckdb", dataset, BatchSizes("i"), folder=tmp_path / "p")
+    manifest = run_stage(cut, database, dataset, BatchSizes("i"), folder=tmp_path / "p")
     (row,) = in_order(manifest, tmp_path / "p")
     assert (str(row["price"]), str(row["born"]), row["good"], row["big"]) == ("12.50", "2024-05-31", True, 9007199254740993)

@@ -52,12 +52,11 @@ def dataset_of(tmp_path: Path) -> Make:
 
 
 @pytest.fixture
-def reads(tmp_path: Path) -> Callable[[str, Dataset], tuple[FileSummary, Rows, Rows]]:
+def reads(tmp_path: Path, database: Path) -> Callable[[str, Dataset], tuple[FileSummary, Rows, Rows]]:
     """Read and stage a text; gives the reading, ``incoming`` without _row, and the findings' code, row, column and message."""
 
     def run(content: str, dataset: Dataset) -> tuple[FileSummary, Rows, Rows]:
         (tmp_path / "source").write_text(content, encoding="utf-8")
-        database = tmp_path / "staging.duckdb"
         reading = read_into(database, tmp_path / "source", dataset)
         run_stage(stage, database, dataset)
         with duckdb.connect(str(database)) as connection:
@@ -92,11 +91,17 @@ def test_a_renamed_column_keeps_its_new_name_in_the_rest(dataset_of: Make, reads
     assert json.loads(incoming[0][-1]) == {"colour": "red", "Size": "3"}
 
 
-def test_without_an_alias_a_name_is_what_it_is(dataset_of: Make, reads: Any) -> None:
+def test_without_an_alias_only_case_and_joints_may_differ(dataset_of: Make, reads: Any) -> None:
     with pytest.raises(Unreadable) as caught:
-        reads(" Id ,PARENT_ID,kind\n1,,a\n", dataset_of())
+        reads(" Idd ,PARENT,kind\n1,,a\n", dataset_of())
     assert caught.value.code == "missing_column"
-    assert caught.value.hint == "Did you mean to call ' Id ' 'id'? Did you mean to call 'PARENT_ID' 'parentId'?"
+    assert caught.value.hint == (
+        "Did you mean to call ' Idd ' 'id'? Did you mean to call 'PARENT' 'parentId'?"
+        ' If so: mapping={" Idd ": "id", "PARENT": "parentId"}.'
+    )
+    reading, _, found = reads(" Id ,PARENT_ID,kind\n1,,a\n", dataset_of())
+    assert reading.columns == ("id", "parentId", "kind")
+    assert [code for code, *_ in found] == ["matched_columns"]
 
 
 @pytest.mark.parametrize("content", ["Id,identifier,parentId,kind\n1,2,,a\n", '[{"Id":"1","identifier":"2"}]'])
@@ -112,7 +117,7 @@ def test_a_missing_column_is_named_with_the_files_own_columns(dataset_of: Make, 
     with pytest.raises(Unreadable) as caught:
         reads("identifier,elternteil,kind\n1,,a\n", dataset_of({"mapping": {"aliases": aliases}}))
     assert "lacks the column parentId. It has: identifier, elternteil, kind." in str(caught.value)
-    assert caught.value.hint == "Did you mean to call 'elternteil' 'parentId'?"
+    assert caught.value.hint == ("Did you mean to call 'elternteil' 'parentId'? If so: mapping={\"elternteil\": \"parentId\"}.")
 
 
 def test_a_column_the_dataset_lacks_is_named_as_the_file_names_it_too(dataset_of: Make, reads: Any) -> None:
@@ -121,19 +126,18 @@ def test_a_column_the_dataset_lacks_is_named_as_the_file_names_it_too(dataset_of
     assert "no column 'colour' (the file's 'Farbe')." in found[0][3]
 
 
-def test_the_mapping_is_versioned_with_the_reading(dataset_of: Make, reads: Any, tmp_path: Path) -> None:
+def test_the_mapping_is_versioned_with_the_reading(dataset_of: Make, reads: Any, database: Path) -> None:
     before, after = dataset_of().version, dataset_of({"mapping": MAPPING}).version
     reading, _, _ = reads(CSV, dataset_of({"mapping": MAPPING}))
     assert before != after == reading.rules_version
-    with duckdb.connect(str(tmp_path / "staging.duckdb")) as connection:
+    with duckdb.connect(str(database)) as connection:
         kept = connection.execute("select columns, original_columns, rules_version from reading").fetchall()
     assert kept == [([*reading.columns], [*reading.original_columns], after)]
 
 
-def test_the_report_keeps_the_files_own_names_and_order(dataset_of: Make, reads: Any, tmp_path: Path) -> None:
+def test_the_report_keeps_the_files_own_names_and_order(dataset_of: Make, reads: Any, tmp_path: Path, database: Path) -> None:
     dataset = dataset_of({"mapping": MAPPING})
     reads("amount,PARENT_ID,kind,Id\nx,,a,1\n", dataset)
-    database = tmp_path / "staging.duckdb"
     run_stage(tree_overlay.ask_for, database, dataset, tmp_path / "wanted.parquet")
     run_stage(tree_overlay.add_edges, database, None)
     with duckdb.connect(str(database)) as connection:

@@ -9,16 +9,15 @@ import io
 import itertools
 import json
 import random
-import uuid
 import zlib
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from pipeline.contracts.options import ReadOptions
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import InvalidRequest, Unreadable
 from pipeline.read import FileSummary, Limits
@@ -51,13 +50,11 @@ Reader = Callable[..., Read]
 
 
 @pytest.fixture
-def reads(tmp_path: Path) -> Reader:
-    def run(content: bytes, *, dataset: Any = RECORDS, limits: Limits = SMALL, delimiter: str | None = None) -> Read:
+def reads(tmp_path: Path, database: Path) -> Reader:
+    def run(content: bytes, *, dataset: Any = RECORDS, limits: Limits = SMALL, **options: Any) -> Read:
         source = tmp_path / "source"
         source.write_bytes(content)
-        database = Path(f":memory:{uuid.uuid4().hex}")
-        with closing(duckdb.connect(str(database))):  # keeps it while it is read, by its name
-            return Read(read_into(database, source, dataset, limits=limits, delimiter=delimiter), database)
+        return Read(read_into(database, source, dataset, limits=limits, options=ReadOptions(**options)), database)
 
     return run
 
@@ -86,6 +83,7 @@ GOOD: list[tuple[str, bytes, list[tuple[str, str | None, str | None]]]] = [
     ("trailing_commas_in_the_header", H.replace(b"\n", b",,\n") + b"1,,a\n2,1,b,,\n", [("1", None, "a"), ("2", "1", "b")]),
     ("sep_line", b"sep=;\r\nid;parentId;name\r\n1;;a,b\r\n", [("1", None, "a,b")]),
     ("sep_line_quoted", b'"SEP=|"\nid|parentId|name\n1||a\n', [("1", None, "a")]),
+    ("sep_stranger", b"sep=:\nid:parentId:name\n1::a\n", [("1", None, "a")]),
     ("sep_tab", b"sep=\t\nid\tparentId\tname\n1\t\ta\n", [("1", None, "a")]),
     ("ctrl_z", H + b"1,,a\n\x1a", [("1", None, "a")]),
     ("ctrl_z_after_a_value", H + b"1,,a\x1a", [("1", None, "a")]),
@@ -123,7 +121,7 @@ REFUSED: list[tuple[str, bytes, str, str, int | None]] = [
     ("gzip_of_nothing", gzip.compress(b"", mtime=0), "empty_file", "is empty", None),
     ("no_header", b"1,,a\n2,1,b\n", "missing_column", "looks like data", 1),
     ("missing_parent_column", b"id,name\n1,a\n", "missing_column", "parentId", 1),
-    ("header_case", b"ID,PARENT_ID,name\n1,,a\n", "missing_column", "id, parentId", 1),
+    ("header_case", b"IDD,PARENT,name\n1,,a\n", "missing_column", "id, parentId", 1),
     ("json_without_parents", b'[{"id":"1"}]', "missing_column", "parentId", 1),
     ("dup_header", b"id,id,parentId\n1,2,\n", "duplicate_column", "twice", 1),
     ("case_dup_header", b"id,ID,parentId\n1,2,\n", "duplicate_column", "case", 1),
@@ -132,7 +130,6 @@ REFUSED: list[tuple[str, bytes, str, str, int | None]] = [
     ("nul_padding", H + b"1,,a\n" * 2000 + b"\0" * 2000, "unreadable_file", "truncated copy", 2002),
     ("long_line", H + b"1,,a\n" + b"x," * 5000, "value_too_long", "line 3", 3),
     ("long_record", H + b'1,,"a\n' + b"\n" * 3000 + b'"\n', "value_too_long", "line 2", 2),
-    ("sep_stranger", b"sep=:\nid:parentId\n1:\n", "unreadable_file", "names ':' as the delimiter", 1),
     ("sep_then_another", b"sep=;\nid,parentId,name\n1,,a\n", "missing_column", "lacks the columns id, parentId", 2),
     ("every_record_ragged", H + b"1,,a,b\n2,1,b,c\n", "malformed_row", "Every record has 4 fields; the header has 3", 2),
     ("unterminated_quote", H + b'1,,a\n2,,"abc\n3,,d\n', "malformed_row", "line 3", 3),
@@ -162,7 +159,7 @@ REFUSED: list[tuple[str, bytes, str, str, int | None]] = [
     ("trailing_comma", b'[{"id":"1","parentId":null},]', "unreadable_file", "not valid JSON", 1),
     ("nan", b'[{"id":"1","parentId":null},\n{"id":NaN}]', "unreadable_file", "NaN", 2),
     ("single_quotes", b"[{'id':'1'}]", "unreadable_file", "not valid JSON", 1),
-    ("wrapped", b'{"data":[{"id":"1"}]}', "unreadable_file", "'data'", 1),
+    ("wrapped", b'{"data":[{"code":"1"}]}', "unreadable_file", "'data'", 1),
     ("something_after", b'[{"id":"1","parentId":null}] x', "unreadable_file", "follows", 1),
     ("deep", b"[" * 100_000, "unreadable_file", "not valid JSON", 1),
 ]  # fmt: skip
@@ -192,7 +189,7 @@ FAULTY: list[tuple[str, bytes, list[tuple[str, int, int]], int]] = [
     ("space_after_the_quote", H + b'1,,"a" \n2,1,b\n', [("malformed_row", 1, 2)], 1),
     ("after_line_breaks", H + b'1,,"a\n\n\nb"\n2,1\n', [("malformed_row", 2, 6)], 1),
     ("not_a_record", b'[1,{"id":"1","parentId":null,"name":"a"},[],null]', [("malformed_row", 1, 1), ("malformed_row", 3, 1), ("malformed_row", 4, 1)], 1),
-    ("wrong_ids", b'[{"id":true,"parentId":null,"name":"a"},\n{"id":{"a":1},"parentId":null},\n{"id":1.5,"parentId":[1]}]',
+    ("wrong_ids", b'[{"id":true,"parentId":null,"name":"a"},\n{"id":{"a":1},"parentId":null},\n{"id":1.5,"parentId":[1,2]}]',
      [("invalid_type", 1, 1), ("invalid_type", 2, 2), ("invalid_type", 3, 3), ("invalid_type", 3, 3)], 3),
     ("key_twice", b'[{"id":"1","id":"2","parentId":null,"name":"a"}]', [("malformed_row", 1, 1)], 1),
     ("nested_key_twice", b'[{"id":"1","parentId":null,"name":{"a":[{"b":1,"b":1}]}},\n{"id":"2","parentId":"1","name":[{"a":1},{"a":1}]}]', [("malformed_row", 1, 1)], 2),
@@ -242,8 +239,8 @@ def test_columns_the_dataset_does_not_have_are_named_once(reads: Reader) -> None
 
 def test_a_header_that_is_nearly_right_is_guessed(reads: Reader) -> None:
     with pytest.raises(Unreadable) as caught:
-        reads(b"id,parent_id,name\n1,,a\n")
-    assert "'parent_id'" in caught.value.hint
+        reads(b"id,parent,name\n1,,a\n")
+    assert "'parent'" in caught.value.hint
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -260,8 +257,8 @@ def test_a_chosen_delimiter_is_used_exactly(reads: Reader) -> None:
     with pytest.raises(Unreadable) as caught:
         reads(content, delimiter="|")
     assert "separated by ';'" in caught.value.hint
-    with pytest.raises(InvalidRequest, match="':' cannot be the delimiter"):
-        reads(content, delimiter=":")
+    with pytest.raises(InvalidRequest, match="cannot be the delimiter"):
+        reads(content, delimiter=';"')
 
 
 def test_a_line_after_a_note_of_the_delimiter_is_still_a_physical_line(reads: Reader) -> None:
@@ -340,17 +337,25 @@ def across_boundaries(chance: random.Random, record_bytes: int) -> bytes:
 
 
 def by_python(content: bytes) -> list[list[str]] | None:
-    """The records that Python's csv module reads, without the header; None if it refuses."""
+    """The records that Python's csv module reads, without the header and blank rows; None if it refuses."""
+    lines, rows, last = list(io.StringIO(content.decode(), newline="")), list[list[str]](), 0
+    reader = csv.reader(lines, strict=True)
     try:
-        return [row for row in csv.reader(io.StringIO(content.decode(), newline=""), strict=True) if row][1:]
+        for row in reader:
+            text, last = "".join(lines[last : reader.line_num]), reader.line_num
+            if row and ('"' in text or any(map(str.strip, row))):
+                rows.append(row)
     except csv.Error:
         return None
+    return rows[1:]
 
 
 def agree(got: Read | None, expected: list[list[str]] | None) -> None:
-    """Both read the same rows, or both refuse; and of single records too."""
+    """Both read the same rows, or both refuse; and of single records too. Spaces before quotes have a test of their own."""
     if got is None:
         assert expected is None
+        return
+    if any("spaces before the quote" in message for _, _, _, message, _ in got.findings):
         return
     faulty = {finding[1] for finding in got.findings if finding[0] == "malformed_row"}
     assert {row for row, _, _ in got.malformed} == faulty

@@ -56,13 +56,15 @@ class Read:
 
 
 Reads = Callable[..., Read]
+Content = bytes | Callable[[], bytes]
+"""A file, or what makes it: a case that takes long to make is made by its test, not by each process of the run."""
 
 
 @pytest.fixture
-def reads(tmp_path: Path) -> Reads:
-    def run(content: bytes, limits: Limits = SMALL) -> Read:
-        (tmp_path / "source").write_bytes(content)
-        return Read(read_into(tmp_path / "d.duckdb", tmp_path / "source", RECORDS, limits=limits), tmp_path / "d.duckdb")
+def reads(tmp_path: Path, database: Path) -> Reads:
+    def run(content: Content, limits: Limits = SMALL) -> Read:
+        (tmp_path / "source").write_bytes(content if isinstance(content, bytes) else content())
+        return Read(read_into(database, tmp_path / "source", RECORDS, limits=limits), database)
 
     return run
 
@@ -124,6 +126,13 @@ def rewritten(content: bytes, part: str, change: Callable[[bytes], bytes]) -> by
         return zipped(
             *((name, change(archive.read(name)) if name == part else archive.read(name)) for name in archive.namelist())
         )
+
+
+def computed(content: bytes) -> bytes:
+    """The same workbook as if a spreadsheet program had computed its formulas."""
+    return rewritten(
+        content, "xl/workbook.xml", lambda part: part.replace(b' fullCalcOnLoad="1"', b"").replace(b"124519", b"191029")
+    )
 
 
 def openpyxl_book(*rows: list[Any]) -> bytes:
@@ -201,7 +210,7 @@ GOOD: list[tuple[str, bytes, list[tuple[str, str | None, str | None]]]] = [
     ("zst_of_parquet", ZSTD.compress(parquet({**IDS, "name": ["a", "b"]})), TWO),
     ("gz_of_workbook", gzip.compress(PLAIN_BOOK, mtime=0), TWO),
     ("cached_value", book(HEADER, fill=lambda _, s: (s.write_row(1, 0, ["1", None]), s.write_formula(1, 2, '="a"', None, "a"))), [("1", None, "a")]),
-    ("formula_gives_nothing", rewritten(book(HEADER, fill=lambda _, s: (s.write_row(1, 0, ["1"]), s.write_formula(1, 2, '=""', None, ""))), SHEET, lambda part: part.replace(b'<c r="C2">', b'<c r="C2" t="str">')), [("1", None, None)]),
+    ("formula_gives_nothing", computed(rewritten(book(HEADER, fill=lambda _, s: (s.write_row(1, 0, ["1"]), s.write_formula(1, 2, '=""', None, ""))), SHEET, lambda part: part.replace(b'<c r="C2">', b'<c r="C2" t="str">'))), [("1", None, None)]),
     ("hidden", book(fill=lambda b, s: (s.write_row(0, 0, ["secret"]), s.hide(), (t := b.add_worksheet("Shown")), t.activate(), t.set_first_sheet(), t.write_row(0, 0, HEADER), t.write_row(1, 0, ["1", None, "a"]))), [("1", None, "a")]),
     ("table_not_in_the_corner", book(fill=lambda _, s: (s.write_row(3, 2, HEADER), s.write_row(5, 2, ["1", None, "a"]))), [("1", None, "a")]),
     ("xlsx_values", book(HEADER, fill=lambda b, s: (
@@ -222,7 +231,7 @@ def test_what_is_good_is_read_exactly(reads: Reads, content: bytes, rows: list[A
     assert got.reading.records == len(rows)
 
 
-REFUSED: list[tuple[str, bytes, str, str]] = [
+REFUSED: list[tuple[str, Content, str, str]] = [
     ("wrong_schema", parquet({"code": ["1"], "parent": ["2"]}), "missing_column", "It has: code, parent"),
     ("truncated_parquet", parquet(IDS)[:300], "unreadable_file", "is incomplete"),
     ("zero_footer", b"PAR1" + bytes(4) + b"PAR1", "unreadable_file", "no footer"),
@@ -231,7 +240,7 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("bitflip_page", WITH_CHECKSUMS.replace(b"1" * 9, b"1" * 8 + b"0", 1), "unreadable_file", "damaged"),
     ("nested_id", parquet({"id": [{"a": 1}], "parentId": ["1"]}), "invalid_type", "struct"),
     ("list_id", parquet({"id": [["1"]], "parentId": ["1"]}), "invalid_type", "list"),
-    ("id_float", parquet({"id": [1.0], "parentId": ["1"]}), "invalid_type", "double"),
+    ("id_float", parquet({"id": [1.5], "parentId": ["1"]}), "invalid_type", "double"),
     ("boolean_parent", parquet({"id": ["1"], "parentId": [True]}), "invalid_type", "parentId"),
     ("decimal_id", parquet({"id": [Decimal("1.5")], "parentId": ["1"]}), "invalid_type", "decimal"),
     ("date_id", parquet({"id": [datetime.date(2024, 1, 1)], "parentId": ["1"]}), "invalid_type", "date"),
@@ -253,7 +262,7 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("nested_gz", gzip.compress(gzip.compress(CSV), mtime=0), "unreadable_file", "a second time"),
     ("tar", bytes(257) + b"ustar" + bytes(300), "unreadable_file", "tar"),
     ("7z", b"7z\xbc\xaf\x27\x1c" + bytes(20), "unreadable_file", "7-Zip"),
-    ("bzip2", b"BZh91AY", "unreadable_file", "bzip2"),
+    ("bzip2", b"BZh91AY&SY", "unreadable_file", "bzip2"),
     ("zst_truncated", ZSTD.compress(H + LONG)[:-6], "unreadable_file", "ends in the middle"),
     ("zst_cut_checksum", ZSTD.compress(CSV)[:-2], "unreadable_file", "ends in the middle"),
     ("zst_bad_checksum", flipped(ZSTD.compress(CSV), len(ZSTD.compress(CSV)) - 1), "unreadable_file", "damaged"),
@@ -288,10 +297,10 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("billion_laughs", rewritten(PLAIN_BOOK, SHEET, lambda part: ENTITIES + part), "unreadable_file", "entities"),
     ("xlsx_utf16", rewritten(PLAIN_BOOK, SHEET, lambda part: part.decode().encode("utf-16")), "unreadable_file", "not UTF-8"),
     ("xlsx_zip_bomb", rewritten(PLAIN_BOOK, SHEET, lambda part: part + b" " * (1 << 21)), "unreadable_file", "200 times"),
-    ("xlsx_cells_far_apart", book(HEADER, ["1"], fill=lambda _, s: s.write(1_000_000, 16_000, "x")), "unreadable_file", "1,000,001 rows and 16,001 columns"),
+    ("xlsx_cells_far_apart", lambda: book(HEADER, ["1"], fill=lambda _, s: s.write(1_000_000, 16_000, "x")), "unreadable_file", "1,000,001 rows and 16,001 columns"),
     ("formula_in_the_header", openpyxl_book(["id", "parentId", "=1+1"], ["1"]), "malformed_row", "C1"),
     ("no_visible_rows", book(fill=lambda b, s: (s.write_row(0, 0, HEADER), s.hide(), b.add_worksheet("Shown").activate())), "empty_file", "hidden"),
-    ("title_above_the_table", book(["Our places"], HEADER, ["1", "", "a"]), "missing_column", "It has: Our places"),
+    ("title_above_two_tables", book(["Our places"], HEADER, ["1", "", "a"], HEADER), "missing_column", "It has: Our places"),
     ("xlsx_header_only", book(HEADER), "empty_file", "no records"),
     ("xlsx_broken_sheet", rewritten(PLAIN_BOOK, SHEET, lambda part: part[: part.index(b"</sheetData>")]), "unreadable_file", "damaged"),
     ("xlsx_without_links", rewritten(PLAIN_BOOK, "xl/_rels/workbook.xml.rels", lambda part: b"<"), "unreadable_file", "damaged"),
@@ -306,7 +315,7 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
 
 
 @pytest.mark.parametrize(("content", "code", "said"), [pytest.param(*rest, id=name) for name, *rest in REFUSED])
-def test_what_cannot_be_read_is_refused_by_name(reads: Reads, tmp_path: Path, content: bytes, code: str, said: str) -> None:
+def test_what_cannot_be_read_is_refused_by_name(reads: Reads, tmp_path: Path, content: Content, code: str, said: str) -> None:
     with pytest.raises(Unreadable) as caught:
         reads(content)
     assert (caught.value.code, said in str(caught.value)) == (code, True), str(caught.value)
@@ -371,13 +380,13 @@ def test_several_files_are_one_table_and_each_counts_its_own_lines(reads: Reads)
     assert got.members == [(1, "a.csv"), (3, "b.csv"), (6, "d.csv")]
 
 
-def test_several_files_with_typed_columns_are_typed_as_one_table(tmp_path: Path) -> None:
+def test_several_files_with_typed_columns_are_typed_as_one_table(tmp_path: Path, database: Path) -> None:
     """What one file's reader cast in passing is not taken for all of them."""
     head = b"id,parentId,name,kind,numeric_code\n"
     (tmp_path / "source").write_bytes(
         zipped(("a.csv", head + b"FR,,France,Country,250\n"), ("b.csv", head + b"AT,,Austria,Country,40\nXX,,X,Country,x\n"))
     )
-    database, places = tmp_path / "d.duckdb", load_dataset("places")
+    places = load_dataset("places")
     read_into(database, tmp_path / "source", places)
     run_stage(stage, database, places)
     with duckdb.connect(str(database)) as connection:

@@ -92,14 +92,14 @@ def write_samples() -> None:
         (SAMPLES / name).write_bytes(make())
 
 
-FILES = sorted(path.name for path in SAMPLES.iterdir())
+FILES = sorted(path.name for path in SAMPLES.iterdir() if path.is_file())
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_sample_holds_the_same_records(tmp_path: Path, name: str) -> None:
+def test_every_sample_holds_the_same_records(tmp_path: Path, database: Path, name: str) -> None:
     (tmp_path / "source").write_bytes((SAMPLES / name).read_bytes())
-    reading = read_into(tmp_path / "d.duckdb", tmp_path / "source", load_dataset("records"))
-    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+    reading = read_into(database, tmp_path / "source", load_dataset("records"))
+    with duckdb.connect(str(database)) as connection:
         rows = connection.execute('select id, "parentId", name, kind from raw order by _row').fetchall()
         findings = connection.execute("select code, message from findings").fetchall()
     assert rows == RECORDS
@@ -107,10 +107,10 @@ def test_every_sample_holds_the_same_records(tmp_path: Path, name: str) -> None:
     assert reading.records == len(RECORDS)
 
 
-def test_every_format_has_a_sample_and_every_sample_is_made_here(tmp_path: Path) -> None:
+def test_every_format_has_a_sample_and_every_sample_is_made_here(tmp_path: Path, database: Path) -> None:
     found = set()
     for name in FILES:
         (tmp_path / "source").write_bytes((SAMPLES / name).read_bytes())
-        found.add(read_into(tmp_path / "d.duckdb", tmp_path / "source", load_dataset("records")).format)
+        found.add(read_into(database, tmp_path / "source", load_dataset("records")).format)
     assert found == set(FORMATS)
     assert sorted(MADE) == FILES

@@ -31,12 +31,11 @@ TREES, PATHS = shaped(children="children"), shaped(path_separator="/")
 
 
 @pytest.fixture
-def staged(tmp_path: Path) -> Shaped:
+def staged(tmp_path: Path, database: Path) -> Shaped:
     """Read and stage; gives (row, line, id, parentId, name, attributes) and (code, row, line, value) of the findings."""
 
     def run(content: str, dataset: Dataset, limits: Limits | None = None) -> tuple[Rows, Rows]:
         (tmp_path / "source").write_text(content, encoding="utf-8")
-        database = tmp_path / "staging.duckdb"
         read_into(database, tmp_path / "source", dataset, limits=limits)
         run_stage(stage, database, dataset)
         with duckdb.connect(str(database)) as connection:
@@ -129,12 +128,12 @@ def test_a_tree_that_is_no_json_is_refused(staged: Shaped, content: str, said: s
 
 
 @pytest.mark.parametrize("cut", range(1, 40, 3))
-def test_a_tree_is_the_same_however_the_text_is_cut(staged: Shaped, tmp_path: Path, cut: int) -> None:
+def test_a_tree_is_the_same_however_the_text_is_cut(database: Path, tmp_path: Path, cut: int) -> None:
     from pipeline.read.formats.json_records import read_lines
     from pipeline.read.raw_tables import RawTables
 
     text = TREE.encode()
-    with duckdb.connect() as connection, RawTables(connection, TREES, Limits(), folder=tmp_path) as staging:
+    with duckdb.connect(str(database)) as connection, RawTables(connection, TREES, Limits(), tmp_path) as staging:
         read_lines(iter([text[at : at + cut] for at in range(0, len(text), cut)]), staging)
         rows = staging.connection.execute('select _row, id, "parentId", name from raw order by _row').fetchall()
     assert rows == [(row, *rest) for row, _, *rest, _ in FLAT]

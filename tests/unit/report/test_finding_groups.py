@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline.report import finding_groups
 
 Reported = Callable[..., Path]
@@ -84,3 +86,32 @@ def test_there_are_so_many_groups_at_most_the_largest_first(reported: Reported, 
 
 def test_no_findings_are_no_groups(reported: Reported) -> None:
     assert grouped(reported([{"id": "a"}], [])) == {"total": 0, "groups": 0, "items": []}
+
+
+HINTS = {
+    "IDs in quotes": ['Record "a1" has that name.', 'Record "b" has that name.', 'Record "…" has that name.'],
+    "lists": ['It has several IDs: "a", "b". One!', 'It has several IDs: "c", "d", "e". One!', 'It has several IDs: "…". One!'],
+    "IDs that were meant": ["Did you mean FR-75?", "Did you mean x y?", "Did you mean …?"],
+    "code points": [
+        "The parent has U+0410 CYRILLIC CAPITAL LETTER A, the ID has U+0041 LATIN CAPITAL LETTER A.",
+        "The parent has U+0042 LATIN CAPITAL LETTER B, U+0020 SPACE, the ID has U+2010 HYPHEN-MINUS.",
+        "The parent has U+…, the ID has U+….",
+    ],
+    "descendants": ["Add it. 1,002 records of the file are its descendants.", "Add it.", "Add it."],
+}
+
+
+@pytest.mark.parametrize("hints", HINTS.values(), ids=HINTS)
+def test_findings_of_one_cause_are_one_group_with_one_sentence(reported: Reported, hints: list[str]) -> None:
+    said = [{"row": n, "hint": hints[n % 2], "value": f"v{n}", "message": f'No "v{n}".'} for n in range(1, 20)]
+    (one,) = grouped(reported([{"id": "a"}] * 20, said))["items"]
+    assert (one["count"], one["message"], one["hint"]) == (19, 'No "…".', hints[2])
+
+
+def test_causes_are_groups_of_their_own_unless_there_are_many(reported: Reported) -> None:
+    def found(causes: int) -> list[tuple[int, str | None]]:
+        said = [{"row": n, "hint": f"Do {chr(65 + n % causes)}.", "message": "Wrong."} for n in range(1, 41)]
+        return [(one["count"], one["hint"]) for one in grouped(reported([{"id": "a"}] * 41, said))["items"]]
+
+    assert found(2) == [(20, "Do B."), (20, "Do A.")]
+    assert found(20) == [(40, None)]

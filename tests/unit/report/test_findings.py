@@ -17,7 +17,7 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.report.findings import FIELDS, Counted, as_json, write_findings
 from pipeline.staging.database import FINDINGS
 from tests.support.formula_cells import FORMULAS, HARMLESS
-from tests.support.staging import read_into, run_stage
+from tests.support.staging import empty, read_into, run_stage
 from tests.support.tables import fill
 
 Write = Callable[..., Counted]
@@ -25,14 +25,13 @@ CSV_FIELDS = ["place", "row", "id", "code", "severity", "column", "value", "mess
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Write:
+def write(tmp_path: Path, database: Path) -> Write:
     """Write the report on these records (dictionaries) and findings (dictionaries) into ``tmp_path``/report."""
 
     def run(
         records: list[dict[str, str | None]], findings: list[dict[str, Any]], cycle_rows: list[list[str]] | None = None
     ) -> Counted:
-        database = tmp_path / "staging.duckdb"
-        database.unlink(missing_ok=True)
+        empty(database)
         names = list(dict.fromkeys(["id", *(name for record in records for name in record)]))
         with duckdb.connect(str(database)) as connection:
             quoted = ", ".join('"' + name + '" varchar' for name in names)
@@ -166,11 +165,11 @@ def test_a_document_is_for_people_too() -> None:
     assert as_json({"a": Path("x")}) == b'{\n  "a": "x"\n}'
 
 
-def test_findings_of_an_archive_say_in_which_file_their_row_lies(tmp_path: Path) -> None:
+def test_findings_of_an_archive_say_in_which_file_their_row_lies(tmp_path: Path, database: Path) -> None:
     with zipfile.ZipFile(tmp_path / "source", "w") as archive:
         archive.writestr("a.csv", "id,parentId,name\n1,,a\n")
         archive.writestr("b.csv", "id,parentId,name\n 2,,b\n1,2,c\n")
-    dataset, database = load_dataset("records"), tmp_path / "d.duckdb"
+    dataset = load_dataset("records")
     read_into(database, tmp_path / "source", dataset)
     with duckdb.connect(str(database)) as connection:
         connection.execute("create table cycle_rows (_row bigint)")

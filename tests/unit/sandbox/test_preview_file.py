@@ -6,18 +6,23 @@ import gzip
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xlsxwriter
 
+from pipeline.contracts.options import ReadOptions
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Unreadable
 from pipeline.sandbox.preview_file import ROWS, TEXT_BYTES, VALUE_CHARACTERS, ColumnPreview, Preview, preview
+from pipeline.staging.database import StagingDatabase
+from tests.support.staging import empty
 
 Look = Callable[..., Preview]
 RECORDS = [{"id": str(n), "parentId": None, "name": f"n {n}"} for n in range(20)]
@@ -27,11 +32,23 @@ RECORDS = [{"id": str(n), "parentId": None, "name": f"n {n}"} for n in range(20)
 def look(tmp_path: Path) -> Look:
     """Looks at bytes as if they were posted."""
 
-    def run(body: bytes, dataset: str = "records", *, whole: bool = False, delimiter: str | None = None) -> Preview:
+    def run(body: bytes, dataset: str = "records", *, whole: bool = False, **options: Any) -> Preview:
         (tmp_path / "source").write_bytes(body)
-        return preview(tmp_path / "source", load_dataset(dataset), delimiter, whole)
+        return preview(tmp_path / "source", load_dataset(dataset), ReadOptions(**options), whole)
 
     return run
+
+
+@pytest.fixture
+def in_one_database(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All previews of the test are read into one database, which is empty before each: 450 of them would take 8 s to make."""
+
+    @contextmanager
+    def emptied(_folder: Path) -> Iterator[StagingDatabase]:
+        with duckdb.connect(str(empty(database))) as root:
+            yield StagingDatabase(root)
+
+    monkeypatch.setattr(StagingDatabase, "in_memory", emptied)
 
 
 def as_csv(records: list[dict[str, Any]]) -> bytes:
@@ -83,6 +100,7 @@ def test_the_first_rows_of_a_whole_file(look: Look, form: str, packed: str) -> N
 
 
 @pytest.mark.early
+@pytest.mark.usefixtures("in_one_database")
 @pytest.mark.parametrize("form", ["csv", "json", "ndjson"])
 def test_a_text_may_be_cut_anywhere(look: Look, form: str) -> None:
     body = WHOLE[form]
@@ -115,17 +133,17 @@ def test_what_the_columns_would_be_and_probably_are(look: Look) -> None:
     seen = look(b"Id;parent_id;Name;kind;weight\nFR;;France;Country;1\n", "places")
     assert (seen.delimiter, seen.takes_others, seen.needs) == (";", False, ("id", "parentId", "name", "kind"))
     assert seen.columns == (
-        ColumnPreview("Id", None, "id"),
-        ColumnPreview("parent_id", None, "parentId"),
-        ColumnPreview("Name", None, "name"),
+        ColumnPreview("Id", "id", ""),
+        ColumnPreview("parent_id", "parentId", ""),
+        ColumnPreview("Name", "name", ""),
         ColumnPreview("kind", "kind", ""),
         ColumnPreview("weight", None, ""),
     )
-    loose = look(b"Id,parent_id,Name,weight\nFR,,France,1\n", "records")
+    loose = look(b"Idd,parent,Nam,weight\nFR,,France,1\n", "records")
     assert [(one.becomes, one.meant) for one in loose.columns] == [
-        ("Id", "id"),
-        ("parent_id", "parentId"),
-        ("Name", ""),  # the file would be taken as it is, so nothing is guessed
+        ("Idd", "id"),
+        ("parent", "parentId"),
+        ("Nam", ""),  # the file would be taken as it is, so nothing is guessed
         ("weight", ""),
     ]
 
@@ -140,7 +158,7 @@ def test_what_the_columns_would_be_and_probably_are(look: Look) -> None:
         (zipped(WHOLE["csv"])[:20] + zipped(WHOLE["csv"])[24:], "bytes are missing"),
         (b"id,parentId\n", "no records"),
         (b"id,id\n1,2\n", "appears twice"),
-        (b'{"data": [{"id": 1}]}', "wrapped"),
+        (b'{"data": [{"code": 1}]}', "wrapped"),
         (b'"' + b"x" * (TEXT_BYTES + 1), "too long to be shown"),
         (b"[" + b" " * (TEXT_BYTES + 1), "too long to be shown"),
     ],
@@ -153,3 +171,33 @@ def test_a_file_without_a_preview_gets_the_reason(look: Look, body: bytes, said:
 def test_long_values_are_cut(look: Look) -> None:
     seen = look(b"id,parentId,name\n1,," + b"x" * 10_000 + b"\n", whole=True)
     assert seen.rows == (("1", None, "x" * VALUE_CHARACTERS),)
+
+
+MANY = [{"id": str(n), "parentId": None, "name": "x" * 200} for n in range(5_000)]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"meta": {"n": 1}, "data": {"items": MANY}}, {one["id"]: {"parentId": None, "name": one["name"]} for one in MANY}],
+    ids=["below a key", "keyed"],
+)
+def test_records_are_found_wherever_they_are(look: Look, document: Any) -> None:
+    seen = look(json.dumps(document).encode()[: TEXT_BYTES + 1])
+    assert {column.name for column in seen.columns} == {"id", "parentId", "name"}
+    assert [dict(zip([column.name for column in seen.columns], row, strict=True))["id"] for row in seen.rows] == [
+        str(n) for n in range(ROWS)
+    ]
+
+
+def test_columns_are_those_of_an_import(look: Look) -> None:
+    seen = look(b",ID,Parent_Id,Labels,Labels\n0,1,,a,b\n1,2,1.0,,c\n", whole=True)
+    assert [(column.name, column.becomes) for column in seen.columns] == [
+        ("ID", "id"),
+        ("Parent_Id", "parentId"),
+        ("Labels", "Labels"),
+    ]
+    assert seen.rows[0] == ("1", None, '["a","b"]')
+    numbered = look(b"id,parentId,Labels,Labels\n1,,a,b\n", whole=True, repeated_columns="number")
+    assert [column.becomes for column in numbered.columns] == ["id", "parentId", "Labels", "Labels 2"]
+    wrapped = look(b'{"data": {"items": [{"id": 1}], "x": [{"id": 2}]}}', whole=True, records_at="data.items")
+    assert wrapped.rows == (("1",),)

@@ -7,6 +7,7 @@ import os
 import pickle
 import resource
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -24,6 +25,7 @@ import pytest
 from pipeline.errors import Crashed, NoSpace, Unreadable
 from pipeline.sandbox import messages, process
 from pipeline.sandbox.fork_server import ForkServer
+from pipeline.settings import ROOT
 
 MIB = 1 << 20
 
@@ -475,9 +477,23 @@ def test_a_child_may_ask_and_is_answered() -> None:
 
 def test_the_time_of_an_answer_is_not_the_childs_and_an_error_in_it_ends_the_child() -> None:
     def slow(question: int) -> int:
-        time.sleep(1.5)
+        time.sleep(3.5)
         return question
 
-    assert process.run(ask_twice, 1, memory_bytes=512 * MIB, seconds=1.0, answer=slow) == 1
+    assert process.run(ask_twice, 1, memory_bytes=512 * MIB, seconds=3.0, answer=slow) == 1
     with pytest.raises(ZeroDivisionError):
         process.run(ask_twice, 1, memory_bytes=512 * MIB, seconds=20.0, answer=lambda question: question // 0)
+
+
+def test_no_thread_of_the_warm_up_is_left() -> None:
+    """DuckDB has a thread for each processor in each database, and a fork copies none of them."""
+    code = """
+import os
+import pipeline.sandbox.validate_file, pipeline.validate.expectations
+before = len(os.listdir("/proc/self/task"))
+import pipeline.sandbox.warm_up
+print(len(os.listdir("/proc/self/task")) - before, flush=True)
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout == "0\n", done.stderr

@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
 from pipeline.contracts.object_keys import RowOutcome, added_names, results_file
-from pipeline.contracts.options import Options
+from pipeline.contracts.options import DETECTED, Options
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.orchestration.result_files import FATES_SCHEMA
 from pipeline.read import FileSummary
 from pipeline.sandbox.write_results import FATES, RESULTS, DefaultOutcome, _write, write_results
 from pipeline.settings import ROOT
 from pipeline.staging.cast import original_names
-from tests.support.staging import read_into
+from tests.support.staging import SHARED, read_into
 
 Row = dict[str, str | None]
 NAMES = ["id", "Parent", "parentId", "a, b", "code"]
@@ -87,16 +87,14 @@ def write(
     said = [list(fates), [str(one) for one in fates.values()], ["why"] * len(fates), ["because"] * len(fates)]
     arrays = [pa.array(column, field.type) for column, field in zip(said, FATES_SCHEMA, strict=True)]
     pq.write_table(pa.Table.from_arrays(arrays, schema=FATES_SCHEMA), folder / FATES)
-    return write_results(folder, dataset, None, DefaultOutcome(RowOutcome.SUCCEEDED), dict.fromkeys(RowOutcome, forms))
+    return write_results(folder, dataset, DETECTED, DefaultOutcome(RowOutcome.SUCCEEDED), dict.fromkeys(RowOutcome, forms))
 
 
 def raw(source: Path, dataset: Dataset) -> tuple[FileSummary, list[tuple[Any, ...]]]:
     """How a file is read, and its rows by the names of the file."""
-    database = source.with_suffix(".duckdb")
-    database.unlink(missing_ok=True)
-    reading = read_into(database, source, dataset)
+    reading = read_into(SHARED, source, dataset)
     names = ", ".join(f'"{name}"' for name in reading.columns)
-    with duckdb.connect(str(database)) as connection:
+    with duckdb.connect(str(SHARED)) as connection:
         return reading, connection.execute(f"select {names} from raw order by _row").fetchall()
 
 
@@ -174,7 +172,9 @@ def test_a_row_that_could_not_be_kept_whole_is_no_better_in_its_file(tmp_path: P
 
 
 @pytest.mark.parametrize("long", ["x" * 32_768, "🚢" * 16_384])
-def test_a_cell_that_no_workbook_holds_is_not_lost_silently(tmp_path: Path, dataset: Dataset, long: str) -> None:
+def test_a_cell_that_no_workbook_holds_is_not_lost_silently(
+    tmp_path: Path, database: Path, dataset: Dataset, long: str
+) -> None:
     """The row says where it is whole, and fails again until it is filled; what just fits is there."""
     rows = [
         dict.fromkeys(NAMES, "") | {"id": "1", "a, b": "x" * 32_767},
@@ -182,7 +182,6 @@ def test_a_cell_that_no_workbook_holds_is_not_lost_silently(tmp_path: Path, data
         dict.fromkeys(NAMES, "") | {"id": "3", "a, b": "🚢" * 16_383},
     ]
     as_xlsx(rows, tmp_path / "source")
-    database = tmp_path / "a.duckdb"
     read_into(database, tmp_path / "source", dataset)
     with duckdb.connect(str(database)) as connection:
         connection.execute("""update raw set "a, b" = ? where id = '2'""", [long])
@@ -211,3 +210,14 @@ def test_what_is_left_out_may_bear_a_name_that_is_ours(tmp_path: Path, dataset: 
 def test_options_carry_what_is_left_out() -> None:
     asked = Options(without=("row", "code"))
     assert Options.from_json(asked.to_json()) == asked
+
+
+def test_results_have_the_values_of_the_file_not_those_of_a_rule(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("id,parentId\n a,\n b, a\n c, a\nTotal,\n")
+    asked = dataset.for_upload(Options(clean={"trim": True, "skip_rows": [3, 5]}))
+    assert write(tmp_path, asked, {2: RowOutcome.FAILED}, "csv")[RowOutcome.FAILED] == 1
+    succeeded, failed = (
+        tmp_path / RESULTS / results_file(fate, "csv", {}) for fate in (RowOutcome.SUCCEEDED, RowOutcome.FAILED)
+    )
+    assert [line.split(",")[:3] for line in succeeded.read_text().splitlines()[1:]] == [[" a", "", "1"]]
+    assert [line.split(",")[:3] for line in failed.read_text().splitlines()[1:]] == [[" c", " a", "2"]]

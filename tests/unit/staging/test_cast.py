@@ -17,7 +17,7 @@ from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.errors import InvalidConfiguration
 from pipeline.staging.cast import stage
 from pipeline.staging.types import reading_of_type
-from tests.support.staging import run_stage
+from tests.support.staging import empty, run_stage
 
 Rows = list[tuple[Any, ...]]
 
@@ -42,12 +42,11 @@ def dataset_of(tmp_path: Path) -> Callable[..., Dataset]:
 
 
 @pytest.fixture
-def staged(tmp_path: Path) -> Callable[..., tuple[Rows, Rows]]:
+def staged(database: Path) -> Callable[..., tuple[Rows, Rows]]:
     """Stage rows given as dictionaries of texts; gives ``incoming`` and (row, column, code, value) of the findings."""
 
     def run(dataset: Dataset, *rows: dict[str, str | None], columns: list[str] | None = None) -> tuple[Rows, Rows]:
-        database = tmp_path / "staging.duckdb"
-        database.unlink(missing_ok=True)
+        empty(database)
         names = columns or list(dict.fromkeys(name for row in rows for name in row))
         with duckdb.connect(str(database)) as connection:
             quoted = ['"' + name.replace('"', '""') + '" varchar' for name in names]
@@ -243,14 +242,14 @@ TWICE = [
 
 @pytest.mark.parametrize(("own", "said"), TWICE)
 def test_a_key_that_stands_twice_in_json_of_a_cell_is_refused(
-    staged: Callable[..., tuple[Rows, Rows]], tmp_path: Path, own: str, said: str | None
+    staged: Callable[..., tuple[Rows, Rows]], database: Path, own: str, said: str | None
 ) -> None:
     """However the file came: a CSV's cell, a workbook's, a text in JSON or Parquet."""
     _, found = staged(
         load_dataset("records"), {"id": "1", "attributes": own, "d": "3"}, {"id": "2", "attributes": "{}", "d": "3"}
     )
     assert found == ([(1, "attributes", "malformed_row", None)] if said else [])
-    with duckdb.connect(str(tmp_path / "staging.duckdb")) as connection:
+    with duckdb.connect(str(database)) as connection:
         assert connection.execute("select message from findings").fetchall() == ([(f"The key {said}",)] if said else [])
 
 

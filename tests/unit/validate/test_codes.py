@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.validate.sql_checks import read_check
+from pipeline.validate.sql_check_file import read_check
 
 ROOT = Path(__file__).resolve().parents[3]
 CODE = re.compile(r"[a-z]+(_[a-z]+)+")
@@ -34,11 +34,11 @@ def said_in_python(tree: ast.AST) -> set[str]:
 
 
 def _spelled(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield where a code is: ``code=``, ``code: str =``, add_finding(code), Rule(code), Failure(place, code), tuples."""
+    """Yield where a code is: ``code=``, ``code: str =``, add_finding(code), note(code), Rule(code), Failure(place, code)."""
     match node:
         case ast.Call(func=ast.Name("ApiError")):  # of the HTTP API: these speak of no file
             return
-        case ast.Call(func=ast.Attribute(attr="add_finding") | ast.Name("Rule"), args=[first, *_]):
+        case ast.Call(func=ast.Attribute(attr="add_finding" | "note") | ast.Name("Rule"), args=[first, *_]):
             yield first
         case ast.Call(func=ast.Name("Failure"), args=[_, second, *_]):
             yield second

@@ -84,3 +84,14 @@ def test_great_expectations_view_still_has_the_methods_that_we_override(name: st
 def test_great_expectations_still_renders_pages_with_its_own_class() -> None:
     assert issubclass(ValidationResultsPageRenderer, Renderer)
     assert list(inspect.signature(ValidationResultsPageRenderer.render).parameters)[1] == "validation_results"
+
+
+def test_a_configuration_that_is_kept_is_what_great_expectations_makes() -> None:
+    one = OffendingRows(unexpected_rows_query="select 1", description="None.", meta={"severity": "error"})
+    kept = one.configuration
+    assert one.configuration is kept
+    assert kept == UnexpectedRowsExpectation.configuration.fget(one)
+    one.description = "No row."
+    assert one.configuration.description == "No row." and kept.description == "None."
+    assert one.copy(update={"description": "Nothing."}, deep=True).configuration.description == "Nothing."
+    assert one.configuration.description == "No row."

@@ -21,7 +21,7 @@ from pipeline.validate import expectations as expect
 from pipeline.validate import sql_checks
 from pipeline.validate.data_docs import OffendingRows
 from tests.support.staging import read_into, run_stage
-from tests.support.tables import fill
+from tests.support.tree_edges import write_edges
 
 PLACES = "id,parentId,name,kind,alpha_3,numeric_code,flag\n"
 
@@ -44,11 +44,11 @@ Check = Callable[..., Checked]
 
 
 @pytest.fixture
-def checked(tmp_path: Path) -> Check:
+def checked(tmp_path: Path, database: Path) -> Check:
     """Read, stage and check a file's text by a dataset's rules."""
 
     def run(text: str, dataset: Dataset, edges: Mapping[str, str | None] | None = None, run_name: str = "import-1") -> Checked:
-        source, database, docs = tmp_path / "source", tmp_path / "staging.duckdb", tmp_path / "docs"
+        source, docs = tmp_path / "source", tmp_path / "docs"
         source.write_text(text, encoding="utf-8")
         read_into(database, source, dataset)
         run_stage(stage, database, dataset)
@@ -67,11 +67,7 @@ def checked(tmp_path: Path) -> Check:
 def _edges(folder: Path, edges: Mapping[str, str | None] | None) -> Path | None:
     if edges is None:
         return None
-    with duckdb.connect() as connection:
-        connection.execute('create table edges (id varchar, "parentId" varchar)')
-        fill(connection, "edges", edges.items())
-        connection.execute(f"copy edges to '{folder / 'edges.parquet'}' (format parquet)")
-    return folder / "edges.parquet"
+    return write_edges(folder / "edges.parquet", edges.items())
 
 
 def records_with(*expectations: dict[str, Any]) -> Dataset:
@@ -316,7 +312,7 @@ def test_a_count_that_is_not_ours_is_caught(checked: Check, monkeypatch: pytest.
     honest = expect._judged
     monkeypatch.setattr(expect, "_judged", lambda result: replace(honest(result), rows=honest(result).rows + 1))
     with pytest.raises(RuntimeError, match="counts 2 offending rows, our SQL 1"):
-        checked("id,parentId\n,\n", load_dataset("records"))
+        checked("id,parentId,name\n,,a\n", load_dataset("records"))
 
 
 def test_a_whole_verdict_that_is_not_ours_is_caught(checked: Check, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,3 +331,20 @@ def test_an_expectation_left_out_is_caught(checked: Check, monkeypatch: pytest.M
     monkeypatch.setattr(expect, "_evaluate", forgetful)
     with pytest.raises(RuntimeError, match="no expectation 0"):
         checked("id,parentId\n1,\n", load_dataset("records"))
+
+
+def test_no_metric_fails_and_is_computed_again(checked: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Great Expectations tries three times, and with a failed metric it computes again all that were ready with it."""
+    honest = expect._Engine.resolve_metrics
+    failed: list[Exception] = []
+
+    def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return honest(self, *args, **kwargs)
+        except Exception as error:
+            failed.append(error)
+            raise
+
+    monkeypatch.setattr(expect._Engine, "resolve_metrics", watched)
+    checked("id,parentId\n1,\n", load_dataset("records"))
+    assert failed == []

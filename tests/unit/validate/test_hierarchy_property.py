@@ -23,7 +23,8 @@ import pytest
 from pipeline.datasets.dataset import load_dataset
 from pipeline.staging.database import StagingDatabase
 from pipeline.staging.hierarchy import lay_out
-from pipeline.validate.sql_checks import read_check, run_checks
+from pipeline.validate.sql_check_file import read_check
+from pipeline.validate.sql_checks import run_checks
 from pipeline.validate.tree_overlay import add_edges, ask_for
 
 CASES = 1_000
@@ -194,6 +195,7 @@ def _lay_out(connection: duckdb.DuckDBPyConnection, rows: list[tuple[Any, ...]],
     connection.register("arriving", raw)
     connection.execute("create table raw as select * from arriving")
     connection.execute("create view incoming as select *, '{}' as attributes from raw")
+    connection.execute("create table lines as select 1::bigint as first_row, 2::bigint as first_line")
     connection.unregister("arriving")
     lay_out(connection, RECORDS)
     ask_for(connection, RECORDS, folder / "parents.parquet")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import random
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -18,7 +16,8 @@ from pipeline.datasets.suite_meta import Tolerance
 from pipeline.staging.database import FINDINGS
 from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.quarantine import Quarantined, quarantine_records, write_rows
-from pipeline.validate.sql_checks import read_check, run_checks
+from pipeline.validate.sql_check_file import read_check
+from pipeline.validate.sql_checks import run_checks
 from tests.support.staging import run_stage
 from tests.support.tables import fill
 
@@ -28,14 +27,6 @@ QUARANTINE = Tolerance(OnError.QUARANTINE)
 
 Row = tuple[str | None, str | None]
 Tree = dict[str, str | None]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Path]:
-    """An in-memory database that lives as long as the test."""
-    name = Path(f":memory:{tmp_path.name}")
-    with closing(duckdb.connect(str(name))):
-        yield name
 
 
 def staged(database: Path, rows: list[Row], warehouse: Tree | None = None, bad: dict[int, str] | None = None) -> Path:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
 from pipeline.datasets.dataset import load_dataset
 from pipeline.staging.hierarchy import lay_out
+from pipeline.validate import parent_causes
 from pipeline.validate.cycles import PATH_SHOWN, find_cycles
 from pipeline.validate.missing_parents import likely_spellings
-from pipeline.validate.sql_checks import Check, read_check, run_checks
+from pipeline.validate.sql_check_file import Check, read_check
+from pipeline.validate.sql_checks import run_checks
 from pipeline.validate.tree_overlay import add_edges, ask_for
 from tests.support.staging import run_stage
 from tests.support.tables import fill
@@ -26,8 +29,8 @@ CHECKS = [read_check(path) for path in RECORDS.check_files]
 
 
 @pytest.fixture
-def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
+def connection(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(str(database)) as connection:
         yield connection
 
 
@@ -43,6 +46,7 @@ def checked(
         fill(connection, "raw", full)
     connection.execute("create or replace table incoming as select *, '{}' as attributes from raw")
     connection.execute("drop table if exists links")
+    connection.execute("create or replace table lines as select 1::bigint as first_row, 2::bigint as first_line")
     lay_out(connection, RECORDS)
     connection.execute('create or replace table warehouse_edges (id varchar, "parentId" varchar)')
     if warehouse:
@@ -103,8 +107,108 @@ def test_a_missing_parent_comes_with_the_nearest_spelling(connection: duckdb.Duc
         (4, "E-01", None),
         (5, "nowhere", None),
         (6, "gone", None),
-        (7, "--", None),
+        (7, "--", 'If "--" means that a record has no parent, leave it empty, or declare it: no_parent_values=--.'),
     ]
+
+
+NONE = 'If "{0}" means that a record has no parent, leave it empty, or declare it: no_parent_values={0}.'
+ALIKE = "Did you mean {}? They look alike, but the parent has {}, the ID has {}."
+CAUSES = {
+    "a word for none": ([("a", None), ("b", "NULL")], NONE.format("NULL")),
+    "zero": ([("1", None), ("2", "0")], NONE.format("0")),
+    "copied from PostgreSQL": ([("1", None), ("2", r"\N")], NONE.format(r"\N")),
+    "a tree widget's root": ([("1", None), ("2", "#")], NONE.format("#")),
+    "a name": (
+        [("1", None, "Europe"), ("2", "Europe", "x")],
+        'Record "1" has that name; parents are given by name: parent_by=name.',
+    ),
+    "a name of two": (
+        [("1", None, "Europe"), ("3", None, "Europe"), ("2", "Europe", "x")],
+        'Several records have that name, for instance "1", "3". Write the ID of one of them.',
+    ),
+    "a name that is a word for none too": (
+        [("1", None, "Root"), ("2", "Root", "x")],
+        'Record "1" has that name; parents are given by name: parent_by=name.',
+    ),
+    "a number that is elsewhere by chance": ([("1", None, "7"), ("2", "7", "x")], None),
+    "a title that begins with an ID": (
+        [("11401", None), ("2", "Story #11401: Export")],
+        'It contains the ID "11401": write only the ID.',
+    ),
+    "an ID and a name": ([("FR-75", None), ("2", "FR-75 - Paris")], 'It contains the ID "FR-75": write only the ID.'),
+    "an ID of two words": ([("New York", None), ("2", "New York - US")], 'It contains the ID "New York": write only the ID.'),
+    "several, with bars": (
+        [("A", None), ("B", None), ("C", "A|B")],
+        'It has several IDs: "A", "B". A record can have only one parent.',
+    ),
+    "several, with commas": (
+        [("A", None), ("B", None), ("C", "B, A")],
+        'It has several IDs: "A", "B". A record can have only one parent.',
+    ),
+    "several, as JSON": (
+        [("A", None), ("B", None), ("C", '["B","A"]')],
+        'It has several IDs: "A", "B". A record can have only one parent.',
+    ),
+    "the number of a row": (
+        [("A", None), ("B", "2")],
+        'No ID is a number. If it is the number of a row or a line, write the ID: row 2 has "B". Line 2 has "A".',
+    ),
+    "a Cyrillic letter": (
+        [("A1", None), ("2", "\u04101")],
+        ALIKE.format("A1", "U+0410 CYRILLIC CAPITAL LETTER A", "U+0041 LATIN CAPITAL LETTER A"),
+    ),
+    "full-width digits": (
+        [("A1", None), ("2", "A\uff11")],
+        ALIKE.format("A1", "U+FF11 FULLWIDTH DIGIT ONE", "U+0031 DIGIT ONE"),
+    ),
+    "another space": (
+        [("a\u00a0b", None), ("2", "a b")],
+        ALIKE.format("a\u00a0b", "U+0020 SPACE", "U+00A0 NO-BREAK SPACE")
+        + ' The rules clean={"trim": true, "collapse_spaces": true} make them one.',
+    ),
+    "another Unicode form": (
+        [("Z\u00fcrich", None), ("2", "Zu\u0308rich")],
+        ALIKE.format(
+            "Z\u00fcrich",
+            "U+0075 LATIN SMALL LETTER U, U+0308 COMBINING DIAERESIS",
+            "U+00FC LATIN SMALL LETTER U WITH DIAERESIS",
+        )
+        + ' The rule clean={"nfc": true} makes them one.',
+    ),
+    "an invisible character": (
+        [("ab", None), ("2", "a\u200bb")],
+        ALIKE.format("ab", "U+200B ZERO WIDTH SPACE", "nothing there"),
+    ),
+    "zeros": ([("007", None), ("2", "7")], "Did you mean 007?"),
+    "decimals": (
+        [("7", None), ("2", "7.0")],
+        "Did you mean 7? The parents were written as decimals: write the column as whole numbers, or as text.",
+    ),
+    "none of these": ([("7", None), ("2", "elsewhere")], None),
+}
+
+
+@pytest.mark.parametrize(("rows", "hint"), CAUSES.values(), ids=CAUSES)
+def test_a_missing_parent_is_diagnosed(connection: duckdb.DuckDBPyConnection, rows: list[Any], hint: str | None) -> None:
+    rows = [(*row, "")[:3] for row in rows]
+    (offender,) = checked(connection, rows)("missing_parent")
+    assert offender["hint"] == hint
+
+
+def test_causes_that_need_no_comparison_are_found_for_any_number_of_parents(
+    connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parent_causes, "COMPARED_MOST", 1)
+    rows = [
+        ("1", None, "one"),
+        ("2", "one", "two"),
+        ("3", "2.0", "three"),
+        ("4", "null", "four"),
+        ("5", "Q", ""),
+        ("a", None, ""),
+    ]
+    hints = [str(one["hint"]).partition(" ")[0] for one in checked(connection, rows)("missing_parent")]
+    assert hints == ["Record", "Did", "If", "None"]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +258,13 @@ def test_ids_that_can_be_taken_for_one_another_are_a_warning(connection: duckdb.
         (8, "x", "X"),
     }, "and what is in the warehouse alone is not this file's"
     assert checked(connection, [("1", None), ("10", None), ("100", "1")])("similar_id") == []
+
+
+def test_ids_that_a_spreadsheet_made_dates_are_a_warning(connection: duckdb.DuckDBPyConnection) -> None:
+    dates = ["1-Mar", "2-Sep", "Dec-01", "01. Mrz", "5-SEPT", "3-avr"]
+    others = ["TP53", "A-12", "2024-01", "Mar-2024", "1-Marble", "Decem-01", "1-2", "dec", "31-Mars-1"]
+    offenders = checked(connection, [(one, None) for one in dates + others])("spreadsheet_damage")
+    assert [o["value"] for o in offenders] == dates
 
 
 def test_ids_that_a_spreadsheet_rounded_are_a_warning(connection: duckdb.DuckDBPyConnection) -> None:
@@ -274,8 +385,7 @@ def test_descendants_of_an_old_cycle_are_reported_at_their_first_row(connection:
 # --- What is asked of the warehouse ---
 
 
-def test_the_parents_to_ask_for_are_those_not_in_the_file(tmp_path: Path) -> None:
-    database = tmp_path / "staging.duckdb"
+def test_the_parents_to_ask_for_are_those_not_in_the_file(tmp_path: Path, database: Path) -> None:
     with duckdb.connect(str(database)) as connection:
         connection.execute(
             """create table incoming as select * from (values
@@ -288,8 +398,8 @@ def test_the_parents_to_ask_for_are_those_not_in_the_file(tmp_path: Path) -> Non
     assert [row[1] for row in asked.fetchall()] == ["X", 'Y,"Z', "x", 'y,"z'], "and what they may be misspellings of"
 
 
-def test_an_edge_of_the_file_takes_the_place_of_the_warehouses(tmp_path: Path) -> None:
-    database, edges = tmp_path / "staging.duckdb", tmp_path / "edges.parquet"
+def test_an_edge_of_the_file_takes_the_place_of_the_warehouses(tmp_path: Path, database: Path) -> None:
+    edges = tmp_path / "edges.parquet"
     duckdb.sql(f"copy (select * from (values ('a', 'b'), ('x', 'a')) t(id, \"parentId\")) to '{edges}' (format parquet)")
     with duckdb.connect(str(database)) as connection:
         connection.execute("create table incoming as select 1 as _row, 'a' as id, 'x' as \"parentId\"")

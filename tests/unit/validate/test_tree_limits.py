@@ -6,8 +6,7 @@ import itertools
 import json
 import random
 import string
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,8 @@ from pipeline.sqlfiles import load
 from pipeline.staging.hierarchy import lay_out_bounds
 from pipeline.validate.cycles import find_cycles
 from pipeline.validate.quarantine import quarantine_records
-from pipeline.validate.sql_checks import _find_by_check, read_check, run_checks
+from pipeline.validate.sql_check_file import read_check
+from pipeline.validate.sql_checks import _find_by_check, run_checks
 from pipeline.validate.tree_limits import measure_depths
 from pipeline.validate.tree_overlay import add_edges, ask_for
 from tests.support.staging import run_stage
@@ -45,13 +45,6 @@ def bounded(**bounds: Any) -> Dataset:
 
 
 Check = Callable[..., Found]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Path]:
-    name = Path(f":memory:{tmp_path.name}")
-    with closing(duckdb.connect(str(name))):
-        yield name
 
 
 @pytest.fixture

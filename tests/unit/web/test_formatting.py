@@ -144,7 +144,7 @@ def test_how_a_file_was_read_and_what_was_asked_for() -> None:
     )
     assert dialect_text({}) == ""
     assert formatting.asked(Options()) == ""
-    asked = Options(True, OnError.QUARANTINE, 5, 0.1, "\t", mapping={"Nom": "name", "x": ""})
+    asked = Options(True, OnError.QUARANTINE, 5, 0.1, delimiter="\t", mapping={"Nom": "name", "x": ""})
     assert formatting.asked(asked) == (
         "dry run, quarantine rows with errors, at most 5 records with errors, at most 10% of records with errors,"
         " delimiter: tab, column Nom as name, skip column x"

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline import option_texts
 from pipeline.adapters.s3 import Store
 from pipeline.contracts.states import State
 from pipeline.settings import Settings
@@ -424,7 +425,8 @@ def test_the_description_names_every_route(app: Any) -> None:
     assert "multipart/form-data" in upload["requestBody"]["content"]
     assert {parameter["name"] for parameter in upload["parameters"]} == {
         *("Idempotency-Key", "Content-Digest"),
-        *("dataset", "filename", "dry_run", "on_error", "max_errors", "max_error_ratio", "delimiter", "force", "mapping"),
+        *("dataset", "filename", "dry_run", "on_error", "max_errors", "max_error_ratio", "force", "mapping"),
+        *option_texts.PARSERS,
         "notify",
     }
     assert spec["components"]["securitySchemes"]["key"]["scheme"] == "bearer"

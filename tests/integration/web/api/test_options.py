@@ -18,8 +18,25 @@ CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
 ALL = (
     "dry_run=true&on_error=quarantine&max_errors=5&max_error_ratio=0.1&delimiter=semicolon&force=true"
     "&mapping=%7B%22Nom%22:%22name%22,%22x%22:%22%22%7D"
+    "&quote=single&encoding=latin-1&header_row=2&sheet=Data&records_at=data.items&merged=fill&repeated_columns=list"
+    "&no_parent_values=0,NULL&parent_by=name&shape=%7B%22kind%22:%22nested%22,%22children%22:%22items%22%7D"
+    "&clean=%7B%22trim%22:true%7D"
 )
-ASKED = Options(True, OnError.QUARANTINE, 5, 0.1, ";", force=True, mapping={"Nom": "name", "x": ""})
+READING: dict[str, Any] = {
+    "quote": "'",
+    "encoding": "iso8859-1",
+    "header_row": 2,
+    "sheet": "Data",
+    "records_at": "data.items",
+    "merged": "fill",
+    "repeated_columns": "list",
+    "no_parent_values": ("0", "NULL"),
+    "parent_by": "name",
+    "shape": {"kind": "nested", "children": "items"},
+    "clean": {"trim": True},
+}
+READING_SHOWN = {**READING, "no_parent_values": ["0", "NULL"]}
+ASKED = Options(True, OnError.QUARANTINE, 5, 0.1, True, delimiter=";", mapping={"Nom": "name", "x": ""}, **READING)
 
 
 def options_of(edges: AppContext, import_id: str) -> Options:
@@ -43,11 +60,12 @@ def test_every_option_reaches_the_ledger_and_is_shown(api: Any, edges: AppContex
     assert options_of(edges, made.json["id"]) == ASKED
     assert made.json["dry_run"] is True
     shown = {"on_error": "quarantine", "max_errors": 5, "max_error_ratio": 0.1, "delimiter": ";", "force": True, "without": []}
+    shown |= READING_SHOWN
     shown |= {"mapping": {"Nom": "name", "x": ""}, "notify": []}
     assert (made.json["options"], made.json["preview"], made.json["counts"]["quarantined"]) == (shown, None, 0)
     plain = api.post("/v1/datasets/places/imports", data=CSV)
     assert options_of(edges, plain.json["id"]) == Options()
-    unset = {"force": False, "without": [], "mapping": {}, "notify": []}
+    unset = {"force": False, "without": [], "mapping": {}, "notify": [], "no_parent_values": [], "shape": {}, "clean": {}}
     assert {name: value for name, value in plain.json["options"].items() if value is not None} == unset
 
 
@@ -61,6 +79,15 @@ def test_every_option_reaches_the_ledger_and_is_shown(api: Any, edges: AppContex
             "max_error_ratio=1.1",
             "delimiter=x",
             "delimiter=",
+            "quote=ab",
+            "encoding=utf-9",
+            "header_row=0",
+            "header_row=one",
+            "merged=yes",
+            "repeated_columns=sum",
+            "no_parent_values=[1]",
+            "shape=levels",
+            "clean=[]",
             "dryrun=true",
         ),
         *("mapping=", "mapping=[]", 'mapping={"a": 1}', 'mapping={"a": "nonsense"}', 'mapping={"a": "name", "b": "name"}'),

@@ -25,7 +25,7 @@ WRONG = [
         "POST",
         f"{UPLOAD}?max_error=5",
         {},
-        "Unknown parameter max_error. Did you mean max_errors? Known: filename, dry_run,",
+        "Unknown parameter max_error. Did you mean max_errors? Known: filename, delimiter,",
     ),
     ("POST", f"{UPLOAD}?max_errors=many", {}, "max_errors must be a whole number, not 'many'."),
     ("POST", f"{UPLOAD}?max_errors=-1", {}, "max_errors must be at least 0, not '-1'."),

@@ -48,8 +48,8 @@ def test_a_preview(api: Any, edges: AppContext) -> None:
     assert seen["rows"] == [["FR", None, "France", "Country", "x"], ["FR-75", "FR", "Paris", "Department", "y"]]
     assert [(one["name"], one["becomes"], one["suggested"], one["why"]) for one in seen["columns"]] == [
         ("Kürzel", None, None, ""),
-        ("parent_id", None, "parentId", "similar"),
-        ("Name", None, "name", "similar"),
+        ("parent_id", "parentId", "parentId", ""),
+        ("Name", "name", "name", ""),
         ("kind", "kind", "kind", ""),
         ("junk", None, None, ""),
     ]
@@ -101,7 +101,27 @@ def test_a_mapping_is_remembered_for_the_dataset_and_the_header(api: Any, caller
     assert api.post("/v1/datasets/records/preview?whole=true", data=CSV).json["remembered"] is False
     assert api("PUT", "/v1/datasets/places/mappings", json={"columns": NAMES[::-1], "mapping": {}}).status_code == 204
     again = look(api).json
-    assert (again["remembered"], again["columns"][1]["suggested"]) == (True, None), "that nothing was meant is remembered too"
+    assert (again["remembered"], again["columns"][0]["suggested"]) == (True, None), "that nothing was meant is remembered too"
+
+
+def test_options_of_reading_are_remembered_for_the_header_and_for_the_name(api: Any) -> None:
+    bars = b"id|parentId|name\n1||a,b\n"
+    asked = {"columns": ["id", "parentId", "name"], "mapping": {}, "options": {"delimiter": "|", "no_parent_values": ["0"]}}
+    assert api("PUT", "/v1/datasets/records/mappings", json={**asked, "filename": "export 2026-11-01.csv"}).status_code == 204
+
+    def seen(query: str, body: bytes = bars) -> Any:
+        answer = api.post(f"/v1/datasets/records/preview?whole=true&{query}", data=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json
+
+    by_name = seen("filename=export+2026-12-31.csv")
+    assert (by_name["options"], by_name["delimiter"]) == ({"delimiter": "|", "no_parent_values": ["0"]}, "|")
+    assert seen("filename=other.csv")["options"] == {"delimiter": "|", "no_parent_values": ["0"]}, "by its columns"
+    assert seen("filename=other.csv", b"id,parentId\n1,\n")["options"] == {}
+    assert seen("delimiter=comma&filename=export+2026-12-31.csv")["options"] == {"delimiter": ","}, (
+        "what is asked for comes first"
+    )
+    assert api("PUT", "/v1/datasets/records/mappings", json={**asked, "options": {"quote": "ab"}}).status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,95 @@
+"""Parents that are not given by ID: values that mean "no parent" (``no_parent_values``), and values of another column
+(``parent_by``), which become IDs in ``incoming``."""
+
+from __future__ import annotations
+
+import duckdb
+
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.upload_rules import no_parent_values_of, parent_by_of
+from pipeline.sqlfiles import literal, quoted
+from pipeline.staging.cleaning import add_warning
+from pipeline.staging.database import VALUE_LENGTH, by_rows
+
+_CANDIDATES = 5
+
+
+def count_declared_roots(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str], rows: str) -> None:
+    """Add one warning for each value of ``no_parent_values`` that occurs in the parent column of the table ``rows``."""
+    none = no_parent_values_of(dataset)
+    if not none or dataset.parent not in present or dataset.shape.path_separator is not None:
+        return
+    among = ", ".join(map(literal, none))
+    found = connection.execute(
+        f"""select parent, count(*) from (select {quoted(dataset.parent)} as parent from {rows})
+        where parent in ({among}) and parent != '' group by parent order by parent"""
+    ).fetchall()
+    ids = f"select distinct {quoted(dataset.key)} from incoming where {quoted(dataset.key)} in ({among})"
+    taken = {str(one) for (one,) in connection.execute(ids).fetchall()} if found else set()
+    for value, records in found:
+        are = "1 record is a root" if records == 1 else f"{records:,} records are roots"
+        hint = f'But a record has the ID "{value}": if it is their parent, do not declare that value.'
+        message = f'The parent "{value}" means no parent, as declared: {are}.'
+        hint = hint if value in taken else "Nothing needs to be done."
+        add_warning(connection, message, code="no_parent", hint=hint, column=dataset.parent, value=value)
+
+
+def name_parents_by_id(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str], rows: str) -> None:
+    """Replace the parents in ``incoming``, which are values of the column ``parent_by`` of ``rows``, by IDs of the file.
+
+    A value that no record has, or several have, becomes a finding, and the record has no parent in ``incoming``.
+    """
+    by = parent_by_of(dataset)
+    if by is None or by not in present or dataset.parent not in present:
+        return
+    key, parent = quoted(dataset.key), quoted(dataset.parent)
+    connection.execute(
+        f"""create or replace temp table named_values as
+        select {quoted(by)} as value, min({key}) as id, count(distinct {key}) as bearers,
+            list_sort(min(distinct {key}, {_CANDIDATES})) as candidates
+        from {rows} where {quoted(by)} != '' and {key} != '' and {quoted(by)} in (select {parent} from incoming)
+        group by {quoted(by)}"""
+    )
+    connection.execute(_MISNAMED.format(key=key, parent=parent))
+    for findings in (_UNKNOWN, _AMBIGUOUS):
+        connection.execute(findings, {"by": by, "column": dataset.parent})
+    connection.execute("drop table misnamed")
+    connection.execute("create or replace table named_incoming as from incoming limit 0")
+    by_rows(
+        connection,
+        f"""insert into named_incoming select incoming.* replace (bearers.id as {parent})
+        from incoming left join (from named_values where bearers = 1) bearers on incoming.{parent} = bearers.value
+        where {{range}}""",
+    )
+    is_view = connection.execute("from duckdb_views() where view_name = 'incoming'").fetchall()
+    connection.execute(f"drop {'view' if is_view else 'table'} incoming")
+    connection.execute("alter table named_incoming rename to incoming")
+    connection.execute("drop table named_values")
+
+
+_MISNAMED = """
+create or replace temp table misnamed as
+with known as (select distinct {key} as id from incoming)
+select incoming._row, incoming.{parent} as value, bearers.bearers, bearers.candidates, known.id as known
+from incoming left join named_values bearers on incoming.{parent} = bearers.value
+left join known on incoming.{parent} = known.id
+where incoming.{parent} is not null and bearers.bearers is distinct from 1
+"""
+
+_UNKNOWN = f"""
+insert into findings by name
+select 'missing_parent' as code, 'error' as severity, _row as row, $column as "column", left(value, {VALUE_LENGTH}) as value,
+    format('No record of the file has the {{}} "{{}}".', $by, left(value, 60)) as message,
+    case when known is null then 'Add the record to the file, or correct its parent: parents are given by ' || $by || '.'
+        else format('A record has the ID "{{}}". If parents are given by ID, leave parent_by out.', known) end as hint
+from misnamed where bearers is null
+"""
+
+_AMBIGUOUS = f"""
+insert into findings by name
+select 'ambiguous_parent' as code, 'error' as severity, _row as row, $column as "column", left(value, {VALUE_LENGTH}) as value,
+    format('{{}} records have the {{}} "{{}}".', bearers, $by, left(value, 60)) as message,
+    format('Their IDs: "{{}}"{{}}. Name the parent by another column, or change the {{}}.',
+        array_to_string(candidates, '", "'), if(bearers > {_CANDIDATES}, ', ...', ''), $by) as hint
+from misnamed where bearers > 1
+"""
