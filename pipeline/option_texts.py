@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import encodings
 import json
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from encodings.aliases import aliases
@@ -15,6 +17,7 @@ from pipeline.errors import InvalidRequest
 DELIMITER_CHARACTERS = 8
 MERGED = ("fill",)
 REPEATED_COLUMNS = ("number", "list")
+_ENCODINGS = {*aliases, *(module.name for module in pkgutil.iter_modules(encodings.__path__))}
 _QUOTES = {"single": "'", "double": '"', QUOTE_NONE: QUOTE_NONE}
 
 
@@ -40,10 +43,11 @@ def quote_of(text: str) -> str:
 
 def encoding_of(text: str) -> str:
     """Return the name of a text encoding as Python spells it. Raises InvalidRequest for one that is not known."""
-    try:
-        found = codecs.lookup(text)
-    except (LookupError, ValueError):
-        raise InvalidRequest(f"There is no encoding {text!r}.{_meant(text, aliases)}") from None
+    if (
+        encodings.normalize_encoding(text).lower() not in _ENCODINGS
+    ):  # codecs.lookup() remembers every name that it is asked for
+        raise InvalidRequest(f"There is no encoding {text[:40]!r}.{_meant(text[:40], aliases)}")
+    found = codecs.lookup(text)
     if not getattr(found, "_is_text_encoding", True):
         raise InvalidRequest(f"{text!r} is not an encoding of text. Use utf-8, cp1252 or shift_jis, for instance.")
     return found.name

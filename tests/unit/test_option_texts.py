@@ -25,6 +25,8 @@ from pipeline.option_texts import PARSERS, option_text, parsed
         ("quote", "\u00ab", "\u00ab"),
         ("encoding", "Windows-1252", "cp1252"),
         ("encoding", "Shift_JIS", "shift_jis"),
+        ("encoding", "utf-8-sig", "utf-8-sig"),
+        ("encoding", "KOI8-U", "koi8-u"),
         ("header_row", "4", 4),
         ("sheet", "Data 2026", "Data 2026"),
         ("records_at", "data.items", "data.items"),
