@@ -23,6 +23,7 @@ import duckdb
 from benchmarks import measure
 from benchmarks.real_data.fetch import NotFetched
 from benchmarks.real_data.hierarchies import HIERARCHIES, Hierarchy
+from pipeline import processes
 from pipeline.contracts.options import Options
 from pipeline.datasets.dataset import load_dataset
 from pipeline.read import read
@@ -169,3 +170,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    processes.silence(2)  # DuckDB's bindings list what Python's end finds still alive
