@@ -18,6 +18,7 @@ DELIMITER_CHARACTERS = 8
 MERGED = ("fill",)
 REPEATED_COLUMNS = ("number", "list")
 _ENCODINGS = {*aliases, *(module.name for module in pkgutil.iter_modules(encodings.__path__))}
+_OF_NO_FILES = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"}
 _QUOTES = {"single": "'", "double": '"', QUOTE_NONE: QUOTE_NONE}
 
 
@@ -48,14 +49,15 @@ def encoding_of(text: str) -> str:
     ):  # codecs.lookup() remembers every name that it is asked for
         raise InvalidRequest(f"There is no encoding {text[:40]!r}.{_meant(text[:40], aliases)}")
     found = codecs.lookup(text)
-    if not getattr(found, "_is_text_encoding", True):
+    is_of_texts = getattr(found, "_is_text_encoding", True) and found.incrementaldecoder is not None
+    if not is_of_texts or found.name.replace("_", "-") in _OF_NO_FILES:
         raise InvalidRequest(f"{text!r} is not an encoding of text. Use utf-8, cp1252 or shift_jis, for instance.")
     return found.name
 
 
 def header_row_of(text: str) -> int:
     """Return the number of the header's line or row, from 1. Raises InvalidRequest."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) == int(text)):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
         raise InvalidRequest(f"header_row is the number of the header's line or row, from 1, not {text!r}.")
     return int(text)
 

@@ -85,6 +85,7 @@ def validate(
     settings = load_settings()
     rules = load_dataset(dataset, settings.datasets_root)
     options = Options(True, on_error, max_errors, max_error_ratio, **vars(reading))
+    rules.check_mapping(options.mapping)
     rules.check_options(options)
     with tempfile.TemporaryDirectory(prefix="bulkhead-") as scratch:
         folder = Path(scratch)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contracts.object_keys import DATASET_NAME
-from pipeline.contracts.options import DETECTED, READ_NAMES, OnError, Options, ReadOptions
+from pipeline.contracts.options import DETECTED, QUOTE_NONE, READ_NAMES, OnError, Options, ReadOptions
 from pipeline.datasets.column_forms import columns_by_form, folded
 from pipeline.datasets.definition_checks import check_definition
 from pipeline.datasets.shape_meta import Shape, shape_of, slip_in
@@ -75,8 +75,9 @@ class Dataset:
                 raise InvalidRequest(f"{other!r} and {name!r} cannot both be mapped to {column!r}.")
 
     def check_options(self, options: ReadOptions) -> None:
-        """Raises InvalidRequest, naming the option, for options of reading that mean nothing for this dataset."""
-        self.check_mapping(options.mapping)
+        """Raises InvalidRequest, naming the option, for options of reading that mean nothing, apart from the mapping."""
+        if options.quote and options.quote != QUOTE_NONE and options.quote in (options.delimiter or ""):
+            raise InvalidRequest(f"The quote {options.quote!r} cannot be a part of the delimiter {options.delimiter!r}.")
         if options.shape:
             self.check_shape(options.shape)
         check_value_options(self, options)

@@ -63,9 +63,7 @@ class FileSummary:
     sheet: str
     sheets: int  # of a workbook: those that are shown and hold anything
     letters: tuple[str, ...]  # what Excel calls the columns, one for one; none without a workbook, or of members
-    lines: tuple[
-        tuple[int, int | None], ...
-    ]  # where records lie: (record, line) wherever the distance changes, the first of them
+    lines: tuple[tuple[int, int | None], ...]  # (record, line) wherever the distance of the two changes, the first of them
     members: int  # files in the archive that were read as one; 1 without an archive
     generated: int = 0  # of the records, the last ones: those that the shape implies and the file does not list
 

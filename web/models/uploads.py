@@ -71,6 +71,7 @@ class ReadQuery(Given):
     header_row: int | None = Field(
         None,
         ge=1,
+        le=999_999_999,
         description="Number of the line, or of the sheet's row, with the columns' names",
         json_schema_extra={"example": 1},
     )

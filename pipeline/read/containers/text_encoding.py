@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
-from difflib import get_close_matches
-from encodings.aliases import aliases
 
 import numpy as np
 
-from pipeline.errors import InvalidRequest, Unreadable
+from pipeline.errors import Unreadable
+from pipeline.option_texts import encoding_of
 from pipeline.read.containers.likely_encodings import likely_encodings
 
 BYTE_ORDER_MARKS: tuple[tuple[bytes, str], ...] = (
@@ -19,7 +18,6 @@ BYTE_ORDER_MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_NO_FILE_ENCODINGS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"}
 _UTF_8_NAMES = {"utf-8", "utf-8-sig", "ascii"}
 _SAMPLE_BYTES = 1 << 15
 
@@ -28,15 +26,7 @@ def checked_encoding(asked: str | None) -> str | None:
     """Return the name of the encoding that an upload asks for, as Python spells it. Raises InvalidRequest."""
     if asked is None:
         return None
-    try:
-        known = codecs.lookup(asked.strip())
-    except (LookupError, ValueError, UnicodeError):
-        known = None
-    name = known.name.replace("_", "-") if known else ""
-    if not known or not getattr(known, "_is_text_encoding", True) or name in _NO_FILE_ENCODINGS or not known.incrementaldecoder:
-        close = get_close_matches(asked.strip().lower().replace("-", "_"), [*aliases, *aliases.values()], n=3, cutoff=0.6)
-        hint = f" Did you mean {', '.join(dict.fromkeys(close))}?" if close else " For instance utf-8, windows-1252, shift_jis."
-        raise InvalidRequest(f"{asked!r} is no known encoding.{hint}")
+    name = encoding_of(asked.strip()).replace("_", "-")
     return "utf-8" if name in _UTF_8_NAMES else name
 
 

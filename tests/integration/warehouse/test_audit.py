@@ -74,7 +74,7 @@ def test_the_command_audits_what_is_loaded(database: str, tmp_path: Path, monkey
 
 
 def test_an_audit_without_a_warehouse_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://absent@127.0.0.1:1/none")
     result = CliRunner().invoke(app, ["audit", "records"])
     assert result.exit_code == 7
     assert "The warehouse does not answer, or has no table of records: run bulkhead migrate." in " ".join(result.stderr.split())

@@ -108,7 +108,7 @@ def test_an_empty_text_is_a_value_and_a_null_is_none(tmp_path: Path) -> None:
 
 
 def test_no_mapping_or_shape_changes_what_is_loaded(tmp_path: Path) -> None:
-    meta = {**RECORDS.suite["meta"], "mapping": {"defaults": {"name": "nobody"}}, "shape": {"path_separator": "/"}}
+    meta = {**RECORDS.suite["meta"], "mapping": {"defaults": {"name": "unnamed"}}, "shape": {"path_separator": "/"}}
     dataset = replace(RECORDS, suite={**RECORDS.suite, "meta": meta})
     counted, *_ = audited(tmp_path, 'b,,,{}\na/b,b,,"{""x"": 1}"\n', dataset)
     assert (counted.records, counted.errors) == (2, 0)
