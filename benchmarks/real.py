@@ -11,6 +11,7 @@ no hierarchies, so all that it can say is how many rows it took.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -59,8 +60,9 @@ def measured(one: Hierarchy) -> dict[str, object]:
             folder, load_dataset("records"), one.file.name, "real", None, options, lambda asked: None
         )
         seconds = time.perf_counter() - began
-    floor, (roots, depth, generated, gaps) = _floor(one.file), _tree(one, options)
-    found = {"records": counted.records, "roots": roots, "depth": depth, "generated": generated, "gaps": gaps}
+    floor, (roots, depth, generated, gaps, below) = _floor(one.file), _tree(one, options)
+    tree = {"roots": roots, "depth": depth, "generated": generated, "gaps": gaps, "below_gaps": below}
+    found = {"records": counted.records, **tree}
     _compare(one, counted, found)
     ratio = round(seconds / floor, 1)
     return {
@@ -86,8 +88,8 @@ def _floor(file: Path) -> float:
     return time.perf_counter() - began
 
 
-def _tree(one: Hierarchy, options: Options) -> tuple[int, int, int, int]:
-    """Return the roots, the levels, the generated records and the gaps that were told."""
+def _tree(one: Hierarchy, options: Options) -> tuple[int, int, int, int, int]:
+    """Return the roots, the levels, the generated records, the gaps that were told and the records below them."""
     dataset = load_dataset("records").for_upload(options)
     with tempfile.TemporaryDirectory() as scratch, duckdb.connect() as connection:
         source = Path(scratch) / "source"
@@ -99,13 +101,15 @@ def _tree(one: Hierarchy, options: Options) -> tuple[int, int, int, int]:
         ancestors.depth(connection, "select _row as number, nullif(above, _row) as above from links", into="depths")
         depth = number(connection, "select max(depth) + 1 from depths")
         told = connection.execute("select message from findings where code = 'code_gap'").fetchall()
-        gaps = int(told[0][0].split(" ")[0].replace(",", "")) if told else 0
-    return roots, depth, summary.generated, gaps
+        numbers = re.match(r"([\d,]+) code.* ([\d,]+) records? w\w+ placed", told[0][0]) if told else None
+        gaps, below = (int(one.replace(",", "")) for one in numbers.groups()) if numbers else (0, 0)
+    return roots, depth, summary.generated, gaps, below
 
 
 def _compare(one: Hierarchy, counted: Counted, found: dict[str, int]) -> None:
     """Raise RuntimeError if what was found is not what the source says."""
-    expected = {"records": one.records, "roots": one.roots, "generated": one.generated, "gaps": one.gaps}
+    expected = {"records": one.records, "roots": one.roots, "generated": one.generated}
+    expected |= {"gaps": one.gaps, "below_gaps": one.below_gaps}
     wrong = {name: (found[name], value) for name, value in expected.items() if found[name] != value}
     errors = {name: sum(count for code, count in counted.by_code.items() if name in code) for name in one.errors}
     wrong |= {name: (errors[name], value) for name, value in one.errors.items() if errors[name] != value}

@@ -36,7 +36,8 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.local import seaweedfs
 from pipeline.local.stack import Stack
 from pipeline.local.up import local_key
-from pipeline.settings import ROOT, environment
+from pipeline.process_environment import environment
+from pipeline.settings import ROOT
 from pipeline.warehouse import migrate
 
 MOST_MB = {"worker": 1500, "web": 300}
@@ -159,7 +160,7 @@ def a_stack(home: Path, root: Path) -> Stack:
     """All of it, with the one dataset."""
 
     def prepare(given: Mapping[str, str]) -> Mapping[str, str]:
-        migrate.migrate(given["DATABASE_URL"], root=root)
+        migrate.migrate(given["DATABASE_URL"], owner=given["BULKHEAD_MIGRATION_DATABASE_URL"], root=root)
         return {"BULKHEAD_API_KEY": local_key(home, given["DATABASE_URL"])[0]}
 
     own = {"BULKHEAD_DATASETS_ROOT": str(root), "PYTHONPATH": str(ROOT)}
@@ -179,7 +180,7 @@ def _demand_success(one: Mapping[str, Any], records: int) -> None:
 
 def _seconds_in(stack: Stack, import_id: str) -> dict[str, float]:
     """How long the import was in each state, by the ledger."""
-    engine = postgres.connect(stack.environment["DATABASE_URL"], pool_size=1)
+    engine = postgres.connect(stack.environment["BULKHEAD_MIGRATION_DATABASE_URL"], pool_size=1)
     try:
         moves = Ledger(engine).imports.moves(import_id)
     finally:

@@ -4,7 +4,7 @@ Both forms of event are read: S3's own notification and EventBridge's. Objects t
 ignored. Errors are raised on purpose: AWS retries the event and finally puts it into the dead-letter queue. Events arrive at
 least once and in any order; the queue handles both.
 
-Environment: TEMPORAL_* as in Temporal's own tools, and BULKHEAD_TASK_QUEUE.
+Environment: TEMPORAL_* as in Temporal's own tools (temporal_access/options.py), BULKHEAD_TASK_QUEUE, BULKHEAD_PAYLOAD_KEYS.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote_plus
 
-from temporalio.client import Client
-from temporalio.envconfig import ClientConfig
-
 from pipeline.contracts.messages import ObjectArrived, QueueRun
 from pipeline.contracts.object_keys import dataset_of
+from pipeline.contracts.traceparent import traceparent_of_xray
 from pipeline.contracts.workflows import ENQUEUE_SIGNAL, QUEUE_WORKFLOW, queue_workflow_id
+from pipeline.temporal_access.connecting import connect
+from pipeline.temporal_access.options import access_from
 
 
 def requests_in(event: Mapping[str, Any]) -> list[ObjectArrived]:
@@ -40,10 +41,9 @@ def _objects_created(event: Mapping[str, Any]) -> Iterator[ObjectArrived]:
 
 async def announce(arrivals: list[ObjectArrived]) -> None:
     """Signal the queue of each file and start it if it is not running: one atomic call to Temporal per file."""
-    config = ClientConfig.load_client_connect_config()
-    config.setdefault("target_host", "127.0.0.1:7233")
-    client = await Client.connect(**config)
-    for arrival in arrivals:
+    client = await connect(access_from(os.environ))
+    traceparent = traceparent_of_xray(os.environ.get("_X_AMZN_TRACE_ID", ""))  # set if the function is traced by X-Ray
+    for arrival in [replace(arrival, traceparent=traceparent) for arrival in arrivals]:
         dataset = str(dataset_of(arrival.key))
         await client.start_workflow(
             QUEUE_WORKFLOW.name,

@@ -68,6 +68,11 @@ def estimate_text(seconds: float) -> str:
     return humanize.naturaldelta(timedelta(seconds=max(seconds, 1)))
 
 
+def percent_text(percent: float) -> str:
+    """Return a share to three digits: ``12.8 %``. What is not none is never ``0 %``, and what is not all never ``100 %``."""
+    return f"{percent:g} %" if 99.9 < percent < 100 else f"{percent:.3g} %"
+
+
 def state_sentence(
     state: State, counts: Mapping[str, int], *, errors: int = 0, queue_position: int = 0, is_promotable: bool = False
 ) -> str:
@@ -129,11 +134,17 @@ def column_letters(column: int) -> str:
     return letters
 
 
+TABLE_FORMAT = "table"
+"""The format, in ``reading``, of a table of the warehouse: its records have ids, but no lines or rows to be found at."""
+
+
 def place_of(finding: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
-    """Return the place of a finding (``row``, ``line``, ``column``) in its file; empty if it concerns the whole file.
+    """Return the place of a finding (``row``, ``line``, ``column``, ``id``) in its file; empty if it concerns the whole file.
 
     ``reading``: how the file was read, as stored in the ledger.
     """
+    if reading.get("format") == TABLE_FORMAT:
+        return f"record {finding['id']}" if finding.get("id") is not None else ""
     row, line = finding.get("row"), finding.get("line")
     if line is None:
         return record_name(row)
@@ -202,6 +213,16 @@ def place_sql(reading: Mapping[str, Any], *, row: str, line: str, column: str | 
     return f"case when {line} is null then {record} else case {cases} else {whole} end end"
 
 
+NAMED_MOST = 5
+"""So many names are enough to see what is meant."""
+
+
+def listed(names: Sequence[str], most: int = NAMED_MOST, *, count: int | None = None) -> str:
+    """Return ``a, b, c and 1,200 more``; ``count`` is how many there are, if ``names`` are only the first of them."""
+    more = (len(names) if count is None else count) - len(names[:most])
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def meant(wrong: str, known: Iterable[str]) -> str:
     """Return `` Did you mean max_errors?`` with the known name closest to a wrong one; empty if none is close."""
     by_folded = {name.casefold(): name for name in known}
@@ -237,6 +258,11 @@ _PLAIN_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of the spelling in several scripts and of emoji."""
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most ``most`` characters whole, and a longer one cut there, with an ellipsis."""
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def visible(value: object, *, keep: str = "") -> str:

@@ -65,6 +65,10 @@ class RejectedFile(BulkheadError):
 class Unreadable(RejectedFile):
     """The file could not be read."""
 
+    encodings: tuple[tuple[str, str], ...] = ()
+    """If it is in an encoding that it should not be in, the likeliest ones, the likeliest first: the option's value and a name
+    for people."""
+
 
 class FileReplaced(RejectedFile):
     """Another file was put under the same key before this one could be read."""
@@ -161,6 +165,11 @@ class Busy(TransientError):
 
 class Crashed(TransientError):
     """A child process died or exceeded its limits."""
+
+    def __init__(self, message: str = "", *, reason: str = "other") -> None:
+        """``reason``: for metrics, one of telemetry/catalog.py."""
+        super().__init__(message)
+        self.reason = reason
 
 
 class NoSpace(TransientError):

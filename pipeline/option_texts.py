@@ -12,6 +12,8 @@ from encodings.aliases import aliases
 from typing import Any
 
 from pipeline.contracts.options import DELIMITER_NAMES, QUOTE_NONE
+from pipeline.contracts.options import option_text as option_text
+from pipeline.display import shortened
 from pipeline.errors import InvalidRequest
 
 DELIMITER_CHARACTERS = 8
@@ -19,6 +21,9 @@ MERGED = ("fill",)
 REPEATED_COLUMNS = ("number", "list")
 _ENCODINGS = {*aliases, *(module.name for module in pkgutil.iter_modules(encodings.__path__))}
 _OF_NO_FILES = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"}
+_SPACES = {"space": " ", "spaces": "  "}
+"""Delimiters that are hard to see; "spaces" are two or more."""
+
 _QUOTES = {"single": "'", "double": '"', QUOTE_NONE: QUOTE_NONE}
 
 
@@ -27,9 +32,10 @@ def delimiter_of(text: str) -> str:
 
     Raises InvalidRequest for what cannot stand between values: letters, digits, quotes, line ends, or more than 8 characters.
     """
-    found = DELIMITER_NAMES.get(text.lower()) or _unescaped(text)
+    found = DELIMITER_NAMES.get(text.lower()) or _SPACES.get(text.lower()) or _unescaped(text)
     if not 1 <= len(found) <= DELIMITER_CHARACTERS or any(one.isalnum() or one in '"\r\n\0' for one in found):
-        names = f"{', '.join(DELIMITER_NAMES)}, or 1 to {DELIMITER_CHARACTERS} characters without letters, digits and quotes"
+        known = ", ".join((*DELIMITER_NAMES, *_SPACES))
+        names = f"{known}, or 1 to {DELIMITER_CHARACTERS} characters without letters, digits and quotes"
         raise InvalidRequest(f"The delimiter is {names}, not {text!r}.{_meant(text, DELIMITER_NAMES)}")
     return found
 
@@ -47,7 +53,7 @@ def encoding_of(text: str) -> str:
     if (
         encodings.normalize_encoding(text).lower() not in _ENCODINGS
     ):  # codecs.lookup() remembers every name that it is asked for
-        raise InvalidRequest(f"There is no encoding {text[:40]!r}.{_meant(text[:40], aliases)}")
+        raise InvalidRequest(f"There is no encoding {shortened(text, 40)!r}.{_meant(text[:40], aliases)}")
     found = codecs.lookup(text)
     is_of_texts = getattr(found, "_is_text_encoding", True) and found.incrementaldecoder is not None
     if not is_of_texts or found.name.replace("_", "-") in _OF_NO_FILES:
@@ -85,7 +91,7 @@ def _json(text: str, kind: type, example: str) -> Any:
         found = None
     if not isinstance(found, kind):
         named = "object" if kind is dict else "list"
-        raise InvalidRequest(f"This is not a JSON {named}: {text[:100]!r}. Write it like {example}.")
+        raise InvalidRequest(f"This is not a JSON {named}: {shortened(text, 100)!r}. Write it like {example}.")
     return found
 
 
@@ -121,11 +127,6 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {
 def parsed(given: Mapping[str, str | None]) -> dict[str, Any]:
     """Return the options among ``given`` that are set, parsed. Raises InvalidRequest."""
     return {name: PARSERS[name](text) for name, text in given.items() if name in PARSERS and text}
-
-
-def option_text(value: object) -> str:
-    """Return the text that its parser makes ``value`` of again."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping | list | tuple) else str(value)
 
 
 def _unescaped(text: str) -> str:

@@ -8,8 +8,6 @@ ledger records a removal before the first object is deleted; and the next clean-
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,7 +18,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from pipeline import expired_files
-from pipeline.adapters.s3 import OpenUpload, Store, Stored
+from pipeline.adapters.s3 import Store, Stored
 from pipeline.contracts.messages import Cleaned
 from pipeline.contracts.object_keys import (
     INCOMING,
@@ -28,30 +26,36 @@ from pipeline.contracts.object_keys import (
     batches_prefix,
     dataset_of,
     import_id_in,
+    is_import_id,
     report_prefix,
     results_prefix,
 )
+from pipeline.contracts.patches import PATCHES, patches_prefix
 from pipeline.contracts.states import State
-from pipeline.errors import BulkheadError, IllegalMove
+from pipeline.errors import BulkheadError, Conflict, IllegalMove
+from pipeline.expired_audits import remove_reports
+from pipeline.expired_drafts import remove_drafts
+from pipeline.expired_dumps import remove_dumps
+from pipeline.expired_folders import ExpiredFolders
+from pipeline.expired_uploads import abort_uploads
+from pipeline.ledger.api_keys import ApiKeys
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import Trace
+from pipeline.ledger.removal_lock import removal_lock
 from pipeline.receive.arrivals import is_unchanged
 from pipeline.receive.upload_metadata import IMPORT_ID
 from pipeline.settings import Settings
+from pipeline.warehouse.definitions import Definitions
 
 log = structlog.get_logger()
 
 ERRORS_REPORTED = 20
-PAGE = 1_000
 _NOT_PROMOTED = (
     "The dry run was not promoted within the time that BULKHEAD_KEEP_DRY_RUNS sets. Upload the file again to load it."
 )
 
 FOREIGN_WRITES_KEPT = timedelta(days=7)
 """For operators who look up who wrote to a table; active imports keep what they need for longer."""
-
-GONE = ".gone"
-"""The ending of the name of a scratch folder that is being removed."""
 
 PREFIXES: Mapping[Kept, Callable[[str], str]] = {
     Kept.BATCHES: batches_prefix,
@@ -72,14 +76,36 @@ def clean(
 ) -> Cleaned:
     """Remove everything that has expired, or with ``dry_run`` only count it.
 
-    What cannot be removed is reported, and does not stop the rest.
+    What cannot be removed is reported, and does not stop the rest. Nothing is removed while a backup is made.
     """
+    if dry_run:
+        return _clean(settings, store, ledger, dry_run, beat, now)
+    try:
+        with removal_lock(ledger.engine, wait_seconds=5.0):  # the session of a killed clean-up ends a moment after it
+            return _clean(settings, store, ledger, dry_run, beat, now)
+    except Conflict as error:
+        log.info("nothing removed", why=str(error))
+        return Cleaned(failed=1, errors=(str(error),))
+
+
+def _clean(
+    settings: Settings,
+    store: Store,
+    ledger: Ledger,
+    dry_run: bool,
+    beat: Callable[[str], None],
+    now: datetime | None,
+) -> Cleaned:
     run = _CleanUp(settings, store, ledger, now or datetime.now(UTC), dry_run, beat)
     run.dry_runs()
     run.requests()
     for what in PREFIXES:
         run.prefixes(what)
+    run.audits()
+    run.drafts()
+    run.dropped()
     run.sources()
+    run.patches()
     run.uploads()
     run.scratch()
     run.old_files()
@@ -102,6 +128,7 @@ class _CleanUp:
         self._settings = settings
         self._store = store
         self._ledger = ledger
+        self._keys = ApiKeys(ledger.engine)
         self._now = now
         self._dry_run = dry_run
         self._beat = beat
@@ -127,7 +154,8 @@ class _CleanUp:
                 self.counts["dry_runs"] += self._dry_run or self._ledger.imports.move(id_, State.EXPIRED, _NOT_PROMOTED)
 
     def requests(self) -> None:
-        """Delete old idempotency keys, expired sign-in links, and other clients' writes that no active import needs."""
+        """Delete old idempotency keys, expired sign-in links, old events of the audit log, and other clients' writes that no
+        active import needs. Keys that have expired are recorded in the audit log."""
         since = self._since(self._settings.keep_idempotency_keys)
         if since is not None:
             with self._trying("idempotency keys"):
@@ -135,6 +163,15 @@ class _CleanUp:
                 self.counts["idempotency_keys"] += count
         with self._trying("sign-in links"):
             self.counts["sign_ins"] += self._ledger.removals.expire_sign_ins(self._now, dry_run=self._dry_run)
+        with self._trying("expired keys"):
+            self.counts["expired_keys"] += 0 if self._dry_run else self._keys.record_expired()
+        with self._trying("queries that were run long ago"):
+            if not self._dry_run:
+                self._ledger.saved_queries.expire(self._now)
+        kept = self._settings.keep_audit_log
+        if kept is not None:
+            with self._trying("events of the audit log"):
+                self.counts["audit_events"] += self._ledger.audit_log.remove(kept, dry_run=self._dry_run)
         with self._trying("writes of other clients"):
             before = self._now - FOREIGN_WRITES_KEPT
             self.counts["foreign_writes"] += self._ledger.removals.expire_foreign_writes(before, dry_run=self._dry_run)
@@ -148,7 +185,7 @@ class _CleanUp:
             return
         counted = "reports" if what is Kept.REPORT else str(what)
         for page in self._store.folders(prefix_of("").removesuffix("/")):
-            traces = self._ledger.imports.traces(filter(None, (_id_in(prefix.split("/")[1]) for prefix in page)))
+            traces = self._ledger.imports.traces(filter(is_import_id, (prefix.split("/")[1] for prefix in page)))
             self.counts["unknown"] += len(page) - len(traces)
             for trace in traces.values():
                 if trace.ended_by(since):
@@ -166,6 +203,27 @@ class _CleanUp:
         self.counts[counted] += 1
         self.counts["objects"] += objects
 
+    def audits(self) -> None:
+        """Remove the reports of audits."""
+        since = self._since(self._settings.keep_audits)
+        if since is not None:
+            done = remove_reports(self._store, self._ledger.audits, since, dry_run=self._dry_run, trying=self._trying)
+            self.counts.update(vars(done))
+
+    def drafts(self) -> None:
+        """Remove files that were kept for forms which were left."""
+        since = self._since(self._settings.keep_drafts)
+        if since is not None:
+            self.counts["drafts"] += remove_drafts(self._store, since, dry_run=self._dry_run, trying=self._trying)
+
+    def dropped(self) -> None:
+        """Remove the dumps of datasets that were dropped."""
+        since = self._since(self._settings.keep_dropped)
+        if since is not None:
+            definitions = Definitions(self._ledger.engine)
+            done = remove_dumps(self._store, definitions, since, dry_run=self._dry_run, trying=self._trying)
+            self.counts.update(vars(done))
+
     def sources(self) -> None:
         """Remove uploaded files. Dropped files belong to those who dropped them, and so do files they put in place of ours."""
         since = self._since(self._settings.keep_sources)
@@ -179,6 +237,16 @@ class _CleanUp:
                 if trace and trace.ended_by(since) and trace.key == stored.key:
                     with self._trying(stored.key):
                         self._remove_source(stored, trace, since)
+
+    def patches(self) -> None:
+        """Remove the edits of files that were removed, once no import can be read with them any more."""
+        for page in self._store.folders(f"{PATCHES}/"):
+            ids = filter(is_import_id, (prefix.split("/")[1] for prefix in page))
+            for id_ in self._ledger.patches.unneeded(ids):
+                with self._trying(f"edits of import {id_}"):
+                    prefix = patches_prefix(id_)
+                    objects = sum(len(some) for some in self._store.pages(prefix))
+                    self.counts["objects"] += objects if self._dry_run else self._store.delete_prefix(prefix)
 
     def _remove_source(self, stored: Stored, trace: Trace, since: datetime) -> None:
         if not is_unchanged(stored, trace):  # another file replaced it, unless it was re-encrypted or copied back
@@ -195,52 +263,15 @@ class _CleanUp:
     def uploads(self) -> None:
         """Abort multipart uploads, users' and our own, that began and last grew long ago and that no import waits for."""
         since = self._since(self._settings.keep_uploads)
-        if since is None:
-            return
-        for root in (f"{INCOMING}/", *(prefix_of("").removesuffix("/") for prefix_of in PREFIXES.values())):
-            for page in self._store.uploads(root):
-                old = {upload: _import_in(upload.key) for upload in page if upload.begun <= since}
-                traces = self._ledger.imports.traces(filter(None, old.values()))
-                for upload, id_ in old.items():
-                    trace = traces.get(id_ or "")
-                    if trace is None or trace.state.is_settled:
-                        with self._trying(f"upload to {upload.key}"):
-                            self._abort(upload, since)
-
-    def _abort(self, upload: OpenUpload, since: datetime) -> None:
-        if self._store.last_heard(upload) > since:
-            return
-        if not self._dry_run:
-            self._store.abort(upload.key, upload.upload_id)
-        self.counts["uploads"] += 1
+        if since is not None:
+            done = abort_uploads(self._store, self._ledger.imports, since, dry_run=self._dry_run, trying=self._trying)
+            self.counts["uploads"] += done
 
     def scratch(self) -> None:
-        """Remove folders that killed workers left in this worker's scratch space. Other workers remove theirs."""
-        work = self._settings.work_dir
-        names = sorted(path.name for path in work.iterdir()) if work.is_dir() else []
-        for name in names:
-            if name.endswith(GONE) and not self._dry_run:
-                with self._trying(f"folder {name}"):
-                    _remove_tree(work / name)
-        for at in range(0, len(names), PAGE):
-            ids = [id_ for id_ in map(_id_in, names[at : at + PAGE]) if id_]
-            traces = self._ledger.imports.traces(ids)
-            for trace in traces.values():
-                if trace.state.is_final:
-                    with self._trying(f"folder {trace.id}"):
-                        self._remove_folder(work / trace.id)
-            for id_ in (one for one in ids if one not in traces):
-                with self._trying(f"folder {id_}"):
-                    self._remove_orphan(work / id_)
-
-    def _remove_orphan(self, folder: Path) -> None:
-        """Remove the folder of an import that is not in the ledger, if it has not been used for long."""
-        since = self._since(self._settings.keep_work)
-        if since is None or expired_files.last_change(folder) > since.timestamp():
-            return
-        if not self._dry_run:
-            _remove_tree(folder)
-        self.counts["folders"] += 1
+        """Remove folders that killed workers left in this worker's scratch space."""
+        unused_since = self._since(self._settings.keep_work)
+        folders = ExpiredFolders(self._settings.work_dir, self._ledger.imports, dry_run=self._dry_run, trying=self._trying)
+        self.counts["folders"] += folders.remove(unused_since)
 
     def old_files(self) -> None:
         """Remove old mail in the worker's outbox, and old dead letters of an event relay that shares the worker's disk."""
@@ -253,17 +284,6 @@ class _CleanUp:
             with self._trying(f"files in {folder}"):
                 self.counts[counted] += expired_files.remove(folder, since.timestamp(), dry_run=self._dry_run)
 
-    def _remove_folder(self, folder: Path) -> None:
-        """Remove a folder. It is renamed first, with the import's row locked: a promoted dry run uses its folder again."""
-        if not self._dry_run:
-            gone = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}{GONE}")
-            with self._ledger.imports.locked(folder.name) as state:
-                if not state.is_final or not folder.is_dir():
-                    return
-                folder.rename(gone)
-            _remove_tree(gone)
-        self.counts["folders"] += 1
-
     @contextmanager
     def _trying(self, what: str) -> Iterator[None]:
         """Report an error of the block and go on: the next clean-up tries again."""
@@ -275,27 +295,3 @@ class _CleanUp:
             self.counts["failed"] += 1
             if len(self._errors) < ERRORS_REPORTED:
                 self._errors.append(f"{what}: {error}")
-
-
-def _remove_tree(folder: Path) -> None:
-    """Remove a folder that another process may be removing at the same time, as the step that ends an import does."""
-
-    def unless_gone(_: object, __: str, why: tuple[type[BaseException], BaseException, object]) -> None:
-        if not isinstance(why[1], FileNotFoundError):
-            raise why[1]
-
-    shutil.rmtree(folder, onerror=unless_gone)
-
-
-def _id_in(name: str) -> str | None:
-    """Return a name if it is an import ID as the ledger writes it, else None."""
-    try:
-        return name if str(uuid.UUID(name)) == name else None
-    except ValueError:
-        return None
-
-
-def _import_in(key: str) -> str | None:
-    """Return the import ID in the key of any object of ours, or None."""
-    root, _, rest = key.partition("/")
-    return import_id_in(key) if root == INCOMING else _id_in(rest.partition("/")[0])

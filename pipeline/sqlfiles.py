@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-SQL = Path(__file__).resolve().parents[1] / "sql"
+from pipeline.root import ROOT
+
+SQL = ROOT / "sql"
 
 
 @cache

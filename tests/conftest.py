@@ -17,7 +17,8 @@ import signal
 import sys
 import tempfile
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -33,6 +34,7 @@ from pipeline.warehouse import migrate, sql_reader
 pytest.register_assert_rewrite("tests.support")  # before any module of it is imported
 
 from tests.support import shared_stack  # noqa: E402
+from tests.support.postgresql import Server, postgresql_15, postgresql_18  # noqa: E402
 from tests.support.shared_stack import SharedStack  # noqa: E402
 from tests.support.temporal_namespace import end_workflows, register_namespace  # noqa: E402
 from tests.support.temporal_server import temporal_server  # noqa: E402
@@ -61,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--record-histories`` keeps what the workflow tests play, for the replay test; ``--many`` is for long nights."""
-    parser.addoption("--record-histories", action="store_true", help="write tests/histories/*.json anew")
+    parser.addoption("--record-histories", action="store_true", help="write tests/histories/next/*.json")
     parser.addoption("--many", type=int, default=1, help="so many times as many random cases")
 
 
@@ -136,28 +138,69 @@ def stack(pytestconfig: pytest.Config) -> Iterator[SharedStack]:
         yield stack
 
 
+TEMPLATE = "template_migrated"
+
+
 @pytest.fixture(scope="session")
 def template_database(stack: SharedStack) -> str:
     """A migrated database that is only ever copied."""
-    name = "template_migrated"
-    with stack.once(name), psycopg.connect(postgres.url(stack.home), autocommit=True) as connection:
-        if not connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
+    with stack.once(TEMPLATE):
+        _make_template(partial(postgres.url, stack.home))
+    return TEMPLATE
+
+
+def _make_template(url: Callable[[str], str]) -> None:
+    with psycopg.connect(url("postgres"), autocommit=True) as connection:
+        if not connection.execute("select 1 from pg_database where datname = %s", (TEMPLATE,)).fetchone():
             connection.execute("drop database if exists template_begun with (force)")
             connection.execute("create database template_begun")
-            migrate.migrate(postgres.url(stack.home, "template_begun"))
-            connection.execute(f"alter database template_begun rename to {name}")
-    return name
+            migrate.migrate(url("template_begun"))
+            connection.execute(f"alter database template_begun rename to {TEMPLATE}")
+
+
+@pytest.fixture(scope="session")
+def oldest_postgres() -> Iterator[Server]:
+    """A server of the oldest version that is supported, with the template."""
+    with postgresql_15() as server:
+        _make_template(server.url)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def newest_postgres() -> Iterator[Server]:
+    """A server of the newest version that is supported, with the template."""
+    with postgresql_18() as server:
+        _make_template(server.url)
+        yield server
 
 
 @pytest.fixture
-def database(stack: SharedStack, template_database: str) -> Iterator[str]:
+def server_url(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Returns the URL of a database by its name, on the embedded stack's PostgreSQL, or on the version that is asked for."""
+    version = getattr(request, "param", os.environ.get("TEST_POSTGRES", "embedded"))
+    if version in ("oldest", "newest"):
+        server: Server = request.getfixturevalue(f"{version}_postgres")
+        return server.url
+    request.getfixturevalue("template_database")
+    stack: SharedStack = request.getfixturevalue("stack")
+    return partial(postgres.url, stack.home)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that is marked for all versions of PostgreSQL on the newest and on the oldest one."""
+    if metafunc.definition.get_closest_marker("all_versions") and "server_url" in metafunc.fixturenames:
+        metafunc.parametrize("server_url", ["newest", "oldest"], indirect=True)
+
+
+@pytest.fixture
+def database(server_url: Callable[[str], str]) -> Iterator[str]:
     """The URL of a fresh, migrated database."""
     name = f"t_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres.url(stack.home), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template_database} strategy file_copy")
+    with psycopg.connect(server_url("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {name} template {TEMPLATE} strategy file_copy")
         for statement in _ROLE_SETTINGS:
             connection.execute(statement.format(role=sql_reader.READER_ROLE, database=name))
-        yield postgres.url(stack.home, name)
+        yield server_url(name)
         connection.execute(f"drop database {name} with (force)")
 
 

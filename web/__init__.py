@@ -16,10 +16,18 @@ import structlog
 from flask import Flask, Response, g, request
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from pipeline.logs import configure
-from pipeline.settings import Settings, check_secrets, load_settings
+from pipeline.secret_checks import check_secrets
+from pipeline.settings import Settings, load_settings
 from web.api import (
+    api_guides,
+    api_try,
+    audit_log,
+    audits,
+    database_logins,
+    definitions,
     direct_uploads,
     events,
     findings,
@@ -28,6 +36,7 @@ from web.api import (
     imports,
     keys,
     openapi,
+    patches,
     previews,
     records,
     results,
@@ -35,7 +44,8 @@ from web.api import (
     webhooks,
 )
 from web.app_context import AppContext
-from web.http import auth, problems, rate_limit
+from web.http import audit_log as audit_recording
+from web.http import auth, problems, rate_limit, sso
 from web.http.request_body import drain
 from web.http.url_converters import EncodedSlashes, NameConverter, RestConverter
 from web.pages import imports as pages
@@ -44,16 +54,22 @@ log = structlog.get_logger(__name__)
 
 API_BLUEPRINTS = (
     imports.api,
+    definitions.api,
     previews.api,
+    previews.anywhere,
     direct_uploads.api,
     events.api,
     import_actions.api,
+    patches.api,
     findings.api,
     results.api,
     records.api,
+    audits.api,
     sql.api,
+    database_logins.api,
     keys.api,
     webhooks.api,
+    audit_log.api,
 )
 SESSION_HOURS = 12
 FORM_BYTES_MAX = 1 << 20
@@ -84,22 +100,35 @@ def create_app(settings: Settings | None = None, *, context: AppContext | None =
         validation_error_callback=problems.refuse_parameters,
     )
     _configure(app, settings)
-    app.extensions["bulkhead"] = context or AppContext.of(settings)
+    app.extensions["bulkhead"] = app_context = context or AppContext.of(settings)
     app.before_request(_begin)  # first, so that every response has a request_id
+    if settings.has_tracing:
+        from web.http import request_tracing
+
+        request_tracing.install(app, settings)
     auth.install(app)
+    sso.install(app, settings, app_context)
     rate_limit.install(app, settings.requests_per_minute)
+    if settings.has_metrics:
+        from web.http import request_metrics
+
+        request_metrics.install(app, settings, app_context)
     problems.install(app)
     for blueprint in API_BLUEPRINTS:
         app.register_api(blueprint)
     app.register_blueprint(health.pages)
     pages.install(app)
     openapi.install(app)
+    api_guides.install(app)
+    app.register_blueprint(api_try.pages)
     app.after_request(_end)
+    audit_recording.install(app)  # last, so that it runs first: an answer that cannot be recorded is not sent
     return app
 
 
 def _configure(app: Flask, settings: Settings) -> None:
     address = urlsplit(settings.url)
+    app.jinja_env.globals["docs_url"] = settings.docs_url
     app.secret_key = session_secret(settings)
     app.config.update(
         # Cookies are shared between ports: two stacks on one machine need two names.
@@ -115,6 +144,9 @@ def _configure(app: Flask, settings: Settings) -> None:
     app.url_map.converters |= {"name": NameConverter, "rest": RestConverter}
     app.url_map.merge_slashes = False  # an id may have two in a row
     app.wsgi_app = EncodedSlashes(app.wsgi_app)  # type: ignore[method-assign]
+    if settings.trusted_proxies:  # the client's address only: scheme and host come from BULKHEAD_URL
+        only_address = {"x_for": settings.trusted_proxies, "x_proto": 0, "x_host": 0, "x_port": 0, "x_prefix": 0}
+        app.wsgi_app = ProxyFix(app.wsgi_app, **only_address)  # type: ignore[method-assign]
 
 
 def session_secret(settings: Settings) -> str:
@@ -137,8 +169,11 @@ def session_secret(settings: Settings) -> str:
 
 def _begin() -> None:
     g.began = time.monotonic()
+    audit_recording.begin()
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    structlog.contextvars.clear_contextvars()  # of the thread's last request
+    structlog.contextvars.bind_contextvars(**_import_id())
 
 
 def _end(response: Response) -> Response:
@@ -176,7 +211,6 @@ def _log(response: Response) -> None:
         seconds=round(time.monotonic() - g.get("began", time.monotonic()), 4),
         request_id=g.get("request_id"),
         key_id=key.id if key else None,
-        **_import_id(),
     )
 
 

@@ -11,11 +11,17 @@ from sqlalchemy import Engine
 
 from pipeline.adapters.liveness import Liveness
 from pipeline.adapters.postgres import connect, liveness_of
+from pipeline.adapters.postgres_access import to_database, to_replica
 from pipeline.adapters.s3 import Store
 from pipeline.ledger.api_keys import ApiKeys
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.sessions import Sessions
 from pipeline.notify.recipients import Recipients
+from pipeline.receive.patches import Patches
 from pipeline.settings import Settings
+from pipeline.warehouse.dataset_numbers import NumbersOfDatasets
+from pipeline.warehouse.dataset_source import DatasetSource
+from pipeline.warehouse.definitions import Definitions
 from pipeline.warehouse.marts import Marts
 from pipeline.warehouse.query import Console, Records
 from pipeline.warehouse.query.sql_logins import SqlLogins
@@ -54,8 +60,12 @@ class AppContext:
     store: Store
     ledger: Ledger
     keys: ApiKeys
+    sessions: Sessions
     recipients: Recipients
     marts: Marts
+    datasets: DatasetSource
+    definitions: Definitions
+    numbers: NumbersOfDatasets
     records: Records
     sql_logins: SqlLogins
     temporal: TemporalClient
@@ -70,11 +80,11 @@ class AppContext:
         """Return a new context. It connects to nothing; each client does at its first use."""
         from pipeline.adapters.temporal import TemporalClient
 
-        database = liveness_of(settings.database_url)
-        replica = liveness_of(settings.read_url) if settings.database_read_url else database
+        database = liveness_of(to_database(settings))
+        replica = liveness_of(to_replica(settings)) if settings.database_read_url else database
         limits = {"statement_seconds": READ_SECONDS, "pool_seconds": ANSWER_SECONDS}
-        engine = connect(settings.database_url, pool_size=8, name="bulkhead web", server=database, **limits)
-        reads = connect(settings.read_url, pool_size=4, name="bulkhead reads", server=replica, **limits)
+        engine = connect(to_database(settings), pool_size=8, name="bulkhead web", server=database, **limits)
+        reads = connect(to_replica(settings), pool_size=4, name="bulkhead reads", server=replica, **limits)
         return cls(
             settings=settings,
             database=database,
@@ -82,8 +92,12 @@ class AppContext:
             store=Store.of(settings, answer_seconds=ANSWER_SECONDS),
             ledger=Ledger(engine),
             keys=ApiKeys(engine),
+            sessions=Sessions(engine),
             recipients=Recipients(engine, settings),
             marts=Marts(engine),
+            datasets=DatasetSource(settings, engine),
+            definitions=Definitions(engine),
+            numbers=NumbersOfDatasets(engine),
             records=Records(reads),
             sql_logins=SqlLogins(settings, engine, reads),
             temporal=TemporalClient.of(settings),
@@ -99,6 +113,11 @@ class AppContext:
         self.sql_logins.close()
         for engine in self.engines:
             engine.dispose()
+
+    @property
+    def patches(self) -> Patches:
+        """Return the patches of imports."""
+        return Patches(self.store, self.ledger)
 
     @property
     def console(self) -> Console:

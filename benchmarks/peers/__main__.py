@@ -137,7 +137,7 @@ def contest(records: int, rounds: int, names: Iterable[str] | None) -> dict[str,
         with a_stack(folder / "home", folder / "root") as stack:
             client = Client(stack.environment["BULKHEAD_URL"], stack.environment["BULKHEAD_API_KEY"])
             warm(client, folder)
-            one = Contest(stack.environment["DATABASE_URL"], client, folder)
+            one = Contest(stack.environment["BULKHEAD_MIGRATION_DATABASE_URL"], client, folder)
             for number in range(rounds):
                 for order, shuffled in ORDERS.items():
                     file = data.make_file(folder / "records.csv", records, shuffled=shuffled, seed=number + 1)

@@ -36,7 +36,7 @@ def main() -> None:
         folder = Path(scratch)
         data.make_dataset(folder / "root", ROOT)
         with Stack(folder / "home", components=("postgres",)) as stack:
-            url = stack.environment["DATABASE_URL"]
+            url = stack.environment["BULKHEAD_MIGRATION_DATABASE_URL"]
             migrate.migrate(url, root=folder / "root")
             table = Table(url, load_dataset(data.DATASET, folder / "root"), given.records)
             found = compared(table, folder, given)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import psycopg
 
 from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.search_columns import index_name, indexed_columns, search_indexes
 
 WIDE_CHILDREN = 100
 """A fifth of the records are the children of few parents, a hundred each, scattered over the table: a page of 50 is full and
@@ -56,9 +57,13 @@ class Table:
             connection.execute("set maintenance_work_mem = '1GB'")
             connection.execute('drop index warehouse."bench_parentId_id"')
             connection.execute("alter table warehouse.bench drop constraint bench_pkey")
+            for name in indexed_columns(self.dataset):
+                connection.execute(f'drop index warehouse."{index_name(self.dataset, name)}"')
             connection.execute(filled)
             connection.execute("alter table warehouse.bench add primary key (id)")
             connection.execute('create index "bench_parentId_id" on warehouse.bench ("parentId", id)')
+            if searched := search_indexes(self.dataset, "warehouse"):
+                connection.execute(searched)
             connection.execute("vacuum (analyze) warehouse.bench")
         return time.perf_counter() - began
 

@@ -18,7 +18,8 @@ from benchmarks.real_data.fetch import NotFetched, from_apt, from_npm, from_pip
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """A file and what to expect of it. ``errors`` are the rows with an error, by code; ``gaps`` codes that do not exist."""
+    """A file and what to expect of it. ``errors`` are the rows with an error, by code; ``gaps`` codes that do not exist
+    though records are one step below them, and ``below_gaps`` those records."""
 
     file: Path
     shape: dict[str, Any]
@@ -27,6 +28,7 @@ class Hierarchy:
     errors: dict[str, int] = field(default_factory=dict)
     generated: int = 0
     gaps: int = 0
+    below_gaps: int = 0
 
 
 def naics(cache: Path, folder: Path) -> Hierarchy:
@@ -69,7 +71,8 @@ def icd10cm(cache: Path, folder: Path) -> Hierarchy:
     codes = [code for code in file.read_text(encoding="utf-8").split() if not code.isdigit()]  # without chapters
     twice = sum(count - 1 for count in Counter(codes).values())
     known = {code for code in codes if "-" not in code} | _covered(codes)
-    gaps = {code[:-1] for code in codes if "-" not in code and len(code) > 3} - known
+    below_gaps = [code for code in codes if "-" not in code and len(code) > 3 and code[:-1] not in known]
+    gaps = {code[:-1] for code in below_gaps}
     covered = _covered(codes)
     below = (
         any(code[:length] in known for length in range(3, len(code))) or code in covered for code in codes if "-" not in code
@@ -84,6 +87,7 @@ def icd10cm(cache: Path, folder: Path) -> Hierarchy:
         roots,
         {"duplicate": 2 * twice},
         gaps=len(gaps),
+        below_gaps=len(below_gaps),
     )
 
 
@@ -169,12 +173,14 @@ def china(cache: Path, folder: Path) -> Hierarchy:
     own = {code for code, _ in rows}
     lengths = [2, 4, 6, 9, 12]
     cuts = {code: [code[:length] for length in lengths if length < len(code)] for code in own}
-    gaps = {above[-1] for above in cuts.values() if above and above[-1] not in own}
+    below_gaps = [code for code, _ in rows if cuts[code] and cuts[code][-1] not in own]
+    gaps = {cuts[code][-1] for code in below_gaps}
     roots = sum(not any(cut in own for cut in above) for above in cuts.values())
     shape = {"kind": "prefix", "column": "code", "lengths": lengths}
     twice = sum(count for count in Counter(code for code, _ in rows).values() if count > 1)
     errors = {"duplicate": twice} if twice else {}
-    return Hierarchy(_csv(folder / "china.csv", ("code", "name"), rows), shape, len(rows), roots, errors, gaps=len(gaps))
+    file = _csv(folder / "china.csv", ("code", "name"), rows)
+    return Hierarchy(file, shape, len(rows), roots, errors, gaps=len(gaps), below_gaps=len(below_gaps))
 
 
 def dpkg_paths(cache: Path, folder: Path) -> Hierarchy:

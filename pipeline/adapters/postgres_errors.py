@@ -16,6 +16,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from pipeline.adapters.postgres_advice import advice_for
 from pipeline.errors import BulkheadError, DataFault, NoSpace, SystemFault, TransientError, Unreachable
 
 DATABASE_ERRORS = (psycopg.Error, DBAPIError, PoolTimeout)
@@ -47,11 +48,12 @@ _SYSTEM_STATES = {
     "57014": "a statement took longer than it may",  # statement_timeout: only more time or less data helps
 }
 
+_POOLER = "A pooler gives each transaction another session: set BULKHEAD_DATABASE_POOLER=transaction (docs/operations.md)."
 _ADVICE = {
     "42501": "Give the role in DATABASE_URL the right to do that, or run bulkhead migrate as the owner of the tables.",
     "57014": "PostgreSQL may be overloaded, or a lock is held for long; look at its log, then retry the import.",
-    "26000": "A pooler in front of PostgreSQL must keep a session for each client (see docs/operations.md).",
-    "42P05": "A pooler in front of PostgreSQL must keep a session for each client (see docs/operations.md).",
+    "26000": _POOLER,
+    "42P05": _POOLER,
 }
 _ADVICE_BY_CLASS = {
     "42": "Run bulkhead migrate; if that does not help, report it with the worker's log.",
@@ -101,12 +103,22 @@ def as_ours(error: BaseException) -> BulkheadError:
     if sqlstate_of(error) == _DISK_FULL:
         return NoSpace(f"PostgreSQL has no space left on its disk: {said}. The import goes on by itself when there is some.")
     if kind is Kind.TRANSIENT:
-        return Unreachable(f"PostgreSQL does not answer as it should: {said}.")
+        return Unreachable(f"PostgreSQL does not answer as it should: {said}.{_advice(error)}")
     if kind is Kind.DATA:
         return DataFault(f"PostgreSQL cannot hold a value: {said}. {_REPORT_IT}")
     state = sqlstate_of(error)
     advice = _ADVICE.get(state) or _ADVICE_BY_CLASS.get(state[:2]) or _REPORT_IT
     return SystemFault(f"PostgreSQL refuses a statement: {said}. {advice}")
+
+
+def unreachable(error: BaseException) -> Unreachable:
+    """Return an error of a connection as Unreachable: what is wrong, where, and what to do."""
+    return Unreachable(f"PostgreSQL does not answer: {in_words(error)}.{_advice(error)}")
+
+
+def _advice(error: BaseException) -> str:
+    advice = "" if sqlstate_of(error) else advice_for(str(_driver_error(error)))
+    return f" {advice}" if advice else ""
 
 
 def in_words(error: BaseException) -> str:

@@ -20,9 +20,11 @@ from typing import Any, Protocol, TypeVar
 import psycopg
 
 from pipeline.adapters.liveness import PATIENCE_SECONDS, SILENT_SECONDS, Liveness
+from pipeline.adapters.postgres_access import DatabaseAccess
+from pipeline.adapters.postgres_pooled import PooledConnection, unique_name
 
 T = TypeVar("T")
-Connection = TypeVar("Connection", bound=psycopg.Connection[Any])
+Connection = TypeVar("Connection", bound=PooledConnection)
 
 SILENCE_SECONDS = 30.0
 """How long nothing may be heard before a Session asks what the server does. It asks again after SECOND_LOOK_SECONDS."""
@@ -44,8 +46,8 @@ KEEPALIVE = {
 stop_asked: ContextVar[Callable[[], bool] | None] = ContextVar("stop_asked", default=None)
 """Tells whether the work of this thread is to stop: its long statements are then canceled. Set by heartbeat_and_failures.py."""
 
-_ACTIVITY = """select state = 'active' and wait_event_type is distinct from 'Client'
-    from pg_catalog.pg_stat_activity where pid = %s"""
+_ACTIVITY = """select coalesce(bool_or(state = 'active' and wait_event_type is distinct from 'Client'), false)
+    from pg_catalog.pg_stat_activity where pid = %s or application_name = %s"""
 
 _SET = "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) as wanted (name, value)"
 
@@ -92,22 +94,34 @@ def _watched(gen: Generator[Any, Any, T], watch: _Watch, connection: psycopg.Con
         return result
 
 
-class Session(psycopg.Connection[Any]):
+class Session(PooledConnection):
     """A connection that ends a wait if the server does nothing for it any more, and a statement if its thread is to stop."""
 
     silence_seconds = SILENCE_SECONDS
+    _access: DatabaseAccess
     _options: dict[str, Any]
     _server_pid = 0
+    _server_name = ""
 
     @classmethod
-    def begin(cls, *args: Any, settings: dict[str, str], silence_seconds: float | None = None, **options: Any) -> Session:
+    def begin(
+        cls,
+        *args: Any,
+        access: DatabaseAccess,
+        settings: Mapping[str, str],
+        silence_seconds: float | None = None,
+        **options: Any,
+    ) -> Session:
         """Connect as psycopg does, and apply ``settings`` to the session."""
-        session = cls.connect(*args, **options)
-        session._options = {"conninfo": args[0] if args else "", **options}
+        if access.pooled:
+            options["application_name"] = unique_name(options.get("application_name", "bulkhead"))
+        session = cls.connect(*args, **options | access.secret())
+        session._access, session._options = access, {"conninfo": args[0] if args else "", **options}
         session.silence_seconds = cls.silence_seconds if silence_seconds is None else silence_seconds
-        apply(session, settings)
+        apply(session, settings, pooled=access.pooled)
         try:
             session._server_pid = _pid(session)
+            session._server_name = options["application_name"] if access.pooled else ""
         except BaseException:
             session.close()
             raise
@@ -132,8 +146,10 @@ class Session(psycopg.Connection[Any]):
     def is_served(self) -> bool:
         """Ask on a second connection whether the server works for this session, and does not itself wait for the client."""
         try:
-            with _Brief.connect(**self._options, autocommit=True) as other:
-                row = other.execute(_ACTIVITY, (self._server_pid,)).fetchone()
+            options = {**self._options, **self._access.secret(), "application_name": "bulkhead liveness", "autocommit": True}
+            with _Brief.connect(**options) as other:
+                asked = (None, self._server_name) if self._server_name else (self._server_pid, None)
+                row = other.execute(_ACTIVITY, asked).fetchone()
         except psycopg.Error:
             return False
         return bool(row and row[0])
@@ -165,13 +181,13 @@ class _SilenceWatch:
         self._look_at = time.monotonic() + (SECOND_LOOK_SECONDS if self._doubts else silence)
 
 
-def give_up_when_silent(server: Liveness, seconds: float | None = None) -> type[psycopg.Connection[Any]]:
+def give_up_when_silent(server: Liveness, seconds: float | None = None) -> type[PooledConnection]:
     """Return a class of connections that give up once ``server`` is silent, and end any wait of more than ``seconds``.
 
     Giving up raises SilentError and closes the connection: what the server makes of the statement is not known.
     """
 
-    class Watched(psycopg.Connection[Any]):
+    class Watched(PooledConnection):
         def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
             """Raises SilentError."""
             return super().wait(_watched(gen, _OverdueWatch(server, seconds), self), interval, timeout)
@@ -212,12 +228,13 @@ class _Probe(_Brief):
     seconds = SILENT_SECONDS
 
 
-def liveness_of(conninfo: str) -> Liveness:
+def liveness_of(access: DatabaseAccess) -> Liveness:
     """Return the Liveness of a PostgreSQL server; its probe is a new connection and a statement, as any client would send."""
 
     def probe() -> bool:
+        options = {"connect_timeout": 2, "application_name": "bulkhead liveness", "autocommit": True, **access.secret()}
         try:
-            connection = _Probe.connect(conninfo, connect_timeout=2, application_name="bulkhead liveness", autocommit=True)
+            connection = _Probe.connect(access.conninfo, **options)
             with connection:
                 return connection.execute("select true").fetchone() == (True,)
         except (psycopg.errors.ConnectionTimeout, SilentError) as error:
@@ -226,11 +243,14 @@ def liveness_of(conninfo: str) -> Liveness:
     return Liveness(probe)
 
 
-def apply(connection: Connection, settings: Mapping[str, str]) -> Connection:
+def apply(connection: Connection, settings: Mapping[str, str], *, pooled: bool) -> Connection:
     """Apply ``settings`` to a session that has just begun, and return it; close it if that fails.
 
-    By a statement, not by ``options`` at the start, which a pooler such as PgBouncer refuses.
+    By a statement, not by ``options`` at the start, which a pooler such as PgBouncer refuses. ``pooled``: in each transaction.
     """
+    if pooled:
+        connection.set_in_each_transaction(settings)
+        return connection
     try:
         connection.autocommit = True
         connection.execute(_SET, (list(settings), list(settings.values())))

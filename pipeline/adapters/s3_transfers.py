@@ -77,7 +77,9 @@ class _Counted:
 class Transfers(Objects):
     """The methods of a bucket that move the bytes of files."""
 
-    def put_stream(self, key: str, stream: Readable, *, metadata: Mapping[str, str] | None = None) -> Stored:
+    def put_stream(
+        self, key: str, stream: Readable, *, metadata: Mapping[str, str] | None = None, content_type: str | None = None
+    ) -> Stored:
         """Store a stream until its end, in constant memory (about 6 chunks).
 
         If ``stream.read`` raises, the multipart upload is aborted, nothing is stored, and the error is raised again.
@@ -95,7 +97,7 @@ class Transfers(Objects):
                 cast("IO[bytes]", counted),
                 self.bucket,
                 key,
-                ExtraArgs={"Metadata": dict(metadata or {})},
+                ExtraArgs={"Metadata": dict(metadata or {})} | ({"ContentType": content_type} if content_type else {}),
                 Config=config,
             )
         there = self.head(key)
@@ -179,6 +181,14 @@ class Transfers(Objects):
         with s3_errors():
             data: bytes = self._range(key, etag, first, last).read()
             return data
+
+    def ranges(self, stored: Stored) -> Iterator[bytes]:
+        """Yield the bytes of an object by ranges, in constant memory. Raises NotThere, or FileReplaced if it is another now."""
+        for first in range(0, stored.size_bytes, RANGE_BYTES):
+            last = min(first + RANGE_BYTES, stored.size_bytes) - 1
+            with s3_errors(), not_there(self._missing(stored.key)):
+                piece = self._range(stored.key, stored.etag, first, last).read()
+            yield piece
 
     def _range(self, key: str, etag: str, first: int, last: int) -> StreamingBody:
         try:

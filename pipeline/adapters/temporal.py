@@ -6,17 +6,30 @@ Synchronous methods, for the web app, the command line and the activities.
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
 
 from temporalio.client import WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from pipeline.adapters import temporal_health
 from pipeline.adapters.temporal_connection import PING_SECONDS, TemporalConnection, failure_of
-from pipeline.adapters.temporal_schedules import keep_schedule
+from pipeline.adapters.temporal_namespace import (
+    current_build,
+    has_search_attributes,
+    make_search_attributes,
+    set_current_build,
+)
+from pipeline.adapters.temporal_schedules import keep_schedule, remove_schedules
+from pipeline.contracts.audits import AuditRef, AuditRun
+from pipeline.contracts.dataset_messages import DatasetMessage
 from pipeline.contracts.messages import (
     Cleaned,
     CleanRun,
@@ -30,8 +43,13 @@ from pipeline.contracts.messages import (
     ResultsWanted,
 )
 from pipeline.contracts.object_keys import dataset_of
+from pipeline.contracts.steps import TASK_QUEUES, Work, task_queue_name
 from pipeline.contracts.workflows import (
+    AUDIT_SIGNAL,
+    AUDIT_WORKFLOW,
+    CANCEL_AUDIT_SIGNAL,
     CLEAN_WORKFLOW,
+    DATASET_MESSAGE_WORKFLOW,
     ENQUEUE_SIGNAL,
     IMPORT_WORKFLOW,
     MARTS_WORKFLOW,
@@ -43,7 +61,12 @@ from pipeline.contracts.workflows import (
     REFRESH_SIGNAL,
     RESULTS_WORKFLOW,
     RESUME_SIGNAL,
+    SCHEDULED_AUDIT_WORKFLOW,
     SEND_WORKFLOW,
+    Workflow,
+    audit_schedule_id,
+    audit_workflow_id,
+    dataset_message_workflow_id,
     import_workflow_id,
     marts_workflow_id,
     notify_workflow_id,
@@ -52,7 +75,11 @@ from pipeline.contracts.workflows import (
 )
 from pipeline.errors import BulkheadError, Unreachable
 from pipeline.settings import Settings
+from pipeline.temporal_access.options import TemporalAccess, access_from
 
+T = TypeVar("T")
+
+_SEARCHABLE_SECONDS = 60.0
 _DELIVERY_SECONDS = 10.0
 _REQUEST_SECONDS = 5.0
 """For requests that are in the ledger already: if Temporal does not answer now, reconciliation carries them out."""
@@ -64,13 +91,14 @@ class TemporalClient:
     Every method raises Unreachable if Temporal does not answer.
     """
 
-    def __init__(self, address: str, namespace: str, task_queue: str) -> None:
-        self._connection = TemporalConnection(address, namespace, task_queue)
+    def __init__(self, access: TemporalAccess, task_queue: str) -> None:
+        self._connection = TemporalConnection(access, task_queue)
+        self._searchable = (-_SEARCHABLE_SECONDS, False)
 
     @classmethod
     def of(cls, settings: Settings) -> TemporalClient:
         """Return the client of the server that the settings name."""
-        return cls(settings.temporal_address, settings.temporal_namespace, settings.task_queue)
+        return cls(access_from(settings.temporal_environment), settings.task_queue)
 
     def close(self) -> None:
         """Close the connection; the next use opens it again."""
@@ -187,6 +215,13 @@ class TemporalClient:
         running = WorkflowIDConflictPolicy.USE_EXISTING
         self._connection.run(self._connection.start(NOTIFY_WORKFLOW, outcome, workflow_id, conflict=running))
 
+    def notify_of_dataset(self, message: DatasetMessage) -> None:
+        """Have a dataset's recipients notified of an audit, of a silence, or of its end, unless that was done."""
+        workflow_id, reuse = dataset_message_workflow_id(message), WorkflowIDReusePolicy.REJECT_DUPLICATE
+        start = self._connection.start(DATASET_MESSAGE_WORKFLOW, message, workflow_id, reuse=reuse)
+        with suppress(WorkflowAlreadyStartedError):
+            self._connection.run(start)
+
     def send(self, delivery: Delivery) -> str:
         """Have one message sent now, in one attempt; return the reason if that failed, empty if the message was delivered."""
         return self._connection.run(self._send(delivery))
@@ -208,13 +243,21 @@ class TemporalClient:
         run = self._connection.execute(RECONCILE_WORKFLOW, None, workflow_id, name="The reconciliation")
         return self._connection.run(run, seconds=seconds)
 
-    def schedule_reconciliation(self, every_seconds: int) -> None:
-        """Have Temporal run a reconciliation at this interval, and one at once if the schedule is new."""
-        self._connection.run(self._schedule_reconciliation(timedelta(seconds=every_seconds)))
+    def schedule_reconciliation(self, every_seconds: int) -> str:
+        """Have Temporal run a reconciliation at this interval, and one at once if the schedule is new. Return what was done."""
+        every = timedelta(seconds=every_seconds)
+        return self._connection.run(self._keep_schedule("reconcile", RECONCILE_WORKFLOW, None, every, at_once=True))
 
-    async def _schedule_reconciliation(self, every: timedelta) -> None:
+    def schedule_clean_up(self, every_seconds: int) -> str:
+        """Have Temporal run a clean-up at this interval. Return what was done."""
+        every = timedelta(seconds=every_seconds)
+        return self._connection.run(self._keep_schedule("clean", CLEAN_WORKFLOW, CleanRun(), every))
+
+    async def _keep_schedule(
+        self, name: str, workflow: Workflow[Any, Any], given: object, every: timedelta, *, at_once: bool = False
+    ) -> str:
         client, queue = await self._connection.client(), self._connection.task_queue
-        await keep_schedule(client, "reconcile", RECONCILE_WORKFLOW, None, task_queue=queue, every=every, at_once=True)
+        return await keep_schedule(client, name, workflow, given, task_queue=queue, every=every, at_once=at_once)
 
     def clean(self, *, dry_run: bool = False, seconds: float = 3600.0) -> Cleaned:
         """Run a clean-up now and return what it removed. It continues if it takes longer than ``seconds``.
@@ -224,13 +267,64 @@ class TemporalClient:
         run = self._connection.execute(CLEAN_WORKFLOW, CleanRun(dry_run), f"clean/{uuid.uuid4()}", name="The clean-up")
         return self._connection.run(run, seconds=seconds)
 
-    def schedule_clean_up(self, every_seconds: int) -> None:
-        """Have Temporal run a clean-up at this interval."""
-        self._connection.run(self._schedule_clean_up(timedelta(seconds=every_seconds)))
+    # --- the namespace ---
 
-    async def _schedule_clean_up(self, every: timedelta) -> None:
+    def make_search_attributes(self) -> bool:
+        """Create the search attributes that are missing; return whether any was. Raises NotReady if the server refuses."""
+        return self._connection.run(self._in_namespace(make_search_attributes))
+
+    def is_searchable(self) -> bool:
+        """Return whether the namespace has our search attributes, as of a minute ago at most; False if that is not known."""
+        asked_at, answer = self._searchable
+        if time.monotonic() - asked_at > _SEARCHABLE_SECONDS:
+            answer = False
+            with suppress(Unreachable):
+                answer = self._connection.run(self._in_namespace(has_search_attributes), seconds=_REQUEST_SECONDS)
+            self._searchable = (time.monotonic(), answer)
+        return answer
+
+    def current_build(self, deployment: str) -> str:
+        """Return the build that new work of a deployment goes to; empty for workers without one."""
+        return self._connection.run(self._in_namespace(current_build, deployment))
+
+    def set_current_build(self, deployment: str, build_id: str, *, force: bool = False) -> None:
+        """Have all work of a deployment go to this build. Raises Conflict if no worker of it is running."""
+        self._connection.run(self._in_namespace(partial(set_current_build, force=force), deployment, build_id))
+
+    async def _in_namespace(self, does: Callable[..., Awaitable[T]], *given: str) -> T:
+        return await does(await self._connection.client(), *given)
+
+    # --- audits ---
+
+    def audit(self, ref: AuditRef) -> None:
+        """Have an audit of the ledger begin, after the dataset's audit that is running, if there is one; once, however often
+        it is asked for."""
+        workflow_id, given = audit_workflow_id(ref.dataset), AuditRun(ref.dataset)
+        start = self._connection.start(AUDIT_WORKFLOW, given, workflow_id, signal=AUDIT_SIGNAL, signal_arguments=[ref.audit_id])
+        self._connection.run(start, seconds=_REQUEST_SECONDS)
+
+    def cancel_audit(self, ref: AuditRef) -> None:
+        """Have the step of an audit end whose cancellation the ledger has; nothing happens if it is not running."""
+        signal = self._connection.signal(audit_workflow_id(ref.dataset), CANCEL_AUDIT_SIGNAL, ref.audit_id)
+        self._connection.run(signal, seconds=_REQUEST_SECONDS)
+
+    def audit_is_running(self, dataset: str) -> bool:
+        """Return whether the workflow of a dataset's audits is running."""
+        return self._connection.run(self._connection.is_running(audit_workflow_id(dataset)))
+
+    def schedule_audits(self, periods: Mapping[str, timedelta]) -> None:
+        """Have Temporal request audits of these datasets, each at its interval, and of no other one."""
+        self._connection.run(self._schedule_audits(periods))
+
+    async def _schedule_audits(self, periods: Mapping[str, timedelta]) -> None:
         client, queue = await self._connection.client(), self._connection.task_queue
-        await keep_schedule(client, "clean", CLEAN_WORKFLOW, CleanRun(), task_queue=queue, every=every)
+        for dataset, every in periods.items():
+            name, given = audit_schedule_id(dataset), AuditRun(dataset)
+            await keep_schedule(client, name, SCHEDULED_AUDIT_WORKFLOW, given, task_queue=queue, every=every)
+        wanted = {audit_schedule_id(dataset) for dataset in periods}
+        await remove_schedules(client, SCHEDULED_AUDIT_WORKFLOW, task_queue=queue, but=wanted)
+
+    # --- the server ---
 
     def is_up(self) -> bool:
         """Return whether Temporal answers."""
@@ -239,6 +333,21 @@ class TemporalClient:
         except Unreachable:
             return False
 
+    def health(self, *, with_pending: bool = False) -> temporal_health.TemporalHealth:
+        """Return what the namespace tells of itself, and with ``with_pending`` the pending steps of its workflows."""
+        return self._connection.run(temporal_health.look(self._connection, with_pending=with_pending))
+
     def count_workers(self) -> int:
         """Return how many workers poll the task queue."""
-        return self._connection.run(self._connection.count_workers(), seconds=PING_SECONDS)
+        return self._connection.run(self._connection.count_pollers(self._connection.task_queue), seconds=PING_SECONDS)
+
+    def unserved(self) -> list[Work]:
+        """Return the kinds of work that no worker serves."""
+        base = self._connection.task_queue
+        count = self._connection.count_pollers
+        firsts = {work: task_queue_name(base, queues[0]) for work, queues in TASK_QUEUES.items()}
+        return [
+            work
+            for work, name in firsts.items()
+            if not self._connection.run(count(name, activities=True), seconds=PING_SECONDS)
+        ]

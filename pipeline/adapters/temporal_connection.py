@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from datetime import timedelta
 from threading import Lock, Thread
 from typing import Any, TypeVar
@@ -19,9 +21,12 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.service import RPCError, RPCStatusCode
 
+from pipeline.adapters.temporal_tracing import interceptors
 from pipeline.contracts.steps import REJECTED_FILE
 from pipeline.contracts.workflows import Workflow
 from pipeline.errors import BulkheadError, NotFound, SystemFault, Unreachable
+from pipeline.temporal_access.connecting import call_failed, connect
+from pipeline.temporal_access.options import TemporalAccess
 
 T = TypeVar("T")
 Takes = TypeVar("Takes")
@@ -31,15 +36,28 @@ ANSWER_SECONDS = 30.0
 PING_SECONDS = 5.0
 
 
+_CLOSE_SECONDS = 5.0
+"""How long closing waits for calls that are under way to end."""
+
+
+async def _cancel_others() -> None:
+    """Cancel all other tasks of the running loop, and wait until they have ended."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
 class TemporalConnection:
     """A connection to one Temporal namespace, made at first use and safe to share between threads.
 
     Coroutines run in the event loop of a thread of its own. ``run`` raises Unreachable if Temporal does not answer.
     """
 
-    def __init__(self, address: str, namespace: str, task_queue: str) -> None:
-        self.address = address
-        self.namespace = namespace
+    def __init__(self, access: TemporalAccess, task_queue: str) -> None:
+        self._access = access
+        self.address = access.address
+        self.namespace = access.namespace
         self.task_queue = task_queue
         self._lock = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -50,6 +68,8 @@ class TemporalConnection:
         """Close the connection; the next use opens it again."""
         with self._lock:
             if self._loop is not None and self._thread is not None:
+                with suppress(TimeoutError):  # a call that is under way ends before its loop does
+                    asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result(timeout=_CLOSE_SECONDS)
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._thread.join()
                 self._loop.close()
@@ -60,9 +80,9 @@ class TemporalConnection:
         future = asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
         try:
             return future.result(timeout=seconds)
-        except (RPCError, RuntimeError, TimeoutError) as error:
+        except (RPCError, RuntimeError, TimeoutError, CancelledError) as error:  # the last: this was closed meanwhile
             future.cancel()
-            raise Unreachable(f"Temporal does not answer at {self.address}: {error}") from error
+            raise Unreachable(call_failed(self._access, error)) from error
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop, started if it is not running. temporalio's client belongs to the loop in which it was made."""
@@ -78,7 +98,7 @@ class TemporalConnection:
     async def client(self) -> Client:
         """Return the client, connected."""
         if self._client is None:
-            self._client = await Client.connect(self.address, namespace=self.namespace)
+            self._client = await connect(self._access, interceptors())
         return self._client
 
     async def handle(self, workflow_id: str) -> WorkflowHandle[Any, Any]:
@@ -119,10 +139,10 @@ class TemporalConnection:
         except WorkflowFailureError as error:
             raise SystemFault(f"{name} failed: {_reason(error)}") from error
 
-    async def signal(self, workflow_id: str, signal: str) -> bool:
+    async def signal(self, workflow_id: str, signal: str, *given: object) -> bool:
         """Send a signal; return False if the workflow is not running."""
         try:
-            await (await self.handle(workflow_id)).signal(signal)
+            await (await self.handle(workflow_id)).signal(signal, args=given)
         except RPCError as error:
             _raise_unless_missing(error)
             return False
@@ -144,13 +164,12 @@ class TemporalConnection:
         except RPCError as error:
             _raise_unless_missing(error)
 
-    async def count_workers(self) -> int:
-        """Return how many workers poll the task queue for workflow tasks."""
+    async def count_pollers(self, task_queue: str, *, activities: bool = False) -> int:
+        """Return how many workers poll a task queue for workflow tasks, or for activities."""
         client = await self.client()
+        kind = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY if activities else TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
         request = DescribeTaskQueueRequest(
-            namespace=self.namespace,
-            task_queue=TaskQueue(name=self.task_queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+            namespace=self.namespace, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
         )
         answer = await client.workflow_service.describe_task_queue(request, timeout=timedelta(seconds=PING_SECONDS))
         return len(answer.pollers)

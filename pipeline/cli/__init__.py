@@ -25,6 +25,11 @@ def main() -> None:
     atexit.register(_be_silent)
     try:
         app(prog_name="bulkhead")
+    except SystemExit as ended:
+        _flush()
+        if "temporalio" in sys.modules and isinstance(ended.code, int | None):
+            processes.end_at_once(ended.code or 0)
+        raise
     finally:
         _flush()
 

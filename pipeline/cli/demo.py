@@ -29,7 +29,7 @@ from pipeline.errors import BulkheadError
 from pipeline.local.demo_data import broken_csv, places, places_csv
 from pipeline.local.stack import Stack
 from pipeline.local.up import local_stack, sign_in_url, stop_on_signals
-from pipeline.settings import environment
+from pipeline.process_environment import environment
 
 DATASET = "places"
 IMPORT_SECONDS = 120

@@ -12,6 +12,7 @@ import typer
 from pipeline.cli.app import AsJson, Filename, ImportId, Timeout, Wait, app, client, there
 from pipeline.cli.sending import send_file
 from pipeline.cli.waiting import check_timeout, report_start
+from pipeline.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from pipeline.client.api import ImportJson
@@ -34,6 +35,9 @@ def retry(
         Which | None,
         typer.Option(help="Which records, if no file is given. Default: the failed ones, or else the unprocessed ones."),
     ] = None,
+    patch: Annotated[
+        bool, typer.Option("--patch", help="The whole file, with the edits of `bulkhead fix`: mapping and options stay.")
+    ] = False,
     wait: Wait = False,
     filename: Filename = None,
     timeout: Timeout = None,
@@ -46,8 +50,17 @@ def retry(
     check_timeout(timeout, wait)
     if file is not None and only is not None:
         raise typer.BadParameter("cannot be used with a file", param_hint="--only")
+    if patch and (file is not None or only is not None):
+        raise typer.BadParameter("cannot be used with a file or --only", param_hint="--patch")
     server = client()
-    made = server.retry(import_id, only=only) if file is None else send_file(file, filename, partial(server.retry, import_id))
+    version = server.patches.get(import_id)["version"] if patch else None
+    if patch and not version:
+        raise InvalidRequest(f"This import has no edits. Make them: bulkhead fix {import_id} --set ROW:COLUMN=VALUE")
+    made = (
+        server.retry(import_id, only=only, patch=version)
+        if file is None
+        else send_file(file, filename, partial(server.retry, import_id))
+    )
     report_start(server, made, wait=wait, timeout=timeout, as_json=as_json)
 
 

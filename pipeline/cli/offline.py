@@ -78,18 +78,19 @@ def validate(
 
     Example: `bulkhead validate places.csv -d places`
     """
+    from pipeline.cli.datasets_root import current_root
     from pipeline.cli.terminal import print_json, working
     from pipeline.datasets.dataset import load_dataset
     from pipeline.settings import load_settings
 
     settings = load_settings()
-    rules = load_dataset(dataset, settings.datasets_root)
+    rules = load_dataset(dataset, current_root(settings))
     options = Options(True, on_error, max_errors, max_error_ratio, **vars(reading))
     rules.check_mapping(options.mapping)
     rules.check_options(options)
     with tempfile.TemporaryDirectory(prefix="bulkhead-") as scratch:
         folder = Path(scratch)
-        name = _place(file, folder, filename)
+        name = place_file(file, folder, filename)
         with working(f"Checking {name} ..."), _warehouse(settings, rules) as engine:
             verdict = _validate(folder, rules, name, options, settings, engine)
         groups = json.loads((folder / "report" / "groups.json").read_bytes())["items"]
@@ -115,12 +116,13 @@ def template(
 
     Example: `bulkhead template places > places.csv`
     """
+    from pipeline.cli.datasets_root import current_root
     from pipeline.cli.terminal import as_json as spelled
     from pipeline.datasets.dataset import load_dataset
     from pipeline.datasets.template import FORMS
     from pipeline.settings import load_settings
 
-    rules = load_dataset(dataset, load_settings().datasets_root)
+    rules = load_dataset(dataset, current_root(load_settings()))
     columns = [{"name": one.name, "type": one.type, "required": not one.may_be_absent} for one in rules.columns]
     deliver([spelled({"dataset": rules.name, "columns": columns}).encode() if as_json else FORMS[form](rules)], output)
 
@@ -129,19 +131,20 @@ def template(
 def _warehouse(settings: Settings, rules: Dataset) -> Iterator[Engine | None]:
     """Connect to the warehouse of the settings for the block; None if it does not answer or has no table of the dataset."""
     from pipeline.adapters import postgres
+    from pipeline.adapters.postgres_access import to_database
     from pipeline.warehouse import existing_edges
 
     if not settings.database_url:
         yield None
         return
-    engine = postgres.connect(settings.database_url, pool_size=1, name="bulkhead validate")
+    engine = postgres.connect(to_database(settings), pool_size=1, name="bulkhead validate")
     try:
         yield engine if existing_edges.has_table(engine, rules) else None
     finally:
         engine.dispose()
 
 
-def _place(file: Path, folder: Path, filename: str | None) -> str:
+def place_file(file: Path, folder: Path, filename: str | None) -> str:
     """Put the file into the folder of the validation, and return its name, whose extension tells the format."""
     from pipeline.sandbox.validate_file import SOURCE
 

@@ -51,6 +51,7 @@ class RowsFormat(StrEnum):
     JSON = "json"
     PARQUET = "parquet"
     ARROW = "arrow"
+    XLSX = "xlsx"
 
 
 class ExportFormat(StrEnum):
@@ -239,7 +240,7 @@ def sql(
     form = _form(form, RowsFormat.TABLE, as_json)
     server = client()
     _check_screen(form, output)
-    if form in (RowsFormat.CSV, RowsFormat.PARQUET, RowsFormat.ARROW):
+    if form in (RowsFormat.CSV, RowsFormat.PARQUET, RowsFormat.ARROW, RowsFormat.XLSX):
         with server.query_file(query, form, limit=limit) as file:
             deliver(file, output)
         if file.is_truncated:

@@ -15,7 +15,7 @@ from pipeline.option_texts import CLEAN_EXAMPLE, PARSERS, SHAPE_EXAMPLE
 
 _PANEL = "Reading the file"
 _HELP = {
-    "delimiter": "comma, semicolon, tab, pipe, or 1 to 8 characters. Default: detect it automatically.",
+    "delimiter": "comma, semicolon, tab, pipe, space, spaces (two or more), or 1 to 8 characters. Default: detect it.",
     "quote": "double, single, another character, or none if quotes are data. Default: double.",
     "encoding": "Encoding of the text, such as cp1252 or shift_jis. Default: UTF-8, or UTF-16 by its mark.",
     "header_row": "Number of the line, or of the sheet's row, that has the columns' names.",
@@ -24,7 +24,7 @@ _HELP = {
     "merged": "fill: write the value of merged cells into each of them.",
     "repeated_columns": "Columns with the same name: number them, or keep their values as one list.",
     "no_parent_values": "Values of the parent column that mean no parent, separated by commas: 0,NULL",
-    "parent_by": "Column whose value the parent column gives, instead of an ID, such as name.",
+    "parent_by": "Column whose value the parent column gives, instead of an ID, such as name; id,name: an ID, or else a name.",
     "shape": f"How the hierarchy is written, as JSON: {SHAPE_EXAMPLE}",
     "clean": f"Rules that change values before they are checked, as JSON: {CLEAN_EXAMPLE}",
 }

@@ -20,14 +20,15 @@ from urllib.parse import quote, unquote
 
 import requests
 
-from pipeline.client.http import ApiError, Body, Download, HttpClient, Sent
+from pipeline.client.audits import AuditCalls
+from pipeline.client.default_server import default_server
+from pipeline.client.definitions import DefinitionCalls
+from pipeline.client.http import ApiError, Body, Download, HttpClient, Sent, TimedOut
 from pipeline.client.multipart_upload import FROM_BYTES, DirectUploadRefused, Tell, send_in_parts
+from pipeline.client.patches import PatchCalls
 from pipeline.client.report_links import is_below, links_in
-from pipeline.contracts.options import Options
+from pipeline.contracts.options import Options, option_text
 from pipeline.contracts.states import State
-from pipeline.errors import TransientError
-from pipeline.option_texts import option_text
-from pipeline.settings import load_settings
 
 __all__ = ["ApiError", "Client", "ImportJson", "TimedOut"]
 
@@ -37,26 +38,22 @@ ImportJson = dict[str, Any]
 FIRST_POLL_SECONDS, SLOWEST_POLL_SECONDS = 0.2, 2.0
 
 
-class TimedOut(TransientError):
-    """The import had not ended in time. ``last`` is the import as it was last seen."""
-
-    def __init__(self, message: str, *, last: ImportJson) -> None:
-        super().__init__(message)
-        self.last = last
-
-
 class Client:
-    """A client for one server with one API key; by default those of the settings. Not to be shared between threads.
+    """A client for one server with one API key; by default those of default_server.py. Not to be shared between threads.
 
     Every method raises ApiError if the server refuses, and Unreachable if it does not answer.
     """
 
     def __init__(self, url: str | None = None, key: str = "") -> None:
+        authority = ""
         if url is None:
-            settings = load_settings()
-            url, key = settings.url, key or settings.api_key
-        self._http = HttpClient(url, key)
+            url, default_key, authority = default_server()
+            key = key or default_key
+        self._http = HttpClient(url, key, authority=authority)
         self.url = self._http.url
+        self.audits = AuditCalls(self._http, self._json, self._pages)
+        self.patches = PatchCalls(self._json, self._pages)
+        self.definitions = DefinitionCalls(self._http, self._json)
 
     # --- imports ---
 
@@ -203,15 +200,18 @@ class Client:
         *,
         filename: str | None = None,
         only: str | None = None,
+        patch: int | None = None,
         on_sent: Sent | None = None,
     ) -> ImportJson:
         """Start a new import of the failed records (or of the unprocessed ones, if ``only`` says so), and return it.
 
-        ``source`` is a file with the corrected records. Raises what ``upload`` raises.
+        ``source`` is a file with the corrected records; ``patch`` a version of the edits, with which the whole file
+        is imported. Raises what ``upload`` raises.
         """
         path = _path(import_id, "retry")
         if source is None:
-            return self._json("POST", path, params=_given(only=only), headers={"Idempotency-Key": str(uuid.uuid4())})
+            asked = _given(only=only, patch=patch)
+            return self._json("POST", path, params=asked, headers={"Idempotency-Key": str(uuid.uuid4())})
         return self._send_file(path, source, filename, {}, on_sent=on_sent)
 
     def promote(self, import_id: str) -> ImportJson:
@@ -273,13 +273,25 @@ class Client:
         return self._json("POST", "/v1/query", json=_given(sql=sql, limit=limit))
 
     def query_file(self, sql: str, file_format: str, *, limit: int | None = None) -> Download:
-        """Return the result of a SELECT as one file: csv, parquet or arrow."""
+        """Return the result of a SELECT as one file: csv, parquet, arrow or xlsx."""
         return self._http.download("POST", "/v1/query", params={"format": file_format}, json=_given(sql=sql, limit=limit))
 
     def export(self, dataset: str, file_format: str, *, children_of: str | None = None, roots: bool = False) -> Download:
         """Return a dataset's records, the children of one, or the roots, as one file: csv, json, ndjson, parquet or arrow."""
         asked = _given(format=file_format, parentId=children_of, root="true" if roots else None)
         return self._http.download("GET", f"/v1/datasets/{quote(dataset, safe='')}/records", params=asked)
+
+    def create_database_login(self, label: str, *, days: int | None = None) -> dict[str, Any]:
+        """Create a login to the database for a program; return it with its password, which is shown only now."""
+        return self._json("POST", "/v1/database-logins", json=_given(label=label, days=days))
+
+    def database_logins(self) -> dict[str, Any]:
+        """Return the logins to the database that were created with this key; for an admin, all."""
+        return self._json("GET", "/v1/database-logins")
+
+    def revoke_database_login(self, login_id: str) -> None:
+        """Revoke a login to the database."""
+        self._http.send("DELETE", f"/v1/database-logins/{quote(login_id, safe='')}")
 
     def datasets(self) -> dict[str, Any]:
         """Return the datasets of the server."""

@@ -25,7 +25,7 @@ from tenacity import (
 )
 from tenacity.stop import stop_base
 
-from pipeline.errors import BulkheadError, InvalidConfiguration, InvalidRequest, Unreachable
+from pipeline.errors import BulkheadError, InvalidConfiguration, InvalidRequest, TransientError, Unreachable
 
 Sent = Callable[[int, int | None], None]
 """Called with the number of bytes sent so far, and the total if it is known."""
@@ -52,17 +52,29 @@ class ApiError(BulkheadError):
         self.detail = detail
 
 
+class TimedOut(TransientError):
+    """The import or the audit had not ended in time. ``last`` is its JSON as it was last seen."""
+
+    def __init__(self, message: str, *, last: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.last = last
+
+
 class _ConnectionBroken(Unreachable):
     """The connection broke off; another attempt may succeed."""
 
 
 class HttpClient:
-    """Send requests to one server with one API key. Not to be shared between threads."""
+    """Send requests to one server with one API key. Not to be shared between threads.
 
-    def __init__(self, url: str, key: str = "") -> None:
+    ``authority``: a file with the authority of the server's certificate, if it is a private one.
+    """
+
+    def __init__(self, url: str, key: str = "", *, authority: str = "") -> None:
         self.url = url.rstrip("/")
-        self._key = key
+        self._key, self._authority = key, authority
         self._session = session_to(self.url, key)
+        self._session.verify = authority or True
         self._has_answered = False
 
     def send(self, method: str, path: str, *, body: Body | None = None, **options: Any) -> requests.Response:
@@ -81,7 +93,7 @@ class HttpClient:
 
     def another(self) -> HttpClient:
         """Return a client of the same server and key for another thread."""
-        return HttpClient(self.url, self._key)
+        return HttpClient(self.url, self._key, authority=self._authority)
 
     def close(self) -> None:
         """Close the connections."""
@@ -100,6 +112,11 @@ class HttpClient:
         except ValueError as error:  # requests' error for an invalid URL
             raise InvalidConfiguration(f"BULKHEAD_URL is {self.url!r}, which cannot be used: {error}") from error
         except requests.RequestException as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise Unreachable(
+                    f"The certificate of {self.url} is not accepted ({cause(error)}). If its authority is a private one, set"
+                    " BULKHEAD_CA_CERTIFICATE to a file with it."
+                ) from error
             if not self._has_answered and _never_connected(error):  # it is not running: say so at once
                 raise Unreachable(
                     f"No server answers at {self.url}. Start it with: bulkhead up (or set BULKHEAD_URL to the server's URL)."

@@ -20,6 +20,7 @@ class ObjectArrived:
     bucket: str
     key: str
     import_id: str = ""  # the import that it belongs to, if that is in the ledger already
+    traceparent: str | None = field(default=None, compare=False)  # the span of the process that reports it
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,14 @@ class NextImportRequest:
 
 @dataclass(frozen=True)
 class NextImport:
-    """The import of a dataset that is being processed, or else the one that has waited longest; None if there is none."""
+    """The import of a dataset that is being processed, or else the one that has waited longest; None if there is none.
+
+    ``searchable``: the namespace has our search attributes, so that the import's workflow can have them.
+    """
 
     ref: ImportRef | None = None
+    searchable: bool = False
+    traceparent: str | None = None  # the span that the import belongs to
 
 
 @dataclass(frozen=True)
@@ -216,6 +222,7 @@ class ImportRun:
     plan: Plan | None = None
     parts_done: int = 0
     pause_wanted: bool = False
+    traceparent: str | None = None  # the span that the run belongs to; later runs have it in their headers
 
 
 @dataclass(frozen=True)
@@ -289,7 +296,12 @@ class Cleaned:
     errors: tuple[str, ...] = field(default=())  # the first of these
     dry_runs: int = 0  # not promoted in time, and expired
     idempotency_keys: int = 0
-    sign_ins: int = 0  # links that were used or have expired
+    sign_ins: int = 0  # links that were used or have expired, and sessions that have
     foreign_writes: int = 0  # notes of other clients' writes that no active import needs
     mails: int = 0  # in the worker's outbox folder
     dead_letters: int = 0  # of the event relay, if it shares the worker's disk
+    audits: int = 0  # their reports
+    audit_events: int = 0  # of the audit log, past BULKHEAD_KEEP_AUDIT_LOG
+    dropped: int = 0  # dumps of datasets that were dropped
+    expired_keys: int = 0  # API keys whose expiry was recorded in the audit log
+    drafts: int = 0  # files kept for forms that were left

@@ -40,6 +40,14 @@ def import_id_in(key: str) -> str | None:
         return None
 
 
+def is_import_id(name: str) -> bool:
+    """Return whether a name is an import ID as the ledger writes it."""
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False
+
+
 def import_id_for(bucket: str, key: str, etag: str, modified: str) -> str:
     """Return the import id of a file that was put into the bucket directly.
 
@@ -83,6 +91,35 @@ def manifest_key(import_id: str, parts: PartSet = PartSet.LOAD) -> str:
 def report_prefix(import_id: str) -> str:
     """Return the prefix of findings.csv, findings.json, findings.parquet and docs/ (Great Expectations' pages)."""
     return f"reports/{import_id}/"
+
+
+AUDITS = "audits"
+
+
+def audits_prefix(dataset: str) -> str:
+    """Return the prefix of all audits of a dataset."""
+    return f"{AUDITS}/{dataset}/"
+
+
+def audit_prefix(dataset: str, audit_id: str) -> str:
+    """Return the prefix of an audit's report: what report_prefix has of an import, and audit.json, its counts."""
+    return f"{audits_prefix(dataset)}{audit_id}/"
+
+
+DRAFTS = "drafts"
+
+
+def draft_key(owner_id: str, draft_id: str) -> str:
+    """Return the key of a draft: a file that a dataset is to be made of, kept for the key or the person who sent it."""
+    return f"{DRAFTS}/{owner_id}/{draft_id}/file"
+
+
+DROPPED = "dropped"
+
+
+def dropped_prefix(dataset: str, dump_id: str) -> str:
+    """Return the prefix of the dump of a dataset that was dropped: its table, and the two files that defined it."""
+    return f"{DROPPED}/{dataset}/{dump_id}/"
 
 
 def results_prefix(import_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -33,6 +34,7 @@ class ReadOptions:
     clean: Mapping[str, Any] = field(default_factory=dict)  # rules that change values, as meta.clean of a suite
     without: tuple[str, ...] = ()  # columns of the file to skip: those that a result file adds
     mapping: Mapping[str, str] = field(default_factory=dict)  # column of the file -> column of the dataset; empty: skip it
+    patch: str | None = None  # key of the correction to apply (contracts/patches.py); only a retry sets it
 
     def reading_json(self) -> dict[str, object]:
         """Return what was asked for about reading, without what was left open."""
@@ -87,3 +89,8 @@ DELIMITER_NAMES: Mapping[str, str] = {"comma": ",", "semicolon": ";", "tab": "\t
 """Delimiters by name: a tab is hard to write in a request, and hard to see."""
 
 DELIMITERS = tuple(DELIMITER_NAMES.values())
+
+
+def option_text(value: object) -> str:
+    """Return the text of an option's value in a query, which its parser (option_texts.py) makes the value of again."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping | list | tuple) else str(value)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from pipeline.contracts.audits import AuditEnding, AuditRef, AuditRun
+from pipeline.contracts.dataset_messages import DatasetDeliveries, DatasetDelivery, DatasetMessage
 from pipeline.contracts.messages import (
     Cleaned,
     CleanRun,
@@ -52,6 +54,37 @@ class TaskQueue(StrEnum):
     RECONCILIATION = "reconciliation"  # minutes, every minute
     CLEAN_UP = "clean-up"  # up to hours
     MARTS = "marts"  # the materialized views of a dataset: up to their time limit
+    AUDITS = "audits"  # a whole table, and as much memory as a validation: minutes, and no import waits for it
+
+
+class Work(StrEnum):
+    """Kinds of work that a worker can be limited to (``bulkhead worker --queues``), so that each can be scaled alone.
+
+    Every worker also serves the workflows and their short steps, which are in none of these.
+    """
+
+    VALIDATION = "validation"
+    LOADING = "loading"
+    MESSAGES = "messages"
+    UPKEEP = "upkeep"  # what no import waits for
+
+
+TASK_QUEUES: Mapping[Work, tuple[TaskQueue, ...]] = {
+    Work.VALIDATION: (TaskQueue.FILES, TaskQueue.RESULTS),
+    Work.LOADING: (TaskQueue.PARTS,),
+    Work.MESSAGES: (TaskQueue.MESSAGES,),
+    Work.UPKEEP: (TaskQueue.RECONCILIATION, TaskQueue.CLEAN_UP, TaskQueue.MARTS, TaskQueue.AUDITS),
+}
+"""The task queues of each kind of work. Their names are in running workflows, so they do not change (decision 32)."""
+
+EVERY_WORKER = (TaskQueue.SHORT, TaskQueue.WAITS)
+"""The task queues that every worker serves: little work, and without them nothing advances."""
+
+
+def served_queues(works: Iterable[Work]) -> tuple[TaskQueue, ...]:
+    """Return the task queues of a worker for these kinds of work; for none named, all."""
+    wanted = set(works) or set(Work)
+    return (*EVERY_WORKER, *(queue for work, queues in TASK_QUEUES.items() if work in wanted for queue in queues))
 
 
 MOVED_FROM: Mapping[TaskQueue, tuple[TaskQueue, ...]] = {
@@ -94,5 +127,10 @@ WRITE_RESULTS = Step("write_results", ResultsWanted, type(None), TaskQueue.RESUL
 LIST_RECIPIENTS = Step("addressees", Outcome, Deliveries, TaskQueue.MESSAGES)
 DELIVER = Step("deliver", Delivery, type(None), TaskQueue.MESSAGES)
 SEND_TEST = Step("try_receiver", Delivery, type(None), TaskQueue.MESSAGES)
+LIST_DATASET_RECIPIENTS = Step("silence_recipients", DatasetMessage, DatasetDeliveries, TaskQueue.MESSAGES)
+DELIVER_DATASET_MESSAGE = Step("deliver_silence", DatasetDelivery, type(None), TaskQueue.MESSAGES)
 RECONCILE = Step("reconcile", type(None), Reconciled, TaskQueue.RECONCILIATION)
 CLEAN = Step("clean", CleanRun, Cleaned, TaskQueue.CLEAN_UP)
+AUDIT = Step("audit", AuditRef, type(None), TaskQueue.AUDITS)
+END_AUDIT = Step("end_audit", AuditEnding, type(None))
+OPEN_AUDIT = Step("open_audit", AuditRun, type(None))

@@ -16,6 +16,9 @@ _WITH_VALUES = ("null_values", "case", "thousands", "decimal", "date_format")
 VALUE_RULES = FLAGS + _WITH_VALUES
 """The rules that change values, in the order in which they are applied."""
 
+OF_WHOLE_CELLS = ("unquote_excel", "strip_leading_apostrophe")
+"""Those about what stands around a cell's whole text, an indentation included."""
+
 _OF_ROWS = ("skip_rows", "skip_totals")
 RULES = VALUE_RULES + _OF_ROWS
 DATE_PARTS = {"YYYY": "%Y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "ss": "%S", "M": "%m", "D": "%d"}
@@ -59,14 +62,15 @@ def parse_cleaning(said: object) -> Cleaning:
 
 def check_columns(cleaning: Cleaning, names: Collection[str], *, takes_others: bool) -> None:
     """Raise ValueError if a rule names a column that the dataset has no place for."""
-    named = {name: rule.name for rule in cleaning.rules for name in _columns_of(rule)}
+    named = {name: rule.name for rule in cleaning.rules for name in columns_of(rule)}
     unknown = [] if takes_others else [name for name in named if name not in names]
     if unknown:
         has = ", ".join(names)
         raise ValueError(f"clean.{named[unknown[0]]} names the column {unknown[0]!r}; the dataset has: {has}")
 
 
-def _columns_of(rule: ValueRule) -> tuple[str, ...]:
+def columns_of(rule: ValueRule) -> tuple[str, ...]:
+    """Return the columns that a rule names."""
     return tuple(rule.value) if rule.name == "date_format" else rule.columns or ()
 
 

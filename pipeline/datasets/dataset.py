@@ -21,6 +21,7 @@ from pipeline.contracts.object_keys import DATASET_NAME
 from pipeline.contracts.options import DETECTED, QUOTE_NONE, READ_NAMES, OnError, Options, ReadOptions
 from pipeline.datasets.column_forms import columns_by_form, folded
 from pipeline.datasets.definition_checks import check_definition
+from pipeline.datasets.personal_columns import personal_columns, slip_in_ids
 from pipeline.datasets.shape_meta import Shape, shape_of, slip_in
 from pipeline.datasets.suite_meta import ColumnNames, Tolerance, TreeLimits
 from pipeline.datasets.table import LINEAGE, Column, table_columns
@@ -35,6 +36,13 @@ _OF_THE_MOMENT = re.compile(
     r"(?i)\b(now|today|age|random|\w*uuid\w*|localtime|\w*timestamp|get_current_\w+)\s*\(|\b(current|local)_?(date|time)"
 )
 """SQL keywords of columns whose values PostgreSQL computes."""
+
+
+_NO_RULES = frozenset({"audit_every", "search"})
+"""What a suite's meta says of how often what is loaded is checked, and of how it is searched: no verdict depends on it."""
+
+NOT_NAMES = ("every", "bounds", "rules")
+"""The folders of sql/checks/ that belong to no dataset: a dataset with such a name would take their checks for its own."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,8 @@ class Dataset:
     ignored: frozenset[str] = frozenset()  # folded names of a file's columns that are left out
     asked: tuple[tuple[str, str], ...] = ()  # names in a file, and the columns that an upload says they are
     options: ReadOptions = DETECTED  # how an upload says its file is read, where that is not as the suite says
+    definition_version: int | None = None  # of its definition in the database; None: files of the checkout define it
+    is_clear: bool = False  # whether it is read for a key that may unmask personal data
 
     def ignoring(self, names: Sequence[str]) -> Dataset:
         """Return the same dataset for a file of which these columns are left out."""
@@ -130,12 +140,30 @@ class Dataset:
             shape = shape_of(said)
         except ValueError as error:
             raise InvalidRequest(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
-        slip = slip_in(shape, self.names)
+        slip = slip_in(shape, self.names) or slip_in_ids(self, shape, None)
         if not slip and shape.path_separator and self.staging_file.is_file():
             slip = f"path_separator is for sql/staging/{self.name}.sql to say, since it is written by hand"
         if slip:
             raise InvalidRequest(f"{slip[:1].upper()}{slip[1:]}.")
         return shape
+
+    @cached_property
+    def personal(self) -> tuple[str, ...]:
+        """Return the columns with personal data. Raises InvalidConfiguration."""
+        try:
+            return personal_columns(self)
+        except ValueError as error:
+            raise InvalidConfiguration(f"expectations/{self.name}.json: {error}.") from error
+
+    @property
+    def masked(self) -> tuple[str, ...]:
+        """Return the columns whose values are masked where records are read: those with personal data, unless it is clear."""
+        return () if self.is_clear else self.personal
+
+    @property
+    def shown_columns(self) -> tuple[Column, ...]:
+        """Return the columns as records are read: a masked value is a text."""
+        return tuple(Column(c.name, "text", c.required) if c.name in self.masked else c for c in self.columns)
 
     @cached_property
     def bounds(self) -> TreeLimits:
@@ -163,10 +191,19 @@ class Dataset:
             max_error_ratio=own.max_error_ratio if options.max_error_ratio is None else options.max_error_ratio,
         )
 
+    @property
+    def audit_every(self) -> str | None:
+        """Return how often it is audited, as the suite says it: ``1d``, ``never``; None: as BULKHEAD_AUDIT_EVERY says."""
+        said = self.suite.get("meta", {}).get("audit_every")
+        return None if said is None else str(said)
+
     @cached_property
     def version(self) -> str:
         """Return a hash of the rules, which changes with the suite, the mapping or the table."""
-        rules = json.dumps(self.suite, sort_keys=True) + self.table_sql
+        suite = self.suite
+        if not _NO_RULES.isdisjoint(suite.get("meta", {})):
+            suite = {**suite, "meta": {name: value for name, value in suite["meta"].items() if name not in _NO_RULES}}
+        rules = json.dumps(suite, sort_keys=True) + self.table_sql
         return hashlib.sha256(rules.encode()).hexdigest()[:12]
 
     @cached_property
@@ -239,11 +276,21 @@ def load_dataset(name: str, root: Path = ROOT, among: Collection[str] | None = N
     if not is_named or not suite_file.is_file():
         known = [one for one in dataset_names(root) if among is None or one in among]
         raise UnknownDataset(f"There is no dataset {name!r}.{meant(name, known)} Datasets here: {', '.join(known) or 'none'}.")
-    suite = json.loads(suite_file.read_text(encoding="utf-8"))
+    if name in NOT_NAMES:
+        raise InvalidConfiguration(
+            f"No dataset can be called {name}: sql/checks/{name}/ has checks of all datasets. Rename it."
+        )
     table_file = root / "sql" / "tables" / f"{name}.sql"
+    suite = suite_file.read_text(encoding="utf-8")
     if not table_file.is_file():
         raise InvalidConfiguration(f"The dataset {name!r} has a suite but no table: sql/tables/{name}.sql is missing.")
-    table_sql = table_file.read_text(encoding="utf-8")
+    dataset = dataset_of_texts(name, suite, table_file.read_text(encoding="utf-8"), root)
+    return replace(dataset, definition_version=definition_versions(root).get(name))
+
+
+def dataset_of_texts(name: str, suite_text: str, table_sql: str, root: Path) -> Dataset:
+    """Return the dataset that the texts of its two files define. Raises InvalidConfiguration, or ValueError for no JSON."""
+    suite = json.loads(suite_text)
     meta = suite.get("meta", {})
     columns = table_columns(table_sql)
     dataset = Dataset(
@@ -259,6 +306,16 @@ def load_dataset(name: str, root: Path = ROOT, among: Collection[str] | None = N
     check_definition(dataset, tuple(column.name for column in columns))
     check_suite(dataset)
     return dataset
+
+
+VERSIONS = "definitions.json"
+"""The file that names the versions of the definitions in a folder that were written from the database."""
+
+
+def definition_versions(root: Path) -> dict[str, int]:
+    """Return the version of each definition in a folder that comes from the database; none for a checkout."""
+    file = root / VERSIONS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def blank_dataset(name: str) -> Dataset:

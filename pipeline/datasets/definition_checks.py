@@ -6,9 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from pipeline.datasets.column_forms import folded
+from pipeline.datasets.expected_arrivals import expected_interval
+from pipeline.datasets.personal_columns import slip_in_ids
+from pipeline.datasets.search_columns import indexed_columns
 from pipeline.datasets.shape_meta import slip_in
 from pipeline.datasets.table import LINEAGE
 from pipeline.errors import InvalidConfiguration
+from pipeline.units import audit_period
 
 if TYPE_CHECKING:
     from pipeline.datasets.dataset import Dataset
@@ -29,12 +33,16 @@ def check_definition(dataset: Dataset, all_names: tuple[str, ...]) -> None:
     if unknown:
         raise InvalidConfiguration(f"expectations/{dataset.name}.json speaks of columns the table lacks: {', '.join(unknown)}.")
     try:
-        _ = dataset.shape, dataset.bounds, dataset.tree_rules, dataset.tolerance
+        _ = dataset.shape, dataset.bounds, dataset.tree_rules, dataset.tolerance, expected_interval(dataset.suite)
+        indexed_columns(dataset)
+        if dataset.audit_every is not None:
+            audit_period(dataset.audit_every)
     except ValueError as error:
         raise InvalidConfiguration(f"expectations/{dataset.name}.json: {error}.") from error
     if slip := _slip_in_types(dataset):
         raise InvalidConfiguration(f"sql/tables/{dataset.name}.sql: {slip}.")
     slip = _slip_in_mapping(dataset) or _slip_in_shape(dataset)
+    slip = slip or slip_in_ids(dataset, dataset.shape, dataset.suite.get("meta", {}).get("parent_by"))
     if slip:
         raise InvalidConfiguration(f"expectations/{dataset.name}.json: {slip}.")
     absent = [path.relative_to(dataset.root) for path in dataset.check_files if not path.is_file()]

@@ -12,24 +12,25 @@ from typing import Any
 from pipeline.display import meant
 
 _TEXT, _TEXTS, _NUMBERS, _FLAG = "a text", "a list of different texts", "a list of whole numbers from 1 on", "true or false"
+_LEVELS, _PLACES = "groups or indent", "above or below"
 
 KINDS: dict[str, dict[str, str]] = {
     "levels": {"columns": _TEXTS, "separator": _TEXT, "id": _TEXT, "fill_down": _FLAG, "name": _TEXT},
     "outline": {
         **{"column": _TEXT, "columns": _TEXTS, "level": _TEXT, "id": _TEXT, "indent": _TEXT, "name": _TEXT},
-        **{"text": _FLAG, "comment": _TEXT},
+        **{"text": _FLAG, "comment": _TEXT, "excel": _LEVELS, "parents": _PLACES},
     },
     "path": {"column": _TEXT, "separator": _TEXT, "id": _TEXT, "name": _TEXT},
     "prefix": {"column": _TEXT, "lengths": _NUMBERS, "separator": _TEXT, "longest": _FLAG, "id": _TEXT},
     "nested": {"children": _TEXT},
-    "nested_set": {"left": _TEXT, "right": _TEXT},
+    "nested_set": {"left": _TEXT, "right": _TEXT, "tree": _TEXT},
     "edges": {"file": _TEXT, "id": _TEXT, "parent": _TEXT},
 }
 """The kinds of shapes, and what each can say."""
 
 _EXACTLY_ONE: dict[str, tuple[tuple[str, ...], ...]] = {
     "levels": (("columns",),),
-    "outline": (("column", "columns", "level"),),
+    "outline": (("column", "columns", "level", "excel"),),
     "path": (("column",), ("separator",)),
     "prefix": (("column",), ("lengths", "separator", "longest")),
     "nested": (("children",),),
@@ -54,7 +55,7 @@ class Shape:
         """Return the columns that the file must have for it, by the names that the file gives them."""
         if self.kind == "edges":
             return ()
-        single = [self.said[name] for name in ("column", "level", "id", "left", "right") if name in self.said]
+        single = [self.said[name] for name in ("column", "level", "id", "left", "right", "tree") if name in self.said]
         return tuple(dict.fromkeys([*single, *self.said.get("columns", ())]))
 
     @property
@@ -83,11 +84,25 @@ def shape_of(said: Mapping[str, Any]) -> Shape:
         if not _fits(value, takes[name]):
             raise ValueError(f"in shape {kind}, {name} is {takes[name]}, not {value!r}")
     for names in _EXACTLY_ONE[kind]:
-        if len([name for name in names if own.get(name)]) != 1:
+        given = [name for name in names if own.get(name)]
+        if given != ["column", "excel"] and len(given) != 1:
             raise ValueError(f"shape {kind} needs {' or '.join(names)}" + (", one of them" if len(names) > 1 else ""))
-    if kind == "outline" and ((own.get("text") and "column" not in own) or ("comment" in own and not own.get("text"))):
-        raise ValueError("in shape outline, text needs column, which names the lines of the text, and comment needs text")
+    if kind == "outline" and (slip := _slip_in_outline(own)):
+        raise ValueError(f"in shape outline, {slip}")
     return Shape(children=own["children"]) if kind == "nested" else Shape(kind=kind, said=own)
+
+
+def _slip_in_outline(said: Mapping[str, Any]) -> str:
+    """Return which options of an outline do not go together; an empty text if all do."""
+    if said.get("text") and ("column" not in said or "excel" in said):
+        return "text needs column, which names the lines of the text, and no workbook"
+    if "comment" in said and not said.get("text"):
+        return "comment needs text"
+    if said.get("excel") == "indent" and "column" not in said:
+        return "excel indent needs column, whose cells are indented"
+    if "parents" in said and said.get("excel") != "groups":
+        return "parents says where they are of excel groups"
+    return "excel needs no indent" if "excel" in said and "indent" in said else ""
 
 
 def slip_in(shape: Shape, names: tuple[str, ...]) -> str:
@@ -113,6 +128,8 @@ def _check_old(said: Mapping[str, Any]) -> None:
 def _fits(value: object, what: str) -> bool:
     if what == _TEXT:
         return isinstance(value, str) and value != ""
+    if what in (_LEVELS, _PLACES):
+        return value in what.split(" or ")
     if what == _FLAG:
         return isinstance(value, bool)
     if not isinstance(value, list | tuple) or not value or len({*map(str, value)}) < len(value):

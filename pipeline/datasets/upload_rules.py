@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contracts.options import ReadOptions
 from pipeline.datasets.cleaning_rules import Cleaning, check_columns, parse_cleaning
+from pipeline.datasets.personal_columns import slip_in_ids
 from pipeline.display import meant
 from pipeline.errors import InvalidConfiguration, InvalidRequest
 
@@ -32,6 +33,10 @@ def cleaning_of(dataset: Dataset) -> Cleaning:
         raise InvalidRequest(f"{_capitalized(str(error))}.") from error
 
 
+OWN_ID = "{id}"
+"""Among the values that mean "no parent": the record's own ID."""
+
+
 def no_parent_values_of(dataset: Dataset) -> tuple[str, ...]:
     """Return the values of the parent column that mean that a record has no parent. Raises InvalidConfiguration."""
     said = dataset.options.no_parent_values or dataset.suite.get("meta", {}).get("no_parent_values", ())
@@ -46,7 +51,7 @@ def parent_by_of(dataset: Dataset) -> str | None:
     Raises InvalidRequest or InvalidConfiguration for a column that the dataset does not have.
     """
     asked, said = dataset.options.parent_by, dataset.suite.get("meta", {}).get("parent_by")
-    by: Any = asked or said
+    by: Any = _named_column(asked or said, dataset)
     if not dataset.columns or not by or by == dataset.key:
         return None
     may_be = [name for name in dataset.names if name not in (dataset.parent, dataset.rest)]
@@ -58,11 +63,27 @@ def parent_by_of(dataset: Dataset) -> str | None:
     raise InvalidRequest(f"{wrong}{meant(asked, may_be)} Its columns: {', '.join(may_be)}.")
 
 
+def is_id_or_name(dataset: Dataset) -> bool:
+    """Return whether a parent is an ID if the file has it, and only otherwise a name: ``parent_by`` is ``id,name``."""
+    said = dataset.options.parent_by or dataset.suite.get("meta", {}).get("parent_by")
+    return parent_by_of(dataset) is not None and said != _named_column(said, dataset)
+
+
+def _named_column(said: Any, dataset: Dataset) -> Any:
+    """Return the column of names in ``name`` and in ``id,name``."""
+    if not isinstance(said, str):
+        return said
+    first, comma, column = said.partition(",")
+    return column.strip() if comma and first.strip() == dataset.key and column.strip() else said
+
+
 def check_value_options(dataset: Dataset, options: ReadOptions) -> None:
     """Raise InvalidRequest if an upload's ``clean`` or ``parent_by`` means nothing for the dataset."""
     asked = replace(dataset, options=options)
     cleaning_of(asked)
-    parent_by_of(asked)
+    parent_by = parent_by_of(asked)
+    if slip := slip_in_ids(dataset, dataset.shape, parent_by):
+        raise InvalidRequest(f"{_capitalized(slip)}.")
 
 
 def check_suite(dataset: Dataset) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,23 +43,35 @@ class Failures:
                 execute(connection, "quarantine/entry", records=records, **part)
                 _copy(connection, rows)
 
-    def page(self, import_id: str, *, after_row: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
-        """Return a page of failed records by keyset pagination: those after the row ``after_row``, by row number."""
+    def page(self, import_id: str, *, after_row: int = 0, limit: int = 1000, is_clear: bool = False) -> list[dict[str, Any]]:
+        """Return a page of failed records by keyset pagination: those after the row ``after_row``, by row number.
+
+        ``is_clear``: for a key that may unmask personal data.
+        """
         rows = self._statements.rows("failures/list", import_id=import_id, after_row=after_row, limit=limit)
-        return [dict(row) for row in rows]
+        return [_shown(dict(row), is_clear=is_clear) for row in rows]
 
     def reasons(self, import_id: str, *, after_row: int = 0, limit: int = 50_000) -> list[dict[str, Any]]:
         """Return the same page with row, code and reason only."""
         rows = self._statements.rows("failures/reasons", import_id=import_id, after_row=after_row, limit=limit)
         return [dict(row) for row in rows]
 
-    def of_record(self, dataset: str, record_id: str, *, imports: int, limit: int) -> list[dict[str, Any]]:
+    def of_record(
+        self, dataset: str, record_id: str, *, imports: int, limit: int, is_clear: bool = False
+    ) -> list[dict[str, Any]]:
         """Return where among the dataset's last ``imports`` a record of this ID failed, newest first.
 
         Each with import_id, filename, created_at, row, code and message, and how its file was read.
         """
         rows = self._statements.rows("failures/of_record", dataset=dataset, id=record_id, imports=imports, limit=limit)
-        return [dict(row) for row in rows]
+        return [_shown(dict(row), is_clear=is_clear) for row in rows]
+
+
+def _shown(row: Mapping[str, Any], *, is_clear: bool) -> dict[str, Any]:
+    """Return a failure as it is stored, masked, or with what the ledger keeps of it apart."""
+    shown = {name: value for name, value in row.items() if name != "unmasked"}
+    clear = (row["unmasked"] or {}) if is_clear else {}
+    return {name: clear.get(name, value) for name, value in shown.items()}
 
 
 def _copy(connection: Connection, rows: Path) -> None:

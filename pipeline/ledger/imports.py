@@ -16,6 +16,7 @@ from pipeline.contracts.options import READ_NAMES, Options
 from pipeline.contracts.states import ACTIVE, AT_WORK, State
 from pipeline.errors import Canceled, IllegalMove, NotFound
 from pipeline.ledger import transitions
+from pipeline.ledger.audit_log import Also
 from pipeline.ledger.models import ImportRecord, Move, Trace
 from pipeline.ledger.statements import Statements, execute
 from pipeline.ledger.transitions import ImportChanges
@@ -44,6 +45,7 @@ class Imports:
         etag: str = "",
         options: Options | None = None,
         retry_of: str | None = None,
+        traceparent: str | None = None,
         upload_seconds: float | None = None,
     ) -> bool:
         """Begin an import; return False if there is one with that ID already.
@@ -65,10 +67,11 @@ class Imports:
                 created_by=created_by,
                 options=json.dumps((options or Options()).to_json()),
                 retry_of=retry_of,
+                traceparent=traceparent,
                 upload_seconds=upload_seconds,
             ).first()
             if opened is not None:
-                transitions.record_move(connection, import_id, None, state, "")
+                transitions.record_move(connection, import_id, None, state, "", dataset=dataset)
         return opened is not None
 
     def update(self, import_id: str, **changes: Unpack[ImportChanges]) -> None:
@@ -96,11 +99,12 @@ class Imports:
         with self._engine.begin() as connection:
             transitions.begin_validation(connection, import_id, attempt)
 
-    def cancel(self, import_id: str) -> bool:
+    def cancel(self, import_id: str, also: Also | None = None) -> bool:
         """Cancel an import: True if it waited and is canceled now; False if it is at work and its next step will see it.
 
-        The request is kept: the import ends as canceled, whatever it does from now on. Asking again changes nothing. Raises
-        IllegalMove if the import is final, LookupError if there is no such import.
+        The request is kept: the import ends as canceled, whatever it does from now on. Asking again changes nothing. ``also``
+        appends to the audit log in the same transaction. Raises IllegalMove if the import is final, LookupError if there is no
+        such import.
         """
         with self._engine.begin() as connection:
             state = transitions.locked_state(connection, import_id)
@@ -108,11 +112,13 @@ class Imports:
                 raise IllegalMove(f"The import is {state}; it cannot be canceled any more.")
             if state in AT_WORK:
                 execute(connection, "imports/cancel", id=import_id)
-                return False
-            unprocessed = execute(connection, "imports/unprocessed", id=import_id).scalar_one()
-            transitions.change_state(connection, import_id, State.CANCELED)
-            transitions.update(connection, import_id, {"unprocessed": int(unprocessed)})
-            return True
+            else:
+                unprocessed = execute(connection, "imports/unprocessed", id=import_id).scalar_one()
+                transitions.change_state(connection, import_id, State.CANCELED)
+                transitions.update(connection, import_id, {"unprocessed": int(unprocessed)})
+            if also:
+                also(connection)
+            return state not in AT_WORK
 
     def check_canceled(self, import_id: str) -> None:
         """Raise Canceled if the import's cancellation was requested."""
@@ -129,16 +135,21 @@ class Imports:
             execute(connection, "parts/discard_leases", import_id=import_id)
         return self.known(import_id)
 
-    def pause(self, import_id: str, *, wanted: bool) -> None:
-        """Record that the import is to pause, or to go on. Raises IllegalMove if it is final or being canceled."""
+    def pause(self, import_id: str, *, wanted: bool, also: Also | None = None) -> None:
+        """Record that the import is to pause, or to go on; ``also`` as for ``cancel``.
+
+        Raises IllegalMove if it is final or being canceled.
+        """
         with self._engine.begin() as connection:
             if execute(connection, "imports/pause", id=import_id, wanted=wanted).first() is None:
                 state = transitions.locked_state(connection, import_id)
                 is_now = "being canceled" if state in ACTIVE else str(state)
                 raise IllegalMove(f"The import is {is_now}; it cannot be {'paused' if wanted else 'resumed'}.")
+            if also:
+                also(connection)
 
-    def promote(self, import_id: str) -> None:
-        """Queue a validated dry run to be loaded; its counts begin at zero again.
+    def promote(self, import_id: str, also: Also | None = None) -> None:
+        """Queue a validated dry run to be loaded; its counts begin at zero again; ``also`` as for ``cancel``.
 
         Raises IllegalMove if the import is no validated dry run, LookupError if there is no such import.
         """
@@ -146,7 +157,10 @@ class Imports:
             row = transitions.lock(connection, import_id)
             if State(row["state"]) is not State.VALIDATED:
                 raise IllegalMove(f"The import is {row['state']}; only a dry run that is validated can be promoted.")
-            transitions.promote(connection, import_id, replace(Options.from_json(row["options"]), dry_run=False))
+            options = replace(Options.from_json(row["options"]), dry_run=False)
+            transitions.promote(connection, import_id, options, dataset=row["dataset"])
+            if also:
+                also(connection)
 
     @contextmanager
     def locked(self, import_id: str) -> Iterator[State]:
@@ -179,9 +193,12 @@ class Imports:
         since: datetime | None = None,
         until: datetime | None = None,
         named: str | None = None,
+        by: str | None = None,
+        with_errors: bool = False,
     ) -> list[ImportRecord]:
         """Return a page of imports, newest first, by keyset pagination: ``before`` is the ID of the last import of the page
-        before. ``named`` is a part of the file's name, ``among`` the datasets to choose from."""
+        before. ``named`` is a part of the file's name, ``among`` the datasets to choose from, ``by`` the ID of the key or the
+        user that created them, or a part of its name."""
         rows = self._statements.rows(
             "imports/page",
             dataset=dataset,
@@ -191,9 +208,15 @@ class Imports:
             since=since,
             until=until,
             named=named,
+            makers=None if by is None else self._makers(by),
+            with_errors=with_errors,
             among=None if among is None else list(among),
         )
         return self._read([row["id"] for row in rows])
+
+    def _makers(self, by: str) -> list[UUID]:
+        """Return the IDs of the keys and users with that ID, or with that part of a name."""
+        return [row["id"] for row in self._statements.rows("imports/makers", by=by)]
 
     def active(self) -> list[ImportRecord]:
         """Return the imports in their datasets' queues, oldest first."""

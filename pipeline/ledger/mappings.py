@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine
@@ -24,6 +25,8 @@ class Remembered:
 
     mapping: dict[str, str]
     options: dict[str, Any]
+    dataset: str = ""
+    at: datetime | None = None
 
 
 class Mappings:
@@ -39,6 +42,18 @@ class Mappings:
     def of_file(self, dataset: str, filename: str) -> Remembered | None:
         """Return how the last file with such a name was read, if it was read with options."""
         return self._get(dataset, _file(filename)) if filename else None
+
+    def latest(self, datasets: Sequence[str], names: Sequence[str]) -> list[Remembered]:
+        """Return how the last file with these columns was read, for each of the datasets that had one; the newest first."""
+        return self._latest(datasets, _header(names))
+
+    def latest_of_file(self, datasets: Sequence[str], filename: str) -> list[Remembered]:
+        """Return how the last file with such a name was read, for each of the datasets that had one; the newest first."""
+        return self._latest(datasets, _file(filename)) if filename else []
+
+    def _latest(self, datasets: Sequence[str], header: str) -> list[Remembered]:
+        rows = self._statements.rows("mappings/latest", datasets=list(datasets), header=header)
+        return [Remembered(dict(r["mapping"]), dict(r["options"]), r["dataset"], r["remembered_at"]) for r in rows]
 
     def keep(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.contracts.messages import ImportRef
 from pipeline.contracts.object_keys import Kept
 from pipeline.contracts.options import Options
+from pipeline.contracts.patches import applied_in
 from pipeline.contracts.states import State
 from pipeline.display import masked
 
@@ -51,7 +52,9 @@ class ImportRecord:
     preview: dict[str, int] | None = None  # the result of a dry run
     quarantined: int = 0  # of the failed, those that validation put into quarantine
     retry_of: str | None = None  # the import whose records this one retries
+    retried_by: Sequence[str] = ()  # the imports that retry it or its records, oldest first
     duplicate_of: str | None = None  # the earlier import that loaded the same content
+    definition_version: int | None = None  # of the dataset's definition in the database that the file was validated with
     pause_wanted: bool = False  # no further part is started until it is resumed
     cancel_requested_at: datetime | None = None  # from then on every step only ends the import
     batches_removed_at: datetime | None = None  # when retention began to remove them; some may remain for a moment
@@ -59,6 +62,7 @@ class ImportRecord:
     report_removed_at: datetime | None = None
     source_removed_at: datetime | None = None
     created_by_name: str | None = None  # the name of the API key that created it
+    traceparent: str | None = None  # the span that it belongs to
     warnings: Sequence[str] = ()  # marts that do not have its records yet, and why
 
     @property
@@ -79,7 +83,7 @@ class ImportRecord:
     @property
     def removed(self) -> dict[str, str | None]:
         """Return the same for all that the API shows; batches are internal."""
-        return {str(what): _rfc3339(self.removed_at(what)) for what in Kept if what is not Kept.BATCHES}
+        return {str(what): rfc3339(self.removed_at(what)) for what in Kept if what is not Kept.BATCHES}
 
     @property
     def ref(self) -> ImportRef:
@@ -90,6 +94,12 @@ class ImportRecord:
     def promoted(self) -> bool:
         """Return whether it was a dry run first."""
         return self.preview is not None and not self.options.dry_run
+
+    @property
+    def patch(self) -> dict[str, Any] | None:
+        """Return whose edits it was read with, and their version; None if the file was read as it is."""
+        found = applied_in(self.options.patch or "")
+        return {"import_id": found[0], "version": found[1]} if found else None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -109,7 +119,18 @@ class ImportRecord:
     @property
     def source(self) -> dict[str, Any]:
         """Return what the API shows of the file; once it was read also its format, compression, encoding, delimiter, ..."""
-        inner = ("records", "columns", "original_columns", "letters", "lines", "sheets", "asked", "rules")
+        inner = (
+            "records",
+            "columns",
+            "original_columns",
+            "letters",
+            "lines",
+            "sheets",
+            "asked",
+            "rules",
+            "left_out",
+            "expectations",
+        )
         read = {name: value for name, value in self.reading.items() if name not in inner}
         return {
             **{"filename": self.filename, "size_bytes": self.size_bytes, "sha256": self.sha256, "key": self.key},
@@ -118,12 +139,13 @@ class ImportRecord:
 
     def _options_shown(self) -> dict[str, Any]:
         """Return the options, with the secret parts of addresses masked."""
-        asked = {name: value for name, value in vars(self.options).items() if name != "dry_run"}
+        asked = {name: value for name, value in vars(self.options).items() if name not in ("dry_run", "patch")}
         return {**asked, "notify": [masked(address) for address in self.options.notify]}
 
     def to_json(self, base_url: str) -> dict[str, Any]:
         """Return the import as the API shows it; times in RFC 3339, links absolute."""
-        self_link = f"{base_url.rstrip('/')}/v1/imports/{self.id}"
+        imports = f"{base_url.rstrip('/')}/v1/imports"
+        self_link = f"{imports}/{self.id}"
         return {
             "id": self.id,
             "dataset": self.dataset,
@@ -132,7 +154,10 @@ class ImportRecord:
             "dry_run": self.options.dry_run,
             "options": self._options_shown(),
             "retry_of": self.retry_of,
+            "retried_by": list(self.retried_by),
+            "patch": self.patch,
             "duplicate_of": self.duplicate_of,
+            "definition_version": self.definition_version,
             "pause_requested": self.pause_wanted,
             "cancel_requested": self.cancel_requested,
             "source": self.source,
@@ -147,15 +172,18 @@ class ImportRecord:
             "warnings": list(self.warnings),
             "queue_position": self.queue_position,
             "removed": self.removed,
-            "created_at": _rfc3339(self.created_at),
+            "created_at": rfc3339(self.created_at),
             "created_by": {"id": self.created_by, "name": self.created_by_name} if self.created_by else None,
-            "started_at": _rfc3339(self.started_at),
-            "finished_at": _rfc3339(self.finished_at),
+            "started_at": rfc3339(self.started_at),
+            "finished_at": rfc3339(self.finished_at),
             "links": {
                 "self": self_link,
                 "errors": f"{self_link}/errors",
                 "report": f"{self_link}/report/",
                 "results": f"{self_link}/results",
+                "patch": f"{self_link}/patch",
+                "retry_of": f"{imports}/{self.retry_of}" if self.retry_of else None,
+                "retried_by": [f"{imports}/{retry}" for retry in self.retried_by],
             },
         }
 
@@ -197,11 +225,13 @@ class ValidationRun:
     errors: int
     warnings: int
     by_code: dict[str, int]
+    expectations: dict[str, Any] | None = None  # evaluated, met, and which were not; None: before that was stored
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as the API shows it."""
-        return {**asdict(self), "state": str(self.state), "created_at": _rfc3339(self.created_at)}
+        return {**asdict(self), "state": str(self.state), "created_at": rfc3339(self.created_at)}
 
 
-def _rfc3339(moment: datetime | None) -> str | None:
+def rfc3339(moment: datetime | None) -> str | None:
+    """Return a time as the API writes it."""
     return moment.isoformat().replace("+00:00", "Z") if moment else None

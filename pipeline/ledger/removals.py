@@ -47,8 +47,10 @@ class Removals:
         return self._expire("idempotency_keys/expire", dry_run, since=since)
 
     def expire_sign_ins(self, now: datetime, *, dry_run: bool) -> int:
-        """Delete the sign-in links that have expired by ``now``; with ``dry_run`` only count them. Return how many."""
-        return self._expire("sign_ins/expire", dry_run, now=now)
+        """Delete the sign-in links and sessions that have expired by ``now``; with ``dry_run`` only count them. Return how
+        many."""
+        self._expire("sessions/expire_states", dry_run, now=now)
+        return self._expire("sign_ins/expire", dry_run, now=now) + self._expire("sessions/expire", dry_run, now=now)
 
     def expire_foreign_writes(self, before: datetime, *, dry_run: bool) -> int:
         """Delete the notes of other clients' writes before then that no import at work needs; with ``dry_run`` only count

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 import psycopg
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection, RowMapping, event
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.contracts.object_keys import QUARANTINE_PART_NO
@@ -20,6 +20,8 @@ from pipeline.contracts.states import MOVES, State
 from pipeline.errors import Canceled, DatasetBusy, IllegalMove, TransientError
 from pipeline.ledger.statements import execute
 from pipeline.sqlfiles import without_nul
+from pipeline.telemetry import metrics
+from pipeline.telemetry.catalog import TRANSITIONS
 
 ONE_AT_WORK = "import_at_work"
 """The unique index that allows one import at work in each dataset."""
@@ -43,6 +45,7 @@ class ImportChanges(TypedDict, total=False):
     reading: dict[str, Any]
     preview: dict[str, int]
     duplicate_of: str
+    definition_version: int
 
 
 def lock(connection: Connection, import_id: str) -> RowMapping:
@@ -84,7 +87,7 @@ def change_state(connection: Connection, import_id: str, to: State, reason: str 
         if not (isinstance(error.orig, psycopg.Error) and error.orig.diag.constraint_name == ONE_AT_WORK):
             raise
         raise DatasetBusy(f"Another import of the dataset {row['dataset']} is at work; this one waits for its end.") from error
-    record_move(connection, import_id, state, to, reason or MOVES[state][to])
+    record_move(connection, import_id, state, to, reason or MOVES[state][to], dataset=row["dataset"])
     if to is State.VALIDATING:  # loaders of an earlier run that was lost may still be at work
         execute(connection, "parts/discard_leases", import_id=import_id)
     return True
@@ -102,16 +105,23 @@ def begin_validation(connection: Connection, import_id: str, attempt: datetime) 
     execute(connection, "imports/take_up", id=import_id, attempt=attempt)
 
 
-def promote(connection: Connection, import_id: str, options: Options) -> None:
+def promote(connection: Connection, import_id: str, options: Options, *, dataset: str) -> None:
     """Move a validated dry run to the end of its dataset's queue with these options, its counts and its quarantine reset."""
     execute(connection, "imports/promote", id=import_id, options=json.dumps(options.to_json()))
     execute(connection, "quarantine/discard", import_id=import_id, part_no=QUARANTINE_PART_NO)
-    record_move(connection, import_id, State.VALIDATED, State.QUEUED, MOVES[State.VALIDATED][State.QUEUED])
+    record_move(connection, import_id, State.VALIDATED, State.QUEUED, MOVES[State.VALIDATED][State.QUEUED], dataset=dataset)
 
 
-def record_move(connection: Connection, import_id: str, before: State | None, after: State, reason: str) -> None:
-    """Add a change of state to the import's history."""
+def record_move(
+    connection: Connection, import_id: str, before: State | None, after: State, reason: str, *, dataset: str
+) -> None:
+    """Add a change of state to the import's history; it is counted when the transaction is committed."""
     execute(connection, "moves/insert", import_id=import_id, from_state=before, to_state=after, reason=without_nul(reason))
+    if metrics.is_on():
+
+        @event.listens_for(connection, "commit", once=True)
+        def count(_: Connection) -> None:
+            metrics.count(TRANSITIONS, dataset=dataset, state=str(after))
 
 
 def _transition_to(state: State) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from pipeline.contracts.states import MOVES, State
 from pipeline.ledger import transitions
+from pipeline.ledger.audit_log import Also
 from pipeline.ledger.statements import Statements, execute
 
 
@@ -41,16 +42,21 @@ class Uploads:
         rows = self._statements.rows("imports/lapsed", id=import_id)
         return rows[0]["key"] if rows else None
 
-    def complete(self, import_id: str, *, size_bytes: int, sha256: str, etag: str) -> None:
+    def complete(self, import_id: str, *, size_bytes: int, sha256: str, etag: str, also: Also | None = None) -> None:
         """Record that the file is complete in S3, and queue its import unless the object's event has done so before.
 
-        An empty ``sha256`` leaves the one that is known. Raises LookupError if there is no such import.
+        An empty ``sha256`` leaves the one that is known. ``also`` appends to the audit log in the same transaction. Raises
+        LookupError if there is no such import.
         """
         with self._engine.begin() as connection:
-            state = transitions.locked_state(connection, import_id)
+            row = transitions.lock(connection, import_id)
+            state = State(row["state"])
             execute(connection, "imports/complete_upload", id=import_id, size_bytes=size_bytes, sha256=sha256, etag=etag)
             if state is State.AWAITING_UPLOAD:
-                transitions.record_move(connection, import_id, state, State.QUEUED, MOVES[state][State.QUEUED])
+                reason = MOVES[state][State.QUEUED]
+                transitions.record_move(connection, import_id, state, State.QUEUED, reason, dataset=row["dataset"])
+            if also:
+                also(connection)
 
     def discard(self, import_id: str) -> None:
         """Delete the row of an import whose upload was never completed."""

@@ -19,10 +19,15 @@ from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.table import Column
+from pipeline.load.decimals import without_zeros
 from pipeline.load.part_file import Records
 from pipeline.sqlfiles import load as query_text
+from pipeline.telemetry import tracing
 
 Connection = psycopg.Connection[Any]
+
+HAS_IS_VALID = 160_000
+"""The first version of PostgreSQL that has pg_input_is_valid."""
 
 _COMMA = SQL(", ")
 
@@ -81,10 +86,13 @@ class TargetTable:
             new=_COMMA.join(SQL("excluded.{}").format(name) for name in others),
         )
 
-    def drop_misfits(self) -> Composed:
-        """Return the statement that deletes from ``arriving`` (text) the records with a value its column does not accept."""
+    def drop_misfits(self, is_valid: str) -> Composed:
+        """Return the statement that deletes from ``arriving`` (text) the records with a value its column does not accept.
+
+        ``is_valid`` names a function of a value and a type.
+        """
         fits = [
-            SQL("coalesce(pg_input_is_valid({}, {}), true)").format(Identifier(column.name), column.type)
+            SQL("coalesce({}({}, {}), true)").format(SQL(is_valid), Identifier(column.name), column.type)
             for column in self.columns
         ]
         return SQL("delete from arriving where not ({})").format(SQL(" and ").join(fits))
@@ -148,14 +156,24 @@ def fill_arriving(load: PartLoad, *, typed: bool) -> None:
         load.connection.execute("create index on arriving (_place)")
 
 
+def drop_misfits(load: PartLoad) -> None:
+    """Delete the records from ``arriving`` (text) that have a value its column does not accept."""
+    is_valid = "pg_input_is_valid"
+    if load.connection.info.server_version < HAS_IS_VALID:
+        is_valid = "pg_temp.bulkhead_is_valid"
+        load.connection.execute(query_text("queries/load/is_valid"), prepare=False)
+    load.connection.execute(load.target.drop_misfits(is_valid))
+
+
 def copy_into(connection: Connection, table: Identifier, names: Sequence[str], slices: Iterable[pa.Table]) -> int:
     """COPY the columns ``names`` of the slices into a table, one slice after the other; return the number of records."""
     options = pacsv.WriteOptions(include_header=False, quoting_style="all_valid")  # a null is bare, "" is a value
     into = SQL("copy {} ({}) from stdin (format csv)").format(table, _COMMA.join(map(Identifier, names)))
-    with connection.cursor() as cursor:
+    with tracing.span("COPY") as span, connection.cursor() as cursor:
         with cursor.copy(into) as copy:
             for records in slices:
                 text = io.BytesIO()
-                pacsv.write_csv(records.select(names), text, options)
+                pacsv.write_csv(without_zeros(records.select(names)), text, options)
                 copy.write(text.getbuffer())
+        span.set(records=cursor.rowcount)
         return cursor.rowcount

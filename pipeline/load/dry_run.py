@@ -9,7 +9,7 @@ import psycopg
 
 from pipeline.contracts.messages import DryRunCounts
 from pipeline.datasets.dataset import Dataset
-from pipeline.load.arriving import Connection, PartLoad, fill_arriving
+from pipeline.load.arriving import Connection, PartLoad, drop_misfits, fill_arriving
 from pipeline.load.part_file import read_records
 from pipeline.load.transaction import converted_errors, is_refusal, transaction
 
@@ -40,7 +40,7 @@ def _count(load: PartLoad) -> DryRunCounts:
         if not is_refusal(error):
             raise
     fill_arriving(load, typed=False)
-    load.connection.execute(load.target.drop_misfits())
+    drop_misfits(load)
     return _compare(load, typed=False)
 
 

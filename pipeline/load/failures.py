@@ -8,9 +8,13 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from psycopg.types.json import Jsonb
 
+from pipeline.contracts.masking import masked_record, masked_text
 from pipeline.load.arriving import PartLoad
 from pipeline.load.part_file import CARRIED, slice_ranges
 from pipeline.sqlfiles import load as query_text
+
+OF_IDS = ("missing_parent", "parent_failed")
+"""Codes of failures whose messages speak of IDs only."""
 
 
 class Failure(NamedTuple):
@@ -41,8 +45,13 @@ def _row(load: PartLoad, failure: Failure) -> dict[str, Any]:
     """Return the ledger's row of a failure, with the record's values as they would have been loaded."""
     record = load.records.as_json(failure.place)
     batch, row = (load.records.table.column(name)[failure.place].as_py() for name in CARRIED)
+    message, unmasked = failure.message, None
+    if personal := load.dataset.personal:
+        unmasked = Jsonb({"message": message, "record": record})
+        record = masked_record(record, personal)
+        message = message if failure.code in OF_IDS else masked_text(failure.code)
     return {
         **{"import_id": load.import_id, "row": row, "part_no": load.part_no, "batch_no": batch},
         **{"id": str(record[load.dataset.key]), "code": failure.code, "sqlstate": failure.sqlstate},
-        **{"message": failure.message, "record": Jsonb(record)},
+        **{"message": message, "record": Jsonb(record), "unmasked": unmasked},
     }

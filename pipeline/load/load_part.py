@@ -23,6 +23,8 @@ from pipeline.load.isolate import load_by_batches
 from pipeline.load.part_file import PartFile, read_records
 from pipeline.load.transaction import converted_errors, transaction
 from pipeline.load.upsert import load_at_once
+from pipeline.telemetry import metrics, tracing
+from pipeline.telemetry.catalog import PARTS, RECORDS
 from pipeline.warehouse import foreign_writes
 
 NOT_YET = (State.AWAITING_UPLOAD, State.QUEUED, State.VALIDATING, State.PREPARING)
@@ -56,16 +58,28 @@ def _write_under_lease(
     connection: Connection, dataset: Dataset, part: PartFile, write: Callable[[PartLoad], PartResult], beat: Beat
 ) -> PartResult:
     """Do ``write`` and enter its result in one transaction, unless an earlier attempt has done so."""
-    load = PartLoad(connection, read_records(part.path, dataset, part.sha256), part.import_id, part.part_no)
+    with tracing.span("read part", import_id=part.import_id, part=part.part_no):
+        load = PartLoad(connection, read_records(part.path, dataset, part.sha256), part.import_id, part.part_no)
     beat()  # an attempt that slept until now is canceled here, before it takes the lease from the attempt that replaced it
-    with converted_errors():
+    writing = tracing.span("write part", import_id=part.import_id, dataset=dataset.name, part=part.part_no, records=load.size)
+    with writing as span, converted_errors():
         token = acquire_lease(load)
         with transaction(connection):
             known = known_result(load, part.sha256)
             if known:
                 return known
             _require_earlier_parts(load, part.needed)
-            return enter_result(load, part.sha256, token, write(load))
+            result = enter_result(load, part.sha256, token, write(load))
+        span.set(**vars(result))
+    _count(dataset.name, result)
+    return result
+
+
+def _count(dataset: str, result: PartResult) -> None:
+    """Count a part that was committed just now."""
+    metrics.count(PARTS, dataset=dataset)
+    for outcome, number in vars(result).items():
+        metrics.count(RECORDS, number, dataset=dataset, outcome=outcome)
 
 
 def acquire_lease(load: PartLoad) -> int:

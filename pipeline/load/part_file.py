@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.table import Column
 from pipeline.errors import DamagedPart
+from pipeline.load.decimals import STAGED, trimmed
 
 CARRIED = ("_batch", "_row")
 """The columns of a part beside the dataset's: the number of the batch, and of the row in the uploaded file."""
@@ -135,5 +136,7 @@ def exact(scalar: pa.Scalar) -> Any:
     """Return a value as JSON can hold it, with every digit: what JSON has no type for becomes text."""
     if pa.types.is_float32(scalar.type) and scalar.is_valid:
         return float(scalar.cast(pa.string()).as_py())  # 0.1, and not the double that is nearest to the float
+    if scalar.type == STAGED:
+        return trimmed(scalar)
     value = scalar.as_py()
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -10,6 +10,7 @@ import psycopg
 from pipeline.contracts.messages import PartResult
 from pipeline.load.arriving import PartLoad, copy_into, fill_arriving
 from pipeline.load.transaction import is_refusal
+from pipeline.telemetry import tracing
 
 SAMPLE = 64
 """How many of a part's records are looked up to tell whether the part is new."""
@@ -51,18 +52,22 @@ def insert_all(load: PartLoad) -> PartResult | None:
 def merge_all(load: PartLoad) -> PartResult:
     """Look up every record: update those that changed, insert those that are new."""
     fill_arriving(load, typed=True)
-    load.merge("by_index")
-    row = load.merge("compare").fetchone()
-    assert row is not None
-    new, changed = row
-    updated = load.merge("update").rowcount if changed else 0
-    inserted = load.merge("insert_new").rowcount if new else 0
+    with tracing.span("upsert") as span:
+        load.merge("by_index")
+        row = load.merge("compare").fetchone()
+        assert row is not None
+        new, changed = row
+        updated = load.merge("update").rowcount if changed else 0
+        inserted = load.merge("insert_new").rowcount if new else 0
+        span.set(inserted=inserted, updated=updated)
     return PartResult(inserted, updated, load.size - inserted - updated)
 
 
 def upsert_range(load: PartLoad, first: int, last: int) -> PartResult:
     """Upsert what ``arriving`` (text) still has of the places first..last-1, by one statement."""
-    row = load.merge("upsert", typed=False, first=first, last=last).fetchone()
-    assert row is not None
-    inserted, updated, taken = row
+    with tracing.span("upsert") as span:
+        row = load.merge("upsert", typed=False, first=first, last=last).fetchone()
+        assert row is not None
+        inserted, updated, taken = row
+        span.set(inserted=inserted, updated=updated)
     return PartResult(inserted, updated, taken - inserted - updated)

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
+from psycopg.sql import SQL, Literal
 
 from pipeline.errors import NotReady, SystemFault
 from pipeline.local.component import Component
@@ -17,6 +18,9 @@ from pipeline.local.home import Home
 from pipeline.local.ports import HOST
 
 USER = "bulkhead"
+APPLICATION_USER = "bulkhead_app"
+"""The role that worker, web app and commands connect as. It cannot change the audit log, which USER owns."""
+
 DATABASE = "bulkhead"
 
 _SETTINGS = {
@@ -62,11 +66,20 @@ def url(home: Home, database: str = DATABASE) -> str:
     return f"postgresql://{USER}:{home.secret('postgres')}@{HOST}:{home.port_of('postgres')}/{database}"
 
 
+def application_url(home: Home) -> str:
+    """Return the URL of the database for the application, with its own password."""
+    return f"postgresql://{APPLICATION_USER}:{home.secret('application')}@{HOST}:{home.port_of('postgres')}/{DATABASE}"
+
+
 def ensure_database(home: Home) -> None:
-    """Create the database unless it exists."""
+    """Create the database and the application's role unless they exist. `bulkhead migrate` grants it what it needs."""
     with psycopg.connect(url(home, "postgres"), autocommit=True) as connection:
         if not connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone():
             connection.execute(f"create database {DATABASE}")
+        if not connection.execute("select 1 from pg_roles where rolname = %s", (APPLICATION_USER,)).fetchone():
+            connection.execute(f"create role {APPLICATION_USER}")
+        password = Literal(home.secret("application"))
+        connection.execute(SQL(f"alter role {APPLICATION_USER} login createrole password {{}}").format(password))
 
 
 def _binary(name: str) -> Path:

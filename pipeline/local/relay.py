@@ -1,8 +1,8 @@
-"""The event relay from SeaweedFS to the Lambda; in AWS, S3's notifications and Lambda's event queue do the same.
+"""The event relay from an object store to the Lambda; in AWS, S3's notifications and Lambda's event queue do the same.
 
 SeaweedFS posts its own JSON for every write. A finished object under ``incoming/`` becomes the event that S3 would have sent.
-It is stored on disk before the post is answered, and then given to ``lambda/handler.py`` with the retry policy of AWS for
-asynchronous calls: two more attempts, then a dead letter.
+Other stores (MinIO, Ceph) post the event of S3 itself. It is stored on disk before the post is answered, and then given to
+``lambda/handler.py`` with the retry policy of AWS for asynchronous calls: two more attempts, then a dead letter.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -23,14 +24,18 @@ from hmac import compare_digest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 import structlog
 
 from pipeline import expired_files, logs
 from pipeline.contracts.object_keys import dataset_of
 from pipeline.local.ports import HOST
-from pipeline.settings import as_process, settings_for
+from pipeline.process_environment import export_for_lambda
+from pipeline.root import ROOT
+from pipeline.secret_checks import as_process, settings_for
+from pipeline.telemetry import metrics
+from pipeline.telemetry.catalog import RELAY_DELIVERIES, RELAY_EVENTS
 
 BUCKETS = "/buckets/"
 PAUSES_SECONDS = (1.0, 4.0)
@@ -62,9 +67,10 @@ _WRONG = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, R
 
 
 def event_in(body: bytes) -> dict[str, Any] | None:
-    """Return the S3 event for a body that SeaweedFS posted; None if it is not relevant. Raises Malformed."""
+    """Return the S3 event for a body that an object store posted; None if it is not relevant. Raises Malformed."""
     try:
-        return s3_event(json.loads(body))
+        posted = json.loads(body)
+        return s3_notification(posted) if "Records" in posted else s3_event(posted)
     except _WRONG as error:
         raise Malformed(f"{type(error).__name__}: {error}") from error
 
@@ -76,6 +82,20 @@ def s3_event(posted: Mapping[str, Any], *, region: str = "us-east-1") -> dict[st
     if not path.startswith(BUCKETS) or not entry or entry.get("is_directory") or not dataset_of(key):
         return None
     return {"Records": [_record(bucket, key, entry, region)]}
+
+
+def s3_notification(posted: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return an event that already has the form of S3's, without what is not relevant; None if nothing is left.
+
+    MinIO writes ``s3:ObjectCreated:Put`` where S3 writes ``ObjectCreated:Put``.
+    """
+    records = [{**record, "eventName": str(record["eventName"]).removeprefix("s3:")} for record in posted["Records"] or ()]
+    kept = [
+        record
+        for record in records
+        if record["eventName"].startswith("ObjectCreated:") and dataset_of(unquote_plus(record["s3"]["object"]["key"]))
+    ]
+    return {"Records": kept} if kept else None
 
 
 def _record(bucket: str, key: str, entry: Mapping[str, Any], region: str) -> dict[str, Any]:
@@ -194,6 +214,7 @@ class EventQueue:
             why = f"{type(error).__name__}: {error}"
         log.error("unreadable event moved to the dead letters", spooled=path.name, error=why)
         path.replace(self._dead / f"{path.stem}.unreadable")
+        metrics.count(RELAY_DELIVERIES, result="dead_letter")
         return None
 
     def _deliver(self, path: Path) -> None:
@@ -203,9 +224,11 @@ class EventQueue:
         for pause in (*self._pauses_seconds, None):
             try:
                 self._handle(event, None)
+                metrics.count(RELAY_DELIVERIES, result="delivered")
                 break
             except Exception as error:
                 log.warning("the Lambda failed", error=str(error), spooled=path.stem)
+                metrics.count(RELAY_DELIVERIES, result="failed" if pause is not None else "dead_letter")
                 if pause is None:
                     letter = {"event": event, "error": f"{type(error).__name__}: {error}"}
                     (self._dead / path.name).write_text(json.dumps(letter, indent=2))
@@ -237,23 +260,27 @@ def make_server(port: int, token: str, deliveries: EventQueue, *, bind: str = HO
             length = self._length()
             if not compare_digest(self.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()):
                 self._drain(length or 0)
-                return self._answer(401)
+                return self._answer_post(401)
             if length is None:
-                return self._answer(400)
+                return self._answer_post(400)
             if length > BODY_BYTES_MOST:
                 self._drain(length)
-                return self._answer(413)
+                return self._answer_post(413)
             try:
                 event = event_in(self.rfile.read(length))
                 if event:
                     deliveries.accept(event)
             except Malformed as error:
                 log.warning("malformed event refused", error=str(error)[:200])
-                return self._answer(400)
+                return self._answer_post(400)
             except OSError as error:  # the disk is full, or the client is too slow
                 log.warning("event not accepted", error=str(error))
-                return self._answer(503)
-            return self._answer(200)
+                return self._answer_post(503)
+            return self._answer_post(200, result="accepted" if event else "ignored")
+
+        def _answer_post(self, status: int, result: str = "") -> None:
+            metrics.count(RELAY_EVENTS, result=result or ("malformed" if status in (400, 413) else "refused"))
+            self._answer(status)
 
         def _length(self) -> int | None:
             """Return the Content-Length; None if it is missing or invalid."""
@@ -284,8 +311,14 @@ def main() -> None:
     """Entry point of ``python -m pipeline.local.relay``."""
     settings = settings_for("BULKHEAD_RELAY_TOKEN", folder="relay")
     logs.configure(settings.log_format)
+    export_for_lambda(settings)
+    sys.path.append(str(ROOT))  # where lambda/ is
     handle: Handle = importlib.import_module("lambda.handler").handle
     deliveries = EventQueue(settings.relay_dir, handle, keep=settings.keep_dead_letters)
+    if settings.metrics_port is not None:
+        from pipeline.local.relay_metrics import start_relay_metrics
+
+        start_relay_metrics(settings)
     server = make_server(settings.relay_port, settings.relay_token, deliveries, bind=settings.bind)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever(poll_interval=0.1)

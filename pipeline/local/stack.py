@@ -10,10 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import requests
-
 from pipeline.errors import Conflict
-from pipeline.local import ports, postgres, seaweedfs, temporal
+from pipeline.local import metrics, ports, postgres, seaweedfs, temporal
+from pipeline.local.answers import answered
 from pipeline.local.component import Component, Process
 from pipeline.local.home import Home, write_private
 from pipeline.local.supervisor import Supervisor
@@ -31,6 +30,8 @@ class Stack:
     """One embedded stack on one home.
 
     ``environ``: variables that the application inherits besides the stack's. ``port``: the web app's; if set, it must be free.
+    ``metrics_port``: the first of those for metrics, one for each process of the application; None: no metrics. ``tls``: the
+    web app speaks TLS, with the certificate that is in ``environ``.
     Raises Conflict if the home or the port is in use, ComponentFailedError if a component does not work.
     """
 
@@ -41,6 +42,8 @@ class Stack:
         port: int | None = None,
         components: Sequence[str] = ALL,
         environ: Mapping[str, str] | None = None,
+        metrics_port: int | None = None,
+        tls: bool = False,
         prepare: Prepare | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -48,6 +51,8 @@ class Stack:
         self._port = port
         self._components = components
         self._environ = dict(environ or {})
+        self._metrics_port = metrics_port
+        self._scheme = "https" if tls else "http"
         self._prepare = prepare
         self._say = say
         self._supervisor = Supervisor(self.home.logs, say)
@@ -86,7 +91,8 @@ class Stack:
         self._supervisor.start(*started)
         if "postgres" in self._components:
             postgres.ensure_database(home)
-            self.environment["DATABASE_URL"] = postgres.url(home)
+            self.environment["DATABASE_URL"] = postgres.application_url(home)
+            self.environment["BULKHEAD_MIGRATION_DATABASE_URL"] = postgres.url(home)
         if "seaweedfs" in self._components:
             seaweedfs.store(home).ensure_bucket()
             self.environment |= {
@@ -97,22 +103,20 @@ class Stack:
                 "BULKHEAD_BUCKET": seaweedfs.BUCKET,
             }
         if "temporal" in self._components:
-            self.environment |= {
-                "TEMPORAL_ADDRESS": temporal.address(home),
-                "TEMPORAL_NAMESPACE": temporal.NAMESPACE,
-            }
+            self.environment |= temporal.environment(home)
         self.environment |= {
             "BULKHEAD_HOME": str(home.path),
             "BULKHEAD_TASK_QUEUE": "bulkhead",
             "BULKHEAD_PORT": str(self._web_port),
-            "BULKHEAD_URL": f"http://{ports.HOST}:{self._web_port}",
+            "BULKHEAD_URL": f"{self._scheme}://{ports.HOST}:{self._web_port}",
             "BULKHEAD_RELAY_PORT": str(self._relay_port),
             "BULKHEAD_RELAY_TOKEN": home.secret("relay"),
             "BULKHEAD_SECRET_KEY": home.secret("web"),
         }
 
     def _application(self) -> list[Component]:
-        python, environment, ready = sys.executable, self._environ | self.environment, self.home.path / "worker.ready"
+        python, ready = sys.executable, self.home.path / "worker.ready"
+        environment = self._environ | self.environment | {"BULKHEAD_MIGRATION_DATABASE_URL": ""}  # not for the application
         web = [python, "-m", "gunicorn", "-c", "python:web.gunicorn", "web:create_app()"]
         described = {
             "relay": Component(
@@ -133,7 +137,12 @@ class Stack:
             ),
             "web": Component("web", web, lambda: _answers_ok(f"{environment['BULKHEAD_URL']}/healthz"), environment),
         }
-        return [described[name] for name in APPLICATION if name in self._components]
+        found = [described[name] for name in APPLICATION if name in self._components]
+        return (
+            found
+            if self._metrics_port is None
+            else metrics.with_ports(self.home, found, self._metrics_port, web_scheme=self._scheme)
+        )
 
     def wait(self) -> None:
         """Keep everything running until ask_to_stop. Raises ComponentFailedError if a component cannot be kept up."""
@@ -149,6 +158,11 @@ class Stack:
         if self.home.is_ours:  # else another stack uses the home, and the file is its own
             self._environment_file.unlink(missing_ok=True)
             self.home.unlock()
+
+    @property
+    def has_metrics(self) -> bool:
+        """Return whether its processes serve metrics."""
+        return self._metrics_port is not None
 
     @property
     def processes(self) -> dict[str, Process]:
@@ -173,4 +187,4 @@ def _dotenv(values: Mapping[str, str]) -> str:
 
 
 def _answers_ok(url: str) -> bool:
-    return requests.get(url, timeout=2).status_code == 200
+    return answered(url, seconds=2) == 200

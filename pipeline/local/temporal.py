@@ -12,6 +12,7 @@ from temporalio.client import Client
 from pipeline.local.component import Component
 from pipeline.local.home import Home
 from pipeline.local.ports import HOST
+from pipeline.temporal_settings import TemporalSettings
 
 NAMESPACE = "default"
 
@@ -37,6 +38,13 @@ def temporal(home: Home) -> Component:
 def address(home: Home) -> str:
     """Return its address."""
     return f"{HOST}:{home.port_of('temporal')}"
+
+
+def environment(home: Home) -> dict[str, str]:
+    """Return the variables with which it is reached. What the user's environment says of another cluster does not apply."""
+    others = [name for name in TemporalSettings.model_fields if name.startswith("temporal_") and name != "temporal_ui_url"]
+    here = {"TEMPORAL_ADDRESS": address(home), "TEMPORAL_NAMESPACE": NAMESPACE}
+    return {name.upper(): "" for name in others} | here
 
 
 async def _answers(address: str) -> bool:

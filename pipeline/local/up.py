@@ -10,13 +10,17 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from pipeline.adapters import postgres
 from pipeline.ledger.api_keys import ApiKey, ApiKeys, Role
 from pipeline.local.home import write_private
+from pipeline.local.metrics import TARGETS
 from pipeline.local.stack import Stack
-from pipeline.settings import environment, load_settings
+from pipeline.process_environment import environment
+from pipeline.settings import load_settings
 from pipeline.warehouse import migrate
+from pipeline.warehouse.dataset_source import source_of
 
 KEY_FILE = "local-key"
 KEY_NAME = "local administrator"
@@ -42,6 +46,8 @@ def run(home: Path, *, port: int | None, say: Say, tell: Callable[[dict[str, str
             f"\n  sign in         {up['sign_in']}  (works once)"
             f"\n  its data is in  {up['home']}  (Ctrl-C stops it)\n"
         )
+        if stack.has_metrics:
+            say(f"  its metrics are at the addresses in {up['home']}/metrics/{TARGETS} (docs/monitoring.md)\n")
         stack.wait()
     except KeyboardInterrupt:
         say("Stopping ...")
@@ -54,10 +60,13 @@ def local_stack(home: Path, *, port: int | None = None, say: Say) -> Stack:
     """Return a stack, not started yet, that migrates its database and creates the key of this machine."""
 
     def prepare(given: Mapping[str, str]) -> Mapping[str, str]:
-        migrate.migrate(given["DATABASE_URL"], root=load_settings(home).datasets_root)
+        owner_url = given.get("BULKHEAD_MIGRATION_DATABASE_URL")
+        migrate.migrate(given["DATABASE_URL"], owner=owner_url, root=source_of(load_settings(home).of(given)).root())
         return {"BULKHEAD_API_KEY": local_key(home, given["DATABASE_URL"])[0]}
 
-    return Stack(home, port=port, environ=environment(), prepare=prepare, say=say)
+    settings = load_settings(home)
+    given: dict[str, Any] = {"metrics_port": settings.metrics_port, "tls": settings.has_tls}
+    return Stack(home, port=port, environ=environment(), prepare=prepare, say=say, **given)
 
 
 def local_key(home: Path, database_url: str) -> tuple[str, ApiKey]:

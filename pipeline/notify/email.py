@@ -92,7 +92,9 @@ def send_email(message: EmailMessage, *, smtp_url: str, outbox: Path) -> None:
     if not smtp_url:
         outbox.mkdir(parents=True, exist_ok=True)
         name = str(message["Message-ID"]).strip("<>").partition("@")[0]
-        (outbox / f"{name}.eml").write_bytes(message.as_bytes())
+        part = outbox / f".{name}.part"
+        part.write_bytes(message.as_bytes())
+        part.replace(outbox / f"{name}.eml")  # a program that reads the outbox finds whole mails only
         return
     parts = urlsplit(smtp_url)
     secure = parts.scheme == "smtps"

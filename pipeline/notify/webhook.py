@@ -22,8 +22,10 @@ from standardwebhooks.webhooks import Webhook
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from pipeline.contracts.traceparent import TRACEPARENT
 from pipeline.errors import InvalidRequest, RecipientGone, Unreachable
 from pipeline.notify.targets import check_target, is_public
+from pipeline.telemetry import tracing
 
 TIMEOUT_SECONDS = (5.0, 20.0)
 """The time-outs to connect and to answer: by Standard Webhooks, receivers answer within 15 to 30 seconds."""
@@ -74,6 +76,8 @@ def send_webhook(url: str, body: Mapping[str, Any], *, message_id: str, secret: 
     }
     if secret:
         headers["webhook-signature"] = Webhook(secret).sign(message_id, now, text)
+    if trace := tracing.traceparent():
+        headers[TRACEPARENT] = trace
     try:
         with (
             _deadline(allow_private=allow_private),

@@ -11,6 +11,8 @@ from pipeline.adapters.s3 import Store
 from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.steps import TaskQueue
 from pipeline.ledger.ledger import Ledger
+from pipeline.orchestration.audit_activities import AuditActivities
+from pipeline.orchestration.dataset_message_activities import DatasetMessageActivities
 from pipeline.orchestration.finish_activities import FinishActivities
 from pipeline.orchestration.import_activities import ImportActivities
 from pipeline.orchestration.maintenance_activities import MaintenanceActivities
@@ -28,6 +30,8 @@ ACTIVITY_CLASSES = (
     FinishActivities,
     MaintenanceActivities,
     NotifyActivities,
+    DatasetMessageActivities,
+    AuditActivities,
 )
 
 
@@ -38,17 +42,20 @@ class Activities:
         ledger = Ledger(engine)
         result_files = ResultFiles(settings, store, ledger)
         validator = Validator(settings, store, engine)
-        self.queue = QueueActivities(store, ledger)
-        self.files = ImportActivities(settings, store, engine, validator)
+        self.queue = QueueActivities(store, ledger, temporal)
+        self.files = ImportActivities(settings, store, engine, validator, temporal)
         self.parts = PartActivities(settings, engine, validator)
         self.ending = FinishActivities(settings, store, engine, temporal, validator, result_files)
         self.maintenance = MaintenanceActivities(settings, store, engine, temporal, result_files)
+        self.audits = AuditActivities(settings, store, engine, temporal)
 
     def by_task_queue(self, notify: NotifyActivities) -> dict[TaskQueue, list[Callable[..., Any]]]:
         """Return what a worker registers, with ``notify`` on connections of its own."""
         queue, files, parts, ending, maintenance = self.queue, self.files, self.parts, self.ending, self.maintenance
+        short: list[Callable[..., Any]] = [queue.register, queue.next_import, parts.pause, parts.resume]
+        short += [ending.finish, ending.close, self.audits.open_audit, self.audits.end_audit]
         return {
-            TaskQueue.SHORT: [queue.register, queue.next_import, parts.pause, parts.resume, ending.finish, ending.close],
+            TaskQueue.SHORT: short,
             TaskQueue.FILES: [files.validate, files.prepare, files.dry_run, parts.fail_part, ending.write_failed],
             TaskQueue.PARTS: [parts.load_part],
             TaskQueue.WAITS: [queue.await_import],
@@ -57,4 +64,5 @@ class Activities:
             TaskQueue.RECONCILIATION: [maintenance.reconcile],
             TaskQueue.CLEAN_UP: [maintenance.clean],
             TaskQueue.MARTS: [maintenance.refresh_marts],
+            TaskQueue.AUDITS: [self.audits.audit],
         }

@@ -22,11 +22,14 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.load import load_part as load
 from pipeline.orchestration.heartbeat_and_failures import converts_errors, ignores_cancellation
+from pipeline.orchestration.import_metrics import count_end
 from pipeline.orchestration.result_files import ResultFiles
 from pipeline.orchestration.validator import Validator
 from pipeline.report import findings
 from pipeline.settings import Settings
+from pipeline.telemetry import tracing
 from pipeline.warehouse import existing_edges, foreign_writes
+from pipeline.warehouse.dataset_numbers import NumbersOfDatasets
 from pipeline.warehouse.marts import Marts
 
 log = structlog.get_logger()
@@ -50,6 +53,7 @@ class FinishActivities:
         self._temporal = temporal
         self._ledger = Ledger(engine)
         self._marts = Marts(engine)
+        self._numbers = NumbersOfDatasets(engine)
         self._files = validator.files
         self._parts = validator.parts
         self._result_files = result_files
@@ -88,14 +92,18 @@ class FinishActivities:
             state, reason = State.FAILED, damage
         self._store_summary(known, state, reason)
         has_changes = bool(known.inserted or known.updated)
-        has_marts = has_changes and self._marts.want(known.dataset)
+        is_wanted = has_changes and any([self._marts.want(known.dataset), self._numbers.want(known.dataset)])
         try:
-            self._ledger.imports.move(known.id, state, reason, unprocessed=known.records_total - known.processed)
+            unprocessed = known.records_total - known.processed
+            is_changed = self._ledger.imports.move(known.id, state, reason, unprocessed=unprocessed)
         except Canceled:  # requested since the import was closed for further parts
             ending = replace(ending, state=State.CANCELED, reason=CANCELED_BY_USER)
             return self._finish(self._ledger.imports.known(known.id), ending)
+        tracing.annotate(state=state, records=known.records_total, **_counts(known))
+        if is_changed:
+            count_end(self._ledger, known, state)
         if has_changes:
-            self._serve_readers(known.ref, has_marts=has_marts)
+            self._serve_readers(known.ref, is_wanted=is_wanted)
         log.info("finished", import_id=known.id, state=state, **known.counts)
         return Outcome(known.id, state, reason)
 
@@ -114,10 +122,10 @@ class FinishActivities:
         if len(self._ledger.imports.part_numbers(known.id)) < len(self._parts.cached_manifest(known.id).parts):
             raise PartsLost
 
-    def _serve_readers(self, ref: ImportRef, *, has_marts: bool) -> None:
-        """Have marts refreshed, or at least planner statistics; the import has ended, so a failure is only logged."""
+    def _serve_readers(self, ref: ImportRef, *, is_wanted: bool) -> None:
+        """Have marts and numbers refreshed if wanted, or planner statistics; the import has ended: a failure is only logged."""
         try:
-            if has_marts:
+            if is_wanted:
                 self._temporal.refresh_marts(ref.dataset)
             else:
                 existing_edges.analyze(self._engine, ref.dataset)
@@ -151,11 +159,19 @@ class FinishActivities:
         known = self._ledger.imports.close(known.id)
         state, reason = _final_state(known, ending)
         try:
-            self._ledger.imports.move(known.id, state, reason, unprocessed=known.records_total - known.processed)
+            unprocessed = known.records_total - known.processed
+            is_changed = self._ledger.imports.move(known.id, state, reason, unprocessed=unprocessed)
         except Canceled:  # requested since the import was closed for further parts
             return self.close(ending)
+        if is_changed:
+            count_end(self._ledger, known, state)
         log.warning("closed", import_id=known.id, state=state, reason=reason)
         return Outcome(known.id, state, reason)
+
+
+def _counts(known: ImportRecord) -> dict[str, int]:
+    names = ("inserted", "updated", "unchanged", "failed", "quarantined")
+    return {name: getattr(known, name) for name in names}
 
 
 def _final_state(known: ImportRecord, ending: Ending) -> tuple[State, str]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from datetime import timedelta
 from typing import ParamSpec, TypeVar
 
 import structlog
+from structlog.contextvars import bound_contextvars
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError
 
@@ -24,6 +25,8 @@ from pipeline.adapters.postgres_errors import DATABASE_ERRORS, as_ours
 from pipeline.adapters.postgres_sessions import stop_asked
 from pipeline.contracts.steps import REJECTED_FILE
 from pipeline.errors import BulkheadError, NoSpace, RejectedFile, SystemFault, TransientError, is_no_space
+from pipeline.telemetry import metrics, tracing
+from pipeline.telemetry.catalog import STEP_FAILURES, STEP_RETRIES
 
 log = structlog.get_logger()
 
@@ -56,17 +59,31 @@ def ignores_cancellation(step: Callable[P, R]) -> Callable[P, R]:
 def _attempt(step: Callable[P, R], *, may_stop: bool) -> Callable[P, R]:
     @functools.wraps(step)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        about = _subject(args)
+        tracing.annotate(**about, attempt=activity.info().attempt if activity.in_activity() else None)
         try:
-            with heartbeating(may_stop=may_stop):
+            with bound_contextvars(**about), heartbeating(may_stop=may_stop):
                 return step(*args, **kwargs)
         except (CancelledError, ApplicationError):
             raise
         except Exception as error:
             if may_stop and activity.in_activity() and activity.is_cancelled():
                 raise CancelledError("canceled") from error
-            raise _for_temporal(_ours(error)) from error
+            raise _counted(_for_temporal(_ours(error))) from error
 
     return run
+
+
+def _subject(given: Sequence[object]) -> dict[str, str | int]:
+    """Return which import and part a step works on, as logs and spans show it, from the message that it is given."""
+    message = given[-1] if given else None
+    ref = getattr(message, "ref", message)
+    found = {
+        "import_id": getattr(ref, "import_id", None),
+        "dataset": getattr(ref, "dataset", None),
+        "part": getattr(message, "part_no", None),
+    }
+    return {name: value for name, value in found.items() if isinstance(value, str | int) and value}
 
 
 def _ours(error: Exception) -> BulkheadError:
@@ -92,6 +109,15 @@ def _for_temporal(error: BulkheadError) -> ApplicationError:
         log.exception("step failed", step=activity.info().activity_type, attempt=activity.info().attempt)
         return ApplicationError(str(error), type=_family(error), non_retryable=_faults.count() >= FEW_ATTEMPTS)
     return ApplicationError(str(error), type=_family(error), non_retryable=True)
+
+
+def _counted(error: ApplicationError) -> ApplicationError:
+    """Count the end of the attempt by the kind of error, and return the error."""
+    tracing.annotate(error=error.type)
+    if activity.in_activity():
+        metric = STEP_FAILURES if error.non_retryable else STEP_RETRIES
+        metrics.count(metric, step=activity.info().activity_type, error=str(error.type))
+    return error
 
 
 def _line(error: Exception) -> str:

@@ -15,22 +15,27 @@ from sqlalchemy import Engine
 from temporalio import activity
 
 from pipeline.adapters.s3 import NotThere, Store
-from pipeline.contracts.messages import DryRunCounts, ImportRef, Plan, Verdict
+from pipeline.adapters.temporal import TemporalClient
+from pipeline.contracts.messages import DryRunCounts, ImportRef, Outcome, Plan, Verdict
 from pipeline.contracts.object_keys import PartSet, report_prefix, results_prefix
 from pipeline.contracts.states import State
 from pipeline.contracts.steps import DRY_RUN, PREPARE, VALIDATE
-from pipeline.datasets.dataset import Dataset, load_dataset
-from pipeline.errors import Crashed, DamagedPart, InternalInconsistency, RejectedFile
+from pipeline.datasets.dataset import Dataset
+from pipeline.errors import Crashed, DamagedPart, InternalInconsistency, RejectedFile, Unreachable
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
+from pipeline.lineage import sender
 from pipeline.load import dry_run
 from pipeline.orchestration import reuse_verdict
 from pipeline.orchestration.heartbeat_and_failures import beat, converts_errors
+from pipeline.orchestration.import_metrics import count_validation
 from pipeline.orchestration.validator import Validator
 from pipeline.prepare.manifest import Manifest
 from pipeline.report.findings import Counted
 from pipeline.sandbox import validate_file
 from pipeline.settings import Settings
+from pipeline.telemetry import tracing
+from pipeline.warehouse.dataset_source import DatasetSource
 
 log = structlog.get_logger()
 
@@ -44,8 +49,12 @@ CRASHES_MAX = 3
 class ImportActivities:
     """The steps for a whole file, on one worker."""
 
-    def __init__(self, settings: Settings, store: Store, engine: Engine, validator: Validator) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, engine: Engine, validator: Validator, temporal: TemporalClient
+    ) -> None:
         self._settings = settings
+        self._datasets = DatasetSource(settings, engine)
+        self._temporal = temporal
         self._store = store
         self._engine = engine
         self._ledger = Ledger(engine)
@@ -60,6 +69,7 @@ class ImportActivities:
     def validate(self, ref: ImportRef) -> Verdict:
         """Check the file against its dataset's rules and the warehouse; store report, findings and the parts to load."""
         self._ledger.imports.take_up(ref.import_id, activity.info().current_attempt_scheduled_time)
+        self._announce_start(ref)
         self._files.remove(ref.import_id)  # what earlier attempts left
         with self._files.attempt_folder(ref.import_id) as folder:
             result = self._result(ref, folder)
@@ -68,10 +78,20 @@ class ImportActivities:
                 return result.verdict(dry_run=self._ledger.imports.known(ref.import_id).options.dry_run)
             return self._duplicate(ref, result)
 
+    def _announce_start(self, ref: ImportRef) -> None:
+        """Have the OpenLineage event of the start sent, by a workflow of its own. Without it the import is none the worse."""
+        if sender.is_on(self._settings):
+            try:
+                self._temporal.notify(Outcome(ref.import_id, State.VALIDATING))
+            except Unreachable as error:
+                log.warning("lineage of the start not sent", import_id=ref.import_id, why=str(error))
+
     def _result(self, ref: ImportRef, folder: Path) -> Counted | ImportRecord:
         """Return what validation found, or the earlier import of which this one is a duplicate."""
         try:
             dataset = self._files.dataset(ref)
+            if dataset.definition_version is not None:
+                self._ledger.imports.update(ref.import_id, definition_version=dataset.definition_version)
             known = self._files.fetch(ref, folder / validate_file.SOURCE)
             earlier = self._loaded_before(known, dataset)
             if earlier and not known.options.force and not self._ledger.imports.changed_since(earlier):
@@ -144,12 +164,14 @@ class ImportActivities:
             findings_by_code=result.by_code,
         )
         log.info("validated", import_id=ref.import_id, records=result.records, errors=result.errors)
+        count_validation(self._ledger.imports.known(ref.import_id), result.by_code)
 
     def _save_report(self, ref: ImportRef, report: Path) -> None:
         """Store the report's files in S3."""
         files = sorted(path for path in report.rglob("*") if path.is_file())
         prefix = report_prefix(ref.import_id)
-        self._store.put_files([(prefix + path.relative_to(report).as_posix(), path) for path in files], beat=beat)
+        with tracing.span("store report", import_id=ref.import_id):
+            self._store.put_files([(prefix + path.relative_to(report).as_posix(), path) for path in files], beat=beat)
 
     def _part_set(self, ref: ImportRef) -> PartSet:
         return PartSet.DRY_RUN if self._ledger.imports.known(ref.import_id).options.dry_run else PartSet.LOAD
@@ -170,6 +192,7 @@ class ImportActivities:
             manifest = self._find_or_make_parts(ref, PartSet.LOAD)
             self._ledger.imports.update(ref.import_id, parts_total=len(manifest.parts))
             self._ledger.imports.move(ref.import_id, State.LOADING)
+        tracing.annotate(records=manifest.records, parts=len(manifest.parts))
         pause_wanted = self._ledger.imports.known(ref.import_id).pause_wanted
         parallel = self._settings.max_parallel_parts + PREFETCHED_PARTS
         return replace(manifest.plan, parallel=parallel, pause_wanted=pause_wanted)
@@ -202,7 +225,7 @@ class ImportActivities:
 
     def _compare(self, ref: ImportRef, manifest: Manifest) -> DryRunCounts:
         """Return what the load of these parts would do. Raises DamagedPart if one is not what was stored."""
-        dataset = load_dataset(ref.dataset, self._settings.datasets_root)
+        dataset = self._datasets.load(ref.dataset)
         with self._engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
             return dry_run.preview(raw, dataset, self._parts.fetch_each(manifest, PartSet.DRY_RUN, beat=beat), beat=beat)

@@ -11,12 +11,34 @@ from pathlib import Path
 from pipeline.adapters.s3 import NotThere, Store
 from pipeline.contracts.messages import ImportRef
 from pipeline.contracts.object_keys import import_id_in
-from pipeline.datasets.dataset import Dataset, load_dataset
+from pipeline.contracts.patches import CORRECTION_FILE, Correction
+from pipeline.datasets.dataset import Dataset
 from pipeline.errors import FileReplaced, RejectedFile, UnknownDataset
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.orchestration.heartbeat_and_failures import beat
 from pipeline.settings import Settings
+from pipeline.telemetry import tracing
+from pipeline.warehouse.dataset_source import DatasetSource
+
+
+def fetch_correction(store: Store, known: ImportRecord, sha256: str, folder: Path) -> None:
+    """Download the correction that a retry is read with, if it is one, to where reading looks for it.
+
+    ``sha256``: of the file. Raises FileReplaced if the correction is gone, or was made for another file.
+    """
+    if known.options.patch is None:
+        return
+    try:
+        stored = store.get_bytes(known.options.patch)
+        made_for = Correction.from_bytes(stored).sha256
+    except (NotThere, ValueError) as error:
+        hint = "Upload the file once more, and edit that import."
+        raise FileReplaced("The edits of this import are not kept any more.", code="patch_mismatch", hint=hint) from error
+    if made_for != sha256:
+        said = "The edits were made for another version of the file, and were not applied."
+        raise FileReplaced(said, code="patch_mismatch", hint="Import the file without them, and edit that import.")
+    (folder / CORRECTION_FILE).write_bytes(stored)
 
 
 class ImportFiles:
@@ -24,13 +46,14 @@ class ImportFiles:
 
     def __init__(self, settings: Settings, store: Store, ledger: Ledger) -> None:
         self._settings = settings
+        self._datasets = DatasetSource(settings, ledger.engine)
         self._store = store
         self._ledger = ledger
 
     def dataset(self, ref: ImportRef) -> Dataset:
         """Return the dataset of an import. Raises RejectedFile: a file may be put under any name into the bucket."""
         try:
-            return load_dataset(ref.dataset, self._settings.datasets_root)
+            return self._datasets.load(ref.dataset)
         except UnknownDataset as error:
             hint = "Put the file under incoming/<dataset>/ with the name of one of them."
             raise RejectedFile(str(error), code="unknown_dataset", hint=hint) from error
@@ -44,7 +67,9 @@ class ImportFiles:
         if import_id_in(ref.key) == ref.import_id:
             hint = "The newer file is not imported: upload it."
         try:
-            stored = self._store.get_file(ref.key, to, etag=ref.etag, beat=beat)
+            with tracing.span("download file", import_id=ref.import_id, dataset=ref.dataset) as span:
+                stored = self._store.get_file(ref.key, to, etag=ref.etag, beat=beat)
+                span.set(size_bytes=stored.size_bytes)
         except FileReplaced as error:
             raise FileReplaced(str(error), code="file_replaced", hint=hint) from error
         except NotThere as error:
@@ -52,7 +77,9 @@ class ImportFiles:
         if ref.promoted and stored.sha256 != self._ledger.imports.known(ref.import_id).sha256:
             raise FileReplaced("The file has changed since the dry run validated it.", code="file_replaced", hint=hint)
         self._ledger.imports.update(ref.import_id, sha256=stored.sha256, size_bytes=stored.size_bytes)
-        return self._ledger.imports.known(ref.import_id)
+        known = self._ledger.imports.known(ref.import_id)
+        fetch_correction(self._store, known, stored.sha256, to.parent)
+        return known
 
     def folder(self, import_id: str) -> Path:
         """Return the folder of an import in the worker's scratch space."""

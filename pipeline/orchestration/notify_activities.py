@@ -14,17 +14,22 @@ from temporalio import activity
 from pipeline.adapters.s3 import NotThere, Store
 from pipeline.contracts.messages import Deliveries, Delivery, Outcome
 from pipeline.contracts.object_keys import report_prefix
+from pipeline.contracts.states import State
 from pipeline.contracts.steps import DELIVER, LIST_RECIPIENTS, SEND_TEST
 from pipeline.errors import Busy, NotFound, PermanentError, RecipientGone, TransientError
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
+from pipeline.lineage.sender import LineageSender
 from pipeline.notify import email, webhook
 from pipeline.notify.delivery_limits import DeliveryLimits, Key
 from pipeline.notify.recipients import NamedBy, Recipient, Recipients, recipient_id
 from pipeline.notify.targets import EMAIL, WEBHOOK, web_parts
+from pipeline.orchestration.dataset_message_activities import DatasetMessageActivities
 from pipeline.orchestration.heartbeat_and_failures import converts_errors
 from pipeline.report import finding_groups
 from pipeline.settings import Settings
+from pipeline.telemetry import metrics, tracing
+from pipeline.telemetry.catalog import DELIVERIES
 
 PER_HOST = 3
 """Concurrent attempts to one host. All e-mail goes to one host, the mail server."""
@@ -37,6 +42,9 @@ PER_KIND = 12
 
 PER_OLD_QUEUE = 2
 """Concurrent attempts on another task queue than MESSAGES: of workflows that started before there was one."""
+
+LINEAGE = "lineage"
+"""The channel of OpenLineage events. They are no recipient's messages: the ledger has no row of them."""
 
 RETRY_SECONDS, RETRY_FACTOR, RETRY_SECONDS_MAX = 5.0, 4.0, 36_000.0
 """Retry policy, about that of Standard Webhooks: seconds, minutes, then hours, for three days. Only real attempts count."""
@@ -51,22 +59,31 @@ class NotifyActivities:
         self._ledger = ledger
         self._receivers = receivers
         self._limits = DeliveryLimits()
+        self._lineage = LineageSender(settings, store, ledger)
+        self._of_datasets = DatasetMessageActivities(settings, receivers)
 
     @property
     def all(self) -> list[Callable[..., Any]]:
         """Return the activities to register."""
-        return [self.list_recipients, self.deliver, self.send_test]
+        return [self.list_recipients, self.deliver, self.send_test, *self._of_datasets.all]
 
     @activity.defn(name=LIST_RECIPIENTS.name)
     @converts_errors
     def list_recipients(self, outcome: Outcome) -> Deliveries:
-        """Return the messages still to be delivered. The first call enters them in the ledger, each with its message id."""
+        """Return the messages still to be delivered. The first call enters them in the ledger, each with its message id.
+
+        At an import's start there is an OpenLineage event at most.
+        """
+        events = (Delivery(outcome.import_id, LINEAGE, receiver=outcome.state),) if self._lineage.is_on else ()
+        if not outcome.state.is_final:
+            return Deliveries(events)
         if not self._ledger.deliveries.is_planned(outcome.import_id, outcome.state):
             self._note(outcome)
         rows = self._ledger.deliveries.of_import(outcome.import_id)
         still = [row for row in rows if row["delivered_at"] is None and row["given_up_at"] is None]
         ids = [(row["channel"], recipient_id(row["channel"], row["target"])) for row in still]
-        return Deliveries(tuple(Delivery(outcome.import_id, channel, receiver=receiver) for channel, receiver in ids))
+        messages = (Delivery(outcome.import_id, channel, receiver=receiver) for channel, receiver in ids)
+        return Deliveries((*messages, *events))
 
     def _note(self, outcome: Outcome) -> None:
         known = self._ledger.imports.known(outcome.import_id)
@@ -84,6 +101,9 @@ class NotifyActivities:
         Raises NotFound if the recipient is not configured any more, and Busy if there are too many concurrent attempts:
         then this was none.
         """
+        if delivery.channel == LINEAGE:
+            self._send_event(delivery)
+            return
         known, row = self._ledger.imports.known(delivery.import_id), self._row(delivery)
         if row["delivered_at"] is not None and not delivery.asked:
             return
@@ -92,7 +112,10 @@ class NotifyActivities:
             receiver = self._receiver(delivery, known.options.notify)
             by_upload = receiver.named_by is NamedBy.UPLOAD
             others: dict[Key, int] = {("kind", by_upload): PER_KIND, ("dataset", known.dataset, by_upload): PER_DATASET}
-            with self._slot(receiver, others, delivery):
+            with (
+                self._slot(receiver, others, delivery),
+                tracing.span("deliver", import_id=known.id, dataset=known.dataset, channel=receiver.channel),
+            ):
                 self._send(receiver, known, row["message_id"])
         except Busy as error:
             self._ledger.deliveries.postpone(*place, error.wait_seconds or 0.0)
@@ -101,11 +124,25 @@ class NotifyActivities:
             if error.wait_seconds is None:
                 error.wait_seconds = min(RETRY_SECONDS * RETRY_FACTOR ** row["attempts"], RETRY_SECONDS_MAX)
             self._ledger.deliveries.record_attempt(*place, str(error), wait_seconds=error.wait_seconds)
+            metrics.count(DELIVERIES, channel=row["channel"], result="retried")
             raise
         except PermanentError as error:
             self._ledger.deliveries.record_attempt(*place, str(error), is_last=True)
+            metrics.count(DELIVERIES, channel=row["channel"], result="given_up")
             raise
         self._ledger.deliveries.record_attempt(*place)
+        metrics.count(DELIVERIES, channel=row["channel"], result="delivered")
+
+    def _send_event(self, delivery: Delivery) -> None:
+        """Send an OpenLineage event; a repetition is the same event, by which its receiver replaces the earlier one."""
+        try:
+            with self._limits.slot((LINEAGE, ""), {}, at_host=PER_HOST, asked=False):
+                self._lineage.send(delivery.import_id, State(delivery.receiver))
+        except TransientError as error:
+            if error.wait_seconds is None:
+                attempts = activity.info().attempt if activity.in_activity() else 1
+                error.wait_seconds = min(RETRY_SECONDS * RETRY_FACTOR ** (attempts - 1), RETRY_SECONDS_MAX)
+            raise
 
     def _row(self, delivery: Delivery) -> Mapping[str, Any]:
         """Return the ledger's row of the message. Raises NotFound if there is none."""

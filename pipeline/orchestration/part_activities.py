@@ -14,7 +14,6 @@ from pipeline.contracts.messages import ImportRef, PartRef, PartResult, PauseSta
 from pipeline.contracts.object_keys import PartSet
 from pipeline.contracts.states import State
 from pipeline.contracts.steps import FAIL_PART, LOAD_PART, PAUSE, RESUME
-from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import DamagedPart, InternalInconsistency, RejectedFile
 from pipeline.ledger.ledger import Ledger
 from pipeline.load import load_part as load
@@ -22,6 +21,9 @@ from pipeline.load.part_file import PartFile
 from pipeline.orchestration.heartbeat_and_failures import beat, converts_errors
 from pipeline.orchestration.validator import Validator
 from pipeline.settings import Settings
+from pipeline.telemetry import metrics
+from pipeline.telemetry.catalog import PARTS_IN_FLIGHT
+from pipeline.warehouse.dataset_source import DatasetSource
 
 log = structlog.get_logger()
 
@@ -31,6 +33,7 @@ class PartActivities:
 
     def __init__(self, settings: Settings, engine: Engine, validator: Validator) -> None:
         self._settings = settings
+        self._datasets = DatasetSource(settings, engine)
         self._engine = engine
         self._ledger = Ledger(engine)
         self._validator = validator
@@ -41,7 +44,8 @@ class PartActivities:
     def load_part(self, part: PartRef) -> PartResult:
         """Fetch a part from S3 and load it, in one transaction with its row in the ledger."""
         self._ledger.imports.check_canceled(part.ref.import_id)
-        with self._parts.fetched(part.ref.import_id, part.part_no, beat=beat) as path:
+        fetched = self._parts.fetched(part.ref.import_id, part.part_no, beat=beat)
+        with metrics.in_flight(PARTS_IN_FLIGHT), fetched as path:
             return self._with_part(load.load_part, part, path)
 
     @activity.defn(name=FAIL_PART.name, no_thread_cancel_exception=True)
@@ -71,7 +75,7 @@ class PartActivities:
     def _with_part(self, do: Callable[..., PartResult], part: PartRef, path: Path) -> PartResult:
         """Call ``do`` with the part in ``path``, on a connection of the pool."""
         ref, part_no = part.ref, part.part_no
-        dataset = load_dataset(ref.dataset, self._settings.datasets_root)
+        dataset = self._datasets.load(ref.dataset)
         with self._engine.connect() as connection:
             raw = connection.connection.driver_connection
             with_part = partial(do, raw, dataset, beat=beat)

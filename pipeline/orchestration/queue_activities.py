@@ -11,6 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from pipeline.adapters.postgres_errors import is_passing
 from pipeline.adapters.s3 import Store
+from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.messages import ImportRef, NextImport, NextImportRequest, ObjectsArrived
 from pipeline.contracts.steps import AWAIT_IMPORT, NEXT_IMPORT, REGISTER
 from pipeline.contracts.workflows import import_workflow_id
@@ -25,8 +26,9 @@ log = structlog.get_logger()
 class QueueActivities:
     """The steps of a dataset's queue, on one worker."""
 
-    def __init__(self, store: Store, ledger: Ledger) -> None:
+    def __init__(self, store: Store, ledger: Ledger, temporal: TemporalClient) -> None:
         self._ledger = ledger
+        self._temporal = temporal
         self._arrivals = Arrivals(store, ledger)
 
     @activity.defn(name=REGISTER.name, no_thread_cancel_exception=True)
@@ -54,7 +56,9 @@ class QueueActivities:
     def next_import(self, request: NextImportRequest) -> NextImport:
         """Return the import of the dataset whose run was lost, or else the one that has waited longest."""
         found = self._ledger.imports.next(request.dataset, request.but)
-        return NextImport(found.ref if found else None)
+        if found is None:
+            return NextImport()
+        return NextImport(found.ref, searchable=self._temporal.is_searchable(), traceparent=found.traceparent)
 
     @activity.defn(name=AWAIT_IMPORT.name)
     async def await_import(self, ref: ImportRef) -> None:

@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
         Ending,
         ImportRef,
         ImportRun,
+        NextImport,
         NextImportRequest,
         ObjectArrived,
         ObjectsArrived,
@@ -123,7 +124,8 @@ class DatasetQueue:
                 await self._continue_as_new(None)
             looked = self._looked
             asked = NextImportRequest(self._dataset, tuple(self._stuck))
-            ref = (await run_step(NEXT_IMPORT, asked, limit=timedelta(minutes=1), beats=True)).ref
+            found = await run_step(NEXT_IMPORT, asked, limit=timedelta(minutes=1), beats=True)
+            ref = found.ref
             if ref and ref == self._last and not workflow.patched(BEGUN_AGAIN):
                 self._stuck.append(ref.import_id)
             elif ref and ref == self._last and self._begun >= RUNS:
@@ -131,14 +133,16 @@ class DatasetQueue:
             elif ref:
                 self._begun = self._begun + 1 if ref == self._last else 1
                 self._running = ref
-                return await self._start(ref)
+                return await self._start(ref, found)
             elif not self._arrived and looked == self._looked:
                 return None
 
-    async def _start(self, ref: ImportRef) -> asyncio.Task[None]:
+    async def _start(self, ref: ImportRef, found: NextImport) -> asyncio.Task[None]:
         """Start an import and return a task that waits for its end. It continues if this run ends, and is found by its id."""
         try:
-            child = await start_child(IMPORT_WORKFLOW, ImportRun(ref), import_workflow_id(ref.import_id))
+            dataset = self._dataset if found.searchable else None
+            run = ImportRun(ref, traceparent=found.traceparent)
+            child = await start_child(IMPORT_WORKFLOW, run, import_workflow_id(ref.import_id), dataset=dataset)
         except WorkflowAlreadyStartedError:
             self._begun -= 1
             return self._start_waiting(ref)

@@ -20,12 +20,14 @@ import structlog
 from pipeline.adapters.s3 import NotThere, Store
 from pipeline.contracts.messages import ImportRef
 from pipeline.contracts.object_keys import RESULTS_FORMS, RowOutcome, part_key, report_prefix, results_prefix
-from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Crashed, FileReplaced, InternalInconsistency, PermanentError, RejectedFile
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
+from pipeline.orchestration.import_files import fetch_correction
 from pipeline.sandbox import process, write_results
 from pipeline.settings import Settings
+from pipeline.telemetry import tracing
+from pipeline.warehouse.dataset_source import DatasetSource
 
 log = structlog.get_logger()
 
@@ -41,6 +43,7 @@ class ResultFiles:
 
     def __init__(self, settings: Settings, store: Store, ledger: Ledger) -> None:
         self._settings = settings
+        self._datasets = DatasetSource(settings, ledger.engine)
         self._store = store
         self._ledger = ledger
 
@@ -55,7 +58,8 @@ class ResultFiles:
         """
         try:
             if wanted := _at_once(known):
-                self.write(known, wanted, beat=beat)
+                with tracing.span("write results", import_id=known.id, dataset=known.dataset, failed=known.failed):
+                    self.write(known, wanted, beat=beat)
         except (RejectedFile, Crashed) as error:
             log.warning("no result files", import_id=known.id, why=str(error))
         except PermanentError as error:
@@ -70,11 +74,12 @@ class ResultFiles:
         folder = self._settings.work_dir / known.id / f"results-{uuid.uuid4().hex[:8]}"
         try:
             folder.mkdir(parents=True)
-            self._fetch(known.ref, folder / write_results.SOURCE, beat)
+            self._fetch(known, folder / write_results.SOURCE, beat)
             others = self._write_fates(known, folder / write_results.FATES, beat)
             _demand_balance(self._sort(known, folder, others, wanted, beat), known)
-            for file in sorted((folder / write_results.RESULTS).iterdir()):
-                self._store.put_file(results_prefix(known.id) + file.name, file)
+            written = folder / write_results.RESULTS
+            for file in sorted(path for path in written.rglob("*") if path.is_file()):
+                self._store.put_file(results_prefix(known.id) + file.relative_to(written).as_posix(), file)
                 beat()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -82,7 +87,7 @@ class ResultFiles:
     def _sort(
         self, known: ImportRecord, folder: Path, others: write_results.DefaultOutcome, wanted: Wanted, beat: Beat
     ) -> dict[RowOutcome, int]:
-        dataset = load_dataset(known.dataset, self._settings.datasets_root).for_upload(known.options)
+        dataset = self._datasets.load(known.dataset).for_upload(known.options)
         return process.run(
             write_results.write_results,
             *(folder, dataset, known.options, others, wanted),
@@ -91,10 +96,11 @@ class ResultFiles:
             heartbeat=beat,
         )
 
-    def _fetch(self, ref: ImportRef, to: Path, beat: Beat) -> None:
-        """Download the import's object. Raises FileReplaced if it is not the one that was imported."""
+    def _fetch(self, known: ImportRecord, to: Path, beat: Beat) -> None:
+        """Download the import's object, and its edits. Raises FileReplaced if it is not the one that was imported."""
         try:
-            self._store.get_file(ref.key, to, etag=ref.etag, beat=beat)
+            stored = self._store.get_file(known.key, to, etag=known.etag, beat=beat)
+            fetch_correction(self._store, known, stored.sha256, to.parent)
         except NotThere as error:
             raise FileReplaced("The file was removed.", code="file_removed") from error
 

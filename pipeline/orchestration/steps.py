@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import RetryPolicy, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
     from pipeline.contracts.messages import Outcome
     from pipeline.contracts.steps import HEARTBEAT_SECONDS, Step, task_queue_name
-    from pipeline.contracts.workflows import NOTIFY_WORKFLOW, Workflow, notify_workflow_id
+    from pipeline.contracts.workflows import DATASET_ATTRIBUTE, NOTIFY_WORKFLOW, Workflow, notify_workflow_id
 
 Takes = TypeVar("Takes")
 Gives = TypeVar("Gives")
@@ -36,6 +36,8 @@ STEP_TIMEOUT = timedelta(days=1)
 
 CLOSE_INTERVAL = timedelta(minutes=1)
 """How long a queue waits before it tries again to close an import that could not be closed."""
+
+DATASET = SearchAttributeKey.for_keyword(DATASET_ATTRIBUTE)
 
 HEARTBEAT = timedelta(seconds=HEARTBEAT_SECONDS)
 """Heartbeat timeout. Activities heartbeat five times as often (heartbeat_and_failures.py)."""
@@ -81,15 +83,20 @@ async def run_step_unless_canceled(step: Step[Takes, Gives], given: Takes, **opt
 
 
 async def start_child(
-    child: Workflow[Takes, Gives], given: Takes, workflow_id: str
+    child: Workflow[Takes, Gives], given: Takes, workflow_id: str, *, dataset: str | None = None
 ) -> workflow.ChildWorkflowHandle[Any, Gives]:
-    """Start a child workflow that continues whatever becomes of this one. Raises WorkflowAlreadyStartedError."""
+    """Start a child workflow that continues whatever becomes of this one; ``dataset``: what it is found by in Temporal.
+
+    Raises WorkflowAlreadyStartedError.
+    """
+    attributes = TypedSearchAttributes([SearchAttributePair(DATASET, dataset)]) if dataset else None
     return await workflow.start_child_workflow(
         child.name,
         args=child.arguments(given),
         id=workflow_id,
         result_type=child.gives,
         parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+        search_attributes=attributes,
     )
 
 

@@ -17,6 +17,7 @@ from pipeline.contracts.object_keys import PartSet, manifest_key, part_key, part
 from pipeline.errors import DamagedPart, InternalInconsistency
 from pipeline.orchestration.import_files import ImportFiles
 from pipeline.prepare.manifest import MANIFEST, Manifest
+from pipeline.telemetry import tracing
 
 Beat = Callable[..., None]
 
@@ -32,8 +33,9 @@ class StoredParts:
         """Store the parts and the manifest that are in ``folder``, and return the manifest."""
         manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
         files = [(part_key(import_id, part.part_no, parts), folder / part.filename) for part in manifest.parts]
-        self._store.put_files(files, beat=beat)
-        self.save_manifest(manifest, parts, beat=beat)
+        with tracing.span("store parts", import_id=import_id, parts=len(files), records=manifest.records):
+            self._store.put_files(files, beat=beat)
+            self.save_manifest(manifest, parts, beat=beat)
         return manifest
 
     def save_manifest(self, manifest: Manifest, parts: PartSet = PartSet.LOAD, *, beat: Beat) -> None:
@@ -72,7 +74,8 @@ class StoredParts:
         path = self._files.folder(import_id) / f"part-{part_no:06d}-{uuid.uuid4().hex[:8]}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._store.get_file(part_key(import_id, part_no, parts), path, beat=beat)
+            with tracing.span("download part", import_id=import_id, part=part_no):
+                self._store.get_file(part_key(import_id, part_no, parts), path, beat=beat)
             yield path
         except NotThere as error:
             raise DamagedPart("it is missing in S3") from error

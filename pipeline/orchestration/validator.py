@@ -21,6 +21,7 @@ from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.report.findings import Counted
 from pipeline.sandbox import process, validate_file
 from pipeline.settings import Settings
+from pipeline.telemetry import tracing
 from pipeline.warehouse import existing_edges
 
 
@@ -39,18 +40,21 @@ class Validator:
 
         Raises Crashed if the child process dies or exceeds its limits.
         """
-        return process.run(
-            validate_file.validate,
-            folder,
-            dataset,
-            known.filename,
-            known.id,
-            self.batch_sizes(known.id),
-            known.options,
-            **self._limits(),
-            heartbeat=beat,
-            answer=lambda _: self._fetch_edges(dataset, folder),  # the child's answer is untrusted: its path is not used
-        )
+        with tracing.span("validate", import_id=known.id, dataset=dataset.name, size_bytes=known.size_bytes) as span:
+            result = process.run(
+                validate_file.validate,
+                folder,
+                dataset,
+                known.filename,
+                known.id,
+                self.batch_sizes(known.id),
+                known.options,
+                **self._limits(),
+                heartbeat=beat,
+                answer=lambda _: self._fetch_edges(dataset, folder),  # the child's answer is untrusted: its path is not used
+            )
+            span.set(records=result.records, errors=result.errors, warnings=result.warnings, quarantined=result.quarantined)
+            return result
 
     def refuse(self, ref: ImportRef, folder: Path, error: RejectedFile) -> Counted:
         """Write the report on a file that is rejected as a whole to ``folder``."""
@@ -85,7 +89,8 @@ class Validator:
     def _fetch_edges(self, dataset: Dataset, folder: Path) -> Path:
         """Write the edges of the warehouse that the file's validation asks for in ``folder``, and return their path."""
         edges = folder / validate_file.EDGES
-        existing_edges.edges(self.engine, dataset, folder / validate_file.WANTED, edges, beat=beat)
+        with tracing.span("fetch edges", dataset=dataset.name):
+            existing_edges.edges(self.engine, dataset, folder / validate_file.WANTED, edges, beat=beat)
         return edges
 
     def _limits(self) -> dict[str, Any]:

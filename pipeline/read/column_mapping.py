@@ -2,31 +2,29 @@
 
 Every reader hands its file's names to ``raw_names`` and stores the result, so a suite's ``meta.mapping`` applies to all formats
 alike. What an upload maps, exact names, renames and aliases are certain. Any other name is compared loosely (without regard to
-case, spaces, hyphens and underscores) with the columns that are still open; file_columns.py reports what was matched so.
+case, spaces, hyphens and underscores) with the columns that are still open; file_columns.py reports what was matched so, and
+missing_columns.py says what may be done about columns that are missing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 
 from pipeline.datasets.column_forms import folded, loose_form
 from pipeline.datasets.dataset import Dataset
-from pipeline.datasets.shape_meta import Shape
 from pipeline.datasets.table import LINEAGE
 from pipeline.errors import Unreadable
-from pipeline.read import foreign_names
 from pipeline.read.limits import Limits
-from pipeline.read.shapes.suggest import shape_suggestion
-
-_LEVELS_MOST = 8
 
 SKIPPED = "\x01left out: "
 """Prefix of the name of a column that is read, and then removed."""
 
 REPEATED = "\x02repeated: "
 """Prefix of the name of a column that is read, and then put into the list of the column whose name it repeats."""
+
+OUTLINE_LEVEL = "\x02outline level"
+"""Name of the column with the levels of a sheet's rows, which a shape makes ids and parents of, and then removes."""
 
 INDEX = "\x02index"
 """Name of a first column without a name, which may be the index of a data frame; file_columns.py looks at its values."""
@@ -35,11 +33,12 @@ INDEX = "\x02index"
 def required(dataset: Dataset) -> list[str]:
     """Return the columns that a file must have: the key, the parent, and those that may not be empty and have no default.
 
-    Where ids are paths there is no column for the parent. Where a shape makes ids, parents or names of other columns, it needs
-    those.
+    Where ids are paths there is no column for the parent, and there may be none where the suite says ``parent_optional``. Where
+    a shape makes ids, parents or names of other columns, it needs those.
     """
     shape = dataset.shape
-    parent = [] if shape.path_separator or shape.kind else [dataset.parent]
+    is_flat = bool(dataset.suite.get("meta", {}).get("parent_optional"))
+    parent = [] if shape.path_separator or shape.kind or is_flat else [dataset.parent]
     key = [] if shape.gives_ids else [dataset.key]
     made = {*([dataset.key] if shape.gives_ids else []), *([dataset.parent] if shape.kind else []), shape.label(dataset.names)}
     own = [column.name for column in dataset.columns if column.required and column.name not in made]
@@ -197,73 +196,11 @@ def as_mapping(pairs: Mapping[str, str]) -> str:
     return f"mapping={json.dumps(pairs, ensure_ascii=False)}"
 
 
-def missing_columns(names: Sequence[str], dataset: Dataset, originals: Sequence[str] = (), more: str = "") -> Unreadable | None:
-    """Return the error about required columns that are missing, or None. ``originals`` are the file's own names.
-
-    ``more`` is what else the format's reader knows to do about it.
-    """
-    lacking = [name for name in required(dataset) if name not in names]
-    if not lacking:
-        return None
-    originals = originals or names
-    hint = " ".join(filter(None, (*_hints(lacking, names, originals, dataset, more), more)))
-    return Unreadable(
-        f"The file lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}. It has: {_listed(originals)}.",
-        code="missing_column",
-        hint=hint
-        or f"The dataset {dataset.name} needs: {', '.join(required(dataset))}.{_other_shape(lacking, originals, dataset)}",
-        line=1,
-    )
-
-
-def _hints(lacking: list[str], names: Sequence[str], originals: Sequence[str], dataset: Dataset, more: str) -> Iterator[str]:
-    """Yield what may be done about missing columns beside ``more``: names probably meant, the mapping to use, a shape."""
-    free = _free(names, originals, dataset)
-    guesses = {name: _guess(name, free, dataset) for name in lacking}
-    yield from (f"Did you mean to call {guess!r} {name!r}?" for name, guess in guesses.items() if guess)
-    probable = _probable(lacking, free, dataset)
-    if probable:
-        yield (
-            f"If so: {as_mapping(probable)}." if any(guesses.values()) else f"To read them as they are: {as_mapping(probable)}."
-        )
-    is_open = dataset.parent in lacking and dataset.parent not in probable.values() and dataset.shape == Shape()
-    if is_open and "shape=" not in more:
-        yield shape_suggestion(originals)
-
-
-def _other_shape(lacking: Sequence[str], originals: Sequence[str], dataset: Dataset) -> str:
-    """Return how to say that each column is a level, for a file without ids and parents; an empty text for another."""
-    if {dataset.key, dataset.parent} - set(lacking) or not 2 <= len(originals) <= _LEVELS_MOST or dataset.shape != Shape():
-        return ""
-    said = json.dumps({"kind": "levels", "columns": list(originals)}, ensure_ascii=False)
-    return f" If each column is a level of the hierarchy: shape={said}."
-
-
-def _probable(lacking: Sequence[str], free: Sequence[str], dataset: Dataset) -> dict[str, str]:
-    """Return what the free columns of a file probably mean: by a similar name, or by one that other software uses."""
-    known = foreign_names.known_pair(free)
-    found: dict[str, str] = {}
-    for name in lacking:
-        other = known[name == dataset.parent] if name in (dataset.key, dataset.parent) else ""
-        meant = _guess(name, free, dataset) or other
-        if meant and meant not in found:
-            found[meant] = name
-    return found
-
-
 def is_unknown(name: str, dataset: Dataset) -> bool:
     """Return whether the dataset has no place for this column."""
-    if dataset.rest is not None or name in dataset.names or name.startswith((SKIPPED, REPEATED, INDEX)):
+    if dataset.rest is not None or name in dataset.names or name.startswith((SKIPPED, REPEATED, INDEX, OUTLINE_LEVEL)):
         return False
     return name not in shape_columns(dataset).values()
-
-
-def unknown_message(name: str, dataset: Dataset, original: str = "") -> tuple[str, str]:
-    """Return message and hint for a column that the dataset does not have."""
-    close = _nearest(name, [*dataset.names, *_aliases(dataset)])
-    hint = f"Did you mean {close!r}?" if close else "Remove the column, or upload to a dataset that has it."
-    called = display_name(repr(name), repr(original or name))
-    return f"The dataset {dataset.name} has no column {called}. It has: {', '.join(dataset.names)}.", hint
 
 
 def unmatched_mappings(originals: Sequence[str], dataset: Dataset) -> list[str]:
@@ -272,48 +209,6 @@ def unmatched_mappings(originals: Sequence[str], dataset: Dataset) -> list[str]:
     return [name for name, _ in dataset.asked if folded(name) not in present]
 
 
-def probable_columns(originals: Sequence[str], dataset: Dataset) -> dict[str, str]:
-    """Return what columns with unknown names probably mean, for the columns that the file would be refused without."""
-    names = mapped_names(originals, dataset)
-    wanted = required(dataset) if dataset.rest else dataset.names
-    lacking = [name for name in wanted if name not in names]
-    return _probable(lacking, _free(names, originals, dataset), dataset)
-
-
 def display_name(name: str, original: str) -> str:
     """Return a column's name for messages: with the file's own name, if that is different."""
     return name if name == original else f"{name} (the file's {original})"
-
-
-def looks_like_data(names: Sequence[str], dataset: Dataset) -> bool:
-    """Return whether the header seems to be missing: no name is like the dataset's, and some cannot be names."""
-    if any(_nearest(name, [*dataset.names, *_aliases(dataset)]) for name in names) or any(foreign_names.known_pair(names)):
-        return False
-    return any(not name.strip() or name.strip()[:1].isdigit() for name in names)
-
-
-def _free(names: Sequence[str], originals: Sequence[str], dataset: Dataset) -> list[str]:
-    """Return the file's columns that are not columns of the dataset yet."""
-    pairs = zip(names, originals, strict=True)
-    return [original for name, original in pairs if name not in dataset.names and not name.startswith(SKIPPED)]
-
-
-def _guess(wanted: str, free: Sequence[str], dataset: Dataset) -> str:
-    """Return the file's column that was probably meant to be ``wanted``, or an empty string."""
-    known = (wanted, *dataset.mapping.aliases.get(wanted, ()))
-    return next((close for name in known if (close := _nearest(name, free))), "")
-
-
-def _aliases(dataset: Dataset) -> list[str]:
-    return [alias for aliases in dataset.mapping.aliases.values() for alias in aliases]
-
-
-def _nearest(wanted: str, names: Sequence[str]) -> str:
-    by_shape = {foreign_names.letters_of(name): name for name in reversed(names)}
-    close = get_close_matches(foreign_names.letters_of(wanted), list(by_shape), n=1, cutoff=0.75)
-    return by_shape[close[0]] if close and close[0] else ""
-
-
-def _listed(names: Sequence[str], most: int = 20) -> str:
-    shown = ", ".join(name[:60] for name in names[:most])
-    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown

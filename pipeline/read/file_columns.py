@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.read import column_mapping
+from pipeline.display import listed
+from pipeline.read import column_mapping, results_columns
 from pipeline.read.column_mapping import INDEX, REPEATED, SKIPPED, as_mapping
 from pipeline.read.raw_tables import RawTables
 from pipeline.read.read_result import ReadResult
@@ -24,8 +25,11 @@ def settle_columns(table: ReadResult, staging: RawTables) -> ReadResult:
     """Leave out the columns that are to be skipped and an index; put repeated columns together. Raises Unreadable."""
     gone = {name for name in table.columns if name.startswith(SKIPPED)}
     gone |= _index_of(table, staging)
+    of_results = results_columns.find(table, staging)
+    gone |= of_results
     gone |= _merge_repeated(table, staging)
     originals = _numbered_originals(table, staging.dataset)
+    table = replace(table, is_results=bool(of_results))
     if not gone:
         return replace(table, originals=originals) if originals != table.originals else table
     letters = table.letters or ("",) * len(table.columns)
@@ -51,10 +55,9 @@ def report_matches(table: ReadResult, staging: RawTables) -> None:
         if name in dataset.names and name != column_mapping.mapped_name(original, dataset) and name != original
     ]
     if matched:
-        more = f" and {len(matched) - _LISTED_MOST} more" if len(matched) > _LISTED_MOST else ""
         staging.note(
             "matched_columns",
-            f"Columns were matched by their names: {', '.join(matched[:_LISTED_MOST])}{more}.",
+            f"Columns were matched by their names: {listed(matched, _LISTED_MOST)}.",
             'If one is wrong, say what it is with mapping, for instance mapping={"Name": ""} to skip it.',
         )
 
@@ -125,7 +128,7 @@ def _numbered_originals(table: ReadResult, dataset: Dataset) -> tuple[str, ...]:
 
 # --- Values ---
 
-_DECIMAL = r"-?[0-9]+\.0+"
+_DECIMAL = r"-?[0-9]+(\.0+|,0{1,2})"  # 1,000 may be a thousand
 
 
 def _read_whole_numbers(table: ReadResult, staging: RawTables) -> None:
@@ -142,7 +145,7 @@ def _read_whole_numbers(table: ReadResult, staging: RawTables) -> None:
     wanted = [parent] if parents == "all" and ids == "none" else [key, parent] if ids == "all" and parents != "other" else []
     wanted = [name for name in wanted if {key: ids, parent: parents}[name] == "all"]
     for name in wanted:
-        staging.change_values(name, f"regexp_replace({quoted(name)}, '\\.0+$', '')")
+        staging.change_values(name, f"regexp_replace({quoted(name)}, '[.,]0+$', '')")
     if wanted:
         staging.note(
             "whole_numbers",
@@ -153,7 +156,12 @@ def _read_whole_numbers(table: ReadResult, staging: RawTables) -> None:
 
 def _first_is_decimal(name: str, staging: RawTables) -> bool:
     first = f"select {quoted(name)} as value from raw where {quoted(name)} != '' limit 1"
-    return staging.connection.execute(f"select value from ({first}) where ends_with(value, '.0')").fetchall() != []
+    return (
+        staging.connection.execute(
+            f"select value from ({first}) where regexp_full_match(value, {literal(_DECIMAL)})"
+        ).fetchall()
+        != []
+    )
 
 
 def _decimals(name: str, staging: RawTables) -> str:
@@ -161,7 +169,7 @@ def _decimals(name: str, staging: RawTables) -> str:
     value = quoted(name)
     ((given, decimal, pointed),) = staging.connection.execute(
         f"""select count(*), count(*) filter (where regexp_full_match({value}, {literal(_DECIMAL)})),
-            count(*) filter (where contains({value}, '.')) from raw where {value} != ''"""
+            count(*) filter (where contains({value}, '.') or contains({value}, ',')) from raw where {value} != ''"""
     ).fetchall()
     if not pointed:
         return "none"

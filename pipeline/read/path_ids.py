@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from pipeline.read.raw_tables import RawTables
 from pipeline.sqlfiles import quoted
+from pipeline.staging.cleaning import rows_to_cast
 from pipeline.staging.database import VALUE_LENGTH
 
 _FIND = """
 insert into findings by name
-with ids as (select _row, {key} as id from raw where {key} is not null and {key} != ''),
+with ids as (select _row, {key} as id from {rows} where {key} is not null and {key} != ''),
 usual as (select starts_with(arg_min(id, _row), $sep) as leads from ids),
 wrong as (
     select _row, id, case
@@ -44,4 +45,4 @@ def check_paths(staging: RawTables) -> None:
         "most": VALUE_LENGTH,
         "hint": f"Write the steps with one {separator!r} between them, and all paths with or all without one at the beginning.",
     }
-    staging.connection.execute(_FIND.format(key=quoted(key)), said)
+    staging.connection.execute(_FIND.format(key=quoted(key), rows=rows_to_cast(staging.connection, staging.dataset)), said)

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from pipeline.contracts.options import DETECTED, ReadOptions
 from pipeline.datasets.dataset import Dataset
-from pipeline.read import column_mapping
+from pipeline.read import column_mapping, missing_columns
 from pipeline.read.limits import Limits
 from pipeline.sqlfiles import quoted
 from pipeline.staging.database import FINDINGS, VALUE_LENGTH
@@ -49,6 +49,9 @@ class RawTables:
         self.connection, self.dataset, self.limits, self.options = connection, dataset, limits, options
         self.folder = folder  # for temporary files
         self.text_file: Path | None = None  # the file with exactly the text that is read, if there is one
+        self.pages: list[tuple[str, str, int, int]] = []  # of JSON documents; see formats/json_pages.py
+        self.parents_are_below: bool | None = None  # of groups of a sheet's rows: what the sheet says; None: nothing
+        self.sheets: tuple[str, ...] = ()  # of a workbook: the names of all
         self._findings: list[tuple[object, ...]] = []
         self._malformed: list[tuple[int, int, str]] = []
         self._malformed_characters = 0
@@ -111,7 +114,7 @@ class RawTables:
     def check_unknown_column(self, name: str, original: str = "", *, row: int | None = None, line: int | None = None) -> None:
         """Add a finding if the dataset has no place for this column, which the file calls ``original``."""
         if column_mapping.is_unknown(name, self.dataset):
-            message, hint = column_mapping.unknown_message(name, self.dataset, original)
+            message, hint = missing_columns.unknown_message(name, self.dataset, original)
             self.add_finding("unknown_column", message, row=row, line=line, column=name, hint=hint)
 
     def add_line_numbers(self, anchors: Iterable[tuple[int, int]]) -> None:
@@ -171,6 +174,11 @@ class RawTables:
         if table == "text_rows":
             texts = ", ".join(quoted(new if name == old else name) for name in names if name != "_row")
             self.connection.execute(f"create view raw as select rowid + 1 as _row, {texts} from text_rows")
+
+    def numbered_table(self) -> tuple[str, str]:
+        """Return the table with the values of ``raw``, and SQL of the number of one of its rows."""
+        table = self._raw_table()
+        return table, "text_rows.rowid + 1" if table == "text_rows" else "raw._row"
 
     def _raw_table(self) -> str:
         """Return the table with the values of ``raw``, which may be a view."""

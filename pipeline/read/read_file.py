@@ -21,9 +21,20 @@ import pyarrow as pa
 from pipeline.contracts.options import DETECTED, ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.upload_rules import parent_by_of
-from pipeline.display import LINES_KEPT
+from pipeline.display import LINES_KEPT, listed
 from pipeline.errors import RejectedFile, Unreadable
-from pipeline.read import column_mapping, file_columns, parent_columns, path_ids, spreadsheet_texts, value_limits
+from pipeline.read import (
+    cleaned_columns,
+    column_mapping,
+    damaged_texts,
+    file_columns,
+    missing_columns,
+    parent_columns,
+    path_ids,
+    spreadsheet_texts,
+    unused_options,
+    value_limits,
+)
 from pipeline.read.containers.archive_members import MergedMembers
 from pipeline.read.containers.folder_columns import FolderColumns
 from pipeline.read.containers.unpack import PARQUET, Content, FileContent, StoredFile, unpack
@@ -33,9 +44,11 @@ from pipeline.read.formats.delimited_dialect import check_marks
 from pipeline.read.formats.excel import read_excel
 from pipeline.read.formats.indented_text import read_lines_of_text
 from pipeline.read.formats.json_mistakes import refuse_lookalike
+from pipeline.read.formats.json_pages import report_pages
 from pipeline.read.formats.json_records import read_array, read_lines
 from pipeline.read.formats.parquet import read_parquet
 from pipeline.read.limits import Limits
+from pipeline.read.patched_rows import apply_patch
 from pipeline.read.raw_tables import RawTables, printable
 from pipeline.read.read_result import ReadResult
 from pipeline.read.shapes import apply as shapes
@@ -65,10 +78,10 @@ class FileSummary:
     letters: tuple[str, ...]  # what Excel calls the columns, one for one; none without a workbook, or of members
     lines: tuple[tuple[int, int | None], ...]  # (record, line) wherever the distance of the two changes, the first of them
     members: int  # files in the archive that were read as one; 1 without an archive
+    ids_made_of: tuple[str, ...] = ()  # the file's columns that a shape made ids of; none: they are the file's own
     generated: int = 0  # of the records, the last ones: those that the shape implies and the file does not list
+    left_out: int = 0  # rows that a patch leaves out; their numbers are in use by none
 
-
-_NAMED_AT_MOST = 5
 
 TextReader = Callable[[Iterator[bytes], RawTables], ReadResult]
 FileReader = Callable[[Path, RawTables], ReadResult]
@@ -120,7 +133,7 @@ def _read_all(upload: StoredFile, staging: RawTables) -> tuple[str, str, ReadRes
     edges = EdgeFile(staging, upload.names) if staging.dataset.shape.kind == "edges" else None
     members = MergedMembers(staging) if len(upload.names) > (2 if edges else 1) else None
     folders = FolderColumns(upload.partitions, staging)
-    form, encodings, table = "", dict[str, None](), None
+    form, forms, encodings, table = "", set[str](), dict[str, None](), None
     for number, content in enumerate(upload.contents):
         if edges and edges.is_named(content.name):
             edges.read(content.name, partial(_read_one, content, staging))
@@ -128,6 +141,7 @@ def _read_all(upload: StoredFile, staging: RawTables) -> tuple[str, str, ReadRes
         encodings["" if isinstance(content, FileContent) else content.encoding] = None
         with naming_member(content.name):
             form, table = _read_one(content, staging)
+            forms.add(form)
             table = file_columns.settle_columns(table, staging)
             table = folders.add_to(table, number)
         if members:
@@ -136,17 +150,17 @@ def _read_all(upload: StoredFile, staging: RawTables) -> tuple[str, str, ReadRes
         table = members.finish()
     _report_passed_over(upload.passed_over, staging)
     folders.report()
+    unused_options.warn_of_unused(forms, staging)
+    report_pages(staging)
     assert table is not None
     return form, ", ".join(encodings), table
 
 
 def _report_passed_over(names: tuple[str, ...], staging: RawTables) -> None:
     if names:
-        more = f" and {len(names) - _NAMED_AT_MOST:,} more" if len(names) > _NAMED_AT_MOST else ""
         staging.add_finding(
             "files_passed_over",
-            f"Files in the archive that are no tables were passed over: "
-            f"{', '.join(map(printable, names[:_NAMED_AT_MOST]))}{more}.",
+            f"Files in the archive that are no tables were passed over: {listed(list(map(printable, names)))}.",
             hint="If one of them has records, give it another name.",
             severity="warning",
         )
@@ -181,11 +195,14 @@ def _checked(form: str, encoding: str, table: ReadResult, upload: StoredFile, fi
         what = filename or "The file"
         raise Unreadable(f"{what} contains no records.", code="empty_file", hint="Add at least one record.")
     originals = table.originals or table.columns
-    refusal = column_mapping.missing_columns(table.columns, dataset, originals, table.hint)
+    may_be_levels = form not in ("json", "ndjson")
+    refusal = missing_columns.missing_columns(table.columns, dataset, originals, table.hint, may_be_levels=may_be_levels)
     if refusal:
         raise refusal
     _require_parent_by(table, staging)
+    cleaned_columns.warn_of_missing_columns(table, staging)
     table = file_columns.settle_values(table, staging)
+    table = apply_patch(table, staging)
     file_columns.report_matches(table, staging)
     parent_columns.check_parents(table, staging)
     staging.add_notes()
@@ -194,6 +211,7 @@ def _checked(form: str, encoding: str, table: ReadResult, upload: StoredFile, fi
     path_ids.check_paths(staging)
     value_limits.check_values(staging, table)
     spreadsheet_texts.warn_of_spreadsheet_texts(staging, table)
+    damaged_texts.warn_of_damaged_texts(staging, table)
     return FileSummary(
         table.records,
         form,
@@ -208,7 +226,9 @@ def _checked(form: str, encoding: str, table: ReadResult, upload: StoredFile, fi
         table.letters,
         staging.first_line_numbers(LINES_KEPT),
         len(upload.names) - (dataset.shape.kind == "edges"),
+        table.ids_made_of,
         table.generated,
+        table.left_out,
     )
 
 
@@ -224,8 +244,16 @@ def _require_parent_by(table: ReadResult, staging: RawTables) -> None:
 
 
 _LOOKED_AT = 64 * KIB
+_BEFORE = b" \t\n\r\x0b\x0c\x1e"
+"""What may come before a text: white space, and the separator of JSON text sequences."""
 _BRACKETED_NAMES = re.compile(rb"\[(?!true\b|false\b|null\b)[A-Za-z_][^\[\]\"{},;\t|]*\]\s*[,;\t|]\s*\[[A-Za-z_][^\[\]\"{}]*\]")
 """A header in which brackets surround the names, as SQL Server writes them: no JSON begins like that."""
+
+
+def seems_json(opening: bytes) -> bool:
+    """Return whether a text that begins like this is read as JSON."""
+    opening = opening.lstrip()
+    return opening.startswith((b"[", b"{")) and not _BRACKETED_NAMES.match(opening[:_LOOKED_AT])
 
 
 def _recognise(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], str]:
@@ -233,11 +261,10 @@ def _recognise(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], str]:
     seen: list[bytes] = []
     for chunk in chunks:
         seen.append(chunk)
-        opening = chunk.lstrip()
+        opening = chunk.lstrip(_BEFORE)
         if opening:
-            if _BRACKETED_NAMES.match(opening[:_LOOKED_AT]):
-                return chain(seen, chunks), "csv"
-            form = next(name for name, (mark, _) in TEXTS.items() if opening.startswith(mark))
+            named = [name for name, (mark, _) in TEXTS.items() if opening.startswith(mark)]
+            form = named[-1] if _BRACKETED_NAMES.match(opening.lstrip()[:_LOOKED_AT]) else named[0]
             if form == "csv":
                 refuse_lookalike(opening[:8_000].decode(errors="ignore"))
             return chain(seen, chunks), form

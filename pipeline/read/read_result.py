@@ -23,4 +23,7 @@ class ReadResult:
     sheets: int = 0  # of a workbook: those that are shown and hold anything
     letters: tuple[str, ...] = ()  # of a workbook: what Excel calls the columns, one for one
     hint: str = ""  # what the format's reader knows to do about columns that are missing
+    is_results: bool = False  # it is a file of results, which has the parents already
+    ids_made_of: tuple[str, ...] = ()  # the columns, as the shape names them, that ids were made of; none: ids are the file's
+    left_out: int = 0  # rows that a patch leaves out; the others keep their numbers
     generated: int = 0  # records that the file's shape implies and the file does not list; they are the last ones

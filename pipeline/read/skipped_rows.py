@@ -70,7 +70,7 @@ def _warn_of_totals(staging: RawTables, totals: Sequence[tuple[int, str]]) -> No
     for row, label in totals:
         staging.add_finding(
             "totals_row",
-            f'The row "{printable(label)}" seems to be totals, not a record.',
+            f'The row "{printable(label)}" seems to be totals or a note, not a record.',
             row=row,
             column=staging.dataset.key,
             value=label,

@@ -27,6 +27,13 @@ TOTAL_WORDS = frozenset(" ".join(word.split()) for word in _WRITTEN.split("|"))
 """What a row of totals is called, in lower case."""
 
 _NUMBER = re.compile(r"[-+(]?[$€£¥]?\s?[0-9][0-9.,'’ \u00a0\u202f]*\s?[%€$£¥)]?")
+_NOTE = re.compile(
+    r"(source|quelle|fuente|fonte|note|notes|hinweis|anmerkung|generated|erstellt|exported|exportiert|created|printed|page|"
+    r"copyright|last updated|as of|stand)\b|[*©]",
+    re.IGNORECASE,
+)
+"""How a note below a table begins, which has nothing but its text."""
+
 _SPACE = re.compile(r"\s+")
 
 
@@ -36,7 +43,7 @@ def find_totals(staging: RawTables, table: ReadResult, *, members: int) -> list[
     if not {dataset.key, dataset.parent}.issubset(columns) or not table.records:
         return []
     last = _last_rows(staging, table.records, members)
-    found = {row: label for row in last if (label := _label(_values(staging, columns, row), staging))}
+    found = {row: label for row in last if (label := _label(_values(staging, columns, row), columns, staging))}
     declared = {row: "Total" for row in _declared(staging) if row not in found} if table.sheet else {}
     return sorted({**found, **declared}.items())
 
@@ -73,11 +80,13 @@ def _values(staging: RawTables, columns: tuple[str, ...], row: int) -> dict[str,
     return {name: value.strip() for name, value in zip(columns, values, strict=False) if value and value.strip()}
 
 
-def _label(values: dict[str, str], staging: RawTables) -> str:
-    """Return what the row of these values is called if it is one of totals; an empty text if it is a record."""
+def _label(values: dict[str, str], columns: tuple[str, ...], staging: RawTables) -> str:
+    """Return what the row of these values is called if it is one of totals, or a note; an empty text if it is a record."""
     key, parent = staging.dataset.key, staging.dataset.parent
     first = next(iter(values), "")
     label = values.get(key) or values.get(first, "")
+    if len(values) == 1 and len(columns) > 2 and _NOTE.match(label) and " " in label:
+        return label
     others = [value for name, value in values.items() if name != key and value != label]
     numbers = sum(bool(_NUMBER.fullmatch(value)) for value in others)
     if parent in values or not is_total_word(label) or not numbers or 2 * numbers < len(others):

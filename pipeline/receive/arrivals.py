@@ -14,16 +14,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from pipeline.adapters.s3 import NotThere, Store, Stored
 from pipeline.contracts.messages import ObjectArrived
 from pipeline.contracts.object_keys import dataset_of, import_id_for, import_id_in, results_prefix
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
+from pipeline.contracts.traceparent import TRACEPARENT, valid_traceparent
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import Trace
+from pipeline.receive.restored import marked_id
 from pipeline.receive.upload import open_import
 from pipeline.receive.upload_metadata import FORCE, IMPORT_ID, UploadRequest, asked_in
+from pipeline.telemetry import tracing
 
 log = structlog.get_logger(__name__)
 
@@ -32,12 +36,14 @@ log = structlog.get_logger(__name__)
 class ObjectOwner:
     """The ID of the import that an object is the file of, or the reason ``why`` no import may be made of the object.
 
-    ``request`` is set if the ledger has lost the row of an uploaded file: the row is restored from it.
+    ``request`` is set if the ledger has lost the row of an uploaded file: the row is restored from it. ``is_known``: the
+    object was restored from a backup, and the ledger has its import.
     """
 
     import_id: str = ""
     request: UploadRequest | None = None
     why: str = ""
+    is_known: bool = False
 
 
 class Arrivals:
@@ -54,10 +60,13 @@ class Arrivals:
     def find(self, stored: Stored) -> ObjectOwner:
         """Return the import of an object whose metadata is known (``Store.head``). Raises Unreachable."""
         said = _id_or_none(stored.metadata.get(IMPORT_ID))
-        ids = (*ids_of(self._store.bucket, stored), *([said] if said else []))
+        marked = marked_id(stored.metadata, stored.key)
+        ids = (*ids_of(self._store.bucket, stored), *filter(None, (said, marked)))
         known = self._ledger.imports.traces(set(ids))
         if trace := trace_of(self._store.bucket, stored, known):
             return ObjectOwner(trace.id)
+        if marked:
+            return ObjectOwner(marked, is_known=marked in known)
         dropped, own = ids[0], import_id_in(stored.key)
         if IMPORT_ID not in stored.metadata and not is_ours(own):
             return ObjectOwner(dropped)
@@ -75,13 +84,24 @@ class Arrivals:
         if owner.why:
             log.warning("unknown upload left alone", key=arrival.key, why=owner.why)
             return
+        trace = valid_traceparent(stored.metadata.get(TRACEPARENT)) or arrival.traceparent
+        links = (tracing.traceparent(), arrival.traceparent)
+        dataset = dataset_of(arrival.key) or ""
+        with (
+            bound_contextvars(import_id=owner.import_id),
+            tracing.span("register", parent=trace, links=links, is_root=True, import_id=owner.import_id, dataset=dataset),
+        ):
+            self._enter(arrival, stored, owner, tracing.traceparent() or valid_traceparent(trace))
+
+    def _enter(self, arrival: ObjectArrived, stored: Stored, owner: ObjectOwner, traceparent: str | None) -> None:
+        """Enter the import of an object in the ledger; ``traceparent``: the span that a new import belongs to."""
         if owner.request is not None:
             log.warning("import restored from its object", import_id=owner.import_id, key=arrival.key)
         open_import(
             self._ledger,
             owner.import_id,
             dataset_of(arrival.key) or "",
-            _request_for(owner, stored),
+            replace(_request_for(owner, stored), traceparent=traceparent),
             bucket=arrival.bucket,
             key=arrival.key,
             state=State.QUEUED,

@@ -10,10 +10,12 @@ from dataclasses import replace
 from pipeline.adapters.s3 import Store, Stored
 from pipeline.contracts.states import State
 from pipeline.errors import BulkheadError
+from pipeline.ledger.audit_log import Also
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.receive.upload import clean_name, import_key, new_import_id, open_import
 from pipeline.receive.upload_metadata import UploadRequest, metadata_of, request_of
+from pipeline.telemetry import tracing
 
 
 class PresignedUploads:
@@ -25,7 +27,7 @@ class PresignedUploads:
 
     def open(self, dataset: str, request: UploadRequest, *, upload_seconds: float | None = None) -> ImportRecord:
         """Open an import that awaits its file: for ``upload_seconds``, or else as long as BULKHEAD_KEEP_UPLOADS says."""
-        request = replace(request, filename=clean_name(request.filename))
+        request = replace(request, filename=clean_name(request.filename), traceparent=tracing.traceparent())
         import_id = new_import_id()
         key = import_key(dataset, import_id, request)
         open_import(
@@ -42,13 +44,13 @@ class PresignedUploads:
             self._ledger.uploads.discard(one.id)
             raise
 
-    def confirm(self, one: ImportRecord, stored: Stored) -> None:
-        """Record that the file of an open import is complete in S3.
+    def confirm(self, one: ImportRecord, stored: Stored, also: Also | None = None) -> None:
+        """Record that the file of an open import is complete in S3; ``also`` appends to the audit log in that transaction.
 
         Raises LookupError if the upload was given up meanwhile; the object is deleted then, or its import expires.
         """
         try:
-            self._ledger.uploads.complete(one.id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag)
+            self._ledger.uploads.complete(one.id, size_bytes=stored.size_bytes, sha256="", etag=stored.etag, also=also)
         except LookupError:
             self._delete_unwanted(one)
             raise

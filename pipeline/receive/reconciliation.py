@@ -26,7 +26,7 @@ from pipeline.contracts.states import AT_WORK, State
 from pipeline.errors import IllegalMove
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
-from pipeline.receive.arrivals import Arrivals, is_unchanged, trace_of
+from pipeline.receive.arrivals import Arrivals, ObjectOwner, is_unchanged, trace_of
 from pipeline.settings import Settings
 
 log = structlog.get_logger()
@@ -53,6 +53,8 @@ UNKNOWN_AFTER = timedelta(minutes=5)
 
 LEFT_ALONE_MAX = 100_000
 """How many objects that are left alone a worker remembers, so that it asks S3 about each of them once."""
+
+_RESTORED = "its import is in the ledger: the object was restored from a backup"
 
 GROWING = timedelta(minutes=2)
 """An upload whose lease has lapsed is not given up if S3 received a part of it within this time."""
@@ -187,10 +189,11 @@ class Reconciler:
             trace = trace_of(bucket, stored, known)
             if trace is None:
                 beat()
-                if self._why_left_alone(stored):
-                    alone.append(stored.key)
-                else:
+                why = self._why_left_alone(stored)
+                if not why:
                     missed.append(ObjectArrived(bucket, stored.key))
+                elif why != _RESTORED:
+                    alone.append(stored.key)
             elif trace.state is State.AWAITING_UPLOAD:  # it is complete, but its uploader has no answer
                 missed.append(ObjectArrived(bucket, stored.key))
             else:
@@ -202,10 +205,12 @@ class Reconciler:
         name = (listed.key, listed.etag)
         if name not in self._left_alone:
             stored = self._store.head(listed.key)
-            why = self._arrivals.find(stored).why if stored else ""
+            owner = self._arrivals.find(stored) if stored else ObjectOwner()
+            why = _RESTORED if owner.is_known else owner.why
             if not why:
                 return ""
-            log.warning("unknown upload left alone", key=listed.key, why=why)
+            if why != _RESTORED:
+                log.warning("unknown upload left alone", key=listed.key, why=why)
             if len(self._left_alone) >= LEFT_ALONE_MAX:
                 self._left_alone.clear()
             self._left_alone[name] = why

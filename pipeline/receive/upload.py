@@ -24,16 +24,19 @@ import structlog
 import uuid_utils
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from structlog.contextvars import bound_contextvars
 
 from pipeline.adapters.s3 import NotThere, Store, Stored
 from pipeline.contracts.object_keys import incoming_key
 from pipeline.contracts.states import State
 from pipeline.errors import BulkheadError, Conflict, IllegalMove, InvalidRequest
+from pipeline.ledger.audit_log import Also
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.models import ImportRecord
 from pipeline.receive.chunk_stream import ChunkStream
 from pipeline.receive.idempotency import Idempotency, IdempotencyKey, IdempotencyMismatch
 from pipeline.receive.upload_metadata import UploadRequest, metadata_of
+from pipeline.telemetry import tracing
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +114,7 @@ def open_import(
         etag=etag,
         options=request.options,
         retry_of=request.retry_of,
+        traceparent=request.traceparent,
         upload_seconds=upload_seconds,
     )
 
@@ -121,11 +125,15 @@ def new_import_id() -> str:
 
 
 class Intake:
-    """Accept uploads into one bucket and one ledger. Safe to share between threads."""
+    """Accept uploads into one bucket and one ledger. Safe to share between threads.
 
-    def __init__(self, store: Store, ledger: Ledger) -> None:
+    ``recording`` returns what appends the upload of the import with that ID to the audit log.
+    """
+
+    def __init__(self, store: Store, ledger: Ledger, recording: Callable[[str], Also] | None = None) -> None:
         self._store = store
         self._ledger = ledger
+        self._recording = recording
         self._idempotency = Idempotency(store, ledger)
 
     def stream(
@@ -185,11 +193,20 @@ class Intake:
         ``is_source_fault`` says of an error whether the file's source failed: then S3 has made no object.
         """
         key = import_key(dataset, import_id, request)
-        with self._all_or_nothing(import_id, key, is_source_fault, idempotency_key):
+        request = replace(request, traceparent=tracing.traceparent())
+        with (
+            bound_contextvars(import_id=import_id),
+            tracing.span("store file", import_id=import_id, dataset=dataset) as span,
+            self._all_or_nothing(import_id, key, is_source_fault, idempotency_key),
+        ):
             bucket = self._store.bucket
             open_import(self._ledger, import_id, dataset, request, bucket=bucket, key=key, upload_seconds=LEASE_SECONDS)
             stored = put(key, metadata_of(import_id, request))
-            self._ledger.uploads.complete(import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag)
+            also = self._recording(import_id) if self._recording else None
+            self._ledger.uploads.complete(
+                import_id, size_bytes=stored.size_bytes, sha256=stored.sha256, etag=stored.etag, also=also
+            )
+            span.set(size_bytes=stored.size_bytes)
             log.info("uploaded", import_id=import_id, dataset=dataset, size_bytes=stored.size_bytes, key_id=request.created_by)
         return Receipt(self._made(import_id, key))
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.contracts.options import Options
+from pipeline.contracts.traceparent import TRACEPARENT, valid_traceparent
 from pipeline.ledger.models import ImportRecord
 
 IMPORT_ID = "import-id"
@@ -36,13 +37,14 @@ class UploadRequest:
     """What an upload asks for, and who made it: all of the import's row that cannot be found out from the file.
 
     ``filename`` is the name for people; ``created_by`` the ID of the API key; ``retry_of`` the import whose records this is a
-    retry of.
+    retry of. ``traceparent`` is the span that the import belongs to.
     """
 
     options: Options = field(default_factory=Options)
     filename: str = ""
     created_by: str | None = None
     retry_of: str | None = None
+    traceparent: str | None = None
 
 
 def metadata_of(import_id: str, asked: UploadRequest) -> dict[str, str]:
@@ -50,9 +52,10 @@ def metadata_of(import_id: str, asked: UploadRequest) -> dict[str, str]:
     said = {"options": asked.options.to_json(), "filename": asked.filename}
     said |= {name: id_ for name in ("created_by", "retry_of") if (id_ := getattr(asked, name))}
     packed = base64.urlsafe_b64encode(zlib.compress(json.dumps(said).encode(), 9)).decode("ascii")
-    metadata = {IMPORT_ID: import_id, ASKED: packed}
+    least = {IMPORT_ID: import_id} | ({TRACEPARENT: asked.traceparent} if asked.traceparent else {})
+    metadata = {**least, ASKED: packed}
     size = sum(len(name) + len(value) for name, value in metadata.items())
-    return metadata if size <= METADATA_BYTES_MAX else {IMPORT_ID: import_id}
+    return metadata if size <= METADATA_BYTES_MAX else least
 
 
 def asked_in(metadata: Mapping[str, str]) -> UploadRequest | None:
@@ -65,11 +68,11 @@ def asked_in(metadata: Mapping[str, str]) -> UploadRequest | None:
         said = json.loads(text)
         options = Options.from_json(said["options"])
         ids = {name: str(uuid.UUID(said[name])) for name in ("created_by", "retry_of") if said.get(name)}
-        return UploadRequest(options, str(said["filename"]), **ids)
+        return UploadRequest(options, str(said["filename"]), **ids, traceparent=valid_traceparent(metadata.get(TRACEPARENT)))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, zlib.error):
         return None
 
 
 def request_of(one: ImportRecord) -> UploadRequest:
     """Return the request that an import was made of."""
-    return UploadRequest(one.options, one.filename, one.created_by, one.retry_of)
+    return UploadRequest(one.options, one.filename, one.created_by, one.retry_of, one.traceparent)

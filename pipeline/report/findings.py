@@ -12,12 +12,11 @@ import orjson
 
 from pipeline.contracts.messages import Verdict
 from pipeline.datasets.dataset import Dataset
-from pipeline.display import place_sql
+from pipeline.display import TABLE_FORMAT, place_sql
 from pipeline.spreadsheet_cells import safe_cell, safe_cell_sql
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.cast import original_names
 from pipeline.staging.database import THREADS, number, reading_of
-from pipeline.staging.loaded_table import FORMAT as TABLE_FORMAT
 
 FIELDS = ("code", "severity", "message", "place", "row", "line", "column", "value", "hint", "related", "cycle")
 """A finding's fields, as in the API; the files add the record's id."""
@@ -65,8 +64,9 @@ def write_findings(connection: duckdb.DuckDBPyConnection, dataset: Dataset, fold
         "findings.csv": (f"({_only_rows_told(connection, _table(connection, dataset))})", "format csv, header true"),
     }
     copies = [f"copy {what} to {literal(str(folder / name))} ({form})" for name, (what, form) in files.items()]
+    ((path,),) = connection.execute("select current_setting('search_path')").fetchall()
     with ThreadPoolExecutor(max_workers=THREADS) as beside:  # each is written by one thread
-        written = list(beside.map(lambda copy: number(connection.cursor(), copy), copies))
+        written = list(beside.map(lambda copy: number(_beside(connection, path), copy), copies))
     counted = _count(connection)
     if any(rows != counted.errors + counted.warnings for rows in written):
         raise RuntimeError(f"{counted.errors + counted.warnings} findings were to be reported; {written} were written.")
@@ -99,6 +99,13 @@ def _place(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> str:
 def finding_place(connection: duckdb.DuckDBPyConnection) -> str:
     """Return the SQL of where a finding ``f`` is, beside the table ``lines``."""
     return place_sql(reading_of(connection), row="f.row", line=_LINE, column='f."column"')
+
+
+def _beside(connection: duckdb.DuckDBPyConnection, path: str) -> duckdb.DuckDBPyConnection:
+    """Return one more connection that sees the same tables: masked ones if ``path`` says so (masked_tables.py)."""
+    cursor = connection.cursor()
+    cursor.execute(f"set search_path = {literal(path)}")
+    return cursor
 
 
 def _has_members(connection: duckdb.DuckDBPyConnection) -> bool:

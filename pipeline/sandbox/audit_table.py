@@ -6,7 +6,6 @@ that is empty. So the findings have the same codes and files as those of an impo
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -16,9 +15,10 @@ from typing import Any
 import duckdb
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.report import finding_groups, findings, findings_workbook
+from pipeline.report import report_files
 from pipeline.report.findings import Counted, as_json
-from pipeline.staging.database import StagingDatabase, in_enough_memory, reading_of
+from pipeline.report.rule_results import percent, rule_results
+from pipeline.staging.database import StagingDatabase, in_enough_memory
 from pipeline.staging.loaded_table import stage_table
 from pipeline.validate import row_balance, sql_checks
 
@@ -45,17 +45,14 @@ def _audit(
         stage_table(connection, dataset, folder / TABLE, records, longest_bytes)
         row_balance.check_rows(connection)
     with database.connect() as connection:
-        seen = sql_checks.look(connection, dataset, edges=None)
+        seen = sql_checks.look(connection, dataset, edges=None, of_loaded=True)
     with database.connect() as connection:
         verdict = sql_checks.judge(connection, dataset, seen, docs=report / "docs", run_name=run_name)
     with database.connect() as connection:
         _name_related(connection, dataset)
-        counted = findings.write_findings(connection, dataset, report)
-        if (counted.errors, counted.warnings) != (verdict.errors, verdict.warnings):
-            raise RuntimeError(f"The verdict was {verdict}, but the report says {counted}.")
-        finding_groups.write_groups(connection, report)
-        findings_workbook.write_workbook(connection, dataset, report, counted)
-        counted = replace(counted, reading={**reading_of(connection), "rules": dataset.rules})
+    counted = report_files.write_all(database, dataset, report, verdict)
+    counted = replace(counted, reading={**counted.reading, "rules": dataset.rules})
+    with database.connect() as connection:
         (report / SUMMARY).write_bytes(as_json(_summary(connection, dataset, counted, report / "docs" / "validation.json")))
     return counted
 
@@ -100,31 +97,5 @@ def _summary(connection: duckdb.DuckDBPyConnection, dataset: Dataset, counted: C
             }
             for code, severity, found, rows in by_code
         ],
-        "rules": [_rule(one, counted.records) for one in json.loads(verdicts.read_bytes())["results"]],
+        "rules": rule_results(verdicts, counted.records),
     }
-
-
-def _rule(result: dict[str, Any], records: int) -> dict[str, Any]:
-    """Return one rule: what it expects, whether that is so, and how many records offend, as Great Expectations counted."""
-    config, details = result["expectation_config"], result["result"]
-    if "bulkhead" in config["meta"] and "unexpected_rows_query" in config["kwargs"]:
-        offending = int(details["observed_value"])
-    else:
-        offending = int(details.get("unexpected_count") or 0)
-    said = config.get("description") or config["meta"].get("message") or config["type"].replace("_", " ")
-    return {
-        "rule": said,
-        "severity": config["meta"]["severity"],
-        "met": bool(result["success"]),
-        "records": offending,
-        "percent": percent(offending, records),
-        **({"column": column} if (column := config["kwargs"].get("column")) else {}),
-    }
-
-
-def percent(some: int, records: int) -> float:
-    """Return a share in percent. What is not none is never 0, and what is not all never 100."""
-    if not records:
-        return 0.0
-    share = round(100 * some / records, 4)
-    return min(max(share, 0.0001), 99.9999) if 0 < some < records else share

@@ -28,6 +28,9 @@ from pipeline.sandbox.messages import (
 _NO_ROOM_TO_SPILL = "max_temp_directory_size"
 """DuckDB's error names this setting when the disk has no room for what memory does not hold; by default all of the disk."""
 
+_NO_THREAD = "can't start new thread"
+"""Python's error where there are no addresses left for a thread's stack."""
+
 
 def work(worker: socket.socket, parent: int) -> None:
     """Do the job that the worker sends, and send it one result or error. ``parent`` is the process that forked this one."""
@@ -59,21 +62,36 @@ def _message(call: Call, limits: Limits, ask: Callable[[Any], Any]) -> bytes:
         return error_message(_needs_more_memory(limits))
     except Exception as error:
         if _is_too_large(error):
-            return error_message(Crashed(f"The file needs a file of more than {limits.file_bytes:,} bytes to be worked on."))
+            return error_message(_needs_longer_file(limits))
         if is_no_space(error) or _NO_ROOM_TO_SPILL in str(error):
             return error_message(
                 NoSpace("No space is left on the disk of BULKHEAD_HOME. The work continues when there is space again.")
             )
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or _NO_THREAD in str(error):
             return error_message(_needs_more_memory(limits))
-        return fault_message(traceback.format_exc())
+        return fault_message(_fault(call, error))
+
+
+def _fault(call: Call, error: Exception) -> str:
+    """Return the traceback; without its message, which may quote values, if the dataset has personal data."""
+    if not any(getattr(arg, "personal", ()) for arg in call.args):
+        return traceback.format_exc()
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    said = "the message may have personal data and is masked"
+    return f"Traceback (most recent call last):\n{frames}{type(error).__name__}: {said}"
 
 
 def _needs_more_memory(limits: Limits) -> Crashed:
     size = f"{limits.memory_bytes:,} bytes"
     return Crashed(
-        f"The file needs more memory than the {size} of BULKHEAD_VALIDATION_MEMORY_BYTES. Raise that, or split the file."
+        f"The file needs more memory than the {size} of BULKHEAD_VALIDATION_MEMORY_BYTES. Raise that, or split the file.",
+        reason="memory",
     )
+
+
+def _needs_longer_file(limits: Limits) -> Crashed:
+    size = f"{limits.file_bytes:,} bytes"
+    return Crashed(f"The file needs a file of more than {size} to be worked on.", reason="file_size")
 
 
 def _is_too_large(error: Exception) -> bool:

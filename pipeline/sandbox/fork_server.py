@@ -17,8 +17,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.process_environment import child_environment
 from pipeline.sandbox.fork_server_main import EXIT_CODE, STARTED
-from pipeline.settings import child_environment
 
 _MAIN = "pipeline.sandbox.fork_server_main"
 

@@ -88,7 +88,8 @@ def result_message(function: Callable[..., Any], result: Any) -> bytes:
 
 def error_message(error: BulkheadError) -> bytes:
     """Return the message for an error of errors.py."""
-    fields = {name: getattr(error, name) for name in ("code", "hint", "line")} if isinstance(error, RejectedFile) else {}
+    names = ("code", "hint", "line") if isinstance(error, RejectedFile) else ("reason",) if isinstance(error, Crashed) else ()
+    fields = {name: getattr(error, name) for name in names}
     return ERROR + json.dumps({"class": type(error).__name__, "message": str(error), **fields}).encode()
 
 
@@ -142,6 +143,8 @@ def _error_from(said: Any) -> BulkheadError:
     kind = getattr(errors, str(said.get("class")), None)
     if not (isinstance(kind, type) and issubclass(kind, BulkheadError)):
         kind = Crashed
+    if issubclass(kind, Crashed):
+        return kind(said["message"], reason=str(said.get("reason")))
     if not issubclass(kind, RejectedFile):
         return kind(said["message"])
     code, hint, line = said.get("code"), said.get("hint"), said.get("line")

@@ -22,6 +22,8 @@ from pipeline.errors import Crashed
 from pipeline.sandbox.fork_server import Child, ForkServer
 from pipeline.sandbox.limits import Limits, hide_process
 from pipeline.sandbox.messages import MESSAGE_BYTES, QUESTION, UNCLEAR, Call, Surroundings, json_in, outcome, receive, send
+from pipeline.telemetry import metrics
+from pipeline.telemetry.catalog import SANDBOX_DEATHS
 
 VALIDATION = ForkServer("pipeline.sandbox.validate_file", "pipeline.sandbox.warm_up")
 """For the worker and ``bulkhead validate``: its children find DuckDB, pyarrow and Great Expectations loaded and used once."""
@@ -96,6 +98,9 @@ def run(
         result: R = outcome(function, message)
         child.wait_for_end(1)  # it may still have to close what it used
         return result
+    except Crashed as error:
+        metrics.count(SANDBOX_DEATHS, reason=error.reason)
+        raise
     finally:
         child.end()
 
@@ -140,7 +145,8 @@ class _Clock:
                     raise _died(self._child)
                 self._beats.call_if_due()
                 left = self._left - (time.monotonic() - began)
-            raise Crashed(f"The work on the file took more than {self._allowed:,.0f} seconds and was stopped.")
+            took = f"The work on the file took more than {self._allowed:,.0f} seconds and was stopped."
+            raise Crashed(took, reason="time")
         finally:
             self._left -= time.monotonic() - began
 
@@ -194,8 +200,9 @@ def _died(child: Child) -> Crashed:
     if code < 0:
         name = _SIGNALS.get(-code, f"signal {-code}")
         what = "it needed too much time" if -code == signal.SIGXCPU else "it was killed, or the file crashed the reader"
-        return Crashed(f"The process that worked on the file ended with {name}: {what}.")
-    return Crashed(f"The process that worked on the file ended by itself (exit code {code}).")
+        reason = "time" if -code == signal.SIGXCPU else "signal"
+        return Crashed(f"The process that worked on the file ended with {name}: {what}.", reason=reason)
+    return Crashed(f"The process that worked on the file ended by itself (exit code {code}).", reason="exit")
 
 
 def _nothing() -> None:

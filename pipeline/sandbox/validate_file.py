@@ -22,11 +22,13 @@ from pipeline.errors import RejectedFile
 from pipeline.prepare import parts
 from pipeline.prepare.manifest import BatchSizes, Manifest
 from pipeline.read import Limits, RawTables, read
-from pipeline.report import finding_groups, findings, findings_workbook
+from pipeline.report import report_files
 from pipeline.report.findings import Counted
+from pipeline.report.rule_results import rule_results, summarized
 from pipeline.sqlfiles import quoted
 from pipeline.staging.cast import stage
-from pipeline.staging.database import StagingDatabase, has_wide_rows, in_enough_memory, reading_of
+from pipeline.staging.database import StagingDatabase, has_wide_rows, in_enough_memory
+from pipeline.staging.masked_values import find_masks
 from pipeline.validate import quarantine, row_balance, sql_checks, tree_overlay
 from pipeline.validate.sql_checks import Seen
 
@@ -35,7 +37,12 @@ WANTED = "wanted.parquet"
 EDGES = "edges.parquet"
 REPORT = "report"
 PARTS = "parts"
+EXPECTATIONS = "expectations"
+"""The key in ``reading`` with the number of expectations that were met, and those that were not."""
+
 QUARANTINE = "quarantine.csv"
+MASKED_REFUSAL = "The records with errors could not be held back, so none was loaded. The findings say what is wrong."
+"""In a dataset with personal data: the reason itself may quote a finding."""
 
 Ask = Callable[[Path], Path | None]
 """Asks the worker: takes a Parquet file of questions (what, id, parent), returns one with the warehouse's edges (id, parentId),
@@ -80,7 +87,8 @@ def _validate(
     counted = replace(counted, reading={**counted.reading, "asked": asked, "rules": dataset.rules})
     with database.connect() as connection:
         held = quarantine.quarantine_records(connection, dataset, dataset.tolerance_for(options), counted.records)
-    counted = replace(counted, quarantined=held.records, refusal=held.refusal)
+    refusal = MASKED_REFUSAL if held.refusal and dataset.personal else held.refusal
+    counted = replace(counted, quarantined=held.records, refusal=refusal)
     if not counted.verdict().accepted:
         shutil.rmtree(folder / PARTS, ignore_errors=True)
     elif cut:
@@ -108,6 +116,7 @@ def _stage(file: Path, dataset: Dataset, filename: str, options: Options, databa
         except RejectedFile as error:
             _lay_out_refusal(connection, file.parent, dataset, error)
     with database.connect() as connection:
+        find_masks(connection, dataset)
         stage(connection, dataset)
         row_balance.check_rows(connection)
 
@@ -137,10 +146,6 @@ def _lay_out_refusal(connection: duckdb.DuckDBPyConnection, folder: Path, datase
 def _judge(database: StagingDatabase, folder: Path, dataset: Dataset, seen: Seen, run_name: str) -> Counted:
     with database.connect() as connection:
         verdict = sql_checks.judge(connection, dataset, seen, docs=folder / REPORT / "docs", run_name=run_name)
-    with database.connect() as connection:
-        counted = findings.write_findings(connection, dataset, folder / REPORT)
-        if (counted.errors, counted.warnings) != (verdict.errors, verdict.warnings):
-            raise RuntimeError(f"The verdict was {verdict}, but the report says {counted}.")
-        finding_groups.write_groups(connection, folder / REPORT)
-        findings_workbook.write_workbook(connection, dataset, folder / REPORT, counted)
-        return replace(counted, reading=reading_of(connection))
+    counted = report_files.write_all(database, dataset, folder / REPORT, verdict)
+    results = rule_results(folder / REPORT / "docs" / "validation.json", counted.records)
+    return replace(counted, reading={**counted.reading, EXPECTATIONS: summarized(results)})

@@ -18,11 +18,13 @@ from typing import Any
 import duckdb
 import xlsxwriter
 
+from pipeline.contracts.masking import UNMASKED
 from pipeline.contracts.object_keys import RowOutcome, added_names, native_format, results_file
 from pipeline.contracts.options import DELIMITERS, ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.read import read
 from pipeline.report.findings import safe_expression
+from pipeline.report.masked_tables import masked_tables
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.cast import original_names
 from pipeline.staging.database import StagingDatabase, in_enough_memory, number
@@ -52,6 +54,8 @@ def write_results(
 ) -> dict[RowOutcome, int]:
     """Read ``source`` and ``fates.parquet`` in ``folder``; write ``results/``, a file for each outcome and form in ``wanted``.
 
+    Of a dataset with personal data their values are masked there; the clear files are in ``results/unmasked/``.
+
     Return the number of rows of every outcome. Raises RejectedFile if the file cannot be read (any more).
     """
     return in_enough_memory(folder, partial(_write_results, folder, dataset, options, default, wanted))
@@ -66,7 +70,7 @@ def _write_results(
     database: StagingDatabase,
 ) -> dict[RowOutcome, int]:
     shutil.rmtree(folder / RESULTS, ignore_errors=True)
-    (folder / RESULTS).mkdir()
+    (folder / RESULTS / (UNMASKED if dataset.personal else "")).mkdir(parents=True)
     with database.connect() as connection:
         reading = read(folder / SOURCE, dataset, connection=connection, options=options)
         facts: dict[str, Any] = {"format": reading.format, "delimiter": reading.delimiter}
@@ -74,11 +78,22 @@ def _write_results(
         members = ", ".join(f"{quoted(original)} := raw.{quoted(name)}" for name, original in names.items())
         as_text = f"to_json(struct_pack({members}))::varchar"
         connection.execute(_FATED.format(fates=literal(str(folder / FATES)), curtailed=as_text), vars(default))
-        for fate, forms in wanted.items():
-            for form in forms:
-                _write(connection, names, fate, form, facts, folder / RESULTS)
+        clear = folder / RESULTS / UNMASKED if dataset.personal else folder / RESULTS
+        _write_each(connection, wanted, facts, clear)
+        if dataset.personal:
+            with masked_tables(connection, dataset):
+                _write_each(connection, wanted, facts, folder / RESULTS)
         counted = connection.execute("select fate, count(*) from fated group by fate").fetchall()
     return {RowOutcome(fate): int(rows) for fate, rows in counted}
+
+
+def _write_each(
+    connection: duckdb.DuckDBPyConnection, wanted: Mapping[RowOutcome, Sequence[str]], facts: Mapping[str, Any], folder: Path
+) -> None:
+    names = original_names(connection)
+    for fate, forms in wanted.items():
+        for form in forms:
+            _write(connection, names, fate, form, facts, folder)
 
 
 _FATED = """

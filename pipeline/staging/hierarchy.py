@@ -8,7 +8,7 @@ from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.suite_meta import TreeLimits
 from pipeline.datasets.tree_rules import TreeRules
 from pipeline.sqlfiles import quoted
-from pipeline.staging.database import FINDINGS
+from pipeline.staging.database import FINDINGS, reading_of
 
 
 def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
@@ -20,8 +20,11 @@ def lay_out(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
         return
     connection.execute(FINDINGS)
     key, parent = quoted(dataset.key), quoted(dataset.parent)
-    names = {"key": dataset.key, "parent": dataset.parent}
-    connection.execute("create or replace table names as select $key as key, $parent as parent", names)
+    made_of = ", ".join(reading_of(connection).get("ids_made_of") or ()) or None
+    names = {"key": dataset.key, "parent": dataset.parent, "made_of": made_of}
+    connection.execute(
+        "create or replace table names as select $key as key, $parent as parent, $made_of::varchar as ids_made_of", names
+    )
     lay_out_bounds(connection, dataset.bounds)
     lay_out_rules(connection, dataset.tree_rules)
     connection.execute(f"create or replace view nodes as select _row, {key} as id, {parent} as parent from incoming")

@@ -12,14 +12,12 @@ import pyarrow as pa
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.table import Column
+from pipeline.display import TABLE_FORMAT
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.cast_findings import find_missing
 from pipeline.staging.database import FINDINGS, VALUE_LENGTH
 from pipeline.staging.staging_query import typed_name
 from pipeline.staging.types import TypeReading, parts_of_type, reading_of_type
-
-FORMAT = "table"
-"""The format of what was read, in ``reading``: the records have ids, but no lines or rows to be found at."""
 
 _LINE_BYTES = 2 << 20
 """DuckDB's own limit of a line, as long as no record is longer."""
@@ -102,7 +100,7 @@ def _find_unread(connection: duckdb.DuckDBPyConnection, column: Column) -> None:
 def _write_reading(connection: duckdb.DuckDBPyConnection, dataset: Dataset, records: int) -> None:
     names = pa.array([list(dataset.names)], pa.list_(pa.string()))
     facts = {"records": pa.array([records], pa.int64()), "columns": names, "original_columns": names}
-    facts |= {"rules_version": pa.array([dataset.version]), "format": pa.array([FORMAT])}
+    facts |= {"rules_version": pa.array([dataset.version]), "format": pa.array([TABLE_FORMAT])}
     connection.register("facts", pa.table(facts))
     connection.execute("create table reading as select * from facts")
     connection.unregister("facts")

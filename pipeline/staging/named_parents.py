@@ -6,7 +6,7 @@ from __future__ import annotations
 import duckdb
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.datasets.upload_rules import no_parent_values_of, parent_by_of
+from pipeline.datasets.upload_rules import OWN_ID, is_id_or_name, no_parent_values_of, parent_by_of
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.cleaning import add_warning
 from pipeline.staging.database import VALUE_LENGTH, by_rows
@@ -26,18 +26,29 @@ def count_declared_roots(connection: duckdb.DuckDBPyConnection, dataset: Dataset
     ).fetchall()
     ids = f"select distinct {quoted(dataset.key)} from incoming where {quoted(dataset.key)} in ({among})"
     taken = {str(one) for (one,) in connection.execute(ids).fetchall()} if found else set()
+    if OWN_ID in none and dataset.key in present:
+        own = f"select count(*) from {rows} where {quoted(dataset.parent)} = {quoted(dataset.key)}"
+        ((roots,),) = connection.execute(own).fetchall()
+        if roots:
+            message = f"A parent that is the record's own ID means no parent, as declared: {_roots(roots)}."
+            add_warning(connection, message, code="no_parent", hint="Nothing needs to be done.", column=dataset.parent)
     for value, records in found:
-        are = "1 record is a root" if records == 1 else f"{records:,} records are roots"
         hint = f'But a record has the ID "{value}": if it is their parent, do not declare that value.'
-        message = f'The parent "{value}" means no parent, as declared: {are}.'
+        message = f'The parent "{value}" means no parent, as declared: {_roots(records)}.'
         hint = hint if value in taken else "Nothing needs to be done."
         add_warning(connection, message, code="no_parent", hint=hint, column=dataset.parent, value=value)
+
+
+def _roots(records: int) -> str:
+    return "1 record is a root" if records == 1 else f"{records:,} records are roots"
 
 
 def name_parents_by_id(connection: duckdb.DuckDBPyConnection, dataset: Dataset, present: list[str], rows: str) -> None:
     """Replace the parents in ``incoming``, which are values of the column ``parent_by`` of ``rows``, by IDs of the file.
 
-    A value that no record has, or several have, becomes a finding, and the record has no parent in ``incoming``.
+    A value that no record has, or several have, becomes a finding, and the record has no parent in ``incoming``. Where a parent
+    may be an ID or a name (``parent_by`` is ``id,name``), IDs of the file come first, and what is neither stays: it may be the
+    ID of a loaded record.
     """
     by = parent_by_of(dataset)
     if by is None or by not in present or dataset.parent not in present:
@@ -50,15 +61,21 @@ def name_parents_by_id(connection: duckdb.DuckDBPyConnection, dataset: Dataset, 
         from {rows} where {quoted(by)} != '' and {key} != '' and {quoted(by)} in (select {parent} from incoming)
         group by {quoted(by)}"""
     )
+    is_mixed = is_id_or_name(dataset)
     connection.execute(_MISNAMED.format(key=key, parent=parent))
-    for findings in (_UNKNOWN, _AMBIGUOUS):
+    if is_mixed:
+        connection.execute("delete from misnamed where known is not null")
+    for findings in (_AMBIGUOUS,) if is_mixed else (_UNKNOWN, _AMBIGUOUS):
         connection.execute(findings, {"by": by, "column": dataset.parent})
     connection.execute("drop table misnamed")
+    value = _MIXED.format(parent=parent) if is_mixed else _BEARER
+    ids = f"left join (select distinct {key} as id from incoming) known on incoming.{parent} = known.id" if is_mixed else ""
     connection.execute("create or replace table named_incoming as from incoming limit 0")
     by_rows(
         connection,
-        f"""insert into named_incoming select incoming.* replace (bearers.id as {parent})
-        from incoming left join (from named_values where bearers = 1) bearers on incoming.{parent} = bearers.value
+        f"""insert into named_incoming select incoming.* replace ({value} as {parent})
+        from incoming left join named_values bearers on incoming.{parent} = bearers.value
+        {ids}
         where {{range}}""",
     )
     is_view = connection.execute("from duckdb_views() where view_name = 'incoming'").fetchall()
@@ -66,6 +83,10 @@ def name_parents_by_id(connection: duckdb.DuckDBPyConnection, dataset: Dataset, 
     connection.execute("alter table named_incoming rename to incoming")
     connection.execute("drop table named_values")
 
+
+_BEARER = "case when bearers.bearers = 1 then bearers.id end"
+_MIXED = """case when known.id is not null then known.id when bearers.bearers is null then incoming.{parent}
+    when bearers.bearers = 1 then bearers.id end"""
 
 _MISNAMED = """
 create or replace temp table misnamed as

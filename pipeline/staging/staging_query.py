@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.table import Column
-from pipeline.datasets.upload_rules import cleaning_of, no_parent_values_of
+from pipeline.datasets.upload_rules import OWN_ID, cleaning_of, no_parent_values_of
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.types import reading_of_type
 
@@ -72,7 +72,10 @@ def text_of(column: Column, dataset: Dataset, present: Sequence[str]) -> str:
         own = f"nullif({quoted(column.name)}, '')" if column.name in present else "null"
         return f"coalesce({own}, {literal(default)})"
     if column.name == dataset.parent and (none := no_parent_values_of(dataset)):
-        return f"case when {quoted(column.name)} not in ('', {', '.join(map(literal, none))}) then {quoted(column.name)} end"
+        own = f" and {quoted(column.name)} is distinct from {quoted(dataset.key)}"
+        is_own = own if OWN_ID in none and dataset.key in present else ""
+        among = f"('', {', '.join(map(literal, none))})"
+        return f"case when {quoted(column.name)} not in {among}{is_own} then {quoted(column.name)} end"
     plain = reading_of_type(column.type).type == "varchar" and column.name not in (dataset.key, dataset.parent)
     return quoted(column.name) if plain else f"nullif({quoted(column.name)}, '')"
 

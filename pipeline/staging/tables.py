@@ -37,10 +37,10 @@ TABLES = (
     StagingTable("members", ("first_row", "name"), "read/containers", ("report",)),
     StagingTable("findings", _FINDING, "staging/database", ("read", "staging", "validate", "report")),
     # staging
-    StagingTable("cleaned", ("_row",), "staging/cleaning", ("staging",), has_own_columns=True),
+    StagingTable("cleaned", ("_row",), "staging/cleaning", ("read", "staging", "validate"), has_own_columns=True),
     StagingTable("declared_totals", ("_row",), "read/raw_tables", ("read",)),
     StagingTable("incoming", ("_row",), "staging/cast", ("staging", "validate", "prepare"), has_own_columns=True),
-    StagingTable("names", ("key", "parent"), "staging/hierarchy", ("sql",)),
+    StagingTable("names", ("key", "parent", "ids_made_of"), "staging/hierarchy", ("sql",)),
     StagingTable("bounds", ("max_depth", "max_children", "single_root", "min_depth"), "staging/hierarchy", ("validate", "sql")),
     StagingTable("rules", _RULES, "staging/hierarchy", ("validate", "sql")),
     StagingTable("nodes", ("_row", "id", "parent"), "staging/hierarchy", ("validate", "sql")),

@@ -36,7 +36,9 @@ TEMPLATES = Path(__file__).parent
 STYLESHEET = "docs.css"
 ROWS_SHOWN = 20
 CELL_LENGTH = 200
+LISTED = 200
 
+_QUERY = "unexpected_index_query"  # of the suite's values, and useless if it is cut
 _THE_FILE = "Table-Level Expectations"
 _OUR_WORDS = {"_row": "row", "Observed Value": "Found"}
 _SAID_OTHERWISE = {"cycle", "length"}  # the path of a cycle shows both
@@ -171,6 +173,39 @@ def write_page(
     shutil.copyfile(TEMPLATES / STYLESHEET, folder / STYLESHEET)
 
 
+_COUNTS = ("element_count", "unexpected_count", "unexpected_percent", "missing_count", "missing_percent")
+
+
+def without_values(result: ExpectationSuiteValidationResult) -> ExpectationSuiteValidationResult:
+    """Return the verdicts with their counts only: without any value of a record, and without what was observed of a column."""
+    shown = copy.copy(result)
+    shown.results = [_counts_only(one) for one in result.results]
+    return shown
+
+
+def _counts_only(result: ExpectationValidationResult) -> ExpectationValidationResult:
+    shown = copy.deepcopy(result)
+    kept = (*_COUNTS, *(("observed_value",) if "unexpected_rows_query" in shown.expectation_config.kwargs else ()))
+    shown.result = {name: value for name, value in shown.result.items() if name in kept}
+    return shown
+
+
+def bounded(verdicts: dict[str, Any]) -> dict[str, Any]:
+    """Return the verdicts as JSON with values of the file cut to CELL_LENGTH and lists of them to LISTED: some MB at most.
+
+    Great Expectations lists up to 200 values as long as they are in the file. What the suite says stays as it is.
+    """
+    return {**verdicts, "results": [{**one, "result": _cut(one["result"])} for one in verdicts["results"]]}
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: inner if name == _QUERY else _cut(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_cut(inner) for inner in value[:LISTED]]
+    return _shown(value) if isinstance(value, str) else value
+
+
 def _is_id(run_name: str) -> bool:
     try:
         uuid.UUID(run_name)
@@ -200,7 +235,7 @@ def _rendered(result: ExpectationSuiteValidationResult) -> RenderedDocumentConte
 
 def _for_readers(result: ExpectationValidationResult) -> ExpectationValidationResult:
     shown = copy.deepcopy(result)
-    shown.result.pop("unexpected_index_query", None)
+    shown.result.pop(_QUERY, None)
     if shown.expectation_config.description:  # it goes into a template, in which $ and < have a meaning
         shown.expectation_config.description = html.escape(shown.expectation_config.description).replace("$", "$$")
     return shown

@@ -39,11 +39,12 @@ with warnings.catch_warnings():
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
     from tqdm import tqdm
 
-    from pipeline.validate.data_docs import OffendingRows, write_page
+    from pipeline.validate.data_docs import OffendingRows, bounded, without_values, write_page
 import duckdb
 import sqlalchemy.dialects.postgresql
 from duckdb_sqlalchemy import ConnectionWrapper
 
+from pipeline.contracts.masking import UNMASKED
 from pipeline.datasets.dataset import Dataset
 from pipeline.staging.database import another_connection
 
@@ -150,16 +151,25 @@ def judge(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = _evaluate(connection, dataset.name, configurations, run_name)
-        validation = result.to_json_dict()
-        results = validation["results"]
+        results = result.to_json_dict()["results"]
         _require_consistency(results, wanted, queries)
-        write_page(result, docs, dataset=dataset.name, title=dataset.title, run_name=run_name, records=records)
-    (docs / "validation.json").write_text(json.dumps(validation, ensure_ascii=False), encoding="utf-8")
+        _write_docs(result, dataset, docs, run_name, records)
     failed = [one for one in results if not one["success"]]
     return Judgement(
         accepted=not any(_severity_of(one) == ERROR for one in failed),
         unmet=tuple(_judged(one) for one in failed if not _query_of(one, queries)),
     )
+
+
+def _write_docs(result: ExpectationSuiteValidationResult, dataset: Dataset, docs: Path, run_name: str, records: int) -> None:
+    """Write the page and validation.json; of a dataset with personal data without values, and with them in a folder apart."""
+    versions = {docs: result}
+    if dataset.personal:
+        versions = {docs: without_values(result), docs.parent / UNMASKED / docs.name: result}
+    for folder, shown in versions.items():
+        verdicts = json.dumps(bounded(shown.to_json_dict()), ensure_ascii=False)
+        write_page(shown, folder, dataset=dataset.name, title=dataset.title, run_name=run_name, records=records)
+        (folder / "validation.json").write_text(verdicts, encoding="utf-8")
 
 
 def _evaluate(

@@ -71,7 +71,20 @@ select parent, min(id) from found group by parent having count(*) = 1
 """
 
 
-def find_orphans(connection: duckdb.DuckDBPyConnection) -> int:
+# Two records at least: the one parent of one record says nothing.
+_ROOT = """
+insert into causes
+select orphans.parent, null, format(
+    'No record lacks a parent, and no other parent is missing. If "{}" is the root, add its record, or declare that it means'
+    || ' no parent: no_parent_values={}.', any_value(orphans.parent), any_value(orphans.parent)
+)
+from orphans anti join spellings using (parent) anti join causes using (parent)
+where not exists (from links where parent is null)
+group by orphans.parent having count(*) > 1
+"""
+
+
+def find_orphans(connection: duckdb.DuckDBPyConnection, *, of_loaded: bool = False) -> int:
     """Make ``orphans`` (_row, parent), the records whose parent does not exist, and ``missing`` (parent, records, alike, hint).
 
     ``records``: how many of the file's records are descendants of that parent, its children included; ``alike``: the id that it
@@ -84,10 +97,12 @@ def find_orphans(connection: duckdb.DuckDBPyConnection) -> int:
     connection.execute("create or replace temp table tops (number bigint, root bigint)")
     if missing:
         ancestors.find_root(connection, _UP, into="tops")
-    find_causes(connection, missing)
+    find_causes(connection, missing, of_loaded=of_loaded)
     if 0 < missing <= GUESSED_MOST:
         connection.execute(_ALIKE)
         connection.execute(_SLIPS)
+    if missing == 1 and not of_loaded:
+        connection.execute(_ROOT)
     connection.execute(_MISSING)
     return missing
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.contracts.masking import MASK, masked_text_sql
 from pipeline.contracts.options import OnError
 from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.personal_columns import is_visible
 from pipeline.datasets.suite_meta import Tolerance
 from pipeline.display import counted, place_sql
 from pipeline.sqlfiles import literal, quoted
@@ -22,6 +24,8 @@ from pipeline.staging.database import number, reading_of
 from pipeline.validate.rules_without import broken_rule_without
 
 MESSAGE_LENGTH = 1000
+OF_IDS = ("parent_quarantined", "below_cycle")
+"""Codes of records without an error of their own: their messages speak of IDs and places only."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,29 @@ def write_rows(connection: duckdb.DuckDBPyConnection, dataset: Dataset, import_i
     if "malformed" in tables:
         text = f"to_json(struct_pack(_text := {_storable('malformed.text')}))"
         malformed = "left join malformed on q._row = malformed._row"
+    message, record = _storable("q.message"), f"case when raw._row is null then {text} else to_json(struct_pack({members})) end"
+    fields = [message, record, "null"]
+    if dataset.personal:
+        fields = _masked_fields(dataset, names, message, record)
     connection.execute(
         f"""copy (
-            select '{import_id}', q._row, 0, 0, {_storable("q.id")}, q.code, {_storable("q.message")},
-                case when raw._row is null then {text} else to_json(struct_pack({members})) end
+            select '{import_id}', q._row, 0, 0, {_storable("q.id")}, q.code, {", ".join(fields)}
             from quarantined q left join raw on q._row = raw._row {malformed}
         ) to {literal(str(to))} (format csv, header false, force_quote *)"""
     )
+
+
+def _masked_fields(dataset: Dataset, names: list[str], message: str, record: str) -> list[str]:
+    """Return the SQL of message and record with masks, and of both without, as ledger.failure has them."""
+    cells = [f"raw.{quoted(name)}" for name in names]
+    shown = [
+        _storable(cell) if is_visible(dataset, name) else f"case when {cell} is not null then {literal(MASK)} end"
+        for name, cell in zip(names, cells, strict=True)
+    ]
+    members = ", ".join(f"{quoted(name)} := {cell}" for name, cell in zip(names, shown, strict=True))
+    said = f"case when q.code in ({', '.join(map(literal, OF_IDS))}) then {message} else {masked_text_sql('q.code')} end"
+    unmasked = f"to_json(struct_pack(message := {message}, record := {record}))"
+    return [said, f"case when raw._row is null then '{{}}' else to_json(struct_pack({members})) end", unmasked]
 
 
 # --- Records with errors ---

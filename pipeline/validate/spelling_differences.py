@@ -6,10 +6,13 @@ forms of ASCII, and the kinds of dashes and quotes.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from os.path import commonprefix
 
+from pipeline.display import visible
 from pipeline.sqlfiles import literal
 
 _CYRILLIC = ("АВЕКМНОРСТУХІЈЅԌҮаеорсухіјѕһԁԛԝү", "ABEKMHOPCTYXIJSGYaeopcyxijshdqwy")
@@ -36,10 +39,18 @@ def plain_spelling(text: str) -> str:
     return f"ltrim({whole}, '0')"
 
 
-def describe_difference(parent: str, meant: str) -> str:
-    """Return a sentence on what is different in a parent and the ID that was meant, if one might not see it; or nothing."""
+def describe_difference(parent: str, meant: str, columns: Sequence[str] = ()) -> str:
+    """Return a sentence on what is different in a parent and the ID that was meant, if one might not see it; or nothing.
+
+    ``columns``: the names of the key and the parent, for the rule that makes the two one.
+    """
     if re.fullmatch(r"[0-9]+\.0+", parent) and "." not in meant:
         return "The parents were written as decimals: write the column as whole numbers, or as text."
+    if parent != meant and parent.lower() == meant.lower():
+        rule = {"case": {"value": "upper" if meant.isupper() else "lower", "columns": list(columns)}}
+        return f"They differ in case only; one rule makes them one: clean={json.dumps(rule)}." if columns else ""
+    if meant.lstrip("0") == parent.lstrip("0") and parent.isdigit():
+        return f"Zeros before {parent.lstrip('0')} make them different: a spreadsheet removes them from numbers."
     if meant.isascii() and parent.isascii() and " " not in (parent + meant).strip() and parent == parent.strip():
         return ""
     ours, theirs = _differing(parent, meant)
@@ -93,5 +104,7 @@ def _rule(parent: str, meant: str, differing: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Return the beginning of a value for a hint."""
-    return text if len(text) <= _LENGTH_SHOWN else f"{text[:_LENGTH_SHOWN]}…"
+    """Return the beginning of a value for a hint, in quotes if it has something invisible."""
+    clipped = text[:_LENGTH_SHOWN]
+    spelled = visible(clipped) + "…" * (len(text) > _LENGTH_SHOWN)
+    return spelled if clipped == clipped.strip(" ") and visible(clipped) == clipped else f'"{spelled}"'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.sqlfiles import opening_comment
@@ -20,6 +20,12 @@ class Check:
     hint: str
     expects: str
     query: str
+    loaded_hint: str = ""  # in place of ``hint`` in an audit, where there is no file; empty: the same
+    loaded_expects: str = ""
+
+    def for_loaded(self) -> Check:
+        """Return the same check of what is loaded."""
+        return replace(self, hint=self.loaded_hint or self.hint, expects=self.loaded_expects or self.expects)
 
     @property
     def table(self) -> str:
@@ -30,7 +36,8 @@ class Check:
 def read_check(path: Path) -> Check:
     """Read a check's file: the first comment line is its message; further lines may set code, severity, column, hint, expects.
 
-    ``expects`` is what is true of a good file, for the page. {value}, {column}, {path}, {length} and {limit} in the message are
+    ``expects`` is what is true of a good file, for the page; ``loaded_hint`` and ``loaded_expects`` replace hint and expects in
+    an audit, where they would speak of a file. {value}, {column}, {path}, {length} and {limit} in the message are
     replaced by what the query returns under these names; a row with a column ``message`` that is not null has that message.
     """
     query = path.read_text(encoding="utf-8").rstrip().rstrip(";")
@@ -45,4 +52,6 @@ def read_check(path: Path) -> Check:
         hint=said.get("hint", ""),
         expects=said.get("expects", f"No {path.stem.replace('_', ' ')}."),
         query=query,
+        loaded_hint=said.get("loaded_hint", ""),
+        loaded_expects=said.get("loaded_expects", ""),
     )

@@ -17,7 +17,8 @@ A check may query these relations, whose columns are the same whatever the datas
   how many descendants each has in the file, and the id it was probably meant to be;
 - ``cycles`` (cycle, _row, path, length, rows, old): the cycles in that tree, with the first of their rows;
 - ``cycle_rows`` (cycle, _row): all rows on them; ``below_cycles`` (cycle, _row): the rows that are only descendants of one;
-- ``names`` (key, parent): the dataset's names of these two columns;
+- ``names`` (key, parent, ids_made_of): the dataset's names of these two columns, and, if a shape made the ids, the file's
+  columns that it made them of;
 - ``bounds`` (max_depth, max_children, single_root, min_depth): the dataset's tree limits; ``crowds`` (number, children): the
   records with too many children. If it limits depth: ``depths`` (number, depth), of the records not on a cycle or below one,
   ``pushed`` (_row, id, depth, records), the rows that move descendants in the warehouse too deep, and ``shallow``, the same,
@@ -72,14 +73,18 @@ class Seen:
         return not any(query.rows for query in self.queries)
 
 
-def look(connection: duckdb.DuckDBPyConnection, dataset: Dataset, *, edges: Path | None) -> Seen:
-    """Run the checks on ``incoming``, with the warehouse's ``edges``; each check's offenders go into a table."""
+def look(connection: duckdb.DuckDBPyConnection, dataset: Dataset, *, edges: Path | None, of_loaded: bool = False) -> Seen:
+    """Run the checks on ``incoming``, with the warehouse's ``edges``; each check's offenders go into a table.
+
+    ``of_loaded``: what is checked is loaded, so no hint speaks of a file.
+    """
     from pipeline.validate.expectations import Query  # here, since Great Expectations takes seconds to import
 
     checks = [read_check(path) for path in dataset.check_files]
+    checks = [one.for_loaded() for one in checks] if of_loaded else checks
     lay_out(connection, dataset)
     add_edges(connection, edges)
-    run_checks(connection, checks)
+    run_checks(connection, checks, of_loaded=of_loaded)
     queries = [Query(_EVERY_ROW, READING, _rows(connection, READING))]
     queries += [Query(one.expects, one.table, _rows(connection, one.table), one.severity) for one in checks]
     records = _rows(connection, "incoming")
@@ -125,14 +130,14 @@ def _listed(names: Counter[str]) -> str:
     return ", ".join(sorted(name.removeprefix("check_") for name in names.elements())) or "none"
 
 
-def run_checks(connection: duckdb.DuckDBPyConnection, checks: list[Check]) -> None:
+def run_checks(connection: duckdb.DuckDBPyConnection, checks: list[Check], *, of_loaded: bool = False) -> None:
     """Make the relations that checks query, and run each check into a table of its own.
 
     Reads ``links`` and ``twice`` of staging/hierarchy.py, and ``warehouse_edges`` and ``overridden`` of tree_overlay.add_edges.
     """
     lay_over_warehouse(connection)
     find_cycles(connection)
-    find_orphans(connection)
+    find_orphans(connection, of_loaded=of_loaded)
     count_children(connection)
     measure_depths(connection)
     lay_out_values(connection)

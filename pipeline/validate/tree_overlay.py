@@ -55,7 +55,9 @@ def add_edges(connection: duckdb.DuckDBPyConnection, edges: Path | None) -> None
 def lay_over_warehouse(connection: duckdb.DuckDBPyConnection) -> None:
     """Make ``duplicates`` and ``edges``, the tree that would result, from ``links`` and ``warehouse_edges``."""
     is_without = not number(connection, "select count(*) from twice")
-    connection.execute(f"{_DUPLICATES} limit 0" if is_without else _DUPLICATES)  # otherwise it reads every value of the file
+    is_cleaned = connection.execute("from duckdb_tables() where table_name = 'cleaned'").fetchall()
+    duplicates = _DUPLICATES.format(rows="cleaned" if is_cleaned else "raw")
+    connection.execute(f"{duplicates} limit 0" if is_without else duplicates)  # otherwise it reads every value of the file
     connection.execute(_OWN)
     tree = "own"
     if number(connection, "select count(*) from warehouse_edges"):
@@ -73,8 +75,8 @@ def name_tree(connection: duckdb.DuckDBPyConnection, tree: str) -> None:
 _DUPLICATES = """
 create or replace table duplicates as
 with bodies as (
-    select nodes._row, nodes.id, hash(*columns(raw.* exclude (_row))) as body
-    from nodes semi join twice on nodes.id = twice.id join raw on nodes._row = raw._row
+    select nodes._row, nodes.id, hash(*columns(file.* exclude (_row))) as body
+    from nodes semi join twice on nodes.id = twice.id join {rows} as file on nodes._row = file._row
 ),
 groups as (
     select id, count(*) as copies, min(_row, 11) as rows, count(distinct body) as kinds from bodies group by id

@@ -16,9 +16,11 @@ from typing import Any
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
+from pipeline.contracts.masking import MASK
 from pipeline.errors import NotReady
 from pipeline.sqlfiles import load
 from pipeline.warehouse.lock_waits import is_role_conflict
+from pipeline.warehouse.role_limits import log_in_as_we_do, set_limits
 
 Connection = psycopg.Connection[Any]
 
@@ -33,14 +35,16 @@ _ROLE_TRIES = 10
 
 @dataclass(frozen=True)
 class DatasetRole:
-    """A set of datasets, sorted by name."""
+    """A set of datasets, sorted by name, and the columns of some of them whose values are masked, sorted by dataset."""
 
     datasets: tuple[str, ...]
+    masked: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def name(self) -> str:
         """The name of the role and of the schema. It does not reveal the datasets."""
-        return "bulkhead_reader_" + hashlib.sha256("\n".join(self.datasets).encode()).hexdigest()[:16]
+        told = [*self.datasets, *(f"{name}\0{column}" for name, columns in self.masked for column in columns)]
+        return "bulkhead_reader_" + hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
 
 def make(connection: Connection, granted: DatasetRole, password: str) -> None:
@@ -56,7 +60,7 @@ def make(connection: Connection, granted: DatasetRole, password: str) -> None:
                 _make_role(connection, granted, password)
                 _make_schema(connection, granted)
             return
-        except psycopg.InternalError as error:
+        except psycopg.Error as error:
             if not (tries_left and is_role_conflict(error)):
                 raise
 
@@ -100,6 +104,8 @@ def _make_role(connection: Connection, granted: DatasetRole, password: str) -> N
             role=Identifier(granted.name), database=Identifier(connection.info.dbname), password=Literal(password)
         )
     )
+    log_in_as_we_do(connection, granted.name)
+    set_limits(connection, granted.name, connection.info.dbname)
 
 
 def _make_schema(connection: Connection, granted: DatasetRole) -> None:
@@ -117,10 +123,26 @@ def _make_schema(connection: Connection, granted: DatasetRole) -> None:
 
 
 def _views(connection: Connection, granted: DatasetRole) -> Iterable[Composed]:
-    """Yield the statements that create the views."""
-    datasets, schema = list(granted.datasets), Identifier(granted.name)
-    for name, columns in connection.execute(load("queries/dataset_roles/relations"), {"datasets": datasets}).fetchall():
-        yield SQL("create view {}.{} as select {} from warehouse.{}").format(
-            schema, Identifier(name), SQL(", ").join(map(Identifier, columns)), Identifier(name)
+    """Yield the statements that create the views. A mart that reads a table with masked columns has none."""
+    datasets, schema, masked = list(granted.datasets), Identifier(granted.name), dict(granted.masked)
+    asked = {"datasets": datasets, "clear": [name for name in datasets if name not in masked]}
+    for name, columns in connection.execute(load("queries/dataset_roles/relations"), asked).fetchall():
+        hidden = masked.get(name, ())
+        shown = SQL(", ").join(_masked(one) if one in hidden else Identifier(one) for one in columns)
+        yield (
+            SQL("create view {}.{} with (security_barrier = true) as select {} from warehouse.{}").format(
+                schema, Identifier(name), shown, Identifier(name)
+            )
+            if hidden
+            else SQL("create view {}.{} as select {} from warehouse.{}").format(
+                schema, Identifier(name), shown, Identifier(name)
+            )
         )
-    yield SQL(load("queries/dataset_roles/findings")).format(schema=schema, datasets=Literal(datasets))
+    findings = SQL(load("queries/dataset_roles/findings")).format(
+        schema=schema, datasets=Literal(datasets), masked=Literal([*masked]), mask=Literal(MASK)
+    )
+    yield findings
+
+
+def _masked(column: str) -> Composed:
+    return SQL("case when {} is not null then {} end as {}").format(Identifier(column), Literal(MASK), Identifier(column))

@@ -39,10 +39,14 @@ def with_locks(attempt: Callable[[float], T], what: str, holders: Callable[[], s
 
 
 def is_role_conflict(error: object) -> bool:
-    """Return whether another session changed the same role at the same time.
+    """Return whether another session created or changed the same role at the same time.
 
     Roles belong to the whole server, so no lock within one database can prevent it. PostgreSQL has no SQLSTATE for it.
     """
+    if isinstance(error, pg.UniqueViolation):
+        return error.diag.constraint_name == "pg_authid_rolname_index"
+    if isinstance(error, pg.DuplicateObject):
+        return (error.diag.message_primary or "").startswith("role ")
     return isinstance(error, pg.InternalError_) and "concurrently updated" in str(error)
 
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
+from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection, Engine, text
 
 from pipeline.adapters.postgres import driver_connection
 from pipeline.adapters.postgres_errors import DATABASE_ERRORS, Kind, as_ours, in_words, kind_of, sqlstate_of
-from pipeline.sqlfiles import load, opening_comment
+from pipeline.datasets.dataset import Dataset
+from pipeline.sqlfiles import in_order, load, opening_comment
 from pipeline.warehouse import dataset_roles
 
 log = structlog.get_logger()
@@ -119,12 +121,42 @@ def _reason(name: str, error: BaseException, seconds: float) -> str:
     return f"The mart {name} could not be refreshed: {why}."
 
 
-def make_mart(connection: Connection, path: Path) -> str:
-    """Create a mart from its file, one SELECT, or renew it if the file has changed; return in words what it is.
+def tree_view(dataset: Dataset) -> tuple[str, str]:
+    """Return the name and the SELECT of the view that each dataset has, unless a file in sql/marts/ has its name."""
+    places = {
+        "table": Identifier("warehouse", dataset.name),
+        "key": Identifier(dataset.key),
+        "parent": Identifier(dataset.parent),
+    }
+    return f"{dataset.name}_tree", SQL(load("queries/tree_view/select")).format(**places).as_string(None)
+
+
+def make_tree_views(connection: Connection, datasets: Sequence[Dataset], root: Path) -> list[str]:
+    """Create or renew the tree view of each dataset that has a table, where the name is free; return in words what they are."""
+    files, names = {path.stem for path in in_order(root / "sql" / "marts")}, {one.name for one in datasets}
+    made = []
+    for dataset in datasets:
+        name, query = tree_view(dataset)
+        if name not in files and name not in names and _is_free(connection, name):
+            made.append(make_mart(connection, name, query))
+    return made
+
+
+def _is_free(connection: Connection, name: str) -> bool:
+    """Return whether there is nothing of that name in the warehouse but a view of ours."""
+    kind = connection.execute(text(load("queries/definitions/taken")), {"name": name}).scalar()
+    there = connection.execute(text(load("queries/marts/definition")), {"name": name}).first()
+    return kind is None or (there is not None and str(there.comment).startswith(_TREE_COMMENT))
+
+
+_TREE_COMMENT = "-- tree_view/select:"
+
+
+def make_mart(connection: Connection, name: str, query: str) -> str:
+    """Create a mart from its SELECT, or renew it if that has changed; return in words what it is.
 
     The opening comment says whether it is a materialized view.
     """
-    query, name = path.read_text(encoding="utf-8"), path.stem
     wanted = "materialized view" if _is_materialized(query) else "view"
     there = connection.execute(text(load("queries/marts/definition")), {"name": name}).first()
     comment = query.strip()

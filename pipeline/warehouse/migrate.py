@@ -6,7 +6,7 @@ Everything that a migration creates is written in ``sql/``; nothing here repeats
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +16,20 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from pipeline.adapters.postgres import connect, driver_connection, raw_connection
-from pipeline.datasets.dataset import dataset_names, load_dataset
+from pipeline.adapters.postgres_access import DatabaseAccess, as_access
+from pipeline.adapters.postgres_errors import unreachable
+from pipeline.datasets.dataset import Dataset, dataset_names, load_dataset
 from pipeline.errors import Conflict, PermanentError, Unreachable
 from pipeline.settings import ROOT
 from pipeline.sqlfiles import in_order, load
-from pipeline.warehouse import dataset_roles, foreign_writes, table_changes, table_plan
+from pipeline.warehouse import application_role, dataset_roles, foreign_writes, table_changes, table_plan
 from pipeline.warehouse.dataset_roles import DatasetRole
 from pipeline.warehouse.lock_waits import wait_at_most, with_locks
-from pipeline.warehouse.marts import make_mart
+from pipeline.warehouse.marts import make_mart, make_tree_views
 from pipeline.warehouse.sql_reader import make_reader
 
 _MIGRATION_LOCK = 727_074_001
@@ -35,6 +37,10 @@ _MIGRATION_LOCK = 727_074_001
 
 _ALONE_SECONDS, _ALONE_TRIES = 0.5, 7200
 """The pause between tries to get it, and their number: an hour, since an index on a large table may take that."""
+
+
+_TRY_TO_BE_ALONE = f"""select pg_try_advisory_xact_lock({_MIGRATION_LOCK}),
+    set_config('idle_in_transaction_session_timeout', '0', true)"""
 
 
 @dataclass(frozen=True)
@@ -49,66 +55,108 @@ class Migrated:
 
 
 def migrate(
-    url: str, *, root: Path = ROOT, password: str | None = None, say: table_changes.Say = lambda line: None
+    to: str | DatabaseAccess,
+    *,
+    owner: str | DatabaseAccess | None = None,
+    root: Path = ROOT,
+    password: str | None = None,
+    say: table_changes.Say = lambda line: None,
 ) -> list[Migrated]:
     """Bring a database up to date, and return what was checked and done. Safe to repeat, and to run while files are loaded.
 
-    ``say`` is given what takes long. ``password`` is the reader role's; None takes the one in ``url``, where sql_url looks.
+    ``owner``: the role that owns the ledger, where that is another than the application's, as which ``to`` connects. ``say`` is
+    given what takes long. ``password`` is the reader role's; None takes the one in the URL, where sql_url looks.
     Raises Conflict, before anything is changed, if a table differs from its file in a way that cannot be changed while the
     table is read and loaded; Unreachable if PostgreSQL does not answer, or a table is never free for a moment.
     """
-    engine = connect(url, pool_size=3, name="bulkhead migrate", statement_seconds=None)  # an index may take long
+    engine = connect(to, pool_size=3, name="bulkhead migrate", statement_seconds=None)  # an index may take long
+    owners = connect(owner, pool_size=3, name="bulkhead migrate", statement_seconds=None) if owner else engine
     datasets = [load_dataset(name, root) for name in dataset_names(root)]
     try:
-        with _alone(engine, say), raw_connection(engine) as raw:
+        with alone(owners, say), _application_connection(engine, owners, to, say) as raw:
+            if owners is not engine:
+                _grant(owners, to)  # it may look at the tables, and make them
             plans = [table_plan.plan(raw, dataset) for dataset in datasets]
             if refused := [line for plan in plans for line in plan.refused]:
                 raise Conflict("\n".join(["Nothing was changed, for this cannot be done beside reads and loads.", *refused]))
-            done = with_locks(lambda seconds: _migrate_ledger(engine, seconds), "The ledger")
+            done = with_locks(lambda seconds: _migrate_ledger(owners, seconds), "The ledger")
+            done += _grant(owners, to) if owners is not engine else []  # also what is new
             for plan in plans:
                 done.append(Migrated(f"table {plan.called}", tuple(table_changes.apply(raw, plan, say=say))))
                 _note_foreign_writes(raw, plan)
-            secret = password or make_url(url).password or ""
+            secret = password or as_access(to).parsed.password or ""
             done += with_locks(lambda seconds: _make_views(engine, root, secret, seconds), "A mart")
         return done
-    except OperationalError as error:
-        raise Unreachable(f"PostgreSQL does not answer: {error.orig}") from error
-    except psycopg.OperationalError as error:
-        raise Unreachable(f"PostgreSQL does not answer: {error}") from error
+    except (OperationalError, psycopg.OperationalError) as error:
+        raise unreachable(error) from error
     finally:
         engine.dispose()
+        owners.dispose()
 
 
 @contextmanager
-def _alone(engine: Engine, say: table_changes.Say) -> Iterator[None]:
+def _application_connection(
+    engine: Engine, owner: Engine, to: str | DatabaseAccess, say: table_changes.Say
+) -> Iterator[psycopg.Connection[Any]]:
+    """Open a connection as the application's role, which is created if it is missing and the owner may do that."""
+    if owner is not engine:
+        url = as_access(to).parsed
+        with raw_connection(owner) as raw:
+            if application_role.create_missing(raw, url.username or "", url.password or ""):
+                say(f"Created the role {url.username}.")
+    with raw_connection(engine) as raw:
+        yield raw
+
+
+def _grant(owner: Engine, to: str | DatabaseAccess) -> list[Migrated]:
+    role = as_access(to).parsed.username or ""
+    with raw_connection(owner) as raw:
+        return [Migrated(with_locks(lambda seconds: application_role.grant(raw, role, seconds), "The warehouse"))]
+
+
+def be_alone(connection: Connection, seconds: float = 10.0) -> None:
+    """Keep migrations and other changes of datasets from running until the transaction ends. Raises Conflict if one runs."""
+    for _ in range(max(1, int(seconds / _ALONE_SECONDS))):
+        if connection.exec_driver_sql(f"select pg_try_advisory_xact_lock({_MIGRATION_LOCK})").scalar():
+            return
+        time.sleep(_ALONE_SECONDS)
+    raise Conflict("A migration, or a change of another dataset, is running. Try again when it has ended.")
+
+
+@contextmanager
+def alone(engine: Engine, say: table_changes.Say) -> Iterator[None]:
     """Keep other migrations from running meanwhile. Raises Unreachable if one runs all the time.
 
-    The lock belongs to the session, since an index built concurrently takes several transactions. It is polled, not waited for:
-    a statement that waits has a snapshot, the other migration's index would wait for that to go, and so both for ever.
+    The lock belongs to a transaction that stays open beside the migration, for a pooler may give each transaction another
+    session. It must have no snapshot, for which an index that is built concurrently would wait for ever: it is polled, not
+    waited for, read committed, and asked without parameters, by the simple protocol, which leaves no portal open.
     """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        ask = text("select pg_try_advisory_lock(:key)")
+    with engine.connect() as connection:
+        raw = driver_connection(connection)
         for tried in range(_ALONE_TRIES):
-            if connection.execute(ask, {"key": _MIGRATION_LOCK}).scalar():
+            row = raw.execute(_TRY_TO_BE_ALONE, prepare=False).fetchone()
+            if row and row[0]:
                 break
+            raw.rollback()
             if tried == 0:
                 say("Another migration is running; waiting for it to end ...")
             time.sleep(_ALONE_SECONDS)
         else:
             raise Unreachable("Another migration has been running all the time. Try again when it has ended.")
-        try:
-            yield
-        finally:
-            connection.execute(text("select pg_advisory_unlock(:key)"), {"key": _MIGRATION_LOCK})
+        yield
 
 
 def _migrate_ledger(engine: Engine, seconds: float) -> list[Migrated]:
+    from pipeline.warehouse import schema_version  # which needs the functions below
+
+    schema_version.refuse_newer(ledger_version(engine))
     config = _migrations()
     with engine.begin() as connection:
         connection.exec_driver_sql(wait_at_most(seconds))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         version = connection.exec_driver_sql("select version_num from public.alembic_version").scalar()
+        schema_version.note_oldest_code(connection)
     return [Migrated(f"ledger at version {version}")]
 
 
@@ -128,11 +176,26 @@ def _make_views(engine: Engine, root: Path, password: str, seconds: float) -> li
     """Create or renew the marts and the roles that may read them."""
     with engine.begin() as connection:
         connection.exec_driver_sql(wait_at_most(seconds))
-        marts = [make_mart(connection, path) for path in in_order(root / "sql" / "marts")]
+        files = in_order(root / "sql" / "marts")
+        marts = [make_mart(connection, path.stem, path.read_text(encoding="utf-8")) for path in files]
+        datasets = [load_dataset(name, root) for name in dataset_names(root)]
+        marts += make_tree_views(connection, datasets, root)
         reader = make_reader(connection, password)
-        sets = [DatasetRole(tuple(names)) for names in connection.execute(text(load("queries/api_keys/datasets"))).scalars()]
+        sets = reader_sets(connection, datasets)
         names = dataset_roles.renew(driver_connection(connection), sets)
         return [Migrated(line) for line in [*marts, reader, *(f"role {name}" for name in names)]]
+
+
+def reader_sets(connection: Connection, datasets: Sequence[Dataset]) -> list[DatasetRole]:
+    """Return the sets of datasets that SQL of keys may read, each as it is with and without masks of personal data."""
+    everything = [one.name for one in datasets]
+    personal = {one.name: one.personal for one in datasets if one.personal}
+    limited = [tuple(names) for names in connection.execute(text(load("queries/api_keys/datasets"))).scalars()]
+    found = [DatasetRole(names) for names in limited]
+    for names in [*limited, *([tuple(everything)] if personal else [])]:
+        masked = tuple((name, personal[name]) for name in sorted(names) if name in personal)
+        found += [DatasetRole(names, masked)] if masked else []
+    return found
 
 
 def ledger_version(engine: Engine) -> str | None:
@@ -146,7 +209,12 @@ def ledger_version(engine: Engine) -> str | None:
 
 def newest_version() -> str:
     """Return the version that a migration brings the ledger to."""
-    return str(ScriptDirectory.from_config(_migrations()).get_current_head())
+    return str(scripts().get_current_head())
+
+
+def scripts() -> ScriptDirectory:
+    """Return the migrations."""
+    return ScriptDirectory.from_config(_migrations())
 
 
 def _migrations() -> Config:

@@ -10,11 +10,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from pipeline.adapters.postgres import driver_connection, raw_connection
+from pipeline.adapters.postgres_access import DatabaseAccess, to_replica
 from pipeline.errors import NotReady, Unreachable
 from pipeline.settings import Settings
 from pipeline.sqlfiles import load
 from pipeline.warehouse import dataset_roles
 from pipeline.warehouse.dataset_roles import DatasetRole
+from pipeline.warehouse.role_limits import log_in_as_we_do, set_limits
 
 READER_ROLE = "bulkhead_reader"
 """The login role for the SQL of users: it may read the schema ``warehouse`` and nothing else."""
@@ -28,13 +30,15 @@ def make_reader(connection: Connection, password: str) -> str:
     there = connection.execute(text("select 1 from pg_roles where rolname = :name"), {"name": READER_ROLE}).scalar()
     if not there:
         connection.exec_driver_sql(f"create role {READER_ROLE}")
+    database, driver = connection.engine.url.database or "", driver_connection(connection)
     statements = SQL(load("queries/sql_reader/role")).format(
-        role=Identifier(READER_ROLE),
-        database=Identifier(connection.engine.url.database or ""),
-        password=password,
+        role=Identifier(READER_ROLE), database=Identifier(database), password=password
     )
-    driver_connection(connection).execute(statements)
-    return f"role {READER_ROLE}"
+    driver.execute(statements)
+    log_in_as_we_do(driver, READER_ROLE)
+    refused = set_limits(driver, READER_ROLE, database)
+    without = f", without {' and '.join(refused)}, which only the database's administrator may set (docs/security.md)"
+    return f"role {READER_ROLE}{without if refused else ''}"
 
 
 def sql_url(settings: Settings, role: str = "") -> str:
@@ -46,6 +50,11 @@ def sql_url(settings: Settings, role: str = "") -> str:
     if role or not settings.database_sql_url:
         url = url.set(username=role or READER_ROLE)
     return url.render_as_string(hide_password=False)
+
+
+def sql_access(settings: Settings, role: str = "") -> DatabaseAccess:
+    """Return the access to ``sql_url``."""
+    return to_replica(settings).at(sql_url(settings, role))
 
 
 def grant(engine: Engine, settings: Settings, wanted: DatasetRole) -> None:

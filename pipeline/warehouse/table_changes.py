@@ -7,6 +7,7 @@ from collections.abc import Callable
 from psycopg import errors as pg
 
 from pipeline.adapters.postgres_errors import with_detail
+from pipeline.datasets.search_columns import search_indexes
 from pipeline.errors import Conflict
 from pipeline.sqlfiles import quoted
 from pipeline.warehouse.lock_waits import lock_holders, wait_at_most, with_locks
@@ -29,6 +30,7 @@ def apply(connection: Connection, plan: Plan, *, say: Say = lambda line: None) -
         with connection.transaction():
             connection.execute(plan.dataset.table_sql)
             check_fit(connection, plan.dataset, plan.table)
+            connection.execute(search_indexes(plan.dataset, SCHEMA))
             for name in read_state(connection, plan.table, SCHEMA).indexes:
                 _mark(connection, plan, name)
         return ["made"]

@@ -28,10 +28,11 @@ class Exported:
     longest_bytes: int
 
 
-def export_table(engine: Engine, dataset: Dataset, to: Path, *, beat: Callable[[], None] = lambda: None) -> Exported:
+def export_table(engine: Engine, dataset: Dataset, to: Path, *, beat: Callable[[int], None] = lambda _: None) -> Exported:
     """Write all records of the dataset's table to a CSV without header: the dataset's columns, in their order.
 
-    A null is empty, an empty text is a pair of quotes. The records are those of one moment. In constant memory.
+    A null is empty, an empty text is a pair of quotes. The records are those of one moment. In constant memory. ``beat`` is
+    called with the number of records read so far.
     Raises Unreachable or SystemFault if PostgreSQL does not answer as it should.
     """
     columns = SQL(", ").join(map(Identifier, dataset.names))
@@ -48,13 +49,14 @@ def export_table(engine: Engine, dataset: Dataset, to: Path, *, beat: Callable[[
         raise as_ours(error) from error
 
 
-def _write(copy: psycopg.Copy, file: BinaryIO, beat: Callable[[], None]) -> int:
+def _write(copy: psycopg.Copy, file: BinaryIO, beat: Callable[[int], None]) -> int:
     """Write the rows as they arrive; return the bytes of the longest."""
-    longest = 0
+    longest = read = 0
     while rows := copy.connection.wait(_some_rows(copy)):
         longest = max(longest, *map(len, rows))
         file.write(b"".join(rows))
-        beat()
+        read += len(rows)
+        beat(read)
     return longest
 
 

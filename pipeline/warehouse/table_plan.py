@@ -14,6 +14,7 @@ from psycopg import errors as pg
 
 from pipeline.adapters.postgres_errors import with_detail
 from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.search_columns import search_indexes
 from pipeline.errors import InvalidConfiguration
 from pipeline.sqlfiles import quoted
 from pipeline.warehouse.lock_waits import lock_holders, wait_at_most, with_locks
@@ -109,6 +110,7 @@ def _compare(connection: Connection, made: Plan, own: str, seconds: float) -> Pl
             if found is None or found[0] is None:
                 raise InvalidConfiguration(f"sql/tables/{made.dataset.name}.sql does not make the table {made.called}.")
             check_fit(connection, made.dataset, scratch)
+            connection.execute(search_indexes(made.dataset, SCRATCH))
             declared = read_state(connection, scratch, SCRATCH)
             _compare_columns(connection, made, there, declared)
             _compare_constraints(made, there, declared)

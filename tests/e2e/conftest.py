@@ -18,10 +18,11 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.settings import ROOT, Settings
 from tests.support.browser_pages import SCREENSHOTS, Open, text, wait_for
 from tests.support.chromium import HEIGHT, Browsers
+from tests.support.oidc_provider import oidc, oidc_process
 from tests.support.threaded_server import serving
 from tests.support.web_app import Server, edges, keys, serve
 
-__all__ = ["edges", "keys", "serve"]
+__all__ = ["edges", "keys", "oidc", "oidc_process", "serve"]
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def browsers(tmp_path_factory: pytest.TempPathFactory, in_ci: bool) -> Iterator[
     """The Chromium processes of this run, started when they are asked for."""
     browsers = Browsers(tmp_path_factory.mktemp("chromium"), pytest.fail if in_ci else pytest.skip)
     yield browsers
-    browsers.quit()
+    browsers.close()
 
 
 @pytest.fixture

@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+import openpyxl
 import requests
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import WebDriverWait
 
 from pipeline.client.api import Client
@@ -38,8 +41,26 @@ _BAD = (
     "XC,XC-2,Penrose,Country,\nXC-1,XC,Ascending,Region,\nXC-2,XC-1,Descending,Region,\n"
     "XE,XE-1,Castor,Country,\nXE-1,XE,Pollux,Country,\nDE-99,DE,Nowhere,,DEUT\n"
 )
+_STAFF = (
+    *(("Organisation chart 2026",), ("As of 1 November",), ("Employee No", "Full name", "Manager")),
+    *(("1001", "Ruth Alder"), ("1002", "Omar Bell", "1001"), ("1003", "Iris Cole", "Omar Bell"), ("1004", "Jan Dorn", "1002")),
+    *(("1005", "Mia Eden", "Ruth Alder"), ("1006", "Lee Fox", "1005"), ("1007", "Ana Gill", "1005"), ("Total", "7")),
+)
+_PRODUCTS = (
+    "SKU;Name;Parent SKU;Price;In stock;Added on\n00100;Tools;;;true;05.01.2026\n00200;Fixings;;;true;05.01.2026\n"
+    + "".join(f"0010{n};Tool {n};00100;{n}9,90;{'true' if n % 2 else 'false'};1{n}.02.2026\n" for n in range(1, 8))
+)
 PAGES = {
     "upload": "/",
+    "wizard": "/",
+    "new-dataset": "/datasets/new",
+    "dataset": "/datasets/places",
+    "datasets": "/datasets",
+    "hierarchy": "/datasets/places/hierarchy",
+    "suite": "/datasets/places/suite",
+    "chart": "/sql?q={sql}",
+    "connect": "/connect",
+    "guide": "/docs/quick-start",
     "imports": "/imports",
     "import": "/imports/{loaded}",
     "rejected": "/imports/{broken}",
@@ -55,7 +76,7 @@ PAGES = {
     "settings": "/admin/settings",
     "sign-in": "/sign-in",
 }
-ON_A_PHONE = ("findings", "import", "upload")
+ON_A_PHONE = ("findings", "import", "upload", "wizard")
 IN_THE_DARK = ("findings", "tree")
 SQL = """select kind, count(*) as places\nfrom places\ngroup by kind\norder by places desc\nlimit 10"""
 
@@ -114,9 +135,35 @@ def _choose(browser: webdriver.Chrome, scratch: Path) -> None:
     odd.write_text(
         "Code;parent_id;Name;Type\nFR-75;FR;Paris;Department\nFR-77;FR;Seine-et-Marne;Department\n", encoding="utf-8"
     )
-    browser.find_element("css selector", "input[value=places]").click()
     browser.find_element("id", "file").send_keys(f"{scratch / 'places.csv'}\n{odd}")
     WebDriverWait(browser, 30).until(lambda page: len(page.find_elements("css selector", "#files table")) == 2)
+
+
+def _choose_staff(browser: webdriver.Chrome, scratch: Path) -> None:
+    """A workbook as people make them, with what is offered for it applied."""
+    book = openpyxl.Workbook()
+    sheet = book["Sheet"]
+    for row in _STAFF:
+        sheet.append(row)
+    book.save(scratch / "org chart.xlsx")
+    browser.find_element("id", "file").send_keys(str(scratch / "org chart.xlsx"))
+    seen = WebDriverWait(browser, 60, ignored_exceptions=(StaleElementReferenceException,))
+    seen.until(lambda page: page.find_elements("css selector", ".up-offers button"))
+    while offers := browser.find_elements("css selector", ".up-offers button"):
+        offers[0].click()
+        seen.until(staleness_of(offers[0]))
+        seen.until(lambda page: not page.find_elements("css selector", ".up-old"))
+
+
+def _choose_products(browser: webdriver.Chrome, scratch: Path) -> None:
+    (scratch / "products.csv").write_text(_PRODUCTS, encoding="utf-8")
+    browser.find_element("id", "file").send_keys(str(scratch / "products.csv"))
+    WebDriverWait(browser, 60).until(lambda page: page.find_elements("css selector", "#columns-heading"))
+
+
+def _draw(browser: webdriver.Chrome) -> None:
+    browser.find_element("css selector", "button[value=run]").click()
+    browser.find_element("css selector", "button[value=chart]").click()
 
 
 def _import(client: Client, file: Path, options: Options | None = None) -> str:
@@ -149,10 +196,17 @@ def _shoot_all(
         if name == "sign-in":
             browser.delete_all_cookies()
         browser.get(stack.environment["BULKHEAD_URL"] + path)
-        if name == "upload":
-            _choose(browser, scratch)
-        if name == "sql":
-            browser.find_element("css selector", "button[value=run]").click()
+        match name:
+            case "upload":
+                _choose(browser, scratch)
+            case "wizard":
+                _choose_staff(browser, scratch)
+            case "new-dataset":
+                _choose_products(browser, scratch)
+            case "sql":
+                browser.find_element("css selector", "button[value=run]").click()
+            case "chart":
+                _draw(browser)
         height = min(browser.execute_script("return document.documentElement.scrollHeight"), HEIGHT_MAX)
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         shot = {"captureBeyondViewport": True, "clip": clip}

@@ -16,6 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Press
 from selenium.webdriver.support.ui import WebDriverWait
 
+from pipeline.datasets.dataset import load_dataset
 from pipeline.settings import Settings
 from tests.support.browser_pages import EVIL, SECONDS, Open, assert_no_complaints, shoot, text, wait_for
 from tests.support.waiting import wait_until
@@ -94,8 +95,8 @@ def picture(name: str, width: int, dark: bool) -> str:
 @pytest.mark.parametrize(("width", "dark"), PHONE_ETC)
 def test_the_tree_opens_in_place(sign_in: Open, forest: str, shots: Path, width: int, dark: bool) -> None:
     browser = sign_in(width=width, dark=dark)
-    browser.find_element(By.LINK_TEXT, "Records").click()
-    wait_for(browser, "h1", "Records")
+    browser.find_element(By.LINK_TEXT, "Datasets").click()
+    wait_for(browser, "h1", "Datasets")
     assert fits(browser, width)
     browser.find_element(By.LINK_TEXT, "records").click()
     wait_for(browser, ".tree", "M-100")
@@ -126,9 +127,10 @@ def test_the_tree_opens_in_place(sign_in: Open, forest: str, shots: Path, width:
 def test_the_tree_by_keys_alone(sign_in: Open, server: Any, forest: str) -> None:
     browser = sign_in()
     browser.get(f"{server.url}{TREE}")
-    browser.find_element(By.NAME, "id").click()
-    for key in (Press.TAB, Press.TAB):  # the button, then the tree: one stop, however many records
-        browser.switch_to.active_element.send_keys(key)
+    browser.find_element(By.NAME, "search").click()
+    for name in ("Search", "Columns", "Expand one level", "Expand all below"):
+        press(browser, Press.TAB, name)
+    browser.switch_to.active_element.send_keys(Press.TAB)  # the tree is one stop, however many records
     assert focused(browser) == "C-00, Chain, 1 child"
     press(browser, Press.ARROW_DOWN, "M-100, Milling machine, 2 children")
     assert is_open(browser) == "false"
@@ -164,6 +166,64 @@ def test_the_tree_by_keys_alone(sign_in: Open, server: Any, forest: str) -> None
     assert_no_complaints(browser)
 
 
+@pytest.mark.parametrize(("width", "dark"), PHONE_ETC)
+def test_from_a_search_to_a_record_its_kin_and_sql(
+    sign_in: Open, server: Any, forest: str, shots: Path, width: int, dark: bool
+) -> None:
+    browser = sign_in(width=width, dark=dark)
+    browser.get(f"{server.url}{TREE}")
+    browser.find_element(By.NAME, "search").send_keys("sPin\n")
+    wait_for(browser, ".found", "Spindle")
+    assert fits(browser, width)
+    shoot(browser, shots / picture("search", width, dark))
+    browser.find_element(By.LINK_TEXT, "M-100-A").click()
+    wait_for(browser, "h1", "M-100-A")
+    browser.find_element(By.LINK_TEXT, "M-100").click()
+    wait_for(browser, ".tree", "M-100-B")
+    browser.find_element(By.LINK_TEXT, "2 children").click()
+    wait_for(browser, "h1", "Children of M-100")
+    browser.find_element(By.LINK_TEXT, "Expand all below").click()
+    wait_for(browser, "[role=group]", "Bearing")
+    item = browser.find_element(By.CSS_SELECTOR, "[aria-label^='M-100-A,']")
+    assert item.get_attribute("aria-expanded") == "true"
+    assert [one.get_attribute("aria-level") for one in item.find_elements(By.CSS_SELECTOR, "[role=treeitem]")] == ["2", "2"]
+    item.find_element(By.CSS_SELECTOR, ".twist").click()
+    assert item.get_attribute("aria-expanded") == "false"
+    item.find_element(By.CSS_SELECTOR, ".twist").click()
+    browser.find_element(By.CSS_SELECTOR, ".columns summary").click()
+    browser.find_element(By.CSS_SELECTOR, ".columns [value=attributes]").click()
+    browser.find_element(By.CSS_SELECTOR, ".columns button").click()
+    wait_for(browser, ".tree .cell", "maker › name: Nordlicht")
+    assert fits(browser, width)
+    shoot(browser, shots / picture("tree-columns", width, dark))
+    browser.find_element(By.LINK_TEXT, "Open in SQL").click()
+    wait_for(browser, "h1", "SQL")
+    browser.find_element(By.CSS_SELECTOR, "button[value=run]").click()
+    wait_for(browser, "h2", "Result")
+    assert "M-100-B" in text(browser, "main")
+    assert browser.title != "pwned"
+    assert_no_complaints(browser)
+
+
+@pytest.mark.parametrize(("width", "dark"), PHONE_ETC)
+def test_the_picture_leads_to_records(
+    sign_in: Open, server: Any, edges: AppContext, forest: str, shots: Path, width: int, dark: bool
+) -> None:
+    edges.numbers.count(load_dataset("records"), seconds=60)
+    browser = sign_in(width=width, dark=dark)
+    browser.get(f"{server.url}/datasets")
+    shoot(browser, shots / picture("datasets", width, dark))
+    browser.get(f"{server.url}/datasets/records/hierarchy")
+    assert fits(browser, width)
+    assert browser.title != "pwned"
+    shoot(browser, shots / picture("hierarchy", width, dark))
+    boxes = browser.find_elements(By.CSS_SELECTOR, ".icicle a")
+    assert boxes[0].find_element(By.TAG_NAME, "title").get_attribute("textContent") == "W, Warehouse: 130 below"
+    boxes[0].find_element(By.TAG_NAME, "rect").click()
+    wait_for(browser, "h1", "W")
+    assert_no_complaints(browser)
+
+
 @pytest.mark.parametrize("id_", ODD)
 def test_odd_ids_are_opened_and_looked_at(sign_in: Open, server: Any, forest: str, id_: str) -> None:
     browser = sign_in()
@@ -188,10 +248,10 @@ def test_odd_ids_are_opened_and_looked_at(sign_in: Open, server: Any, forest: st
 def test_a_record(sign_in: Open, server: Any, forest: str, shots: Path, width: int, dark: bool) -> None:
     browser = sign_in(width=width, dark=dark)
     browser.get(f"{server.url}{TREE}")
-    browser.find_element(By.NAME, "id").send_keys("M-100-A\n")
+    browser.find_element(By.NAME, "search").send_keys("M-100-A\n")
     wait_for(browser, "h1", "M-100-A")
-    assert text(browser, ".crumbs").split() == ["Records", "records", "M-100", "M-100-A"]
-    assert '"country": "DE"' in text(browser, ".values")
+    assert text(browser, ".crumbs").split() == ["Datasets", "records", "M-100", "M-100-A"]
+    assert "attributes › maker › country DE text" in " ".join(text(browser, ".values").split())
     assert "from record 2 of its file" in text(browser, ".lineage")
     assert "value too long" in text(browser, ".lineage table")
     assert fits(browser, width)
@@ -277,8 +337,8 @@ def test_sql_is_written_run_and_sorted(sign_in: Open, server: Any, forest: str, 
 
 def test_sql_by_examples_and_by_mistakes(sign_in: Open, server: Any, forest: str) -> None:
     browser = sign_in()
-    browser.get(f"{server.url}/sql")
-    browser.find_element(By.LINK_TEXT, "Top-level records of records").click()
+    browser.get(f"{server.url}/sql?dataset=records")
+    browser.find_element(By.LINK_TEXT, "Top-level records").click()
     wait_for(browser, "#address", "Link to this query")
     browser.find_element(By.CSS_SELECTOR, "button[value=run]").click()
     wait_for(browser, ".answer", "Milling machine")

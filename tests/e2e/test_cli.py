@@ -183,7 +183,7 @@ def test_two_stacks_do_not_share_a_home(house: House) -> None:
 
 def test_doctor_finds_everything_well(house: House) -> None:
     found = house.json("doctor", "--json")
-    assert len(found) == 12
+    assert len(found) == 22
     assert [result for result in found if not result["ok"]] == []
 
 
@@ -330,6 +330,23 @@ def test_what_failed_is_mended_and_tried_again(house: House, tmp_path: Path) -> 
     house.run("retry", again["id"], code=1)  # nothing has failed
 
 
+def test_cells_are_corrected_and_the_file_imported_again(house: House, tmp_path: Path) -> None:
+    file = tmp_path / "cells.csv"
+    file.write_text("id,parentId,name\nfix-1,,root\nfix-2,nowhere,bad\nfix-3,also nowhere,bad\nfix-3,fix-1,twice\n")
+    made = house.json("upload", file, "--wait", "--json", code=3)
+    wrong = {(one["code"], one["row"]) for one in house.json("errors", made["id"], "--json")}
+    assert wrong == {("missing_parent", 2), ("conflicting_duplicate", 3), ("conflicting_duplicate", 4), ("missing_parent", 3)}
+    first = house.json("fix", made["id"], "--set", "2:parentId=fix-1", "--root", "3", "--json")
+    assert (first["version"], first["edits"], first["skipped_rows"]) == (1, 2, 0)
+    (tmp_path / "edits.csv").write_text("row,column,new\n3,name,mended\n")
+    house.run("fix", made["id"], "--from", tmp_path / "edits.csv", "--skip", "4")
+    again = house.json("fix", made["id"], "--again", "--wait", "--json")
+    assert (again["state"], again["retry_of"], again["counts"]["inserted"]) == ("succeeded", made["id"], 3)
+    select = """select "parentId", name from warehouse.records where id like 'fix-%' order by id"""
+    rows = [(one["parentId"], one["name"]) for one in house.json("sql", select, "--format", "json")]
+    assert rows == [(None, "root"), ("fix-1", "bad"), (None, "mended")]
+
+
 def test_validate_accepts_what_is_right(house: House, tmp_path: Path) -> None:
     done = house.run("validate", records_csv(tmp_path / "right.csv", 300, "right-"))
     assert done.stdout == ""
@@ -415,6 +432,22 @@ def test_keys(house: House) -> None:
     house.run("key", "revoke", key["id"])
     assert "BULKHEAD_API_KEY" in house.run("list", code=1, BULKHEAD_API_KEY=text).stderr
     house.run("key", "revoke", "01920000-0000-7000-8000-000000000000", code=1)
+
+
+def test_no_secret_is_in_any_log_of_the_stack(house: House) -> None:
+    """After all that the tests before did: not a key, not a password, neither in the logs nor in the audit log."""
+    made = house.json("key", "create", "to be rotated", "--json")
+    rotated = house.run("key", "rotate", made["id"], "--overlap", "7d").stdout.strip()
+    for text in (made["key"], rotated):
+        house.run("list", BULKHEAD_API_KEY=text)
+    house.run("list", code=1, BULKHEAD_API_KEY=rotated[:-1] + "x")
+    secrets = {text.rsplit("_", 1)[1] for text in (made["key"], rotated, (house.home / "local-key").read_text().strip())}
+    secrets |= set(json.loads((house.home / "stack.json").read_text())["secrets"].values())
+    logs = {path.name: path.read_text(errors="replace") for path in (house.home / "logs").iterdir()}
+    logs["audit log"] = house.run("audit-log", "export").stdout
+    assert len(logs) > 4 and "key_rotated" in logs["audit log"]
+    assert [(name, secret) for name, said in logs.items() for secret in secrets if secret in said] == []
+    assert "fit to each other" in house.run("audit-log", "verify").stdout
 
 
 def test_a_key_for_one_dataset(house: House) -> None:

@@ -126,10 +126,10 @@ def test_a_file_is_uploaded_and_watched_to_its_end(
 def test_a_file_is_dropped(sign_in: Open) -> None:
     browser = sign_in()
     browser.execute_script(
-        "const data = new DataTransfer(); data.items.add(new File(['id\\n1\\n'], 'dropped.csv'));"
+        "const data = new DataTransfer(); data.items.add(new File(['id,parentId\\n1,\\n'], 'dropped.csv'));"
         "document.getElementById('drop').dispatchEvent(new DragEvent('drop', {dataTransfer: data, cancelable: true}));"
     )
-    assert text(browser, ".up-file .up-line").splitlines()[:2] == ["dropped.csv", "5 bytes"]
+    assert text(browser, ".up-file .up-line").splitlines()[:2] == ["dropped.csv", "15 bytes"]
     browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", "dropped.csv")
 
@@ -162,7 +162,7 @@ def test_findings(sign_in: Open, server: Any, edges: AppContext, store: Store) -
     assert len(browser.find_elements(By.CSS_SELECTOR, ".kind tbody tr:not(.rest)")) == 6
     assert text(browser, ".kind .rest") == f"and 15 more: {EVIL}"
     browser.get(f"{server.url}/imports")
-    assert text(browser, ".imports .name") == EVIL
+    assert text(browser, ".imports .name").splitlines()[0] == EVIL
     assert browser.title == "Imports · Bulkhead"
     assert_no_complaints(browser)
 
@@ -235,6 +235,34 @@ def test_the_report_looks_right_and_needs_nothing_else(
     assert_no_complaints(browser)
     browser.find_element(By.LINK_TEXT, "← The import").click()
     wait_for(browser, "h1", "broken.csv")
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, False), (1280, True)])
+def test_from_the_suite_to_a_run_and_on_to_its_findings(
+    sign_in: Open, server: Any, edges: AppContext, store: Store, tmp_path: Path, shots: Path, width: int, dark: bool
+) -> None:
+    browser = sign_in(width=width, dark=dark)
+    for n, judged in enumerate([BROKEN, "id,parentId,name,kind\nFR,,France,Country\n", BROKEN]):
+        reject_file(edges, store, tmp_path / str(n), judged, filename=f"places-{n}.csv")
+    name = f"{width}{'-dark' if dark else ''}.png"
+    browser.get(f"{server.url}/datasets")
+    browser.find_element(By.CSS_SELECTOR, "a[href='/datasets/places/validations']").click()
+    wait_for(browser, "h2", "Findings by code")
+    shoot(browser, shots / f"validation-runs-{name}")
+    browser.find_element(By.LINK_TEXT, "What is expected").click()
+    wait_for(browser, "h1", "what is expected")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    shoot(browser, shots / f"suite-{name}")
+    browser.find_element(By.LINK_TEXT, "2 of 3 files").click()
+    wait_for(browser, "h1", "Validation report")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    shoot(browser, shots / f"run-{name}")
+    assert browser.find_element(By.LINK_TEXT, "Download validation.json").get_attribute("href").endswith("/validation")
+    browser.find_element(By.LINK_TEXT, "Findings, row by row").click()
+    wait_for(browser, "h1", "Findings")
+    browser.find_element(By.LINK_TEXT, "Validation report").click()
+    wait_for(browser, ".crumbs", "places-2.csv")
+    assert_no_complaints(browser)
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, True)])
@@ -415,13 +443,17 @@ def test_a_dry_run_shows_its_counts_and_loading_it_asks_first(
 ) -> None:
     browser = sign_in(scripts=scripts)
     file = tmp_path / "dry.csv"
-    file.write_text(CSV)
+    file.write_text(CSV.replace(",", ";"))
     browser.find_element(By.NAME, "dry_run").click()
+    browser.find_element(By.CSS_SELECTOR, ".up-reading summary").click()
     Select(browser.find_element(By.NAME, "on_error")).select_by_value("quarantine")
     Select(browser.find_element(By.NAME, "delimiter")).select_by_value("semicolon")
     browser.find_element(By.ID, "file").send_keys(str(file))
     browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", file.name)
+    if not scripts:
+        browser.find_element(By.CSS_SELECTOR, "button[value=import]").click()
+        wait_for(browser, ".badge", "Queued")
     (made,) = edges.ledger.imports.page()
     assert made.options == Options(dry_run=True, on_error=OnError.QUARANTINE, delimiter=";")
 
@@ -454,6 +486,8 @@ def test_all_of_it_without_scripts(sign_in: Open, edges: AppContext, tmp_path: P
     browser.find_element(By.ID, "file").send_keys(str(file))
     browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", "plain.csv")
+    browser.find_element(By.CSS_SELECTOR, "button[value=import]").click()
+    wait_for(browser, ".badge", "Queued")
     (made,) = edges.ledger.imports.page()
     assert text(browser, ".badge") == "Queued"
     edges.ledger.imports.move(made.id, State.VALIDATING)
@@ -471,7 +505,7 @@ def test_signing_in_with_a_key(open_browser: Open, server: Any, keys: ApiKeys) -
     browser.get(f"{server.url}/imports")
     assert text(browser, "h1") == "Sign in"
     browser.find_element(By.ID, "key").send_keys("bk_wrong\n")
-    wait_for(browser, "[role=alert]", "wrong or was revoked")
+    wait_for(browser, "[role=alert]", "This API key is wrong.")
     browser.find_element(By.ID, "key").send_keys(keys.create("me", Role.READER)[0] + "\n")
     wait_for(browser, ".lead", "Your key can view, but not upload.")
 

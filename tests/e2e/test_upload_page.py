@@ -20,7 +20,7 @@ from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
-from tests.support.browser_pages import EVIL, Open, assert_no_complaints, shoot, text, wait_for
+from tests.support.browser_pages import EVIL, SECONDS, Open, assert_no_complaints, shoot, text, wait_for
 from tests.support.workers import running_worker
 from web.app_context import AppContext
 
@@ -42,6 +42,14 @@ def choose(browser: webdriver.Chrome, *files: Path) -> None:
     browser.find_element(By.ID, "file").send_keys("\n".join(map(str, files)))
 
 
+def into(browser: webdriver.Chrome, dataset: str) -> None:
+    """Choose the dataset, instead of the one that fits best."""
+    where = browser.find_element(By.CSS_SELECTOR, ".up-datasets")
+    if not where.get_attribute("open"):
+        where.find_element(By.TAG_NAME, "summary").click()
+    where.find_element(By.CSS_SELECTOR, f"input[value={dataset}]").click()
+
+
 def network(browser: webdriver.Chrome, *, offline: bool = False, bytes_a_second: int = -1) -> None:
     """Cut the browser off, or slow down what it sends."""
     browser.execute_cdp_cmd("Network.enable", {})
@@ -54,7 +62,7 @@ def press(browser: webdriver.Chrome, keys: str) -> None:
     ActionChains(browser).send_keys(keys).perform()
 
 
-def until(browser: webdriver.Chrome, true: Callable[[], Any], what: str, seconds: float = 60) -> None:
+def until(browser: webdriver.Chrome, true: Callable[[], Any], what: str, seconds: float = SECONDS) -> None:
     WebDriverWait(browser, seconds, poll_frequency=0.05).until(lambda _: true(), what)
 
 
@@ -78,7 +86,7 @@ def load(edges: AppContext, settings: Settings, made: Sequence[ImportRecord]) ->
     with running_worker(settings):
         for one in made:
             edges.temporal.announce(ObjectArrived(edges.store.bucket, one.key, one.id))
-        WebDriverWait(None, 90, poll_frequency=0.1).until(  # type: ignore[type-var]
+        WebDriverWait(None, SECONDS, poll_frequency=0.1).until(  # type: ignore[type-var]
             lambda _: all(edges.ledger.imports.known(one.id).state.is_final for one in made)
         )
     return [edges.ledger.imports.known(one.id) for one in made]
@@ -87,7 +95,7 @@ def load(edges: AppContext, settings: Settings, made: Sequence[ImportRecord]) ->
 def test_what_the_form_says_at_the_click_is_what_counts(sign_in: Open, server: Any, edges: AppContext, tmp_path: Path) -> None:
     """Files wait for their turn, two at a time; what is chosen for the next ones meanwhile is not theirs."""
     browser, names = sign_in(), [f"{n}.csv" for n in range(5)]
-    browser.find_element(By.CSS_SELECTOR, "input[value=places]").click()
+    into(browser, "places")
     browser.find_element(By.NAME, "dry_run").click()
     choose(browser, *(places(tmp_path, name, f"id,parentId,name,kind\nX{name[0]},,n,Country\n") for name in names))
     wait_for(browser, ".up-file:nth-child(5) .up-dialect", "CSV")
@@ -141,19 +149,18 @@ def test_columns_are_mapped_and_remembered(
     sign_in: Open, server: Any, edges: AppContext, settings: Settings, shots: Path, tmp_path: Path
 ) -> None:
     browser = sign_in()
+    into(browser, "places")
     choose(browser, places(tmp_path, "odd.csv", ODD_CSV))
     wait_for(browser, ".up-dialect", "CSV, semicolon, UTF-8")
     assert [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".up-rows thead th")][:4] == [
         *("Kürzel", "parent_id", "Name", "kind")
     ]
     selects = [Select(one) for one in browser.find_elements(By.CSS_SELECTOR, ".up-map select")]
-    assert [one.first_selected_option.text for one in selects] == [
-        *("Not mapped", "→ parentId", "→ name", "→ kind", "Not mapped")
-    ]
-    assert text(browser, ".up-wrong").startswith("Choose which column is id. The dataset has no column for Kürzel and ")
-    selects[0].select_by_visible_text("→ id")
+    assert [one.first_selected_option.text for one in selects] == [*("→ id", "→ parentId", "→ name", "→ kind", "Not mapped")]
+    assert text(browser, ".up-wrong").startswith("The dataset has no column for ")
     selects[4].select_by_visible_text("Skip")
-    assert text(browser, ".up-wrong") == ""
+    is_right = "return document.querySelector('.up-wrong').textContent === ''"
+    until(browser, lambda: browser.execute_script(is_right), "nothing is wrong with the columns")
     shoot(browser, shots / "upload-mapping.png")
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
     wait_for(browser, "h1", "odd.csv")
@@ -163,6 +170,7 @@ def test_columns_are_mapped_and_remembered(
     (loaded,) = load(edges, settings, [made])
     assert (loaded.state, loaded.inserted) == (State.SUCCEEDED, 2)
     browser.get(server.url)
+    into(browser, "places")
     choose(browser, places(tmp_path, "next.csv", ODD_CSV.replace("Paris", "Lutetia")))
     wait_for(browser, ".up-dialect", "columns as last time")
     selects = [Select(one) for one in browser.find_elements(By.CSS_SELECTOR, ".up-map select")]
@@ -191,7 +199,7 @@ def test_an_upload_goes_on_after_a_lost_connection_and_after_the_page_was_left(
     browser = sign_in()
     parts = 9  # three go at once: the page is left with some there, some on their way, and some to come
     file, records = large(tmp_path, parts * PART - 3 * MIB)
-    browser.find_element(By.CSS_SELECTOR, "[name=dataset][value=records]").click()
+    into(browser, "records")
     choose(browser, file)
     wait_for(browser, ".up-dialect", "CSV, comma, UTF-8")
     network(browser, bytes_a_second=6 * MIB)
@@ -244,7 +252,7 @@ def test_an_upload_goes_on_after_a_lost_connection_and_after_the_page_was_left(
 
 def test_an_upload_is_paused_and_given_up(sign_in: Open, edges: AppContext, store: Store, tmp_path: Path) -> None:
     browser = sign_in()
-    browser.find_element(By.CSS_SELECTOR, "[name=dataset][value=records]").click()
+    into(browser, "records")
     choose(browser, large(tmp_path, 4 * PART)[0])
     network(browser, bytes_a_second=2 * MIB)
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
@@ -267,7 +275,7 @@ def test_without_a_way_to_s3_the_file_goes_through_the_server(
     browser = sign_in()
     browser.execute_cdp_cmd("Network.enable", {})
     browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": [f"{settings.s3_endpoint}/*"]})
-    browser.find_element(By.CSS_SELECTOR, "[name=dataset][value=records]").click()
+    into(browser, "records")
     choose(browser, large(tmp_path, PART + MIB)[0])
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
     wait_for(browser, "h1", "large.csv")
@@ -282,9 +290,8 @@ def test_by_keyboard_on_any_screen(
     sign_in: Open, edges: AppContext, shots: Path, tmp_path: Path, width: int, dark: bool
 ) -> None:
     browser = sign_in(width=width, dark=dark)
-    choose(
-        browser, places(tmp_path, "a-long-name-without-a-space-" * 4 + ".csv", ODD_CSV), places(tmp_path, "b.csv", "id\n1\n")
-    )
+    long_name = "a-long-name-without-a-space-" * 4 + ".csv"
+    choose(browser, places(tmp_path, long_name, ODD_CSV), places(tmp_path, "b.csv", "id,parentId\n1,\n"))
     wait_for(browser, ".up-file:nth-child(2) .up-dialect", "CSV")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     shoot(browser, shots / f"upload-{width}{'-dark' if dark else ''}.png")
@@ -321,7 +328,24 @@ def test_the_plain_form_takes_one_file(sign_in: Open, edges: AppContext, tmp_pat
     choose(browser, places(tmp_path, "plain.csv", "id,parentId,name,kind\nFR,,France,Country\n"))
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()
     wait_for(browser, "h1", "plain.csv")
+    wait_for(browser, ".up-fit", "places")
+    assert edges.ledger.imports.page() == []
+    browser.find_element(By.XPATH, "//button[text()='Import 1 row']").click()
+    wait_for(browser, ".badge", "Queued")
     assert edges.ledger.imports.page()[0].options == Options()
+
+
+def test_the_tree_of_a_shape_is_shown_before_the_upload(sign_in: Open, shots: Path, tmp_path: Path) -> None:
+    browser = sign_in()
+    into(browser, "records")
+    browser.find_element(By.CSS_SELECTOR, ".up-reading summary").click()
+    browser.find_element(By.NAME, "shape").send_keys('{"kind": "levels", "columns": ["Region", "Country"]}')
+    choose(browser, places(tmp_path, "levels.csv", "Region,Country\nEurope,<b>France</b>\nEurope,Spain\nAsia,Japan\n"))
+    wait_for(browser, ".up-tree li", "Europe (2 children)")
+    shown = [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".up-tree li")]
+    assert shown[1] == "Europe/<b>France</b> <b>France</b>"
+    assert "5 records, of which 2 would be generated; 2 roots, 2 levels" in browser.page_source
+    shoot(browser, shots / "upload-tree.png")
 
 
 def test_a_file_is_read_with_options_and_so_is_the_next(
@@ -329,7 +353,7 @@ def test_a_file_is_read_with_options_and_so_is_the_next(
 ) -> None:
     browser = sign_in()
     text_of = "Exported on Monday;;\nby the registry;;\nid;parentId;name\n1;0;Top\n2;1;Below\n"
-    browser.find_element(By.CSS_SELECTOR, "input[value=records]").click()
+    into(browser, "records")
     browser.find_element(By.CSS_SELECTOR, ".up-reading summary").click()
     for name, value in (("header_row", "3"), ("no_parent_values", "0")):
         browser.find_element(By.NAME, name).send_keys(value)
@@ -343,7 +367,7 @@ def test_a_file_is_read_with_options_and_so_is_the_next(
     (loaded,) = load(edges, settings, [made])
     assert (loaded.state, loaded.inserted) == (State.SUCCEEDED, 2)
     browser.get(server.url)
-    browser.find_element(By.CSS_SELECTOR, "input[value=records]").click()
+    into(browser, "records")
     choose(browser, places(tmp_path, "export 2026-12-31.csv", text_of.replace("Below", "Under")))
     wait_for(browser, ".up-dialect", "options as last time")
     browser.find_element(By.CSS_SELECTOR, SUBMIT).click()

@@ -15,12 +15,13 @@ from pipeline.sandbox import process
 from pipeline.settings import Settings
 from tests.support.bulkhead import Bulkhead
 from tests.support.http import Caller, follow_link
+from tests.support.oidc_provider import oidc, oidc_process
 from tests.support.web_app import Server, edges, keys, serve
 from tests.support.workers import running_worker
 from web import create_app
 from web.app_context import AppContext
 
-__all__ = ["edges", "keys", "serve"]
+__all__ = ["edges", "keys", "oidc", "oidc_process", "serve"]
 
 
 @pytest.fixture

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
-SECONDS = 60
+SECONDS = 180
 SCREENSHOTS = "BULKHEAD_SCREENSHOTS"
+STOPS_MAX = 250
 Open = Callable[..., webdriver.Chrome]
 
 
@@ -43,3 +46,18 @@ def shoot(browser: webdriver.Chrome, path: Path) -> None:
 def assert_no_complaints(browser: webdriver.Chrome) -> None:
     """Assert that the browser blocked nothing and missed nothing."""
     assert [entry["message"] for entry in browser.get_log("browser")] == []
+
+
+def send_keys(browser: webdriver.Chrome, *keys: str) -> None:
+    """Send keys to whatever has the focus."""
+    ActionChains(browser).send_keys(*keys).perform()
+
+
+def tab_to(browser: webdriver.Chrome, selector: str, *, back: bool = False) -> None:
+    """Press the tab key, again and again, until what matches has the focus; with the shift key to go back."""
+    for _ in range(STOPS_MAX):
+        if browser.execute_script("return document.activeElement.matches(arguments[0])", selector):
+            return
+        keys = ActionChains(browser)
+        (keys.key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT) if back else keys.send_keys(Keys.TAB)).perform()
+    raise AssertionError(f"The tab key does not come to {selector}.")

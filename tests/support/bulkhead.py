@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from pipeline.adapters import postgres
+from pipeline.adapters.postgres_access import to_database
 from pipeline.adapters.s3 import Store
 from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.messages import ObjectArrived
@@ -30,7 +31,7 @@ class Bulkhead:
     def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
         self.store = store
-        self.engine = postgres.connect(settings.database_url)
+        self.engine = postgres.connect(to_database(settings))
         self.ledger = Ledger(self.engine)
         self.orchestrator = TemporalClient.of(settings)
 

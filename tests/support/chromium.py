@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -40,7 +41,8 @@ class Browsers:
             self._missing("Chromium and its driver are not installed; make setup does that.")
         options = webdriver.ChromeOptions()
         options.binary_location = str(chromium)
-        for flag in (*FLAGS, f"--user-data-dir={self._folder / f'profile-{len(self._all)}'}"):
+        profile = tempfile.mkdtemp(prefix="profile-", dir=self._folder)  # never that of one that has ended: it keeps settings
+        for flag in (*FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         if not scripts:
@@ -68,7 +70,7 @@ class Browsers:
         self._all.remove(browser)
         browser.quit()
 
-    def quit(self) -> None:
+    def close(self) -> None:
         """End them all."""
         for browser in self._all[:]:
             self.end(browser)

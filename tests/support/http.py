@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -40,10 +41,10 @@ def follow_link(client: FlaskClient, token: str, **options: Any) -> TestResponse
     return client.post("/sign-in", data=fields, **options)
 
 
-def signed_in(app: Any, edges: AppContext, role: Role) -> Any:
-    """Return a client that has signed in with a new key of this role."""
+def signed_in(app: Any, edges: AppContext, role: Role, datasets: Sequence[str] | None = None) -> Any:
+    """Return a client that has signed in with a new key of this role, for these datasets."""
     client = app.test_client()
-    _, key = edges.keys.create("a user of a test", role)
+    _, key = edges.keys.create("a user of a test", role, datasets)
     follow_link(client, edges.keys.sign_in_token(key.id))
     return client
 

@@ -16,7 +16,8 @@ import duckdb
 from pipeline.contracts.options import ReadOptions
 from pipeline.datasets.dataset import Dataset, load_dataset
 from pipeline.read import FileSummary, read
-from pipeline.staging.cast import stage
+from pipeline.sqlfiles import quoted
+from pipeline.staging.cast import original_names, stage
 
 RECORDS = load_dataset("records")
 
@@ -29,6 +30,8 @@ class Shaped:
     rows: list[tuple[Any, ...]]
     findings: list[tuple[str, int | None]]
     messages: list[str] = field(default_factory=list)
+    originals: list[dict[str, Any]] = field(default_factory=list)
+    """Each row as results files give it back: by the file's own names."""
 
     @property
     def parents(self) -> dict[str, str | None]:
@@ -53,8 +56,17 @@ def shaped(content: str | bytes, shape: Mapping[str, Any], dataset: Dataset = RE
             """select _row, first_line + _row - first_row, id, "parentId", name
             from incoming asof left join lines on _row >= first_row order by _row"""
         ).fetchall()
+        columns = original_names(connection)
+        picks = ", ".join(map(quoted, columns))
+        kept = connection.execute(f"select {picks} from raw order by _row").fetchall()
         found = connection.execute("select code, row, message from findings order by row, code").fetchall()
-    return Shaped(summary, rows, [(code, row) for code, row, _ in found], [message for _, _, message in found])
+    return Shaped(
+        summary,
+        rows,
+        [(code, row) for code, row, _ in found],
+        [message for _, _, message in found],
+        [dict(zip(columns.values(), row, strict=True)) for row in kept],
+    )
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -85,7 +85,7 @@ def served(settings: Settings, edges: AppContext, log: Path) -> Iterator[Server]
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, "gunicorn ended before it answered"
         try:
@@ -108,6 +108,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key or "",
         "TEMPORAL_ADDRESS": settings.temporal_address,
         "TEMPORAL_NAMESPACE": settings.temporal_namespace,
+        "BULKHEAD_METRICS_TOKEN": settings.metrics_token,
+        **({"BULKHEAD_METRICS_PORT": str(settings.metrics_port)} if settings.metrics_port else {}),
     }
 
 

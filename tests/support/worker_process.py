@@ -16,8 +16,9 @@ from pipeline.settings import ROOT
 class Worker:
     """A worker process that can be killed and started again."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
-        self._environment = {**environment, "BULKHEAD_BATCHES_PER_PART": "10"}
+    def __init__(self, environment: dict[str, str], log: Path, *, root: Path = ROOT) -> None:
+        self._environment = {**environment, "BULKHEAD_BATCHES_PER_PART": "10", "PYTHONPATH": str(root)}
+        self._root = root
         self.log = log
         self.start()
 
@@ -26,7 +27,7 @@ class Worker:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.orchestration.worker"],
                 env=self._environment,
-                cwd=ROOT,
+                cwd=self._root,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -45,14 +46,15 @@ class Worker:
         return [psutil.Process(self._process.pid), *psutil.Process(self._process.pid).children(recursive=True)]
 
     def stop(self) -> int:
-        self._process.terminate()
-        return self._process.wait(60)
+        if self._process.poll() is None:
+            self._process.terminate()
+        return self._process.wait(120)
 
 
 @contextmanager
-def closing_worker(environment: dict[str, str], folder: Path) -> Iterator[Worker]:
-    """Run a worker process for as long as the block lasts."""
-    worker = Worker(environment, folder / "worker.log")
+def closing_worker(environment: dict[str, str], folder: Path, *, name: str = "worker", root: Path = ROOT) -> Iterator[Worker]:
+    """Run a worker process for as long as the block lasts; ``root``: the checkout whose code it runs."""
+    worker = Worker(environment, folder / f"{name}.log", root=root)
     try:
         yield worker
     finally:

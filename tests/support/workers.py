@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from temporalio.client import Client
-
 from pipeline.orchestration.worker import working
 from pipeline.settings import Settings
+from pipeline.temporal_access.connecting import connect
+from pipeline.temporal_access.options import access_from
 
 
 class running_worker:  # noqa: N801 - reads as a statement
@@ -22,14 +22,14 @@ class running_worker:  # noqa: N801 - reads as a statement
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()))
 
     async def _run(self) -> None:
-        client = await Client.connect(self._settings.temporal_address, namespace=self._settings.temporal_namespace)
+        client = await connect(access_from(self._settings.temporal_environment))
         async with working(client, self._settings):
             self._ready.set()
             await self._stop.wait()
 
     def __enter__(self) -> None:
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(120), "the worker did not start"
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)

@@ -71,6 +71,7 @@ class Steps:
         self.busiest = 0
         self.pause_wanted = False
         self.has_failures = False
+        self.searchable = False
         self.given_up: list[tuple[int, str]] = []
         self.registered = 0
         self.known: dict[tuple[str, bool], ImportRef] = {}
@@ -94,7 +95,7 @@ class Steps:
     @activity.defn
     def next(self, asked: NextImportRequest) -> NextImport:
         waiting = [ref for ref in self.known.values() if ref.dataset == asked.dataset and ref.import_id not in asked.but]
-        return NextImport(next((ref for ref in waiting if ref not in self.over), None))
+        return NextImport(next((ref for ref in waiting if ref not in self.over), None), searchable=self.searchable)
 
     @activity.defn
     async def watch(self, ref: ImportRef) -> None:

@@ -19,20 +19,25 @@ MAP = [  # entry points first; the packages of one line are siblings and import 
     "cli",
     "web local lambda",
     "orchestration client",
-    "sandbox retention",
-    "receive",
-    "read validate prepare report load notify",
+    "sandbox retention monitoring backup",
+    "receive expired_audits expired_drafts expired_dumps expired_folders expired_uploads database_logins dbt_package",
+    "read validate prepare report load notify lineage",
     "warehouse staging ledger",
-    "adapters datasets",
-    "settings sqlfiles display logs exact_json expired_files spreadsheet_cells processes option_texts",
-    "errors contracts units",
+    "adapters datasets setting_texts insecure_settings",
+    "secret_checks process_environment option_texts",
+    "settings sqlfiles display logs telemetry exact_json expired_files spreadsheet_cells processes",
+    "temporal_access database_settings temporal_settings tracing_settings sso_settings",
+    "setting_sources",
+    "setting_types sso_rules",
+    "errors contracts units root",
 ]
 WEB_MAP = ["api pages", "services", "http", "app_context", "models"]  # the same within web/, whose app and server import all
 LEVEL = {name: level for level, line in enumerate(reversed(MAP)) for name in line.split()}
 WEB_LEVEL = {name: level for level, line in enumerate(reversed(WEB_MAP)) for name in line.split()}
 NOTHING_BUT: dict[str, set[str]] = {  # the standard library, and these
     "contracts": set(),
-    "lambda": {"temporalio", "pipeline.contracts"},
+    "lambda": {"temporalio", "pipeline.contracts", "pipeline.temporal_access"},
+    "temporal_access": {"temporalio", "cryptography", "pipeline.errors"},
 }
 WORKFLOWS_NEED_BUT = {"temporalio", "pipeline.contracts", "pipeline.orchestration"}
 """Workflow code is replayed: it imports no module that does I/O."""
@@ -41,12 +46,18 @@ ONLY_IN = {  # the libraries that reach the outside have one home each
     "boto3": {"adapters"},
     "botocore": {"adapters"},
     "great_expectations": {"validate"},
+    "openlineage": {"lineage"},
     "sqlalchemy.create_engine": {"adapters"},
-    "os.environ": {"settings", "lambda"},
-    "os.getenv": {"settings", "lambda"},
-    "temporalio": {"orchestration", "adapters", "local", "lambda"},
+    "os.environ": {"settings", "process_environment", "lambda"},
+    "os.getenv": {"settings", "process_environment", "lambda"},
+    "temporalio": {"orchestration", "adapters", "local", "lambda", "temporal_access"},
+    "prometheus_client": {"telemetry", "web"},
+    "opentelemetry": {"telemetry", "adapters", "web"},
 }
 FILES = sorted([*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("web/**/*.py"), ROOT / "lambda" / "handler.py"])
+ENTRY = ROOT / "lambda" / "entry.py"
+IN_AWS_RUNTIME = ("boto3", "botocore")
+"""What lambda/entry.py imports beside what the rest of lambda/ does: AWS's runtime has it, and the zip does not."""
 
 
 def package_of(file: Path) -> str:
@@ -113,6 +124,17 @@ def test_imports_go_one_way(file: Path) -> None:
     assert package in LEVEL or package == "__init__", f"{package} is not on the map: where does it belong?"
     is_workflow = package == "orchestration" and (file.stem.endswith("_workflow") or file.stem == "steps")
     assert [*faults(package, tree_of(file), is_workflow=is_workflow)] == []
+
+
+def test_the_entry_in_aws_imports_what_its_runtime_has_and_only_within_a_function() -> None:
+    tree = tree_of(ENTRY)
+    found = [fault for fault in faults("lambda", tree) if not any(f" {name}" in fault for name in IN_AWS_RUNTIME)]
+    assert [fault.partition(";")[0] for fault in found] == ["imports handler"], "which is beside it in the zip"
+    assert isinstance(tree, ast.Module)
+    at_the_top = imports(
+        ast.Module(body=[node for node in tree.body if not isinstance(node, ast.FunctionDef)], type_ignores=[])
+    )
+    assert not {name.partition(".")[0] for name in at_the_top} & set(IN_AWS_RUNTIME), "a function without a secret pays for it"
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("web/*/**/*.py")), ids=lambda file: str(file.relative_to(ROOT)))

@@ -81,4 +81,4 @@ def test_nothing_is_asked_for() -> None:
 
 
 def test_every_option_of_reading_has_a_parser() -> None:
-    assert {*PARSERS, "mapping", "without"} == set(READ_NAMES)
+    assert {*PARSERS, "mapping", "without", "patch"} == set(READ_NAMES)

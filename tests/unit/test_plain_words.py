@@ -31,8 +31,9 @@ def is_old(document: Path) -> bool:
 
 def files() -> Iterator[Path]:
     """Yield the files that people read: documents, code, templates, scripts, styles, SQL and configuration."""
-    for folder in ("docs", "benchmarks"):
+    for folder in ("docs", "benchmarks", "deploy"):
         yield from ROOT.glob(f"{folder}/**/*.md")
+    yield from ROOT.glob("deploy/**/*.yaml")
     yield from ROOT.glob("*.md")
     for folder in ("pipeline", "web", "lambda"):
         yield from (
@@ -40,6 +41,7 @@ def files() -> Iterator[Path]:
         )
     yield from (path for path in ROOT.glob("sql/**/*") if path.suffix in {".sql", ".py"})
     yield from ROOT.glob("expectations/*.json")
+    yield from (path for path in ROOT.glob("deploy/**/*") if path.suffix in {".md", ".yaml", ".sh", ".tpl", ".txt"})
     yield from (ROOT / name for name in ("Makefile", "Dockerfile", "docker-compose.yml", ".env.example", "pyproject.toml"))
 
 

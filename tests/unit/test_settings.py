@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +10,12 @@ import pytest
 
 from pipeline.contracts.object_keys import Kept
 from pipeline.errors import InvalidConfiguration
-from pipeline.settings import Settings, check_secrets, is_local, load_settings
+from pipeline.local import temporal
+from pipeline.local.home import Home
+from pipeline.process_environment import export_for_lambda
+from pipeline.secret_checks import check_secrets, is_local
+from pipeline.settings import Settings, load_settings
+from pipeline.temporal_access.options import TemporalAccess, access_from
 
 KEPT = ("batches", "uploads", "sources", "results", "reports")
 
@@ -130,3 +136,44 @@ def test_a_relay_wants_a_token_on_any_machine(monkeypatch: pytest.MonkeyPatch, t
 def test_each_kind_of_kept_file_names_an_existing_setting() -> None:
     named = {field.validation_alias.choices[0] for field in Settings.model_fields.values()}  # type: ignore[union-attr]
     assert {what.setting for what in Kept} <= named
+
+
+def test_a_profile_of_temporal_says_where_it_is_unless_a_variable_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "temporal.toml"
+    file.write_text('[profile.prod]\naddress = "prod.acme.tmprl.cloud:7233"\nnamespace = "prod.acme"\napi_key = "k"\n')
+    set_all(monkeypatch, {**HERE, "TEMPORAL_CONFIG_FILE": str(file), "TEMPORAL_PROFILE": "prod"})
+    settings = load_settings(tmp_path)
+    assert (settings.temporal_address, settings.temporal_namespace) == ("prod.acme.tmprl.cloud:7233", "prod.acme")
+    assert not is_local(settings)
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:7233")
+    settings = load_settings(tmp_path)
+    assert (settings.temporal_address, settings.temporal_namespace) == ("127.0.0.1:7233", "prod.acme")
+    assert is_local(settings)
+    monkeypatch.setenv("TEMPORAL_PROFILE", "none")
+    with pytest.raises(InvalidConfiguration, match="Profile 'none' not found"):
+        load_settings(tmp_path)
+
+
+def test_an_embedded_server_is_not_reached_by_the_settings_of_another_cluster(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.port("temporal", 7233)
+    cloud = {"TEMPORAL_API_KEY": "k", "TEMPORAL_TLS": "true", "TEMPORAL_PROFILE": "prod", "TEMPORAL_ADDRESS": "prod:1"}
+    access = access_from({**cloud, **temporal.environment(home)})
+    assert access == TemporalAccess(temporal.address(home), temporal.NAMESPACE)
+
+
+def test_what_the_relay_hands_to_the_lambda_is_also_what_a_file_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if "TEMPORAL" not in name})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("TEMPORAL_API_KEY=k\nBULKHEAD_TASK_QUEUE=another\nBULKHEAD_PAYLOAD_KEYS=k1:x\n")
+    export_for_lambda(load_settings(tmp_path))
+    access = access_from(os.environ)
+    assert (access.api_key, access.tls, access.payload_keys) == ("k", True, "k1:x")
+    assert os.environ["BULKHEAD_TASK_QUEUE"] == "another"
+
+
+@pytest.mark.parametrize("name", ["BULKHEAD_PORT", "BULKHEAD_METRICS_PORT"])
+def test_an_empty_port_is_one_that_is_not_set(name: str) -> None:
+    found = Settings(**{name: ""})
+    assert (found.port, found.metrics_port) == (None, None)
+    assert "1234" in str(Settings(**{name: "1234"}))

@@ -15,7 +15,11 @@ FILES = sorted(SQL.glob("**/*.sql"))
 DUCKDB = {"staging", "checks"}
 ONE_STATEMENT = {"staging", "checks", "marts", "queries"}
 SCRIPTS = {
-    f"queries/{name}.sql" for name in ("sql_reader/role", "dataset_roles/role", "dataset_roles/schema")
+    f"queries/{name}.sql"
+    for name in (
+        *("sql_reader/role", "dataset_roles/role", "dataset_roles/schema", "login_roles/role"),
+        *("application_role/audit_log", "application_role/database", "application_role/ledger"),
+    )
 }  # rights are granted one by one
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 FILLED = {"table": "warehouse.places", "columns": "a, b", "values": "a, b", "sets": "b = excluded.b", "old": "b", "new": "b"}

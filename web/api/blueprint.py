@@ -21,8 +21,12 @@ TAGS = {
     "direct uploads": "Files of any size, uploaded by the client to S3 with presigned URLs",
     "reports": "Findings, failed records and result files of an import",
     "records": "Datasets, and their records in the warehouse",
+    "datasets": "Datasets from files: proposals, definitions and their versions",
+    "audits": "Every rule of a dataset, checked over all that is loaded",
     "SQL": "Read-only SQL over the warehouse",
+    "database logins": "Logins for programs that read the database themselves",
     "keys": "API keys",
+    "audit log": "Who did what, from where, with what result",
     "webhooks": "Recipients of notifications, by webhook or e-mail",
 }
 """The groups of the API's operations."""
@@ -86,6 +90,9 @@ class ApiBlueprint(APIBlueprint):
 
     def put(self, rule: str, **given: Any) -> Callable[[View], View]:
         return self._route(super().put, rule, given)
+
+    def patch(self, rule: str, **given: Any) -> Callable[[View], View]:
+        return self._route(super().patch, rule, given)
 
     def delete(self, rule: str, **given: Any) -> Callable[[View], View]:
         return self._route(super().delete, rule, given)

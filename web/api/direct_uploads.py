@@ -18,12 +18,15 @@ from pipeline.contracts.object_keys import import_id_in
 from pipeline.contracts.options import Options
 from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
+from pipeline.ledger.audit_log import Action
 from pipeline.ledger.models import ImportRecord
 from pipeline.receive.presigned_uploads import PresignedUploads
 from pipeline.receive.upload_metadata import UploadRequest, metadata_of, request_of
 from web.api.blueprint import ApiBlueprint, Example
 from web.api.openapi_examples import PARTS_GIVEN, UPLOAD_ASKED, UPLOAD_KEY
 from web.app_context import app_context
+from web.http import audit_log
+from web.http.audit_log import recorded_as
 from web.http.auth import changes_state, for_role, key_in_use
 from web.http.problems import Problem, refuse_parameters
 from web.http.responses import as_json
@@ -45,6 +48,7 @@ from web.models.uploads import (
     options_of_form,
 )
 from web.services import key_scope
+from web.services.corrected_files import as_retry
 from web.services.imports import shown
 from web.services.uploads import dataset_for
 
@@ -78,7 +82,7 @@ def open_upload(body: UploadAsked) -> Response:
         refuse_parameters(error)
     _check_size(body.size_bytes)
     dataset_for(body.dataset, options)
-    one, upload_id = _uploads().open_multipart(body.dataset, _asked(body.filename, options))
+    one, upload_id = _uploads().open_multipart(body.dataset, _asked(body.dataset, body.filename, options, body.retry_of))
     return as_json({"key": one.key, "uploadId": upload_id, **_links(one)})
 
 
@@ -131,9 +135,12 @@ def sign_part(path: PartPath, query: UploadKey) -> Response:
     example=Example(query=_KEY, body=PARTS_GIVEN),
 )
 @for_role(Role.UPLOADER)
+@recorded_as(Action.UPLOAD, "")
 def complete(path: UploadPath, query: UploadKey, body: PartsGiven) -> Response:
     """From here on it is an import like any other. Said once more, the answer is the same."""
     one = _of(query.key, completed=True)
+    audit_log.about("import", one.id)
+    audit_log.describe(dataset=one.dataset, way="multipart")
     if one.state is State.AWAITING_UPLOAD:
         _make_whole(one, path.upload_id, [(part.number, part.etag.strip('"')) for part in body.parts])
     return as_json({"location": shown(one)["links"]["self"], **_links(one)})
@@ -162,6 +169,7 @@ def abort(path: UploadPath, query: UploadKey) -> Response:
     example=Example(query={"filename": "places.csv", "dataset": "places"}),
 )
 @for_role(Role.UPLOADER)
+@recorded_as(Action.UPLOAD, "")
 @changes_state
 def sign_form(query: FormQuery) -> Response:
     """A form that S3 takes with one file of at most 5 GB; S3 itself sees to its size. The import begins by S3's own event.
@@ -175,7 +183,10 @@ def sign_form(query: FormQuery) -> Response:
     kept = app_context().settings.keep_uploads
     awaited = None if kept is None else max(kept.total_seconds(), FORM_SECONDS)
     dataset = dataset_for(query.dataset or request.args.get("metadata[dataset]", ""), options)
-    one = _uploads().open(dataset, _asked(query.filename, options), upload_seconds=awaited)
+    asked = _asked(dataset, query.filename, options, request.args.get("metadata[retry_of]"))
+    one = _uploads().open(dataset, asked, upload_seconds=awaited)
+    audit_log.about("import", one.id)
+    audit_log.describe(dataset=dataset, way="form")
     most = min(app_context().settings.max_upload_bytes, 5 << 30)
     url, fields = app_context().store.sign_form(
         one.key, bytes_max=most, seconds=SIGNED_SECONDS, metadata=metadata_of(one.id, request_of(one))
@@ -190,8 +201,9 @@ def _uploads() -> PresignedUploads:
     return PresignedUploads(app_context().store, app_context().ledger)
 
 
-def _asked(filename: str, options: Options) -> UploadRequest:
-    return UploadRequest(options, filename, key_in_use().id)
+def _asked(dataset: str, filename: str, given: Options, retried: str | None) -> UploadRequest:
+    options, retry_of = as_retry(dataset, filename, given, retried)
+    return UploadRequest(options, filename, key_in_use().id, retry_of)
 
 
 def _of(key: str, *, completed: bool = False) -> ImportRecord:
@@ -231,7 +243,7 @@ def _make_whole(one: ImportRecord, upload_id: str, wanted: list[tuple[int, str]]
     if stored is None:  # it was removed at the same time
         raise Problem("unknown_upload")
     try:
-        _uploads().confirm(one, stored)
+        _uploads().confirm(one, stored, audit_log.entry())
     except LookupError as error:  # it was given up at the same time
         raise Problem("unknown_upload") from error
     log.info("uploaded", import_id=one.id, dataset=one.dataset, size_bytes=stored.size_bytes, key_id=key_in_use().id)

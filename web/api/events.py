@@ -26,7 +26,7 @@ from pipeline.ledger.api_keys import Role
 from pipeline.ledger.models import ImportRecord
 from web.api.blueprint import ApiBlueprint
 from web.app_context import app_context
-from web.http.auth import for_role, key_in_use
+from web.http.auth import for_role, still_works
 from web.http.problems import Problem
 from web.models.common import ImportPath
 from web.services.imports import find
@@ -84,11 +84,11 @@ def watch_import(path: ImportPath) -> Response:
         raise Problem("busy", said, headers={"Retry-After": "5"})
     at_work = current_app.extensions.get("at_work", lambda: True)
     wanted = _is_wanted(request.environ.get("gunicorn.socket"), at_work)
-    keys, key_id = app_context().keys, key_in_use().id
+    works = still_works()
 
     def look() -> ImportRecord | None:
-        """Return the import as it is now; None if the key was revoked meanwhile."""
-        return ledger.imports.get(one.id) if keys.get(key_id) else None
+        """Return the import as it is now; None if the key was revoked, or the session ended, meanwhile."""
+        return ledger.imports.get(one.id) if works() else None
 
     stream = _events(one, look, known, pace, request.host_url, wanted)
     response = Response(stream, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

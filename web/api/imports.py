@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, request
 
 from pipeline.ledger.api_keys import Role
+from pipeline.ledger.audit_log import Action
 from pipeline.receive.upload import Receipt
 from web.api.blueprint import ApiBlueprint, Example
 from web.api.openapi_examples import CSV
 from web.app_context import app_context
+from web.http.audit_log import recorded_as
 from web.http.auth import for_role, key_in_use
 from web.http.cursors import page_of
 from web.http.responses import as_json
@@ -18,6 +21,7 @@ from web.models.common import DatasetPath, ImportPath
 from web.models.imports import ImportModel, ImportPage, ImportsQuery
 from web.models.uploads import UploadQuery
 from web.services import key_scope
+from web.services.corrected_files import as_retry
 from web.services.imports import find, shown
 from web.services.uploads import dataset_for, idempotency_key, receive, upload_in, upload_slot
 
@@ -65,20 +69,25 @@ api = ApiBlueprint("imports", "/v1", "imports")
     summary="Upload a file",
     responses={202: ImportModel},
     openapi_extensions=BODIES,
-    problems=(*UPLOAD_PROBLEMS, "no_table"),
+    problems=(*UPLOAD_PROBLEMS, "no_table", "unknown_import", "not_finished"),
     headers=UPLOAD_RESPONSE_HEADERS,
     takes_headers=UPLOAD_HEADERS,
     example=Example(query={"filename": "places.csv", "on_error": "quarantine", "max_errors": 10}, body=CSV),
 )
 @for_role(Role.UPLOADER)
+@recorded_as(Action.UPLOAD, "dataset", "dataset")
 def upload(path: DatasetPath, query: UploadQuery) -> Response:
-    """Stream the file to S3 and queue its import. Idempotency-Key and Content-Digest are honoured."""
+    """Stream the file to S3 and queue its import. Idempotency-Key and Content-Digest are honoured.
+
+    A corrected file names the import that it corrects (``retry_of``); a file of results is known by its name, too.
+    """
     dataset_for(path.dataset, query.options)
     with upload_slot(app_context()):
         brought = upload_in(request, app_context().settings.max_upload_bytes, query.options)
-        key = key_in_use()
+        options, retry_of = as_retry(path.dataset, brought.filename, query.options, query.retry_of)
+        brought, key = replace(brought, options=options), key_in_use()
         once = idempotency_key(request, brought, key)
-        receipt = receive(app_context(), brought, dataset=path.dataset, key=key, idempotency_key=once)
+        receipt = receive(app_context(), brought, dataset=path.dataset, key=key, idempotency_key=once, retry_of=retry_of)
     return accepted(receipt)
 
 
@@ -104,7 +113,17 @@ def list_imports(query: ImportsQuery) -> Response:
     """Return a page of imports. The cursor is opaque: send next_cursor unchanged."""
     if query.cursor is not None:
         find(query.cursor)
-    found = key_scope.imports(dataset=query.dataset, state=query.state, before=query.cursor, limit=query.limit + 1)
+    found = key_scope.imports(
+        dataset=query.dataset,
+        state=query.state,
+        since=query.since,
+        until=query.until,
+        named=query.text,
+        by=query.by,
+        with_errors=query.with_errors,
+        before=query.cursor,
+        limit=query.limit + 1,
+    )
     items, next_cursor = page_of(found, query.limit, lambda one: one.id)
     return as_json({"items": [shown(one) for one in items], "next_cursor": next_cursor})
 

@@ -10,12 +10,13 @@ import copy
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from flask import Blueprint, Flask, current_app, render_template
 from flask.typing import ResponseReturnValue
 
+from web.api import openapi_webhooks
 from web.api.blueprint import ApiBlueprint, Example, RouteDescription
 from web.api.openapi_examples import CSV, PATH, SCHEMAS
 from web.http.auth import for_anyone
@@ -30,8 +31,10 @@ _ALWAYS = ("unauthorized", "forbidden", "too_many_requests", "internal", "not_re
 _OF_PARAMETER = {
     "dataset": ("unknown_dataset",),
     "import_id": ("unknown_import",),
+    "audit_id": ("unknown_audit",),
     "record_id": ("unknown_record",),
     "key_id": ("unknown_key",),
+    "login_id": ("unknown_login",),
     "webhook_id": ("unknown_webhook",),
     "upload_id": ("unknown_upload",),
 }
@@ -44,8 +47,11 @@ HEADERS: Json = {
     "Retry-After": ("Seconds to wait before the next request", {"type": "string", "pattern": "^[0-9]+$"}),
     "ETag": ("Send it as If-None-Match: an unchanged response is 304 without a body", {"type": "string"}),
     "Link": ('rel="next": the next page (keyset pagination)', {"type": "string"}),
-    "Location": ("URL of the import", {"type": "string"}),
-    "Idempotent-Replayed": ("true: an earlier request with this Idempotency-Key created this import", {"type": "string"}),
+    "Location": ("URL of the import or the audit", {"type": "string"}),
+    "Idempotent-Replayed": (
+        "true: an earlier request with this Idempotency-Key created it",
+        {"type": "string"},
+    ),
     "X-Truncated": ("true: the result was cut at a limit", {"type": "string"}),
 }
 
@@ -74,9 +80,8 @@ def docs_page() -> ResponseReturnValue:
     groups: dict[str, list[Json]] = defaultdict(list)
     for path, method, operation in operations(described):
         groups[operation["tags"][0]].append({**operation, "path": path, "method": method.upper()})
-    return render_template(
-        "api.html", groups=groups, about={tag["name"]: tag["description"] for tag in described["tags"]}, spec=described
-    )
+    about = {tag["name"]: tag["description"] for tag in described["tags"]}
+    return render_template("api.html", groups=groups, about=about, spec=described, tried=readable())
 
 
 def operations(described: Json) -> Iterator[tuple[str, str, Json]]:
@@ -84,6 +89,20 @@ def operations(described: Json) -> Iterator[tuple[str, str, Json]]:
     for path, item in described["paths"].items():
         for method, operation in item.items():
             yield path, method, operation
+
+
+def readable() -> dict[str, tuple[str, Json]]:
+    """Return path and description of each operation of /v1 that reads data, by its id."""
+    return {
+        operation["operationId"]: (path, operation)
+        for path, method, operation in operations(document())
+        if method == "get" and path.startswith("/v1/") and _is_data(operation)
+    }
+
+
+def _is_data(operation: Json) -> bool:
+    kinds = {kind.partition(";")[0] for kind in operation["responses"].get("200", {}).get("content", {})}
+    return bool(kinds & {"application/json", "text/csv"})
 
 
 def _said(value: Any) -> str:
@@ -106,9 +125,11 @@ def _document(app: Flask) -> Json:
     described["servers"] = [{"url": "/"}]
     components = described["components"]
     components["headers"] = {name: {"description": said, "schema": schema} for name, (said, schema) in HEADERS.items()}
+    openapi_webhooks.describe(described)
+    examples = {**SCHEMAS, **openapi_webhooks.WEBHOOK_SCHEMAS}
     for name, schema in components["schemas"].items():
-        if name in SCHEMAS:
-            schema["examples"] = [SCHEMAS[name]]
+        if name in examples:
+            schema["examples"] = [examples[name]]
     return described
 
 
@@ -165,8 +186,8 @@ def _add_files(answers: Json, forms: tuple[str, ...]) -> None:
     content = answer.setdefault("content", {})
     for form in forms:
         kind = CONTENT_TYPES[form]
-        if form == "json":
-            rows = {"type": "array", "items": {"type": "object"}}
+        if form in _JSON:
+            rows = _JSON[form]
             paged = content.get(kind, {}).get("schema")
             content[kind] = {"schema": {"anyOf": [paged, rows]} if paged else rows}
         elif form in _BINARY:
@@ -175,7 +196,12 @@ def _add_files(answers: Json, forms: tuple[str, ...]) -> None:
             content[kind] = {"schema": {"type": "string"}, "example": _AS_TEXT[form]}
 
 
+_JSON: Mapping[str, Json] = {
+    "json": {"type": "array", "items": {"type": "object"}},
+    "suite": {"type": "object", "required": ["expectations"]},
+}
 _AS_TEXT = {
+    "sql": 'create table warehouse.products (id text primary key, "parentId" text, name text);',
     "csv": CSV,
     "tsv": CSV.replace(",", "\t"),
     "ndjson": '{"id": "FR", "parentId": null, "name": "France", "kind": "Country"}\n',

@@ -48,7 +48,7 @@ def export(dataset: Dataset, form: str, pages: Pages) -> Response:
         raise Problem("busy", "Too many exports at the same time. Try again in a moment.")
     try:
         first = pages(None, FIRST_RECORDS)  # an error is answered before a byte is sent
-        chunks = WRITERS[form](dataset.columns, _all(first, pages))
+        chunks = WRITERS[form](dataset.shown_columns, _all(first, pages))
         answer = as_download(chunks, f"{dataset.name}.{form}", CONTENT_TYPES[form])
     except BaseException:
         places.release()

@@ -10,27 +10,33 @@ from flask import Response
 
 from pipeline.datasets.dataset import Dataset
 from pipeline.ledger.api_keys import Role
+from pipeline.ledger.audit_log import Action
 from pipeline.warehouse.query import Page
 from web.api.blueprint import ApiBlueprint, Example
 from web.api.record_export import export
 from web.app_context import app_context
+from web.http import audit_log
+from web.http.audit_log import recorded_as
 from web.http.auth import for_role
 from web.http.problems import Problem
 from web.http.responses import as_json
 from web.models.common import DatasetPath
-from web.models.findings import ValidationRuns
+from web.models.findings import ValidationRuns, ValidationsQuery
 from web.models.records import (
     ChildrenCount,
     DatasetList,
     DatasetModel,
     DescendantsQuery,
     KinQuery,
+    NumbersModel,
     RecordModel,
     RecordPage,
     RecordPath,
     RecordsQuery,
 )
-from web.services import key_scope
+from web.services import key_scope, searching
+from web.services.numbers import dataset_numbers
+from web.services.validation_runs import validation_runs
 
 api = ApiBlueprint("records", "/v1/datasets", "records")
 
@@ -49,30 +55,40 @@ def get_dataset(path: DatasetPath) -> Response:
     return as_json(described(_dataset(path)))
 
 
-@api.get("/<name:dataset>/validations", summary="List the last validations", responses={200: ValidationRuns})
+@api.get("/<name:dataset>/numbers", summary="Get the numbers of a dataset", responses={200: NumbersModel})
 @for_role(Role.READER)
-def validations(path: DatasetPath) -> Response:
-    """The last 50, newest first: records, errors, warnings, and findings by code."""
-    runs = app_context().ledger.findings.validation_runs(_dataset(path).name)
-    return as_json({"items": [run.to_json() for run in runs]})
+def numbers(path: DatasetPath) -> Response:
+    """Records, roots, depth and problems, as of the last count, which follows imports."""
+    return as_json(dataset_numbers(_dataset(path)).to_json())
+
+
+@api.get("/<name:dataset>/validations", summary="List validations", responses={200: ValidationRuns})
+@for_role(Role.READER)
+def validations(path: DatasetPath, query: ValidationsQuery) -> Response:
+    """Newest first: records, errors, warnings, findings by code, and the expectations that were not met."""
+    found, next_cursor = validation_runs(_dataset(path), query.cursor, query.limit)
+    return as_json({"items": [run.to_json() for run in found], "next_cursor": next_cursor})
 
 
 @api.get(
     "/<name:dataset>/records",
     summary="List records",
     responses={200: RecordPage},
-    problems=("busy", "no_table"),
+    problems=("busy", "no_table", "no_search_index"),
     files=("csv", "json", "ndjson", "parquet", "arrow"),
     example=Example(query={"parentId": "FR", "limit": 100}),
 )
 @for_role(Role.READER)
+@recorded_as(Action.EXPORT, "dataset", "dataset", when=audit_log.asks_for_file)
 def list_records(path: DatasetPath, query: RecordsQuery) -> Response:
-    """All records, the children of ``parentId``, or the roots, by ID: a page; with ``format``, all of them as a file."""
+    """All records, the children of ``parentId``, the roots, or what ``search`` finds: a page; with ``format``, a file."""
     dataset, records = _dataset(path), app_context().records
-    if sum((query.parentId is not None, query.root, query.id is not None)) > 1:
-        raise Problem("bad_request", "Send only one of parentId, root and id.")
-    if query.format is not None and (query.id is not None or query.cursor is not None):
-        raise Problem("bad_request", "A file has all records: leave out id and cursor, or format.")
+    if sum((query.parentId is not None, query.root, query.id is not None, query.search is not None)) > 1:
+        raise Problem("bad_request", "Send only one of parentId, root, id and search.")
+    if query.format is not None and (query.id is not None or query.search is not None or query.cursor is not None):
+        raise Problem("bad_request", "A file has all records: leave out id, search and cursor, or format.")
+    if query.search is not None:
+        return _shown(dataset, searching.page(dataset, query.search, cursor=query.cursor, limit=query.limit), query)
     if query.id is not None:
         found = records.one(dataset, query.id)
         return _shown(dataset, Page([found] if found else [], None), query)
@@ -80,6 +96,7 @@ def list_records(path: DatasetPath, query: RecordsQuery) -> Response:
     if query.parentId is not None:
         pages = partial(records.children, parent=query.parentId)
     if query.format is not None:
+        audit_log.describe(what="records", format=query.format)
         return export(dataset, query.format, lambda cursor, limit: pages(dataset, cursor=cursor, limit=limit))
     return _shown(dataset, pages(dataset, cursor=query.cursor, limit=query.limit), query)
 
@@ -156,6 +173,7 @@ def described(dataset: Dataset) -> dict[str, Any]:
         "key": dataset.key,
         "parent": dataset.parent,
         "rest": dataset.rest,
+        "personal": list(dataset.personal),
         "columns": [{"name": c.name, "type": c.type, "required": c.required} for c in dataset.columns],
         "marts": [mart.to_json() for mart in app_context().marts.states(dataset.name)],
     }

@@ -14,6 +14,7 @@ from pipeline.contracts.object_keys import (
     Kept,
     RowOutcome,
     native_format,
+    report_prefix,
     results_file,
     results_key,
     results_prefix,
@@ -22,9 +23,12 @@ from pipeline.contracts.states import State
 from pipeline.display import place_of_record
 from pipeline.errors import NotFound
 from pipeline.ledger.api_keys import Role
+from pipeline.ledger.audit_log import Action
 from pipeline.ledger.models import ImportRecord
 from web.api.blueprint import ApiBlueprint, Example
 from web.app_context import app_context
+from web.http import audit_log
+from web.http.audit_log import recorded_as
 from web.http.auth import for_role
 from web.http.cursors import cursor_row, page_of
 from web.http.problems import Problem
@@ -33,6 +37,7 @@ from web.http.table_streams import as_arrow, open_parquet
 from web.models.common import ImportPath
 from web.models.findings import BeingWritten, FailurePage, FailuresQuery, ResultsModel, RowsQuery
 from web.services.imports import check_kept, find
+from web.services.personal_data import check_shown, clear_key, clear_prefix, may_unmask, withheld
 from web.services.stored_findings import FINDINGS_FORMS, findings_key
 
 _FILES = ("csv", "json", "parquet", "arrow", "xlsx", "tsv", "ndjson")
@@ -47,12 +52,14 @@ def results(path: ImportPath) -> Response:
     """Counts, stored files, and under ``rows`` the files that can be requested."""
     one = find(path.import_id)
     base = f"{request.host_url}v1/imports/{one.id}"
-    files = [(f"findings.{form}", findings_key(one.id, form), f"{base}/errors?format={form}") for form in FINDINGS_FORMS]
+    reported = clear_prefix(one, report_prefix(one.id))
+    files = [(f"findings.{form}", findings_key(reported, form), f"{base}/errors?format={form}") for form in FINDINGS_FORMS]
+    files = files if may_unmask() or not withheld(one) else []
     stored = [(name, app_context().store.head(key), href) for name, key, href in files]
     written = {found.key: found for found in app_context().store.list(results_prefix(one.id))}
     for outcome in RowOutcome:
         for form in RESULTS_FORMS:
-            found = written.get(results_key(one.id, outcome, form, one.reading))
+            found = written.get(clear_key(results_key(one.id, outcome, form, one.reading), results_prefix(one.id)))
             stored.append((results_file(outcome, form, one.reading), found, f"{base}/results/{outcome}?format={form}"))
     return as_json(
         {
@@ -93,6 +100,7 @@ def _summary(one: ImportRecord) -> Any:
     example=Example(query={"limit": 100}),
 )
 @for_role(Role.READER)
+@recorded_as(Action.DOWNLOAD, when=audit_log.asks_for_file)
 def failed(path: ImportPath, query: FailuresQuery) -> Response:
     """Records that validation quarantined or the warehouse rejected: a page; with ``format``, all of them as a file."""
     one = find(path.import_id)
@@ -100,7 +108,9 @@ def failed(path: ImportPath, query: FailuresQuery) -> Response:
         return _file(one, RowOutcome.FAILED, query.format)
     if one.failed:
         check_kept(one, Kept.RESULTS)
-    found = app_context().ledger.failures.page(one.id, after_row=cursor_row(query.cursor), limit=query.limit + 1)
+    check_shown(one)
+    after = cursor_row(query.cursor)
+    found = app_context().ledger.failures.page(one.id, after_row=after, limit=query.limit + 1, is_clear=may_unmask())
     rows, next_cursor = page_of(found, query.limit, lambda row: row["row"])
     items = [{"place": place_of_record(row["row"], one.reading), **row} for row in rows]
     return as_json({"items": items, "next_cursor": next_cursor, "total": one.failed})
@@ -115,6 +125,7 @@ def failed(path: ImportPath, query: FailuresQuery) -> Response:
     example=Example(query={"format": "csv"}),
 )
 @for_role(Role.READER)
+@recorded_as(Action.DOWNLOAD)
 def succeeded(path: ImportPath, query: RowsQuery) -> Response:
     """All columns of the file in their order, then row, code and reason. 202 while the file is being written: ask again.
 
@@ -133,18 +144,22 @@ def succeeded(path: ImportPath, query: RowsQuery) -> Response:
     example=Example(query={"format": "native"}),
 )
 @for_role(Role.READER)
+@recorded_as(Action.DOWNLOAD)
 def unprocessed(path: ImportPath, query: RowsQuery) -> Response:
     """As for the succeeded rows."""
     return _file(find(path.import_id), RowOutcome.UNPROCESSED, query.format)
 
 
 def _file(one: ImportRecord, outcome: RowOutcome, form: str) -> Response:
+    audit_log.describe(what=f"{outcome} rows", format=form)
     if not one.state.is_final:
         raise Problem("not_finished", f"The import is {one.state}. Its rows have results when it has ended.")
     check_kept(one, Kept.RESULTS)
+    check_shown(one)
     kind = native_format(one.reading) if form == "native" else form
     stored_form = "parquet" if form == "arrow" else form
-    key, name = results_key(one.id, outcome, stored_form, one.reading), f"{outcome}-{one.id}.{kind}"
+    masked, name = results_key(one.id, outcome, stored_form, one.reading), f"{outcome}-{one.id}.{kind}"
+    key = clear_key(masked, results_prefix(one.id))
     try:
         if form == "arrow":
             return as_download(as_arrow(open_parquet(app_context().store, key)), name, CONTENT_TYPES[kind])

@@ -9,10 +9,12 @@ from flask import Response
 
 from pipeline import display
 from pipeline.ledger.api_keys import Role
+from pipeline.ledger.audit_log import Action
 from pipeline.notify.recipients import recipient_id
 from web.api.blueprint import ApiBlueprint, Example
 from web.api.openapi_examples import ADDED_ID, NEW_RECIPIENT
 from web.app_context import app_context
+from web.http.audit_log import recorded_as
 from web.http.auth import for_role
 from web.http.responses import as_json
 from web.models.admin import DeliveryLog, DeliveryPath, MadeReceiver, ReceiverBody, Receivers, Sent, WebhookPath
@@ -38,6 +40,7 @@ def list_receivers() -> Response:
     example=Example(body=NEW_RECIPIENT),
 )
 @for_role(Role.ADMIN)
+@recorded_as(Action.RECIPIENT_ADDED, "recipient", "webhook_id")
 def add_receiver(body: ReceiverBody) -> Response:
     """For imports of all datasets or of some. The secret that signs its messages is shown only in this response."""
     made = add(body)
@@ -52,6 +55,7 @@ def add_receiver(body: ReceiverBody) -> Response:
     example=Example({"webhook_id": ADDED_ID}),
 )
 @for_role(Role.ADMIN)
+@recorded_as(Action.RECIPIENT_REMOVED, "recipient", "webhook_id")
 def remove_receiver(path: WebhookPath) -> Response:
     """Only one that was added here. Its deliveries stay in the log."""
     remove(find_recipient(path.webhook_id))
@@ -60,6 +64,7 @@ def remove_receiver(path: WebhookPath) -> Response:
 
 @api.post("/webhooks/<name:webhook_id>/enable", summary="Enable a recipient", responses={204: None})
 @for_role(Role.ADMIN)
+@recorded_as(Action.RECIPIENT_ENABLED, "recipient", "webhook_id")
 def enable_receiver(path: WebhookPath) -> Response:
     """A webhook that answered 410 Gone gets no messages until it is enabled again."""
     enable(find_recipient(path.webhook_id))

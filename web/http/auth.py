@@ -1,7 +1,8 @@
 """Authenticate every request and check its role, before anything else of it is read.
 
 Each view declares the role it needs; a view that declares none is closed. Programs send an API key as a bearer token. People
-sign in once and get a session cookie, which the API accepts too: alone for safe methods, with a CSRF token for all others.
+sign in once, with a key or at an identity provider (sso.py), and get a session cookie, which the API accepts too: alone for
+safe methods, with a CSRF token for all others.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from flask_wtf.csrf import generate_csrf, validate_csrf
 from sqlalchemy.exc import SQLAlchemyError
 from wtforms import ValidationError
 
-from pipeline.ledger.api_keys import ApiKey, Role
+from pipeline.ledger.api_keys import ApiKey, Checked, Role
+from pipeline.ledger.sessions import Person
 from web.app_context import app_context
+from web.http import audit_log, sso
 from web.http.problems import Problem
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -60,12 +63,13 @@ def install(app: Flask) -> None:
     app.before_request(_check_access)
     app.jinja_env.globals["csrf_token"] = generate_csrf
     app.jinja_env.globals["signed_in"] = signed_in
+    app.jinja_env.globals["may_make_datasets"] = may_make_datasets
     app.jinja_env.globals["may_be_signed_in"] = lambda: g.get("is_unsure", False)
     app.view_functions["static"] = for_anyone(app.view_functions["static"])
 
 
 def key_in_use() -> ApiKey:
-    """Return the API key of the present request."""
+    """Return the API key of the present request, or the person who signed in at the identity provider."""
     key: ApiKey = g.key
     return key
 
@@ -81,11 +85,32 @@ def signed_in() -> ApiKey | None:
     return key
 
 
-def sign_in(key: ApiKey) -> None:
-    """Start a session for the key's owner, and end any session before it."""
+def may_make_datasets() -> bool:
+    """Return whether the key of the request may create, change and drop datasets: an admin's key for all datasets."""
+    key = signed_in()
+    return key is not None and key.role.covers(Role.ADMIN) and key.datasets is None
+
+
+def sign_in(key: ApiKey, how: str) -> None:
+    """Start a session for the key's owner, and end any session before it. The audit log has ``how``: key or link."""
+    audit_log.record_sign_in(audit_log.actor_of(key), how)
+    sso.end()
     session.clear()
-    session["key_id"] = key.id
+    session["key_id"], session["generation"] = key.id, key.generation
     session.permanent = True
+
+
+def still_works() -> Callable[[], bool]:
+    """Return a function that says whether the key or the session of the present request works still; it needs no request."""
+    key, keys, of = key_in_use(), app_context().keys, sso.single_sign_on()
+    if isinstance(key, Person):
+        return lambda: of is not None and of.look(key) is not None
+    return lambda: keys.get(key.id) is not None
+
+
+def opens_pages(key: ApiKey) -> bool:
+    """Return whether pages are open to a key or a person: where single sign-on is required, not to an ordinary key."""
+    return isinstance(key, Person) or key.is_break_glass or not sso.is_required()
 
 
 def check_csrf(token: str | None) -> None:
@@ -102,16 +127,17 @@ def _check_access() -> ResponseReturnValue | None:
         return None  # not found, which reveals nothing
     if getattr(view, "bulkhead_public", False):
         return None  # and needs no query to PostgreSQL
-    g.key, g.is_unsure = None, "key_id" in session
+    g.key, g.is_unsure = None, "key_id" in session or sso.TOKEN in session
     g.key = _authenticate()
     g.is_unsure = False
     if g.key is None:
         return _refuse()
     role = getattr(view, "bulkhead_role", None)
     if role is None or not g.key.role.covers(role):
-        raise Problem(
-            "forbidden", f"This requires a key with the role {role or 'none'}; {g.key.name!r} has the role {g.key.role}."
-        )
+        what = "a key with the role" if g.key.kind == "key" else "the role"
+        raise Problem("forbidden", f"This requires {what} {role or 'none'}; {g.key.name!r} has the role {g.key.role}.")
+    if not g.by_cookie and not _is_of_api() and not opens_pages(g.key):
+        raise Problem("forbidden", "Pages require single sign-on here, or a break-glass key. The API takes this key.")
     if g.by_cookie and _needs_csrf(view):
         check_csrf(request.headers.get(CSRF_HEADER) or _csrf_in_form())
     return None
@@ -134,12 +160,19 @@ def _authenticate() -> ApiKey | None:
     g.by_cookie = False
     if "Authorization" in request.headers:
         scheme, _, token = request.headers["Authorization"].partition(" ")
-        return app_context().keys.check(token.strip()) if scheme.lower() == "bearer" else None
+        if scheme.lower() != "bearer":
+            return None
+        g.checked = app_context().keys.examine(token.strip(), request.remote_addr or "")
+        checked: Checked = g.checked
+        return checked.key
+    g.by_cookie = True
+    if sso.TOKEN in session:
+        return sso.person()
     key_id = session.get("key_id")
     if key_id is None:
         return None
-    g.by_cookie = True
-    return app_context().keys.get(key_id)
+    key = app_context().keys.get(key_id, session.get("generation"), request.remote_addr or "")
+    return key if key is not None and opens_pages(key) else None
 
 
 def _csrf_in_form() -> str | None:
@@ -149,11 +182,17 @@ def _csrf_in_form() -> str | None:
     return request.form.get(CSRF_FIELD)
 
 
+def _is_of_api() -> bool:
+    return request.path.startswith(("/v1/", "/s3/"))
+
+
 def _refuse() -> ResponseReturnValue:
-    if not request.path.startswith(("/v1/", "/s3/")) and request.method == "GET":
-        return redirect("/sign-in")
+    if not _is_of_api() and request.method == "GET":
+        return redirect(sso.sign_in_address())
     if "Authorization" in request.headers:
-        said = "Invalid or revoked API key. Check that it is complete, or ask for a new one."
+        checked: Checked = g.get("checked") or Checked(None)
+        audit_log.record_failed_sign_in("key", checked.fault or "unknown key", checked.meant)
+        said = f"{checked.fault or 'Invalid API key. Check that it is complete.'} Ask an administrator for a new one."
     else:
         said = "The request has no API key. Send it as: Authorization: Bearer bk_..."
     raise Problem("unauthorized", said, headers={"WWW-Authenticate": 'Bearer realm="Bulkhead"'})

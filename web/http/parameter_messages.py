@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from werkzeug.routing import Map, Rule
 
-from pipeline.display import counted, meant, visible
+from pipeline.display import counted, meant, shortened, visible
 
 VALUE_CHARACTERS = 60
 NEAR = 0.6
@@ -120,8 +120,7 @@ def _shown(value: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    shown = visible(text)
-    return shown if len(shown) <= VALUE_CHARACTERS else f"{shown[:VALUE_CHARACTERS]}…"
+    return shortened(visible(text), VALUE_CHARACTERS)
 
 
 # --- addresses ---

@@ -59,11 +59,17 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     "unknown_import": ProblemType(404, "Unknown import", "GET /v1/imports lists all imports."),
     "unknown_record": ProblemType(404, "Unknown record", "IDs are case-sensitive; encode a slash as %2F."),
     "unknown_key": ProblemType(404, "Unknown key", "GET /v1/keys lists all keys."),
+    "unknown_login": ProblemType(404, "Unknown login", "GET /v1/database-logins lists all logins."),
     "unknown_webhook": ProblemType(404, "Unknown recipient", "GET /v1/webhooks lists all recipients."),
     "unknown_delivery": ProblemType(404, "Unknown message", "GET /v1/imports/{id}/deliveries lists all messages of an import."),
+    "unknown_audit": ProblemType(404, "Unknown audit", "GET /v1/datasets/{dataset}/audits lists all audits of a dataset."),
+    "audit_at_work": ProblemType(
+        409, "An audit of this dataset has not ended", "Wait for the audit that the detail names, or cancel it."
+    ),
     "no_report": ProblemType(404, "No report", "A report is stored once an import has been validated."),
     "method_not_allowed": ProblemType(405, "Method not allowed", "Use a method that the Allow header names."),
     "already_finished": ProblemType(409, "The import has ended", "It can no longer be changed."),
+    "audit_ended": ProblemType(409, "The audit has ended", "It can no longer be canceled."),
     "not_finished": ProblemType(409, "The import has not ended", "GET the import until its state is final."),
     "nothing_to_retry": ProblemType(409, "No failed records", "There is nothing to retry."),
     "no_results": ProblemType(410, "The results are not available", "Upload the records again, from your own file."),
@@ -85,8 +91,35 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     "named_elsewhere": ProblemType(
         409, "This recipient is not managed here", "Remove it from the configuration named in the detail."
     ),
+    "dataset_exists": ProblemType(409, "The name is taken", "Choose another name for the dataset."),
+    "version_required": ProblemType(428, "The version is missing", "Send If-Match with the version of the definition."),
+    "other_version": ProblemType(412, "The definition was changed meanwhile", "GET it again, and change what it says now."),
+    "imports_at_work": ProblemType(409, "Imports of the dataset are running", "Wait for them, or cancel them."),
+    "not_confirmed": ProblemType(422, "The name was not confirmed", "Send the dataset's name once more, as confirm=NAME."),
+    "cannot_change": ProblemType(409, "This change is not possible", "The detail says why, and what is possible."),
     "no_table": ProblemType(409, "The dataset has no table yet", "Run bulkhead migrate to create it."),
+    "no_search_index": ProblemType(
+        409,
+        "The dataset has no index for a search",
+        "Search by the complete ID, or name columns under meta.search of its suite.",
+    ),
     "conflict": ProblemType(409, "Conflict with the current state", "See the state of the import."),
+    "not_editable": ProblemType(409, "The file cannot be edited", "Upload a corrected file as a retry."),
+    "other_value": ProblemType(409, "The file has another value", "Reload the findings, and edit what the file has."),
+    "file_changed": ProblemType(
+        409,
+        "The file is not the one that was edited",
+        "The edits do not fit another version of the file: upload it, and edit it.",
+    ),
+    "patch_conflict": ProblemType(
+        412,
+        "The edits were changed meanwhile",
+        "Look at what was changed, and send yours to the version that the detail names.",
+    ),
+    "too_many_edits": ProblemType(422, "Too many edits", "Correct the file itself, and upload it as a retry."),
+    "precondition_required": ProblemType(
+        428, "If-Match is required", 'Send the ETag of the edits as If-Match; "0" if there are none yet.'
+    ),
     "too_large": ProblemType(413, "The body is too large", "Split the file, or raise BULKHEAD_MAX_UPLOAD_BYTES."),
     "unsupported_media_type": ProblemType(415, "Unsupported content type", "Send a content type that /openapi.json lists."),
     "idempotency_mismatch": ProblemType(
@@ -171,6 +204,7 @@ def refuse_parameters(error: ValidationError) -> NoReturn:
 def answer(problem: Problem) -> Response:
     """Return the response: the problem as JSON, or as a page where a browser asked for one."""
     kind = PROBLEM_TYPES[problem.code]
+    g.problem_code = problem.code
     document = {
         "type": f"{request.host_url}problems#{problem.code}",
         "title": kind.title,

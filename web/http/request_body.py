@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import itertools
 import re
 import time
 from collections.abc import Iterator
@@ -25,6 +26,11 @@ from web.http.problems import Problem
 CHUNK_BYTES = 256 << 10
 FIELD_BYTES_MAX = 64 << 10
 """A form's other fields, and the headers of its parts, are short."""
+
+PASTED = "pasted"
+PASTED_NAME = "pasted.tsv"
+PASTED_BYTES_MAX = 4 << 20
+"""Rows that were pasted from a spreadsheet into a field of the form: all the memory that a request of a form may take."""
 
 PARTS_MAX = 50
 
@@ -82,7 +88,10 @@ def content_digest(header: str | None) -> bytes | None:
 
 
 class Form:
-    """A multipart form with one file, parsed as it arrives: first the fields before the file, then the file's chunks."""
+    """A multipart form with one file, parsed as it arrives: the fields before the file, the file's chunks, the fields after it.
+
+    ``fields`` has the latter once the chunks have been read.
+    """
 
     def __init__(self, chunks: Iterator[bytes], boundary: str) -> None:
         if not 0 < len(boundary) <= 200:
@@ -97,26 +106,37 @@ class Form:
         """Read up to the first file, and return its name. Raises Problem if there is none."""
         for event in self._events:
             if isinstance(event, Field):
-                self.fields[event.name] = self._text_of_field()
+                self.fields[event.name] = self._text_of_field(event.name)
             elif isinstance(event, File):
                 return event.filename
             elif isinstance(event, Epilogue):
                 break
+        if self.fields.get(PASTED, "").strip():
+            return ""
         raise Problem("no_file", "The form has no file. Send one as multipart/form-data, with a filename.")
 
-    def _text_of_field(self) -> str:
-        text = bytearray()
+    def _text_of_field(self, name: str) -> str:
+        text, bytes_max = bytearray(), PASTED_BYTES_MAX if name == PASTED else FIELD_BYTES_MAX
         for event in self._events:
             if isinstance(event, Data):
                 text += event.data
-                if len(text) > FIELD_BYTES_MAX:
-                    raise Problem("not_a_form", f"A field of the form is longer than {FIELD_BYTES_MAX:,} bytes.")
+                if len(text) > bytes_max:
+                    raise Problem("not_a_form", f"The field {name!r} of the form is longer than {bytes_max:,} bytes.")
                 if not event.more_data:
                     break
         return text.decode("utf-8", "replace")
 
+    def file_or_pasted(self) -> tuple[str, Iterator[bytes]]:
+        """Return the file's name and chunks; if none was chosen, those of the pasted text, with all fields read."""
+        if self.filename:
+            return self.filename, self.file_chunks()
+        for first in self.file_chunks():
+            return self.filename, itertools.chain([first], self.file_chunks())
+        pasted = self.fields.get(PASTED, "").replace("\r\n", "\n")
+        return (PASTED_NAME, iter([pasted.encode()])) if pasted.strip() else (self.filename, iter(()))
+
     def file_chunks(self) -> Iterator[bytes]:
-        """Yield the file's bytes, then read the rest of the form. Raises Problem for a second file."""
+        """Yield the file's bytes, then read the rest of the form, fields too. Raises Problem for a second file."""
         for event in self._events:
             if isinstance(event, Data):
                 if event.data:
@@ -124,7 +144,9 @@ class Form:
                 if not event.more_data:
                     break
         for event in self._events:
-            if isinstance(event, File) and (event.filename or self._has_bytes()):
+            if isinstance(event, Field):
+                self.fields[event.name] = self._text_of_field(event.name)
+            elif isinstance(event, File) and (event.filename or self._has_bytes()):
                 raise Problem("two_files", f"The form has a second file, {event.filename!r}. Send one request for each file.")
 
     def _has_bytes(self) -> bool:

@@ -28,6 +28,8 @@ CONTENT_TYPES = {
     "arrow": "application/vnd.apache.arrow.stream",
     "tsv": "text/tab-separated-values; charset=utf-8",
     "ndjson": "application/x-ndjson",
+    "sql": "text/plain; charset=utf-8",
+    "suite": "application/json",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 

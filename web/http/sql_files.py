@@ -1,4 +1,4 @@
-"""Write the results of SQL queries as JSON, CSV, Parquet and Arrow."""
+"""Write the results of SQL queries as JSON, CSV, Parquet, Arrow and Excel workbooks."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ from pipeline.exact_json import ExactNumber
 from pipeline.spreadsheet_cells import safe_cell
 from pipeline.warehouse.query import Answer
 from web.http.responses import CONTENT_TYPES, as_download, as_text
+from web.http.sql_workbooks import workbook
 from web.http.table_streams import BATCH_ROWS, arrow_stream
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def as_file(answer: Answer, kind: Literal["csv", "parquet", "arrow"], *, for_people: bool = False) -> Response:
+def as_file(answer: Answer, kind: Literal["csv", "parquet", "arrow", "xlsx"], *, for_people: bool = False) -> Response:
     """Return a result as a download. ``for_people``: cells that a spreadsheet would run as formulas are made safe."""
-    data = _csv(answer, for_people) if kind == "csv" else _parquet(answer) if kind == "parquet" else _arrow_stream(answer)
+    is_cut = answer.truncated
+    if kind == "xlsx":
+        data, is_cut_here = workbook(answer)
+        is_cut |= is_cut_here
+    else:
+        data = _csv(answer, for_people) if kind == "csv" else _parquet(answer) if kind == "parquet" else _arrow_stream(answer)
     response = as_download([data], f"query.{kind}", CONTENT_TYPES[kind], len(data))
-    response.headers["X-Truncated"] = "true" if answer.truncated else "false"
+    response.headers["X-Truncated"] = "true" if is_cut else "false"
     return response
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
-from pipeline.ledger.api_keys import Role
+from pipeline.ledger.api_keys import LONGEST_OVERLAP, Role
 from pipeline.notify import targets
 from pipeline.notify.recipients import NamedBy
 from web.models.common import Given
@@ -30,6 +30,15 @@ class KeyBody(Given):
     datasets: list[str] | None = Field(
         None, min_length=1, description="Datasets that the key has access to; null: all, as always for an admin"
     )
+    expires_at: AwareDatetime | None = Field(None, description="From then on the key is refused; null: it does not expire")
+    unmask: bool | None = Field(None, description="Whether the key sees personal data without masks; null: an admin's does")
+
+
+class RotateBody(Given):
+    overlap_seconds: int = Field(
+        7 * 86400, ge=0, le=LONGEST_OVERLAP.days * 86400, description="How long the secret before still works"
+    )
+    expires_at: AwareDatetime | None = Field(None, description="Another expiry of the key; null: it stays as it is")
 
 
 class KeyModel(BaseModel):
@@ -37,9 +46,15 @@ class KeyModel(BaseModel):
     name: str
     role: Role
     created_at: str
-    last_used_at: str | None
+    last_used_at: str | None = Field(description="When it was last used, to the minute")
     revoked_at: str | None
     datasets: list[str] | None = Field(description="Datasets that the key has access to; null: all")
+    expires_at: str | None = Field(description="From then on the key is refused; null: it does not expire")
+    rotated_at: str | None = Field(description="When its secret was last replaced")
+    previous_until: str | None = Field(description="Until then the secret before the last rotation works, too")
+    last_address: str = Field(description="Address of the client that last used it")
+    is_break_glass: bool = Field(description="Whether it is for emergencies: each use is recorded and told to admins")
+    unmask: bool = Field(description="Whether the key sees personal data without masks")
 
 
 class MadeKey(KeyModel):

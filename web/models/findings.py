@@ -88,6 +88,23 @@ class FindingGroups(BaseModel):
     total: int
 
 
+class UnmetExpectation(BaseModel):
+    """An expectation that a file did not meet, in words."""
+
+    rule: str
+    column: str | None
+    severity: Literal["error", "warning"]
+    records: int = Field(description="How many records offend; 0 if it is about the file as a whole")
+
+
+class ExpectationCounts(BaseModel):
+    """How many expectations were evaluated and met, SQL checks included, and the first twenty that were not."""
+
+    evaluated: int
+    met: int
+    unmet: list[UnmetExpectation]
+
+
 class ValidationRun(BaseModel):
     """The validation of one file of the dataset."""
 
@@ -99,10 +116,16 @@ class ValidationRun(BaseModel):
     errors: int
     warnings: int
     by_code: dict[str, int]
+    expectations: ExpectationCounts | None = Field(description="null: the file was validated before this was stored")
 
 
 class ValidationRuns(BaseModel):
     items: list[ValidationRun]
+    next_cursor: str | None
+
+
+class ValidationsQuery(PageQuery):
+    limit: int = Field(50, ge=1, le=200, description="Number of files on a page")
 
 
 class Failure(BaseModel):

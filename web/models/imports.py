@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from pipeline.contracts.options import OnError
 from pipeline.contracts.states import State
@@ -17,12 +17,22 @@ class RetryQuery(Given):
         None,
         description="Which records to retry if no corrected file is sent; default: the failed ones, else the unprocessed ones",
     )
+    patch: int | None = Field(
+        None, ge=1, description='Import the whole file again, with this version of its edits; also as the body {"patch": 3}'
+    )
 
 
 class ImportsQuery(PageQuery):
     limit: int = Field(50, ge=1, le=200, description="Maximum number of imports on the page")
     dataset: str | None = None
     state: State | None = None
+    text: str | None = Field(None, max_length=200, description="A part of the file's name")
+    by: str | None = Field(
+        None, max_length=200, description="ID of the key or the user that created it, or a part of its name; me: the key in use"
+    )
+    since: AwareDatetime | None = Field(None, description="Created not before this time")
+    until: AwareDatetime | None = Field(None, description="Created before this time")
+    with_errors: bool = Field(False, description="Only imports with errors, or with records that were not imported")
 
 
 # --- responses ---
@@ -113,6 +123,16 @@ class Links(BaseModel):
     errors: str
     report: str
     results: str
+    patch: str
+    retry_of: str | None
+    retried_by: list[str]
+
+
+class PatchApplied(BaseModel):
+    """The edits that an import was read with: those of another import's file, in a version."""
+
+    import_id: str
+    version: int
 
 
 class Creator(BaseModel):
@@ -133,8 +153,13 @@ class ImportModel(BaseModel):
     reason: str
     dry_run: bool
     options: OptionsModel
-    retry_of: str | None = Field(description="The import whose failed records this one retries")
+    retry_of: str | None = Field(description="The import that this one retries, or whose failed records")
+    retried_by: list[str] = Field(description="The imports that retry this one or its records, oldest first")
+    patch: PatchApplied | None = Field(description="The edits that the file was read with; null: it was read as it is")
     duplicate_of: str | None = Field(description="The earlier import that loaded the same content")
+    definition_version: int | None = Field(
+        description="The version of the dataset's definition that it was validated with; null: files define the dataset"
+    )
     pause_requested: bool = Field(description="A pause was requested: no further part starts until it is resumed")
     cancel_requested: bool = Field(description="Cancellation was requested while it was running; it ends as canceled")
     source: Source

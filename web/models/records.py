@@ -24,6 +24,11 @@ class RecordsQuery(KinQuery):
     parentId: str | None = Field(None, description="Only the children of this record")  # noqa: N815 - as the files say
     root: bool = Field(False, description="Only records without a parent")
     id: str | None = Field(None, description="Only this record, for IDs that a path cannot have, such as '..'")
+    search: str | None = Field(
+        None,
+        max_length=500,
+        description="Only records that begin with this text in one of their columns, in any case; each names it as _matched",
+    )
     format: Literal["csv", "json", "ndjson", "parquet", "arrow"] | None = Field(
         None, description="All records as one file with the dataset's columns, instead of a page"
     )
@@ -34,7 +39,7 @@ class DescendantsQuery(KinQuery):
 
 
 class QueryQuery(Given):
-    format: Literal["json", "csv", "parquet", "arrow"] = Field("json", description="Format of the result")
+    format: Literal["json", "csv", "parquet", "arrow", "xlsx"] = Field("json", description="Format of the result")
 
 
 class QueryBody(Given):
@@ -87,8 +92,25 @@ class DatasetModel(BaseModel):
     key: str
     parent: str
     rest: str | None = Field(description="The column for values without a column of their own; null: there is none")
+    personal: list[str] = Field(description="Columns with personal data, whose values are masked unless the key may unmask")
     columns: list[ColumnModel]
     marts: list[MartModel]
+
+
+class NumbersModel(BaseModel):
+    """What a dataset holds, as of its last count."""
+
+    dataset: str
+    records: int | None = Field(description="Records; null: not counted yet")
+    roots: int | None = Field(description="Records without a parent")
+    depth: int | None = Field(description="Depth of the deepest record; a root has 0. Null: there are no records")
+    unreachable: int | None = Field(description="Records that no way from a root leads to: another client has broken the tree")
+    counted_at: str | None = Field(description="The numbers have all that was loaded before this time")
+    is_current: bool = Field(description="Nothing was loaded since")
+    problems: int = Field(description="Errors of the last audit, errors of the last import, and unreachable records")
+    audit: dict[str, Any] | None = Field(description="The last audit that succeeded: id, errors, warnings, finished_at")
+    last_import: dict[str, Any] | None = Field(description="The last import that ended: id, state, errors, finished_at")
+    search: list[str] = Field(description="The columns that a search looks into, as far as this key may see them")
 
 
 class DatasetList(BaseModel):

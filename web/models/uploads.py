@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, RootModel, TypeAdapter, ValidationError
 
 from pipeline import option_texts
-from pipeline.contracts.options import OnError, Options, ReadOptions
+from pipeline.contracts.options import OnError, Options
 from pipeline.errors import InvalidRequest
 from pipeline.notify import targets
 from web.models.common import Given
@@ -17,7 +17,8 @@ from web.models.common import Given
 _MAPPING = TypeAdapter(dict[str, str])
 
 
-def _is_mapping(text: str) -> str:
+def is_mapping(text: str) -> str:
+    """Return the text if it is a JSON object of texts. Raises ValueError."""
     try:
         _MAPPING.validate_json(text)
     except ValidationError:
@@ -53,7 +54,7 @@ class ReadQuery(Given):
     delimiter: Annotated[str, _checked("delimiter")] | None = Field(
         None,
         min_length=1,
-        description="Delimiter of a delimited text: comma, semicolon, tab, pipe, or 1 to 8 characters; default: detected",
+        description="comma, semicolon, tab, pipe, space, spaces (two or more), or 1 to 8 characters. Default: detected",
         json_schema_extra={"example": "comma"},
     )
     quote: Annotated[str, _checked("quote")] | None = Field(
@@ -105,7 +106,7 @@ class ReadQuery(Given):
     parent_by: str | None = Field(
         None,
         min_length=1,
-        description="Column whose value the parent column gives, instead of an ID",
+        description="Column whose value the parent column gives, instead of an ID; id,name: an ID of the file, or else a name",
         json_schema_extra={"example": "name"},
     )
     shape: Annotated[str, _checked("shape")] | None = Field(
@@ -139,7 +140,7 @@ class UploadQuery(ReadQuery):
     force: bool = Field(
         False, description="Import again even if this content was already imported; otherwise it is a duplicate"
     )
-    mapping: Annotated[str, AfterValidator(_is_mapping)] | None = Field(
+    mapping: Annotated[str, AfterValidator(is_mapping)] | None = Field(
         None,
         description="A JSON object from columns of the file to columns of the dataset; an empty text skips the column",
     )
@@ -148,25 +149,20 @@ class UploadQuery(ReadQuery):
         description="Also notify these recipients when it ends: e-mail addresses and http(s) URLs, separated by commas",
     )
 
+    retry_of: str | None = Field(
+        None, description="ID of the import that this file corrects; its mapping and options apply where the request has none"
+    )
+
     @property
     def options(self) -> Options:
         """Return the options of the upload."""
-        asked = self.model_dump(exclude={"filename", "mapping", "notify", *option_texts.PARSERS})
+        asked = self.model_dump(exclude={"filename", "mapping", "notify", "retry_of", *option_texts.PARSERS})
         mapping, notify = json.loads(self.mapping or "{}"), targets.listed(self.notify or "")
         return Options(**asked, **self.reading, mapping=mapping, notify=notify)
 
 
 class TemplateQuery(Given):
     format: Literal["csv", "xlsx"] = Field("csv", description="CSV text or an Excel workbook")
-
-
-class PreviewQuery(ReadQuery):
-    whole: bool = Field(False, description="The body is the whole file, not only its beginning")
-
-    @property
-    def options(self) -> ReadOptions:
-        """Return how to read the file."""
-        return ReadOptions(**self.reading)
 
 
 class MappingBody(Given):
@@ -176,33 +172,6 @@ class MappingBody(Given):
     )
     filename: str = Field("", description="Name of the file; it is compared without digits")
     options: dict[str, Any] = Field({}, description="Options of reading: delimiter, header_row, clean, ...")
-
-
-class PreviewColumn(BaseModel):
-    name: str
-    becomes: str | None = Field(description="Column that an import would read it as; null: the file would be rejected")
-    suggested: str | None = Field(description="Suggested column of the dataset; an empty text: skip it")
-    why: Literal["", "remembered", "similar"]
-
-
-class PreviewAnswer(BaseModel):
-    """The beginning of a file. delimiter and sheet are empty if the format has none."""
-
-    format: str
-    compression: str
-    encoding: str
-    delimiter: str
-    sheet: str
-    members: int = Field(description="Number of files in the archive; the first one is shown")
-    text: str = Field(description="Format, delimiter, encoding and compression as text: CSV, comma, UTF-8")
-    options: dict[str, Any] = Field(description="Options that it was read with: those of the request, or remembered ones")
-    options_remembered: bool = Field(description="The options are those of the last file with such a name or these columns")
-    remembered: bool = Field(description="The mapping of a file with this header is remembered")
-    columns: list[PreviewColumn]
-    rows: list[list[str | None]]
-    takes: list[str] = Field(description="Columns of the dataset that a file may have")
-    needs: list[str] = Field(description="Columns of the dataset that a file must have")
-    takes_others: bool = Field(description="The dataset keeps other columns too, under their names")
 
 
 class UploadAsked(BaseModel):
@@ -218,6 +187,11 @@ class UploadAsked(BaseModel):
     def dataset(self) -> str:
         """Return the name of the dataset."""
         return str(self.metadata.get("dataset") or "")
+
+    @property
+    def retry_of(self) -> str | None:
+        """Return the import that the file corrects, if it is said."""
+        return str(self.metadata.get("retry_of") or "") or None
 
     @property
     def size_bytes(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +18,7 @@ from pipeline.display import (
     dialect_text,
     duration_text,
     masked,
+    percent_text,
     place_of,
     place_of_record,
     record_name,
@@ -48,8 +49,6 @@ PHASES = (
 _KNOWN = (*PHASES[:2], ("Known content", (State.VALIDATING,)))
 """The phases of a duplicate, which is recognised before the file is read."""
 
-_SECRET = ("key", "secret", "token", "password")
-
 _ONLY_A_COUNT = re.compile("[0-9,]+ errors?")
 
 _MOOD = {
@@ -78,6 +77,7 @@ def install(app: Flask) -> None:
         pretty=pretty,
         children=children,
         duration=duration,
+        problems=problems,
         path=path,
         dialect=dialect_text,
         target=masked,
@@ -85,6 +85,7 @@ def install(app: Flask) -> None:
         place=place_of,
         place_of_record=place_of_record,
         record=record_name,
+        percent=percent_text,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
@@ -106,6 +107,11 @@ def duration(one: ImportRecord) -> str:
     return duration_text(((one.finished_at or datetime.now(UTC)) - one.started_at).total_seconds())
 
 
+def problems(one: ImportRecord) -> int:
+    """Return how many errors an import has: those that validation found, and the records that the warehouse refused."""
+    return one.findings_errors + max(one.failed - one.quarantined, 0)
+
+
 def load_rate(one: ImportRecord, moves: Sequence[Move]) -> float | None:
     """Return records per second since the load began; None if that is not known."""
     begun, done = load_begun(moves), one.processed - one.quarantined
@@ -119,9 +125,9 @@ def words(name: str) -> str:
     return re.sub(r"\bid\b", "ID", str(name).replace("_", " ").capitalize())
 
 
-def mood(state: State) -> str:
-    """Return the CSS class for the colour of a state."""
-    return _MOOD.get(State(state), "busy")
+def mood(state: str) -> str:
+    """Return the CSS class for the colour of the state of an import or an audit."""
+    return _MOOD.get(State(state), "busy") if state in list(State) else "busy"
 
 
 def cell(value: Any) -> str:
@@ -153,34 +159,6 @@ def path(ids: list[str]) -> str:
     """Return the path of a cycle, closed: ``a → b → a``."""
     closed = ids if len(ids) > 1 and ids[0] == ids[-1] else [*ids, *ids[:1]]
     return " → ".join(closed)
-
-
-def setting(name: str, value: Any) -> str:
-    """Return a setting's value as text; for a secret only whether it is set."""
-    if value is None:
-        return "forever" if name.startswith("keep_") else "not set"
-    if value in ("", ()):
-        return "not set"
-    if isinstance(value, timedelta):  # no secret, whatever its name: keep_idempotency_keys
-        return _lasting(value)
-    if any(word in name for word in _SECRET):
-        return "set, not shown"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return ", ".join(masked(str(one)) for one in value)
-    text = str(value)
-    is_bare = name.endswith("_url") and "://" not in text  # a connection string that is no URL
-    return "set, not shown" if is_bare else masked(text)
-
-
-def _lasting(time: timedelta) -> str:
-    """Return a length of time as written in the environment, in the largest unit that divides it: ``36h``, ``14d``."""
-    seconds = int(time.total_seconds())
-    unit, letter = next(
-        (unit, letter) for unit, letter in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")) if seconds % unit == 0
-    )
-    return f"{seconds // unit}{letter}" if seconds else "0"
 
 
 def asked(options: Options) -> str:

@@ -2,43 +2,57 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, Flask, g, redirect, render_template, request, session, url_for
+from flask import Blueprint, Flask, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
-from pydantic import ValidationError
 
 from pipeline.contracts.object_keys import Kept, report_prefix
-from pipeline.contracts.options import Options
-from pipeline.contracts.states import ACTIVE, State
+from pipeline.contracts.states import State
 from pipeline.contracts.workflows import import_workflow_id
-from pipeline.display import meant
-from pipeline.ledger.api_keys import Role
+from pipeline.ledger.api_keys import Checked, Role
+from pipeline.ledger.audit_log import Action
 from pipeline.ledger.models import ImportRecord
-from pipeline.warehouse.existing_edges import with_tables
+from pipeline.ledger.sessions import Person
 from web.app_context import app_context
-from web.http.auth import CSRF_FIELD, check_csrf, checks_csrf_itself, for_anyone, for_role, key_in_use, sign_in
-from web.http.problems import PROBLEM_TYPES, Problem, refuse_parameters
-from web.http.request_body import Form
-from web.models.uploads import UploadQuery
-from web.pages import admin, findings, formatting, records, sql, trend_charts
+from web.http import audit_log, sso
+from web.http.audit_log import recorded_as
+from web.http.auth import CSRF_FIELD, check_csrf, for_anyone, for_role, key_in_use, opens_pages, sign_in
+from web.http.problems import PROBLEM_TYPES
+from web.pages import (
+    admin,
+    audit_log_pages,
+    audits,
+    connect,
+    datasets,
+    findings,
+    fixes,
+    formatting,
+    navigation,
+    new_dataset,
+    next_steps,
+    records,
+    saved_queries,
+    single_sign_on,
+    sql,
+    upload,
+    validations,
+)
+from web.pages.finding_kinds import kinds_of
+from web.pages.fixing import kin_of
+from web.pages.import_filters import as_query, filters_in, saved_filters
+from web.pages.next_steps import actions, next_step
 from web.services import key_scope
-from web.services.import_actions import cancel, default_kind, needed_for, pause, promote, retry
-from web.services.imports import check_kept, find, removal
+from web.services.import_actions import cancel, pause, promote, retry
+from web.services.imports import find, removal
 from web.services.pace import progress_texts
-from web.services.stored_findings import stored_groups
-from web.services.uploads import Upload, body_chunks, dataset_for, receive, upload_slot
-
-GROUPS_SHOWN = 8
-"""Groups of findings shown for each code; the files contain all findings."""
+from web.services.personal_data import may_unmask, withheld
+from web.services.reports import of_import
 
 FAILURES_SHOWN = 10
 IMPORTS_SHOWN = 50
-RECENT_SHOWN = 5
 
 pages = Blueprint("pages", __name__)
 
@@ -46,9 +60,15 @@ pages = Blueprint("pages", __name__)
 def install(app: Flask) -> None:
     """Add the pages to the app."""
     formatting.install(app)
+    navigation.install(app)
+    next_steps.install(app)
     app.register_blueprint(pages)
-    for more in (findings.pages, records.pages, sql.pages, admin.pages):
+    for more in (
+        *(upload.pages, findings.pages, fixes.pages, validations.pages, audits.pages, records.pages),
+        *(new_dataset.pages, datasets.pages, sql.pages, saved_queries.pages, connect.pages, admin.pages, audit_log_pages.pages),
+    ):
         app.register_blueprint(more)
+    single_sign_on.install(app)
 
 
 # --- signing in ---
@@ -61,7 +81,7 @@ def sign_in_page() -> ResponseReturnValue:
 
     Opening the link changes nothing, because mail and chat programs open links for previews.
     """
-    return render_template("sign_in.html", token=request.args.get("token"))
+    return render_template("sign_in.html", token=request.args.get("token"), next=request.args.get("next"))
 
 
 @pages.post("/sign-in")
@@ -70,68 +90,34 @@ def sign_in_with_key() -> ResponseReturnValue:
     """Open a session for the API key or the one-time token in the form."""
     check_csrf(request.form.get(CSRF_FIELD))
     if "token" in request.form:
-        key = app_context().keys.redeem(request.form["token"])
+        checked, how = Checked(app_context().keys.redeem(request.form["token"])), "link"
         said = "This sign-in link was already used or has expired. Sign in with an API key, or ask for a new link."
     else:
-        key = app_context().keys.check(request.form.get("key", "").strip())
-        said = "This API key is wrong or was revoked."
-    if key is None:
+        checked, how = app_context().keys.examine(request.form.get("key", "").strip(), request.remote_addr or ""), "key"
+        said = f"{checked.fault} Ask an administrator for a new one." if checked.fault else "This API key is wrong."
+    if checked.key is None:
+        audit_log.record_failed_sign_in(how, checked.fault or f"unknown {how}", checked.meant)
         return render_template("sign_in.html", said=said), 401
-    sign_in(key)
-    return redirect(url_for("pages.upload_page"), 303)
+    if not opens_pages(checked.key):
+        audit_log.record_failed_sign_in(how, "single sign-on is required", checked.key)
+        said = "Pages require single sign-on here, or a break-glass key. The API takes this key."
+        return render_template("sign_in.html", said=said), 403
+    sign_in(checked.key, how)
+    return redirect(url_for("upload_pages.upload_page"), 303)
 
 
 @pages.post("/sign-out")
 @for_role(Role.READER)
+@recorded_as(Action.SIGN_OUT, "key")
 def sign_out() -> ResponseReturnValue:
-    """End the session."""
+    """End the session, and lead on to the identity provider's sign-out if it began there."""
+    key = key_in_use()
+    audit_log.about(key.kind, key.id)
+    sso.end()
     session.clear()
+    if isinstance(key, Person) and (leaving := single_sign_on.signed_out(key)):
+        return leaving
     return redirect(url_for("pages.sign_in_page"), 303)
-
-
-# --- uploading ---
-
-
-@pages.get("/")
-@for_role(Role.READER)
-def upload_page() -> ResponseReturnValue:
-    """Show the upload form, and below it the latest imports."""
-    recent = key_scope.imports(limit=RECENT_SHOWN)
-    datasets = key_scope.datasets()
-    there = with_tables(app_context().engine, [one.name for one in datasets])
-    chosen = request.args.get("dataset", "")
-    g.connects_to = app_context().store.public_origin
-    return render_template(
-        "upload.html",
-        datasets=datasets,
-        without_table=[one.name for one in datasets if one.name not in there],
-        recent=recent,
-        chosen=chosen if chosen in there else next((one.name for one in datasets if one.name in there), ""),
-        may_upload=key_in_use().role.covers(Role.UPLOADER),
-    )
-
-
-@pages.post("/upload")
-@for_role(Role.UPLOADER)
-@checks_csrf_itself
-def upload() -> ResponseReturnValue:
-    """Import a file from the form. Token, dataset and options come before the file, so the file is streamed, not buffered."""
-    with upload_slot(app_context()):
-        form = Form(body_chunks(request, app_context().settings.max_upload_bytes), request.mimetype_params.get("boundary", ""))
-        check_csrf(form.fields.get(CSRF_FIELD))
-        brought = Upload(form.filename, form.file_chunks(), _options(form.fields))
-        dataset = dataset_for(form.fields.get("dataset", ""), brought.options)
-        receipt = receive(app_context(), brought, dataset=dataset, key=key_in_use())
-    return redirect(url_for("pages.import_page", import_id=receipt.made.id), 303)
-
-
-def _options(fields: dict[str, str]) -> Options:
-    """Return the options in the form; an empty field is no option."""
-    given = {name: fields[name] for name in UploadQuery.model_fields if fields.get(name) and name != "filename"}
-    try:
-        return UploadQuery.model_validate(given).options
-    except ValidationError as error:
-        refuse_parameters(error)
 
 
 # --- imports ---
@@ -140,23 +126,9 @@ def _options(fields: dict[str, str]) -> Options:
 @pages.get("/imports")
 @for_role(Role.READER)
 def imports_page() -> ResponseReturnValue:
-    """Show all imports, newest first, filtered by dataset, state, days (UTC) or file name."""
-    asked = {name: request.args.get(name, "").strip() or None for name in ("dataset", "state", "since", "until", "text")}
-    if asked["state"] is not None and asked["state"] not in list(State):
-        raise Problem(
-            "bad_request",
-            f"Unknown state {asked['state']!r}.{meant(asked['state'], State)} States are: {', '.join(State)}.",
-        )
-    before = request.args.get("before")
-    found = key_scope.imports(
-        dataset=asked["dataset"],
-        state=asked["state"],
-        since=_day(asked["since"]),
-        until=_day(asked["until"], days=1),
-        named=asked["text"],
-        before=find(before).id if before else None,
-        limit=IMPORTS_SHOWN + 1,
-    )
+    """Show all imports, newest first, with the filters of the address."""
+    asked, before = filters_in(request.args), request.args.get("before")
+    found = key_scope.imports(**as_query(asked), before=find(before).id if before else None, limit=IMPORTS_SHOWN + 1)
     return render_template(
         "imports.html",
         imports=found[:IMPORTS_SHOWN],
@@ -164,16 +136,9 @@ def imports_page() -> ResponseReturnValue:
         datasets=key_scope.datasets(),
         states=list(State),
         asked=asked,
+        saved=saved_filters(asked, datetime.now(UTC).date()),
         is_first=before is None,
     )
-
-
-def _day(text: str | None, *, days: int = 0) -> datetime | None:
-    """Return midnight of the day in a form field, ``days`` later; None for an empty field. Raises Problem."""
-    try:
-        return datetime.combine(date.fromisoformat(text) + timedelta(days=days), time.min, UTC) if text else None
-    except (ValueError, OverflowError) as error:
-        raise Problem("bad_request", f"{text!r} is not a date. Write dates as 2026-01-31.") from error
 
 
 @pages.get("/imports/<name:import_id>")
@@ -183,6 +148,7 @@ def import_page(import_id: str) -> ResponseReturnValue:
     one = find(import_id)
     moves = app_context().ledger.imports.moves(one.id)
     reached = {str(move.to_state) for move in moves} | {str(one.state)}
+    retry_of, retries = kin_of(one)
     return render_template(
         "import.html",
         one=one,
@@ -194,29 +160,35 @@ def import_page(import_id: str) -> ResponseReturnValue:
         workflow_page=_workflow_page(one),
         moves=moves,
         deliveries=app_context().ledger.deliveries.of_import(one.id),
-        kinds=_kinds(one),
-        failures=app_context().ledger.failures.page(one.id, limit=FAILURES_SHOWN) if one.failed else [],
+        kinds=kinds_of(of_import(one)),
+        failures=_failures(one),
         has_report=_has_report(one, reached),
-        may=_may(one),
+        may=actions(one, key_in_use().role),
+        next_step=next_step(one, key_in_use().role),
         earlier=key_scope.import_of(one.duplicate_of) if one.duplicate_of else None,
-        retries=app_context().ledger.imports.retries(one.id),
+        retry_of=retry_of,
+        retries=retries,
         removed=[said for what in Kept if what is not Kept.BATCHES and (said := removal(one, what))],
     )
+
+
+def _failures(one: ImportRecord) -> list[dict[str, Any]]:
+    """Return the first failed records that this key may see."""
+    if not one.failed or withheld(one):
+        return []
+    return app_context().ledger.failures.page(one.id, limit=FAILURES_SHOWN, is_clear=may_unmask())
 
 
 @pages.get("/imports/<name:import_id>/report")
 @for_role(Role.READER)
 def report_page(import_id: str) -> ResponseReturnValue:
     """Show Great Expectations' Data Docs of one import within the app."""
-    one = find(import_id)
-    check_kept(one, Kept.REPORT)
-    if app_context().store.head(f"{report_prefix(one.id)}docs/index.html") is None:
-        raise Problem("no_report", f"This import has no report; it is {one.state}.")
-    return render_template("report.html", one=one)
+    return findings.show_report(findings.of_import_page(find(import_id)))
 
 
 @pages.post("/imports/<name:import_id>/cancel")
 @for_role(Role.UPLOADER)
+@recorded_as(Action.CANCEL)
 def cancel_from_page(import_id: str) -> ResponseReturnValue:
     """Cancel an import and return to its page."""
     return redirect(url_for("pages.import_page", import_id=cancel(find(import_id)).id), 303)
@@ -224,6 +196,7 @@ def cancel_from_page(import_id: str) -> ResponseReturnValue:
 
 @pages.post("/imports/<name:import_id>/pause")
 @for_role(Role.UPLOADER)
+@recorded_as(Action.PAUSE)
 def pause_from_page(import_id: str) -> ResponseReturnValue:
     """Pause an import and return to its page."""
     return redirect(url_for("pages.import_page", import_id=pause(find(import_id), wanted=True).id), 303)
@@ -231,6 +204,7 @@ def pause_from_page(import_id: str) -> ResponseReturnValue:
 
 @pages.post("/imports/<name:import_id>/resume")
 @for_role(Role.UPLOADER)
+@recorded_as(Action.RESUME)
 def resume_from_page(import_id: str) -> ResponseReturnValue:
     """Resume a paused import and return to its page."""
     return redirect(url_for("pages.import_page", import_id=pause(find(import_id), wanted=False).id), 303)
@@ -238,6 +212,7 @@ def resume_from_page(import_id: str) -> ResponseReturnValue:
 
 @pages.post("/imports/<name:import_id>/retry")
 @for_role(Role.UPLOADER)
+@recorded_as(Action.RETRY)
 def retry_from_page(import_id: str) -> ResponseReturnValue:
     """Import the failed records, or else the unprocessed ones, again and go to the new import's page."""
     return redirect(url_for("pages.import_page", import_id=retry(find(import_id), None).made.id), 303)
@@ -245,6 +220,7 @@ def retry_from_page(import_id: str) -> ResponseReturnValue:
 
 @pages.post("/imports/<name:import_id>/promote")
 @for_role(Role.UPLOADER)
+@recorded_as(Action.APPROVAL)
 def promote_from_page(import_id: str) -> ResponseReturnValue:
     """Import the file of a dry run and return to its page."""
     return redirect(url_for("pages.import_page", import_id=promote(find(import_id)).id), 303)
@@ -261,56 +237,6 @@ def _workflow_page(one: ImportRecord) -> str:
     )
 
 
-def _may(one: ImportRecord) -> dict[str, bool]:
-    """Return which actions the signed-in key may take on an import in its present state."""
-    asks, over = key_in_use().role.covers(Role.UPLOADER), one.state.is_final
-    goes_on = asks and one.state in ACTIVE and not one.cancel_requested
-    return {
-        "cancel": asks and not over and not one.cancel_requested,
-        "pause": goes_on and not one.pause_wanted,
-        "resume": goes_on and one.pause_wanted,
-        "promote": asks and one.state is State.VALIDATED,
-        "retry": asks
-        and over
-        and one.state is not State.VALIDATED
-        and bool(one.failed or (one.parts_done and one.unprocessed))
-        and one.removed_at(needed_for(one, default_kind(one))) is None,
-    }
-
-
-@dataclass(frozen=True)
-class Kind:
-    """The findings of one code for the page: their number and the groups that are shown."""
-
-    code: str
-    count: int
-    is_warning: bool
-    hint: str | None  # the hint of most of them; the others show their own
-    groups: list[dict[str, Any]]
-    untold: int  # findings in groups that are not shown
-
-
-def _kinds(one: ImportRecord) -> list[Kind]:
-    """Return the findings by code, most frequent first."""
-    if not one.findings_by_code or one.report_removed_at:
-        return []
-    items = stored_groups(app_context().store, one.id)["items"]
-    found = []
-    for code, count in sorted(one.findings_by_code.items(), key=lambda item: -item[1]):
-        groups = [group for group in items if group["code"] == code][:GROUPS_SHOWN]
-        is_warning = bool(groups) and all(group["severity"] == "warning" for group in groups)
-        untold = count - sum(group["count"] for group in groups)
-        found.append(Kind(code, count, is_warning, _common_hint(groups), groups, untold))
-    return found
-
-
-def _common_hint(groups: list[dict[str, Any]]) -> str | None:
-    """Return the hint of more than half of the findings shown, if there is one."""
-    hints = [finding["hint"] for group in groups for finding in group["first"]]
-    hint, times = Counter(hints).most_common(1)[0] if hints else (None, 0)
-    return hint if times * 2 > len(hints) else None
-
-
 def _has_report(one: ImportRecord, reached: set[str]) -> bool:
     """Return whether a validation report is stored: it is written at the end of each validation."""
     validated = one.state is not State.VALIDATING and str(State.VALIDATING) in reached and not one.report_removed_at
@@ -321,11 +247,7 @@ def _has_report(one: ImportRecord, reached: set[str]) -> bool:
 @for_role(Role.READER)
 def validations_page(dataset: str) -> ResponseReturnValue:
     """Show the validation results of a dataset's files."""
-    known = key_scope.dataset(dataset)
-    runs = app_context().ledger.findings.validation_runs(known.name)
-    return render_template(
-        "validations.html", dataset=known, runs=runs, charts=trend_charts.charts(runs), codes=trend_charts.by_code(runs)
-    )
+    return validations.show_runs(key_scope.dataset(dataset), request.args.get("before"))
 
 
 @pages.get("/problems")

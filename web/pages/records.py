@@ -1,12 +1,11 @@
-"""The pages of records: the tree of a dataset, and each record with its ancestors, its children and its origin.
+"""The pages of records: the tree of a dataset, its picture, and each record with its ancestors, children, siblings and history.
 
-Everything is read by keyset pagination, and children are counted up to CHILDREN_COUNTED only, so a page costs the same at a
-thousand records and at ten million.
+Everything is read by keyset pagination or from the last count, so a page costs the same at a thousand records and at
+ten million.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -14,188 +13,200 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.search_columns import searched_columns
 from pipeline.datasets.table import LINEAGE
 from pipeline.display import place_and_record, place_of_record
 from pipeline.ledger.api_keys import Role
-from pipeline.warehouse.query import Page
 from web.app_context import app_context
 from web.http.auth import for_role
 from web.http.problems import Problem
-from web.pages.formatting import CHILDREN_COUNTED
-from web.services import key_scope
+from web.pages.formatting import cut
+from web.pages.hierarchy_picture import HEIGHT, WIDTH, icicle
+from web.pages.record_queries import findings_sql, level_sql, record_sql, search_sql
+from web.pages.record_tree import (
+    ANCESTORS_SHOWN,
+    FOLDERS,
+    NODES_OPEN_MAX,
+    NODES_SHOWN,
+    View,
+    ancestors_of,
+    choices,
+    counts_of,
+    label_of,
+    level_of,
+    node_of,
+    nodes_of,
+    record_url,
+)
+from web.pages.record_values import rows_of
+from web.services import key_scope, searching
+from web.services.numbers import dataset_numbers, numbers_of
+from web.services.personal_data import may_unmask, withheld_of
 
-NODES_SHOWN = 50
-"""Records on a page of the tree."""
-
-ANCESTORS_SHOWN = 20
-"""The nearest ancestors of a record."""
+__all__ = ["ANCESTORS_SHOWN", "IMPORTS_SEARCHED", "NODES_SHOWN", "label_of", "pages", "record_url"]
 
 IMPORTS_SEARCHED = 200
 REFUSALS_SHOWN = 10
 """Failures of a record in the last IMPORTS_SEARCHED imports of its dataset."""
 
-_LABELS = ("name", "title", "label")
-_FOLDERS = (".", "..")
-"""IDs that cannot end a path: browsers read them as folders."""
+FINDINGS_SHOWN = 20
+"""The same for findings, of which there may be several in an import."""
 
 pages = Blueprint("record_pages", __name__)
-
-
-@dataclass(frozen=True)
-class Node:
-    """A record in the tree. ``children`` is counted up to one more than CHILDREN_COUNTED."""
-
-    id: str
-    label: str
-    children: int
-    page: str
-    below: str  # the address of its children in the tree
-
-
-@dataclass(frozen=True)
-class Level:
-    """One page of siblings."""
-
-    nodes: list[Node]
-    next: str | None  # the address of the next page
-    pages: str  # the address of the dataset's tree
 
 
 @pages.get("/datasets")
 @for_role(Role.READER)
 def datasets_page() -> ResponseReturnValue:
-    """Show the datasets."""
+    """Show the datasets with their numbers."""
     shown = key_scope.datasets()
     return render_template(
-        "datasets.html", datasets=shown, marts={one.name: app_context().marts.states(one.name) for one in shown}
+        "datasets.html",
+        datasets=shown,
+        marts={one.name: app_context().marts.states(one.name) for one in shown},
+        numbers=numbers_of(shown),
     )
 
 
 @pages.get("/datasets/<name:dataset>/records")
 @for_role(Role.READER)
 def tree_page(dataset: str) -> ResponseReturnValue:
-    """Show the roots, or with ``under`` the children of a record; ``id`` finds a record, ``after`` is the page's cursor."""
+    """Show the roots, or with ``under`` the children of a record; ``search`` finds records, ``id`` one of them.
+
+    ``column`` (several) are shown beside each record, ``levels`` are open, ``after`` is the page's cursor.
+    """
     known = key_scope.dataset(dataset)
     wanted = request.args.get("id")
-    if wanted in _FOLDERS:
+    if wanted in FOLDERS:
         return record_page(dataset, wanted)
     if wanted and app_context().records.one(known, wanted) is not None:
         return redirect(record_url(known.name, wanted))
+    view = View.of_request(known)
+    if request.args.get("search", "").strip():
+        return _found(view, request.args["search"].strip())
     under = request.args.get("under")
-    above = _ancestors(known, under) if under is not None else []
+    above = ancestors_of(view, under) if under is not None else []
     if under is not None and not above:
         raise _unknown(known, under)
     page = render_template(
         "records.html",
-        dataset=known,
+        **_common(view, under),
         above=[*above[:-1]],
         here=above[-1] if above else None,
-        level=_level(known, under),
+        level=level_of(view, under),
         is_first="after" not in request.args,
         wanted=wanted,
+        nodes_open_max=NODES_OPEN_MAX,
+        sql=level_sql(known, under, [label_of(known), *view.columns] if label_of(known) else view.columns),
     )
     return page, 404 if wanted else 200
+
+
+@pages.get("/datasets/<name:dataset>/hierarchy")
+@for_role(Role.READER)
+def hierarchy_page(dataset: str) -> ResponseReturnValue:
+    """Draw the largest part of the tree, as of the last count."""
+    known = key_scope.dataset(dataset)
+    numbers, top = dataset_numbers(known), app_context().numbers.top(known.name)
+    boxes = icicle(top, numbers.counted.records or 0)
+    records, label = app_context().records.some(known, [box.id for box in boxes]), label_of(known)
+    labels = {one: cut(record.get(label), 160) for one, record in records.items()} if label else {}
+    shown = [(box, cut(box.id, 120), labels.get(box.id, ""), record_url(known.name, box.id)) for box in boxes]
+    return render_template("hierarchy.html", dataset=known, numbers=numbers, shown=shown, width=WIDTH, height=HEIGHT)
 
 
 @pages.get("/datasets/<name:dataset>/records/<name:record_id>")
 @for_role(Role.READER)
 def record_page(dataset: str, record_id: str) -> ResponseReturnValue:
-    """Show one record: its columns, its ancestors and children, and the imports known to have changed or refused it."""
+    """Show one record: its values, its kin, and the imports known to have changed, criticised or refused it."""
     known = key_scope.dataset(dataset)
     record = app_context().records.one(known, record_id)
     if record is None:
         raise _unknown(known, record_id)
-    above = _ancestors(known, record_id)
+    view = View.of_request(known)
+    above = ancestors_of(view, record_id)
     written_by, row = key_scope.import_of(str(record["_import_id"])), record["_row"]
-    types = {column.name: column.type for column in known.columns}
+    types = {column.name: column.type for column in known.shown_columns}
+    before, after = app_context().records.neighbours(known, record)
     return render_template(
         "record.html",
         dataset=known,
         record=record,
         node=above[-1],
         above=above[:-1],
-        values=[(name, types.get(name, ""), value) for name, value in record.items() if name not in LINEAGE],
-        level=_level(known, record_id),
+        values=rows_of({name: value for name, value in record.items() if name not in LINEAGE}, types),
+        level=level_of(view, record_id),
         is_first="after" not in request.args,
-        count=_counts(known, [record_id])[record_id],
+        count=counts_of(known, [record_id])[record_id],
+        siblings=[(word, node_of(view, one, 0)) for word, one in (("Previous", before), ("Next", after)) if one],
+        siblings_url=view.url(under=record[known.parent]),
         written_by=written_by,
         from_place=place_and_record(place_of_record(row, written_by.reading if written_by else {}), row),
-        refusals=app_context().ledger.failures.of_record(known.name, record_id, imports=IMPORTS_SEARCHED, limit=REFUSALS_SHOWN),
+        row_url=url_for("finding_pages.findings_page", import_id=written_by.id, q=f"record {row}") if written_by else "",
+        refusals=_refusals(known.name, record_id),
+        findings=_findings(known.name, record_id),
         imports_searched=IMPORTS_SEARCHED,
-        findings_sql=_findings_sql(known.name, record_id),
+        findings_sql=findings_sql(known.name, record_id),
+        sql=record_sql(known, record_id),
         json_url=f"/v1/datasets/{quote(known.name)}/records?id={quote(record_id, safe='')}",
     )
 
 
-def record_url(dataset: str, record_id: str) -> str:
-    """Return the address of a record's page, for any ID."""
-    if record_id in _FOLDERS:
-        return url_for("record_pages.tree_page", dataset=dataset, id=record_id)
-    return url_for("record_pages.record_page", dataset=dataset, record_id=record_id)
-
-
-def label_of(dataset: Dataset) -> str:
-    """Return the column that describes a record best beside its ID; empty if there is none."""
-    told = [c.name for c in dataset.columns if c.type == "text" and c.name not in (dataset.key, dataset.parent)]
-    return next((name for name in _LABELS if name in told), told[0] if told else "")
-
-
-def _level(dataset: Dataset, parent: str | None) -> Level:
-    """Return the page of siblings that the request asks for."""
-    read, after = app_context().records, request.args.get("after")
-    if parent is None:
-        page = read.roots(dataset, cursor=after, limit=NODES_SHOWN)
-    else:
-        page = read.children(dataset, parent, cursor=after, limit=NODES_SHOWN)
-    base = url_for("record_pages.tree_page", dataset=dataset.name)
-    return Level(
-        nodes=_nodes(dataset, page),
-        next=url_for("record_pages.tree_page", dataset=dataset.name, under=parent, after=page.next_cursor)
-        if page.next_cursor is not None
-        else None,
-        pages=base,
+def _found(view: View, wanted: str) -> ResponseReturnValue:
+    """Show the records that a search finds: a lone ID at once; in a table too large for a search, the record with this ID."""
+    known, said, after = view.dataset, "", request.args.get("after")
+    items: list[dict[str, Any]] = []
+    following = None
+    try:
+        page = searching.page(known, wanted, cursor=after, limit=NODES_SHOWN)
+        items, following = page.items, page.next_cursor
+    except Problem as problem:
+        if problem.code != "no_search_index":
+            raise
+        said = problem.detail
+        items = [{**one, "_matched": known.key} for one in [app_context().records.one(known, wanted)] if one]
+    if len(items) == 1 and after is None and items[0]["_matched"] == known.key and not said:
+        return redirect(record_url(known.name, wanted))
+    nodes = nodes_of(view, items)
+    found = [
+        (node, item["_matched"], item[item["_matched"]], item[known.parent]) for node, item in zip(nodes, items, strict=True)
+    ]
+    page_shown = render_template(
+        "search.html",
+        **_common(view, None),
+        wanted=wanted,
+        found=found,
+        said=said,
+        is_first=after is None,
+        next=view.url(search=wanted, after=following) if following else None,
+        record_url=record_url,
+        sql=search_sql(known, wanted, view.columns, searched_columns(known)),
     )
+    return page_shown, 200
 
 
-def _nodes(dataset: Dataset, page: Page) -> list[Node]:
-    label = label_of(dataset)
-    counts = _counts(dataset, [record[dataset.key] for record in page.items])
-    return [_node(dataset, record, label, counts.get(record[dataset.key], 0)) for record in page.items]
+def _common(view: View, under: str | None) -> dict[str, Any]:
+    """Return what the tree and the results of a search both have: the forms for columns and for a search."""
+    return {
+        "dataset": view.dataset,
+        "view": view,
+        "under": under,
+        "choices": choices(view.dataset),
+        "searched": [view.dataset.key, *searched_columns(view.dataset)],
+    }
 
 
-def _node(dataset: Dataset, record: dict[str, Any], label: str, children: int) -> Node:
-    record_id = record[dataset.key]
-    return Node(
-        id=record_id,
-        label=record.get(label) or "",
-        children=children,
-        page=record_url(dataset.name, record_id),
-        below=url_for("record_pages.tree_page", dataset=dataset.name, under=record_id),
+def _refusals(dataset: str, record_id: str) -> list[dict[str, Any]]:
+    """Return where the record failed of late, as this key may see it."""
+    found = app_context().ledger.failures.of_record(
+        dataset, record_id, imports=IMPORTS_SEARCHED, limit=REFUSALS_SHOWN, is_clear=may_unmask()
     )
+    return [{**one, "message": withheld_of(dataset, one["reading"]) or one["message"]} for one in found]
 
 
-def _counts(dataset: Dataset, ids: list[str]) -> dict[str, int]:
-    return app_context().records.children_counts(dataset, ids, CHILDREN_COUNTED + 1)
-
-
-def _ancestors(dataset: Dataset, record_id: str) -> list[Node | None]:
-    """Return the nodes from the top to the record, None first if there are more above; empty if there is no such record."""
-    record = app_context().records.one(dataset, record_id)
-    if record is None:
-        return []
-    page = app_context().records.ancestors(dataset, record_id, cursor=None, limit=ANCESTORS_SHOWN)
-    label = label_of(dataset)
-    way: list[Node | None] = [_node(dataset, one, label, 1) for one in [record, *page.items]]
-    return [*([None] if page.next_cursor is not None else []), *way[::-1]]
-
-
-def _findings_sql(dataset: str, record_id: str) -> str:
-    """Return a query for the findings with this ID. They have no index by ID, so it runs within the limits of the SQL page."""
-    name, wanted = (text.replace("'", "''") for text in (dataset, record_id))
-    return (
-        "select imported_at, filename, row, code, message\nfrom import_findings\n"
-        f"where dataset = '{name}' and id = '{wanted}'\norder by imported_at desc\nlimit 100"
-    )
+def _findings(dataset: str, record_id: str) -> list[dict[str, Any]]:
+    """Return what was found in the record of late: codes only, which quote no value."""
+    return app_context().ledger.findings.of_record(dataset, record_id, imports=IMPORTS_SEARCHED, limit=FINDINGS_SHOWN)
 
 
 def _unknown(dataset: Dataset, record_id: str) -> Problem:

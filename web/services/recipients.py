@@ -10,6 +10,7 @@ from pipeline.ledger.models import ImportRecord
 from pipeline.notify import targets
 from pipeline.notify.recipients import Recipient
 from web.app_context import app_context
+from web.http import audit_log
 from web.http.auth import key_in_use
 from web.http.problems import Problem
 from web.models.admin import ReceiverBody
@@ -41,12 +42,14 @@ def add(wanted: ReceiverBody) -> Recipient:
         made = app_context().recipients.add(wanted.target, wanted.datasets)
     except (InvalidRequest, Conflict, Unreachable) as error:
         raise Problem("invalid_receiver", str(error)) from error
+    audit_log.about("recipient", made.id)
     log.info("recipient added", recipient=made.id, datasets=wanted.datasets, key_id=key_in_use().id)
     return made
 
 
 def remove(recipient: Recipient) -> None:
     """Remove a recipient. Raises Problem if it was not added by an admin."""
+    audit_log.about("recipient", recipient.id)
     try:
         app_context().recipients.remove(recipient)
     except Conflict as error:
@@ -56,6 +59,7 @@ def remove(recipient: Recipient) -> None:
 
 def enable(recipient: Recipient) -> None:
     """Enable a recipient again, from the next notification on."""
+    audit_log.about("recipient", recipient.id)
     app_context().recipients.switch_on(recipient)
     log.info("recipient enabled", recipient=recipient.id, key_id=key_in_use().id)
 

@@ -1,4 +1,4 @@
-"""Read the findings file of an import, filter it and write it as another file; read its groups.
+"""Read the findings file of a report, filter it and write it as another file; read its groups.
 
 The file (Parquet, in S3) has every finding. It is read by ranges and batch by batch, so memory does not grow with its size.
 Arrow is imported when the first file is requested: most processes never need it. Pages of findings come from the ledger's
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pipeline.adapters.s3 import NotThere, Store
-from pipeline.contracts.object_keys import report_prefix
 from pipeline.spreadsheet_cells import safe_cell
 from web.http.table_streams import BATCH_ROWS, Sink, arrow_stream, open_parquet
 
@@ -60,25 +59,28 @@ class Wanted:
         return rows
 
 
-def findings_key(import_id: str, file_format: str) -> str:
-    """Return the S3 key of an import's findings as csv, json, parquet or xlsx."""
-    return f"{report_prefix(import_id)}findings.{file_format}"
+def findings_key(prefix: str, file_format: str) -> str:
+    """Return the S3 key of the findings of a report as csv, json, parquet or xlsx. ``prefix`` is the report's."""
+    return f"{prefix}findings.{file_format}"
 
 
-def stored_groups(store: Store, import_id: str) -> dict[str, Any]:
-    """Return the groups of findings that validation stored (pipeline/report/finding_groups.py); empty if it stored none."""
+def stored_groups(store: Store, prefix: str) -> dict[str, Any]:
+    """Return the groups of findings in the report under ``prefix`` (pipeline/report/finding_groups.py).
+
+    Empty if none are stored.
+    """
     try:
-        found: dict[str, Any] = orjson.loads(store.get_bytes(f"{report_prefix(import_id)}groups.json"))
+        found: dict[str, Any] = orjson.loads(store.get_bytes(f"{prefix}groups.json"))
     except NotThere:
         return {"items": [], "groups": 0, "total": 0}
     return found
 
 
 class FindingsFile:
-    """The findings of one import. Raises NotThere if there is no file of them."""
+    """The findings of the report under ``prefix``. Raises NotThere if there is no file of them."""
 
-    def __init__(self, store: Store, import_id: str) -> None:
-        self._file = open_parquet(store, findings_key(import_id, "parquet"))
+    def __init__(self, store: Store, prefix: str) -> None:
+        self._file = open_parquet(store, findings_key(prefix, "parquet"))
 
     def as_csv(self, wanted: Wanted) -> Iterator[bytes]:
         """Yield the wanted findings as CSV, with safe cells."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,12 +17,14 @@ from werkzeug.http import parse_options_header
 from pipeline.contracts.options import Options
 from pipeline.errors import BulkheadError, InvalidRequest
 from pipeline.ledger.api_keys import ApiKey
+from pipeline.ledger.audit_log import Also
 from pipeline.notify import targets
 from pipeline.receive.idempotency import IdempotencyKey, IdempotencyMismatch, UploadInFlight
 from pipeline.receive.upload import CanceledMeanwhile, EmptyFile, Intake, Receipt, UploadOver
 from pipeline.receive.upload_metadata import UploadRequest
 from pipeline.warehouse.existing_edges import with_tables
 from web.app_context import AppContext, app_context
+from web.http import audit_log
 from web.http.problems import Problem, no_table
 from web.http.request_body import Form, chunks_of, content_digest, too_large
 from web.http.responses import STALL_SECONDS
@@ -113,13 +115,19 @@ def _check_notify(options: Options) -> None:
             raise Problem("invalid_parameter", f"notify: {error}") from error
 
 
-def idempotency_key(request: Request, upload: Upload, key: ApiKey) -> IdempotencyKey | None:
-    """Return the request's idempotency key, None without one. Raises Problem if it is too long."""
+def request_key(request: Request) -> str:
+    """Return the Idempotency-Key of a request, empty without one. Raises Problem if it is too long."""
     given = request.headers.get("Idempotency-Key", "").strip().strip('"')
-    if not given:
-        return None
     if len(given) > IDEMPOTENCY_KEY_CHARACTERS_MAX:
         raise Problem("bad_request", f"An Idempotency-Key has at most {IDEMPOTENCY_KEY_CHARACTERS_MAX} characters.")
+    return given
+
+
+def idempotency_key(request: Request, upload: Upload, key: ApiKey) -> IdempotencyKey | None:
+    """Return the request's idempotency key, None without one. Raises Problem if it is too long."""
+    given = request_key(request)
+    if not given:
+        return None
     asked = [
         request.method,
         request.path,
@@ -155,8 +163,25 @@ def receive(
 ) -> Receipt:
     """Stream an upload into S3 and the ledger. Raises Problem or BulkheadError; then nothing of it is imported."""
     asked = UploadRequest(upload.options, upload.filename, key.id, retry_of)
+    audit_log.describe(dataset=dataset)
     with upload_problems():
-        return Intake(context.store, context.ledger).stream(dataset, asked, upload.chunks, idempotency_key)
+        intake = Intake(context.store, context.ledger, recording(retry_of))
+        receipt = intake.stream(dataset, asked, upload.chunks, idempotency_key)
+    if receipt.replayed:
+        audit_log.about("import", receipt.made.id)
+        audit_log.describe(replayed="true")
+    return receipt
+
+
+def recording(retry_of: str | None, records: str = "file") -> Callable[[str], Also]:
+    """Return what says how an upload is recorded in the audit log: about its import, or about the one that it retries."""
+
+    def of(import_id: str) -> Also:
+        if retry_of is None:
+            return audit_log.entry("import", import_id)
+        return audit_log.entry("import", retry_of, new_import=import_id, records=records)
+
+    return of
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-// Keeps the page of a running import up to date: texts as they change, the whole page when its state changes. The server sends
-// each change, with its texts, as an event; if it has no free stream, the page is fetched again every second.
+// Keeps the page of a running import or audit up to date: texts as they change, the whole page when its state changes. The server
+// sends each change of an import, with its texts, as an event; if it has no free stream, and for an audit, the page is fetched
+// again every second.
 "use strict";
 
-const page = document.getElementById("import");
+const page = document.querySelector("#import, #audit");
 const POLL_MS = 1000;
 const POLL_MS_MAX = 5000;
 const STREAM_AGAIN_MS = 30000;
@@ -65,7 +66,7 @@ const watch = () => {
 const poll = async (until) => {
   try {
     const response = await fetch(location.href);
-    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("import");
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById(page.id);
     if (response.status === 401 || response.redirected) return location.assign("/sign-in");
     if (response.ok && fresh) {
       pollMs = POLL_MS;
@@ -78,4 +79,5 @@ const poll = async (until) => {
   else setTimeout(poll, pollMs, until);
 };
 
-watch();
+if (page.dataset.url) watch();
+else poll(Infinity);

@@ -1,135 +1,137 @@
-// The first rows of a file, and the mapping of its columns.
-import { cut, listed } from "./text.js";
+// What a file is read as, shown before its upload: the server's panel, and the choices that are made in it.
+import { cut } from "./text.js";
 import { ask } from "./transfer.js";
 
 const HEAD_BYTES = 256 << 10;
 const WHOLE_BYTES = 8 << 20;
-const AS_IT_IS = "\u0000"; // no column can have this name
+const BUSY_MS = 2000;
+const KEEP = "keep"; // values of a column's select, as web/pages/upload_choices.py has them
+const SKIP = "skip";
+const TO = "to:";
+
+/** After these the file may have other columns: what was said of those before is forgotten. */
+const OF_OTHER_COLUMNS = ["dataset", "header_row", "sheet", "delimiter", "quote", "encoding", "records_at", "repeated_columns", "shape"];
 
 const isReadHereAndThere = async (file) => {
   const mark = new TextDecoder("latin1").decode(await file.slice(0, 4).arrayBuffer());
   return mark.startsWith("PK") || mark === "PAR1";
 };
 
-/** Return the server's preview of a file, read with these options. Throws Refused, or an Error for a file that is too large. */
-export const lookAt = async (file, dataset, reading, token, signal) => {
+/** Return what the server says of a file with these choices. Throws Refused, or an Error for a file that is too large. */
+export const lookAt = async (file, choices, token, signal) => {
   const whole = file.size <= ((await isReadHereAndThere(file)) ? WHOLE_BYTES : HEAD_BYTES);
   if (!whole && (await isReadHereAndThere(file))) {
     throw new Error("No preview: Excel, Parquet and ZIP files are shown up to 8 MiB. The whole file is checked after the upload.");
   }
-  const asked = new URLSearchParams({ whole, filename: file.name, ...reading });
+  const { mapping, ...texts } = choices;
+  if (Object.keys(mapping).length) texts.mapping = JSON.stringify(mapping);
+  const asked = new URLSearchParams({ whole, filename: file.name, ...texts });
   const body = whole ? file : file.slice(0, HEAD_BYTES);
-  const path = `/v1/datasets/${encodeURIComponent(dataset)}/preview?${asked}`;
-  return ask(path, token, { method: "POST", body, type: "application/octet-stream", signal });
+  const look = () => ask(`/upload/look?${asked}`, token, { method: "POST", body, type: "application/octet-stream", signal });
+  return look().catch(async (error) => {
+    if (error.status !== 503) throw error;
+    await new Promise((resolve) => setTimeout(resolve, BUSY_MS)); // many look at files just now
+    return look();
+  });
 };
 
-const element = (tag, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
+const parsed = (html) => new DOMParser().parseFromString(html, "text/html");
+
+/** The panel of an answer. In a form of many files its buttons are no submit buttons, and its fields are not the form's. */
+export const panelOf = (seen, isMapped) => {
+  const panel = parsed(seen.html).querySelector(".up-panel");
+  for (const button of panel.querySelectorAll("button")) button.type = "button";
+  if (!isMapped) panel.querySelector(".up-map")?.remove();
+  return panel;
 };
 
-/** The columns of files with one header. */
+/** The part of a panel that depends on what its columns become. */
+export const outcomeOf = (seen) => parsed(seen.html).querySelector(".up-outcome");
+
+const object = (text) => {
+  try {
+    return JSON.parse(text || "{}");
+  } catch {
+    return {};
+  }
+};
+
+const joined = (old, added) =>
+  [old, added].every((one) => one && typeof one === "object" && !Array.isArray(one))
+    ? Object.fromEntries([...new Set([...Object.keys(old), ...Object.keys(added)])].map((name) => [name, name in added ? joined(old[name], added[name]) : old[name]]))
+    : added;
+
+/** What is chosen for one file beside the form: by the buttons of its panel. */
+export class Settings {
+  dataset = "";
+  options = {};
+  said = {}; // what columns become, chosen by hand or by a button
+
+  /** Apply a button: ``header_row=3``; an empty value unsets. ``before``: the options that are in force. */
+  apply(setting, before) {
+    this.before = { dataset: this.dataset, options: { ...this.options }, said: { ...this.said } };
+    const at = setting.indexOf("=");
+    const [name, value] = [setting.slice(0, at), setting.slice(at + 1)];
+    if (OF_OTHER_COLUMNS.includes(name)) this.said = {};
+    if (name === "dataset") this.dataset = value;
+    else if (name === "mapping") Object.assign(this.said, object(value));
+    else this.options[name] = name === "clean" && value ? JSON.stringify(joined(object(before.clean), object(value))) : value;
+  }
+
+  /** Take back the last button, with which the file cannot be read. Return whether there was one. */
+  takeBack() {
+    const { before } = this;
+    this.before = null;
+    return Boolean(before && Object.assign(this, before));
+  }
+
+  /** The options of the form with those of this file; one that was unset here is left out. */
+  over(options) {
+    return Object.fromEntries(Object.entries({ ...options, ...this.options }).filter(([, value]) => value));
+  }
+}
+
+/** The columns of files with one header, and what they become. */
 export class Columns {
   constructor(seen) {
     this.seen = seen;
-    this.choices = new Map(seen.columns.map((column) => [column.name, this.valueOf(column, column.suggested)]));
+    this.choices = new Map(seen.columns.map(({ name, choice }) => [name, choice]));
     this.isEdited = false;
-    this.warnings = element("p", { className: "up-wrong" });
-    this.warnings.setAttribute("role", "status");
   }
 
-  static key(dataset, seen) {
-    return JSON.stringify([dataset, seen.columns.map((column) => column.name)]);
+  static key(seen) {
+    return JSON.stringify([seen.dataset, seen.columns.map((column) => column.name)]);
   }
 
   get names() {
     return this.seen.columns.map((column) => column.name);
   }
 
+  choose(name, choice) {
+    this.choices.set(name, choice);
+    this.isEdited = true;
+  }
+
+  /** What each column becomes, for another look; one that is kept as it is has nothing to say. */
+  get said() {
+    const told = [...this.choices].filter(([, choice]) => choice !== KEEP);
+    return Object.fromEntries(told.map(([name, choice]) => [name, choice === SKIP ? "" : choice.slice(TO.length)]));
+  }
+
   /** The mapping for the upload: only columns that differ from what the server would choose. */
   get mapping() {
-    const mapping = {};
-    for (const { name, becomes } of this.seen.columns) {
-      const choice = this.choices.get(name);
-      if (choice !== AS_IT_IS && choice !== becomes) mapping[name] = choice;
-    }
-    return mapping;
+    const becomes = new Map(this.seen.columns.map((column) => [column.name, column.becomes]));
+    return Object.fromEntries(Object.entries(this.said).filter(([name, choice]) => choice !== becomes.get(name)));
   }
 
   get isToBeRemembered() {
     return this.isEdited || Object.keys(this.mapping).length > 0;
   }
 
-  valueOf({ becomes }, column) {
-    if (column === "" || this.seen.takes.includes(column)) return column;
-    return this.seen.takes.includes(becomes) ? becomes : AS_IT_IS;
-  }
-
-  /** Columns and rows, as elements. ``like``: the file whose mapping is used for this one too. */
-  shown(seen, name, like = "") {
-    const head = element("tr", {}, ...seen.columns.map(({ name }) => element("th", { scope: "col" }, element("bdi", { textContent: cut(name, 60) }))));
-    const table = element("table", { className: "up-rows" }, element("thead", {}, head));
-    if (!like) {
-      const cells = seen.columns.map((column) => element("td", {}, this.select(column), ...this.why(column)));
-      table.append(element("tbody", { className: "up-map" }, element("tr", {}, ...cells)));
-    }
-    const body = element("tbody");
-    for (const row of seen.rows) {
-      body.append(element("tr", {}, ...row.map((value) => element("td", {}, value === null ? "" : element("bdi", { textContent: cut(value, 60) })))));
-    }
-    table.append(body);
-    const scrolled = element("div", { className: "wide", tabIndex: 0 }, table);
-    scrolled.setAttribute("role", "region");
-    scrolled.setAttribute("aria-label", `First rows of ${cut(name, 60)}`);
-    this.warn();
-    return [scrolled, ...(like ? [] : [this.warnings])];
-  }
-
-  /** How the file is read, and where the mapping of its columns comes from. */
+  /** How the file is read, and where the choices come from. */
   told(seen, like = "") {
     const from = like ? `columns as in ${cut(like, 60)}` : this.seen.remembered && "columns as last time";
     const how = seen.options_remembered && "options as last time";
     return [cut(seen.text, 120), how, from].filter(Boolean).join("; ");
-  }
-
-  why({ why, suggested }) {
-    const words = { similar: "Suggested", remembered: "As last time" }[why];
-    return words && suggested !== null ? [element("span", { className: "soft", textContent: words })] : [];
-  }
-
-  select(column) {
-    const select = element("select");
-    select.setAttribute("aria-label", `${cut(column.name, 60)} becomes`);
-    const offer = (value, textContent) => select.append(element("option", { value, textContent }));
-    if (column.becomes === null) offer(AS_IT_IS, "Not mapped");
-    else if (!this.seen.takes.includes(column.becomes)) offer(AS_IT_IS, this.seen.takes_others ? "Keep" : column.becomes);
-    for (const name of this.seen.takes) offer(name, `→ ${name}`);
-    offer("", "Skip");
-    select.value = this.choices.get(column.name);
-    select.addEventListener("change", () => {
-      this.choices.set(column.name, select.value);
-      this.isEdited = true;
-      this.warn();
-    });
-    return select;
-  }
-
-  /** Say what is wrong with the mapping: with it the file would be rejected. */
-  warn() {
-    const { columns, needs } = this.seen;
-    const becomes = columns.map((column) => {
-      const choice = this.choices.get(column.name);
-      return choice === AS_IT_IS ? column.becomes : choice;
-    });
-    const lacking = needs.filter((name) => !becomes.includes(name));
-    const twice = becomes.filter((name, at) => name && becomes.indexOf(name) !== at);
-    const unknown = columns.filter((_, at) => becomes[at] === null).map(({ name }) => cut(name, 40));
-    const wrong = [
-      lacking.length && `Choose which ${lacking.length === 1 ? "column is" : "columns are"} ${listed(lacking)}.`,
-      twice.length && `Choose only one column for ${listed(twice)}.`,
-      unknown.length && `The dataset has no column for ${listed([...unknown.slice(0, 8), ...(unknown.length > 8 ? ["others"] : [])])}. Choose a column, or Skip.`,
-    ].filter(Boolean);
-    this.warnings.textContent = wrong.join(" ");
   }
 }

@@ -1,5 +1,7 @@
-// The SQL page: completes names, runs with Ctrl-Enter, sorts the result, keeps the query in the address.
+// The SQL page: colours what is typed, completes names, runs with Ctrl-Enter, sorts the result, keeps the query in the address.
 // Without this script the page still runs queries.
+import { tokens } from "./sql_tokens.js";
+
 const form = document.getElementById("ask");
 const editor = document.getElementById("sql");
 const SHOWN = 8;
@@ -9,13 +11,61 @@ const SHOWN = 8;
 for (const hint of document.querySelectorAll(".keyhint")) hint.hidden = false;
 
 const address = document.getElementById("address");
-if (address) history.replaceState(null, "", address.href); // a reload shows the query without running it again
+const isSaved = location.pathname.startsWith("/sql/saved/"); // which has an address of its own
+if (address && !isSaved) history.replaceState(null, "", address.href); // a reload shows the query without running it again
 
 form.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
   event.preventDefault();
   form.requestSubmit(form.querySelector("button[value=run]"));
 });
+
+document.getElementById("name").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter") return; // which would press the first button, Run
+  event.preventDefault();
+  event.stopPropagation();
+  form.requestSubmit(document.getElementById("save"));
+});
+
+// --- colours: the same text again, over the one that is typed, which is not painted ---
+
+const keywords = new Set(form.getAttribute("data-keywords").split(" ")); // form.dataset is its field of that name
+const COLOURED = 20_000; // characters; a longer query is plain, so that typing is never slow
+const box = document.createElement("div");
+const paint = document.createElement("pre");
+box.className = "editor";
+paint.className = "paint painted";
+paint.setAttribute("aria-hidden", "true");
+editor.replaceWith(box);
+box.append(paint, editor);
+
+const place = () => {
+  paint.style.width = `${editor.clientWidth}px`; // without the scroll bar, so that lines break at the same place
+  paint.style.height = `${editor.clientHeight}px`;
+  paint.scrollTop = editor.scrollTop;
+};
+
+const colour = () => {
+  const isPlain = editor.value.length > COLOURED;
+  box.classList.toggle("coloured", !isPlain);
+  if (isPlain) return paint.replaceChildren();
+  paint.replaceChildren(
+    ...tokens(editor.value, keywords).map(([kind, text]) => {
+      if (!kind) return text;
+      const span = document.createElement("span");
+      span.className = `t-${kind}`;
+      span.textContent = text;
+      return span;
+    }),
+    "\n", // a last line that is empty is a line, too
+  );
+  return place();
+};
+
+editor.addEventListener("input", colour);
+editor.addEventListener("scroll", place);
+new ResizeObserver(place).observe(editor);
+colour();
 
 // --- completion ---
 
@@ -58,7 +108,7 @@ list.className = "offers";
 list.setAttribute("role", "listbox");
 list.setAttribute("aria-label", "Suggested names");
 list.hidden = true;
-editor.after(list);
+box.after(list);
 editor.setAttribute("aria-autocomplete", "list");
 editor.setAttribute("aria-controls", list.id);
 
@@ -81,6 +131,7 @@ const hide = () => {
 const take = (name) => {
   const end = editor.selectionEnd;
   editor.setRangeText(quoted(name), end - offered.length, end, "end");
+  colour();
   hide();
   editor.focus();
 };

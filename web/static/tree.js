@@ -32,8 +32,8 @@ const grow = (list) => {
   // --- nodes ---
 
   const nameOf = (item) =>
-    ["id", "label", "count"]
-      .map((part) => item.querySelector(`.${part}`).textContent.trim())
+    [...item.querySelector(":scope > .row").querySelectorAll(".id, .label, .cell, .count")]
+      .map((part) => part.textContent.replace(/\s+/g, " ").trim())
       .filter(Boolean)
       .join(", ");
 
@@ -43,7 +43,12 @@ const grow = (list) => {
     const link = item.querySelector(isMore ? "a" : "a.twist");
     if (!link) return;
     item.next = link.href;
-    if (!isMore) item.setAttribute("aria-expanded", "false");
+    const inner = item.querySelector(":scope > ul"); // the page has it open
+    if (inner) {
+      inner.setAttribute("role", "group");
+      for (const one of inner.children) ready(one, level + 1);
+    }
+    if (!isMore) item.setAttribute("aria-expanded", String(Boolean(inner)));
     if (!isMore) link.setAttribute("aria-hidden", "true"); // the item itself says that it opens
     link.addEventListener("click", (event) => {
       event.preventDefault();
@@ -124,12 +129,15 @@ const grow = (list) => {
     ArrowLeft: (item) => (isOpen(item) ? close(item) : focusOn(above(item))),
     Enter: (item) => (isMore(item) ? goOn(item) : item.querySelector("a.id").click()),
     " ": act,
+    "*": (item) => {
+      for (const one of item.parentElement.children) if (isBranch(one) && !isOpen(one)) open(one);
+    },
   };
 
   list.addEventListener("keydown", (event) => {
     const item = event.target.closest("[role=treeitem]");
     const press = keys[event.key];
-    if (!item || !press || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
+    if (!item || !press || event.ctrlKey || event.altKey || event.metaKey || (event.shiftKey && event.key !== "*")) return;
     event.preventDefault();
     press(item);
   });

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.datasets.table import LINEAGE
+from pipeline.display import listed
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
 from pipeline.read.raw_tables import RawTables, printable
 from pipeline.read.read_result import ReadResult
 from pipeline.sqlfiles import quoted
-
-_NAMED_AT_MOST = 5
 
 
 class FolderColumns:
@@ -67,12 +66,11 @@ class FolderColumns:
 
     def _warn(self, column: str, why: str) -> None:
         values = list(dict.fromkeys(one[column] or "" for one in self._partitions if column in one))
-        named = ", ".join(f"{printable(column)}={printable(value)}" for value in values[:_NAMED_AT_MOST])
-        more = f" and {len(values) - _NAMED_AT_MOST:,} more" if len(values) > _NAMED_AT_MOST else ""
+        named = listed([f"{printable(column)}={printable(value)}" for value in values])
         done = f"is not read, because {why}" if why else "is read from them as a column"
         self._staging.add_finding(
             "folder_columns",
-            f"The archive has folders named {named}{more}: {printable(column)} {done}.",
+            f"The archive has folders named {named}: {printable(column)} {done}.",
             hint="Write it into the files as a column, if the records need it." if why else "Skip the column, if it is none.",
             severity="warning",
         )

@@ -44,9 +44,16 @@ def asked_mark(head: bytes, encoding: str) -> tuple[str, bytes]:
     return encoding, b""
 
 
-def wrong_encoding(message: str, line: int | None = None, hint: str = "Save the file as UTF-8.") -> Unreadable:
-    """Return the error about a text that is not in the encoding that it should be in."""
-    return Unreadable(message, code="invalid_encoding", hint=hint, line=line)
+def wrong_encoding(
+    message: str,
+    line: int | None = None,
+    hint: str = "Save the file as UTF-8.",
+    likely: tuple[tuple[str, str], ...] = (),
+) -> Unreadable:
+    """Return the error about a text that is not in the encoding that it should be in. ``likely``: ``Unreadable.encodings``."""
+    error = Unreadable(message, code="invalid_encoding", hint=hint, line=line)
+    error.encodings = likely
+    return error
 
 
 def decoded(chunks: Iterator[bytes], encoding: str, is_asked: bool = False) -> Iterator[bytes]:
@@ -121,8 +128,7 @@ def _bad_byte(whole: bytes, error: UnicodeDecodeError, encoding: str, lines: _Li
     message = f"Line {lines.number} contains the byte 0x{whole[error.start]:02X}, which is not UTF-8"
     if not likely:
         return wrong_encoding(f"{message}.", lines.number)
-    named = ", ".join(f"{one.title} {one.percent} %" for one in likely)
     options = " or ".join(f"encoding={one.name}" for one in likely[:2])
-    return wrong_encoding(
-        f"{message}. Its encoding is likely {named}.", lines.number, f"Save the file as UTF-8, or say {options}."
-    )
+    said = f"{message}. Its encoding is likely {', '.join(f'{one.title} {one.percent} %' for one in likely)}."
+    named = tuple((one.name, one.title) for one in likely)
+    return wrong_encoding(said, lines.number, f"Save the file as UTF-8, or say {options}.", named)

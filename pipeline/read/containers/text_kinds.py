@@ -20,6 +20,7 @@ _MAIL = re.compile(
 )
 _YAML_START = re.compile(rb"(%YAML|---\s*(#.*)?$|- [\w\"'-]+:(\s|$)|[\w\"'-]+:\s*(#.*)?$)")
 _YAML_NEXT = re.compile(rb"\s*(- )?[\w\"'-]+:(\s|$)|\s*- ")
+_SECTION = re.compile(rb"(?:[ \t]*(?:[#;][^\n]*)?\r?\n)*(\[)?\[[\w .:\"-]+\]\]?[ \t]*\r?\n(?:\s*[#;][^\n]*\n)*\s*[\w.\"-]+\s*=")
 _SYLK = re.compile(rb"ID;P[A-Z0-9 ]*(;[NE])*\r?\n[A-Z];")
 
 
@@ -82,6 +83,16 @@ def _yaml(head: bytes) -> tuple[str, str] | None:
     return "YAML", "Convert it to JSON, for instance: yq -o=json records.yaml > records.json."
 
 
+def _sections(head: bytes) -> tuple[str, str] | None:
+    """Recognise TOML, and INI files: names in brackets, and lines with an equals sign."""
+    found = _SECTION.match(head)
+    if not found:
+        return None
+    if found[1]:
+        return "TOML", "Convert it to JSON, for instance: yq -p toml -o json records.toml > records.json."
+    return "a configuration file (INI)", "Write one line a record, as CSV, with the names as the header."
+
+
 def _sylk(head: bytes) -> tuple[str, str] | None:
     if not _SYLK.match(head):
         return None
@@ -101,5 +112,5 @@ def _graph(head: bytes) -> tuple[str, str] | None:
     return None
 
 
-TEXT_KINDS: tuple[Callable[[bytes], tuple[str, str] | None], ...] = (_markup, _sql, _mail, _sylk, _graph, _yaml)
+TEXT_KINDS: tuple[Callable[[bytes], tuple[str, str] | None], ...] = (_markup, _sql, _mail, _sylk, _graph, _yaml, _sections)
 """Each returns what the text is and what to do, or None."""

@@ -210,6 +210,7 @@ def _encoding(head: bytes) -> tuple[str, bytes]:
         raise wrong_encoding(
             "Every other byte is NUL: the file looks like UTF-16 without a byte order mark.",
             hint=f"Save the file as UTF-8, or say encoding={likely}.",
+            likely=((likely, likely.upper()),),
         )
     controls = sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in head)
     separator = {byte for byte in head if byte < 32 and byte not in _TEXT_CONTROLS}  # one alone: Hive's U+0001, or U+001F

@@ -18,13 +18,15 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.errors import InternalInconsistency, Unreadable
-from pipeline.read.formats.delimited_header import Header, read_header, trailing_empty_fields
+from pipeline.errors import InternalInconsistency
+from pipeline.read.formats.delimited_header import Header, key_place, read_header, trailing_empty_fields, wrong_header
 from pipeline.read.formats.delimited_layout import Layout, layout_of
+from pipeline.read.formats.delimited_lines import LEFT_OUT
 from pipeline.read.formats.delimited_quotes import quotes_are_data, warn_about_swallowed
 from pipeline.read.formats.delimited_records import RecordFault, RecordLines, SpacedQuotes, records, wrong_width
 from pipeline.read.formats.delimited_scan import Scan
 from pipeline.read.formats.delimited_skips import BLANK, Skips
+from pipeline.read.formats.text_kinds import refuse_other_line_ends
 from pipeline.read.limits import Limits
 from pipeline.read.raw_tables import RawTables
 from pipeline.read.read_result import ReadResult
@@ -41,6 +43,7 @@ def read_delimited(chunks: Iterator[bytes], staging: RawTables) -> ReadResult:
     if old_mac:
         chunks, first = _with_line_feeds(chunks), first.replace(b"\r", b"\n")
     opening = first.decode(errors="ignore")[: staging.limits.header_bytes + 1]
+    refuse_other_line_ends(opening)
     layout = layout_of(opening, staging.dataset, staging.options)
     above = _line_end(opening, layout.before)
     header = read_header(opening[above:], layout, staging)
@@ -193,13 +196,17 @@ def _has_skips(header: Header, staging: RawTables) -> bool:
     key = staging.dataset.key if staging.dataset.key in header.names else header.names[0]
     named = dict(zip(header.names, header.written, strict=True))
     empty = f"trim({{0}}, {literal(BLANK)}) = '' or {{0}} is null"
-    likely = "{0} is null or {0} < '!' or {0} = {1}".format(quoted(key), literal(named[key]))  # a comparison is cheap
+    dots = ", ".join(map(literal, sorted(LEFT_OUT)))
+    likely = "{0} is null or {0} < '!' or {0} in ({1}, {2})".format(quoted(key), literal(named[key]), dots)  # which is cheap
     suspect = f"select 1 from text_rows where {likely} limit 1"
     if not staging.connection.execute(suspect).fetchall():
         return False
     blank = " and ".join(f"({empty.format(quoted(name))})" for name in header.names)
     again = " and ".join(f"{quoted(name)} = {literal(value)}" for name, value in named.items())
-    return bool(staging.connection.execute(f"select 1 from text_rows where ({blank}) or ({again}) limit 1").fetchall())
+    left_out = " and ".join(f"{quoted(name)} in ({dots})" for name in header.names)
+    return bool(
+        staging.connection.execute(f"select 1 from text_rows where ({blank}) or ({again}) or ({left_out}) limit 1").fetchall()
+    )
 
 
 # --- An irregular one, record by record ---
@@ -211,8 +218,8 @@ def _read_slowly(file: Path, header: Header, layout: Layout, scan: Scan, staging
     Empty fields after the header's last column are dropped, where the header or the first record has them too. Return the
     number of records.
     """
-    width, trailing_empty, row, widths = len(header.names), header.trailing_empty, 0, set[int]()
-    dialect, writer, skips = header.dialect, RowWriter(header.names, staging), Skips(header.written, layout.skipped)
+    width, trailing_empty, row, widths, last = len(header.names), header.trailing_empty, 0, set[int](), ""
+    dialect, writer, skips = header.dialect, RowWriter(header.names, staging), _skips_of(header, layout, staging)
     spaced = SpacedQuotes(dialect) if dialect.quote and scan.loose_quotes and not dialect.is_spaced else None
     with file.open(encoding="utf-8-sig", newline="") as text:
         lines = RecordLines(text, staging.limits, header.before)
@@ -231,16 +238,30 @@ def _read_slowly(file: Path, header: Header, layout: Layout, scan: Scan, staging
             ):
                 writer.add(row, line, record[:width])
                 continue
-            fault = record if isinstance(record, RecordFault) else wrong_width(record, width, dialect.delimiter)
+            fault = record if isinstance(record, RecordFault) else wrong_width(record, width, dialect.delimiter, line)
             widths.add(0 if isinstance(record, RecordFault) else len(record))
             staging.add_finding("malformed_row", fault.message, row=row, line=line, value=fault.value, hint=fault.hint)
             staging.add_malformed(row, line, lines.text)
+            last = lines.text
     _check_lines(lines.number - header.before, scan)
     writer.flush()
     if row > 1 and not writer.rows and len(widths) == 1 and 0 not in widths:
-        raise _wrong_header(widths.pop(), header)
+        raise wrong_header(widths.pop(), header, last)
+    _report_marks(lines, staging)
     _report_spaces(spaced, header, staging)
     return row, skips
+
+
+def _skips_of(header: Header, layout: Layout, staging: RawTables) -> Skips:
+    key, by_space = key_place(header.names, staging.dataset), header.dialect.delimiter.strip(" ") == ""
+    return Skips(header.written, layout.skipped, key, by_space=by_space)
+
+
+def _report_marks(lines: RecordLines, staging: RawTables) -> None:
+    if lines.marks:
+        message = f"Byte order marks begin lines within the text, where files were joined: {lines.marks:,}. They were removed."
+        hint = "Join files without their marks, or pack them into one ZIP archive."
+        staging.add_finding("unusual_format", message, severity="warning", line=lines.first_mark, hint=hint)
 
 
 def _check_lines(lines: int, scan: Scan) -> None:
@@ -258,14 +279,3 @@ def _report_spaces(spaced: SpacedQuotes | None, header: Header, staging: RawTabl
         message = f"Values that begin with spaces and a quote: {spaced.left:,}. They were read as they are, with the quote."
         hint = "If the quotes surround the value, remove the spaces before them and whatever follows the closing quote."
         staging.add_finding("unusual_format", message, severity="warning", line=header.lines, hint=hint)
-
-
-def _wrong_header(found: int, header: Header) -> Unreadable:
-    """Return the error about a header that fits no record: it seems to be that of another table."""
-    fields = "field" if found == 1 else "fields"
-    return Unreadable(
-        f"Every record has {found} {fields}; the header has {len(header.names)}: {', '.join(header.originals)[:200]}.",
-        code="malformed_row",
-        hint=f"Name every column in the header, or check whether {header.dialect.delimiter!r} is the delimiter.",
-        line=header.lines + 1,
-    )

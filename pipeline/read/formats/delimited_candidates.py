@@ -11,7 +11,7 @@ from pipeline.contracts.options import DELIMITERS, QUOTE_NONE, ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
-from pipeline.read.formats.delimited_dialect import Dialect
+from pipeline.read.formats.delimited_dialect import BOX, GAP, Dialect
 from pipeline.read.formats.delimited_lines import is_footer, is_ruler, is_ruler_record
 
 OPENING_LINES = 200
@@ -56,9 +56,33 @@ def dialects(lines: Sequence[str], options: ReadOptions) -> Iterator[Dialect]:
         yield plain
         if quote:
             yield replace(plain, is_wrapped=True)
+    yield from _spaced_columns(lines, options)
     for mark in [options.delimiter] if options.delimiter else odd_delimiters(line):
         ending = mark.rstrip(" \t")
         yield Dialect(mark, quote, ending=ending if ending not in (mark, "") and line.endswith(ending) else "")
+
+
+def _spaced_columns(lines: Sequence[str], options: ReadOptions) -> Iterator[Dialect]:
+    """Yield the dialects in which lines or spaces separate the columns."""
+    line = lines[0].strip("\r\n")
+    asked = options.delimiter
+    if asked in (None, BOX) and any(bar in line for bar in "│┆║┃"):
+        yield Dialect(BOX, None, has_bars=True, is_trimmed=True)
+    if asked in (None, GAP) and (edges := ruler_edges(lines)):
+        yield Dialect(GAP, None, is_trimmed=True, edges=edges)
+    if asked in (None, GAP) and GAP in line.strip():
+        yield Dialect(GAP, None, is_trimmed=True)
+    if asked is None and " " in line.strip():
+        yield Dialect(" ", quote_of(options))
+
+
+def ruler_edges(lines: Sequence[str]) -> tuple[int, ...]:
+    """Return where columns of fixed width begin: the ruler below the first line has a dash for each character of a column."""
+    ruler = lines[1].rstrip() if len(lines) > 1 else ""
+    if not re.fullmatch(r"\s*[-=]+( +[-=]+)+", ruler) or any("\t" in line for line in lines):
+        return ()
+    starts = [found.start() for found in re.finditer(r"[-=]+", ruler)]
+    return (0, *starts[1:])
 
 
 def odd_delimiters(line: str) -> list[str]:
@@ -94,7 +118,9 @@ def is_even(lines: Sequence[str], dialect: Dialect) -> bool:
     """Return whether every record of the opening has as many values as the header."""
     is_cut = len(lines) == OPENING_LINES or not lines[-1].endswith(("\n", "\r"))
     try:
-        records = [record for record in dialect.records(lines) if record]
+        others = dialect.delimiter.strip(" ") == ""
+        kept_lines = [line for line in lines if not (others and is_footer([line]))]
+        records = [record for record in dialect.records(kept_lines) if record]
     except (csv.Error, Unreadable):
         return False
     kept = records[:-1] if is_cut and len(records) > 2 else records

@@ -7,13 +7,13 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.contracts.options import ReadOptions
+from pipeline.contracts.options import DELIMITERS, ReadOptions
 from pipeline.datasets.dataset import Dataset
 from pipeline.errors import Unreadable
-from pipeline.read import column_mapping
+from pipeline.read import column_mapping, missing_columns
 from pipeline.read.formats.delimited_candidates import likeliest_delimiter
-from pipeline.read.formats.delimited_dialect import Dialect, asked_delimiter
-from pipeline.read.formats.delimited_layout import Layout, layout_of
+from pipeline.read.formats.delimited_dialect import Dialect, asked_delimiter, say_delimiter
+from pipeline.read.formats.delimited_layout import R_ROW_NAMES, Layout, layout_of
 from pipeline.read.formats.delimited_lines import bare_name
 from pipeline.read.formats.delimited_skips import why_below_header
 from pipeline.read.raw_tables import RawTables
@@ -66,7 +66,8 @@ def read_header(opening: str, layout: Layout, staging: RawTables) -> Header:
     try:
         found = next((record for record in reader if record), [])
     except csv.Error as error:
-        raise Unreadable(f"The header cannot be read: {error}.", code="malformed_row", line=before + 1) from error
+        hint = f"Check the quotes in it, and whether {dialect.delimiter!r} is the delimiter; if not, say delimiter."
+        raise Unreadable(f"The header cannot be read: {error}.", code="malformed_row", line=before + 1, hint=hint) from error
     lines = reader.line_num
     if len(opening) > limits.header_bytes and lines > opening.count("\n"):
         raise Unreadable(f"The header is longer than {limits.header_bytes:,} bytes.", code="too_many_columns", line=1)
@@ -78,16 +79,21 @@ def read_header(opening: str, layout: Layout, staging: RawTables) -> Header:
     for name, original in zip(names, originals, strict=True):
         staging.check_unknown_column(name, original, line=before + lines)
     line_end = "\r\n" if opening.partition("\n")[0].endswith("\r") else "\n"
-    is_alone = not _has_more(reader, dialect, written)
+    is_alone = not _has_more(reader, dialect, written, key_place(names, staging.dataset))
     place = (before, before + lines, line_end)
     return Header(names, tuple(originals), tuple(written), trailing_empty, *place, is_alone, dialect)
 
 
-def _has_more(reader: csv._reader, dialect: Dialect, written: Sequence[str]) -> bool:  # type: ignore[name-defined]
+def key_place(names: Sequence[str], dataset: Dataset) -> int:
+    """Return the place of the ids' column; that of the first, if the file has none."""
+    return names.index(dataset.key) if dataset.key in names else 0
+
+
+def _has_more(reader: csv._reader, dialect: Dialect, written: Sequence[str], key: int) -> bool:  # type: ignore[name-defined]
     """Return whether the record below the header is no record."""
     try:
         below: list[str] = next((record for record in reader if record), [])
-        return bool(why_below_header(dialect.finished(below), written))
+        return bool(why_below_header(dialect.finished(below), written, key))
     except csv.Error:
         return False
 
@@ -116,12 +122,12 @@ def _without_marks(written: list[str], staging: RawTables, *, line: int) -> list
 def _names(originals: list[str], delimiter: str, staging: RawTables, *, line: int) -> tuple[str, ...]:
     """Return the names for ``raw``. Raises Unreadable, for faults of the header as a whole first."""
     dataset = staging.dataset
-    refusal = column_mapping.missing_columns(column_mapping.mapped_names(originals, dataset), dataset, originals)
+    refusal = missing_columns.missing_columns(column_mapping.mapped_names(originals, dataset), dataset, originals)
     better = likeliest_delimiter(delimiter.join(originals), dataset)
     if refusal and better != delimiter and len(originals) < len(delimiter.join(originals).split(better)):
         meant = f"The names in the header seem to be separated by {better!r}, not {delimiter!r}"
         refusal.hint = f"{meant}: say {asked_delimiter(better)}, or leave the delimiter out."
-    elif refusal and column_mapping.looks_like_data(originals, dataset):
+    elif refusal and missing_columns.looks_like_data(originals, dataset):
         where = "The first line" if line == 1 else f"Line {line}, the first that is no comment,"
         raise Unreadable(
             f"{where} looks like data, not like a header: {', '.join(originals)[:200]}.",
@@ -139,3 +145,25 @@ def _names(originals: list[str], delimiter: str, staging: RawTables, *, line: in
 def trailing_empty_fields(record: Sequence[str], width: int) -> int:
     """Return how many empty fields a first record has after the header's: one is a delimiter too many, in every record."""
     return 1 if len(record) == width + 1 and not record[-1] else 0
+
+
+def wrong_header(found: int, header: Header, last: str) -> Unreadable:
+    """Return the error about a header that fits no record: it is of another table, or written differently.
+
+    ``last``: the text of a record.
+    """
+    mark, width = header.dialect.delimiter, len(header.names)
+    other = next((one for one in DELIMITERS if one != mark and last.count(one) == width - 1), "")
+    hint = f"Name every column in the header, or check whether {mark!r} is the delimiter."
+    if other:
+        hint = f"The header has {say_delimiter(mark)} between its values, the records have {say_delimiter(other)}."
+        hint += " Write both alike."
+    elif found == width + 1:
+        hint += f" {R_ROW_NAMES}"
+    fields = "field" if found == 1 else "fields"
+    return Unreadable(
+        f"Every record has {found} {fields}; the header has {len(header.names)}: {', '.join(header.originals)[:200]}.",
+        code="malformed_row",
+        hint=hint,
+        line=header.lines + 1,
+    )

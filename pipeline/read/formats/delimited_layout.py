@@ -26,7 +26,7 @@ from pipeline.read.formats.delimited_candidates import (
     plain_dialect,
     quote_of,
 )
-from pipeline.read.formats.delimited_dialect import Dialect, asked_delimiter, say_delimiter
+from pipeline.read.formats.delimited_dialect import BOX, Dialect, asked_delimiter, say_delimiter
 from pipeline.read.formats.delimited_lines import bare_name, comments_above, declared_delimiter, first_record, why_above_header
 from pipeline.read.formats.text_kinds import refuse_other_texts
 
@@ -68,9 +68,14 @@ def _search(lines: Sequence[str], first: int, plain: Dialect, dataset: Dataset, 
     for number in range(first, min(len(lines), first + 1 if options.header_row else _HEADER_LINES)):
         for dialect in dialects(lines[number:], options):
             if names_all(first_record("".join(lines[number : number + 1]), dialect), dataset):
+                by_space = dialect.delimiter.strip(" ") == "" and options.delimiter is None
+                if by_space and not is_even(lines[number:], dialect):
+                    _refuse_row_names(lines[number:], dialect, number)
+                    continue  # such columns have no empty values: whatever the text is, it is said below
                 return _checked_layout(lines, first, number, dialect, dataset, options)
     if options.header_row is None:
         refuse_other_texts(lines, dataset)
+        _refuse_transposed(lines, first, plain, dataset)
     comments = comments_above(lines, first) if options.header_row is None else ()
     start = comments[-1][0] if comments else first
     plain = plain_dialect(lines[start:], dataset, options)
@@ -103,6 +108,21 @@ def _checked_layout(
     return Layout(dialect, number, tuple(skipped), reports)
 
 
+R_ROW_NAMES = "If R wrote it, the rows' names have no header: write.csv(x, 'records.csv', row.names = FALSE, na = '')."
+
+
+def _refuse_row_names(lines: Sequence[str], dialect: Dialect, number: int) -> None:
+    """Refuse a text in which every record has one value more than the header, as R's write.table writes it."""
+    widths = [len(first_record(line, dialect)) for line in lines if line.strip()]
+    if len(widths) > 1 and {*widths[1:]} == {widths[0] + 1}:
+        raise Unreadable(
+            f"Every record has {widths[0] + 1} values; the header in line {number + 1} has {widths[0]}.",
+            code="malformed_row",
+            hint=R_ROW_NAMES,
+            line=number + 1,
+        )
+
+
 _EXPORT = "Not every line has as many columns: export the table as CSV, without spaces or quotes around its lines."
 
 
@@ -117,11 +137,19 @@ def _is_unusual(lines: Sequence[str], plain: Dialect) -> bool:
 def _reports(dialect: Dialect, options: ReadOptions) -> tuple[str, ...]:
     """Return what is unusual about a dialect, a sentence each, unless the upload says so."""
     said = []
-    if dialect.is_trimmed:
+    if options.delimiter and dialect.is_gap:
+        pass  # as the upload says
+    elif dialect.edges:
+        said.append("The columns are as wide as the dashes below their names; spaces beside the values were removed.")
+    elif dialect.is_gap:
+        said.append("Two or more spaces separate the columns.")
+    elif dialect.delimiter == " " and not options.delimiter:
+        said.append("A space separates the columns.")
+    elif dialect.is_trimmed:
         said.append(
             f"Spaces beside the {say_delimiter(dialect.delimiter)} were removed, as from a table drawn with characters."
         )
-    if dialect.delimiter not in DELIMITERS and not options.delimiter:
+    if dialect.delimiter not in (*DELIMITERS, BOX) and not dialect.delimiter.isspace() and not options.delimiter:
         said.append(f"The columns are separated by {dialect.delimiter!r}.")
     if dialect.is_wrapped:
         said.append("Every line is in quotes as a whole; they were removed.")
@@ -160,6 +188,18 @@ def _refuse_late_header(lines: Sequence[str], start: int, plain: Dialect) -> Non
             code="missing_column",
             hint=f"Say header_row={number + 1}, or remove the lines above it.",
             line=number + 1,
+        )
+
+
+def _refuse_transposed(lines: Sequence[str], first: int, plain: Dialect, dataset: Dataset) -> None:
+    """Refuse a table in which the first value of each line is the name of what follows. Raises Unreadable."""
+    found = [record for line in lines[first:] if (record := first_record(line, plain))]
+    if len(found) > 1 and all(len(record) > 1 for record in found) and names_all([record[0] for record in found], dataset):
+        raise Unreadable(
+            f"The names of the columns are in the first column, one below the other: {', '.join(r[0] for r in found)[:200]}.",
+            code="missing_column",
+            hint="Turn the table: in Excel, copy it, then Paste Special > Transpose; in pandas, df.T.",
+            line=first + 1,
         )
 
 

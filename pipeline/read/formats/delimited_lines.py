@@ -10,15 +10,26 @@ from collections.abc import Sequence
 from pipeline.errors import Unreadable
 from pipeline.read.formats.delimited_dialect import Dialect
 
-_RULER = re.compile(r"[ \t|+:=─━┼-]*[-=─━]{2}[ \t|+:=─━┼-]*")
+_DASHES = "=─━═╌┄-"
+_AROUND = rf"[ \t|+:│║┆┼┌┬┐├┤└┴┘╭╮╰╯╞╪╡╔╦╗╠╬╣╚╩╝{_DASHES}]*"
+_RULER = re.compile(rf"{_AROUND}[{_DASHES}]{{2}}{_AROUND}")
 _COMMENT = re.compile(r"\s*(#|//|--(?!-)|%|;;)")
-_FOOTER = re.compile(
-    r"\(?\s*[\d,.]+ (rows?|Zeilen?|lignes?|filas?|righe|records?)\b[^,;|\t]*\)?\.?"
-    r"|\\\."
-    r"|\((\d+ )?(rows?|Zeilen?|lignes?|filas?) (affected|betroffen)[^)]*\)"
-    r"|Query OK.*|Completion time: .*",
+_LATE_COMMENT = re.compile(r"\s*(#|//|--\s)")
+_ROWS = r"(?:row|record|line)(?:s|\(s\))?|Zeilen?|Datens[aä]tze?|lignes?|filas?|righe"
+_COUNT = re.compile(
+    rf"\(?\s*(?:(?:Fetched|Total|Returned|Selected):? )?(\d[\d,.]*) (?:{_ROWS})\b[^,;|\t]*\)?\.?"
+    rf"|(?:(?:Total|Number of|Anzahl|Nombre de) )?(?:{_ROWS})(?: (?:count|read|total|exported))?: ?(\d[\d,.]*)\.?",
     re.IGNORECASE,
 )
+_FOOTER = re.compile(
+    rf"\\\.|\((\d+ )?(?:{_ROWS}) (affected|betroffen)[^)]*\)|Query OK.*|Completion time: .*",
+    re.IGNORECASE,
+)
+_CUT = re.compile(
+    r"only showing top [\d,]+ rows?|\(?output (was )?(truncated|limited)\b.*|\[?Truncated\]?\.{0,3}", re.IGNORECASE
+)
+LEFT_OUT = {"…", "...", "....", "⋮", "·"}
+"""What programs print in every column of a row that stands for others."""
 
 
 def is_ruler(line: str) -> bool:
@@ -33,7 +44,29 @@ def is_ruler_record(record: list[str]) -> bool:
 
 def is_footer(record: Sequence[str]) -> bool:
     """Return whether a record of one value is what database clients write below a table: (2 rows), \\."""
-    return len(record) == 1 and bool(_FOOTER.fullmatch(record[0].strip()))
+    if len(record) != 1:
+        return False
+    text = record[0].strip()
+    return any(pattern.fullmatch(text) for pattern in (_FOOTER, _COUNT, _CUT))
+
+
+def rows_in_footer(text: str) -> int | None:
+    """Return how many rows a footer says that there are; None if it does not say."""
+    found = _COUNT.fullmatch(text.strip())
+    return int(re.sub(r"\D", "", found[1] or found[2])) if found else None
+
+
+def stands_for_others(record: Sequence[str]) -> bool:
+    """Return whether a record, or a line below the table, stands for rows that a program did not print."""
+    if len(record) == 1:
+        return bool(_CUT.fullmatch(record[0].strip()))
+    filled = {value.strip() for value in record} - {""}
+    return bool(filled) and filled <= LEFT_OUT
+
+
+def is_late_comment(text: str) -> bool:
+    """Return whether the only value of a line below the header makes it a comment."""
+    return bool(_LATE_COMMENT.match(text))
 
 
 def declared_delimiter(line: str) -> str | None:

@@ -25,6 +25,7 @@ class RecordLines:
     def __init__(self, file: TextIO, limits: Limits, before: int = 0) -> None:
         self._file, self._most = file, limits.record_bytes
         self.number = before  # lines that precede the file
+        self.marks = self.first_mark = 0  # lines within the text that began with a byte order mark, and the first of them
         self.begin()
 
     def begin(self) -> None:
@@ -49,6 +50,9 @@ class RecordLines:
             self._size += len(line)
             if self._size > self._most:
                 raise _too_long(self.first, self._most)
+            if line[0] == "\ufeff" and self.number > 1:
+                line = line.lstrip("\ufeff")
+                self.marks, self.first_mark = self.marks + 1, self.first_mark or self.number
             ended = line.removesuffix("\x1a")
             self._pieces.append(ended)
             if ended:
@@ -159,8 +163,11 @@ def _csv_fault(error: str, line: int, limits: Limits) -> RecordFault:
     )
 
 
-def wrong_width(record: list[str], width: int, delimiter: str) -> RecordFault:
+def wrong_width(record: list[str], width: int, delimiter: str, line: int) -> RecordFault:
+    """Return the fault of a record that has more or fewer values than the header."""
     found = len(record)
     less = "A value is missing." if found < width else f"A value that contains {delimiter!r} must be in quotes."
+    if found == 1 < width:
+        less += f' If the line is no record, leave it out: clean={{"skip_rows": [{line}]}}.'
     fields = "field" if found == 1 else "fields"
     return RecordFault(f"The record has {found} {fields}; the header has {width}.", less, delimiter.join(record))

@@ -13,6 +13,8 @@ import numpy as np
 
 TAB, LINE_FEED, CARRIAGE_RETURN, CONTROL_Z, SPACE, DELETE = 9, 10, 13, 26, 32, 127
 
+_MARKED_LINE = b"\n\xef\xbb\xbf"
+
 
 @dataclass
 class Scan:
@@ -29,6 +31,7 @@ class Scan:
     loose_returns: bool = False  # a carriage return that is not before a line feed
     loose_quotes: bool = False  # a quote inside a value, or a space around one in quotes, which DuckDB would pass over
     blank: bool = False  # a record without any character
+    inner_marks: bool = False  # a byte order mark begins a line after the first
     marked_end: bool = False  # Ctrl-Z, with which DOS ended a text
     longest_bytes: int = 0
     has_nul: bool = False
@@ -36,6 +39,7 @@ class Scan:
     anchors: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])
     _since_end: int = 0  # bytes after the last record's end
     _last: int = LINE_FEED  # the byte before this chunk
+    _tail: bytes = b""  # the bytes before it
 
     def feed(self, chunk: bytes) -> None:
         """Scan the next piece of the text, which must not be empty."""
@@ -86,7 +90,7 @@ class Scan:
 
     @property
     def _is_loose(self) -> bool:
-        return self.loose_returns or self.loose_quotes or self.blank or self.marked_end
+        return self.loose_returns or self.loose_quotes or self.blank or self.marked_end or self.inner_marks
 
     @property
     def line_end(self) -> str:
@@ -117,6 +121,9 @@ class Scan:
 
     def _look_at_characters(self, chunk: bytes, bytes_: np.ndarray, feeds: int) -> None:
         self.has_nul = self.has_nul or 0 in chunk
+        if not self.inner_marks and not chunk.isascii():
+            self.inner_marks = _MARKED_LINE in chunk or _MARKED_LINE in self._tail + chunk[:3]
+        self._tail = chunk[-3:]
         if self.is_plain:
             meant = feeds + _count(bytes_ == CARRIAGE_RETURN) + (_count(bytes_ == TAB) if self.delimiter == "\t" else 0)
             self.is_plain = chunk.isascii() and DELETE not in chunk and _count(bytes_ < SPACE) == meant

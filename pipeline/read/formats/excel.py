@@ -14,13 +14,15 @@ from pathlib import Path
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
-from pipeline.display import cell_name, column_letters
+from pipeline.display import cell_name, column_letters, listed
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
+from pipeline.read.column_mapping import OUTLINE_LEVEL
 from pipeline.read.containers import zip_archive
 from pipeline.read.formats.excel_cells import CellFaults, corners_of
 from pipeline.read.formats.excel_merged import MergedRanges, warn_of_merged
 from pipeline.read.formats.excel_number_formats import SheetFormats, digit_formats
+from pipeline.read.formats.excel_outline import row_levels
 from pipeline.read.formats.excel_package import Package, SheetPart, find_parts, parsed_part
 from pipeline.read.formats.excel_repack import repacked, sheet_part
 from pipeline.read.formats.excel_rows import SheetFacts, SheetRows
@@ -29,7 +31,6 @@ from pipeline.read.formats.excel_xml_scan import disagreement, find_faults, scan
 from pipeline.read.raw_tables import RawTables, printable
 from pipeline.read.read_result import ReadResult
 
-_NAMED_AT_MOST = 5
 _SHOWN_CHARACTERS = 60  # of a row that is skipped
 
 
@@ -46,7 +47,8 @@ def read_excel(path: Path, staging: RawTables) -> ReadResult:
             book = CalamineWorkbook.from_path(str(readable))
             chosen, sheets = choose_sheet(package.sheets, scans, book.get_sheet_by_name, staging)
             faults = find_faults(archive, chosen.part.part, chosen.scan, package.calculation, limits)
-            table = _fill(chosen, faults, _formats(readable, is_usual, chosen, package, staging), archive, staging)
+            staging.sheets = tuple(sheet.name for sheet in package.sheets)
+            table = _fill(chosen, faults, _formats(readable, is_usual, chosen, package, staging), archive, package, staging)
     return replace(table, sheet=chosen.part.name, sheets=sheets)
 
 
@@ -81,7 +83,12 @@ def _left(sheet: CalamineSheet) -> int:
 
 
 def _fill(
-    chosen: OpenSheet, faults: CellFaults, formats: SheetFormats, archive: zipfile.ZipFile, staging: RawTables
+    chosen: OpenSheet,
+    faults: CellFaults,
+    formats: SheetFormats,
+    archive: zipfile.ZipFile,
+    package: Package,
+    staging: RawTables,
 ) -> ReadResult:
     header, left = chosen.header, _left(chosen.sheet)
     originals = header_names(chosen.cells)
@@ -90,7 +97,8 @@ def _fill(
     for name, original in zip(names, originals, strict=True):
         staging.check_unknown_column(name, original, line=header)
     merged = MergedRanges(chosen.sheet.merged_cell_ranges, header, chosen.scan.rows, staging.limits)
-    facts = SheetFacts(header, left, faults, merged, formats, _declared_totals(archive, chosen.part, staging))
+    levels = row_levels(archive, chosen.part.part, package, names, left, staging)
+    facts = SheetFacts(header, left, faults, merged, formats, _declared_totals(archive, chosen.part, staging), levels)
     body = SheetRows(names, originals, facts, staging)
     for line, cells in chosen.rows():
         if line > header:
@@ -99,13 +107,22 @@ def _fill(
     if body.judged != len(faults):
         raise disagreement(len(faults), body.judged)
     _report_skipped(chosen, staging)
+    if chosen.scan.hidden_rows:
+        staging.add_finding(
+            "hidden_rows",
+            f"Rows of the sheet are hidden, by hand or by a filter: {chosen.scan.hidden_rows:,}. They were read too.",
+            hint="Delete them in the workbook if they are not meant, or leave them out by clean.skip_rows.",
+            severity="warning",
+        )
     body.warn()
     if body.filled:
         warn_of_merged(list(body.filled.values()), True, staging)
     else:
         warn_of_merged(body.merged_elsewhere(), False, staging)
     letters = tuple(column_letters(left + place) for place in range(1, len(names) + 1))
-    return ReadResult(body.rows, names, body.longest_bytes, has_nul=False, originals=tuple(originals), letters=letters)
+    if levels:
+        names, originals, letters = (*names, OUTLINE_LEVEL), [*originals, OUTLINE_LEVEL], (*letters, "")
+    return ReadResult(body.rows, names, body.longest_bytes, False, originals=tuple(originals), letters=letters)
 
 
 def _check_header(header: int, faults: CellFaults) -> None:
@@ -130,11 +147,10 @@ def _declared_totals(archive: zipfile.ZipFile, part: SheetPart, staging: RawTabl
 def _report_skipped(chosen: OpenSheet, staging: RawTables) -> None:
     if not chosen.skipped:
         return
-    rows = ", ".join(f"row {line} ({printable(text[:_SHOWN_CHARACTERS])})" for line, text in chosen.skipped[:_NAMED_AT_MOST])
-    more = len(chosen.skipped) - _NAMED_AT_MOST
+    rows = listed([f"row {line} ({printable(text[:_SHOWN_CHARACTERS])})" for line, text in chosen.skipped])
     staging.add_finding(
         "skipped_lines",
-        f"The header was found in row {chosen.header}. Before it, skipped: {rows}{f' and {more:,} more' if more > 0 else ''}.",
+        f"The header was found in row {chosen.header}. Before it, skipped: {rows}.",
         hint="If the header is another row, choose header_row.",
         severity="warning",
     )

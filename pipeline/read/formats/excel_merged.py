@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.display import cell_name
+from pipeline.display import cell_name, listed
 from pipeline.errors import Unreadable
 from pipeline.read.limits import Limits
 from pipeline.read.raw_tables import RawTables
-
-_NAMED_AT_MOST = 5
 
 
 @dataclass
@@ -59,9 +57,7 @@ def warn_of_merged(ranges: Sequence[MergedRange], is_filled: bool, staging: RawT
     """Warn about merged cells outside the columns of ids, or about all that were filled."""
     if not ranges:
         return
-    named = ", ".join(one.name for one in ranges[:_NAMED_AT_MOST])
-    more = f" and {len(ranges) - _NAMED_AT_MOST:,} more" if len(ranges) > _NAMED_AT_MOST else ""
-    cells = f"Cells are merged: {named}{more}."
+    cells = f"Cells are merged: {listed([one.name for one in ranges])}."
     if is_filled:
         message, hint = f"{cells} The value of each was written into all its cells (merged=fill).", ""
     else:

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from pipeline.display import cell_name, counted
-from pipeline.read.column_mapping import SKIPPED
+from pipeline.display import NAMED_MOST, cell_name, counted, listed
+from pipeline.read.column_mapping import OUTLINE_LEVEL, SKIPPED
+from pipeline.read.formats.delimited_lines import is_footer, rows_in_footer
+from pipeline.read.formats.delimited_skips import are_units
 from pipeline.read.formats.excel_cells import CellFaults
 from pipeline.read.formats.excel_merged import MergedRange, MergedRanges
 from pipeline.read.formats.excel_number_formats import SheetFormats
+from pipeline.read.formats.excel_outline import RowLevels
 from pipeline.read.formats.excel_values import SAFE_DIGITS, Cell, cell_text
 from pipeline.read.raw_tables import RawTables
 from pipeline.read.row_writer import RowWriter
-
-_NAMED_AT_MOST = 5
 
 
 @dataclass
@@ -28,6 +29,7 @@ class SheetFacts:
     merged: MergedRanges
     formats: SheetFormats
     totals: frozenset[int] = frozenset()  # rows of the sheet that its tables declare as totals
+    levels: RowLevels | None = None  # of the rows, if a shape needs them
 
 
 @dataclass
@@ -40,11 +42,11 @@ class Examples:
     def add(self, text: str) -> None:
         """Count one."""
         self.count += 1
-        if len(self.first) < _NAMED_AT_MOST:
+        if len(self.first) < NAMED_MOST:
             self.first.append(text)
 
     def __str__(self) -> str:
-        return ", ".join(self.first) + (f" and {self.count - len(self.first):,} more" if self.count > len(self.first) else "")
+        return listed(self.first, count=self.count)
 
 
 class SheetRows:
@@ -57,13 +59,14 @@ class SheetRows:
         self._fills = options.merged == "fill"
         self._faults = facts.faults.in_order()
         self._fault = next(self._faults, None)  # the next one
-        self.writer = RowWriter(names, staging)
+        self._levels = facts.levels
+        self.writer = RowWriter((*names, OUTLINE_LEVEL) if facts.levels else names, staging)
         self.rows = self.longest_bytes = 0
         self.judged = 0
         while self._fault and self._fault[0] <= facts.header:  # skipped, with a warning
             self.judged += len(self._faults_of(self._fault[0]))
         self._numbers, self._dates, self._displayed = Examples(), Examples(), Examples()
-        self._repeated = Examples()
+        self._repeated, self._skipped = Examples(), Examples()
         self._total_rows: list[int] = []
         self.filled: dict[str, MergedRange] = {}
 
@@ -77,6 +80,8 @@ class SheetRows:
             return
         if texts[:width] == self._originals and not any(texts[width:]) and not found:
             self._repeated.add(str(line))
+            return
+        if not found and self._is_no_record(line, texts[:width], any(texts[width:])):
             return
         self.rows += 1
         self.judged += len(found)
@@ -97,7 +102,27 @@ class SheetRows:
         if line in self._facts.totals:
             self._total_rows.append(self.rows)
         self.longest_bytes = max(self.longest_bytes, *(len(text.encode()) for text in texts))
-        self.writer.add(self.rows, line, texts[:width])
+        level = [str(self._levels.at(line))] if self._levels else []
+        self.writer.add(self.rows, line, texts[:width] + level)
+
+    def _is_no_record(self, line: int, texts: list[str], has_more: bool) -> bool:
+        """Return whether a row has the units of the columns, or is a footer, and remember it."""
+        key = self._names.index(self._staging.dataset.key) if self._staging.dataset.key in self._names else 0
+        if has_more or len(texts) < 2:
+            return False
+        if not self.rows and are_units([text.strip().lower() for text in texts], key):
+            self._skipped.add(f"row {line} (the columns' units)")
+            return True
+        filled = [text for text in texts if text]
+        if not is_footer(filled):
+            return False
+        said = rows_in_footer(filled[0])
+        self._skipped.add(f"row {line} (a footer)")
+        if said is not None and said > self.rows:
+            message = f"The footer in row {line} says that there are {said:,} rows, but {self.rows:,} were read above it."
+            hint = "The file may be cut off: export it again. If the rows are right, delete the footer."
+            self._staging.add_finding("incomplete_file", message, line=line, hint=hint)
+        return True
 
     def finish(self) -> None:
         """Judge what is below the last row that has a value, and write the rest."""
@@ -186,6 +211,9 @@ class SheetRows:
                 "If the numbers without them are meant, give the column the number format General.",
                 code="displayed_ids",
             )
+        if self._skipped.count:
+            hint = "Check that none of them is a record."
+            self._warn(f"Rows that are no records were skipped: {self._skipped}.", hint, code="skipped_lines")
         if self._repeated.count:
             self._warn(f"The header is repeated in row {self._repeated}, which was skipped.", code="skipped_lines")
 

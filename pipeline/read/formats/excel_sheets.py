@@ -13,15 +13,16 @@ from itertools import islice
 
 from python_calamine import CalamineSheet
 
+from pipeline.display import NAMED_MOST, listed
 from pipeline.errors import Unreadable
-from pipeline.read import column_mapping
+from pipeline.read import column_mapping, missing_columns
 from pipeline.read.formats.excel_package import SheetPart
 from pipeline.read.formats.excel_values import Cell, cell_text
 from pipeline.read.formats.excel_xml_scan import SheetScan
 from pipeline.read.raw_tables import RawTables, printable
 
 _HEADER_WITHIN = 20  # rows of the sheet
-_NAMED_AT_MOST = 5
+_GROUPED = 'If the groups of the sheet\'s rows are the hierarchy: shape={"kind": "outline", "excel": "groups"}.'
 
 
 @dataclass
@@ -167,7 +168,7 @@ def _find_header(found: OpenSheet, staging: RawTables) -> None:
 
 def _hint_at_rows(refusal: Unreadable, header: int, lines: Sequence[int]) -> None:
     if len(lines) > 1:
-        rows = ", ".join(map(str, lines[:_NAMED_AT_MOST]))
+        rows = ", ".join(map(str, lines[:NAMED_MOST]))
         refusal.hint = f"The rows {rows} have the columns' names: choose one, for instance header_row={lines[0]}."
     elif lines and lines[0] != header:
         refusal.hint = f"{refusal.hint} The header seems to be in row {lines[0]}: choose header_row={lines[0]}.".strip()
@@ -196,13 +197,15 @@ def header_names(cells: Sequence[Cell]) -> list[str]:
 
 def _lacking(cells: Sequence[Cell], staging: RawTables) -> Unreadable | None:
     originals, dataset = header_names(cells), staging.dataset
-    return column_mapping.missing_columns(column_mapping.mapped_names(originals, dataset), dataset, originals)
+    return missing_columns.missing_columns(column_mapping.mapped_names(originals, dataset), dataset, originals)
 
 
 def _refusal(found: OpenSheet, staging: RawTables) -> Unreadable | None:
     refusal = _lacking(found.cells, staging)
     if refusal:
         refusal.line = found.header
+        if found.scan.is_grouped and staging.dataset.parent not in header_names(found.cells):
+            refusal.hint = f"{refusal.hint} {_GROUPED}".strip()
     return refusal
 
 
@@ -211,5 +214,4 @@ def _needed(staging: RawTables) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED_AT_MOST:,} more" if len(names) > _NAMED_AT_MOST else ""
-    return ", ".join(map(printable, names[:_NAMED_AT_MOST])) + more
+    return listed([*map(printable, names)])

@@ -35,11 +35,13 @@ OPEN = re.compile(rb"<(?:[\w.-]+:)?c\s([^<>]*[^<>/])>")
 _BARE = re.compile(rb"<(?:[\w.-]+:)?c>")
 _PLACE = re.compile(rb"""(?:^|\s)r\s*=\s*["']([A-Z]{1,3})([0-9]{1,7})["']""")
 _ERROR = re.compile(rb"""<(?:[\w.-]+:)?c\s(?:[^<>]*\s)?t\s*=\s*["']e["']""")
+_GROUPED = re.compile(rb"""<(?:[\w.-]+:)?row\s[^<>]*outlineLevel=["'][1-7]["']""")
 _FORMULA = re.compile(rb"<(?:[\w.-]+:)?f[\s/>]")
 _UNCOMPUTED = re.compile(
     rb"<(?:[\w.-]+:)?c\s([^<>]*[^<>/])>\s*<(?:[\w.-]+:)?f(?:\s[^<>]*)?(?:/>|>[^<]*</(?:[\w.-]+:)?f>)"
     rb"\s*(?:<(?:[\w.-]+:)?v(?:\s[^<>]*)?/>|<(?:[\w.-]+:)?v(?:\s[^<>]*)?>\s*</(?:[\w.-]+:)?v>)?\s*</(?:[\w.-]+:)?c>"
 )
+_HIDDEN_ROW = re.compile(rb"""<(?:[\w.-]+:)?row\s[^<>]*\bhidden\s*=\s*["'](?:1|true)["'][^<>]*(?<!/)>""")
 _WITH_EMPTY_TEXT = re.compile(rb"""(?:^|\s)t\s*=\s*["'](?:str|e)["']""")
 
 
@@ -52,8 +54,10 @@ class SheetScan:
     cells: int = 0  # that are not empty
     is_odd: bool = False  # cells without an address or not in order, or comments: it is read cell by cell
     has_formulas: bool = False
+    is_grouped: bool = False  # some rows are in groups, which have levels
     errors: int = 0
     uncomputed: int = 0  # formulas without a value
+    hidden_rows: int = 0  # with cells
     last_place: int = 0
 
 
@@ -132,8 +136,12 @@ def _scan_cells(piece: bytes, seen: SheetScan) -> None:
     seen.cells += len(opened)
     seen.rows = max(seen.rows, line_and_column(max(keys))[0])
     seen.columns = max(seen.columns, max(numbers.values(), default=0))
+    if b"hidden" in piece:
+        seen.hidden_rows += len(_HIDDEN_ROW.findall(piece))
     if b'"e"' in piece or b"'e'" in piece:
         seen.errors += len(_ERROR.findall(piece))
+    if not seen.is_grouped and b"outlineLevel=" in piece:
+        seen.is_grouped = _GROUPED.search(piece) is not None
     if (b"<f" in piece or b":f" in piece) and _FORMULA.search(piece):
         seen.has_formulas = True
         seen.uncomputed += sum(not _WITH_EMPTY_TEXT.search(one) for one in _UNCOMPUTED.findall(piece))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from pipeline.errors import Unreadable
 
@@ -12,12 +13,17 @@ _NOT_JSON = "Write an array of records, or one record a line."
 _COMMENT = re.compile(r"\s*(//|/\*)")
 _OPENINGS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
+        re.compile(r'\s*"\{""'),
+        "Each line is JSON within quotes, as a CSV export of a column with JSON has it.",
+        "Export the column without quotes, one record a line (NDJSON), or its values as columns of their own.",
+    ),
+    (
         re.compile(r'\s*"\s*[\[{](\s|\\[nrt]|[\[{])*\\"'),
         "The file is a JSON text within a string: its quotes are written as \\\".",
         "Decode it once more before you write it, for instance with json.loads.",
     ),
     (
-        re.compile(r"\s*(/\*\*/\s*)?(typeof\s+[\w$.]+\s*===?\s*'function'\s*&&\s*)?[A-Za-z_$][\w$.]*\s*\(\s*[\[{]\s*[\"{\[]"),
+        re.compile(r"\s*(/\*.*?\*/\s*)?(typeof\s+[\w$.]+\s*===?\s*'function'\s*&&\s*)?[A-Za-z_$][\w$.]*\s*\(\s*[\[{]\s*[\"{\[]"),
         "The file is JSONP: a call around the JSON.",
         "Ask for JSON without a callback, or remove the call and its parentheses.",
     ),
@@ -47,6 +53,46 @@ def refuse_lookalike(opening: str) -> None:
     for pattern, message, hint in _OPENINGS:
         if pattern.match(opening[:4000]):
             raise Unreadable(message, hint=hint, line=1)
+
+
+_DOCUMENTS: tuple[tuple[str, str, str], ...] = (
+    (
+        "nbformat",
+        "a Jupyter notebook",
+        "Export the table from it: df.to_csv('records.csv', index=False).",
+    ),
+    ("arcs", "TopoJSON", "Convert it to GeoJSON, with topo2geo or in QGIS, and upload that."),
+    ("openapi", "a description of an API (OpenAPI)", "Upload what the API answers."),
+    ("swagger", "a description of an API (Swagger)", "Upload what the API answers."),
+    ("lockfileVersion", "a lock file of npm", ""),
+)
+_WORDS = ("message", "error_description", "detail", "title", "reason", "description", "msg", "code")
+
+
+def refuse_document(document: dict[str, Any]) -> None:
+    """Raise Unreadable for one object without records that is known: the error of a service, a notebook, ..."""
+    for key, what, hint in _DOCUMENTS:
+        if key in document:
+            raise Unreadable(f"The file is {what}, not a list of records.", hint=hint, line=1)
+    said = next((document[key] for key in ("error", "errors", "fault") if document.get(key)), None)
+    bare = "message" in document and len(document) <= 6 and not any(isinstance(one, list | dict) for one in document.values())
+    if said is None and not bare:
+        return
+    words = _words(said if said is not None else document["message"])
+    raise Unreadable(
+        f"The file is the answer of a service that reports an error{f': {words}' if words else ''}.",
+        hint="Send the request again, with what the error asks for, and upload its answer.",
+        line=1,
+    )
+
+
+def _words(said: Any) -> str:
+    """Return what an error says, in at most 100 characters."""
+    if isinstance(said, list) and said:
+        said = said[0]
+    if isinstance(said, dict):
+        said = next((said[key] for key in _WORDS if isinstance(said.get(key), str)), "")
+    return said[:100].rstrip(".") if isinstance(said, str) else ""
 
 
 def explanation(text: str, at: int, why: str) -> tuple[str, str]:

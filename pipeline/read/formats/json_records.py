@@ -19,7 +19,7 @@ from pipeline.exact_json import DuplicateKeys
 from pipeline.read.formats import nested_json
 from pipeline.read.formats.json_columns import JsonColumns
 from pipeline.read.formats.json_layout import is_record, layout_of, path_text
-from pipeline.read.formats.json_tokens import JsonReader
+from pipeline.read.formats.json_tokens import JsonReader, Number
 from pipeline.read.formats.json_values import JsonValues, as_json, text_of, without_surrogates
 from pipeline.read.formats.json_walk import RecordWalker
 from pipeline.read.formats.nested_json import FoundRecord
@@ -28,6 +28,22 @@ from pipeline.read.read_result import ReadResult
 
 _BATCH_ROWS = 20_000
 _BATCH_CHARACTERS = 1 << 23
+_FOREIGN: tuple[tuple[set[str], str], ...] = (
+    (
+        {"attributes", "relationships"},
+        "This is JSON:API. Make records of it: jq '[.data[] | {id, parentId: .relationships.parent.data.id} + .attributes]'.",
+    ),
+    (
+        {"kind", "metadata"},
+        "These are objects of Kubernetes. Make records of them: jq '[.items[] | {id: .metadata.uid, name: .metadata.name,"
+        " parentId: .metadata.ownerReferences[0].uid}]'.",
+    ),
+    (
+        {"fields", "key"},
+        "These are issues of Jira. Make records of them: jq '[.issues[] | {id: .key, parentId: .fields.parent.key}]'.",
+    ),
+)
+"""Keys of records, and how to make records with ids of them."""
 
 
 def read_array(chunks: Iterator[bytes], staging: RawTables) -> ReadResult:
@@ -104,7 +120,8 @@ class _Rows:
         self._columns = JsonColumns(staging, self._flush)
         self._values = JsonValues(self._columns, staging)
         self._trees: dict[str, None] = {}  # keys under which records seem to be nested
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[dict[str, str | None]] = []
+        self._numbers: list[int] = []  # of these rows
         self._characters = 0
         self._anchors: list[tuple[int, int]] = []
         self._nested: list[tuple[int, int]] = []
@@ -123,9 +140,11 @@ class _Rows:
             has_trees = has_trees or in_tree
             record = self._record(value, row, line)
             if record is not None:
-                has_nul = has_nul or any(one is not None and "\0" in one for one in record.values())
-                self._rows.append({"_row": row, **record})
-                self._characters += sum(len(one) for one in record.values() if one)
+                written = "".join(filter(None, record.values()))
+                has_nul = has_nul or "\0" in written
+                self._characters += len(written)
+                self._rows.append(record)
+                self._numbers.append(row)
             if above:
                 self._nested.append((row, above))
             if len(self._rows) >= _BATCH_ROWS or len(self._anchors) >= _BATCH_ROWS or self._characters >= _BATCH_CHARACTERS:
@@ -137,15 +156,20 @@ class _Rows:
             if staging.dataset.key in columns.values():
                 nested_json.set_parents(staging)
         self._values.report()
-        hint = self._note_trees(text.rows)
+        if text.has_marks:
+            staging.note(
+                "unusual_format", "Byte order marks or record separators are between the records; they were passed over."
+            )
+        hint = self._note_trees(text.rows) or self._foreign_hint()
         return ReadResult(text.rows, tuple(columns.values()), text.longest_bytes, has_nul, originals=tuple(columns), hint=hint)
 
     def _flush(self) -> None:
         nested_json.store_nesting(self._nested, self._staging)
         if self._rows:
-            schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in self._columns.values())])
-            self._staging.insert("raw", pa.Table.from_pylist(self._rows, schema=schema))
+            values = {name: pa.array([row.get(name) for row in self._rows], pa.string()) for name in self._columns.values()}
+            self._staging.insert("raw", pa.table({"_row": pa.array(self._numbers, pa.int64()), **values}))
             self._rows.clear()
+            self._numbers.clear()
         self._staging.add_line_numbers(self._anchors)
         self._anchors.clear()
         self._characters = 0
@@ -168,6 +192,7 @@ class _Rows:
             hint = "Keep one of the two."
             which = f"The key {without_surrogates(value.key)!r}" if value.key else "A key"
             staging.add_finding("malformed_row", f"{which} appears twice in the record.", row=row, line=line, hint=hint)
+        value = values.plain_record(value)
         try:
             names = [columns[original] for original in value]
         except KeyError:
@@ -181,6 +206,8 @@ class _Rows:
             if isinstance(one, dict | list):
                 self._see_tree(original, one)
                 one = values.unwrapped(name, one)
+            elif isinstance(one, Number):
+                one = values.whole(name, one)
             fault = values.fault(name, one)
             if fault:
                 code, message, hint = fault
@@ -189,6 +216,14 @@ class _Rows:
                 )
             texts[name] = None if fault else text_of(one)
         return texts
+
+    def _foreign_hint(self) -> str:
+        """Return how to make records of objects whose ids are within other objects, for formats that are known."""
+        return next((hint for keys, hint in _FOREIGN if keys <= self.keys()), "")
+
+    def keys(self) -> set[str]:
+        """Return the keys of all records so far."""
+        return {*self._columns}
 
     def _see_tree(self, key: str, value: Any) -> None:
         if isinstance(value, list) and value and key not in self._trees and is_record(value[0], self._staging.dataset):
@@ -214,6 +249,12 @@ def _refuse_wrapping(value: Any, staging: RawTables) -> None:
         for key, one in value.items()
         if isinstance(one, list) and all(isinstance(each, dict) for each in one) and (one or len(value) == 1)
     ]
+    if lists and any(lists[0] in one for one in value[lists[0]]):
+        raise Unreadable(
+            f"The document is a tree: the objects under {lists[0]!r} have others under {lists[0]!r}.",
+            hint=f"Say shape={json.dumps({'children': lists[0]})}. Each object needs an id of its own.",
+            line=1,
+        )
     if lists:
         raise Unreadable(
             f"The records are wrapped in an object, under the key {lists[0]!r}.",

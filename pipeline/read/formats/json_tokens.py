@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -12,11 +13,19 @@ from pipeline.read.formats.json_mistakes import COMMA_TOO_MANY, explanation
 from pipeline.read.limits import Limits
 
 _BLANK = " \t\r\n"
+_MARKS = "\ufeff\x1e"
+"""A byte order mark where files were joined, and the record separator of JSON text sequences (RFC 7464)."""
 _OF_LONG = (
     "If it holds the records, say where they are (records_at, for instance data.items) or how they are nested"
     ' (shape={"children": "items"}, for instance).'
 )
 _LONGEST_TOKEN = 64  # characters before the end of the text in memory where an error may only mean that a token is cut
+
+
+_PLAIN_MEMBER = re.compile(
+    r"""(?P<blank>[ \t\r\n]*)"(?P<key>[^"\\\x00-\x1f]*)"(?P<inner>[ \t\r\n]*:[ \t\r\n]*)"""
+    r"""(?P<value>"(?P<text>[^"\\\x00-\x1f]*)"|(?P<number>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?=[,}\s]))"""
+)
 
 
 class Number(str):
@@ -34,6 +43,7 @@ class JsonReader:
         self.line = 1
         self.rows = 0
         self.longest_bytes = 0
+        self.has_marks = False  # before values
         self.taken = 0  # characters of the last value
         self._decode = json.JSONDecoder(
             object_pairs_hook=object_of, parse_int=Number, parse_float=Number, parse_constant=_no_constant
@@ -41,28 +51,62 @@ class JsonReader:
 
     def peek(self) -> str:
         """Return the next character that is not white space, without reading it; empty at the end."""
+        if self._at < len(self._buffer) and (character := self._buffer[self._at]) > " ":
+            return character  # as almost always
         while True:
             while self._at < len(self._buffer) and self._buffer[self._at] in _BLANK:
                 self.line += self._buffer[self._at] == "\n"
                 self._at += 1
             if self._at < len(self._buffer):
-                return self._buffer[self._at]
+                if self._buffer[self._at] not in _MARKS:
+                    return self._buffer[self._at]
+                self._at, self.has_marks = self._at + 1, True
+                continue
             if not self._more():
                 return ""
 
     def expect(self, character: str) -> None:
         """Read ``character``. Raises Unreadable if another one comes next."""
-        if not self.peek():
+        found = self.peek()
+        if found == character:
+            self._at += 1
+        elif not found:
             raise self._truncated()
-        if self.peek() != character:
-            raise self.broken(f"expected {character!r}, found {self.peek()!r}")
-        self._at += 1
+        else:
+            raise self.broken(f"expected {character!r}, found {found!r}")
 
     def expect_comma(self, closing: str) -> None:
         """Read a comma. Raises Unreadable if it is not there, or ``closing`` follows it."""
         self.expect(",")
         if self.peek() == closing:
             raise self.broken(*COMMA_TOO_MANY)
+
+    def plain_member(self) -> tuple[str, str] | None:
+        """Return the next key and its value if that is a text without escapes or a number, and both are whole in memory.
+
+        Otherwise nothing is read. Most members of most files are such, and this takes a third of the time.
+        """
+        found = _PLAIN_MEMBER.match(self._buffer, self._at)
+        if found is None:
+            return None
+        start, end = found.span("value")
+        size = end - start
+        self.longest_bytes = max(self.longest_bytes, 4 * size)
+        if size > self.limits.record_bytes:
+            return None
+        if "\n" in found["blank"]:
+            self.line += found["blank"].count("\n")
+        if "\n" in found["inner"]:
+            self.line += found["inner"].count("\n")
+        self.taken, self._at = size, end
+        text = found["text"]
+        return found["key"], Number(found["number"]) if text is None else text
+
+    def comma(self) -> bool:
+        """Read a comma if it comes next."""
+        is_there = self.peek() == ","
+        self._at += is_there
+        return is_there
 
     def value(self) -> Any:
         """Return the next value; if the text in memory ends within it, parse it again with more of the text."""

@@ -7,12 +7,14 @@ list of one. They are unwrapped, counted, and reported once.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline.datasets.column_forms import loose_form
+from pipeline.display import counted
 from pipeline.exact_json import duplicate_key_in, duplicate_key_message
 from pipeline.read.formats.json_tokens import Number
 from pipeline.read.raw_tables import RawTables
@@ -20,6 +22,9 @@ from pipeline.read.raw_tables import RawTables
 _PLAIN = ("$oid", "$uuid", "$numberLong", "$numberInt", "$numberDecimal", "$numberDouble", "$symbol")
 _IDS_OF_PARENTS = ("id", "_id", "key", "value", "code", "uuid", "guid", "number")
 _EXTENDED, _OBJECTS, _LISTS = "extended JSON", "objects", "lists"
+_DYNAMO, _SPARQL, _DECIMALS = "DynamoDB", "SPARQL", "decimals"
+_WHOLE = re.compile(r"-?[0-9]+\.0+")
+_DYNAMO_TYPES = ("S", "N", "B", "BOOL", "NULL", "SS", "NS", "L", "M")
 
 
 class JsonValues:
@@ -45,6 +50,21 @@ class JsonValues:
             simple = _extended(simple[own])
         return simple
 
+    def plain_record(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Return a record of which every value says its type, as DynamoDB and SPARQL write them, with the plain values."""
+        for kind, is_typed, plain in ((_DYNAMO, _is_of_dynamo, _of_dynamo), (_SPARQL, _is_of_sparql, _of_sparql)):
+            if record and all(map(is_typed, record.values())):
+                self._counted[kind, "records"] += 1
+                return {key: plain(value) for key, value in record.items()}
+        return record
+
+    def whole(self, name: str, number: Number) -> Number:
+        """Return an id that is written as 1.0 as the whole number that it is; any other number unchanged."""
+        if name not in (self._key, self._parent) or "." not in number or not _WHOLE.fullmatch(number):
+            return number
+        self._counted[_DECIMALS, name] += 1
+        return Number(number.partition(".")[0])
+
     def _id_of(self, parent: dict[str, Any]) -> str | None:
         """Return the key of an object's id: what the file's records call it, or one of the names that are usual."""
         forms = [original for original, name in self._columns.items() if name == self._key]
@@ -58,11 +78,19 @@ class JsonValues:
         """Note what was unwrapped."""
         for kind, code, what, hint in (
             (_EXTENDED, "extended_json", 'MongoDB\'s extended JSON, such as {"$oid": ...}, was read as the plain value', ""),
+            (_DYNAMO, "extended_json", 'The typed values of DynamoDB, such as {"S": ...}, were read as the plain values', ""),
+            (_SPARQL, "extended_json", "The values of a SPARQL result were read without their types", ""),
+            (
+                _DECIMALS,
+                "whole_numbers",
+                "Whole numbers were written as decimals, and read without: 1.0 as 1",
+                "Data frames do this to a column with empty values. In pandas, use the type Int64 for it.",
+            ),
             (_OBJECTS, "parent_object", "Parents that are objects were read as the id in them", ""),
             (_LISTS, "parent_object", "Parents that are lists of at most one were read as the one", ""),
         ):
             counts = [
-                f"{name} ({count:,} {'value' if count == 1 else 'values'})"
+                f"{name} ({count:,} {'value' if count == 1 else 'values'})" if name != "records" else counted(count, "record")
                 for (of, name), count in self._counted.items()
                 if of == kind
             ]
@@ -136,6 +164,28 @@ def _extended(value: Any) -> Any:
     if "$ref" in value and "$id" in value and value.keys() <= {"$ref", "$id", "$db"}:
         return _extended(value["$id"])
     return value
+
+
+def _is_of_dynamo(value: Any) -> bool:
+    if not isinstance(value, dict) or len(value) != 1:
+        return False
+    ((kind, inner),) = value.items()
+    return kind in _DYNAMO_TYPES and (not isinstance(inner, Number)) and (inner is not None)
+
+
+def _of_dynamo(value: dict[str, Any]) -> Any:
+    ((kind, inner),) = value.items()
+    return None if kind == "NULL" else Number(inner) if kind == "N" and isinstance(inner, str) else inner
+
+
+def _is_of_sparql(value: Any) -> bool:
+    if not isinstance(value, dict) or value.get("type") not in ("uri", "literal", "typed-literal", "bnode"):
+        return False
+    return isinstance(value.get("value"), str) and value.keys() <= {"type", "value", "datatype", "xml:lang"}
+
+
+def _of_sparql(value: dict[str, Any]) -> Any:
+    return value["value"]
 
 
 def _date(inner: Any, given: Any) -> Any:

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.datasets.column_forms import loose_form
 from pipeline.errors import Unreadable
 from pipeline.exact_json import DuplicateKeys
 from pipeline.read.formats import nested_json
 from pipeline.read.formats.json_layout import Layout, id_in, is_record, layout_below, path_text, several_places
+from pipeline.read.formats.json_pages import AROUND, Pages
+from pipeline.read.formats.json_tables import checked_names, record_of
 from pipeline.read.formats.json_tokens import JsonReader
 from pipeline.read.formats.nested_json import FoundRecord
 from pipeline.read.raw_tables import RawTables
@@ -25,6 +28,8 @@ class RecordWalker:
     def __init__(self, text: JsonReader, layout: Layout, staging: RawTables) -> None:
         self._text, self._layout, self._staging = text, layout, staging
         self._beside: dict[str, None] = {}
+        self._names = layout.names  # of a table
+        self._pages = Pages()
         self._is_seen = False  # the layout of the place where the records are
 
     def records(self) -> Iterator[FoundRecord]:
@@ -33,6 +38,7 @@ class RecordWalker:
         if self._layout.is_bulk:
             yield from self._bulk()
         while text.peek():
+            self._pages.begin()
             yield from self._at(self._layout.path)
             if text.peek() == ",":
                 text.expect(",")
@@ -75,9 +81,11 @@ class RecordWalker:
         opens = text.peek()
         if not self._is_seen and self._layout.path:
             self._layout, self._is_seen = layout_below(text, self._staging.dataset, self._layout), True
-        if opens == "[":
+        if opens == "[" and self._layout.is_lines:
+            yield from self._table_row()
+        elif opens == "[":
             for _ in self._elements():
-                yield from self._one()
+                yield from self._table_row() if self._layout.is_table else self._one()
         elif opens == "{" and self._layout.is_keyed:
             for key in self._members():
                 yield from (self._keyed(key, found) for found in self._one())
@@ -93,6 +101,16 @@ class RecordWalker:
             return
         found = FoundRecord(text.next_row(), text.line, text.value())
         yield found._replace(value=self._opened(found.value, envelope)) if envelope else found
+
+    def _table_row(self) -> Iterator[FoundRecord]:
+        """Yield the record of the array that comes next; the first one has the names, if nothing else has them."""
+        text = self._text
+        text.peek()
+        line, value = text.line, text.value()
+        if not self._names and isinstance(value, list):
+            self._names = checked_names(value)
+        else:
+            yield FoundRecord(text.next_row(), line, record_of(value, self._names, pads=self._layout.pads))
 
     def _opened(self, value: Any, envelope: str) -> Any:
         """Return the record in an envelope, with the envelope's id if it has none of its own."""
@@ -114,6 +132,8 @@ class RecordWalker:
         if not isinstance(value, dict) or found.above:
             return found
         own = id_in(value, dataset)
+        if self._layout.is_numbered and own is not None and key.isdecimal():
+            return found
         if own is None:
             return found._replace(value=_with_id(value, dataset.key, key))
         if str(value[own]) != key:
@@ -181,6 +201,9 @@ class RecordWalker:
         text, depth = self._text, 0
         if key and len(self._beside) < _BESIDE_MOST:
             self._beside[key] = None
+        if key and loose_form(key) in AROUND and text.peek() == "{" and not self._layout.is_said:
+            self._see_around(key, text.value(), path)
+            return
         while True:
             token = text.peek()
             if token and token in "[{":
@@ -195,10 +218,20 @@ class RecordWalker:
                 depth -= 1
             elif depth and token and token in ",:":
                 text.expect(token)
-            else:
+            elif depth:
                 text.value()
+            else:
+                self._pages.see(key, text.value())
             if not depth:
                 return
+
+    def _see_around(self, key: str, value: Any, path: tuple[str, ...]) -> None:
+        """See an object beside the records, which may say that there are more pages. Raises Unreadable if it has records."""
+        dataset, here = self._staging.dataset, self._layout.path[: len(self._layout.path) - len(path)]
+        for inner, one in value.items() if isinstance(value, dict) else ():
+            if isinstance(one, list) and one and is_record(one[0], dataset):
+                raise several_places([self._layout.path, (*here, key, inner)])
+        self._pages.see(key, value)
 
     def _nothing_at(self, step: str, *, twice: bool = False) -> Unreadable:
         what = f"the key {step!r} twice" if twice else f"nothing under {step!r}"
@@ -211,13 +244,18 @@ class RecordWalker:
         )
 
     def _report(self) -> None:
+        self._pages.finish(self._text.rows, self._staging)
         layout, told = self._layout, []
         if layout.is_bulk:
             told.append("The file has the bulk format of Elasticsearch; the records were read without the lines between them")
         if layout.path and not layout.is_said:
             told.append(f"The records were read from {path_text(layout.path)}")
         if layout.is_keyed:
-            told.append("The keys of the records were read as their ids")
+            done = "number them, and were not read" if layout.is_numbered else "were read as their ids"
+            told.append(f"The keys of the records {done}")
+        if layout.is_table:
+            where = "'columns' has" if layout.names else "the first has"
+            told.append(f"The records are arrays; {where} the columns' names")
         if layout.envelope:
             told.append(f"Each record was read from its {layout.envelope!r}")
         if told:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from pipeline.read.formats.json_tokens import JsonReader
 from pipeline.read.raw_tables import RawTables
 from pipeline.sqlfiles import quoted
+from pipeline.staging.cleaning import with_cleaned_ids
 from pipeline.staging.database import VALUE_LENGTH
 
 
@@ -84,7 +85,15 @@ def _begin(text: JsonReader, above: int) -> _OpenRecord:
 
 
 def _member(record: _OpenRecord, text: JsonReader, children: str) -> None:
-    """Read the next key, and its value; or begin the list of children."""
+    """Read the next key, and its value, and those after it that are plain; or begin the list of children."""
+    while plain := text.plain_member():
+        key = plain[0]
+        if key == children:
+            record.lists += 1
+            record.in_tree = True
+        _add(record, plain, text)
+        if not text.comma():
+            return
     if text.peek() != '"':
         raise text.broken(f"expected a key in quotes, found {text.peek()!r}")
     key = text.value()
@@ -96,7 +105,11 @@ def _member(record: _OpenRecord, text: JsonReader, children: str) -> None:
             text.expect("[")
             record.among_children, record.after_value = True, False
             return
-    record.members.append((key, text.value()))
+    _add(record, (key, text.value()), text)
+
+
+def _add(record: _OpenRecord, member: tuple[str, Any], text: JsonReader) -> None:
+    record.members.append(member)
     record.size += text.taken
     if record.size > text.limits.record_bytes:
         raise text.broken(f"a record is longer than {text.limits.record_bytes:,} bytes")
@@ -116,23 +129,26 @@ def _ended(record: _OpenRecord, text: JsonReader, children: str) -> FoundRecord:
 _NESTED = pa.schema([("_row", pa.int64()), ("above", pa.int64())])
 _ADOPTED = """
 create or replace temp table adopted as
-select child._row, child.{parent} as said, above.{key} as id, first_line + child._row - first_row as line
-from nested join raw child on nested._row = child._row join raw above on nested.above = above._row
-asof left join lines on child._row >= first_row
+with pairs as (
+    select child._row, child.{parent} as said, above.{key} as id, first_line + child._row - first_row as line
+    from nested join raw child on nested._row = child._row join raw above on nested.above = above._row
+    asof left join lines on child._row >= first_row
+)
+from {pairs}
 """
 _FIND = """
 insert into findings by name
 select
     'malformed_row' as code, 'error' as severity, _row as row, line, $column as "column", left(said, $most) as value,
     case
-        when coalesce(id, '') = '' then 'The record is nested in one that has no id.'
+        when coalesce(cleaned_id, '') = '' then 'The record is nested in one that has no id.'
         else 'The record is nested in ' || left(id, $most) || ', but names another parent.'
     end as message,
     case
-        when coalesce(id, '') = '' then 'Give the record around it an id.'
+        when coalesce(cleaned_id, '') = '' then 'Give the record around it an id.'
         else 'Remove ' || $column || ', or move the record out of the list.'
     end as hint
-from adopted where coalesce(id, '') = '' or said != id
+from adopted where coalesce(cleaned_id, '') = '' or cleaned_said != cleaned_id
 """
 
 
@@ -148,11 +164,13 @@ def store_nesting(nested: list[tuple[int, int]], staging: RawTables) -> None:
 def set_parents(staging: RawTables) -> None:
     """Set the parent of every nested row in ``raw`` to the id of the row around it; add a finding where that cannot be."""
     key, parent = quoted(staging.dataset.key), quoted(staging.dataset.parent)
-    staging.connection.execute(_ADOPTED.format(key=key, parent=parent))
+    staging.connection.execute(
+        _ADOPTED.format(key=key, parent=parent, pairs=with_cleaned_ids("pairs", staging.dataset, ["said", "id"]))
+    )
     staging.connection.execute(_FIND, {"column": staging.dataset.parent, "most": VALUE_LENGTH})
     staging.connection.execute(
         f"""update raw set {parent} = adopted.id from adopted
-        where raw._row = adopted._row and adopted.said is null and adopted.id is not null"""
+        where raw._row = adopted._row and coalesce(adopted.cleaned_said, '') = '' and adopted.id is not null"""
     )
     staging.connection.execute("drop table nested")
     staging.connection.execute("drop table adopted")

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import Unreadable
-from pipeline.read import column_mapping
+from pipeline.read import column_mapping, missing_columns
 from pipeline.read.formats.parquet_ids import has_decimals, may_be_id, whole_texts, wrong_type
 from pipeline.read.limits import Limits
 from pipeline.read.raw_tables import RawTables, printable
@@ -125,7 +125,7 @@ def _check_unpacked_size(unpacked: int, size: int, limits: Limits) -> None:
 
 def _check_columns(schema: pa.Schema, names: tuple[str, ...], staging: RawTables) -> None:
     dataset = staging.dataset
-    refusal = column_mapping.missing_columns(names, dataset, schema.names)
+    refusal = missing_columns.missing_columns(names, dataset, schema.names)
     if refusal:
         refusal.line = None
         raise refusal

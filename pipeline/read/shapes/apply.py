@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.upload_rules import cleaning_of
 from pipeline.errors import Unreadable
 from pipeline.read import column_mapping
 from pipeline.read.raw_tables import RawTables
@@ -13,9 +15,12 @@ from pipeline.read.shapes.edges import shape_edges
 from pipeline.read.shapes.levels import shape_levels
 from pipeline.read.shapes.nested_set import shape_nested_set
 from pipeline.read.shapes.outline import shape_outline
-from pipeline.read.shapes.paths import shape_path
+from pipeline.read.shapes.outline_levels import is_indented, lead_of
+from pipeline.read.shapes.paths import joined_path, shape_path
 from pipeline.read.shapes.prefixes import shape_prefix
 from pipeline.read.shapes.shaped_rows import TABLES, ShapedFile, keep
+from pipeline.sqlfiles import literal, quoted
+from pipeline.staging.cleaning import Columns, clean_rows
 
 _SHAPES: dict[str, Callable[[ShapedFile], ReadResult]] = {
     "levels": shape_levels,
@@ -35,15 +40,44 @@ def apply(table: ReadResult, staging: RawTables) -> ReadResult:
     dataset = staging.dataset
     if not dataset.shape.kind:
         return table
-    file = ShapedFile(staging, table, column_mapping.shape_columns(dataset))
+    if dataset.parent in table.columns and not (dataset.options.without or table.is_results):
+        raise _two_parents(table, dataset)
+    file = _cleaned(ShapedFile(staging, table, column_mapping.shape_columns(dataset)))
     file.execute(TABLES)
     if dataset.parent in table.columns:
-        if not dataset.options.without:
-            raise _two_parents(table, dataset)
-        return keep(file)  # a file of results, in which the parents stand
+        return keep(file, _rewritten(file))  # a file of results, in which the parents stand
     if dataset.shape.kind != "edges":
         _block_quarantine(file)
     return _SHAPES[dataset.shape.kind](file)
+
+
+def _cleaned(file: ShapedFile) -> ShapedFile:
+    """Return the file with its values cleaned first, if there are rules: the hierarchy is made of what they leave.
+
+    The columns that ids and parents are made of get the rules of the key, since in its own column there is nothing yet.
+    """
+    dataset, said = file.staging.dataset, file.said
+    if not cleaning_of(dataset).rules:
+        return file
+    kind, named = dataset.shape.kind, file.named
+    made_of = said["columns"] if kind == "levels" else [said["column"]] if kind in ("path", "prefix") else []
+    of_ids = [file.id_column] if file.id_column else [] if file.own_id else [named[name] for name in made_of]
+    indented = {named[said["column"]]: lead_of(said)} if is_indented(dataset.shape) else {}
+    file.staging.flush()
+    clean_rows(file.staging.connection, dataset, Columns(as_key=[dataset.key, dataset.parent, *of_ids], indented=indented))
+    return replace(file, rows="cleaned")
+
+
+def _rewritten(file: ShapedFile) -> dict[str, str]:
+    """Return the columns that a shape gives back in another form than the file's, as SQL: an id or a name made of them."""
+    shape, name = file.shape, file.named.get(file.said.get("column", ""), "")
+    is_label = name and name == shape.label(file.staging.dataset.names)
+    if shape.kind == "path" and (is_label or file.own_id is None):
+        joined, separator = joined_path(quoted(name), str(file.said["separator"])), str(file.said["separator"])
+        return {name: f"split_part({joined}, {literal(separator)}, -1)" if is_label else joined}
+    if is_indented(shape) and is_label:
+        return {name: f"trim(regexp_replace({quoted(name)}, {literal(lead_of(file.said))}, ''))"}
+    return {}
 
 
 def _two_parents(table: ReadResult, dataset: Dataset) -> Unreadable:
@@ -60,7 +94,7 @@ def _two_parents(table: ReadResult, dataset: Dataset) -> Unreadable:
 def _block_quarantine(file: ShapedFile) -> None:
     """Add an error about the whole file if a record could not be read, or has no id: others' parents may follow from it."""
     file.staging.flush()
-    nameless = f"union select _row from raw where coalesce({file.own_id}, '') = ''" if file.own_id else ""
+    nameless = f"union select _row from {file.rows} where coalesce({file.own_id}, '') = ''" if file.own_id else ""
     bad = file.count(
         f"""select count(*) from (
             select _row from malformed

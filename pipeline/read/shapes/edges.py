@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pipeline.contracts.options import ReadOptions
+from pipeline.datasets.upload_rules import cleaning_of
 from pipeline.errors import Unreadable
 from pipeline.read.raw_tables import RawTables, printable
 from pipeline.read.read_result import ReadResult
 from pipeline.read.shapes.shaped_rows import ShapedFile, store
 from pipeline.sqlfiles import quoted
+from pipeline.staging.cleaning import Columns, clean_rows
 
 _OF_THE_FILE = ("findings", "malformed", "lines")
 
@@ -59,6 +61,8 @@ class EdgeFile:
             read_one()
         except Unreadable as error:
             error.args = (f"In {printable(name)}: {error}",)
+            if error.code == "missing_column":
+                error.hint = 'Correct "id" and "parent" in the shape: they are columns of this file, spelt as it does.'
             raise
         finally:
             staging.dataset = dataset
@@ -71,15 +75,25 @@ class EdgeFile:
         connection.execute(f"create temp table edge_lines as from lines where rowid >= {seen['lines']}")
         for table in ("malformed", "lines"):
             connection.execute(f"delete from {table} where rowid >= {seen[table]}")
+        rows = "raw"
+        if cleaning_of(dataset).rules:
+            rows, ids = "cleaned_edges", (child, parent)
+            clean_rows(connection, dataset, Columns(as_key=ids, only=ids), to=rows)
         connection.execute(
             f"""create temp table edge_rows as
-            select _row, nullif({quoted(child)}, '') as child, nullif({quoted(parent)}, '') as parent from raw"""
+            select _row, nullif({quoted(child)}, '') as child, nullif({quoted(parent)}, '') as parent from {rows}"""
         )
+        connection.execute("drop table if exists cleaned_edges")
         staging.drop_raw()
 
     def _next_row(self, table: str) -> int:
         ((after,),) = self._staging.connection.execute(f"select coalesce(max(rowid) + 1, 0) from {table}").fetchall()
         return int(after)
+
+
+def is_same_file(name: str, wanted: str) -> bool:
+    """Return whether a file of an archive is the wanted one, in whatever folder."""
+    return name == wanted or _base(name) == _base(wanted)
 
 
 def _base(name: str) -> str:
@@ -108,13 +122,13 @@ def shape_edges(file: ShapedFile) -> ReadResult:
             ) group by child
         )
         select _row, child as value, {_quoted_text(name)} || ' names several parents: ' || left(said, 300) || '.' as message
-        from raw join several on {key} = child""",
+        from {file.rows} join several on {key} = child""",
         code="several_parents",
         hint="A record has one parent: remove the other edges.",
     )
     unknown, examples = file.examples(
         f"""select coalesce(child, '(none)') from (
-            select child, min(_row) as first from edge_rows anti join raw on child = {key} group by child
+            select child, min(_row) as first from edge_rows anti join {file.rows} on child = {key} group by child
         ) order by first"""
     )
     if unknown:
@@ -126,7 +140,7 @@ def shape_edges(file: ShapedFile) -> ReadResult:
         )
     file.execute(
         f"""insert into shaped_ids by name select _row, nullif({key}, '') as id, edge_parents.parent, null as label
-        from raw left join edge_parents on {key} = child"""
+        from {file.rows} left join edge_parents on {key} = child"""
     )
     file.execute("drop table edge_parents; drop table edge_rows; drop table edge_lines")
     return store(file, "")

@@ -20,7 +20,7 @@ def shape_levels(file: ShapedFile) -> ReadResult:
     own = f"nullif({file.own_id}, '')" if file.own_id else "null::varchar"
     file.execute(
         f"""create or replace temp table leveled as
-        select *, {_deepest(levels)} as deepest, 0 as branch from (select _row, {own} as own, {picks} from raw)"""
+        select *, {_deepest(levels)} as deepest, 0 as branch from (select _row, {own} as own, {picks} from {file.rows})"""
     )
     if file.said.get("fill_down"):
         for at, level in enumerate(levels[:-1], 1):

@@ -1,19 +1,25 @@
 """Outlines: the order of the rows and how far each is indented say where it is, as in a table of contents.
 
 A row's parent is the last row before it that is less indented. The indentation is in the text of a column, in which of several
-columns is filled, or a number in a column of its own.
+columns is filled, a number in a column of its own, or what a workbook says of its rows (formats/excel_outline.py). Only groups
+of a sheet's rows may have their parents below them, as totals are; then it is the next row that is less indented.
 """
 
 from __future__ import annotations
 
 from pipeline.errors import Unreadable
 from pipeline.read.read_result import ReadResult
+from pipeline.read.shapes.outline_levels import (
+    HINT_INDENT,
+    level_by_column,
+    level_by_indent,
+    level_by_number,
+    level_by_workbook,
+    parents_are_below,
+)
 from pipeline.read.shapes.shaped_rows import ShapedFile, store
-from pipeline.sqlfiles import literal, quoted
 
 _MOST_LEVELS = 200
-_SPACES = r"[ \x{a0}\x{3000}]"
-_HINT_INDENT = 'Say what stands once for each level: "indent" in the shape, for instance "indent": "  ".'
 
 
 def shape_outline(file: ShapedFile) -> ReadResult:
@@ -21,108 +27,28 @@ def shape_outline(file: ShapedFile) -> ReadResult:
 
     Add a finding for a row that is more than one level below the row before. Raises Unreadable if levels cannot be told.
     """
+    is_below = False
     if "level" in file.said:
-        _level_by_number(file)
+        level_by_number(file, file.column("level"))
+    elif "excel" in file.said:
+        file = level_by_workbook(file)
     elif "columns" in file.said:
-        _level_by_column(file)
+        level_by_column(file)
     else:
-        _level_by_indent(file)
+        level_by_indent(file)
     _find_unclear(file)
-    _link(file)
-    _find_jumps(file)
+    if file.said.get("excel") == "groups":
+        is_below = parents_are_below(file)
+    _link(file, is_below=is_below)
+    _find_jumps(file, is_below=is_below)
     _identify(file)
     file.execute("drop table leveled; drop table outline")
     return store(file, file.shape.label(file.staging.dataset.names), key_from=file.id_column)
 
 
-# --- Levels ---
-
-
-def _own(file: ShapedFile) -> str:
-    return f"nullif({file.own_id}, '')" if file.own_id else "null::varchar"
-
-
-def _level_by_number(file: ShapedFile) -> None:
-    level, names = file.column("level"), file.staging.dataset.names
-    label = file.shape.label(names)
-    text = quoted(label) if label and label in file.table.columns else "null::varchar"
-    file.execute(
-        f"""create or replace temp table leveled as
-        select _row, {_own(file)} as own, try_cast({level} as integer) as level, {text} as label, {level} as value,
-            'The level is not a whole number.' as fault
-        from raw"""
-    )
-
-
-def _level_by_column(file: ShapedFile) -> None:
-    """The level is which of the columns is filled; more than one is a finding."""
-    columns = [quoted(file.named[name]) for name in file.said["columns"]]
-    cells = f"[{', '.join(_filled(column) for column in columns)}]"
-    file.execute(
-        f"""create or replace temp table leveled as
-        select _row, own, if(len(filled) = 1, list_position(cells, filled[1]), null)::integer as level, filled[1] as label,
-            array_to_string(filled, ', ') as value,
-            if(len(filled) = 0, 'None of the columns of levels has a text.', 'Several columns of levels have a text.') as fault
-        from (
-            select *, list_filter(cells, lambda one: one is not null) as filled
-            from (select _row, {_own(file)} as own, {cells} as cells from raw)
-        )"""
-    )
-
-
-def _filled(text: str) -> str:
-    return f"nullif(trim({text}), '')"
-
-
-def _level_by_indent(file: ShapedFile) -> None:
-    """The level is how often the indent stands before the text: as said, or tabs, or the smallest number of spaces."""
-    column, indent = file.column("column"), str(file.said.get("indent", ""))
-    lead = rf"regexp_extract({column}, '^(?:\t|{_SPACES})*')"
-    unit, base = (
-        (len(indent), 0)
-        if indent
-        else _unit(
-            file,
-            f"select length({lead}) as size, contains({lead}, chr(9)) as tabs,"
-            f" regexp_matches({lead}, '{_SPACES}') as spaces from raw where trim({column}) != ''",
-        )
-    )
-    if indent:
-        lead = f"regexp_extract({column}, {literal(f'^(?:{_escaped(indent)})*')})"
-    file.execute(
-        f"""create or replace temp table leveled as
-        select _row, own, nullif(trim(rest), '') as label, text as value,
-            if(label is null or is_odd or (size - {base}) % {unit} != 0, null, (size - {base}) // {unit})::integer as level,
-            if(coalesce(trim(rest), '') = '', 'The text is missing.', $fault) as fault
-        from (
-            select _row, own, text, size, substr(text, size + 1) as rest,
-                regexp_matches(substr(text, size + 1), '^(?:\\t|{_SPACES})') and $said as is_odd
-            from (select _row, {_own(file)} as own, {column} as text, length({lead}) as size from raw)
-        )""",
-        said=indent != "",
-        fault=f"The indentation is no multiple of {unit} {'characters' if unit > 1 else 'character'}.",
-    )
-
-
-def _unit(file: ShapedFile, leads: str) -> tuple[int, int]:
-    """Return the size of one level's indentation, and of the least indented row's. Raises Unreadable if it is mixed."""
-    ((tabs, spaces, least, unit),) = file.staging.connection.execute(
-        f"""with leads as ({leads}), base as (select min(size) as least from leads)
-        select coalesce(bool_or(tabs), false), coalesce(bool_or(spaces), false), coalesce(any_value(least), 0),
-            min(size - least) filter (where size > least)
-        from leads, base"""
-    ).fetchall()
-    if tabs and spaces:
-        raise Unreadable(
-            f"The column {file.said['column']} is indented by tabs in some rows and by spaces in others.",
-            code="unclear_levels",
-            hint=f"Indent all rows in the same way. {_HINT_INDENT}",
-        )
-    return (1 if tabs else int(unit or 1)), int(least)
-
-
-def _escaped(text: str) -> str:
-    return "".join(rf"\x{{{ord(character):x}}}" for character in text)
+def _column(file: ShapedFile) -> str:
+    """Return the column that shows the levels, or a row's text; an empty text if none is said."""
+    return file.named[file.shape.columns[0]] if file.shape.columns else ""
 
 
 def _find_unclear(file: ShapedFile) -> None:
@@ -133,8 +59,8 @@ def _find_unclear(file: ShapedFile) -> None:
     file.find(
         "select _row, value, fault as message from leveled where level is null",
         code="unclear_levels",
-        column=file.named[file.shape.columns[0]],
-        hint="Correct the row." if "column" not in file.said else f"Correct the row. {_HINT_INDENT}",
+        column=_column(file),
+        hint="Correct the row." if "column" not in file.said else f"Correct the row. {HINT_INDENT}",
     )
     file.staging.add_finding(
         "unclear_parents",
@@ -146,7 +72,7 @@ def _find_unclear(file: ShapedFile) -> None:
 # --- The tree ---
 
 
-def _link(file: ShapedFile) -> None:
+def _link(file: ShapedFile, *, is_below: bool) -> None:
     """Make ``outline`` (_row, own, level, label, up), in which ``up`` is the row of the parent.
 
     It is the last row of a lower level: the last of all that were, up to here. Raises Unreadable for too many levels.
@@ -155,8 +81,9 @@ def _link(file: ShapedFile) -> None:
     levels = [int(level) for (level,) in file.staging.connection.execute(query).fetchall()]
     if len(levels) > _MOST_LEVELS:
         raise Unreadable(f"The outline has {len(levels):,} levels; at most {_MOST_LEVELS} can be read.", code="unclear_levels")
-    window = "over (order by _row rows between unbounded preceding and current row)"
-    lasts = [f"max(if(level < {level}, _row, null)) {window} as up{at}" for at, level in enumerate(levels)]
+    order, last = ("_row desc", "min") if is_below else ("_row", "max")
+    window = f"over (order by {order} rows between unbounded preceding and current row)"
+    lasts = [f"{last}(if(level < {level}, _row, null)) {window} as up{at}" for at, level in enumerate(levels)]
     cases = " ".join(f"when {level} then up{at}" for at, level in enumerate(levels))
     up = f"case level {cases} end" if levels else "null::bigint"
     file.execute(
@@ -165,18 +92,19 @@ def _link(file: ShapedFile) -> None:
     )
 
 
-def _find_jumps(file: ShapedFile) -> None:
+def _find_jumps(file: ShapedFile, *, is_below: bool) -> None:
+    after, above = ("after", "below") if is_below else ("before", "above")
     file.find(
-        """with base as (select min(level) as least from outline)
+        f"""with base as (select min(level) as least from outline)
         select low._row, low.label as value, 'The record is at level ' || (low.level - least + 1) || ', but ' || case
-            when high._row is null then 'none at level 1 stands before it.'
-            else 'the one above it, ' || left(coalesce(high.label, high.own, 'record ' || high._row), 60) || ', is at level '
+            when high._row is null then 'none at level 1 stands {after} it.'
+            else 'the one {above} it, ' || left(coalesce(high.label, high.own, 'record ' || high._row), 60) || ', is at level '
                 || (high.level - least + 1) || '.'
         end as message
         from base, outline low left join outline high on low.up = high._row
         where low.level - coalesce(high.level, least - 1) > 1""",
         code="level_gap",
-        column=file.named[file.shape.columns[0]],
+        column=_column(file),
         hint="Add the levels between, or indent the record less.",
     )
 

@@ -18,14 +18,16 @@ def shape_path(file: ShapedFile) -> ReadResult:
     """
     path, separator = file.column("column"), str(file.said["separator"])
     own = f"nullif({file.own_id}, '')" if file.own_id else "null::varchar"
-    usual = f"select starts_with(arg_min({path}, _row), {literal(separator)}) as leads from raw where {path} is not null"
+    usual = (
+        f"select starts_with(arg_min({path}, _row), {literal(separator)}) as leads from {file.rows} where {path} is not null"
+    )
     ((leads,),) = file.staging.connection.execute(usual).fetchall()
     inner = f"if($leads, substr(path, {len(separator) + 1}), path)"
     file.execute(
         f"""create or replace temp table stepped as
         select _row, own, path, starts_with(path, $separator) = $leads as fits,
             list_transform(string_split({inner}, $separator), lambda step: trim(step, {_SPACE})) as steps
-        from (select _row, {own} as own, nullif(trim({path}, {_SPACE}), '') as path from raw)""",
+        from (select _row, {own} as own, nullif(trim({path}, {_SPACE}), '') as path from {file.rows})""",
         separator=separator,
         leads=bool(leads),
     )
@@ -45,6 +47,12 @@ def shape_path(file: ShapedFile) -> ReadResult:
     file.execute("drop table stepped")
     key_from = file.id_column or (None if file.own_id else file.named[file.said["column"]])
     return store(file, file.shape.label(file.staging.dataset.names), key_from=key_from)
+
+
+def joined_path(path: str, separator: str) -> str:
+    """Return the SQL of a path as it is written where it is an id: without space around its steps."""
+    steps = f"string_split(trim({path}, {_SPACE}), {literal(separator)})"
+    return f"array_to_string(list_transform({steps}, lambda step: trim(step, {_SPACE})), {literal(separator)})"
 
 
 def _find_malformed(file: ShapedFile, separator: str, leads: bool) -> None:

@@ -17,11 +17,11 @@ create or replace temp table codes as
 select *, coalesce($ranges and bounds.first != '' and length(bounds.first) = length(bounds.last)
     and bounds.first <= bounds.last, false) as is_range
 from (
-    select _row, nullif({code}, '') as code, nullif({own}, '') as own,
+    select _row, nullif({compared}, '') as code, nullif({own}, '') as own,
         regexp_extract({code}, '^([A-Za-z]*)([0-9]+) ?[-–] ?([A-Za-z]*)([0-9]+)$',
             ['letters', 'first', 'other', 'last']) as ends,
         regexp_extract({code}, '^([A-Za-z0-9]+) ?[-–] ?([A-Za-z0-9]+)$', ['first', 'last']) as bounds
-    from raw
+    from {rows}
 )
 """
 # A range of which the codes can be told: its ends have the same letters, and digits after them.
@@ -41,17 +41,22 @@ from (
     )
 )
 """
+# A code that stands alone needs no window: that is most of a file.
+_CROWDED = "create or replace temp table crowded as select code, is_range from covered group by all having count(*) > 1"
 # Of several ranges that cover a code the narrowest is its parent; others are candidates too unless it lies within them.
 _TARGETS = """
 create or replace temp table targets as
 with narrowest as (
     select *, first_value(low) over inside as least, first_value(high) over inside as most
-    from covered window inside as (partition by code, is_range order by high - low, _row)
+    from covered semi join crowded using (code, is_range)
+    window inside as (partition by code, is_range order by high - low, _row)
 )
 select code, is_range, min_by(own, [high - low, _row]) as own,
     count(distinct own) filter (where low > least or high < most or (low = least and high = most)) as candidates,
     array_to_string(list_sort(list(distinct own))[1:5], ', ') as ids
 from narrowest group by code, is_range
+union all
+select code, is_range, own, 1, own from covered anti join crowded using (code, is_range)
 """
 _PENDING = """
 create or replace temp table pending as
@@ -64,12 +69,18 @@ def shape_prefix(file: ShapedFile) -> ReadResult:
     """Make parents of codes. Warn of the codes that would stand between a code and its parent, and do not exist."""
     code = file.column("column")
     has_ranges = "-" not in str(file.said.get("separator", ""))  # otherwise it stands between steps
-    file.execute(_CODES.format(code=code, own=file.own_id or code), ranges=has_ranges)
-    for statement in (_COVERED, _TARGETS, _PENDING):
+    file.execute(
+        _CODES.format(
+            rows=file.rows, code=code, compared=_compared(code, str(file.said.get("separator", ""))), own=file.own_id or code
+        ),
+        ranges=has_ranges,
+    )
+    for statement in (_COVERED, _CROWDED, _TARGETS, _PENDING):
         file.execute(statement)
     file.execute(
         "create or replace temp table parents (_row bigint, above varchar, own varchar, candidates bigint, ids varchar)"
     )
+    _warn_of_ranges(file)
     _take(file, "p.code", "t.is_range and not p.is_range")
     file.execute("delete from targets where is_range and code in (select code from targets where not is_range)")
     if separator := file.said.get("separator"):
@@ -81,8 +92,30 @@ def shape_prefix(file: ShapedFile) -> ReadResult:
         """insert into shaped_ids by name
         select _row, codes.own as id, parents.own as parent, null as label from codes left join parents using (_row)"""
     )
-    file.execute("drop table codes; drop table covered; drop table targets; drop table parents; drop table pending")
+    file.execute(
+        "drop table codes; drop table covered; drop table crowded; drop table targets; drop table parents; drop table pending"
+    )
     return store(file, "", key_from=file.id_column or (None if file.own_id else file.named[file.said["column"]]))
+
+
+def _compared(code: str, separator: str) -> str:
+    """Return the SQL of a code as it is compared: 1.2. is 1.2."""
+    if not separator:
+        return code
+    ends = "".join(rf"\x{{{ord(character):x}}}" for character in separator)
+    return f"regexp_replace({code}, '(?:{ends})+$', '')"
+
+
+def _warn_of_ranges(file: ShapedFile) -> None:
+    """Warn of each range whose codes cannot be told, such as A00-B99: no record is placed below it for its sake."""
+    file.find(
+        f"select _row, code as value, 'Which codes the range ' || code || ' covers cannot be told.' as message"
+        f" from codes where is_range and not ({_IS_COUNTABLE})",
+        code="unclear_range",
+        severity="warning",
+        column=file.named[file.said["column"]] if file.own_id else file.staging.dataset.key,
+        hint=f"A range has the same letters, and as many digits, at both ends, and at most {_MOST_IN_A_RANGE:,} codes.",
+    )
 
 
 def _by_lengths(file: ShapedFile) -> None:
@@ -131,13 +164,19 @@ def _missing_by_lengths(lengths: list[int]) -> str:
 
 
 def _warn_of_gaps(file: ShapedFile, query: str) -> None:
-    """Say once how many codes are missing between others."""
+    """Say once how many codes are missing between others, and how many records lack their immediate parent for that.
+
+    ``query`` gives (missing, _row): the code without its last step, for each record whose own is missing.
+    """
     total, examples = file.examples(f"select missing from ({query}) group by missing order by min(_row)")
     if total:
+        records = file.count(f"select count(*) from ({query})")
+        were = "1 record was" if records == 1 else f"{records:,} records were"
+        placed = f"{were} placed below the next shorter code"
         file.staging.add_finding(
             "code_gap",
             f"{total:,} {'code that others begin with does' if total == 1 else 'codes that others begin with do'} not exist:"
-            f" {examples}. Their records were placed below the next shorter code, or at the top.",
+            f" {examples}. {placed}, or at the top.",
             severity="warning",
             hint="Add the codes if the levels between should be there.",
         )

@@ -35,6 +35,12 @@ class ShapedFile:
     staging: RawTables
     table: ReadResult
     named: dict[str, str]  # the columns that the shape names, with their names in ``raw``
+    rows: str = "raw"  # the table with the values to make the hierarchy of: ``raw``, or ``cleaned`` by declared rules
+
+    @property
+    def is_cleaned(self) -> bool:
+        """Return whether ``cleaned`` has the values, and ``raw`` keeps the file's own."""
+        return self.rows != "raw"
 
     @property
     def shape(self) -> Shape:
@@ -99,6 +105,7 @@ def store(file: ShapedFile, label: str, *, key_from: str | None = None) -> ReadR
     ``key_from`` is the column that is the id; it takes the key's name in ``raw`` and keeps its own in the file.
     """
     dataset, table = file.staging.dataset, file.table
+    key_from = None if label and key_from == label else key_from  # one column cannot be both
     columns = [dataset.key if name == key_from else name for name in table.columns]
     made = {dataset.key: "id", dataset.parent: "parent"}
     if label and (label not in columns or label == file.named.get(file.said.get("column", ""))):
@@ -106,13 +113,15 @@ def store(file: ShapedFile, label: str, *, key_from: str | None = None) -> ReadR
     generated = file.count("select count(*) from implied")
     mark = _free(GENERATED, columns) if generated and dataset.rest is not None else ""
     added = [name for name in (*made, *filter(None, [mark])) if name not in columns]
-    _copy_rows(file, columns, added, made)
-    _add_generated(file, label, mark)
+    own = {name: value for name, value in made.items() if name in added} if file.is_cleaned else made
+    targets = [_copy_rows(file, columns, added, own, of="raw")]
+    if file.is_cleaned:
+        targets.append(_copy_rows(file, columns, added, made, of="cleaned"))
+    _add_generated(file, label, mark, targets)
     longest = file.count(
         "select coalesce(max(strlen(id)), 0) from (select id from shaped_ids union all select id from implied)"
     )
-    file.staging.drop_raw()
-    file.execute("alter table shaped_rows rename to raw; drop table shaped_ids; drop table implied")
+    _replace_tables(file, targets)
     return replace(
         table,
         records=table.records + generated,
@@ -121,28 +130,32 @@ def store(file: ShapedFile, label: str, *, key_from: str | None = None) -> ReadR
         longest_bytes=max(longest, table.longest_bytes),
         is_plain=table.is_plain and _is_plain(str(file.said.get("separator", ""))),
         generated=generated,
+        ids_made_of=_sources_of_ids(file),
     )
 
 
-def keep(file: ShapedFile) -> ReadResult:
-    """Keep a file of results as it is, which has the parents already; only the column that is the id gets the key's name."""
+def keep(file: ShapedFile, values: Mapping[str, str]) -> ReadResult:
+    """Keep a file of results as it is, which has the parents already; only the column that is the id gets the key's name.
+
+    ``values`` are the columns of ``cleaned`` that a shape writes in another way, as SQL: ``raw`` has them as the file did.
+    """
     dataset, table = file.staging.dataset, file.table
+    for name, value in values.items() if file.is_cleaned else ():
+        file.execute(f"update cleaned set {quoted(name)} = {value}")
     key_from = file.id_column
     if key_from is None and dataset.key not in table.columns:
         key_from = file.named.get(file.said.get("column", ""))
     if key_from in (None, dataset.key) or dataset.key in table.columns:
         return table
     columns = [dataset.key if name == key_from else name for name in table.columns]
-    _copy_rows(file, columns, [], {})
-    file.staging.drop_raw()
-    file.execute("alter table shaped_rows rename to raw; drop table shaped_ids; drop table implied")
+    _replace_tables(file, [_copy_rows(file, columns, [], {}, of=of) for of in dict.fromkeys(("raw", file.rows))])
     return replace(table, columns=tuple(columns))
 
 
-def _copy_rows(file: ShapedFile, columns: Sequence[str], added: Sequence[str], made: Mapping[str, str]) -> None:
-    """Make ``shaped_rows`` with the file's rows."""
+def _copy_rows(file: ShapedFile, columns: Sequence[str], added: Sequence[str], made: Mapping[str, str], *, of: str) -> str:
+    """Make ``shaped_raw`` or ``shaped_cleaned`` with the file's rows and what was made; return its name."""
     kinds = ", ".join(f"{quoted(name)} varchar" for name in (*columns, *added))
-    file.execute(f"create or replace table shaped_rows (_row bigint, {kinds})")
+    file.execute(f"create or replace table shaped_{of} (_row bigint, {kinds})")
     kept = [
         f"rows.{quoted(raw)} as {quoted(name)}"
         for raw, name in zip(file.table.columns, columns, strict=True)
@@ -151,27 +164,38 @@ def _copy_rows(file: ShapedFile, columns: Sequence[str], added: Sequence[str], m
     picks = ", ".join([*(f"shaped_ids.{value} as {quoted(name)}" for name, value in made.items()), *kept])
     by_rows(
         file.staging.connection,
-        f"""insert into shaped_rows by name select rows._row, {picks}
-        from (from raw where {{range}}) as rows left join shaped_ids on rows._row = shaped_ids._row""",
+        f"""insert into shaped_{of} by name select rows._row, {picks}
+        from (from {of} where {{range}}) as rows left join shaped_ids on rows._row = shaped_ids._row""",
         of="raw",
     )
+    return f"shaped_{of}"
 
 
-def _add_generated(file: ShapedFile, label: str, mark: str) -> None:
-    """Add the generated rows to ``shaped_rows``, without a line, and say how many they are."""
-    dataset, first = file.staging.dataset, file.table.records + 1
+def _replace_tables(file: ShapedFile, targets: Sequence[str]) -> None:
+    """Put the tables that were made into the places of those that they were made of."""
+    file.staging.drop_raw()
+    for target in targets:
+        name = target.removeprefix("shaped_")
+        file.execute(f"drop table if exists {name}; alter table {target} rename to {name}")
+    file.execute("drop table shaped_ids; drop table implied")
+
+
+def _add_generated(file: ShapedFile, label: str, mark: str, targets: Sequence[str]) -> None:
+    """Add the generated rows to the tables, without a line, and say how many they are."""
+    dataset, first = file.staging.dataset, file.table.records + file.table.left_out + 1
     total, examples = file.examples("select id from implied order by first, level")
     if not total:
         return
     names = [f"id as {quoted(dataset.key)}", f"parent as {quoted(dataset.parent)}"]
     names += [f"label as {quoted(label)}"] if label else []
     names += [f"'true' as {quoted(mark)}"] if mark else []
-    file.execute(
-        f"""insert into shaped_rows by name
-        select $first - 1 + row_number() over (order by first, level, id) as _row, {", ".join(names)}
-        from implied order by _row""",
-        first=first,
-    )
+    for target in targets:
+        file.execute(
+            f"""insert into {target} by name
+            select $first - 1 + row_number() over (order by first, level, id) as _row, {", ".join(names)}
+            from implied order by _row""",
+            first=first,
+        )
     file.staging.add_unnumbered_lines(first)
     file.staging.add_finding(
         "generated_records",
@@ -180,6 +204,18 @@ def _add_generated(file: ShapedFile, label: str, mark: str) -> None:
         severity="warning",
         hint="Add them to the file if they should have values of their own.",
     )
+
+
+def _sources_of_ids(file: ShapedFile) -> tuple[str, ...]:
+    """Return the columns that ids were made of, as the shape names them; none for positions, and for ids that rows have."""
+    if file.own_id is not None or file.shape.kind not in ("levels", "path", "prefix"):
+        return ()
+    return tuple(file.said["columns"] if file.shape.kind == "levels" else (file.said["column"],))
+
+
+def whole_number(text: str) -> str:
+    """Return the SQL of a whole number, also as 1.0; null for any other text, which a cast alone would round."""
+    return f"case when regexp_full_match({text}, '\\s*[+-]?[0-9]+([.]0*)?\\s*') then try_cast({text} as bigint) end"
 
 
 def _free(name: str, taken: Sequence[str]) -> str:

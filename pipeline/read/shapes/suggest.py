@@ -9,27 +9,46 @@ from typing import Any
 
 _LEFTS = ("lft", "left", "treeleft", "lefttree", "leftvalue", "nleft")
 _RIGHTS = ("rgt", "right", "rght", "treeright", "righttree", "rightvalue", "nright")
-_PATHS = (
-    *("path", "fullpath", "treepath", "materializedpath", "nodepath", "categorypath", "breadcrumb", "breadcrumbs", "ltree"),
-    *("hierarchy", "namepath", "fullname", "lineage", "fullyqualifiedname", "pathname", "filepath", "fileref"),
-)
-_LEVELS = (
-    *("level", "depth", "indent", "indentlevel", "outlinelevel", "outline", "outlinenumber", "wbs"),
-    *("ebene", "niveau", "nivel"),
-)
+_PATHS = {
+    "/": (
+        *("path", "fullpath", "treepath", "materializedpath", "nodepath", "categorypath", "breadcrumb", "breadcrumbs"),
+        *("hierarchy", "namepath", "lineage", "pathname", "filepath", "fileref"),
+    ),
+    ":": (
+        "fullname",
+        "fullyqualifiedname",
+        "fullaccountname",
+        "account",
+        "accountname",
+    ),  # as bookkeeping programs export accounts
+    " > ": ("categories", "productcategory", "googleproductcategory", "producttype", "categorytree"),  # as shops do
+    ".": ("ltree",),
+}
+"""What columns of paths are called, by the separator that such columns usually have."""
+
+_CODES = ("wbs", "wbscode", "wbsnumber", "outlinenumber", "outlineno", "outlinecode", "itemnumber", "positionnumber")
+"""What columns of codes such as 1.2.3 are called."""
+
+_LEVELS = ("level", "depth", "indent", "indentlevel", "outlinelevel", "outline", "ebene", "niveau", "nivel")
 _CHILDREN = ("children", "items", "nodes", "subcategories", "childs", "subitems", "elements", "subs")
 
 
 def shape_suggestion(names: Sequence[str]) -> str:
     """Return a sentence that says which shape a file with these columns seems to have, and how to say so; or nothing."""
-    by_core: dict[str, str] = {}
-    for name in names:
-        by_core.setdefault(re.sub(r"[\W_]", "", name).casefold(), name)
-    found = _shape(names, by_core)
+    found = suggested_shape(names)
     if not found:
         return ""
     said = json.dumps(found, ensure_ascii=False)
-    return f"Or, if the hierarchy is written in {', '.join(_columns(found))}: shape={said}."
+    other = " Say the separator that the values have." if found["kind"] == "path" else ""
+    return f"Or, if the hierarchy is written in {', '.join(_columns(found))}: shape={said}.{other}"
+
+
+def suggested_shape(names: Sequence[str]) -> dict[str, Any]:
+    """Return the shape that a file with these columns seems to have, as an upload says it; empty if it seems to have none."""
+    by_core: dict[str, str] = {}
+    for name in names:
+        by_core.setdefault(re.sub(r"[\W_]", "", name).casefold(), name)
+    return _shape(names, by_core)
 
 
 def _shape(names: Sequence[str], by_core: dict[str, str]) -> dict[str, Any]:
@@ -38,8 +57,10 @@ def _shape(names: Sequence[str], by_core: dict[str, str]) -> dict[str, Any]:
         return {"kind": "nested_set", "left": left, "right": right}
     if levels := _numbered(names):
         return {"kind": "levels", "columns": levels}
+    paths = (("path", cores, "column", {"separator": separator}) for separator, cores in _PATHS.items())
     for kind, cores, key, more in (
-        ("path", _PATHS, "column", {"separator": "/"}),
+        *paths,
+        ("prefix", _CODES, "column", {"separator": "."}),
         ("nested", _CHILDREN, "children", {}),
         ("outline", _LEVELS, "level", {}),
     ):

@@ -116,7 +116,7 @@ class Console:
         with self._limited_connection() as connection:
             if self._granted:
                 _refuse_to_estimate_others(connection, query)
-            rows = connection.execute(explain, prepare=True).fetchall()  # preparing allows only one statement
+            rows = connection.execute(explain, binary=True).fetchall()  # sent so, it may be only one statement
         return [str(line) for (line,) in rows]
 
     def _guarded(self, sql: str) -> str:
@@ -127,7 +127,9 @@ class Console:
         """Open a new connection with the time limits; convert PostgreSQL's errors to ours."""
         with self._new_connection() as connection, self._converted_errors(), _Watchdog(connection, self.seconds):
             limits = SQL(load("queries/console/limits"))
-            connection.execute(limits.format(milliseconds=str(int(self.seconds * 1000))))
+            row = connection.execute(limits.format(milliseconds=str(int(self.seconds * 1000)))).fetchone()
+            assert row is not None
+            _bound_memory(connection, row[0])
             yield connection
 
     @contextmanager
@@ -142,7 +144,6 @@ class Console:
                 raw: Any = pooled.connection.driver_connection
                 raw.rollback()
                 raw.read_only = True
-                _bound_memory(raw)
                 yield raw
             finally:
                 pooled.invalidate()
@@ -186,12 +187,11 @@ class Console:
             raise QueryRefused(f"{_message(error)}.") from error
 
 
-def _bound_memory(connection: psycopg.Connection[Any]) -> None:
-    """Limit the memory of a connection's PostgreSQL process to QUERY_BYTES more than it has, if it runs on this machine.
+def _bound_memory(connection: psycopg.Connection[Any], process: int) -> None:
+    """Limit the memory of the PostgreSQL process of a query to QUERY_BYTES more than it has, if it runs on this machine.
 
     Above the limit its query fails with "out of memory"; otherwise the kernel might kill the whole server.
     """
-    process = connection.info.backend_pid
     try:
         title = Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8", errors="replace")
         if not title.startswith("postgres") or f" {connection.info.user} {connection.info.dbname} " not in title:
@@ -226,7 +226,7 @@ def _refuse_to_estimate_others(connection: psycopg.Connection[Any], query: SQL) 
 
     Raises QueryRefused.
     """
-    row = connection.execute(SQL(load("queries/console/plan_json")).format(query=query), prepare=True).fetchone()
+    row = connection.execute(SQL(load("queries/console/plan_json")).format(query=query), binary=True).fetchone()
     if row is None or not _schemas_in(row[0]) <= {"warehouse"}:
         raise QueryRefused(
             "Plans are available only for queries over the tables of datasets and their marts. Run this query instead."

@@ -13,8 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, TextClause, text
 
+from pipeline.contracts.masking import masked_record
 from pipeline.datasets.dataset import Dataset
 from pipeline.sqlfiles import load, quoted
+from pipeline.warehouse.query.search import search
 
 DEPTH_MAX = 1000
 """A longer chain of ancestors is cut, so that a page always ends."""
@@ -34,7 +36,7 @@ class Page:
 
 
 class Records:
-    """Reads the tables of all datasets. Safe to share between threads."""
+    """Reads the tables of all datasets, personal data masked unless the dataset is clear. Safe to share between threads."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -56,6 +58,35 @@ class Records:
     def children(self, dataset: Dataset, parent: str, *, cursor: str | None, limit: int) -> Page:
         """Return a page of a record's children by id, each with ``_has_children``."""
         return self._page("children", dataset, cursor, limit, parent=parent)
+
+    def search(self, dataset: Dataset, wanted: str, *, cursor: str | None, limit: int) -> Page:
+        """Return a page of the records that begin with a text in one of their columns, each with ``_matched``, that column.
+
+        Raises LookupError for an invalid cursor, NotSearchable if the table is large and has no index for it.
+        """
+        with self._engine.connect() as connection:
+            items, following = search(connection, dataset, wanted, cursor=cursor, limit=limit)
+        return Page([masked_record(item, dataset.masked) for item in items], following)
+
+    def some(self, dataset: Dataset, ids: Sequence[str]) -> dict[str, Record]:
+        """Return those of these records that there are, by id."""
+        with self._engine.connect() as connection:
+            return {str(row[dataset.key]): row for row in _rows(connection, "some", dataset, ids=list(ids))}
+
+    def first_children(self, dataset: Dataset, ids: Sequence[str], each: int) -> dict[str, list[Record]]:
+        """Return the first children of each of these records, by one query."""
+        found: dict[str, list[Record]] = {one: [] for one in ids}
+        with self._engine.connect() as connection:
+            for row in _rows(connection, "children_of", dataset, ids=list(ids), each=each) if ids else ():
+                found[row[dataset.parent]].append(row)
+        return found
+
+    def neighbours(self, dataset: Dataset, record: Record) -> tuple[Record | None, Record | None]:
+        """Return the siblings before and after a record, by id; roots are siblings of each other."""
+        values = {"parent": record[dataset.parent], "id": record[dataset.key]}
+        with self._engine.connect() as connection:
+            found = [_rows(connection, f"sibling_{which}", dataset, **values) for which in ("before", "after")]
+        return found[0][0] if found[0] else None, found[1][0] if found[1] else None
 
     def children_counts(self, dataset: Dataset, ids: Sequence[str], most: int | None = None) -> dict[str, int]:
         """Return how many children each of these records has, by one query; 0 also for an unknown id.
@@ -171,7 +202,8 @@ def statement(query: str, dataset: Dataset) -> TextClause:
 
 
 def _rows(connection: Connection, query: str, dataset: Dataset, **values: Any) -> list[Record]:
-    return [dict(row) for row in connection.execute(statement(query, dataset), values).mappings()]
+    rows = connection.execute(statement(query, dataset), values).mappings()
+    return [masked_record(dict(row), dataset.masked) for row in rows]
 
 
 def _page_of(rows: list[Record], key: str, limit: int) -> Page:

@@ -3,6 +3,7 @@
 -- column: parent
 -- expects: No record is its own ancestor, in the file and the warehouse together.
 -- hint: Give one record of the cycle another parent, or none.
+-- loaded_expects: No record is its own ancestor.
 with ours as (
     select distinct cycle_rows.cycle
     from cycle_rows

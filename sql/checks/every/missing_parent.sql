@@ -3,6 +3,8 @@
 -- column: parent
 -- expects: Every parent is in the file or in the warehouse.
 -- hint: Add the parent to the file, or correct the parent ID.
+-- loaded_expects: Every parent is loaded.
+-- loaded_hint: Load the parent, or load the record again with another parent.
 select
     orphans._row,
     orphans.parent as value,

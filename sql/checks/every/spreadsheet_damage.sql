@@ -4,6 +4,7 @@
 -- column: key
 -- expects: No ID was rounded or made a date by a spreadsheet.
 -- hint: Format the column as text before entering IDs: it keeps 15 digits, shows 11, and makes dates of MARCH1 and 1-2.
+-- loaded_hint: Compare the ID with its source. If it was changed, load the record again with the right one.
 with long_numbers as (
     select
         nodes._row,

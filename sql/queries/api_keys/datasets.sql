@@ -1,7 +1,13 @@
--- api_keys/datasets: the sets of datasets that valid keys are limited to.
-select distinct api_key.datasets
+-- api_keys/datasets: the sets of datasets that valid keys, and sessions of people, are limited to.
+select api_key.datasets
 from access.api_key
 where
     api_key.datasets is not null
     and api_key.revoked_at is null
-order by api_key.datasets
+union
+select session.datasets
+from access.session
+where
+    session.datasets is not null
+    and session.expires_at > now()
+order by datasets

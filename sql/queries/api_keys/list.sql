@@ -6,6 +6,13 @@ select
     api_key.datasets,
     api_key.created_at,
     api_key.last_used_at,
-    api_key.revoked_at
+    api_key.revoked_at,
+    api_key.expires_at,
+    api_key.generation,
+    api_key.rotated_at,
+    api_key.previous_until,
+    api_key.last_address,
+    api_key.is_break_glass,
+    api_key.unmask
 from access.api_key
 order by api_key.created_at desc, api_key.id desc

@@ -1,4 +1,5 @@
--- dataset_roles/relations: the tables of some datasets, and the marts that read only these, directly or not; with their columns.
+-- dataset_roles/relations: the tables of some datasets, and the marts that read only these, directly or not, and none of which a
+-- column is masked (those that are not clear); with their columns.
 with recursive reads as (
     select distinct
         pg_rewrite.ev_class as mart,
@@ -27,7 +28,9 @@ below as (
 ),
 
 granted as (
-    select pg_class.oid
+    select
+        pg_class.oid,
+        pg_class.relname = any(%(clear)s) as is_clear
     from pg_catalog.pg_class
     where
         pg_class.relnamespace = to_regnamespace('warehouse')
@@ -52,7 +55,7 @@ readable as (
             from below
             where
                 below.mart = pg_class.oid
-                and below.source not in (select granted.oid from granted)
+                and below.source not in (select granted.oid from granted where granted.is_clear)
                 and below.source not in (select reads.mart from reads)
         )
 )

@@ -3,6 +3,4 @@ alter role {role} login noinherit connection limit 20 password {password};
 grant connect on database {database} to {role};
 alter role {role} in database {database} set search_path = {role};
 alter role {role} in database {database} set default_transaction_read_only = on;
-alter role {role} in database {database} set temp_file_limit = '1GB';
-alter role {role} in database {database} set work_mem = '16MB';
-alter role {role} in database {database} set track_activities = off
+alter role {role} in database {database} set work_mem = '16MB'

@@ -7,7 +7,8 @@ select
     failure.message,
     failure.batch_no,
     failure.part_no,
-    failure.record
+    failure.record,
+    failure.unmasked
 from ledger.failure
 where
     failure.import_id = :import_id

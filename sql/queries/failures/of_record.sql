@@ -19,13 +19,15 @@ select
     latest.reading,
     refused._row as row,
     refused.code,
-    refused.message
+    refused.message,
+    refused.unmasked
 from latest
 inner join lateral (
     select
         failure._row,
         failure.code,
-        failure.message
+        failure.message,
+        failure.unmasked
     from ledger.failure
     where
         failure.import_id = latest.id

@@ -9,6 +9,17 @@ where
     and (cast(:until as timestamptz) is null or import.created_at < :until)
     and (cast(:named as text) is null or strpos(lower(import.filename), lower(:named)) > 0)
     and (
+        cast(:named as text) is null
+        or length(:named) < 3
+        or ledger.trigrams(import.filename) @> ledger.trigrams(:named)
+    )
+    and (cast(:makers as uuid[]) is null or import.created_by = any(:makers))
+    and (
+        cast(:with_errors as boolean) is not true
+        or import.findings_errors > 0
+        or import.state in ('rejected', 'failed', 'partially_succeeded')
+    )
+    and (
         cast(:before as uuid) is null
         or (import.created_at, import.id) < (
             select last_seen.created_at, last_seen.id -- noqa: ST06

@@ -33,7 +33,7 @@ select
     import.findings_by_code,
     import.reason,
     import.created_by::text as created_by,
-    api_key.name as created_by_name,
+    coalesce(api_key.name, person.name) as created_by_name,
     import.created_at,
     import.started_at,
     import.finished_at,
@@ -42,8 +42,16 @@ select
     import.preview,
     import.quarantined,
     import.retry_of::text as retry_of,
+    array(
+        select retry.id::text
+        from ledger.import as retry
+        where retry.retry_of = import.id
+        order by retry.created_at
+    ) as retried_by,
     import.duplicate_of::text as duplicate_of,
+    import.definition_version,
     import.pause_wanted,
+    import.traceparent,
     import.cancel_requested_at,
     import.batches_removed_at,
     import.results_removed_at,
@@ -81,5 +89,6 @@ select
 from ledger.import
 left join live on import.id = live.import_id
 left join access.api_key on import.created_by = api_key.id
+left join access.person on import.created_by = person.id
 where import.id = any(:ids)
 order by import.created_at desc, import.id desc

@@ -15,5 +15,6 @@ set
     findings_by_code = coalesce(cast(:findings_by_code as jsonb), findings_by_code),
     reading = coalesce(cast(:reading as jsonb), reading),
     preview = coalesce(cast(:preview as jsonb), preview),
-    duplicate_of = coalesce(cast(:duplicate_of as uuid), duplicate_of)
+    duplicate_of = coalesce(cast(:duplicate_of as uuid), duplicate_of),
+    definition_version = coalesce(cast(:definition_version as integer), definition_version)
 where id = :id

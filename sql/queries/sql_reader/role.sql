@@ -1,5 +1,5 @@
 -- sql_reader/role: the role that runs the SQL of users: it may read the schema warehouse, within limits that they cannot lift.
--- Its sessions report nothing to pg_stat_activity: all readers share the role, and a role may see what its sessions run.
+-- reader_limits/ has those that only a superuser may set.
 alter role {role} login noinherit connection limit 20 password {password};
 grant connect on database {database} to {role};
 revoke temporary on database {database} from public;
@@ -9,6 +9,4 @@ grant select on all tables in schema warehouse to {role};
 alter default privileges in schema warehouse grant select on tables to {role};
 alter role {role} in database {database} set search_path = warehouse;
 alter role {role} in database {database} set default_transaction_read_only = on;
-alter role {role} in database {database} set temp_file_limit = '1GB';
 alter role {role} in database {database} set work_mem = '16MB';
-alter role {role} in database {database} set track_activities = off;

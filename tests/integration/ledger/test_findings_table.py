@@ -51,6 +51,7 @@ def kept(settings: Settings, import_id: str) -> list[dict[str, Any]]:
         return connection.execute(query, (import_id,)).fetchall()
 
 
+@pytest.mark.all_versions
 def test_every_field_is_kept_whatever_stands_in_it(engine: Engine, import_id: str, settings: Settings, tmp_path: Path) -> None:
     said = dict.fromkeys(("id", "code", "severity", "message", "column", "value", "hint"), EVIL)
     findings = [{}, {**said, "row": 2, "line": 3, "related": [EVIL, "", None], "cycle": [EVIL]}, {"value": "", "related": []}]
@@ -66,6 +67,7 @@ def test_every_field_is_kept_whatever_stands_in_it(engine: Engine, import_id: st
     assert (third["value"], third["related"]) == ("", [])
 
 
+@pytest.mark.all_versions
 def test_a_second_try_takes_the_place_of_the_first(engine: Engine, import_id: str, settings: Settings, tmp_path: Path) -> None:
     for findings in ([{"row": 1}, {"row": 2}], [{"row": 3}]):
         Findings(engine).store(import_id, parquet(tmp_path / "f.parquet", findings), beat=lambda: None)

@@ -31,6 +31,7 @@ def opened(imports: Imports, options: Options | None = None) -> str:
     return import_id
 
 
+@pytest.mark.all_versions
 def test_an_update_sets_what_is_given_and_nothing_else(ledger: Ledger) -> None:
     import_id = opened(ledger.imports)
     ledger.imports.update(import_id, records_total=3, findings_by_code={"missing_id": 1}, preview={"inserted": 1})
@@ -42,6 +43,7 @@ def test_an_update_sets_what_is_given_and_nothing_else(ledger: Ledger) -> None:
     assert (first.records_total, first.findings_by_code, first.preview) == (3, {"missing_id": 1}, {"inserted": 1})
 
 
+@pytest.mark.all_versions
 def test_each_transition_sets_its_times(ledger: Ledger) -> None:
     imports, import_id = ledger.imports, opened(ledger.imports)
     waiting = imports.known(import_id)
@@ -61,6 +63,7 @@ def test_each_transition_sets_its_times(ledger: Ledger) -> None:
     assert [move.to_state for move in imports.moves(import_id)] == ["queued", "validating", "preparing", "loading", "failed"]
 
 
+@pytest.mark.all_versions
 def test_a_promoted_dry_run_waits_with_nothing_counted(ledger: Ledger) -> None:
     imports, import_id = ledger.imports, opened(ledger.imports, Options(dry_run=True, force=True))
     imports.move(import_id, State.VALIDATING)
@@ -72,6 +75,7 @@ def test_a_promoted_dry_run_waits_with_nothing_counted(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("what", list(Kept))
+@pytest.mark.all_versions
 def test_a_removal_is_marked_once_and_for_one_kind(ledger: Ledger, what: Kept) -> None:
     import_id, long_ago = opened(ledger.imports), datetime.now(UTC) - timedelta(days=1)
     ledger.imports.move(import_id, State.CANCELED)

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.adapters import postgres
 from pipeline.adapters.s3 import Store
+from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.messages import ImportRef, PartRef, PartResult
 from pipeline.contracts.object_keys import PartSet, batches_prefix, manifest_key, part_key, report_prefix
 from pipeline.errors import DamagedPart
@@ -39,7 +40,7 @@ def ref(loader: Loader, store: Store) -> ImportRef:
 def test_an_attempt_that_slept_stores_nothing_of_its_successor(
     settings: Settings, validator: Validator, ref: ImportRef, store: Store
 ) -> None:
-    activities = ImportActivities(settings, store, validator.engine, validator)
+    activities = ImportActivities(settings, store, validator.engine, validator, TemporalClient.of(settings))
     files = validator.files
     with files.attempt_folder(ref.import_id) as slept:
         (slept / validate_file.REPORT).mkdir()

@@ -32,6 +32,7 @@ def put_chain(url: str, table: str, levels: int = LEVELS) -> None:
 
 
 @pytest.mark.parametrize("analyzed", [False, True])
+@pytest.mark.all_versions
 def test_the_tree_of_places_ends(database: str, analyzed: bool) -> None:
     put_chain(database, "places")
     with psycopg.connect(database, options=f"-c statement_timeout={SECONDS}s", autocommit=True) as connection:

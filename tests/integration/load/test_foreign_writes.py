@@ -85,6 +85,7 @@ def test_a_harmless_change_costs_nothing_and_what_came_before_is_not_asked_about
     assert len(bulkhead.rows("select from ledger.foreign_write")) == 2, "loads are not noted"
 
 
+@pytest.mark.all_versions
 def test_migrate_has_writes_noted_on_a_table_that_was_there_before(database: str) -> None:
     noted = "select count(*) from pg_trigger where tgname = 'bulkhead_foreign_write'"
     with psycopg.connect(database, autocommit=True) as connection:
@@ -121,13 +122,13 @@ def test_content_that_another_client_has_changed_since_is_loaded_again(bulkhead:
 
 
 def test_the_doctor_names_roles_that_may_write_to_the_warehouse(bulkhead: Bulkhead) -> None:
-    assert doctor._tables(bulkhead.settings).startswith("as their files declare them")
+    assert doctor.database.tables(bulkhead.settings).startswith("as their files declare them")
     role = f"writer_{uuid.uuid4().hex[:8]}"  # roles belong to the whole server
     by_hand(bulkhead, f"create role {role}", f"grant select, update on warehouse.places to {role}")
     try:
         with pytest.raises(doctor.Wrong, match=role) as wrong:
-            doctor._tables(bulkhead.settings)
+            doctor.database.tables(bulkhead.settings)
         by_hand(bulkhead, wrong.value.mend)
-        assert doctor._tables(bulkhead.settings).startswith("as their files declare them")
+        assert doctor.database.tables(bulkhead.settings).startswith("as their files declare them")
     finally:
         by_hand(bulkhead, f"drop owned by {role}", f"drop role {role}")

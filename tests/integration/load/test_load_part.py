@@ -47,6 +47,7 @@ from tests.support.loader import Loader, Record, flat
 from tests.support.staging import run_stage
 
 
+@pytest.mark.all_versions
 def test_the_counts_are_exact_and_only_changed_rows_are_written_again(loader: Loader) -> None:
     assert loader.load(flat(500)) == PartResult(inserted=500)
     before = loader.rows("select id, xmin::text, _loaded_at, _import_id from warehouse.records order by id")
@@ -61,6 +62,7 @@ def test_the_counts_are_exact_and_only_changed_rows_are_written_again(loader: Lo
 
 
 @pytest.mark.parametrize("known", [("r0001",), ("r0298", "r0299"), ("r0000",)])
+@pytest.mark.all_versions
 def test_a_part_that_looks_new_and_is_not_is_merged_all_the_same(loader: Loader, known: tuple[str, ...]) -> None:
     """Of 300 records every fourth is looked up: the table has none of those, or it has."""
     earlier = [(id_, None, "earlier") for id_ in known]
@@ -137,6 +139,7 @@ class Sleeper(threading.Thread):
 
 
 @pytest.mark.parametrize("before", ["known_result", "write_records", "looks_new", "enter_result"])
+@pytest.mark.all_versions
 def test_an_attempt_that_slept_while_another_loaded_its_part_writes_nothing(
     loader: Loader, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
@@ -292,6 +295,7 @@ def test_every_text_comes_out_as_it_went_in_and_empty_is_not_nothing(loader: Loa
 
 
 @pytest.mark.parametrize("place", [*range(0, 200, 12), 1, 99, 100, 198, 199])
+@pytest.mark.all_versions
 def test_a_poisonous_record_costs_one_record_and_few_statements(
     loader: Loader, place: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +324,7 @@ def test_if_all_are_poisonous_all_are_named(loader: Loader) -> None:
     assert loader.rows("select count(*) from ledger.failure") == [(200,)]
 
 
+@pytest.mark.all_versions
 def test_a_trigger_may_refuse_a_record_too(loader: Loader) -> None:
     loader.run(
         """create function picky() returns trigger language plpgsql as
@@ -330,6 +335,7 @@ def test_a_trigger_may_refuse_a_record_too(loader: Loader) -> None:
     assert "seven is not welcome" in loader.rows("select message from ledger.failure")[0][0]
 
 
+@pytest.mark.all_versions
 def test_the_descendants_of_a_refused_record_are_refused_with_that_reason(loader: Loader) -> None:
     loader.run("alter table warehouse.records add constraint no_poison check (name <> 'poison')")
     chain: list[Record] = [("a", None, "x"), ("b", "a", "poison"), ("c", "b", "x"), ("d", "c", "x"), ("e", "a", "x")]
@@ -339,6 +345,7 @@ def test_the_descendants_of_a_refused_record_are_refused_with_that_reason(loader
     assert loader.failures()["f"] == "parent_failed"
 
 
+@pytest.mark.all_versions
 def test_a_refused_move_cannot_leave_a_cycle(loader: Loader) -> None:
     """Before: x below f. The file takes f away to the top and puts x's child w above it; f is refused."""
     loader.load([("x", None, "x"), ("f", "x", "x"), ("w", "f", "x")])
@@ -487,6 +494,7 @@ def test_loading_a_part_takes_memory_for_a_part_whatever_the_widths(
     assert loader.rows("select count(*) from ledger.failure where length(record ->> 'name') = 1048576") == [(wide,)]
 
 
+@pytest.mark.all_versions
 def test_a_record_that_is_refused_is_kept_with_all_digits(loader: Loader) -> None:
     loader.run("alter table warehouse.records add column ratio real, add constraint none check (ratio < 0)")
     columns = (*loader.dataset.columns, Column("ratio", "real", required=False))
@@ -502,6 +510,7 @@ def test_a_record_that_is_refused_is_kept_with_all_digits(loader: Loader) -> Non
 # --- Preview ---
 
 
+@pytest.mark.all_versions
 def test_a_preview_counts_what_the_load_then_does_and_leaves_no_trace(loader: Loader) -> None:
     loader.load(flat(500))
     loader.new_import()
@@ -514,6 +523,7 @@ def test_a_preview_counts_what_the_load_then_does_and_leaves_no_trace(loader: Lo
     assert loader.load(changed) == PartResult(inserted=1, updated=2, unchanged=498)
 
 
+@pytest.mark.all_versions
 def test_a_dry_run_counts_records_that_the_warehouses_types_refuse_as_failed(loader: Loader) -> None:
     loader.run("alter table warehouse.records alter name type interval using null")
     columns = tuple(replace(one, type="interval") if one.name == "name" else one for one in loader.dataset.columns)

@@ -31,7 +31,7 @@ def test_a_dataset_and_a_mart_are_there_after_migrate(extending: dict[str, str],
 
 def said(settings: Settings, name: str) -> doctor.Result:
     """What doctor says of one thing."""
-    return doctor.checked(name, settings)
+    return next(doctor.checks(settings, [name]))
 
 
 def test_up_migrates_what_it_serves_and_doctor_tells_of_every_table(
@@ -43,10 +43,12 @@ def test_up_migrates_what_it_serves_and_doctor_tells_of_every_table(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = settings.model_copy(update={"datasets_root": a_root})
-    assert said(settings, "tables") == doctor.Result("tables", True, "as their files declare them: places, records")
+    well = said(settings, "tables")
+    assert (well.state, well.detail) == ("ok", "as their files declare them: places, records")
     for name in ("expectations/products.json", "sql/tables/products.sql"):
         (a_root / name).write_text(extending[name], encoding="utf-8")
-    assert said(settings, "tables") == doctor.Result("tables", False, "products has no table yet", "Run: bulkhead migrate")
+    new = said(settings, "tables")
+    assert (new.state, new.detail, new.mend) == ("fail", "products has no table yet", "Run: bulkhead migrate")
 
     monkeypatch.setenv("BULKHEAD_DATASETS_ROOT", str(a_root))
     stack = local_stack(tmp_path / "home", say=lambda line: None)

@@ -31,6 +31,7 @@ from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.messages import Cleaned
 from pipeline.contracts.object_keys import Kept, batches_prefix, report_prefix, results_prefix
 from pipeline.contracts.options import Options
+from pipeline.contracts.patches import patches_prefix
 from pipeline.contracts.states import AT_WORK, MOVES, State
 from pipeline.errors import IllegalMove
 from pipeline.ledger.api_keys import ApiKeys, Role
@@ -149,6 +150,7 @@ def house(settings: Settings, store: Store) -> Iterator[House]:
 # --- what goes, and what stays ---
 
 
+@pytest.mark.all_versions
 def test_of_every_state_exactly_what_is_over_for_good_goes_and_each_kind_only_if_its_own_time_has_come(house: House) -> None:
     now = datetime.now(UTC) + 30 * DAY
     old, young = now - 2 * DAY, now - timedelta(hours=1)
@@ -360,6 +362,23 @@ def test_a_source_that_was_encrypted_anew_goes_and_one_that_was_put_over_it_stay
 
 
 # --- what could come between ---
+
+
+def test_the_edits_of_a_file_go_when_no_kept_file_is_read_with_them(house: House) -> None:
+    long_ago, now = datetime.now(UTC) - 9 * DAY, datetime.now(UTC)
+    edited, retried = house.an_import(State.REJECTED, ended=long_ago), house.an_import(State.SUCCEEDED, ended=now)
+    alone, kept = house.an_import(State.REJECTED, ended=long_ago), house.an_import(State.REJECTED, ended=now)
+    house.run("update ledger.import set retry_of = :edited where id = :retried", edited=edited, retried=retried)
+    for one in (edited, alone, kept):
+        house.store.put_bytes(f"{patches_prefix(one)}version-000001-a.json.zz", b"x")
+
+    def edits() -> set[str]:
+        return {key.split("/")[1] for key in house.objects() if key.startswith("patches/")}
+
+    house.clean(keep_sources=5 * DAY)
+    assert edits() == {edited, kept}
+    house.clean(keep_sources=timedelta(0), now=now + DAY)
+    assert edits() == set()
 
 
 def test_a_dry_run_that_is_promoted_while_its_folder_is_looked_at_keeps_it(house: House) -> None:

@@ -1,7 +1,7 @@
 """The order of things, on a real Temporal server, with stand-ins of the same name for the steps.
 
 What the steps do is tested elsewhere; here it is which follows which, how many run at once, what happens when one fails.
-``pytest --record-histories`` keeps the histories of these runs in tests/histories, where the replay test finds them.
+``pytest --record-histories`` keeps the histories of these runs in tests/histories/next, where the replay test finds them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from typing import Any
 import pytest
 from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError, CancelledError
 
+from pipeline.adapters.temporal_namespace import make_search_attributes
 from pipeline.contracts.messages import (
     Ending,
     ImportRef,
@@ -30,6 +32,7 @@ from pipeline.contracts.messages import (
 )
 from pipeline.contracts.states import State
 from pipeline.contracts.workflows import (
+    DATASET_ATTRIBUTE,
     notify_workflow_id,
     queue_workflow_id,
 )
@@ -43,7 +46,7 @@ from tests.support.workflow_double import Orchestra, run_story
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> Callable[[WorkflowHandle[Any, Any], str], Coroutine[Any, Any, None]]:
     """Keep a run's history under a name, if the run of the tests is asked to."""
-    folder = Path(__file__).parents[2] / "histories"
+    folder = Path(__file__).parents[2] / "histories" / "next"
 
     async def keep(handle: WorkflowHandle[Any, Any], name: str) -> None:
         if request.config.getoption("--record-histories"):
@@ -87,6 +90,18 @@ def test_a_good_file_goes_the_whole_way_in_order(play: Any, record: Any) -> None
         await record(o.import_run("one"), "import_succeeded")
         await record(o.client.get_workflow_handle(queue_workflow_id("places")), "queue_of_one")
         await record(o.client.get_workflow_handle(notify_workflow_id("one")), "notify_one_receiver_gone")
+
+    play(story)
+
+
+def test_an_import_is_marked_with_its_dataset_where_the_namespace_allows_it(play: Any, record: Any) -> None:
+    async def story(o: Orchestra) -> None:
+        assert await make_search_attributes(o.client)
+        o.steps.searchable = True
+        await o.import_file("one")
+        marks = (await o.import_run("one").describe()).typed_search_attributes
+        assert marks[SearchAttributeKey.for_keyword(DATASET_ATTRIBUTE)] == "places"
+        await record(o.client.get_workflow_handle(queue_workflow_id("places")), "queue_of_searchable_imports")
 
     play(story)
 

@@ -35,6 +35,7 @@ from tests.support.workers import running_worker
 pytestmark = pytest.mark.settings(**SMALL_PARTS)
 
 
+@pytest.mark.all_versions
 def test_a_file_goes_the_whole_way_and_again_changes_nothing(bulkhead: Bulkhead) -> None:
     first = bulkhead.ingest(tree(1000))
     assert (first.state, first.inserted, first.records_total, first.parts_total) == (State.SUCCEEDED, 1000, 1000, 3)
@@ -222,6 +223,7 @@ def test_a_queue_that_was_terminated_is_taken_up_again_by_reconciliation(bulkhea
     assert (one.id, one.state) == ("01920000-0000-7000-8000-000000000001", State.SUCCEEDED)
 
 
+@pytest.mark.all_versions
 def test_a_record_the_warehouse_refuses_costs_that_record_and_its_descendants(bulkhead: Bulkhead) -> None:
     with psycopg.connect(bulkhead.settings.database_url) as connection:
         connection.execute("alter table warehouse.records add constraint short check (length(name) < 20)")
@@ -288,6 +290,7 @@ def test_cancel_says_what_was_loaded(bulkhead: Bulkhead, tmp_path: Path) -> None
     assert bulkhead.rows("select count(*) from warehouse.records") == [(one.inserted,)]
 
 
+@pytest.mark.all_versions
 def test_the_mart_is_brought_up_to_date_with_depth_path_and_children(bulkhead: Bulkhead) -> None:
     places = "id,parentId,name,kind\nFR,,France,Country\nFR-IDF,FR,Île-de-France,Region\nFR-75C,FR-IDF,Paris,Department\n"
     assert bulkhead.ingest(places, dataset="places").state is State.SUCCEEDED

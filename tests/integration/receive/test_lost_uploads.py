@@ -102,7 +102,7 @@ def forget(edges: AppContext, *ids: str) -> None:
 
 def announce(settings: Settings, edges: AppContext, store: Store, *keys: str) -> None:
     """Have these events looked at, by REGISTER as a worker has it."""
-    activities = QueueActivities(store, edges.ledger)
+    activities = QueueActivities(store, edges.ledger, edges.temporal)
     activities.register(ObjectsArrived(tuple(ObjectArrived(store.bucket, key) for key in keys)))
 
 

@@ -15,7 +15,6 @@ import pytest
 import requests
 
 from pipeline.local import ports
-from pipeline.settings import Settings
 
 pytestmark = pytest.mark.together  # they listen on ports of their own choice
 
@@ -63,6 +62,12 @@ def started(environment: dict[str, str], request: pytest.FixtureRequest, tmp_pat
     assert process.wait(60) == 0, (tmp_path / "log").read_text()
 
 
+def is_healthy(role: str, environment: dict[str, str]) -> bool:
+    """Return what the image's health check says."""
+    command = [sys.executable, "-m", "pipeline.local.health_check", role]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False).returncode == 0
+
+
 def until(true: object, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -79,17 +84,19 @@ def until(true: object, process: subprocess.Popen[bytes], seconds: float = 60) -
 @pytest.mark.parametrize("started", ["web"], indirect=True)
 def test_web(started: subprocess.Popen[bytes], environment: dict[str, str]) -> None:
     until(lambda: requests.get(f"{environment['BULKHEAD_URL']}/healthz", timeout=2).status_code == 200, started)
+    assert is_healthy("web", environment)
 
 
 @pytest.mark.parametrize("started", ["relay"], indirect=True)
 def test_relay(started: subprocess.Popen[bytes], environment: dict[str, str]) -> None:
     url = f"http://127.0.0.1:{environment['BULKHEAD_RELAY_PORT']}/healthz"
     until(lambda: requests.get(url, timeout=2).status_code == 200, started)
+    assert is_healthy("relay", environment)
 
 
 @pytest.mark.parametrize("started", ["worker"], indirect=True)
-def test_worker(started: subprocess.Popen[bytes], settings: Settings) -> None:
-    until(lambda: (settings.home / "worker.ready").exists(), started)
+def test_worker(started: subprocess.Popen[bytes], environment: dict[str, str]) -> None:
+    until(lambda: is_healthy("worker", environment), started)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def put(url: str, rows: list[tuple[str, str | None, str | None, str]]) -> None:
         )
 
 
+@pytest.mark.all_versions
 def test_a_table_is_exported_as_it_is(database: str, tmp_path: Path) -> None:
     put(database, [("a", None, "", '{"x": "1\\n2"}'), ("b", "a", None, "{}")])
     engine = postgres.connect(database)
@@ -62,6 +63,9 @@ def test_the_command_audits_what_is_loaded(database: str, tmp_path: Path, monkey
     put(database, [("a", None, "x", "{}"), ("b", "a", "y", "{}")])
     clean = CliRunner().invoke(app, ["audit", "records"])
     assert clean.exit_code == 0, clean.output
+    with psycopg.connect(database) as connection:
+        recorded = connection.execute("select action, actor_kind, target_id from ledger.audit_event").fetchall()
+    assert recorded == [("audit_started", "cli", "records")]
     put(database, [("c", "gone", None, "{}"), ("d", "d", None, "{}")])
     found = CliRunner().invoke(app, ["audit", "records", "--json", "--output", str(tmp_path / "report")])
     assert found.exit_code == 3

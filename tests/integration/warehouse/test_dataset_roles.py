@@ -20,6 +20,7 @@ from pipeline.contracts.states import State
 from pipeline.errors import InvalidRequest, NotReady
 from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
+from pipeline.warehouse import dataset_roles, sql_reader
 from pipeline.warehouse.dataset_roles import DatasetRole
 from pipeline.warehouse.migrate import migrate
 from pipeline.warehouse.query import QueryRefused, QueryStopped
@@ -132,16 +133,18 @@ def ours(filled: Settings, edges: AppContext) -> SqlLogin:
     return edges.sql_logins.of(OURS.datasets)
 
 
+@pytest.mark.all_versions
 def test_what_is_granted_can_be_read_by_any_of_its_names(ours: SqlLogin) -> None:
     for table in ("records", "warehouse.records", '"warehouse"."records"', "WAREHOUSE . records"):
         assert ours.console.run(f"select {table}.id from {table}").rows == [("secret of records",)], table
     assert ours.console.run("select dataset, value from warehouse.import_findings").rows == [("records", "secret of records")]
     assert ours.console.plan("select * from records")[0].startswith("Seq Scan on records")
     tables = {table.name: [column.name for column in table.columns] for table in ours.catalog.tables()}
-    assert list(tables) == ["import_findings", "records"]
+    assert list(tables) == ["import_findings", "records", "records_tree"]
     assert tables["records"] == ["id", "parentId", "name", "attributes", "_import_id", "_row", "_loaded_at"]
 
 
+@pytest.mark.all_versions
 def test_a_mart_is_granted_with_all_that_it_reads(ours: SqlLogin, edges: AppContext) -> None:
     reader = edges.sql_logins.of(("places",))
     assert reader.console.run("select id from places_tree").rows == [("secret of places",)]
@@ -161,7 +164,8 @@ def test_a_mart_over_a_mart_and_over_two_datasets(filled: Settings, edges: AppCo
         connection.execute("create view warehouse.hiding as select id, public.f() as n from warehouse.places")
     named = {one: [t.name for t in edges.sql_logins.of(one).catalog.tables()] for one in (("places",), ("places", "records"))}
     assert named["places",] == ["above", "import_findings", "places", "places_tree"]
-    assert named["places", "records"] == ["above", "both", "import_findings", "places", "places_tree", "records"]
+    of_both = ["above", "both", "import_findings", "places", "places_tree", "records", "records_tree"]
+    assert named["places", "records"] == of_both
 
 
 ELSEWHERE = [
@@ -229,6 +233,23 @@ def test_no_condition_sees_a_finding_of_another_dataset(ours: SqlLogin) -> None:
             assert "places" not in str(error), sql
 
 
+def test_a_role_that_another_session_creates_meanwhile_is_taken(
+    filled: Settings, edges: AppContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Roles belong to the whole server: two databases may need the same one at the same time."""
+    real, states = dataset_roles._state, []
+
+    def seen_before(connection: Any, granted: DatasetRole) -> tuple[bool, str, bool]:
+        states.append(real(connection, granted))
+        return (False, *states[0][1:]) if len(states) == 1 else states[-1]
+
+    granted = DatasetRole(("places", "records"))
+    sql_reader.grant(edges.engine, filled, granted)
+    monkeypatch.setattr(dataset_roles, "_state", seen_before)
+    sql_reader.grant(edges.engine, filled, granted)
+    assert states[0][0], "it was there, and to be created once more"
+
+
 def test_a_plan_tells_nothing_of_others(ours: SqlLogin) -> None:
     for sql in (
         "select * from import_findings",
@@ -267,6 +288,7 @@ def test_the_information_schema_shows_nothing_of_others(
     assert telling == {"udt_privileges"}, "docs/security.md says so"
 
 
+@pytest.mark.all_versions
 def test_the_role_owns_nothing_and_may_do_nothing_else(ours: SqlLogin, filled: Settings) -> None:
     with closing(psycopg.connect(sql_url(filled, OURS.name), autocommit=True)) as connection:
         connection.execute("set default_transaction_read_only = off")
@@ -324,6 +346,7 @@ def used(keys: ApiKeys, ours: SqlLogin) -> Iterator[SqlLogin]:
     yield ours
 
 
+@pytest.mark.all_versions
 def test_a_migration_keeps_up_with_tables_and_marts(used: SqlLogin, filled: Settings, a_root: Any) -> None:
     mart = a_root / "sql" / "marts" / "names.sql"
     mart.write_text("-- names.\nselect id from warehouse.records\n")

@@ -20,6 +20,7 @@ from pipeline.settings import Settings
 from pipeline.warehouse.query import Console
 from pipeline.warehouse.sql_reader import sql_url
 from tests.support.html_page import EVIL
+from tests.support.imports import MakeImport
 from tests.support.records import IMPORT_ID
 from web.app_context import AppContext
 
@@ -96,3 +97,20 @@ def evil_import(edges: AppContext, store: Store, settings: Settings) -> str:
             "insert into warehouse.records (id, name, _import_id, _row) values (%s, %s, %s, 1)", (EVIL, EVIL, import_id)
         )
     return import_id
+
+
+@pytest.fixture
+def make_import(edges: AppContext) -> MakeImport:
+    """Makes an import that went through the given states."""
+
+    def make(*way: State, dataset: str = "places", filename: str = "f.csv", **columns: Any) -> str:
+        import_id = str(uuid.uuid4())
+        key = f"incoming/{dataset}/{import_id}/{filename}"
+        edges.ledger.imports.open(import_id, dataset=dataset, filename=filename, bucket=edges.store.bucket, key=key)
+        edges.ledger.uploads.complete(import_id, size_bytes=10, sha256="ab", etag="e")
+        for state in way:
+            edges.ledger.imports.move(import_id, state)
+        edges.ledger.imports.update(import_id, **columns)
+        return import_id
+
+    return make

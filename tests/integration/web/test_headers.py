@@ -19,7 +19,8 @@ from web.app_context import AppContext
 def test_every_route_tells_its_request_id_and_the_quota(caller_for: Callable[[str], Any]) -> None:
     admin = caller_for("admin")
     for _, method, path, options, _ in NEEDS:
-        answer = admin(method, path, headers={"X-Request-Id": "mine-1"}, **options)
+        headers = {"X-Request-Id": "mine-1", **options.get("headers", {})}
+        answer = admin(method, path, **{**options, "headers": headers})
         assert answer.headers["X-Request-Id"] == "mine-1", path
         assert answer.headers["RateLimit-Policy"] == '"key";q=6000;w=60', path
         assert answer.headers["RateLimit"].startswith('"key";r='), path

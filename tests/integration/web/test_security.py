@@ -117,10 +117,19 @@ def test_no_key_and_no_token_is_in_any_log(server: Server, edges: AppContext) ->
         requests.get(f"{server.url}/v1/imports?key={given}", headers=headers, timeout=20)
         requests.get(f"{server.url}/{given}", headers=headers, timeout=20)
         requests.post(f"{server.url}/v1/query", json={"sql": f"select '{given}'"}, headers=headers, timeout=20)
-    made = requests.post(f"{server.url}/v1/keys", json={"name": "n"}, headers=headers, timeout=20).json()["key"]
-    said = server.log.read_text()
+    made = requests.post(f"{server.url}/v1/keys", json={"name": "n"}, headers=headers, timeout=20).json()
+    rotating = f"{server.url}/v1/keys/{made['id']}/rotate"
+    rotated = requests.post(rotating, json={"overlap_seconds": 0}, headers=headers, timeout=20).json()["key"]
+    glass, _ = edges.keys.create("emergency", Role.ADMIN, is_break_glass=True)
+    gone, gone_key = edges.keys.create("gone", Role.ADMIN)
+    edges.keys.revoke(gone_key.id)
+    for given in (made["key"], rotated, glass, gone):  # replaced, valid, for emergencies, revoked
+        for path in ("/v1/imports", "/v1/audit-log?format=ndjson"):
+            requests.get(server.url + path, headers={"Authorization": f"Bearer {given}"}, timeout=20)
+    said = server.log.read_text() + str([dict(event) for event in edges.ledger.audit_log.in_order()])
     assert said.count("key_id") > 10, "the log was caught"
-    for secret in (text, wrong, made, token, *(one.rsplit("_", 1)[1] for one in (text, wrong, made))):
+    secrets = (text, wrong, made["key"], rotated, glass, gone)
+    for secret in (token, *secrets, *(one.rsplit("_", 1)[1] for one in secrets)):
         assert secret not in said
 
 
@@ -211,7 +220,16 @@ def test_a_public_view_is_one_of_these(app: Any) -> None:
     public = {
         rule.rule for rule in app.url_map.iter_rules() if getattr(app.view_functions[rule.endpoint], "bulkhead_public", False)
     }
-    assert public == {"/healthz", "/readyz", "/openapi.json", "/docs", "/problems", "/sign-in", "/static/<path:filename>"}
+    assert public == {
+        "/healthz",
+        "/readyz",
+        "/openapi.json",
+        "/docs",
+        "/docs/<name:guide>",
+        "/problems",
+        "/sign-in",
+        "/static/<path:filename>",
+    }
     assert for_anyone(lambda: None).bulkhead_public  # type: ignore[attr-defined]
 
 

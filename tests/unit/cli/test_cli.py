@@ -21,7 +21,7 @@ from pytest_httpserver import HTTPServer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from pipeline.cli import server
+from pipeline.cli import keys
 from pipeline.cli.app import OF_STATE, Exit, in_commands
 from pipeline.cli.commands import app
 from pipeline.cli.progress import standing
@@ -36,9 +36,24 @@ from pipeline.ledger.api_keys import Role
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 EVIL = "a\x1b[31mred\x1b]0;title\x07\u202ecba\x9b2J [bold]x[/bold] :smile: \ud800"
 COMMANDS = [
-    *("upload", "promote", "status", "watch", "list", "cancel", "validate", "audit", "errors", "report", "results", "sql"),
-    *("pause", "resume", "retry", "template", "export"),
-    *("up", "doctor", "reconcile", "clean", "worker", "web", "migrate", "key"),
+    *(
+        "upload",
+        "promote",
+        "status",
+        "watch",
+        "list",
+        "cancel",
+        "validate",
+        "preview",
+        "audit",
+        "errors",
+        "report",
+        "results",
+        "sql",
+    ),
+    *("pause", "resume", "retry", "fix", "template", "export"),
+    *("settings", "up", "doctor", "support-bundle", "reconcile", "clean", "worker", "web", "migrate", "rollout"),
+    *("key", "connect", "dataset", "dbt", "gx", "audit-log", "backup", "restore"),
 ]
 
 Run = Callable[..., Result]
@@ -160,6 +175,12 @@ def test_the_codes_are_what_scripts_rely_on() -> None:
         ["retry", IMPORT_ID, "no-such-file.csv"],
         ["retry", IMPORT_ID, "/dev/null", "--only", "failed"],
         ["retry", IMPORT_ID, "--timeout", "5"],
+        ["retry", IMPORT_ID, "--patch", "--only", "failed"],
+        ["fix", IMPORT_ID, "--set", "parentId=FR"],
+        ["fix", IMPORT_ID, "--set", "7:parentId"],
+        ["fix", IMPORT_ID, "--undo", "x"],
+        ["fix", IMPORT_ID, "--wait"],
+        ["fix", IMPORT_ID, "--from", "no-such-file.csv"],
     ],
 )
 def test_usage(run: Run, args: list[str]) -> None:
@@ -715,7 +736,7 @@ def test_json_everywhere(httpserver: HTTPServer, run: Run, rows: None, surroundi
     assert columns[0] == {"name": "id", "type": "text", "required": True}
 
 
-SILENT = {"worker", "web", "key"}
+SILENT = {"worker", "web", "key", "connect", "dataset", "audit-log"}
 """Commands that print nothing on stdout: processes, and what holds other commands."""
 
 
@@ -723,9 +744,38 @@ def test_every_command_that_prints_takes_json() -> None:
     import typer
 
     root: Any = typer.main.get_command(app)
-    commands = {**root.commands, **root.commands["key"].commands}
+    held = [root.commands[name].commands for name in ("key", "connect", "dataset", "audit-log")]
+    commands = {name: one for some in (root.commands, *held) for name, one in some.items()}
     takes = {name for name, one in commands.items() if any("--json" in parameter.opts for parameter in one.params)}
     assert takes == commands.keys() - SILENT
+
+
+LOGIN = {
+    "id": "01990b3c-0000-7000-8000-000000000000",
+    "user": "bulkhead_login_1",
+    "label": "psql",
+    "owner": {"kind": "key", "id": "1", "name": "me"},
+    "datasets": None,
+    "expires_at": "2026-03-01T08:00:00+00:00",
+    "revoked_at": None,
+}
+
+
+def test_connect(httpserver: HTTPServer, run: Run) -> None:
+    made = {**LOGIN, "password": "p", "host": "db", "url": "postgresql://bulkhead_login_1:p@db/x"}
+    httpserver.expect_request("/v1/database-logins", method="POST", json={"label": "psql", "days": 7}).respond_with_json(made)
+    httpserver.expect_request("/v1/database-logins", method="GET").respond_with_json({"items": [LOGIN], "next_cursor": None})
+    httpserver.expect_request(f"/v1/database-logins/{LOGIN['id']}", method="DELETE").respond_with_data("", status=204)
+    created = run("connect", "create", "psql", "--days", "7")
+    assert (created.stdout, created.exit_code) == ("postgresql://bulkhead_login_1:p@db/x\n", 0), "ready for psql"
+    assert "shown only once" in created.stderr and "until 2026-03-01 08:00 UTC" in created.stderr
+    assert json.loads(run("connect", "create", "psql", "--days", "7", "--json").stdout) == made
+    assert "bulkhead_login_1" in run("connect", "list").stdout
+    assert json.loads(run("connect", "list", "--json").stdout) == [LOGIN]
+    revoked = run("connect", "revoke", str(LOGIN["id"]), "--json")
+    assert json.loads(revoked.stdout) == {"id": LOGIN["id"], "revoked": True}
+    for wrong in (["create", "psql", "--days", "0"], ["create", "psql", "--days", "91"], ["revoke", "no-uuid"], ["create"]):
+        assert run("connect", *wrong).exit_code == 2, wrong
 
 
 def test_export(httpserver: HTTPServer, run: Run, surroundings: Path) -> None:
@@ -948,6 +998,25 @@ def test_help_has_an_example(run: Run, command: str) -> None:
     assert command == "key" or f"bulkhead {command}" in result.stdout
 
 
+def test_a_preview_shows_rows_columns_and_the_tree_of_a_shape(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "tree.csv"
+    file.write_text("path,junk\nEurope/France/Paris,x\nEurope/Spain,y\n")
+    shape = ["--shape", '{"kind": "path", "column": "path", "separator": "/"}']
+    result = run("preview", str(file), *shape)
+    assert result.exit_code == 0, result.output
+    assert "4 records, of which 2 would be generated; 1 root, 3 levels" in result.stdout
+    assert "  Europe  (2 below)\n    Europe/Spain  Spain\n" in result.stdout
+    assert "tree.csv: CSV, comma, UTF-8." in result.stderr
+    told = json.loads(run("preview", str(file), *shape, "--json").stdout)
+    assert (told["tree"]["roots"], told["rows"][0], told["text"]) == (1, ["Europe/France/Paris", "x"], "CSV, comma, UTF-8")
+    assert [column["becomes"] for column in told["columns"]] == ["path", "junk"]
+    wrong = run("preview", str(file), "--shape", '{"kind": "path"}')
+    assert (wrong.exit_code, "needs column" in wrong.output) == (1, True)
+    file.write_bytes(b"%PDF-1.7")
+    refused = run("preview", str(file))
+    assert refused.exit_code == 3 and "PDF" in refused.stderr and refused.stdout == ""
+
+
 def test_a_template_is_printed_or_written(run: Run, tmp_path: Path) -> None:
     result = run("template", "places")
     assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "id,parentId,name,kind,alpha_3,numeric_code,flag")
@@ -971,4 +1040,4 @@ def test_there_are_no_other_commands() -> None:
 
 
 def test_the_roles_are_those_of_the_keys() -> None:
-    assert [role.value for role in server.Role] == [role.value for role in Role]
+    assert [role.value for role in keys.Role] == [role.value for role in Role]

@@ -14,7 +14,7 @@ from pipeline.contracts.messages import CleanRun, DryRunCounts, Verdict
 from pipeline.contracts.object_keys import dataset_of, import_id_for, import_id_in, incoming_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import MOVES, State
-from pipeline.contracts.steps import Step
+from pipeline.contracts.steps import EVERY_WORKER, TASK_QUEUES, Step, TaskQueue, Work, served_queues
 from pipeline.contracts.workflows import CLEAN_WORKFLOW, RECONCILE_WORKFLOW, Workflow
 
 AN_ID = "0192f0c1-2a3b-7c4d-8e5f-0123456789ab"
@@ -142,9 +142,17 @@ def name_of(activity: Any) -> str:
 def test_each_activity_is_registered_on_the_task_queue_of_its_step() -> None:
     from pipeline.orchestration.activities import Activities
     from pipeline.orchestration.notify_activities import NotifyActivities
+    from pipeline.settings import Settings
 
     nothing: Any = None
     notify = NotifyActivities(nothing, nothing, nothing, nothing)
-    served = Activities(nothing, nothing, nothing, nothing).by_task_queue(notify)
+    served = Activities(Settings(), nothing, nothing, nothing).by_task_queue(notify)
     queues = {name_of(activity): queue for queue, activities in served.items() for activity in activities}
     assert queues == {value.name: value.queue for value in vars(steps).values() if isinstance(value, Step)}
+
+
+def test_every_task_queue_is_of_one_kind_of_work_or_of_every_worker() -> None:
+    of_works = [queue for work in Work for queue in TASK_QUEUES[work]]
+    assert sorted([*EVERY_WORKER, *of_works]) == sorted(TaskQueue)
+    assert served_queues([]) == (*EVERY_WORKER, *of_works)
+    assert served_queues([Work.LOADING]) == (*EVERY_WORKER, TaskQueue.PARTS)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.contracts.messages import ObjectArrived
+from pipeline.errors import Unreachable
 
 
 def put(key: str, *, name: str = "ObjectCreated:Put", bucket: str = "b") -> dict[str, Any]:
@@ -63,5 +64,5 @@ def test_when_temporal_is_away_the_handler_raises_so_that_aws_tries_again(
     handler: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(RuntimeError):
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"):
         handler.handle({"Records": [put("incoming/places/a.csv")]}, None)

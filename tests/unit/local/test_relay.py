@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import importlib
 import json
 import os
 import threading
@@ -17,6 +18,8 @@ import pytest
 
 from pipeline.local import relay
 from pipeline.local.relay import BODY_BYTES_MOST, EventQueue, Malformed, event_in, make_server, s3_event
+from pipeline.telemetry.metric import Program
+from tests.support.recording import recording, series
 
 
 def posted(key: str, *, etag: str = "49f96038f20aa062772267b640a18d79", **entry: Any) -> dict[str, Any]:
@@ -94,6 +97,32 @@ def test_everything_else_that_is_written_means_nothing(body: dict[str, Any]) -> 
     assert s3_event(body) is None
 
 
+def s3_record(name: str, key: str) -> dict[str, Any]:
+    return {"eventName": name, "s3": {"bucket": {"name": "b"}, "object": {"key": key, "size": 3}}}
+
+
+@pytest.mark.parametrize("name", ["ObjectCreated:Put", "s3:ObjectCreated:CompleteMultipartUpload"])
+def test_an_event_in_the_form_of_s3_is_handed_on(name: str) -> None:
+    """As MinIO and Ceph post them, with keys encoded as in a URL."""
+    wanted = s3_record(name, "incoming%2Fplaces%2Fa+b.csv")
+    others = [
+        s3_record("s3:ObjectRemoved:Delete", "incoming%2Fplaces%2Fa.csv"),
+        s3_record("s3:ObjectCreated:Put", "batches%2F1%2Fpart-000001.parquet"),
+    ]
+    event = event_in(json.dumps({"EventName": name, "Key": "b/x", "Records": [*others, wanted]}).encode())
+    assert event == {"Records": [{**wanted, "eventName": name.removeprefix("s3:")}]}
+    handler = importlib.import_module("lambda.handler")
+    assert [(one.bucket, one.key) for one in handler.requests_in(event)] == [("b", "incoming/places/a b.csv")]
+    assert event_in(json.dumps({"Records": others}).encode()) is None
+    assert event_in(b'{"Records": null}') is None
+
+
+@pytest.mark.parametrize("records", ["x", [1], [{}], [s3_record("ObjectCreated:Put", "x") | {"s3": {}}]])
+def test_records_of_another_form_are_malformed(records: Any) -> None:
+    with pytest.raises(Malformed):
+        event_in(json.dumps({"Records": records}).encode())
+
+
 class Lambda:
     """A handler that fails a number of times."""
 
@@ -119,16 +148,20 @@ def wait_until_empty(folder: Path) -> None:
 
 def test_a_lambda_that_fails_twice_is_called_a_third_time(tmp_path: Path) -> None:
     called = Lambda(failures=2)
-    EventQueue(tmp_path, called, pauses_seconds=(0.01, 0.01)).accept({"n": 1})
-    assert called.done.wait(5)
-    wait_until_empty(tmp_path)
+    with recording(Program.RELAY) as recorder:
+        EventQueue(tmp_path, called, pauses_seconds=(0.01, 0.01)).accept({"n": 1})
+        assert called.done.wait(5)
+        wait_until_empty(tmp_path)
+    assert series(recorder, "bulkhead_relay_deliveries_total") == {'result="failed"': 2, 'result="delivered"': 1}
     assert called.events == [{"n": 1}] * 3
     assert not list((tmp_path / "dead-letters").iterdir())
 
 
 def test_a_lambda_that_fails_for_good_leaves_a_dead_letter(tmp_path: Path) -> None:
-    EventQueue(tmp_path, Lambda(failures=99), pauses_seconds=(0.01, 0.01)).accept({"n": 1})
-    wait_until_empty(tmp_path)
+    with recording(Program.RELAY) as recorder:
+        EventQueue(tmp_path, Lambda(failures=99), pauses_seconds=(0.01, 0.01)).accept({"n": 1})
+        wait_until_empty(tmp_path)
+    assert series(recorder, "bulkhead_relay_deliveries_total") == {'result="failed"': 2, 'result="dead_letter"': 1}
     (letter,) = (tmp_path / "dead-letters").iterdir()
     assert json.loads(letter.read_text()) == {"event": {"n": 1}, "error": "ConnectionError: Temporal is away"}
 
@@ -268,6 +301,16 @@ def test_whatever_is_posted_has_an_answer_and_the_relay_goes_on(served: tuple[in
     assert post(port, json.dumps(GOOD).encode()) == 200
     assert called.done.wait(5)
     assert called.events == [s3_event(GOOD) | {"Records": called.events[0]["Records"]}]  # type: ignore[index, operator]
+
+
+def test_each_post_is_counted_by_what_became_of_it(served: tuple[int, Lambda]) -> None:
+    port, _ = served
+    with recording(Program.RELAY) as recorder:
+        for body in (b"{", b"x" * (BODY_BYTES_MOST + 1), b"{}", json.dumps(GOOD).encode()):
+            post(port, body)
+        post(port, b"{}", token="wrong")
+    found = {'result="malformed"': 2, 'result="ignored"': 1, 'result="accepted"': 1, 'result="refused"': 1}
+    assert series(recorder, "bulkhead_relay_events_total") == found
 
 
 def test_an_event_that_the_disk_does_not_take_is_not_accepted(tmp_path: Path) -> None:

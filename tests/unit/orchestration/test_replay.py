@@ -1,6 +1,7 @@
-"""Workflows that are under way survive a change of the code: histories recorded earlier still replay.
+"""Workflows that are under way survive a change of the code: histories that every released version recorded still replay.
 
-A change that breaks this needs ``workflow.patched``; new paths get a history by ``pytest --record-histories``.
+A change that breaks this needs ``workflow.patched``; new paths get a history by ``pytest --record-histories``. Each folder of
+tests/histories/ is a version; ``next`` is the one that is not released yet.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from temporalio.worker import Replayer
 
 from pipeline.contracts.messages import ImportRun, Outcome
 from pipeline.contracts.workflows import IMPORT_WORKFLOW
+from pipeline.orchestration.dataset_message_workflow import TellDataset
 from pipeline.orchestration.import_workflow import ImportFile
 from pipeline.orchestration.maintenance_workflow import CleanUp, Reconcile
 from pipeline.orchestration.notify_workflow import TellUser
 from pipeline.orchestration.queue_workflow import DatasetQueue
 
-HISTORIES = sorted((Path(__file__).parents[2] / "histories").glob("*.json"))
+FOLDER = Path(__file__).parents[2] / "histories"
+HISTORIES = sorted(FOLDER.rglob("*.json"))
 
 
 def history(path: Path) -> WorkflowHistory:
@@ -32,13 +35,21 @@ def test_there_is_a_history_of_every_way_an_import_can_go() -> None:
     assert {path.stem for path in HISTORIES} >= {
         *("import_succeeded", "import_rejected", "import_failed", "import_canceled", "import_in_waves", "import_by_needs"),
         *("import_dry_run", "import_quarantined", "import_with_failures"),
-        *("queue_of_one", "queue_of_three", "notify_one_receiver_gone"),
+        *("queue_of_one", "queue_of_three", "notify_one_receiver_gone", "silence_begun"),
     }
 
 
-@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+def test_every_released_version_has_histories_and_its_revision() -> None:
+    versions = {path.name for path in FOLDER.iterdir() if path.is_dir()}
+    assert "0.1.0" in versions
+    for version in versions - {"next"}:
+        assert list((FOLDER / version).glob("*.json")), version
+        assert (FOLDER / version / "revision").read_text().strip(), f"{version}: which commit or tag is it?"
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: str(path.relative_to(FOLDER).with_suffix("")))
 def test_a_recorded_history_replays(path: Path) -> None:
-    replayer = Replayer(workflows=[DatasetQueue, ImportFile, TellUser, Reconcile, CleanUp])
+    replayer = Replayer(workflows=[DatasetQueue, ImportFile, TellUser, Reconcile, CleanUp, TellDataset])
     asyncio.run(replayer.replay_workflow(history(path)))
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pipeline.datasets.column_forms import columns_by_form, loose_form
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Unreadable
-from pipeline.read.column_mapping import mapped_names, missing_columns, probable_columns
+from pipeline.read.column_mapping import mapped_names
+from pipeline.read.missing_columns import missing_columns, probable_columns
 from tests.support.reading import read_bytes
 
 RECORDS = load_dataset("records")

@@ -37,6 +37,7 @@ ALL = Options(
     clean={"trim": True},
     force=True,
     without=("row", "code"),
+    patch="patches/01990b3c-0000-7000-8000-000000000002/applied-1-0.json.zz",
     mapping={"Kürzel": "id", "文\n\x7f": ""},
     notify=("me@example.org", "https://example.org/hook?x=1"),
 )

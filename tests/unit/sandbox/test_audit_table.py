@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.datasets.dataset import Column, Dataset, load_dataset
 from pipeline.report.findings import Counted
+from pipeline.report.rule_results import percent
 from pipeline.sandbox import audit_table, process
-from pipeline.sandbox.audit_table import percent
 from pipeline.staging import database as staging
 
 PLACES, RECORDS = load_dataset("places"), load_dataset("records")

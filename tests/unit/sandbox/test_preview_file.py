@@ -20,8 +20,10 @@ import xlsxwriter
 from pipeline.contracts.options import ReadOptions
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Unreadable
-from pipeline.sandbox.preview_file import ROWS, TEXT_BYTES, VALUE_CHARACTERS, ColumnPreview, Preview, preview
+from pipeline.sandbox.preview_file import ROWS, TEXT_BYTES, VALUE_CHARACTERS, preview
+from pipeline.sandbox.preview_model import ColumnPreview, Preview, TreeNode
 from pipeline.staging.database import StagingDatabase
+from tests.support.shapes import archive
 from tests.support.staging import empty
 
 Look = Callable[..., Preview]
@@ -105,7 +107,7 @@ def test_the_first_rows_of_a_whole_file(look: Look, form: str, packed: str) -> N
 def test_a_text_may_be_cut_anywhere(look: Look, form: str) -> None:
     body = WHOLE[form]
     some = []
-    for cut in range(1, len(body), 5):
+    for cut in range(1, len(body), 13):
         try:
             some.append(len(look(body[:cut]).rows))
         except Unreadable:
@@ -127,6 +129,22 @@ def test_the_beginning_of_what_is_compressed(look: Look) -> None:
     seen = look(packed[:65_536])
     assert (seen.compression, len(seen.rows), seen.rows[1]) == ("gzip", ROWS, ("1", None, "7919é"))
     assert look(b"\xff\xfe" + "id,parentId\n1,\n2".encode("utf-16-le")[:-1]).encoding == "utf-16-le"
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_text_that_is_not_utf8_is_shown_as_it_likely_is(look: Look, whole: bool) -> None:
+    body = "id,parentId,name\nZH,,Zürich\nGE,,Genève\nSG,,Sankt Gallen für Grüße\n".encode("cp1252")
+    seen = look(body, whole=whole)
+    assert (seen.encoding, seen.rows[0]) == ("cp1252", ("ZH", None, "Zürich"))
+    offer = seen.offers[0]
+    assert (offer.option, offer.value, offer.is_used) == ("encoding", "windows-1252", True)
+    assert "not UTF-8. It was read as Windows-1252, its likeliest encoding" in offer.sentence
+    assert [one.is_used for one in seen.offers if one.option == "encoding"][1:] == [False] * (len(seen.offers) - 1)
+    assert not [one for one in look(body, whole=whole, encoding="windows-1252").offers if one.option == "encoding"]
+    marked = look("id,parentId,name\n1,,Zürich\n".encode("utf-16-le"), whole=whole)
+    assert (marked.rows, marked.offers[0].value) == ((("1", None, "Zürich"),), "utf-16-le")
+    with pytest.raises(Unreadable, match="contains the byte 0xFC, which is not UTF-8"):
+        look(body, whole=whole, encoding="utf-8")
 
 
 def test_what_the_columns_would_be_and_probably_are(look: Look) -> None:
@@ -153,7 +171,7 @@ def test_what_the_columns_would_be_and_probably_are(look: Look) -> None:
     [
         (b"", "no bytes"),
         (b"%PDF-1.7 and so on", "a PDF document"),
-        (b"id,parentId\n1,\xe9\n", "0xE9"),
+        ("id,parentId\n1,\n".encode("utf-32"), "UTF-32"),
         (WHOLE["xlsx"][:3000], "ZIP archive is damaged"),
         (zipped(WHOLE["csv"])[:20] + zipped(WHOLE["csv"])[24:], "bytes are missing"),
         (b"id,parentId\n", "no records"),
@@ -201,3 +219,69 @@ def test_columns_are_those_of_an_import(look: Look) -> None:
     assert [column.becomes for column in numbered.columns] == ["id", "parentId", "Labels", "Labels 2"]
     wrapped = look(b'{"data": {"items": [{"id": 1}], "x": [{"id": 2}]}}', whole=True, records_at="data.items")
     assert wrapped.rows == (("1",),)
+
+
+LEVELS = {"kind": "levels", "columns": ["Region", "Country"]}
+TREES: dict[str, tuple[bytes, dict[str, Any], tuple[int, int, int, int]]] = {
+    "levels": (b"Region,Country\nEurope,France\nEurope,Spain\nAsia,Japan\n", LEVELS, (5, 2, 2, 2)),
+    "nested": (
+        b'[{"id": 1, "items": [{"id": 2, "items": [{"id": 3}]}]}]',
+        {"kind": "nested", "children": "items"},
+        (3, 0, 1, 3),
+    ),
+    "ids that are paths": (b"id\n/a\n/a/b\n", {"path_separator": "/"}, (2, 0, 1, 2)),
+    "edges": (
+        archive(edges="child,parent\n2,1\n3,1\n", nodes="id,name\n1,a\n2,b\n3,c\n"),
+        {"kind": "edges", "file": "edges.csv", "id": "child", "parent": "parent"},
+        (3, 0, 1, 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_the_tree_of_a_shape(look: Look, name: str) -> None:
+    body, shape, (records, generated, roots, levels) = TREES[name]
+    tree = look(body, whole=True, shape=shape).tree
+    assert tree and not tree.problem
+    assert (tree.records, tree.generated, tree.roots, tree.levels) == (records, generated, roots, levels)
+
+
+def test_the_first_nodes_of_a_tree_are_its_first_roots_with_their_first_children(look: Look) -> None:
+    lines = [f"r{root},c{child}" for root in range(5) for child in range(5)]
+    tree = look("\n".join(["Region,Country", *lines]).encode(), whole=True, shape=LEVELS).tree
+    assert tree and tree.nodes == tuple(
+        TreeNode(*node)
+        for root in range(3)
+        for node in ((1, f"r{root}", f"r{root}", 5), *((2, f"r{root}/c{child}", f"c{child}", 0) for child in range(3)))
+    )
+
+
+def test_a_preview_shows_the_file_as_it_is_and_the_tree_cleaned(look: Look) -> None:
+    seen = look(b"Region,Country\nEurope,France\n Europe,Spain\n", whole=True, shape=LEVELS, clean={"trim": True})
+    assert seen.rows[1] == (" Europe", "Spain")
+    assert seen.tree and (seen.tree.roots, seen.tree.records) == (1, 3)
+
+
+def test_what_is_wrong_with_a_shape_is_told_beside_the_rows(look: Look) -> None:
+    lacking = look(b"Region,Land\nEurope,France\n", whole=True, shape=LEVELS)
+    assert lacking.rows and lacking.tree and "lacks the column Country" in lacking.tree.problem
+    gap = look(b"Region,Country\n,France\n,Spain\n", whole=True, shape=LEVELS).tree
+    assert gap and gap.problem.startswith("Record 1: The level Region is empty") and gap.problem.endswith("And 1 more.")
+    assert look(b"id,name\n1,\n", whole=True).tree is None
+
+
+def test_a_text_of_lines_is_shown_as_lines(look: Look) -> None:
+    shape = {"kind": "outline", "column": "name", "text": True, "comment": "#"}
+    body = b'# list\n0001  A "vendor\n\t0002  B, of A\n' + b"".join(b"\t%04x  C\n" % n for n in range(60_000))
+    seen = look(body, whole=False, shape=shape)
+    assert [column.name for column in seen.columns] == ["name"]
+    assert seen.rows[:2] == (('0001  A "vendor',), ("\t0002  B, of A",))
+    assert seen.tree and (seen.tree.roots, seen.tree.levels) == (1, 2) and seen.tree.records > 40_000
+
+
+@pytest.mark.parametrize("rows", [3, 60_000])
+def test_bracketed_names_are_no_json_wherever_the_file_is_cut(look: Look, rows: int) -> None:
+    body = b"[id],[parentId],[name]\n" + b"".join(b"%d,,name\n" % n for n in range(rows))
+    seen = look(body[:-1])
+    assert (seen.format, [column.name for column in seen.columns]) == ("csv", ["id", "parentId", "name"])
+    assert seen.rows[0] == ("0", None, "name")

@@ -26,6 +26,8 @@ from pipeline.errors import Crashed, NoSpace, Unreadable
 from pipeline.sandbox import messages, process
 from pipeline.sandbox.fork_server import ForkServer
 from pipeline.settings import ROOT
+from pipeline.telemetry.metric import Program
+from tests.support.recording import recording, series
 
 MIB = 1 << 20
 
@@ -106,6 +108,29 @@ def addresses_for_a_table() -> int:
     return psutil.Process().memory_info().vms - before
 
 
+def addresses_for_threads(count: int) -> int:
+    """How many more bytes of addresses threads take that allocate memory at once than their process had."""
+    before, all_there = psutil.Process().memory_info().vms, threading.Barrier(count)
+    threading.stack_size(MIB)
+
+    def allocate(_: int) -> list[bytearray]:
+        all_there.wait()
+        held = [bytearray(4096) for _ in range(100)]
+        all_there.wait()
+        return held
+
+    with ThreadPoolExecutor(count) as threads:
+        list(threads.map(allocate, range(count)))
+        return psutil.Process().memory_info().vms - before
+
+
+def start_threads_without_end() -> None:
+    """Start threads until there is no room for the stack of another one; they end with the process."""
+    threading.stack_size(64 * MIB)
+    while True:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
 def limits() -> tuple[int, int]:
     return resource.getrlimit(resource.RLIMIT_CORE)[0], resource.getrlimit(resource.RLIMIT_CPU)[0]
 
@@ -175,6 +200,18 @@ def test_what_a_child_writes_is_limited(tmp_path: Path, write: object) -> None:
         process.run(write, str(tmp_path / "large"), memory_bytes=512 * MIB, seconds=20.0, file_bytes=1 << 16)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [((devour, 1 << 30), "memory"), ((spin,), "time"), ((fill, "large"), "file_size"), ((die,), "signal"), ((leave,), "exit")],
+)
+def test_a_death_is_counted_by_its_reason(tmp_path: Path, call: tuple[Any, ...], reason: str) -> None:
+    function, *given = (str(tmp_path / one) if one == "large" else one for one in call)
+    seconds = 1.0 if reason == "time" else 60.0
+    with recording(Program.WORKER) as recorder, pytest.raises(Crashed):
+        process.run(function, *given, memory_bytes=512 * MIB, seconds=seconds, file_bytes=1 << 16)
+    assert series(recorder, "bulkhead_sandbox_deaths_total") == {f'reason="{reason}"': 1}
+
+
 @pytest.mark.parametrize(("end", "said"), [(die, "SIGSEGV"), (leave, "exit code 3")])
 def test_a_child_that_dies_is_an_error_and_not_a_hang(end: object, said: str) -> None:
     with pytest.raises(Crashed, match=said):
@@ -228,6 +265,16 @@ def test_starting_a_server_leaves_the_environment_and_the_main_module_alone(
 
 def test_a_small_table_does_not_reserve_what_the_child_may_need() -> None:
     assert process.run(addresses_for_a_table, memory_bytes=512 * MIB, seconds=20.0) < 100 * MIB
+
+
+def test_threads_that_allocate_do_not_reserve_what_the_child_may_need() -> None:
+    """Otherwise 64 MiB each: a preview of ten rows took 800 MiB of its GiB, and failed on a busy machine."""
+    assert process.run(addresses_for_threads, 16, memory_bytes=4096 * MIB, seconds=20.0) < 300 * MIB
+
+
+def test_no_room_for_a_thread_is_an_error_of_memory() -> None:
+    with pytest.raises(Crashed, match=r"more memory than the 536,870,912 bytes"):
+        process.run(start_threads_without_end, memory_bytes=512 * MIB, seconds=20.0)
 
 
 def test_the_child_leaves_no_core_and_has_so_much_processor_time() -> None:

@@ -150,6 +150,32 @@ def test_each_rule_says_how_many_values_it_changed_with_examples(staged: Staged)
     ]
 
 
+def test_a_rule_for_a_column_that_the_file_lacks_is_a_warning_that_names_both(staged: Staged) -> None:
+    content = "id,parentId,Name\n1,,a\n"
+    mapping = {"mapping": {"Name": "name"}}
+    _, found = staged(
+        content, RECORDS, "id", clean={"trim": {"columns": ["id", "naem"]}, "nfc": {"columns": ["Name"]}}, **mapping
+    )
+    assert [(code, message, hint) for code, _, _, message, hint in found] == [
+        (
+            "unknown_column",
+            "The rule nfc of clean is for a column 'Name', which the file does not have. It changed nothing.",
+            "It is read as name: name that one.",
+        ),
+        (
+            "unknown_column",
+            "The rule trim of clean is for a column 'naem', which the file does not have. It changed nothing.",
+            "It has: id, parentId, name. Did you mean name?",
+        ),
+    ]
+
+
+def test_a_rule_of_the_suite_for_a_column_that_files_may_lack_is_no_warning(staged: Staged) -> None:
+    meta = {**RECORDS.suite["meta"], "clean": {"trim": {"columns": ["name"]}}}
+    _, found = staged("id,parentId\n1,\n", replace(RECORDS, suite={**RECORDS.suite, "meta": meta}), "id")
+    assert found == []
+
+
 def test_examples_show_what_is_invisible(staged: Staged) -> None:
     _, found = staged(
         "id,parentId,name\n1,,a\u00a0b\n2,,Zu\u0308rich\n", RECORDS, "id", clean={"nfc": True, "collapse_spaces": True}

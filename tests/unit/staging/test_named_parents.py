@@ -56,6 +56,15 @@ def test_values_that_mean_no_parent_are_counted(staged: Staged) -> None:
     ]
 
 
+def test_roots_that_name_themselves_are_roots_if_that_is_declared(staged: Staged) -> None:
+    """With their children: the ID of such a root is no value that means "no parent" everywhere."""
+    rows, found = staged("id,parentId\n1,1\n2,1\n3,3\n4,\n5,0\n", no_parent_values=("{id}", "0"))
+    assert rows == [("1", None), ("2", "1"), ("3", None), ("4", None), ("5", None)]
+    nothing = "Nothing needs to be done."
+    own = "A parent that is the record's own ID means no parent, as declared: 2 records are roots."
+    assert found[0] == ("no_parent", None, None, own, nothing) and found[1][2] == "0" and len(found) == 2
+
+
 def test_a_record_whose_id_means_no_parent_is_told(staged: Staged) -> None:
     rows, ((code, *_, hint),) = staged("id,parentId\n0,\n1,0\n", no_parent_values=("0",))
     assert rows == [("0", None), ("1", None)] and code == "no_parent"
@@ -113,3 +122,17 @@ def test_parents_by_name_are_those_of_a_dictionary(staged: Staged, people: list[
     content = "id,parentId,name\n" + "".join(f"{row},{parent},{name}\n" for row, (parent, name) in enumerate(people, 1))
     rows, found = staged(content, parent_by="name", no_parent_values=("#",))
     assert rows == wanted and [row for code, row, *_ in found if code != "no_parent"] == wrong
+
+
+def test_parents_given_by_id_or_by_name(staged: Staged) -> None:
+    """IDs of the file come first; what is neither stays, since it may be the ID of a loaded record."""
+    content = "id,parentId,name\n1,,Ada\n2,1,Ben\n3,Ada,Cleo\n4,Ben,2\n5,2,Eva\n6,elsewhere,Fay\n"
+    rows, found = staged(content, parent_by="id,name")
+    assert rows == [("1", None), ("2", "1"), ("3", "1"), ("4", "2"), ("5", "2"), ("6", "elsewhere")]
+    assert found == []
+
+
+def test_a_name_that_several_have_is_an_error_also_beside_ids(staged: Staged) -> None:
+    rows, found = staged("id,parentId,name\n1,,Ada\n2,1,Ada\n3,Ada,Cleo\n4,2,Dan\n", parent_by="id,name")
+    assert rows == [("1", None), ("2", "1"), ("3", None), ("4", "2")]
+    assert [(code, row, value) for code, row, value, *_ in found] == [("ambiguous_parent", 3, "Ada")]

@@ -271,7 +271,10 @@ def test_the_page_needs_only_the_stylesheet_beside_it(checked: Check, tmp_path: 
 def test_the_page_of_an_import_leads_back_to_it(checked: Check) -> None:
     import_id = "01990b3c-0000-7000-8000-000000000001"
     page = checked("id,parentId\n1,1\n", load_dataset("records"), run_name=import_id).page
-    assert re.findall(r'<a target="_top" href="([^"]+)"', page) == [f"/imports/{import_id}", "/datasets/records/validations"]
+    assert re.findall(r'<a target="_top" href="([^"]+)"', page) == [
+        *(f"/imports/{import_id}", f"/imports/{import_id}/findings"),
+        *("/datasets/records/suite", "/datasets/records/validations"),
+    ]
 
 
 def test_all_verdicts_are_on_the_one_page(checked: Check) -> None:

@@ -103,7 +103,7 @@ def test_a_missing_parent_comes_with_the_nearest_spelling(connection: duckdb.Duc
     rows = [("FR", None), ("FR-01", "fr"), ("é1", None), ("5", "E-01"), ("6", "nowhere"), (None, "gone"), ("7", "--")]
     offenders = checked(connection, rows, {"W-9": None})("missing_parent")
     assert [(o["_row"], o["value"], o["hint"]) for o in offenders] == [
-        (2, "fr", "Did you mean FR?"),
+        (2, "fr", f"Did you mean FR? {CASE}"),
         (4, "E-01", None),
         (5, "nowhere", None),
         (6, "gone", None),
@@ -112,6 +112,7 @@ def test_a_missing_parent_comes_with_the_nearest_spelling(connection: duckdb.Duc
 
 
 NONE = 'If "{0}" means that a record has no parent, leave it empty, or declare it: no_parent_values={0}.'
+CASE = 'They differ in case only; one rule makes them one: clean={"case": {"value": "upper", "columns": ["id", "parentId"]}}.'
 ALIKE = "Did you mean {}? They look alike, but the parent has {}, the ID has {}."
 CAUSES = {
     "a word for none": ([("a", None), ("b", "NULL")], NONE.format("NULL")),
@@ -179,7 +180,36 @@ CAUSES = {
         [("ab", None), ("2", "a\u200bb")],
         ALIKE.format("ab", "U+200B ZERO WIDTH SPACE", "nothing there"),
     ),
-    "zeros": ([("007", None), ("2", "7")], "Did you mean 007?"),
+    "zeros": (
+        [("007", None), ("2", "7")],
+        "Did you mean 007? Zeros before 7 make them different: a spreadsheet removes them from numbers.",
+    ),
+    "case": ([("EU", None), ("2", "eu")], f"Did you mean EU? {CASE}"),
+    "a space at the end": ([("EU ", None), ("2", "EU")], 'Did you mean "EU "?'),
+    "an invisible character in the ID": (
+        [("a\u200bb", None), ("2", "ab")],
+        ALIKE.format('"a\\u200bb"', "nothing there", "U+200B ZERO WIDTH SPACE"),
+    ),
+    "a negative number": ([("1", None), ("2", "-9999")], NONE.format("-9999")),
+    "a negative number among negative numbers": ([("-1", None), ("2", "-9999")], None),
+    "an error of a spreadsheet": (
+        [("1", None), ("2", "#REF!")],
+        '"#REF!" is an error of a spreadsheet, saved as text. Correct it there, and save the file again.',
+    ),
+    "a lookup that found nothing": (
+        [("1", None), ("2", "#N/A")],
+        '"#N/A" is an error of a spreadsheet, saved as text. Correct it there, and save the file again.'
+        " If it means that a record has no parent: no_parent_values=#N/A.",
+    ),
+    "a second header": (
+        [("1", None), ("id", "Parent_ID")],
+        'It is the name of the column: this may be a second header. If so, leave it out: clean={"skip_rows": [3]}.',
+    ),
+    "the end of an ID": (
+        [("http://x/Q1", None), ("2", "Q1")],
+        'The ID "http://x/Q1" ends with it: write the whole ID.',
+    ),
+    "the end of several IDs": ([("x/Q1", None), ("y/Q1", None), ("2", "Q1")], None),
     "decimals": (
         [("7", None), ("2", "7.0")],
         "Did you mean 7? The parents were written as decimals: write the column as whole numbers, or as text.",
@@ -193,6 +223,29 @@ def test_a_missing_parent_is_diagnosed(connection: duckdb.DuckDBPyConnection, ro
     rows = [(*row, "")[:3] for row in rows]
     (offender,) = checked(connection, rows)("missing_parent")
     assert offender["hint"] == hint
+
+
+def test_one_parent_of_all_that_is_missing_may_be_the_root(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = [("10", "1"), ("11", "1"), ("12", "10")]
+    said = (
+        'No record lacks a parent, and no other parent is missing. If "1" is the root, add its record, or declare that it means'
+        " no parent: no_parent_values=1."
+    )
+    assert [one["hint"] for one in checked(connection, rows)("missing_parent")] == [said, said]
+    (other, *_) = checked(connection, [*rows, ("13", None)])("missing_parent")
+    assert other["hint"] == "Add the parent to the file, or correct the parent ID. 3 records of the file are its descendants."
+
+
+def test_an_error_of_a_spreadsheet_is_no_id(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = [("#####", None), ("#n/a", None), ("#REF!", None), ("#1", None), ("##", None), ("#", None), ("$", None)]
+    assert [one["value"] for one in checked(connection, rows)("spreadsheet_error")] == ["#####", "#n/a", "#REF!"]
+
+
+def test_roots_that_name_themselves_as_their_parent_are_recognised(connection: duckdb.DuckDBPyConnection) -> None:
+    (offender,) = checked(connection, [("1", "1"), ("2", "1")])("self_parent")
+    assert "no_parent_values={id}" in offender["hint"]
+    (offender,) = checked(connection, [("1", "1"), ("2", "1"), ("3", None)])("self_parent")
+    assert offender["hint"] is None
 
 
 def test_causes_that_need_no_comparison_are_found_for_any_number_of_parents(

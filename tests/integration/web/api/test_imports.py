@@ -88,6 +88,7 @@ def test_one_import(api: Any, make_import: MakeImport) -> None:
         *("id", "dataset", "state", "reason", "source", "counts", "parts", "findings", "queue_position"),
         *("created_at", "started_at", "finished_at", "links", "dry_run", "options", "preview"),
         *("retry_of", "duplicate_of", "pause_requested", "cancel_requested", "removed", "created_by", "warnings"),
+        *("retried_by", "patch", "definition_version"),
     }
     assert answer.json["state"] == "validating"
     assert answer.json["counts"]["total"] == 3
@@ -267,7 +268,7 @@ def test_what_validation_said_of_the_last_files(api: Any, rejected: str, make_im
     assert (second["id"], second["state"], second["errors"], second["warnings"]) == (rejected, "rejected", 5000, 1)
     assert second["by_code"] == {"missing_parent": 5000, "circular_reference": 1}
     assert second["created_at"].endswith("Z")
-    assert api.get("/v1/datasets/records/validations").json == {"items": []}
+    assert api.get("/v1/datasets/records/validations").json == {"items": [], "next_cursor": None}
     assert api.get("/v1/datasets/nothing/validations").status_code == 404
 
 
@@ -427,7 +428,7 @@ def test_the_description_names_every_route(app: Any) -> None:
         *("Idempotency-Key", "Content-Digest"),
         *("dataset", "filename", "dry_run", "on_error", "max_errors", "max_error_ratio", "force", "mapping"),
         *option_texts.PARSERS,
-        "notify",
+        *("notify", "retry_of"),
     }
     assert spec["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     text = json.dumps(spec)

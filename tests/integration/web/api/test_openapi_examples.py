@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -11,15 +12,24 @@ import pytest
 import requests
 from jsonschema import Draft202012Validator
 
+from pipeline.contracts.dataset_messages import AuditResult, CodeCount, DatasetMessage
 from pipeline.contracts.states import State
+from pipeline.datasets.definition import definition_from_json
+from pipeline.datasets.definition_files import render
 from pipeline.ledger.api_keys import Role
+from pipeline.notify import webhook
+from pipeline.notify.dataset_messages import dataset_payload
 from pipeline.settings import Settings
-from tests.support.example_data import DONE, populate
+from pipeline.warehouse.definition_changes import DefinitionChanges
+from tests.support.example_data import DONE, an_audit, populate
+from tests.support.html_page import Page
 from tests.support.http import Caller
 from tests.support.workers import running_worker
 from web import API_BLUEPRINTS
+from web.api.definition_examples import DEFINITION_BODY
 from web.api.openapi import operations
 from web.api.openapi_examples import CSV, IMPORT_ID, SCHEMAS, UPLOAD_KEY
+from web.api.openapi_webhooks import ENDED, WEBHOOK_SCHEMAS
 from web.app_context import AppContext
 from web.http.problems import PROBLEM_TYPES
 
@@ -29,7 +39,9 @@ WAYS: dict[str, tuple[State, ...]] = {  # other ways than DONE; the first step, 
     "control.resume_import": (State.VALIDATING,),
     "control.promote_import": (State.VALIDATING, State.VALIDATED),
 }
+ALL_SCHEMAS = {**SCHEMAS, **WEBHOOK_SCHEMAS}
 ENDPOINTS = [f"{blueprint.name}.{view}" for blueprint in API_BLUEPRINTS for view in blueprint.described]
+NEEDS_A_DEFINITION = ("definitions.get_definition", "definitions.change_definition", "records.drop_dataset")
 NEEDS_A_WORKER = ("webhooks.test_receiver", "webhooks.resend_delivery")
 
 
@@ -65,9 +77,9 @@ def fits(described: dict[str, Any], schema: dict[str, Any], value: Any) -> list[
 def test_the_document_is_sound(described: dict[str, Any]) -> None:
     for name, schema in described["components"]["schemas"].items():
         Draft202012Validator.check_schema(schema)
-        assert schema["examples"] == [SCHEMAS[name]], name
-        assert fits(described, schema, SCHEMAS[name]) == [], name
-    assert set(SCHEMAS) == set(described["components"]["schemas"])
+        assert schema.get("examples") == [ALL_SCHEMAS[name]], name
+        assert fits(described, schema, ALL_SCHEMAS[name]) == [], name
+    assert set(ALL_SCHEMAS) == set(described["components"]["schemas"])
 
 
 def test_every_operation_has_its_examples(described: dict[str, Any]) -> None:
@@ -108,10 +120,53 @@ def test_every_code_is_documented(described: dict[str, Any]) -> None:
 def test_the_page_shows_every_operation(app: Any, described: dict[str, Any]) -> None:
     page = app.test_client().get("/docs")
     assert page.status_code == 200
-    assert "script" not in page.text
+    Page(page.text).assert_tame()
     for path, _, operation in operations(described):
         assert path in page.text
         assert f'id="{operation["operationId"]}"' in page.text
+
+
+def test_the_messages_are_described(described: dict[str, Any]) -> None:
+    webhooks = described["webhooks"]
+    assert set(ENDED) == {state for state in State if state.is_final}
+    assert {f"import.{state}" for state in ENDED} <= set(webhooks)
+    operation_ids = [item["post"]["operationId"] for item in webhooks.values()]
+    operation_ids += [operation["operationId"] for _, _, operation in operations(described)]
+    assert len(operation_ids) == len(set(operation_ids))
+    for name, item in webhooks.items():
+        (content,) = item["post"]["requestBody"]["content"].values()
+        assert content["example"]["type"] == name
+        assert fits(described, content["schema"], content["example"]) == [], name
+        assert fits(described, content["schema"], {**content["example"], "data": {}}), name
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        DatasetMessage("places", since="2026-03-01T08:00:00Z", expected_seconds=3600),
+        DatasetMessage("places", since="2026-03-01T08:00:00Z", expected_seconds=3600, ended_at="2026-03-02T08:00:00Z"),
+        DatasetMessage("places", audit=AuditResult("a", "2026-03-02T08:00:00Z", 3, 0, 0, 0)),
+        DatasetMessage("places", audit=AuditResult("a", "2026-03-02T08:00:00Z", 3, 1, 1, 0, (CodeCount("c", "error", 1, 1),))),
+    ],
+)
+def test_what_is_sent_about_a_dataset_is_as_described(described: dict[str, Any], message: DatasetMessage) -> None:
+    assert fits_its_type(described, dataset_payload(message, url="http://127.0.0.1")) == []
+
+
+def test_what_is_sent_about_an_import_is_as_described(described: dict[str, Any], edges: AppContext, settings: Settings) -> None:
+    assert fits_its_type(described, webhook.sample_payload(page=settings.url)) == []
+    populate(edges, settings, DONE)
+    one = edges.ledger.imports.get(IMPORT_ID)
+    assert one is not None
+    assert fits_its_type(described, webhook.payload(one.to_json(settings.url), page=settings.url)) == []
+
+
+def fits_its_type(described: dict[str, Any], body: dict[str, Any]) -> list[str]:
+    """What of a message is not as the webhook of its type says; a field that is not described is wrong too."""
+    (content,) = described["webhooks"][body["type"]]["post"]["requestBody"]["content"].values()
+    assert set(body["data"]) == set(content["example"]["data"])
+    assert set(body["data"]["links"]) == set(content["example"]["data"]["links"])
+    return fits(described, content["schema"], json.loads(json.dumps(body)))
 
 
 # --- what is sent ---
@@ -125,6 +180,14 @@ def world(edges: AppContext, settings: Settings) -> Callable[[str, str], dict[st
         if endpoint.startswith("multipart."):
             return _an_upload(edges, key_id, endpoint)
         populate(edges, settings, WAYS.get(endpoint, DONE), dry_run=endpoint == "control.promote_import")
+        if endpoint.startswith("audits."):
+            an_audit(edges, ended=endpoint != "audits.cancel")
+        if endpoint in NEEDS_A_DEFINITION:
+            changes, definition = (
+                DefinitionChanges(edges.engine, edges.datasets),
+                definition_from_json(DEFINITION_BODY["definition"]),
+            )
+            changes.create("products", render(definition), by=key_id)
         if endpoint == "webhooks.remove_receiver":
             edges.recipients.add("https://receiver.example/places", ["places"])
         edges.ledger.deliveries.open(IMPORT_ID, "webhook", settings.webhook_urls[0], "msg_1")
@@ -173,10 +236,13 @@ def test_the_request_is_answered_as_described(
     queried = {p["name"] for p in operation.get("parameters", ()) if p["in"] == "query"}
     address = path.format_map({**given, **named})
     query = {name: value for name, value in given.items() if name in queried}
+    required = {p["name"] for p in operation.get("parameters", ()) if p["in"] == "header" and p.get("required")}
+    headers = {name: given[name] for name in required}
     query = {name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items()}
+    precondition = [(p["name"], p["example"]) for p in operation.get("parameters", ()) if p["name"] == "If-Match"]
     with running_worker(settings) if endpoint in NEEDS_A_WORKER else nullcontext():
         for body in _bodies(operation):
-            answer = caller(method.upper(), address, query_string=query, **body)
+            answer = caller(method.upper(), address, query_string=query, headers={**headers, **dict(precondition)}, **body)
             assert 200 <= answer.status_code < 300, answer.text
             described_answer = operation["responses"][str(answer.status_code)]
             if not described_answer.get("content"):

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
+from pipeline.temporal_access.options import TemporalAccess
 from web.app_context import AppContext
 
 CSV = b"id,parentId,name,kind\nFR,,France,Country\n"
@@ -149,7 +150,7 @@ def test_promoting_needs_an_uploader_and_an_import(api: Any, caller_for: Any, ed
 
 
 def test_what_is_promoted_while_temporal_is_away_waits_in_the_queue(api: Any, edges: AppContext) -> None:
-    object.__setattr__(edges, "orchestrator", TemporalClient("127.0.0.1:9", "nowhere", "q"))
+    object.__setattr__(edges, "orchestrator", TemporalClient(TemporalAccess("127.0.0.1:9", "nowhere"), "q"))
     assert api.post(f"/v1/imports/{validated(edges, api)}/promote").json["state"] == "queued"
 
 

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from pipeline.contracts.states import State
 from pipeline.ledger.api_keys import Role
 from pipeline.settings import ROOT, Settings
+from pipeline.warehouse.dataset_source import DatasetSource
 from tests.support.http import Caller, follow_link
 from tests.support.imports import MakeImport
 from web import create_app
@@ -48,7 +49,12 @@ WRONG = [
     ),
     ("GET", "/v1/imports?state=succeded", {}, "not 'succeded'. Did you mean succeeded?"),
     ("GET", "/v1/imports?limit=0", {}, "limit must be at least 1, not '0'."),
-    ("GET", "/v1/imports?datset=places", {}, "Did you mean dataset? Known: limit, cursor, dataset, state."),
+    (
+        "GET",
+        "/v1/imports?datset=places",
+        {},
+        "Did you mean dataset? Known: limit, cursor, dataset, state, text, by, since, until, with_errors.",
+    ),
     ("GET", "/v1/datasets/places/records?parentID=FR", {}, "Unknown parameter parentID. Did you mean parentId?"),
     ("POST", "/v1/query", {"json": {"sq": "select 1"}}, "Did you mean sql?"),
     ("POST", "/v1/query", {"json": {}}, "sql is missing."),
@@ -58,7 +64,7 @@ WRONG = [
         "POST",
         "/v1/query?format=exel",
         {"json": {"sql": "select 1"}},
-        "format must be one of json, csv, parquet, arrow, not 'exel'.",
+        "format must be one of json, csv, parquet, arrow, xlsx, not 'exel'.",
     ),
     (
         "PUT",
@@ -141,7 +147,8 @@ def with_products(tmp_path: Path, settings: Settings, edges: AppContext) -> AppC
     (root / "expectations" / "products.json").write_text(suite)
     table = (root / "sql" / "tables" / "records.sql").read_text().replace("records", "products")
     (root / "sql" / "tables" / "products.sql").write_text(table)
-    return dataclasses.replace(edges, settings=settings.model_copy(update={"datasets_root": root}))
+    settings = settings.model_copy(update={"datasets_root": root})
+    return dataclasses.replace(edges, settings=settings, datasets=DatasetSource(settings, edges.engine))
 
 
 def test_a_dataset_without_its_table_takes_no_file(with_products: AppContext, settings: Settings) -> None:
@@ -160,8 +167,8 @@ def test_a_dataset_without_its_table_takes_no_file(with_products: AppContext, se
     assert with_products.ledger.imports.page(limit=1) == []
     shown = page.get("/").text
     assert "products has no table yet; run <code>bulkhead migrate</code>" in shown
-    assert 'value="products" required disabled' in shown
-    assert 'value="places" required checked' in shown
+    assert 'name="dataset" value="products" disabled' in shown
+    assert 'name="dataset" value="places">' in shown
     assert said in page.get("/datasets/products/records", headers={"Accept": "text/html"}).text
     assert caller.upload(b"id\nFR\n").status_code == 202, "the others go on"
 

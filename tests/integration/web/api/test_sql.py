@@ -42,6 +42,7 @@ def api(caller_for: Callable[[str], Any], settings: Settings) -> Any:
     return caller_for("reader")
 
 
+@pytest.mark.all_versions
 def test_an_answer(api: Any) -> None:
     answer = ask(api, "SELECT id, parentid, name, attributes FROM records WHERE PARENTID = 'a' ORDER BY id;")
     assert answer.status_code == 200
@@ -56,6 +57,7 @@ def test_an_answer(api: Any) -> None:
     assert 0 < answer.json["seconds"] < 5
 
 
+@pytest.mark.all_versions
 def test_values_of_every_kind(api: Any) -> None:
     sql = """select 1 as i, 1.50::numeric as n, 0.1::numeric + 1e-30 as exact, 12345678901234567890123::numeric as huge,
         'NaN'::float8 as nan, true as b, null as nothing, '2024-05-31'::date as d, '2024-05-31 12:00+02'::timestamptz as t,
@@ -144,6 +146,7 @@ def test_what_is_wrong_is_said(api: Any) -> None:
 WAITS = "select pg_sleep(60)"
 
 
+@pytest.mark.all_versions
 def test_too_slow(hasty: Console) -> None:
     began = time.monotonic()
     with pytest.raises(QueryStopped, match=r"after 0\.5 seconds"):
@@ -159,6 +162,7 @@ def test_too_slow(hasty: Console) -> None:
         "select n, set_config('statement_timeout', '0', true), pg_sleep(0.02) from generate_series(1, 100000) n",
     ],
 )
+@pytest.mark.all_versions
 def test_a_limit_that_was_lifted_from_inside_holds_from_outside(
     hasty: Console, sql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +220,7 @@ def test_denied_by_the_database(hasty: Console, settings: Settings, sql: str, mo
         assert connection.execute("select count(*) from warehouse.records").fetchone() == (0,)
 
 
+@pytest.mark.all_versions
 def test_the_role_may_not_write_even_without_the_transaction(settings: Settings) -> None:
     with closing(psycopg.connect(sql_url(settings), autocommit=True)) as connection:
         connection.execute("set default_transaction_read_only = off")

@@ -107,7 +107,18 @@ def test_settings_are_shown_and_no_secret(settings: Settings, edges: AppContext)
     assert all(f"<code>{name}</code>" in shown for name in named)
     assert "https://hooks.example/services/…?…" in shown
     assert "smtps://me:…@mail.example:465" in shown
+    assert "The largest upload that the API accepts." in shown and "50 GiB" in shown
     assert not Page(shown).all("textarea")
+
+
+def test_insecure_settings_are_named(settings: Settings, edges: AppContext) -> None:
+    object.__setattr__(edges, "settings", settings.model_copy(update={"webhook_allow_private": False}))
+    client = signed_in(create_app(edges.settings, context=edges), edges, Role.ADMIN)
+    assert not Page(client.get("/admin/settings").text).all("section")
+    object.__setattr__(edges, "settings", settings.model_copy(update={"webhook_allow_private": True}))
+    page = client.get("/admin/settings").text
+    assert "Set false, or name the allowed domains in BULKHEAD_NOTIFY_DOMAINS." in page
+    assert 'href="#BULKHEAD_WEBHOOK_ALLOW_PRIVATE"' in page and 'id="BULKHEAD_WEBHOOK_ALLOW_PRIVATE"' in page
 
 
 @pytest.fixture

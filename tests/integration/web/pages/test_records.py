@@ -166,7 +166,7 @@ def test_a_record_says_all_of_itself(browser: Any, settings: Settings, edges: Ap
     crumbs = [one.get("href") for one in page.all("a")]
     assert crumbs.index(f"{TREE_PAGE}/r") < crumbs.index(f"{TREE_PAGE}/r1") < crumbs.index(f"{TREE_PAGE}/r110")
     assert f"/imports/{import_id}" in crumbs
-    for words in ("Eleven", "from record 42 of its file", '"deep": {\n    "a": "ü"\n  }', "1 child"):
+    for words in ("Eleven", "from record 42 of its file", "1 child"):
         assert words in page.text, words
     assert "attributes" in page.text
     assert "_import_id" not in page.text.partition("Origin")[0]
@@ -195,7 +195,9 @@ def test_the_lineage_tells_what_the_ledger_knows_and_no_more(browser: Any, setti
     none = page_of(browser.get(f"{TREE_PAGE}/b")).text
     assert "did not load it" not in none
     assert "rejected or quarantined this record" in none
-    asked = browser.get(next(to for to in [unescape(one) for one in re.findall(r'href="(/sql[^"]+)"', shown)] if "q=" in to))
+    asked = browser.get(
+        next(to for to in [unescape(one) for one in re.findall(r'href="(/sql[^"]+)"', shown)] if "import_findings" in to)
+    )
     assert "and id = &#39;a&#39;" in asked.text
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.contracts.options import OnError, Options
@@ -103,8 +104,27 @@ def test_a_whole_validation_counts_generated_rows_and_quarantines_below_them(tmp
         (["id", "items"], '"children": "items"'),
         (["Level", "name"], '"level": "Level"'),
         (["id", "name", "phone1"], ""),
+        (["WBS", "Task Name"], '{"kind": "prefix", "column": "WBS", "separator": "."}'),
+        (["SKU", "Product Category"], '{"kind": "path", "column": "Product Category", "separator": " > "}'),
+        (["Account", "Balance"], '{"kind": "path", "column": "Account", "separator": ":"}'),
     ],
 )
 def test_columns_suggest_a_shape(names: list[str], said: str) -> None:
     found = shape_suggestion(names)
     assert said in found if said else found == ""
+
+
+@pytest.mark.parametrize(
+    ("second", "code", "hint"),
+    [
+        (1, "duplicate_id", "Keep one of these rows: both name the same path, and nothing else differs."),
+        (2, "conflicting_duplicate", "The id is made of path. Keep one row for each; or, if they are records of their own,"),
+    ],
+)
+def test_a_repeated_place_is_told_apart_from_a_repeated_row(tmp_path: Path, second: int, code: str, hint: str) -> None:
+    counted = _validated(tmp_path, table(("path", "x"), [("a/b", 1), ("a/b", second)]), shape=PATH)
+    assert counted.by_code == {code: second, "generated_records": 1}
+    found = pq.read_table(tmp_path / "report" / "findings.parquet").to_pylist()
+    assert {one["hint"][: len(hint)] for one in found if one["code"] == code} == {hint}
+    own = _validated(tmp_path, table(("path", "x"), [("a/b", 1), ("a/b", 2)]), shape={**PATH, "id": "x"})
+    assert own.errors == 0

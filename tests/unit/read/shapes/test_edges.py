@@ -56,3 +56,10 @@ def test_as_an_independent_implementation(edges: list[tuple[int, int]]) -> None:
     }
     single = {str(one): str(min(some)) if some else None for one, some in named.items() if len(some) < 2}
     assert {one: parent for one, parent in found.parents.items() if one in single} == single
+
+
+def test_a_file_of_edges_with_other_columns_is_refused_with_what_to_correct() -> None:
+    shape = {"kind": "edges", "file": "edges.csv", "id": "child", "parent": "parent"}
+    with pytest.raises(Unreadable, match=r"In edges\.csv: The file lacks") as refused:
+        shaped(archive(nodes="id,name\n1,a\n", edges="Child,Parent\n1,\n"), shape)
+    assert refused.value.hint.startswith('Correct "id" and "parent" in the shape')

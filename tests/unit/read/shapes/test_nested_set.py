@@ -68,3 +68,17 @@ def proper(chance: random.Random) -> list[tuple[int, int]]:
             open_.append(bound)
     chance.shuffle(some)
     return some
+
+
+def test_several_trees_in_one_table_are_told_apart_by_a_column() -> None:
+    rows = [("a", 1, 1, 4), ("b", 1, 2, 3), ("c", 2, 1, 2)]
+    content, shape = table(("id", "tree_id", "lft", "rgt"), rows), {"kind": "nested_set", "left": "lft", "right": "rgt"}
+    found = shaped(content, {**shape, "tree": "tree_id"})
+    assert (found.parents, found.findings) == ({"a": None, "b": "a", "c": None}, [])
+    without = shaped(content, shape)
+    assert "The intervals of 3 records are wrong" in without.messages[-1] or "of 3 records" in " ".join(without.messages)
+
+
+def test_a_number_is_not_rounded() -> None:
+    content = table(("id", "lft", "rgt"), [("a", "1.0", "4"), ("b", "1.5", "3")])
+    assert ("invalid_interval", 2) in shaped(content, {"kind": "nested_set", "left": "lft", "right": "rgt"}).findings

@@ -65,4 +65,17 @@ def test_the_narrowest_of_nested_ranges_is_the_parent_and_an_uncountable_one_has
     found = shaped(codes("C00-C96", "C00-C14", "C00", "C7A-C7B", "C7A", "C7A1"), {**PREFIX, "longest": True})
     assert found.parents["C00"] == "C00-C14"
     assert (found.parents["C7A-C7B"], found.parents["C7A"], found.parents["C7A1"]) == (None, None, "C7A")
-    assert found.errors == set()
+    assert found.errors == {"unclear_range"}
+
+
+def test_a_range_whose_codes_cannot_be_told_is_a_warning() -> None:
+    found = shaped(
+        table(("code", "name"), [("A00-B99", "a"), ("A05", "b")]), {"kind": "prefix", "column": "code", "longest": True}
+    )
+    assert (found.parents, found.findings) == ({"A00-B99": None, "A05": None}, [("unclear_range", 1)])
+
+
+def test_a_separator_at_the_end_does_not_count() -> None:
+    rows = [("1.", "a"), ("1.1.", "b"), ("1.1.2", "c")]
+    found = shaped(table(("code", "name"), rows), {"kind": "prefix", "column": "code", "separator": "."})
+    assert (found.parents, found.findings) == ({"1.": None, "1.1.": "1.", "1.1.2": "1.1."}, [])

@@ -26,6 +26,8 @@ SHAPES: dict[str, tuple[dict[str, Any], dict[str, str | None]]] = {
     ),
     "outline.csv": ({"kind": "outline", "column": "name"}, POSITIONS),
     "outline.txt": ({"kind": "outline", "column": "name", "text": True, "comment": "#"}, POSITIONS),
+    "outline_groups.xlsx": ({"kind": "outline", "excel": "groups"}, POSITIONS),
+    "outline_indent.xlsx": ({"kind": "outline", "excel": "indent", "column": "name"}, POSITIONS),
     "path.csv": (
         {"kind": "path", "column": "path", "separator": ">"},
         {

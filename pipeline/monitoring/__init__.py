@@ -1,0 +1,1 @@
+"""The state of ledger, servers, disk and certificates -> metrics; files that do not arrive -> messages to recipients."""

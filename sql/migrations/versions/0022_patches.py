@@ -1,0 +1,13 @@
+"""Patches: edits of a file's cells, kept beside the file."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0022"
+down_revision = "0021"
+
+
+def upgrade() -> None:
+    """Run the statements of the .sql file beside this one."""
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))

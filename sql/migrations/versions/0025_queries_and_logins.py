@@ -1,0 +1,13 @@
+"""Saved queries and the last queries of each key or person, and logins to the database."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0025"
+down_revision = "0024"
+
+
+def upgrade() -> None:
+    """Run the statements of the .sql file beside this one."""
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))

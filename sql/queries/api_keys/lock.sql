@@ -1,0 +1,19 @@
+-- api_keys/lock: one API key, locked until the end of the transaction.
+select
+    api_key.id::text as id,
+    api_key.name,
+    api_key.role,
+    api_key.datasets,
+    api_key.created_at,
+    api_key.last_used_at,
+    api_key.revoked_at,
+    api_key.expires_at,
+    api_key.generation,
+    api_key.rotated_at,
+    api_key.previous_until,
+    api_key.last_address,
+    api_key.is_break_glass,
+    api_key.unmask
+from access.api_key
+where api_key.id = :id
+for update
