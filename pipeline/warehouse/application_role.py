@@ -16,6 +16,7 @@ from psycopg.sql import SQL, Identifier
 from pipeline.errors import NotReady
 from pipeline.sqlfiles import load
 from pipeline.warehouse import dataset_roles
+from pipeline.warehouse.role_limits import scram_verifier
 
 Connection = psycopg.Connection[Any]
 
@@ -43,8 +44,7 @@ def create_missing(connection: Connection, role: str, password: str) -> bool:
     with connection.transaction():
         connection.execute(SQL("create role {} login createrole").format(name))
         if password:
-            verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
-            connection.execute(SQL("alter role {} password {}").format(name, verifier))
+            connection.execute(SQL("alter role {} password {}").format(name, scram_verifier(connection, role, password)))
         if not is_superuser:
             connection.execute(SQL("grant {} to current_user").format(name))
     return True

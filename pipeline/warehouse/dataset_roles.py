@@ -20,7 +20,7 @@ from pipeline.contracts.masking import MASK
 from pipeline.errors import NotReady
 from pipeline.sqlfiles import load
 from pipeline.warehouse.lock_waits import is_role_conflict
-from pipeline.warehouse.role_limits import log_in_as_we_do, set_limits
+from pipeline.warehouse.role_limits import log_in_as_we_do, set_limits, set_password
 
 Connection = psycopg.Connection[Any]
 
@@ -101,9 +101,10 @@ def _make_role(connection: Connection, granted: DatasetRole, password: str) -> N
         connection.execute(SQL("create role {}").format(Identifier(granted.name)))
     connection.execute(
         SQL(load("queries/dataset_roles/role")).format(
-            role=Identifier(granted.name), database=Identifier(connection.info.dbname), password=Literal(password)
+            role=Identifier(granted.name), database=Identifier(connection.info.dbname)
         )
     )
+    set_password(connection, granted.name, password)
     log_in_as_we_do(connection, granted.name)
     set_limits(connection, granted.name, connection.info.dbname)
 

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
 from pipeline.sqlfiles import load
-from pipeline.warehouse.role_limits import set_limits
+from pipeline.warehouse.role_limits import scram_verifier, set_limits
 from pipeline.warehouse.sql_reader import READER_ROLE
 
 Connection = psycopg.Connection[Any]
@@ -45,9 +45,8 @@ def create(connection: Connection, role: str, reader: str, password: str, until:
 
     PostgreSQL is sent a verifier (SCRAM) of the password, so that no log of statements has it.
     """
-    verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
     name = Identifier(role)
-    connection.execute(SQL("create role {} password {}").format(name, Literal(verifier)))
+    connection.execute(SQL("create role {} password {}").format(name, Literal(scram_verifier(connection, role, password))))
     join(connection, role, reader)
     connection.execute(SQL(load("queries/login_roles/role")).format(role=name, milliseconds=Literal(str(int(seconds * 1000)))))
     limits = SQL("alter role {} connection limit {} valid until {}")

@@ -16,7 +16,7 @@ from pipeline.settings import Settings
 from pipeline.sqlfiles import load
 from pipeline.warehouse import dataset_roles
 from pipeline.warehouse.dataset_roles import DatasetRole
-from pipeline.warehouse.role_limits import log_in_as_we_do, set_limits
+from pipeline.warehouse.role_limits import log_in_as_we_do, set_limits, set_password
 
 READER_ROLE = "bulkhead_reader"
 """The login role for the SQL of users: it may read the schema ``warehouse`` and nothing else."""
@@ -31,10 +31,9 @@ def make_reader(connection: Connection, password: str) -> str:
     if not there:
         connection.exec_driver_sql(f"create role {READER_ROLE}")
     database, driver = connection.engine.url.database or "", driver_connection(connection)
-    statements = SQL(load("queries/sql_reader/role")).format(
-        role=Identifier(READER_ROLE), database=Identifier(database), password=password
-    )
+    statements = SQL(load("queries/sql_reader/role")).format(role=Identifier(READER_ROLE), database=Identifier(database))
     driver.execute(statements)
+    set_password(driver, READER_ROLE, password)
     log_in_as_we_do(driver, READER_ROLE)
     refused = set_limits(driver, READER_ROLE, database)
     without = f", without {' and '.join(refused)}, which only the database's administrator may set (docs/security.md)"

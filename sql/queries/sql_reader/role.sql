@@ -1,6 +1,6 @@
 -- sql_reader/role: the role that runs the SQL of users: it may read the schema warehouse, within limits that they cannot lift.
 -- reader_limits/ has those that only a superuser may set.
-alter role {role} login noinherit connection limit 20 password {password};
+alter role {role} login noinherit connection limit 20;
 grant connect on database {database} to {role};
 revoke temporary on database {database} from public;
 revoke all on schema public from {role};

@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 
 import psycopg
 import pytest
@@ -19,6 +20,8 @@ from pipeline.errors import InvalidRequest
 from pipeline.ledger.api_keys import Role
 from pipeline.ledger.models import ImportRecord
 from pipeline.settings import Settings
+from pipeline.warehouse import role_limits, sql_reader
+from pipeline.warehouse.dataset_roles import DatasetRole
 from pipeline.warehouse.migrate import migrate
 from pipeline.warehouse.query import QueryRefused, QueryStopped
 from tests.support.bulkhead import HEADER, SMALL_PARTS, Bulkhead, balance, tree
@@ -172,3 +175,42 @@ def test_a_session_waits_for_a_statement_that_is_at_work_and_cancels_one_that_is
             connection.exec_driver_sql("select pg_sleep(60)")
         timer.join()
     engine.dispose()
+
+
+def test_sql_runs_while_other_processes_renew_the_role(pooled: Settings) -> None:
+    """PgBouncer logs in with keys from the password's verifier that it saw, and after a refusal not again for 15 seconds."""
+    hasty = pooled.model_copy(update={"sql_seconds": 0.2})
+    is_over = threading.Event()
+    with closing(AppContext.of(hasty)) as context:
+        role = DatasetRole(("records",))
+        console = context.sql_logins.of(role.datasets).console
+
+        def renew() -> None:
+            while not is_over.is_set():
+                sql_reader.grant(context.engine, pooled, role)
+
+        renewing = threading.Thread(target=renew)
+        renewing.start()
+        try:
+            for _ in range(15):
+                with pytest.raises(QueryStopped):  # its session ends, and PgBouncer opens another one for the next query
+                    console.run(SLOW)
+        finally:
+            is_over.set()
+            renewing.join()
+
+
+def test_a_password_that_is_right_is_left_alone(database: str) -> None:
+    role = f"role_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute(f"create role {role} login")  # type: ignore[call-overload]
+        try:
+            seen = []
+            for password in ("one", "one", "another", "another", "", "another"):
+                role_limits.set_password(owner, role, password)
+                (row,) = owner.execute("select rolpassword from pg_authid where rolname = %s", [role]).fetchall()
+                seen.append(row[0])
+            assert [before == after for before, after in pairwise(seen)] == [True, False, True, False, False]
+            assert seen[4] is None and seen[5].startswith("SCRAM-SHA-256$")
+        finally:
+            owner.execute(f"drop role {role}")  # type: ignore[call-overload]
