@@ -130,5 +130,5 @@ class ForkServer:
                 stdout=subprocess.DEVNULL,
             )
         self._parent = os.getpid()
-        atexit.register(self.stop)  # without it a server that still loads its modules would outlive us for a while
+        atexit.register(self.stop)  # it is gone when we are, not a moment later
         return ours

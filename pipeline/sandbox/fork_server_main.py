@@ -3,9 +3,9 @@
 It imports the modules once and then forks a child for each message on the socket, which carries two file descriptors: the
 child's end of a socket to the worker, and a socket for its state. On the second one the server says STARTED, and the exit code
 (4 bytes, big-endian) when the child has ended. It kills the child when the worker closes that socket or has nothing more to say
-on it. It ends, and its children with it, when no process holds the other end of its own socket.
+on it. It ends, and its children with it, when no process holds the other end of its own socket, also while it imports.
 
-The server has one thread, as fork(2) needs it, and no credentials in its environment.
+Once it forks, the server has one thread, as fork(2) needs it. It has no credentials in its environment.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import select
 import selectors
 import signal
 import socket
 import struct
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from pipeline.sandbox.child import work
 from pipeline.sandbox.limits import hide_process
@@ -128,11 +130,33 @@ def _load(modules: Iterable[str]) -> None:
     gc.freeze()
 
 
+@contextmanager
+def _ending_with(requests: socket.socket) -> Iterator[None]:
+    """During the block, end this process as soon as no process holds the other end of the socket: imports take seconds."""
+    over, is_over = os.pipe()
+    watcher = threading.Thread(target=_end_when_closed, args=(requests.fileno(), over), daemon=True)
+    watcher.start()
+    yield
+    os.close(is_over)
+    watcher.join()
+    os.close(over)
+
+
+def _end_when_closed(requests: int, over: int) -> None:
+    """End this process when the other end of ``requests`` is closed; return when that of ``over`` is."""
+    poll = select.poll()
+    poll.register(requests, select.POLLRDHUP)  # not POLLIN: requests may wait there already
+    poll.register(over, select.POLLIN)
+    if requests in dict(poll.poll()):
+        os._exit(0)
+
+
 def main() -> None:
     """Import the modules that the command line names, then serve."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker; the server ends with it
     requests = socket.socket(fileno=int(sys.argv[1]))
-    _load(sys.argv[2:])
+    with _ending_with(requests):
+        _load(sys.argv[2:])
     hide_process()
     _Server(requests).serve()
     os._exit(0)  # without the interpreter's clean-up, in which DuckDB would list on stderr what it finds alive

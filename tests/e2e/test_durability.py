@@ -60,7 +60,7 @@ def _wait_until_loading(ledger: Ledger, arrival: ObjectArrived, *, more_than: in
 
 def _ends(process: psutil.Process) -> bool:
     try:
-        process.wait(10)
+        process.wait(30)
     except psutil.TimeoutExpired:
         return False
     return True
