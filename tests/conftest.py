@@ -34,6 +34,7 @@ from pipeline.warehouse import migrate, sql_reader
 pytest.register_assert_rewrite("tests.support")  # before any module of it is imported
 
 from tests.support import shared_stack  # noqa: E402
+from tests.support.histories import Histories  # noqa: E402
 from tests.support.postgresql import Server, postgresql_15, postgresql_18  # noqa: E402
 from tests.support.shared_stack import SharedStack  # noqa: E402
 from tests.support.temporal_namespace import end_workflows, register_namespace  # noqa: E402
@@ -190,6 +191,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that is marked for all versions of PostgreSQL on the newest and on the oldest one."""
     if metafunc.definition.get_closest_marker("all_versions") and "server_url" in metafunc.fixturenames:
         metafunc.parametrize("server_url", ["newest", "oldest"], indirect=True)
+
+
+@pytest.fixture
+def histories(request: pytest.FixtureRequest) -> Histories:
+    """Keeps the histories of workflows, if the run is asked to."""
+    return Histories(are_wanted=request.config.getoption("--record-histories"))
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from tests.support.page_routes import paths_of, unvisited
 from web import create_app
 from web.app_context import AppContext
 
-pytestmark = pytest.mark.early
+pytestmark = [pytest.mark.early, pytest.mark.timeout(900)]  # each goes through fifty pages
 
 
 AXE = """

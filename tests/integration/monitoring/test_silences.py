@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
 from collections.abc import Iterator
@@ -14,12 +13,12 @@ from typing import Any
 import psycopg
 import pytest
 from pytest_httpserver import HTTPServer
-from temporalio.client import Client
 from werkzeug import Request, Response
 
 from pipeline.adapters.s3 import Store
-from pipeline.settings import ROOT, Settings
+from pipeline.settings import Settings
 from tests.support.bulkhead import Bulkhead
+from tests.support.histories import Histories
 from tests.support.waiting import wait_until
 from tests.support.workers import running_worker
 
@@ -64,7 +63,7 @@ def let_pass(settings: Settings, days: int) -> None:
 
 
 def test_a_silence_and_its_end_are_one_message_each(
-    bulkhead: Bulkhead, settings: Settings, httpserver: HTTPServer, request: pytest.FixtureRequest
+    bulkhead: Bulkhead, settings: Settings, httpserver: HTTPServer, histories: Histories
 ) -> None:
     posted: list[tuple[str, dict[str, Any]]] = []
     fails = iter((True,))
@@ -98,21 +97,7 @@ def test_a_silence_and_its_end_are_one_message_each(
     orchestrator.reconcile()
     assert bulkhead.rows("select dataset, silent_since from ledger.expected_arrival") == [("places", None)]
     assert len({message_id for message_id, _ in posted}) == len(posted)
-    if request.config.getoption("--record-histories"):
-        asyncio.run(record(settings, ROOT / "tests" / "histories" / "silence_begun.json"))
-
-
-async def record(settings: Settings, file: Path) -> None:
-    """Keep the history of the silence's first message, which was tried twice, for the replay test."""
-    client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
-    (run,) = [one async for one in client.list_workflows("WorkflowType = 'TellSilence'") if one.id.endswith("/begin")]
-    history = await client.get_workflow_handle(run.id).fetch_history()
-    file.write_text(json.dumps(json.loads(history.to_json(), object_hook=without_machine), indent=1) + "\n")
-
-
-def without_machine(values: dict[str, Any]) -> dict[str, Any]:
-    """Return an object of a history without what only says where it was recorded."""
-    return {name: value for name, value in values.items() if name not in ("stackTrace", "identity")}
+    histories.keep_ended(settings, "TellSilence", "silence_begun", id_ends="/begin")
 
 
 def test_what_is_not_expected_any_more_is_forgotten(bulkhead: Bulkhead, settings: Settings) -> None:

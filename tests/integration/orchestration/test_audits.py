@@ -22,6 +22,7 @@ from pipeline.adapters.s3 import Store
 from pipeline.adapters.temporal import TemporalClient
 from pipeline.contracts.audits import AuditRef, AuditState, AuditStep
 from pipeline.contracts.object_keys import audit_prefix
+from pipeline.contracts.workflows import AUDIT_WORKFLOW, SCHEDULED_AUDIT_WORKFLOW
 from pipeline.errors import Canceled, Superseded
 from pipeline.ledger.audit_record import AuditRecord
 from pipeline.ledger.audits import AuditAtWork
@@ -29,6 +30,7 @@ from pipeline.ledger.ledger import Ledger
 from pipeline.orchestration import audit_activities
 from pipeline.settings import Settings
 from tests.support.bulkhead import Bulkhead
+from tests.support.histories import Histories
 from tests.support.waiting import wait_until
 from tests.support.worker_process import closing_worker
 from tests.support.workers import running_worker
@@ -90,10 +92,11 @@ def locked_table(settings: Settings) -> Iterator[None]:
 # --- what it finds ---
 
 
-def test_an_audit_reports_what_is_loaded(settings: Settings, audits: Audits, store: Store) -> None:
+def test_an_audit_reports_what_is_loaded(settings: Settings, audits: Audits, store: Store, histories: Histories) -> None:
     put(settings)
     with running_worker(settings):
         one = audits.ended(audits.start())
+        histories.keep_ended(settings, AUDIT_WORKFLOW.name, "audit_succeeded")
     assert (one.state, one.records, one.invalid, one.invalid_percent) == (AuditState.SUCCEEDED, 4, 2, 50.0)
     assert one.findings_by_code == {"missing_parent": 1, "self_parent": 1}
     assert {code["code"]: code["percent"] for code in one.codes} == {"missing_parent": 25.0, "self_parent": 25.0}
@@ -178,7 +181,12 @@ def test_an_audit_that_waits_is_canceled_at_once(settings: Settings, audits: Aud
 
 @pytest.mark.parametrize("is_signaled", [True, False])
 def test_a_running_audit_is_canceled(
-    settings: Settings, audits: Audits, store: Store, monkeypatch: pytest.MonkeyPatch, is_signaled: bool
+    settings: Settings,
+    audits: Audits,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    histories: Histories,
+    is_signaled: bool,
 ) -> None:
     """Also if the signal is lost: the ledger is read while it goes on."""
     began = threading.Event()
@@ -196,6 +204,7 @@ def test_a_running_audit_is_canceled(
         if is_signaled:
             audits.temporal.cancel_audit(AuditRef(audit_id, "records"))
         one = audits.ended(audit_id)
+        histories.keep_ended(settings, AUDIT_WORKFLOW.name, f"audit_canceled{'' if is_signaled else '_by_the_ledger'}")
     assert (one.state, one.reason) == (AuditState.CANCELED, "")
     assert [*store.list(one.prefix)] == []
 
@@ -210,7 +219,9 @@ def test_an_audit_that_waits_for_a_lock_is_canceled(settings: Settings, audits: 
 
 
 @pytest.mark.parametrize("is_canceled", [False, True])
-def test_an_audit_that_cannot_be_made_says_why(settings: Settings, audits: Audits, is_canceled: bool) -> None:
+def test_an_audit_that_cannot_be_made_says_why(
+    settings: Settings, audits: Audits, histories: Histories, is_canceled: bool
+) -> None:
     with psycopg.connect(settings.database_url) as connection:
         connection.execute("drop table warehouse.places cascade")
     audit_id = audits.start("places")
@@ -219,6 +230,7 @@ def test_an_audit_that_cannot_be_made_says_why(settings: Settings, audits: Audit
             connection.exec_driver_sql("update ledger.audit set state = 'running', cancel_requested_at = now()")
     with running_worker(settings):
         one = audits.ended(audit_id)
+        histories.keep_ended(settings, AUDIT_WORKFLOW.name, f"audit_{'canceled_before' if is_canceled else 'failed'}")
     if is_canceled:
         assert (one.state, one.reason) == (AuditState.CANCELED, "")
     else:
@@ -273,7 +285,7 @@ async def trigger(settings: Settings, name: str) -> None:
 
 
 @pytest.mark.schedules
-def test_schedules_follow_the_settings_and_start_audits(settings: Settings, audits: Audits) -> None:
+def test_schedules_follow_the_settings_and_start_audits(settings: Settings, audits: Audits, histories: Histories) -> None:
     def are(wanted: dict[str, timedelta]) -> Callable[[], bool]:
         return lambda: asyncio.run(schedules(settings)) == wanted
 
@@ -288,6 +300,7 @@ def test_schedules_follow_the_settings_and_start_audits(settings: Settings, audi
         wait_until(lambda: audits.ledger.audits.page("records") != [], 60)
         (one,) = audits.ledger.audits.page("records")
         done = audits.ended(one.id)
+        histories.keep_ended(settings, SCHEDULED_AUDIT_WORKFLOW.name, "audit_scheduled")
     assert (done.state, done.scheduled, done.created_by) == (AuditState.SUCCEEDED, True, None)
 
 

@@ -7,12 +7,10 @@ What the steps do is tested elsewhere; here it is which follows which, how many 
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,29 +37,15 @@ from pipeline.contracts.workflows import (
 from pipeline.local import temporal
 from pipeline.local.stack import Stack
 from pipeline.orchestration.queue_workflow import RUNS
+from tests.support.histories import Histories
 from tests.support.waiting import wait_until_async
 from tests.support.workflow_double import Orchestra, run_story
 
 
 @pytest.fixture
-def record(request: pytest.FixtureRequest) -> Callable[[WorkflowHandle[Any, Any], str], Coroutine[Any, Any, None]]:
+def record(histories: Histories) -> Callable[[WorkflowHandle[Any, Any], str], Coroutine[Any, Any, None]]:
     """Keep a run's history under a name, if the run of the tests is asked to."""
-    folder = Path(__file__).parents[2] / "histories" / "next"
-
-    async def keep(handle: WorkflowHandle[Any, Any], name: str) -> None:
-        if request.config.getoption("--record-histories"):
-            folder.mkdir(exist_ok=True)
-            events = json.loads((await handle.fetch_history()).to_json())
-            (folder / f"{name}.json").write_text(json.dumps(_of_no_machine(events), indent=1) + "\n")
-
-    return keep
-
-
-def _of_no_machine(value: Any) -> Any:
-    """A history without what only says where it was recorded: paths in stack traces, the names of processes."""
-    if isinstance(value, dict):
-        return {name: _of_no_machine(one) for name, one in value.items() if name not in ("stackTrace", "identity")}
-    return [_of_no_machine(one) for one in value] if isinstance(value, list) else value
+    return histories.keep
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from temporalio.worker import Replayer
 
 from pipeline.contracts.messages import ImportRun, Outcome
 from pipeline.contracts.workflows import IMPORT_WORKFLOW
+from pipeline.orchestration.audit_workflow import AuditDataset, ScheduledAudit
 from pipeline.orchestration.dataset_message_workflow import TellDataset
 from pipeline.orchestration.import_workflow import ImportFile
 from pipeline.orchestration.maintenance_workflow import CleanUp, Reconcile
@@ -25,6 +26,7 @@ from pipeline.orchestration.queue_workflow import DatasetQueue
 
 FOLDER = Path(__file__).parents[2] / "histories"
 HISTORIES = sorted(FOLDER.rglob("*.json"))
+WORKFLOWS = [DatasetQueue, ImportFile, TellUser, Reconcile, CleanUp, TellDataset, AuditDataset, ScheduledAudit]
 
 
 def history(path: Path) -> WorkflowHistory:
@@ -36,6 +38,7 @@ def test_there_is_a_history_of_every_way_an_import_can_go() -> None:
         *("import_succeeded", "import_rejected", "import_failed", "import_canceled", "import_in_waves", "import_by_needs"),
         *("import_dry_run", "import_quarantined", "import_with_failures"),
         *("queue_of_one", "queue_of_three", "notify_one_receiver_gone", "silence_begun"),
+        *("audit_succeeded", "audit_canceled", "audit_failed", "audit_scheduled"),
     }
 
 
@@ -49,7 +52,7 @@ def test_every_released_version_has_histories_and_its_revision() -> None:
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: str(path.relative_to(FOLDER).with_suffix("")))
 def test_a_recorded_history_replays(path: Path) -> None:
-    replayer = Replayer(workflows=[DatasetQueue, ImportFile, TellUser, Reconcile, CleanUp, TellDataset])
+    replayer = Replayer(workflows=WORKFLOWS)
     asyncio.run(replayer.replay_workflow(history(path)))
 
 
