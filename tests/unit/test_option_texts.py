@@ -37,6 +37,7 @@ from pipeline.option_texts import PARSERS, delimiter_of, delimiter_text, option_
         ("no_parent_values", "0, NULL,", ("0", "NULL")),
         ("no_parent_values", '["0", "a,b"]', ("0", "a,b")),
         ("parent_by", "name", "name"),
+        ("parent_by", "name > name", "name > name"),
         ("shape", '{"kind": "levels"}', {"kind": "levels"}),
         ("clean", '{"trim": true}', {"trim": True}),
     ],

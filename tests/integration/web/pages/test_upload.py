@@ -163,6 +163,31 @@ def test_a_delimiter_is_remembered_with_the_columns(browser: Any) -> None:
     assert (form.fields["delimiter"], form.fields["quote"]) == (["^"], ["'"])
 
 
+def test_parents_may_be_paths_of_names(browser: Any, edges: AppContext) -> None:
+    """The tree is seen before the upload, and the next file with these columns is read like it."""
+    content = b"id,parentId,name,kind\n1,,Europe,Continent\n2,Europe,France,Country\n3,Europe > France,Paris,City\n"
+    address = send(browser, content, dataset="places").location
+    at = address.partition("?")[0]
+    form = Form(browser.get(at).text)
+    looked = browser.post(at, data=form.with_(do="look", parent_by="name > name"))
+    form = Form(looked.text)
+    assert form.fields["parent_by"] == ["name > name"]
+    assert "Import 3 rows" in form.page.text
+    headers = {"X-CSRF-Token": token_of(browser)}
+    asked = {"whole": "true", "dataset": "places", "parent_by": "name > name"}
+    seen = browser.post("/v1/preview", query_string=asked, data=content, headers=headers).json
+    assert seen["would_reject"] == []
+    assert (seen["tree"]["records"], seen["tree"]["roots"], seen["tree"]["misfits_total"]) == (3, 1, 0)
+    wrong = browser.post("/v1/preview", query_string=asked, data=content.replace(b"Europe >", b"Asia >"), headers=headers).json
+    assert [one["code"] for one in wrong["would_reject"]] == ["missing_parent"]
+    assert browser.post(at, data=form.with_(do="import")).status_code == 303
+    (made,) = edges.ledger.imports.page()
+    assert made.options.parent_by == "name > name"
+    body = {"columns": ["id", "parentId", "name", "kind"], "mapping": {}, "options": {"parent_by": "name > name"}}
+    assert browser.put("/v1/datasets/places/mappings", json=body, headers=headers).status_code in (200, 201, 204)
+    assert Form(browser.get(send(browser, content, dataset="places").location).text).fields["parent_by"] == ["name > name"]
+
+
 @pytest.mark.parametrize("address", ["/upload/drafts", "/upload"])
 def test_pasted_rows_are_a_file(browser: Any, edges: AppContext, store: Store, address: str) -> None:
     pasted = "id\tparentId\tname\tkind\r\nFR\t\t=1+1\tCountry\r\n"
