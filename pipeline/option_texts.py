@@ -24,6 +24,8 @@ _OF_NO_FILES = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "und
 _SPACES = {"space": " ", "spaces": "  "}
 """Delimiters that are hard to see; "spaces" are two or more."""
 
+_NAMES_OF_DELIMITERS = {delimiter: name for name, delimiter in {**DELIMITER_NAMES, **_SPACES}.items()}
+
 _QUOTES = {"single": "'", "double": '"', QUOTE_NONE: QUOTE_NONE}
 
 
@@ -38,6 +40,14 @@ def delimiter_of(text: str) -> str:
         names = f"{known}, or 1 to {DELIMITER_CHARACTERS} characters without letters, digits and quotes"
         raise InvalidRequest(f"The delimiter is {names}, not {text!r}.{_meant(text, DELIMITER_NAMES)}")
     return found
+
+
+def delimiter_text(delimiter: str) -> str:
+    """Return the text of a delimiter for people, from which delimiter_of makes it again: nothing in it is invisible."""
+    if name := _NAMES_OF_DELIMITERS.get(delimiter):
+        return name
+    is_plain = delimiter.isprintable() and delimiter == delimiter.strip() and "\\" not in delimiter
+    return delimiter if is_plain else delimiter.encode("unicode_escape").decode().replace(" ", "\\x20")
 
 
 def quote_of(text: str) -> str:

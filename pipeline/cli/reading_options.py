@@ -24,7 +24,8 @@ _HELP = {
     "merged": "fill: write the value of merged cells into each of them.",
     "repeated_columns": "Columns with the same name: number them, or keep their values as one list.",
     "no_parent_values": "Values of the parent column that mean no parent, separated by commas: 0,NULL",
-    "parent_by": "Column whose value the parent column gives, instead of an ID, such as name; id,name: an ID, or else a name.",
+    "parent_by": "Column whose value the parent column gives, instead of an ID, such as name; id,name: an ID, or else a name; "
+    "name > name: the path of names from a root, with the characters between them.",
     "shape": f"How the hierarchy is written, as JSON: {SHAPE_EXAMPLE}",
     "clean": f"Rules that change values before they are checked, as JSON: {CLEAN_EXAMPLE}",
 }

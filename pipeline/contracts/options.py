@@ -29,7 +29,7 @@ class ReadOptions:
     merged: str | None = None  # cells of a workbook: "fill" writes the value of merged cells into each of them
     repeated_columns: str | None = None  # "number": Labels, Labels 2, ...; "list": one column with a JSON list
     no_parent_values: tuple[str, ...] = ()  # values of the parent column that mean that a record has no parent
-    parent_by: str | None = None  # column of the dataset whose value the parent column names, instead of an ID
+    parent_by: str | None = None  # column whose value, or path of values ("name > name"), the parent column gives, not an ID
     shape: Mapping[str, Any] = field(default_factory=dict)  # how the hierarchy is written, as meta.shape of a suite
     clean: Mapping[str, Any] = field(default_factory=dict)  # rules that change values, as meta.clean of a suite
     without: tuple[str, ...] = ()  # columns of the file to skip: those that a result file adds

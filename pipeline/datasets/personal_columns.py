@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.datasets.parent_names import parent_names
 from pipeline.display import meant
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def slip_in_ids(dataset: Dataset, shape: Shape, parent_by: str | None) -> str:
     """Return why IDs or parents would be made of values that are to be masked; an empty text if they would not."""
     if not dataset.personal:
         return ""
-    if parent_by and not is_visible(dataset, parent_by.rpartition(",")[2].strip()):  # id,name: what is no ID is a name
+    if parent_by and not is_visible(dataset, parent_names(parent_by, dataset.key, dataset.names).column):
         return f"parent_by is {parent_by}, whose values are masked: they would appear as parents"
     if shape.kind or shape.path_separator:
         return (

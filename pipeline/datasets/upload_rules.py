@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contracts.options import ReadOptions
 from pipeline.datasets.cleaning_rules import Cleaning, check_columns, parse_cleaning
+from pipeline.datasets.parent_names import ParentNames, parent_names
 from pipeline.datasets.personal_columns import slip_in_ids
 from pipeline.display import meant
 from pipeline.errors import InvalidConfiguration, InvalidRequest
@@ -45,36 +46,36 @@ def no_parent_values_of(dataset: Dataset) -> tuple[str, ...]:
     return tuple(said)
 
 
-def parent_by_of(dataset: Dataset) -> str | None:
-    """Return the column whose value the parent column names; None if it names IDs.
+def parent_names_of(dataset: Dataset) -> ParentNames | None:
+    """Return by what the parent column names parents; None if it has their IDs.
 
     Raises InvalidRequest or InvalidConfiguration for a column that the dataset does not have.
     """
     asked, said = dataset.options.parent_by, dataset.suite.get("meta", {}).get("parent_by")
-    by: Any = _named_column(asked or said, dataset)
-    if not dataset.columns or not by or by == dataset.key:
+    by: Any = asked or said
+    names = parent_names(by, dataset.key, dataset.names) if isinstance(by, str) else None
+    column = names.column if names else by
+    if not dataset.columns or not column or (column == dataset.key and not (names and names.separator)):
         return None
     may_be = [name for name in dataset.names if name not in (dataset.parent, dataset.rest)]
-    if isinstance(by, str) and by not in (dataset.parent, dataset.rest) and (by in may_be or dataset.rest):
-        return by
-    wrong = f"parent_by is a column whose value names the parent, not {by!r}."
+    if names and column not in (dataset.parent, dataset.rest) and (column in may_be or dataset.rest):
+        return names
+    wrong = f"parent_by is a column whose value names the parent, not {column!r}."
     if not asked:
         raise InvalidConfiguration(f"expectations/{dataset.name}.json: meta.{wrong} Its columns: {', '.join(may_be)}.")
-    raise InvalidRequest(f"{wrong}{meant(asked, may_be)} Its columns: {', '.join(may_be)}.")
+    raise InvalidRequest(f"{wrong}{meant(column, may_be)} Its columns: {', '.join(may_be)}.")
+
+
+def parent_by_of(dataset: Dataset) -> str | None:
+    """Return the column whose values name the parents, as parent_names_of does."""
+    names = parent_names_of(dataset)
+    return names.column if names else None
 
 
 def is_id_or_name(dataset: Dataset) -> bool:
     """Return whether a parent is an ID if the file has it, and only otherwise a name: ``parent_by`` is ``id,name``."""
-    said = dataset.options.parent_by or dataset.suite.get("meta", {}).get("parent_by")
-    return parent_by_of(dataset) is not None and said != _named_column(said, dataset)
-
-
-def _named_column(said: Any, dataset: Dataset) -> Any:
-    """Return the column of names in ``name`` and in ``id,name``."""
-    if not isinstance(said, str):
-        return said
-    first, comma, column = said.partition(",")
-    return column.strip() if comma and first.strip() == dataset.key and column.strip() else said
+    names = parent_names_of(dataset)
+    return names is not None and names.may_be_id
 
 
 def check_value_options(dataset: Dataset, options: ReadOptions) -> None:

@@ -1,15 +1,16 @@
-"""Parents that are not given by ID: values that mean "no parent" (``no_parent_values``), and values of another column
-(``parent_by``), which become IDs in ``incoming``."""
+"""Parents that are not given by ID: values that mean "no parent" (``no_parent_values``), and values of another column or
+paths of them (``parent_by``), which become IDs in ``incoming``."""
 
 from __future__ import annotations
 
 import duckdb
 
 from pipeline.datasets.dataset import Dataset
-from pipeline.datasets.upload_rules import OWN_ID, is_id_or_name, no_parent_values_of, parent_by_of
+from pipeline.datasets.upload_rules import OWN_ID, no_parent_values_of, parent_names_of
 from pipeline.sqlfiles import literal, quoted
 from pipeline.staging.cleaning import add_warning
-from pipeline.staging.database import VALUE_LENGTH, by_rows
+from pipeline.staging.database import VALUE_LENGTH, by_rows, number
+from pipeline.staging.named_paths import UNKNOWN_PATH, bearers_query, find_beginnings, paths_query
 
 _CANDIDATES = 5
 
@@ -48,25 +49,32 @@ def name_parents_by_id(connection: duckdb.DuckDBPyConnection, dataset: Dataset, 
 
     A value that no record has, or several have, becomes a finding, and the record has no parent in ``incoming``. Where a parent
     may be an ID or a name (``parent_by`` is ``id,name``), IDs of the file come first, and what is neither stays: it may be the
-    ID of a loaded record.
+    ID of a loaded record. A path of values (``name > name``) is looked for among the paths of the records.
     """
-    by = parent_by_of(dataset)
-    if by is None or by not in present or dataset.parent not in present:
+    names = parent_names_of(dataset)
+    if names is None or names.column not in present or dataset.parent not in present:
         return
+    by, separator, is_mixed = names.column, names.separator, names.may_be_id
     key, parent = quoted(dataset.key), quoted(dataset.parent)
+    paths = paths_query(connection, names, dataset, rows) if separator is not None else ""
+    of_rows = f"""select {quoted(by)} as value, {key} as id from {rows}
+        where {quoted(by)} != '' and {key} != '' and {quoted(by)} in (select {parent} from incoming)"""
     connection.execute(
         f"""create or replace temp table named_values as
-        select {quoted(by)} as value, min({key}) as id, count(distinct {key}) as bearers,
-            list_sort(min(distinct {key}, {_CANDIDATES})) as candidates
-        from {rows} where {quoted(by)} != '' and {key} != '' and {quoted(by)} in (select {parent} from incoming)
-        group by {quoted(by)}"""
+        select value, min(id) as id, count(distinct id) as bearers, list_sort(min(distinct id, {_CANDIDATES})) as candidates
+        from ({bearers_query(paths) if paths else of_rows}) bearers group by value"""
     )
-    is_mixed = is_id_or_name(dataset)
     connection.execute(_MISNAMED.format(key=key, parent=parent))
     if is_mixed:
         connection.execute("delete from misnamed where known is not null")
-    for findings in (_AMBIGUOUS,) if is_mixed else (_UNKNOWN, _AMBIGUOUS):
-        connection.execute(findings, {"by": by, "column": dataset.parent})
+    said = {"by": by, "column": dataset.parent}
+    if separator is not None and number(connection, "select count(*) from misnamed where bearers is null"):
+        find_beginnings(connection, paths, separator)
+        connection.execute(UNKNOWN_PATH.format(most=VALUE_LENGTH), {**said, "separator": repr(separator)})
+        connection.execute("drop table beginnings")
+    elif not is_mixed and separator is None:
+        connection.execute(_UNKNOWN, said)
+    connection.execute(_AMBIGUOUS, {**said, "what": by if separator is None else "path"})
     connection.execute("drop table misnamed")
     value = _MIXED.format(parent=parent) if is_mixed else _BEARER
     ids = f"left join (select distinct {key} as id from incoming) known on incoming.{parent} = known.id" if is_mixed else ""
@@ -82,6 +90,7 @@ def name_parents_by_id(connection: duckdb.DuckDBPyConnection, dataset: Dataset, 
     connection.execute(f"drop {'view' if is_view else 'table'} incoming")
     connection.execute("alter table named_incoming rename to incoming")
     connection.execute("drop table named_values")
+    connection.execute("drop table if exists given_paths")
 
 
 _BEARER = "case when bearers.bearers = 1 then bearers.id end"
@@ -109,7 +118,7 @@ from misnamed where bearers is null
 _AMBIGUOUS = f"""
 insert into findings by name
 select 'ambiguous_parent' as code, 'error' as severity, _row as row, $column as "column", left(value, {VALUE_LENGTH}) as value,
-    format('{{}} records have the {{}} "{{}}".', bearers, $by, left(value, 60)) as message,
+    format('{{}} records have the {{}} "{{}}".', bearers, $what, left(value, 60)) as message,
     format('Their IDs: "{{}}"{{}}. Name the parent by another column, or change the {{}}.',
         array_to_string(candidates, '", "'), if(bearers > {_CANDIDATES}, ', ...', ''), $by) as hint
 from misnamed where bearers > 1

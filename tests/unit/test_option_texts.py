@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.contracts.options import READ_NAMES, ReadOptions
 from pipeline.errors import InvalidRequest
-from pipeline.option_texts import PARSERS, option_text, parsed
+from pipeline.option_texts import PARSERS, delimiter_of, delimiter_text, option_text, parsed
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,7 @@ from pipeline.option_texts import PARSERS, option_text, parsed
         ("no_parent_values", "0, NULL,", ("0", "NULL")),
         ("no_parent_values", '["0", "a,b"]', ("0", "a,b")),
         ("parent_by", "name", "name"),
+        ("parent_by", "name > name", "name > name"),
         ("shape", '{"kind": "levels"}', {"kind": "levels"}),
         ("clean", '{"trim": true}', {"trim": True}),
     ],
@@ -74,6 +77,29 @@ def test_a_text_means(name: str, text: str, meant: Any) -> None:
 def test_a_wrong_text_is_refused_with_what_is_possible(name: str, text: str, said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
         parsed({name: text})
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "text"),
+    [
+        *((";", "semicolon"), ("\t", "tab"), (" ", "space"), ("  ", "spaces"), ("^", "^"), ("::", "::"), (" | ", r"\x20|\x20")),
+        *(("\t|\t", r"\t|\t"), ("\x01", r"\x01"), ("\\", "\\\\"), ("\xa6\t", r"\xa6\t"), ("\u00b7", "\u00b7")),
+    ],
+)
+def test_a_delimiter_is_written_so_that_it_can_be_read(delimiter: str, text: str) -> None:
+    assert delimiter_text(delimiter) == text
+    assert delimiter_of(text) == delimiter
+
+
+@given(text=st.text(min_size=1, max_size=8))
+def test_a_delimiter_that_is_written_means_the_same(text: str) -> None:
+    try:
+        delimiter = delimiter_of(text)
+    except InvalidRequest:
+        return
+    written = delimiter_text(delimiter)
+    assert delimiter_of(written) == delimiter
+    assert written.isprintable() and written == written.strip()
 
 
 def test_nothing_is_asked_for() -> None:

@@ -106,8 +106,9 @@ class ReadQuery(Given):
     parent_by: str | None = Field(
         None,
         min_length=1,
-        description="Column whose value the parent column gives, instead of an ID; id,name: an ID of the file, or else a name",
-        json_schema_extra={"example": "name"},
+        description="Column whose value the parent column gives, instead of an ID; id,name: an ID of the file, or else a name; "
+        "name > name: the path of names from a root, with any characters between them",
+        json_schema_extra={"example": "name > name"},
     )
     shape: Annotated[str, _checked("shape")] | None = Field(
         None,

@@ -13,7 +13,6 @@ from flask import Flask
 from pipeline.contracts.options import OnError, Options, ReadOptions
 from pipeline.contracts.states import State
 from pipeline.display import (
-    DELIMITER_TEXTS,
     counted,
     dialect_text,
     duration_text,
@@ -27,7 +26,7 @@ from pipeline.display import (
     visible,
 )
 from pipeline.ledger.models import ImportRecord, Move
-from pipeline.option_texts import option_text
+from pipeline.option_texts import delimiter_text, option_text
 from web.http.responses import as_text, json_bytes
 from web.services.pace import load_begun
 
@@ -199,7 +198,7 @@ _READING_TEXTS = {
 def _reading_text(options: ReadOptions) -> list[str]:
     """Return how the upload says its file is read, without the mapping of columns."""
     asked = options.reading_json()
-    told = [f"delimiter: {DELIMITER_TEXTS.get(options.delimiter, visible(options.delimiter))}"] if options.delimiter else []
+    told = [f"delimiter: {delimiter_text(options.delimiter)}"] if options.delimiter else []
     return told + [text.format(visible(option_text(asked[name]))) for name, text in _READING_TEXTS.items() if name in asked]
 
 

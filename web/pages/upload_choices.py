@@ -55,8 +55,12 @@ class Choices:
 
 
 def of_fields(fields: Mapping[str, str]) -> Choices:
-    """Return the choices in plain fields, or in a query; an empty field is none, and neither is a mapping that is broken."""
-    options = {name: value for name in _UPLOAD if (value := fields.get(name, "").strip())}
+    """Return the choices in plain fields, or in a query; an empty field is none, and neither is a mapping that is broken.
+
+    A delimiter may be a space or a tab, so it stays as it is.
+    """
+    given = {name: fields.get(name, "") for name in _UPLOAD}
+    options = {name: text for name, value in given.items() if (text := value if name == "delimiter" else value.strip())}
     columns = _object(fields.get("mapping", ""))
     return Choices(fields.get("dataset", ""), options, {name: one for name, one in columns.items() if isinstance(one, str)})
 

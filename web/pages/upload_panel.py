@@ -9,10 +9,9 @@ from typing import Any
 
 from flask import current_app, url_for
 
-from pipeline.contracts.options import DELIMITER_NAMES
 from pipeline.display import counted
 from pipeline.ledger.api_keys import Role
-from pipeline.option_texts import option_text
+from pipeline.option_texts import delimiter_of, delimiter_text, option_text
 from web.http.auth import key_in_use
 from web.pages.upload_choices import KEEP, SKIP, TO, Choices
 
@@ -20,7 +19,6 @@ COLUMNS_NAMED = 8
 OFFERED_DATASETS = 6
 CELLS_SHOWN = 30
 OFFERS_SHOWN = 12
-_NAMES_OF_DELIMITERS = {value: name for name, value in DELIMITER_NAMES.items()}
 NEW_DATASET = "new_dataset_pages.new_dataset"
 
 
@@ -62,6 +60,8 @@ class Panel:
     @staticmethod
     def read_with(option: str, value: str) -> str:
         """Return an option that is in force, as a person reads it: ``clean: skip totals`` instead of its JSON."""
+        if option == "delimiter":
+            return f"delimiter: {delimiter_text(delimiter_of(value))}"
         try:
             given = json.loads(value) if value.startswith("{") else None
         except ValueError:
@@ -116,8 +116,8 @@ def of(seen: Mapping[str, Any], chosen: Choices, filename: str, draft_id: str | 
     """Return the panel of a preview, with what is chosen already; ``draft_id``: if the file is kept already."""
     columns = [_column(one, seen, chosen.columns) for one in seen["columns"]]
     read = {name: option_text(value) for name, value in seen["options"].items() if name != "mapping"}
-    if name := _NAMES_OF_DELIMITERS.get(read.get("delimiter", "")):
-        read["delimiter"] = name
+    if delimiter := read.get("delimiter"):
+        read["delimiter"] = delimiter_text(delimiter)
     needs = () if "shape" in seen["options"] else seen["needs"]  # a shape makes the ids and the parents
     wrong = _wrong(columns, needs) if seen["dataset"] else []
     return Panel(seen, chosen, columns, {**chosen.options, **read}, wrong, new_dataset_page(draft_id), filename)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from pipeline.contracts.options import DELIMITERS, QUOTE_NONE, ReadOptions
 from pipeline.datasets.dataset import Dataset
-from pipeline.errors import RejectedFile
+from pipeline.errors import RejectedFile, Unreadable
 from pipeline.read import Limits
+from pipeline.read.formats.delimited_dialect import Dialect
 from pipeline.read.formats.excel_opening import SheetOpening, open_workbook
 from pipeline.read.synonyms import EXACT, KEY, PARENT, Words, bare_letters
 from pipeline.sandbox.preview_model import RawRow
@@ -41,7 +42,7 @@ class Opening:
 def opening_of_text(text: str, datasets: Sequence[Dataset], words: Words, options: ReadOptions) -> Opening:
     """Return the opening of a delimited text, of which ``text`` is the beginning."""
     lines = list(islice(io.StringIO(text, newline=""), 200))
-    mark = options.delimiter if options.delimiter and len(options.delimiter) == 1 else _likely_delimiter(lines)
+    mark = options.delimiter or _likely_delimiter(lines)
     quote = None if options.quote == QUOTE_NONE else options.quote or '"'
     return _with_header(_records(lines, mark, quote), datasets, words, options)
 
@@ -141,15 +142,15 @@ def _records(lines: Sequence[str], mark: str, quote: str | None) -> list[tuple[i
     """Return the first records that are not empty, with the lines on which they begin."""
 
     def numbered() -> Iterator[tuple[int, tuple[str, ...]]]:
-        style = {"quoting": csv.QUOTE_NONE} if quote is None else {"quotechar": quote}
-        reader = csv.reader(iter(lines), delimiter=mark, **style)
+        dialect = Dialect(mark, quote)
+        reader = csv.reader(map(dialect.prepared, lines), **{**dialect.options(), "strict": False})
         before = 0
         try:
             for cells in reader:
                 if any(cell.strip() for cell in cells):
-                    yield before + 1, tuple(cells)
+                    yield before + 1, tuple(dialect.finished(cells))
                 before = reader.line_num
-        except csv.Error:  # what is wrong is said by the reader
+        except (csv.Error, Unreadable):  # what is wrong is said by the reader
             return
 
     return list(islice(numbered(), _LOOKED_AT))

@@ -39,6 +39,8 @@ def people(root: Path, **meta: Any) -> Dataset:
         ({"personal": ["id"]}, "cannot be masked"),
         ({"personal": ["parentId"]}, "cannot be masked"),
         ({"personal": ["name"], "parent_by": "name"}, "would appear as parents"),
+        ({"personal": ["name"], "parent_by": "id,name"}, "would appear as parents"),
+        ({"personal": ["name"], "parent_by": "name > name"}, "would appear as parents"),
         ({"personal": ["name"], "shape": {"kind": "levels", "columns": ["a", "b"]}}, "makes IDs of"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from pipeline.contracts.options import Options
 from pipeline.datasets.cleaning_rules import RULES, Cleaning, ValueRule, parse_cleaning, strptime_format
 from pipeline.datasets.dataset import Dataset, load_dataset
+from pipeline.datasets.parent_names import ParentNames, parent_names
 from pipeline.datasets.upload_rules import check_suite, check_value_options, cleaning_of, no_parent_values_of, parent_by_of
 from pipeline.errors import InvalidConfiguration, InvalidRequest
 
@@ -84,6 +85,34 @@ def test_parents_are_given_by_a_column_that_there_is(by: str) -> None:
         check_suite(suited(PLACES, parent_by=by))
     with pytest.raises(InvalidConfiguration, match=r"meta\.no_parent_values"):
         check_suite(suited(PLACES, no_parent_values=by))
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("name", ParentNames("name")),
+        ("id,name", ParentNames("name", may_be_id=True)),
+        ("id, full name", ParentNames("full name", may_be_id=True)),
+        ("name > name", ParentNames("name", ">")),
+        ("name/name", ParentNames("name", "/")),
+        ("name::name", ParentNames("name", "::")),
+        ("name,name", ParentNames("name", ",")),
+        ("full name » full name", ParentNames("full name", "»")),
+        ("a-b", ParentNames("a-b")),
+        ("Go-Go", ParentNames("Go-Go")),
+        ("no no", ParentNames("no no")),
+        ("Size (cm)", ParentNames("Size (cm)")),
+    ],
+)
+def test_parents_are_given_by_a_name_or_a_path_of_names(said: str, meant: ParentNames) -> None:
+    assert parent_names(said, "id", ["id", "parentId", "Go-Go"]) == meant
+
+
+def test_a_path_is_one_of_a_column_that_there_is() -> None:
+    check_value_options(PLACES, Options(parent_by="name > name"))
+    check_suite(suited(PLACES, parent_by="name > name"))
+    with pytest.raises(InvalidRequest, match=r"not 'nmae'\. Did you mean name"):
+        check_value_options(PLACES, Options(parent_by="nmae > nmae"))
 
 
 def test_a_dataset_that_takes_any_column_takes_any_column_for_the_parents() -> None:

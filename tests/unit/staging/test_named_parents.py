@@ -136,3 +136,91 @@ def test_a_name_that_several_have_is_an_error_also_beside_ids(staged: Staged) ->
     rows, found = staged("id,parentId,name\n1,,Ada\n2,1,Ada\n3,Ada,Cleo\n4,2,Dan\n", parent_by="id,name")
     assert rows == [("1", None), ("2", "1"), ("3", None), ("4", "2")]
     assert [(code, row, value) for code, row, value, *_ in found] == [("ambiguous_parent", 3, "Ada")]
+
+
+def test_a_parent_is_named_by_the_path_of_names(staged: Staged) -> None:
+    """Names repeat; space around them and a separator at the ends of a path do not matter."""
+    content = (
+        "id,parentId,name\n1,,Europe\n2,Europe,Germany\n3,Europe > Germany,Berlin\n4,,America\n5,America>Germany,Berlin\n"
+        "6,> America >, Germany\n7,Europe >Germany>  Berlin,Mitte\n"
+    )
+    rows, found = staged(content, parent_by="name > name")
+    assert rows == [*(("1", None), ("2", "1"), ("3", "2"), ("4", None), ("5", "6"), ("6", "4"), ("7", "3"))]
+    assert found == []
+
+
+@pytest.mark.parametrize("dataset", [RECORDS, TYPED], ids=["text", "typed"])
+@pytest.mark.parametrize("separator", ["/", "::", "->", ".", "\\", "|", "> >", "»", "$", ","])
+def test_any_characters_stand_between_names(staged: Staged, dataset: Dataset, separator: str) -> None:
+    rows = [("1", "", "Eu.rope"), ("2", "Eu.rope", "F"), ("3", f"Eu.rope{separator}F", "P")]
+    if separator == ".":
+        rows[1:] = [("2", "Eu.rope", "F"), ("3", "Eu.rope.F", "P")]
+    content = "id\tparentId\tname\tn\n" + "".join("\t".join((*row, "1")) + "\n" for row in rows)
+    assert staged(content, dataset, parent_by=f"name{separator}name") == ([("1", None), ("2", "1"), ("3", "2")], [])
+
+
+def test_an_unknown_path_is_an_error_that_names_its_longest_known_beginning(staged: Staged) -> None:
+    content = (
+        "id,parentId,name\n1,,Europe\n2,Europe,Germany\n3,Europe/Germany/Bavaria/Munich,Au\n4,Asia/China,Xi'an\n5,1,Rome\n"
+    )
+    rows, found = staged(content, parent_by="name/name")
+    assert rows == [("1", None), ("2", "1"), ("3", None), ("4", None), ("5", None)]
+    assert found == [
+        ("missing_parent", 3, "Europe/Germany/Bavaria/Munich",
+         'No record of the file has the path "Europe/Germany/Bavaria/Munich".',
+         'The longest beginning of it that a record has: "Europe/Germany". '
+         "Add the record below it to the file, or correct the parent."),
+        ("missing_parent", 4, "Asia/China", 'No record of the file has the path "Asia/China".',
+         "No record has a beginning of it as its path. A path has the name of each record from a root to the parent, "
+         "with '/' between them."),
+        ("missing_parent", 5, "1", 'No record of the file has the path "1".',
+         'A record has the ID "1". If parents are given by ID, leave parent_by out.'),
+    ]  # fmt: skip
+
+
+def test_siblings_of_one_name_are_an_error_only_where_they_are_a_parent(staged: Staged) -> None:
+    content = "id,parentId,name\n1,,a\n2,a,b\n3,a,b\n4,a/b,c\n5,a,c\n6,a,c\n"
+    rows, found = staged(content, parent_by="name/name")
+    assert rows == [("1", None), ("2", "1"), ("3", "1"), ("4", None), ("5", "1"), ("6", "1")]
+    assert found == [
+        ("ambiguous_parent", 4, "a/b", '2 records have the path "a/b".',
+         'Their IDs: "2", "3". Name the parent by another column, or change the name.'),
+    ]  # fmt: skip
+
+
+def test_paths_of_values_that_are_cleaned_or_mean_no_parent(staged: Staged) -> None:
+    content = "id,parentId,name\n1,#, A \n2,a,b\n3,A/B,c\n"
+    rows, found = staged(content, parent_by="name/name", no_parent_values=("#",), clean={"trim": True, "case": "lower"})
+    assert rows == [("1", None), ("2", "1"), ("3", "2")]
+    assert {code for code, *_ in found} == {"no_parent", "cleaned_values"}
+
+
+_STEP = st.sampled_from(["a", "b", "a ", "c d", "é"])
+
+
+@given(
+    people=st.lists(st.tuples(st.lists(_STEP, max_size=3), st.sampled_from(["a", "b", "c d", "é", ""])), min_size=1, max_size=9)
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_parents_by_path_are_those_of_a_walk_from_the_roots(staged: Staged, people: list[tuple[list[str], str]]) -> None:
+    """The walk goes down from each root by the names of the children; records of a branch without a root are no roots."""
+    steps = {str(row): tuple(step.strip() for step in above) for row, (above, _) in enumerate(people, 1)}
+    children: dict[tuple[str, ...], list[str]] = {}
+    for row, above in steps.items():
+        if people[int(row) - 1][1]:
+            children.setdefault((*above, people[int(row) - 1][1]), []).append(row)
+    wanted = {row: children.get(above, []) for row, above in steps.items()}
+    content = "id,parentId,name\n" + "".join(
+        f"{row},{'> '.join(above).strip()},{name}\n" for row, (above, name) in enumerate(people, 1)
+    )
+    rows, found = staged(content, parent_by="name>name")
+    assert rows == [(row, bearers[0] if len(bearers) == 1 else None) for row, bearers in wanted.items()]
+    wrong = {int(row): len(bearers) for row, bearers in wanted.items() if steps[row] and len(bearers) != 1}
+    assert {row: code for code, row, *_ in found} == {
+        row: "ambiguous_parent" if bearers else "missing_parent" for row, bearers in wrong.items()
+    }
+    for code, row, _, _, hint in found:
+        above = steps[str(row)]
+        known = [above[:length] for length in range(1, len(above)) if above[:length] in children]
+        if code == "missing_parent" and known and not hint.startswith("A record has the ID"):
+            assert f'a record has: "{">".join(known[-1])}".' in hint

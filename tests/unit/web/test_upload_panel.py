@@ -16,6 +16,8 @@ from web.pages.upload_panel import Panel
             '{"trim": true, "decimal": ",", "null_values": ["-", "n/a"]}',
             'clean: trim, decimal ,, null values ["-", "n/a"]',
         ),
+        ("delimiter", "\t", "delimiter: tab"),
+        ("delimiter", "\\t|\\t", r"delimiter: \t|\t"),
         ("header_row", "3", "header row: 3"),
         ("sheet", "{A}", "sheet: {A}"),
         ("sheet", "{}", "sheet: {}"),

@@ -100,6 +100,94 @@ def test_columns_are_chosen_and_the_file_is_read_again(browser: Any, edges: AppC
     assert made.options.mapping == {"Kürzel": "id", "Above": "parentId", "Sort": "kind"}
 
 
+@pytest.mark.parametrize(
+    ("written", "delimiter", "shown"),
+    [
+        *(("^", "^", "^"), ("::", "::", "::"), ("\\t|\\t", "\t|\t", r"\t|\t"), ("\\x01", "\x01", r"\x01")),
+        *(("Tab", "\t", "tab"), (" ", " ", "space"), (" | ", " | ", r"\x20|\x20")),
+    ],
+)
+def test_any_delimiter_and_quote_can_be_said(browser: Any, edges: AppContext, written: str, delimiter: str, shown: str) -> None:
+    rows = (("id", "parentId", "name", "kind"), ("FR", "", "'La France'", "Country"), ("FR-75", "FR", "Paris", "Department"))
+    content = "".join(f"{delimiter.join(row)}\n" for row in rows).encode()
+    address = send(browser, content, delimiter=written, quote="single", dataset="places").location
+    page = browser.get(address)
+    Page(page.text).assert_tame()
+    form = Form(page.text)
+    assert form.fields["column"] == ["id", "parentId", "name", "kind"]
+    assert (form.fields["delimiter"], form.fields["quote"]) == ([shown], ["'"])
+    assert "La France" in page.text and "&#39;La France" not in page.text
+    assert browser.post(address.partition("?")[0], data=form.with_(do="import")).status_code == 303
+    (made,) = edges.ledger.imports.page()
+    assert (made.options.delimiter, made.options.quote) == (delimiter, "'")
+
+
+def test_what_a_delimiter_and_a_quote_may_be_is_said_where_they_are_changed(browser: Any, edges: AppContext) -> None:
+    at = send(browser, CSV).location.partition("?")[0]
+    headers = {"X-CSRF-Token": token_of(browser)}
+    for name, text, said in (
+        ("delimiter", "semikolon", "Did you mean semicolon?"),
+        ("delimiter", "x", "1 to 8 characters"),
+        ("quote", "ab", "The quote is one character, or none"),
+    ):
+        form = Form(browser.get(at).text)
+        for do in ("look", "import"):
+            refused = browser.post(at, data=form.with_(do=do, **{name: text}), headers=HTML)
+            assert refused.status_code == 422
+            assert said in Page(refused.text).text
+        looked = browser.post(at, data=form.with_(do="look", **{name: text}), headers=HTML)
+        assert Form(looked.text).fields[name] == [text]
+        answer = browser.post("/upload/look", query_string={"whole": "true", name: text}, data=CSV, headers=headers)
+        assert answer.status_code == 422
+        assert said in answer.json["detail"]
+    assert edges.ledger.imports.page() == []
+
+
+def test_common_delimiters_and_quotes_are_offered(browser: Any) -> None:
+    page = Page(browser.get("/").text)
+    lists = {str(one.get("id")) for one in page.all("datalist")}
+    offered = {str(one.get("value")) for one in page.all("option")}
+    for name, common in (("delimiter", {"semicolon", "tab", "^", "::", r"\x01"}), ("quote", {"double", "single", "|", "none"})):
+        (field,) = [one for one in page.all("input") if one.get("name") == name]
+        assert field.get("list") in lists
+        assert offered.issuperset(common)
+
+
+def test_a_delimiter_is_remembered_with_the_columns(browser: Any) -> None:
+    content = "Kürzel^parentId^name^kind\nFR^^France^Country\n".encode()
+    headers = {"X-CSRF-Token": token_of(browser)}
+    columns = ["Kürzel", "parentId", "name", "kind"]
+    body = {"columns": columns, "mapping": {"Kürzel": "id"}, "filename": "a.csv", "options": {"delimiter": "^", "quote": "'"}}
+    assert browser.put("/v1/datasets/places/mappings", json=body, headers=headers).status_code in (200, 201, 204)
+    form = Form(browser.get(send(browser, content, dataset="places").location).text)
+    assert (form.fields["delimiter"], form.fields["quote"]) == (["^"], ["'"])
+
+
+def test_parents_may_be_paths_of_names(browser: Any, edges: AppContext) -> None:
+    """The tree is seen before the upload, and the next file with these columns is read like it."""
+    content = b"id,parentId,name,kind\n1,,Europe,Continent\n2,Europe,France,Country\n3,Europe > France,Paris,City\n"
+    address = send(browser, content, dataset="places").location
+    at = address.partition("?")[0]
+    form = Form(browser.get(at).text)
+    looked = browser.post(at, data=form.with_(do="look", parent_by="name > name"))
+    form = Form(looked.text)
+    assert form.fields["parent_by"] == ["name > name"]
+    assert "Import 3 rows" in form.page.text
+    headers = {"X-CSRF-Token": token_of(browser)}
+    asked = {"whole": "true", "dataset": "places", "parent_by": "name > name"}
+    seen = browser.post("/v1/preview", query_string=asked, data=content, headers=headers).json
+    assert seen["would_reject"] == []
+    assert (seen["tree"]["records"], seen["tree"]["roots"], seen["tree"]["misfits_total"]) == (3, 1, 0)
+    wrong = browser.post("/v1/preview", query_string=asked, data=content.replace(b"Europe >", b"Asia >"), headers=headers).json
+    assert [one["code"] for one in wrong["would_reject"]] == ["missing_parent"]
+    assert browser.post(at, data=form.with_(do="import")).status_code == 303
+    (made,) = edges.ledger.imports.page()
+    assert made.options.parent_by == "name > name"
+    body = {"columns": ["id", "parentId", "name", "kind"], "mapping": {}, "options": {"parent_by": "name > name"}}
+    assert browser.put("/v1/datasets/places/mappings", json=body, headers=headers).status_code in (200, 201, 204)
+    assert Form(browser.get(send(browser, content, dataset="places").location).text).fields["parent_by"] == ["name > name"]
+
+
 @pytest.mark.parametrize("address", ["/upload/drafts", "/upload"])
 def test_pasted_rows_are_a_file(browser: Any, edges: AppContext, store: Store, address: str) -> None:
     pasted = "id\tparentId\tname\tkind\r\nFR\t\t=1+1\tCountry\r\n"
