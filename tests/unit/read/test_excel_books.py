@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.display import cell_name
 from pipeline.errors import Unreadable
 from pipeline.read import read
+from pipeline.read.formats.excel_cells import CellFaults, FaultFinder, XmlCell
 from pipeline.read.formats.excel_number_formats import digit_format
 from tests.support.workbooks import SHEETML, header, links, packed, sheet_xml, text_cell, xml_book
 
@@ -153,6 +154,55 @@ def test_the_bound_on_cells_holds_without_addresses(reads: Reads) -> None:
     far = f'<row r="1048576">{"<c><v>1</v></c>" * 60}</row>'
     with pytest.raises(Unreadable, match="1,048,576 rows and 60 columns"):
         reads(xml_book(sheet_xml(header(*HEADER) + far)))
+
+
+FAULTY = f'<row>{text_cell("1")}<c t="e"><v>#N/A</v></c>{text_cell("a")}</row><row>{text_cell("2")}<c><f>A1</f></c></row>'
+ODD = sheet_xml(header(*HEADER) + FAULTY)
+NAMED = "".join(text_cell(name, f"{letter}1") for letter, name in zip("ABC", HEADER, strict=True))
+USUAL = sheet_xml(
+    f'<row r="1">{NAMED}</row>'
+    f'<row r="2">{text_cell("1", "A2")}<c r="B2" t="e"><v>#N/A</v></c></row>'
+    f'<row r="3">{text_cell("2", "A3")}<c r="B3"><f>A1</f></c></row>'
+)
+
+
+@pytest.mark.parametrize("sheet", [ODD, USUAL], ids=["without addresses", "with addresses"])
+@pytest.mark.parametrize("overlooked", ["e", ""], ids=["an error", "a formula"])
+def test_a_fault_that_the_reader_of_cells_overlooks_is_refused(
+    reads: Reads, monkeypatch: pytest.MonkeyPatch, sheet: str, overlooked: str
+) -> None:
+    assert len(reads(xml_book(sheet)).errors) == 2
+    add = FaultFinder.add
+
+    def add_others(finder: FaultFinder, cell: XmlCell) -> None:
+        if cell.kind != overlooked:
+            add(finder, cell)
+
+    monkeypatch.setattr(FaultFinder, "add", add_others)
+    with pytest.raises(Unreadable, match="has 2 cells with an error or a formula that was never computed, but 1 were found"):
+        reads(xml_book(sheet))
+
+
+@pytest.mark.parametrize("sheet", [ODD, USUAL], ids=["without addresses", "with addresses"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_fault_that_is_found_and_not_judged_is_refused(
+    reads: Reads, monkeypatch: pytest.MonkeyPatch, sheet: str, place: int
+) -> None:
+    in_order = CellFaults.in_order
+
+    def others(faults: CellFaults) -> Iterator[tuple[int, int, str]]:
+        return (one for number, one in enumerate(in_order(faults)) if number != place)
+
+    monkeypatch.setattr(CellFaults, "in_order", others)
+    with pytest.raises(Unreadable, match=r"has 2 cells with an error .* but 1 were found"):
+        reads(xml_book(sheet))
+
+
+def test_an_error_where_no_cell_should_be_is_refused(reads: Reads) -> None:
+    within = '<c r="B2" t="inlineStr"><is><t>x</t></is><extLst><c t="e"><v>#N/A</v></c></extLst></c>'
+    rows = f'<row r="2">{text_cell("1", "A2")}{within}</row>'
+    with pytest.raises(Unreadable, match="written in an unusual way"):
+        reads(xml_book(USUAL.replace("</sheetData>", f"{rows.replace('2', '4')}</sheetData>")))
 
 
 # --- Formulas ---
