@@ -148,7 +148,7 @@ select
         when coalesce(cleaned_id, '') = '' then 'Give the record around it an id.'
         else 'Remove ' || $column || ', or move the record out of the list.'
     end as hint
-from adopted where coalesce(cleaned_id, '') = '' or cleaned_said != cleaned_id
+from adopted where coalesce(cleaned_id, '') = '' or coalesce(cleaned_said, '') not in ('', cleaned_id)
 """
 
 

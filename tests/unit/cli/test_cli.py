@@ -32,6 +32,7 @@ from pipeline.contracts.states import State
 from pipeline.display import visible
 from pipeline.errors import InvalidRequest
 from pipeline.ledger.api_keys import Role
+from pipeline.option_texts import PARSERS
 
 IMPORT_ID = "01990b3c-0000-7000-8000-000000000001"
 EVIL = "a\x1b[31mred\x1b]0;title\x07\u202ecba\x9b2J [bold]x[/bold] :smile: \ud800"
@@ -418,6 +419,37 @@ def test_what_an_upload_asks_for_is_sent(httpserver: HTTPServer, run: Run, file:
         "mapping": '{"Nom": "name", "a=b": ""}',
         "delimiter": "\t",
     }
+
+
+READING = {  # option: what is written, and what is sent for it
+    "delimiter": ("\\x01", "\x01"),
+    "quote": ("single", "'"),
+    "encoding": ("Shift-JIS", "shift_jis"),
+    "header_row": ("4", "4"),
+    "sheet": ("Data 2", "Data 2"),
+    "records_at": (r"data.a\.b", r"data.a\.b"),
+    "merged": ("fill", "fill"),
+    "repeated_columns": ("number", "number"),
+    "no_parent_values": (r"0, NULL,\N", r'["0", "NULL", "\\N"]'),
+    "parent_by": ("id,name", "id,name"),
+    "shape": ('{"kind":"path","column":"p"}', '{"kind": "path", "column": "p"}'),
+    "clean": ('{"decimal":","}', '{"decimal": ","}'),
+}
+
+
+def test_every_option_of_reading_is_among_them() -> None:
+    assert list(READING) == list(PARSERS)
+
+
+@pytest.mark.parametrize("name", READING)
+def test_an_option_of_reading_is_sent(httpserver: HTTPServer, run: Run, file: Path, name: str) -> None:
+    answers(httpserver)
+    written, sent = READING[name]
+    result = run("upload", file, f"--{name.replace('_', '-')}", written)
+    assert result.exit_code == 0, result.output
+    [(request, _)] = httpserver.log
+    assert request.args.to_dict() == {"filename": "some.csv", name: sent}
+    assert PARSERS[name](sent) == PARSERS[name](written)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import duckdb
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline.contracts.options import ReadOptions
 from pipeline.datasets.dataset import load_dataset
@@ -104,3 +107,51 @@ def test_partitions_are_decoded() -> None:
 def test_a_delta_table_is_refused(reads: Reads) -> None:
     with pytest.raises(Unreadable, match="Delta Lake table, whose files also have rows that were deleted"):
         reads({"t/_delta_log/0.json": "{}", "t/a.csv": A})
+
+
+NAMES = st.lists(st.sampled_from(["region", "Region", "a b", "NAME", "ID", "y"]), max_size=3, unique=True)
+VALUES = st.sampled_from([None, "EU", "a b", "a/b=%", "é"])
+ANY_FOLDERS = NAMES.flatmap(lambda names: st.fixed_dictionaries(dict.fromkeys(names, VALUES)))
+SAME_FOLDERS = NAMES.flatmap(
+    lambda names: st.lists(
+        st.tuples(st.fixed_dictionaries(dict.fromkeys(names, VALUES)), st.just(False)), min_size=1, max_size=4
+    )
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(files=SAME_FOLDERS | st.lists(st.tuples(ANY_FOLDERS, st.booleans()), min_size=1, max_size=3))
+def test_folders_as_an_independent_implementation(reads: Reads, files: list[tuple[dict[str, str | None], bool]]) -> None:
+    """Each file is in its folders, and some have a column y of their own."""
+    parts = {}
+    for number, (folders, has_y) in enumerate(files):
+        path = "".join(f"{quote(name)}={'' if value is None else quote(value, safe='')}/" for name, value in folders.items())
+        parts[f"t/{path}{number}.csv"] = f"id,parentId,name{',y' * has_y}\n{number},,n{',own' * has_y}\n"
+    order = [number for _, number in sorted(zip(parts, range(len(files)), strict=True))]  # read in the order of their names
+    files = [files[number] for number in order]
+    expected = simple(files)
+    if expected is None:
+        with pytest.raises(Unreadable, match=r"must have the same columns|name a column y"):
+            reads(parts)
+        return
+    rows, columns, refused = expected
+    found_rows, found = reads(parts)
+    assert [row[:3] for row in found_rows] == [(str(number), None, "n") for number in order]
+    assert [sorted(filter(None, row[3:])) for row in found_rows] == rows
+    told = found.get("folder_columns", [])
+    assert [": ".join(one.split(": ")[1:]).partition(" is ")[0] for one in told] == [*columns, *refused]
+    assert [" is not read" in one for one in told] == [False] * len(columns) + [True] * len(refused)
+
+
+def simple(files: list[tuple[dict[str, str | None], bool]]) -> tuple[list[list[str]], list[str], list[str]] | None:
+    """Return the values of each row, the columns read of the folders and the others; None if the archive is refused."""
+    taken = {"id", "parentid", "name"} | ({"y"} if files[0][1] else set())
+    columns, refused = list[str](), list[str]()
+    for name in dict.fromkeys(name for folders, _ in files for name in folders):
+        is_read = all(name in folders for folders, _ in files) and name.lower() not in taken
+        (columns if is_read else refused).append(name)
+        taken |= {name.lower()} if is_read else set()
+    if len({has_y for _, has_y in files}) > 1:
+        return None
+    values = [[folders[name] for name in columns] + ["own"] * has_y for folders, has_y in files]
+    return [sorted(filter(None, one)) for one in values], columns, refused

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.display import cell_name
 from pipeline.errors import Unreadable
 from pipeline.read import read
+from pipeline.read.formats.excel_cells import CellFaults, FaultFinder, XmlCell
 from pipeline.read.formats.excel_number_formats import digit_format
 from tests.support.workbooks import SHEETML, header, links, packed, sheet_xml, text_cell, xml_book
 
@@ -153,6 +154,55 @@ def test_the_bound_on_cells_holds_without_addresses(reads: Reads) -> None:
     far = f'<row r="1048576">{"<c><v>1</v></c>" * 60}</row>'
     with pytest.raises(Unreadable, match="1,048,576 rows and 60 columns"):
         reads(xml_book(sheet_xml(header(*HEADER) + far)))
+
+
+FAULTY = f'<row>{text_cell("1")}<c t="e"><v>#N/A</v></c>{text_cell("a")}</row><row>{text_cell("2")}<c><f>A1</f></c></row>'
+ODD = sheet_xml(header(*HEADER) + FAULTY)
+NAMED = "".join(text_cell(name, f"{letter}1") for letter, name in zip("ABC", HEADER, strict=True))
+USUAL = sheet_xml(
+    f'<row r="1">{NAMED}</row>'
+    f'<row r="2">{text_cell("1", "A2")}<c r="B2" t="e"><v>#N/A</v></c></row>'
+    f'<row r="3">{text_cell("2", "A3")}<c r="B3"><f>A1</f></c></row>'
+)
+
+
+@pytest.mark.parametrize("sheet", [ODD, USUAL], ids=["without addresses", "with addresses"])
+@pytest.mark.parametrize("overlooked", ["e", ""], ids=["an error", "a formula"])
+def test_a_fault_that_the_reader_of_cells_overlooks_is_refused(
+    reads: Reads, monkeypatch: pytest.MonkeyPatch, sheet: str, overlooked: str
+) -> None:
+    assert len(reads(xml_book(sheet)).errors) == 2
+    add = FaultFinder.add
+
+    def add_others(finder: FaultFinder, cell: XmlCell) -> None:
+        if cell.kind != overlooked:
+            add(finder, cell)
+
+    monkeypatch.setattr(FaultFinder, "add", add_others)
+    with pytest.raises(Unreadable, match="has 2 cells with an error or a formula that was never computed, but 1 were found"):
+        reads(xml_book(sheet))
+
+
+@pytest.mark.parametrize("sheet", [ODD, USUAL], ids=["without addresses", "with addresses"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_fault_that_is_found_and_not_judged_is_refused(
+    reads: Reads, monkeypatch: pytest.MonkeyPatch, sheet: str, place: int
+) -> None:
+    in_order = CellFaults.in_order
+
+    def others(faults: CellFaults) -> Iterator[tuple[int, int, str]]:
+        return (one for number, one in enumerate(in_order(faults)) if number != place)
+
+    monkeypatch.setattr(CellFaults, "in_order", others)
+    with pytest.raises(Unreadable, match=r"has 2 cells with an error .* but 1 were found"):
+        reads(xml_book(sheet))
+
+
+def test_an_error_where_no_cell_should_be_is_refused(reads: Reads) -> None:
+    within = '<c r="B2" t="inlineStr"><is><t>x</t></is><extLst><c t="e"><v>#N/A</v></c></extLst></c>'
+    rows = f'<row r="2">{text_cell("1", "A2")}{within}</row>'
+    with pytest.raises(Unreadable, match="written in an unusual way"):
+        reads(xml_book(USUAL.replace("</sheetData>", f"{rows.replace('2', '4')}</sheetData>")))
 
 
 # --- Formulas ---
@@ -355,6 +405,101 @@ def test_any_sheet_is_read_as_its_cells_say(
         if kind in ("error", "formula")
     ]
     assert sorted(got.errors) == sorted(faults)
+
+
+# --- Any merged cells: as a simple filler fills them ---
+
+CORNERS = st.tuples(st.integers(1, 7), st.integers(0, 2), st.integers(0, 3), st.integers(0, 2))
+GRID = st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=6)
+"""Which cells have a value; the value is the cell's own address."""
+
+
+@settings(max_examples=15, deadline=None)
+@given(GRID, st.lists(CORNERS, max_size=4), st.booleans())
+def test_any_merged_cells_are_filled_or_errors(
+    tmp_path_factory: pytest.TempPathFactory, grid: list[list[bool]], corners: list[tuple[int, int, int, int]], fills: bool
+) -> None:
+    ranges, covered = [], set[tuple[int, int]]()
+    for top, left, down, right in corners:
+        cells = [(line, column) for line in range(top, top + down + 1) for column in range(left, min(left + right + 1, 3))]
+        if not covered.intersection(cells) and not (top == 1 and right):  # Excel allows no ranges that overlap
+            covered.update(cells)
+            ranges.append(cells)
+    texts = [[cell_name(line, column + 1) if has else "" for column, has in enumerate(row)] for line, row in enumerate(grid, 2)]
+    merges = "".join(
+        f'<mergeCell ref="{cell_name(a, b + 1)}:{cell_name(c, d + 1)}"/>' for (a, b), *_, (c, d) in map(two, ranges)
+    )
+    content = xml_book(sheet_xml(rows_xml(HEADER, *texts), f"<mergeCells>{merges}</mergeCells>" if merges else ""))
+    if not any(map(any, grid)):
+        with pytest.raises(Unreadable, match="no records"):
+            read_book(tmp_path_factory.mktemp("merged"), content, merged="fill" if fills else None)
+        return
+    got = read_book(tmp_path_factory.mktemp("merged"), content, merged="fill" if fills else None)
+    rows, faults = {line: list(row) for line, row in enumerate(texts, 2) if any(row)}, []
+    for cells in ranges:
+        first = rows.get(cells[0][0], [""] * 3)[cells[0][1]]
+        for line, column in cells[1:]:
+            if line not in rows or rows[line][column]:
+                continue
+            if fills and cells[0][0] > 1:
+                rows[line][column] = first
+            elif column < 2:
+                faults.append(("merged_ids", line, HEADER[column]))
+    assert got.rows == [tuple(text or None for text in row) for row in rows.values()]
+    assert sorted(got.errors) == sorted(faults)
+
+
+def two(cells: list[Any]) -> list[Any]:
+    """The first and the last of a range's cells."""
+    return [cells[0], cells[-1]]
+
+
+# --- Any number format with leading zeros: as str.zfill writes it ---
+
+GROUPS = st.lists(st.integers(1, 4), min_size=1, max_size=3)
+BETWEEN = {"-": "-", " ": " ", '"/"': "/", "\\.": "."}
+BEFORE = {"": "", '"ID-"': "ID-", "\\F": "F", "[$-409]": ""}
+FORMATS = st.tuples(GROUPS, st.sampled_from([*BETWEEN]), st.sampled_from([*BEFORE]), st.sampled_from(["", ";-000", "_)"]))
+NUMBERS = st.integers(0, 20) | st.integers(0, 10**15 - 1) | st.integers(0, 9999)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(NUMBERS, NUMBERS | st.just("00x"), st.none() | FORMATS, st.none() | FORMATS), min_size=1, max_size=8))
+def test_any_zeros_that_a_sheet_shows_are_read(tmp_path_factory: pytest.TempPathFactory, rows: list[Any]) -> None:
+    expected = list[tuple[str, ...]]()
+
+    def fill(workbook: Any, sheet: Any) -> None:
+        sheet.write_row(0, 0, HEADER)
+        for line, (key, parent, *formats) in enumerate(rows, 1):
+            cells = []
+            for column, (value, form) in enumerate(zip((key, parent), formats, strict=True)):
+                code = "General"
+                if form:
+                    groups, between, before, after = form
+                    code = before + between.join("0" * size for size in groups) + after
+                sheet.write(line, column, value, workbook.add_format({"num_format": code}))
+                cells.append(as_shown(value, form))
+            sheet.write_number(line, 2, 7, workbook.add_format({"num_format": "000"}))
+            expected.append((*cells, "7"))
+
+    got = read_book(tmp_path_factory.mktemp("zeros"), book(("S", []), fill=fill))
+    assert got.rows == expected
+    differ = [
+        cell for row, (key, parent, *_) in zip(expected, rows, strict=True) for cell in zip(row, (key, parent), strict=False)
+    ]
+    assert ("displayed_ids" in got.warnings) == any(shown != str(value) for shown, value in differ)
+
+
+def as_shown(value: Any, form: Any) -> str:
+    """What a cell shows: zeros before the number, and texts between its groups of digits."""
+    if form is None or isinstance(value, str):
+        return str(value)
+    groups, between, before, _ = form
+    digits, shown = str(value).zfill(sum(groups)), list[str]()
+    for size in groups[:0:-1]:
+        digits, last = digits[:-size], digits[-size:]
+        shown = [last, *shown]
+    return BEFORE[before] + BETWEEN[between].join([digits, *shown])
 
 
 def test_a_workbook_is_written_again_within_the_folder_only(tmp_path: Path) -> None:

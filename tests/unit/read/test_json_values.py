@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import Unreadable
@@ -78,6 +82,56 @@ def test_other_parents_are_refused(parent: Any, said: str, hint: str) -> None:
     assert (code, severity, row, column) == ("invalid_type", "error", 2, "parentId")
     assert said in message
     assert hint in advice
+
+
+# --- Against a simple implementation: how a value is wrapped, from the outside, is a word ---
+
+WRAPPED: dict[str, Callable[[Any], Any]] = {
+    "r": lambda value: {"$ref": "all", "$id": value},
+    "l": lambda value: [value],
+    "o": lambda value: {"name": "a", "id": value},
+    "p": lambda value: {"_id": value, "href": "/a"},
+    "e": lambda value: {"$oid": value},
+    "n": lambda value: {"$numberLong": value},
+    "t": lambda value: [value, "b"],
+    "u": lambda value: {"href": value},
+}
+SOUND = {"id": r"r*[en]?", "parentId": r"r*l?r*[op]?r*[en]?"}
+PARTS = ("", "r", "rr"), ("", "l"), ("", "r"), ("", "o", "p"), ("", "r"), ("", "e", "n")
+WAYS = st.tuples(*map(st.sampled_from, PARTS)).map("".join) | st.text("".join(WRAPPED), max_size=4)
+VALUES = st.tuples(WAYS, st.sampled_from(["a", "7", 7, None]))
+
+
+def is_sound(column: str, way: str, leaf: Any) -> bool:
+    """Whether a value is an id for certain."""
+    fits = {"e": isinstance(leaf, str), "n": leaf is not None}.get(way[-1:], True)
+    return fits and bool(re.fullmatch(SOUND[column], way))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=12))
+def test_any_wrapped_ids_are_unwrapped_or_refused(records: list[Any]) -> None:
+    records = [(("", "top"), ("", None)), *records]  # a first record of lists alone would be a table by columns
+    written, expected, refused = [], [], set[tuple[int, str]]()
+    for row, record in enumerate(records, 1):
+        values = []
+        for column, (way, leaf) in zip(SOUND, record, strict=True):
+            value = leaf
+            for letter in reversed(way):
+                value = WRAPPED[letter](value)
+            values.append(value)
+            if not is_sound(column, way, leaf):
+                refused.add((row, column))
+        written.append(dict(zip(SOUND, values, strict=True)))
+        expected.append(tuple(None if leaf is None else str(leaf) for _, leaf in record))
+    seen = read_bytes(json.dumps(written), RECORDS)
+    found = {(finding[2], finding[3]) for finding in seen.findings if finding[1] == "error"}
+    assert found == refused
+    bad = {row for row, _ in refused}
+    sound = [(row, values) for row, values in enumerate(expected, 1) if row not in bad]
+    assert [seen.rows[row - 1][:2] for row, _ in sound] == [values for _, values in sound]
+    if any(re.search("[lop]", way) and is_sound("parentId", way, leaf) for _, (way, leaf) in records):
+        assert "parent_object" in seen.codes()
 
 
 @pytest.mark.parametrize(

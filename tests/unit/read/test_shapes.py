@@ -71,6 +71,12 @@ def test_a_tree_becomes_records_that_name_their_parents(staged: Shaped, content:
     assert staged(content, TREES) == (FLAT, [])
 
 
+def test_an_empty_parent_is_none_that_contradicts_the_tree(staged: Shaped) -> None:
+    rows, found = staged('{"id":"a","parentId":"","children":[{"id":"b","parentId":""}]}', TREES)
+    assert [row[2:4] for row in rows] == [("a", None), ("b", "a")]
+    assert found == []
+
+
 def test_many_trees_are_one_forest(staged: Shaped) -> None:
     rows, found = staged('{"id":"a","children":[{"id":"b"}]}\n{"id":"c"}\n{"id":"d","children":[{"id":"e"}]}', TREES)
     assert [row[1:4] for row in rows] == [(1, "a", None), (1, "b", "a"), (2, "c", None), (3, "d", None), (3, "e", "d")]

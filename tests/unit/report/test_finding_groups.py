@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.datasets.dataset import load_dataset
 from pipeline.report import finding_groups
+from pipeline.report.findings import write_findings
+from tests.support.staging import opened
 
 Reported = Callable[..., Path]
 
@@ -106,6 +109,24 @@ def test_findings_of_one_cause_are_one_group_with_one_sentence(reported: Reporte
     said = [{"row": n, "hint": hints[n % 2], "value": f"v{n}", "message": f'No "v{n}".'} for n in range(1, 20)]
     (one,) = grouped(reported([{"id": "a"}] * 20, said))["items"]
     assert (one["count"], one["message"], one["hint"]) == (19, 'No "…".', hints[2])
+
+
+def test_fifty_thousand_rows_of_one_cause_are_one_group(reported: Reported, database: Path, tmp_path: Path) -> None:
+    reported([{"id": "a"}], [])
+    with opened(database) as connection:
+        connection.execute(
+            """insert into findings by name
+            select 'missing_parent' as code, 'error' as severity, n as row, 'parentId' as "column", 'p' || n as value,
+                'The parent "p' || n || '" is not here.' as message,
+                'It contains the ID "' || n || '": write only the ID.' as hint
+            from range(1, 50001) t(n)"""
+        )
+        write_findings(connection, load_dataset("records"), tmp_path / "report")
+        finding_groups.write_groups(connection, tmp_path / "report")
+    (one,) = grouped(tmp_path / "report")["items"]
+    assert (one["count"], one["message"], one["hint"]) == (
+        50_000, 'The parent "…" is not here.', 'It contains the ID "…": write only the ID.'
+    )  # fmt: skip
 
 
 def test_causes_are_groups_of_their_own_unless_there_are_many(reported: Reported) -> None:

@@ -221,6 +221,25 @@ def test_columns_are_those_of_an_import(look: Look) -> None:
     assert wrapped.rows == (("1",),)
 
 
+def test_quotes_are_what_the_options_say(look: Look) -> None:
+    body = b"id,parentId,name\n1,,'a, b'\n"
+    assert look(body, whole=True, quote="'").rows == (("1", None, "a, b"),)
+    text = b'id\tparentId\tname\n1\t\t"a"\n'
+    assert look(text, whole=True).rows == (("1", None, "a"),)
+    assert look(text, whole=True, quote="none").rows == (("1", None, '"a"'),)
+
+
+def test_merged_cells_are_filled_on_demand(look: Look) -> None:
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as book:
+        sheet = book.add_worksheet()
+        for row, values in enumerate([["id", "parentId", "name"], ["1", "", "a"], ["2", "1", "b"], ["3", "", "c"]]):
+            sheet.write_row(row, 0, values)
+        sheet.merge_range("B3:B4", "1")
+    assert [row[1] for row in look(file.getvalue(), whole=True).rows] == [None, "1", None]
+    assert [row[1] for row in look(file.getvalue(), whole=True, merged="fill").rows] == [None, "1", "1"]
+
+
 LEVELS = {"kind": "levels", "columns": ["Region", "Country"]}
 TREES: dict[str, tuple[bytes, dict[str, Any], tuple[int, int, int, int]]] = {
     "levels": (b"Region,Country\nEurope,France\nEurope,Spain\nAsia,Japan\n", LEVELS, (5, 2, 2, 2)),

@@ -225,6 +225,23 @@ def test_a_missing_parent_is_diagnosed(connection: duckdb.DuckDBPyConnection, ro
     assert offender["hint"] == hint
 
 
+@pytest.mark.parametrize("word", ["0", "-", "NULL", "n/a", r"\N", "#", "root", "none", "null", "nil"])
+def test_a_word_for_none_is_diagnosed_as_one(connection: duckdb.DuckDBPyConnection, word: str) -> None:
+    rows = [("a1", None, "x"), ("b1", word, "y"), ("c1", word, "z"), ("d1", f"{word}~x", "w")]
+    offenders = checked(connection, rows)("missing_parent")
+    assert [(one["_row"], one["hint"]) for one in offenders if one["value"] == word] == [
+        (2, NONE.format(word)),
+        (3, NONE.format(word)),
+    ]
+    assert {one["hint"] for one in offenders if one["value"] != word} == {None}
+
+
+def test_fifty_thousand_rows_of_one_cause_have_one_hint(connection: duckdb.DuckDBPyConnection) -> None:
+    checked(connection, [("top", None), *((f"x{n}", "NULL") for n in range(50_000))])
+    found = connection.execute("select count(*), any_value(hint), count(distinct hint) from check_missing_parent").fetchall()
+    assert found == [(50_000, NONE.format("NULL"), 1)]
+
+
 def test_one_parent_of_all_that_is_missing_may_be_the_root(connection: duckdb.DuckDBPyConnection) -> None:
     rows = [("10", "1"), ("11", "1"), ("12", "10")]
     said = (

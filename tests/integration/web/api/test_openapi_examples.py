@@ -19,6 +19,7 @@ from pipeline.datasets.definition_files import render
 from pipeline.ledger.api_keys import Role
 from pipeline.notify import webhook
 from pipeline.notify.dataset_messages import dataset_payload
+from pipeline.option_texts import PARSERS
 from pipeline.settings import Settings
 from pipeline.warehouse.definition_changes import DefinitionChanges
 from tests.support.example_data import DONE, an_audit, populate
@@ -92,6 +93,22 @@ def test_every_operation_has_its_examples(described: dict[str, Any]) -> None:
             assert "example" in parameter or parameter["in"] != "path"
         for kind, content in operation.get("requestBody", {}).get("content", {}).items():
             assert fits(described, content["schema"], content["example"]) == [], (method, path, kind)
+
+
+def test_every_option_of_reading_has_an_example(described: dict[str, Any]) -> None:
+    reading = [
+        (path, [one for one in operation["parameters"] if one["in"] == "query" and one["name"] in PARSERS])
+        for path, method, operation in operations(described)
+        if method == "post" and any(one["name"] == "records_at" for one in operation.get("parameters", ()))
+    ]
+    assert len(reading) > 1
+    for path, parameters in reading:
+        assert {one["name"] for one in parameters} == set(PARSERS), path
+        for one in parameters:
+            example = one.get("example", one["schema"].get("example"))
+            assert example is not None, (path, one["name"])
+            assert fits(described, one["schema"], example) == [], (path, one["name"])
+            PARSERS[one["name"]](str(example))  # raises for what is not possible
 
 
 def test_every_answer_has_an_example_that_fits(described: dict[str, Any]) -> None:

@@ -79,3 +79,62 @@ def test_as_an_independent_implementation(levels: list[int]) -> None:
     assert {row for code, row in found.findings if code == "level_gap"} == jumps
     assert len(set(ids)) == len(ids)
     assert bool(jumps) == (levels[0] > base or any(low - high > 1 for high, low in pairwise(levels)) or bool(jumps))
+
+
+SPACES, TABS = st.integers(0, 5).map(" ".__mul__), st.integers(0, 3).map("\t".__mul__)
+INDENTS = (SPACES, st.integers(0, 4).map("  ".__mul__), TABS, SPACES | TABS | st.sampled_from(["\t ", "\u00a0"]))
+TEXTS = st.sampled_from(["a", "b  c", '"q', "1, 2", "", "# no", "-", "é "])
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    lines=st.sampled_from(INDENTS).flatmap(lambda lead: st.lists(st.tuples(lead, TEXTS), max_size=12)),
+    indent=st.sampled_from(["", "  ", "\t"]),
+    end=st.sampled_from(["\n", "\r\n"]),
+)
+def test_a_text_as_an_independent_implementation(lines: list[tuple[str, str]], indent: str, end: str) -> None:
+    shape = {**OUTLINE, "text": True, "comment": "#", **({"indent": indent} if indent else {})}
+    content = "".join(f"{lead}{text}{end}" for lead, text in lines)
+    expected = simple(lines, indent)
+    if expected is None:
+        with pytest.raises(Unreadable):
+            shaped(content, shape)
+        return
+    rows, unclear, jumps = expected
+    found = shaped(content, shape)
+    assert [row[1:] for row in found.rows if row[0] not in unclear] == rows
+    assert {row for code, row in found.findings if code == "unclear_levels"} == unclear
+    assert {row for code, row in found.findings if code == "level_gap"} == jumps
+
+
+def simple(lines: list[tuple[str, str]], indent: str) -> tuple[list[tuple[object, ...]], set[int], set[int]] | None:
+    """Return (line, id, parentId, name) of the clear rows, the others, and the rows a level too deep; None: it is refused."""
+    kept = [(at, lead, text.rstrip()) for at, (lead, text) in enumerate(lines, 1) if text and not text.startswith("#")]
+    used = "".join(lead for _, lead, _ in kept)
+    if not kept or (not indent and "\t" in used and used.strip("\t")):
+        return None
+    sizes = [len(lead) for _, lead, _ in kept]
+    least = min(sizes)
+    unit = 1 if "\t" in used else min((size - least for size in sizes if size > least), default=1)
+    rows, unclear, jumps = list[tuple[object, ...]](), set[int](), set[int]()
+    above, counts, levels = list[tuple[int, str]](), dict[str, int](), list[int | None]()
+    for _, lead, _ in kept:
+        if indent:
+            levels.append(None if lead.replace(indent, "") else len(lead) // len(indent))
+        else:
+            levels.append(None if (len(lead) - least) % unit else (len(lead) - least) // unit)
+    base = min((level for level in levels if level is not None), default=0)
+    for number, ((at, _, text), level) in enumerate(zip(kept, levels, strict=True), 1):
+        if level is None:
+            unclear.add(number)
+            continue
+        while above and above[-1][0] >= level:
+            above.pop()
+        higher, parent = above[-1] if above else (base - 1, "")
+        if level - higher > 1:
+            jumps.add(number)
+        counts[parent] = counts.get(parent, 0) + 1
+        key = f"{parent}.{counts[parent]}".lstrip(".")
+        above.append((level, key))
+        rows.append((at, key, parent or None, text))
+    return rows, unclear, jumps
