@@ -160,7 +160,7 @@ def test_killed_in_the_middle_it_goes_on_with_what_is_missing(
     first = begin(*asked)
     in_the_middle(edges, slow_way)
     first.send_signal(signal.SIGKILL)
-    first.wait(10)
+    first.wait(60)
     there = settled_parts(edges)
     assert 2 <= len(there) < PARTS
     slow_way.put.clear()
@@ -188,7 +188,7 @@ def test_interrupted_it_says_how_to_go_on(
     first = begin("--direct")
     in_the_middle(edges, slow_way)
     first.send_signal(signal.SIGINT)
-    _, said = first.communicate(timeout=20)
+    _, said = first.communicate(timeout=60)
     assert first.returncode == 130
     assert f"Continue with: bulkhead upload '{file}' -d records --resume" in said
 

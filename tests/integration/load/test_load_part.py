@@ -118,12 +118,12 @@ class Sleeper(threading.Thread):
         def sleep(*args: Any, **options: Any) -> Any:
             if threading.current_thread() is self:
                 self.asleep.set()
-                assert self.woken.wait(30)
+                assert self.woken.wait(60)
             return real(*args, **options)
 
         monkeypatch.setattr(STEPS[before], before, sleep)
         self.start()
-        assert self.asleep.wait(30)
+        assert self.asleep.wait(60)
 
     def run(self) -> None:
         with psycopg.connect(self._loader.url) as connection:

@@ -53,8 +53,9 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def play(narrow: str) -> Callable[[Story], None]:
+def play(narrow: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[Story], None]:
     """Run a coroutine against a worker on the narrow server, in a namespace of the test's own."""
+    monkeypatch.setenv("TEMPORAL_DEBUG", "1")  # else a workflow is stuck after 2 s, which hundreds of signals may take here
 
     def run(story: Story) -> None:
         async def told() -> None:

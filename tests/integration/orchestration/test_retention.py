@@ -389,7 +389,7 @@ def test_a_dry_run_that_is_promoted_while_its_folder_is_looked_at_keeps_it(house
             cleaning = pool.submit(house.clean)
             time.sleep(0.5)
             assert not cleaning.done()
-        assert cleaning.result(timeout=20).folders == 0
+        assert cleaning.result(timeout=60).folders == 0
     assert house.folders() == {one}
 
 

@@ -225,7 +225,7 @@ def test_a_part_begins_when_what_it_needs_is_loaded_and_does_not_wait_for_the_re
             if part_no == 4:
                 slow.set()  # a part of the third wave, while one of the second is under way
             if part_no == 3:
-                assert slow.wait(20)
+                assert slow.wait(60)
 
         o.steps.before_part = hold_third
         await o.import_file("one")

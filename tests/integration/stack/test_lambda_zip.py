@@ -104,7 +104,7 @@ def invoke(built: Path, settings: Settings, tmp_path: Path, request: pytest.Fixt
 
     yield call
     process.terminate()
-    process.wait(10)
+    process.wait(60)
     log.close()
 
 
