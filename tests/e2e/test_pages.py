@@ -84,6 +84,7 @@ def test_a_file_is_uploaded_and_watched_to_its_end(
     file.write_text(CSV)
     browser.find_element(By.ID, "file").send_keys(str(file))
     assert text(browser, ".up-file strong") == file.name
+    wait_for(browser, "#files", "First rows and columns")  # it moves the button down
     browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", file.name)
     (made,) = edges.ledger.imports.page()
@@ -130,6 +131,7 @@ def test_a_file_is_dropped(sign_in: Open) -> None:
         "document.getElementById('drop').dispatchEvent(new DragEvent('drop', {dataTransfer: data, cancelable: true}));"
     )
     assert text(browser, ".up-file .up-line").splitlines()[:2] == ["dropped.csv", "15 bytes"]
+    wait_for(browser, "#files", "First rows and columns")  # it moves the button down
     browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", "dropped.csv")
 
@@ -447,8 +449,10 @@ def test_a_dry_run_shows_its_counts_and_loading_it_asks_first(
     browser.find_element(By.NAME, "dry_run").click()
     browser.find_element(By.CSS_SELECTOR, ".up-reading summary").click()
     Select(browser.find_element(By.NAME, "on_error")).select_by_value("quarantine")
-    browser.find_element(By.NAME, "delimiter").send_keys("semicolon")
+    browser.find_element(By.NAME, "delimiter").send_keys("semicolon", Press.TAB)
     browser.find_element(By.ID, "file").send_keys(str(file))
+    if scripts:
+        wait_for(browser, "#files", "First rows and columns")  # it moves the button down
     browser.find_element(By.CSS_SELECTOR, "#upload .go button").click()
     wait_for(browser, "h1", file.name)
     if not scripts:
