@@ -1,4 +1,4 @@
-"""meta.search: which columns are searched, by whom, and the indexes for it."""
+"""meta.search: which columns are searched, which keys may search them, and the indexes for it."""
 
 from __future__ import annotations
 

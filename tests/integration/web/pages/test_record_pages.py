@@ -1,4 +1,4 @@
-"""Searching, opening and drawing records on their pages: without scripts, with any text, and for whom they are."""
+"""Searching, opening and drawing records on their pages: without scripts, with any text, for keys that may read them."""
 
 from __future__ import annotations
 
