@@ -25,6 +25,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     defer_import("altair")  # these two are for few of the expectations, and a third of the import's time
     defer_import("scipy.stats")
+    defer_import("jsonschema")
     import great_expectations as gx
     from great_expectations.core import ExpectationSuiteValidationResult
     from great_expectations.core.run_identifier import RunIdentifier

@@ -17,7 +17,7 @@ from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.ledger.ledger import Ledger
 from pipeline.settings import ROOT, Settings
 from tests.support.browser_pages import SCREENSHOTS, Open, text, wait_for
-from tests.support.chromium import HEIGHT, Browsers
+from tests.support.chromium import Browsers, show_as
 from tests.support.oidc_provider import oidc, oidc_process
 from tests.support.threaded_server import serving
 from tests.support.web_app import Server, edges, keys, serve
@@ -70,13 +70,7 @@ def open_browser(browsers: Browsers) -> Iterator[Open]:
 
         def start(*, width: int = 1100, dark: bool = False, scripts: bool = True) -> webdriver.Chrome:
             browser = opened.enter_context(browsers.window(width) if scripts else scriptless())
-            browser.execute_cdp_cmd(
-                "Emulation.setDeviceMetricsOverride",
-                {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": width < 600},
-            )
-            if dark:
-                wish = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
-                browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wish)
+            show_as(browser, width=width, dark=dark)
             return browser
 
         yield start

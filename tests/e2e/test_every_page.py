@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -23,12 +24,13 @@ from pipeline.adapters.s3 import Store
 from pipeline.ledger.api_keys import ApiKeys, Role
 from pipeline.settings import Settings
 from tests.support.browser_pages import Open, shoot, text, wait_for
+from tests.support.chromium import show_as
 from tests.support.furnished import SQL, furnish
 from tests.support.page_routes import paths_of, unvisited
 from web import create_app
 from web.app_context import AppContext
 
-pytestmark = [pytest.mark.early, pytest.mark.timeout(900)]  # each goes through fifty pages
+pytestmark = [pytest.mark.early, pytest.mark.timeout(1800)]  # each goes through fifty pages
 
 
 AXE = """
@@ -58,6 +60,13 @@ SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 ALL_RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 LAYOUT_RULES = ["target-size", "scrollable-region-focusable", "meta-viewport", "meta-viewport-large"]
+
+
+LOOKS = ((1280, False), (390, False), (390, True), (1280, True), (1280, False))
+"""The width and the colours that a page is judged in, one after the other; it ends as it began."""
+
+SETTLED = "const done = arguments[arguments.length - 1]; requestAnimationFrame(() => requestAnimationFrame(() => done()));"
+"""Waits until the page is drawn as it is to look now."""
 
 
 def rules_that_may_differ(width: int, dark: bool) -> dict[str, object]:
@@ -169,28 +178,25 @@ def shown(browser: webdriver.Chrome, server: Any, paths: dict[str, str]) -> Iter
     yield "sign in"
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, False), (1280, True), (390, True)])
-def test_axe_finds_nothing_and_the_page_is_no_wider_than_the_window(
-    sign_in: Open,
-    server: Any,
-    app: Flask,
-    paths: dict[str, str],
-    browser_file: Callable[[str], Path],
-    shots: Path,
-    width: int,
-    dark: bool,
+def test_axe_finds_nothing_and_no_page_is_wider_than_its_window(
+    sign_in: Open, server: Any, app: Flask, paths: dict[str, str], browser_file: Callable[[str], Path], shots: Path
 ) -> None:
-    browser = sign_in(width=width, dark=dark)
+    browser = sign_in(width=1280)
     source = browser_file("axe-core/axe.min.js").read_text(encoding="utf-8")
-    wrong, visited = [], []
+    wrong: list[tuple[object, ...]] = []
+    visited = []
     for name in shown(browser, server, paths):
         visited.append(browser.current_url)
         wrong += [(name, complaint) for complaint in complaints(browser, name)]
         browser.execute_script(source)
-        wrong += [(name, *one) for one in browser.execute_async_script(AXE, rules_that_may_differ(width, dark))]
-        if browser.execute_script("return document.documentElement.scrollWidth") > width:
-            wrong.append((name, "wider than the window"))
-        shoot(browser, shots / f"{name.replace(' ', '-')}-{width}{'-dark' if dark else ''}.png")
+        for (width, dark), after in pairwise(LOOKS):
+            look = f"{name.replace(' ', '-')}-{width}{'-dark' if dark else ''}"
+            wrong += [(look, *one) for one in browser.execute_async_script(AXE, rules_that_may_differ(width, dark))]
+            if browser.execute_script("return document.documentElement.scrollWidth") > width:
+                wrong.append((look, "wider than the window"))
+            shoot(browser, shots / f"{look}.png")
+            show_as(browser, width=after[0], dark=after[1])
+            browser.execute_async_script(SETTLED)
     assert wrong == [], "\n".join(map(str, wrong))
     forgotten = [rule.rule for rule in unvisited(app, visited)]
     assert forgotten == [], "add a path to tests/support/furnished.py, or an act to shown()"
@@ -204,29 +210,37 @@ def complaints(browser: webdriver.Chrome, name: str) -> list[str]:
 
 # --- by keys alone ---
 
-FOCUS = """
-const here = document.activeElement;
-if (here === document.body || here === null) return null;
-(window.stops ??= new Set()).add(here);
-const around = [here.querySelector(":scope > .row")];
-for (let one = here; one !== document.body; one = one.parentElement) around.push(one);
-const hasRing = ({ outlineStyle, outlineWidth }) => outlineStyle !== "none" && parseFloat(outlineWidth) >= 1;
-const isSeen = around.some((one) => one && hasRing(getComputedStyle(one)));
-const box = here.getBoundingClientRect();
-const isThere = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth && box.width && box.height;
-return [here.outerHTML.slice(0, 160), isSeen && Boolean(isThere), here.tagName === "IFRAME"];
+WATCH = """
+window.stops = new Set();
+window.found = [];
+window.note = () => {
+  const here = document.activeElement;
+  if (here === document.body || here === null) return found.push(null);
+  stops.add(here);
+  const around = [here.querySelector(":scope > .row")];
+  for (let one = here; one !== document.body; one = one.parentElement) around.push(one);
+  const hasRing = ({ outlineStyle, outlineWidth }) => outlineStyle !== "none" && parseFloat(outlineWidth) >= 1;
+  const isSeen = around.some((one) => one && hasRing(getComputedStyle(one)));
+  const box = here.getBoundingClientRect();
+  const isThere = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth && box.width && box.height;
+  found.push([here.outerHTML.slice(0, 160), isSeen && Boolean(isThere), here.tagName === "IFRAME"]);
+};
+window.isFirst = true;
+addEventListener("keydown", () => (isFirst ? (isFirst = false) : note()), true);
 """
+"""Notes what has the focus, and whether that is seen, at each key but the first: before the key moves it on."""
+NOTED = "note(); isFirst = true; return found.splice(0);"
 MISSED = """
-const stops = window.stops ?? new Set();
-const names = new Set([...stops].filter((one) => one.type === "radio").map((one) => one.name)); // a group has one stop
+const names = new Set([...window.stops].filter((one) => one.type === "radio").map((one) => one.name)); // a group has one stop
 const page = document.querySelector("dialog:modal") ?? document; // the page behind a dialog that is open takes no keys
 const controls = page.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]");
 return [...controls]
   .filter((one) => one.tabIndex >= 0 && !one.disabled && one.checkVisibility({ visibilityProperty: true }))
-  .filter((one) => one.getBoundingClientRect().width && !stops.has(one) && !(one.type === "radio" && names.has(one.name)))
+  .filter((one) => one.getBoundingClientRect().width && !window.stops.has(one) && !(one.type === "radio" && names.has(one.name)))
   .map((one) => one.outerHTML.slice(0, 160));
 """
 STOPS_MAX = 300
+AT_ONCE = 25  # presses of the tab key for which the browser is asked once
 TOO_LONG = ("data docs", "docs")  # the tab key is not pressed in a document without scripts, and in one of hundreds of links
 
 
@@ -255,16 +269,16 @@ def value_in(cell: WebElement) -> str | None:
 def test_the_tab_key_comes_to_every_control_and_is_seen_there(sign_in: Open, server: Any, paths: dict[str, str]) -> None:
     browser, unseen, missed = sign_in(width=1280), [], []
     for name in shown(browser, server, {name: path for name, path in paths.items() if name not in TOO_LONG}):
+        browser.execute_script(WATCH)
         stops, ends, is_inside = 0, 0, False
         while not is_inside and ends < 2 and (ends == 0 or browser.execute_script(MISSED)):
-            press(browser, Press.TAB)  # where the page has set the focus, the controls before it come after the end
-            found = browser.execute_script(FOCUS)
-            if found is None:  # past the last one
-                ends += 1
-                continue
-            stops, is_inside = stops + 1, found[2]  # in a document of its own, or not
-            if not is_inside and not found[1]:
-                unseen.append((name, found[0]))
+            press(browser, *[Press.TAB] * AT_ONCE)  # where the page has set the focus, the controls before it come after the end
+            noted = browser.execute_script(NOTED)
+            ends += noted.count(None)  # past the last control
+            found = [one for one in noted if one is not None]
+            stops += len(found)
+            is_inside = any(one[2] for one in found)  # in a document of its own
+            unseen += [(name, control) for control, is_seen, is_frame in found if not is_seen and not is_frame]
             assert stops < STOPS_MAX, f"{name}: the focus does not leave"
         assert stops > 0, name
         if not is_inside:

@@ -76,6 +76,16 @@ class Browsers:
             self.end(browser)
 
 
+def show_as(browser: webdriver.Chrome, *, width: int, dark: bool = False) -> None:
+    """Give the page a width in pixels and the system's wish for dark colours, also while it is shown."""
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": width < 600},
+    )
+    wish = {"features": [{"name": "prefers-color-scheme", "value": "dark"}] if dark else []}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wish)
+
+
 def _ask(browser: webdriver.Chrome, method: str, **parameters: Any) -> dict[str, Any]:
     """Give the browser itself a command of the DevTools protocol; the driver's own way reaches one page only."""
     address = browser.capabilities["goog:chromeOptions"]["debuggerAddress"]
