@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Pause the garbage collector, for imports: it would look through all modules again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def end_with_parent(parent: int, stop_signal: signal.Signals) -> None:

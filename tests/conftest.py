@@ -64,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--record-histories`` keeps what the workflow tests play, for the replay test; ``--many`` is for long nights."""
+    parser.addoption("--thorough", action="store_true", help="run the tests marked thorough, too, as every night")
     parser.addoption("--record-histories", action="store_true", help="write tests/histories/next/*.json")
     parser.addoption("--many", type=int, default=1, help="so many times as many random cases")
 
@@ -86,6 +87,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for folder in FOLDERS:
             if folder in item.path.parts:
                 item.add_marker(folder)
+    if not config.getoption("--thorough"):
+        left_out = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
     if hasattr(config, "workerinput"):
         items.sort(key=_when)
 
@@ -188,9 +193,10 @@ def server_url(request: pytest.FixtureRequest) -> Callable[[str], str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that is marked for all versions of PostgreSQL on the newest and on the oldest one."""
+    """Run a test that is marked for all versions of PostgreSQL on the newest, in a thorough run, and on the oldest one."""
     if metafunc.definition.get_closest_marker("all_versions") and "server_url" in metafunc.fixturenames:
-        metafunc.parametrize("server_url", ["newest", "oldest"], indirect=True)
+        versions = [pytest.param("newest", marks=pytest.mark.thorough), "oldest"]
+        metafunc.parametrize("server_url", versions, indirect=True)
 
 
 @pytest.fixture

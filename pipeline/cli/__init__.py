@@ -17,8 +17,8 @@ from pipeline import processes
 
 def main() -> None:
     """Entry point of ``bulkhead`` and ``python -m pipeline.cli``."""
-    from pipeline.cli.commands import app
-
+    with processes.no_garbage_collection():
+        from pipeline.cli.commands import app
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # characters outside the terminal's encoding are escaped
             stream.reconfigure(errors="backslashreplace")

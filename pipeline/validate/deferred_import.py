@@ -18,7 +18,7 @@ def defer_import(name: str) -> None:
     placeholder = ModuleType(name)
 
     def load(attribute: str) -> Any:
-        if attribute.startswith("__"):  # the import system asks for these
+        if attribute.startswith("__") and attribute != "__path__":  # the import system asks for these; __path__ for submodules
             raise AttributeError(attribute)
         if sys.modules.get(name) is placeholder:
             del sys.modules[name]

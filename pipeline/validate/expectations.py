@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline import processes
 from pipeline.validate.deferred_import import defer_import
 
-with warnings.catch_warnings():
+with warnings.catch_warnings(), processes.no_garbage_collection():
     warnings.simplefilter("ignore")
-    defer_import("altair")  # these two are for few of the expectations, and a third of the import's time
-    defer_import("scipy.stats")
-    defer_import("jsonschema")
+    for name in ("altair", "scipy.stats", "jsonschema"):  # for few of the expectations, and half of the import's time
+        defer_import(name)
     import great_expectations as gx
     from great_expectations.core import ExpectationSuiteValidationResult
     from great_expectations.core.run_identifier import RunIdentifier

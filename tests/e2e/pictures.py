@@ -125,7 +125,7 @@ def _fill(stack: Stack, scratch: Path) -> dict[str, str]:
 def _add_receivers(stack: Stack) -> None:
     headers = {"Authorization": f"Bearer {stack.environment['BULKHEAD_API_KEY']}"}
     for wanted in ({"target": "operations@example.org"}, {"target": "geography@example.org", "datasets": ["places"]}):
-        made = requests.post(f"{stack.environment['BULKHEAD_URL']}/v1/webhooks", json=wanted, headers=headers, timeout=30)
+        made = requests.post(f"{stack.environment['BULKHEAD_URL']}/v1/webhooks", json=wanted, headers=headers, timeout=300)
         made.raise_for_status()
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.early
 
 ROOT = Path(__file__).resolve().parents[2]
 BULKHEAD = [sys.executable, "-m", "pipeline.cli"]
-START_SECONDS, STOP_SECONDS = 120, 60
+START_SECONDS, STOP_SECONDS = 300, 180
 OURS = ("BULKHEAD_", "AWS_", "TEMPORAL_", "DATABASE_")
 
 
@@ -97,7 +97,7 @@ class House:
             capture_output=True,
             cwd=ROOT,
             env=self.environment | environment,
-            timeout=120,
+            timeout=360,
         )
         text = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
         assert code is None or text.returncode == code, f"{args} ended with {text.returncode}\n{text.stdout}\n{text.stderr}"
@@ -379,7 +379,7 @@ def test_three_lines_upload_and_wait(house: House, tmp_path: Path, document: str
         env=house.environment | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=360,
     )
     assert done.stdout.split() == ["succeeded", "1"], done.stderr
 
@@ -406,7 +406,7 @@ def test_a_shell_completes(house: House, tmp_path: Path) -> None:
 
     def bash(script: str) -> str:
         # a second command keeps bash from becoming the first one: it is to be found as the parent
-        done = subprocess.run(["bash", "-c", script + "\ntrue"], env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["bash", "-c", script + "\ntrue"], env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

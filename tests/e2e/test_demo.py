@@ -26,7 +26,7 @@ def test_the_demo_shows_what_it_promises_and_leaves_nothing(tmp_path: Path) -> N
         text=True,
         cwd=ROOT,
         env={**kept, "TMPDIR": str(tmp_path)},
-        timeout=240,
+        timeout=720,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     count = f"{sum(1 for _ in places()):,}"

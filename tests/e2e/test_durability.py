@@ -23,7 +23,6 @@ RECORDS = 100_000
 KILLS = 3
 
 
-@pytest.mark.timeout(400)
 def test_a_worker_killed_in_the_middle_changes_nothing(
     settings: Settings, store: Store, ledger: Ledger, environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -77,7 +77,7 @@ def test_a_rejected_file_is_corrected_by_clicks_and_imported_again(
 ) -> None:
     browser, name = sign_in(width=width, dark=dark), f"{width}{'-dark' if dark else ''}.png"
     url = f"{server.url}/v1/datasets/places/imports?filename=broken.csv"
-    made = requests.post(url, data=BROKEN.encode(), headers=server.headers, timeout=30).json()
+    made = requests.post(url, data=BROKEN.encode(), headers=server.headers, timeout=300).json()
     before = store.head(made["source"]["key"])
     with running_worker(settings):
         edges.temporal.announce(ObjectArrived(store.bucket, made["source"]["key"], made["id"]))

@@ -22,7 +22,7 @@ from pipeline.receive.upload_metadata import UploadRequest
 from pipeline.settings import Settings
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.early, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.early
 
 
 @contextmanager

@@ -115,7 +115,6 @@ def send(worker: Worker, what: signal.Signals, *, whole_group: bool) -> None:
         os.kill(worker.pid, what)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("whole_group", [False, True], ids=["its process alone", "its process group"])
 def test_a_worker_that_slept_past_its_heartbeat_writes_nothing_when_it_wakes(
     settings: Settings,

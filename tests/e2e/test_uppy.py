@@ -54,7 +54,7 @@ class Front(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": self.headers.get("Content-Type") or ""}
-        answer = requests.request(self.command, self.server_url + self.path, data=body, headers=headers, timeout=30)
+        answer = requests.request(self.command, self.server_url + self.path, data=body, headers=headers, timeout=300)
         self._answer(answer.status_code, answer.headers["Content-Type"], answer.content)
 
     def _answer(self, status: int, media_type: str, body: bytes) -> None:

@@ -84,11 +84,11 @@ def test_big(
     server: Any, store: Store, settings: Settings, size: int, wrap: Callable[[int], Sized], headers: dict[str, str]
 ) -> None:
     url = f"{server.url}/v1/datasets/records/imports"
-    small = requests.post(url, data=b"id\n" * 3 * MIB, headers=server.headers, timeout=60)  # what is loaded at first use
+    small = requests.post(url, data=b"id\n" * 3 * MIB, headers=server.headers, timeout=300)  # what is loaded at first use
     assert small.status_code == 202
     body = wrap(size)
     with Growth(server.pid) as body.growth, OpenFiles(server.pid) as files:
-        answer = requests.post(url, data=body, headers={**server.headers, **headers}, timeout=120)
+        answer = requests.post(url, data=body, headers={**server.headers, **headers}, timeout=360)
     assert answer.status_code == 202, answer.text
     source = answer.json()["source"]
     assert source["size_bytes"] == size

@@ -29,7 +29,7 @@ BUILT_FROM = (
     *("pyproject.toml", "setup.py", "requirements.in", "README.md", "LICENSE", ".env.example"),
 )
 OURS = ("BULKHEAD_", "AWS_", "TEMPORAL_", "DATABASE_", "PYTHONPATH")
-START_SECONDS, STOP_SECONDS = 120.0, 60.0
+START_SECONDS, STOP_SECONDS = 300.0, 180.0
 
 
 @pytest.fixture(scope="module")

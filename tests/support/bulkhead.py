@@ -50,7 +50,7 @@ class Bulkhead:
             self.orchestrator.announce(ObjectArrived(self.store.bucket, key))
         return key
 
-    def import_of(self, key: str, *, number: int = 1, seconds: float = 60.0) -> ImportRecord:
+    def import_of(self, key: str, *, number: int = 1, seconds: float = 300.0) -> ImportRecord:
         """Wait for the end of the ``number``-th import of the object at ``key``, and return it."""
         for pause in pauses(seconds):
             known = imports_of(self.ledger, key)

@@ -89,9 +89,9 @@ def show_as(browser: webdriver.Chrome, *, width: int, dark: bool = False) -> Non
 def _ask(browser: webdriver.Chrome, method: str, **parameters: Any) -> dict[str, Any]:
     """Give the browser itself a command of the DevTools protocol; the driver's own way reaches one page only."""
     address = browser.capabilities["goog:chromeOptions"]["debuggerAddress"]
-    with urllib.request.urlopen(f"http://{address}/json/version", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://{address}/json/version", timeout=300) as answer:
         url = json.load(answer)["webSocketDebuggerUrl"]
-    with closing(create_connection(url, timeout=30, suppress_origin=True)) as connection:
+    with closing(create_connection(url, timeout=300, suppress_origin=True)) as connection:
         connection.send(json.dumps({"id": 1, "method": method, "params": parameters}))
         while (said := json.loads(connection.recv())).get("id") != 1:
             pass

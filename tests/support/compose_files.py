@@ -22,7 +22,7 @@ def config(
     command = [COMPOSE, *files, "--env-file", os.devnull, "config", "--format", output]
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environment = {**kept, "COMPOSE_PROFILES": profiles, **variables}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
 
 def composed(file: str, variables: Mapping[str, str], *more: str, profiles: str = "") -> dict[str, Any]:

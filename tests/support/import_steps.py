@@ -41,7 +41,7 @@ def known(bulkhead: Bulkhead, import_id: str) -> ImportRecord:
     return found
 
 
-def ended(bulkhead: Bulkhead, import_id: str, seconds: float = 60.0) -> ImportRecord:
+def ended(bulkhead: Bulkhead, import_id: str, seconds: float = 300.0) -> ImportRecord:
     """Wait for the end of the import and return it."""
     for pause in pauses(seconds):
         if (one := known(bulkhead, import_id)).state.is_final:

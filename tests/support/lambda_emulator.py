@@ -75,7 +75,7 @@ def emulated(
 
     def invoke(event: Any) -> Any:
         address = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
-        return requests.post(address, json=event, timeout=60).json()
+        return requests.post(address, json=event, timeout=300).json()
 
     try:
         wait_until(is_listening)

@@ -80,7 +80,7 @@ def running(command: list[str], log: Path, stop: signal.Signals) -> Iterator[sub
     finally:
         process.send_signal(stop)
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=300)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

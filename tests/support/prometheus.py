@@ -46,7 +46,7 @@ class Prometheus:
 
     def get(self, path: str, **parameters: str) -> Any:
         """Return the data of an answer of the HTTP API; fail with Prometheus's own message if it is an error."""
-        answer = requests.get(f"{self._url}/api/v1/{path}", params=parameters, timeout=30).json()
+        answer = requests.get(f"{self._url}/api/v1/{path}", params=parameters, timeout=300).json()
         assert answer["status"] == "success", f"{path} {parameters}: {answer.get('error')}"
         return answer["data"]
 

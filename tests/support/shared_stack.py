@@ -30,7 +30,7 @@ from pipeline.local.stack import SERVERS, Stack
 from pipeline.settings import ROOT
 from tests.support.temporal_server import NO_SYNC
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 STOP_SECONDS = 30.0
 LOOK_SECONDS = 0.2
 WITHOUT_DURABILITY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}

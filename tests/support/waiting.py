@@ -17,7 +17,7 @@ def pauses(seconds: float) -> Iterator[float]:
         yield min(PAUSE_MAX, max(PAUSE_MIN, waited * PAUSE_SHARE))
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 180.0) -> None:
     """Wait until ``true`` returns True; fail after ``seconds``."""
     for pause in pauses(seconds):
         if true():
@@ -26,7 +26,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     assert true(), f"not within {seconds} s"
 
 
-async def wait_until_async(true: Callable[[], bool], seconds: float = 60.0) -> None:
+async def wait_until_async(true: Callable[[], bool], seconds: float = 180.0) -> None:
     """Wait until ``true`` returns True while other coroutines run; fail after ``seconds``."""
     for pause in pauses(seconds):
         if true():

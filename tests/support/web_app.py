@@ -80,7 +80,7 @@ def served(settings: Settings, edges: AppContext, log: Path) -> Iterator[Server]
         yield Server(url, edges.keys.create("a test", Role.UPLOADER)[0], process.pid, log)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
+        process.wait(timeout=300)
         print(log.read_text(), file=sys.stderr)
 
 

@@ -32,7 +32,7 @@ from tests.support.restored_target import empty_target
 from tests.support.waiting import wait_until
 from tests.support.workers import running_worker
 
-pytestmark = [pytest.mark.settings(**SMALL_PARTS), pytest.mark.early, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.settings(**SMALL_PARTS), pytest.mark.early]
 
 RECORDS = 6_000
 GATE = 4711

@@ -99,7 +99,7 @@ def tls_server(pem: Path) -> Iterator[int]:
 
 def test_checks_run_side_by_side_and_one_that_hangs_delays_none(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     free = threading.Event()
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=300)
     monkeypatch.setattr(running, "PROBE_SECONDS", 2.0)
 
     def meets(settings: Settings) -> str:

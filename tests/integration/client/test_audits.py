@@ -43,7 +43,7 @@ def test_an_audit_by_the_client_and_by_the_command(
     assert CliRunner().invoke(app, ["audit", "records", "--server", "--timeout", "0"]).exit_code == 6
     assert client.audits.cancel("records", started["id"])["state"] == "canceled"
     with running_worker(settings):
-        done = client.audits.wait(client.audits.start("records"), timeout=60)
+        done = client.audits.wait(client.audits.start("records"), timeout=300)
         assert (done["state"], done["invalid_percent"]) == ("succeeded", 50.0)
         assert [found["id"] for found in client.audits.errors(done)] == ["b"]
         assert client.audits.error_groups(done)["total"] == 1

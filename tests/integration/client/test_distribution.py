@@ -38,8 +38,8 @@ from bulkhead_client import ApiError, Client, Options
 server = Client()
 made = server.upload("places.csv", "places", options=Options(clean={"trim": True}))
 large = server.upload(Path("places.csv"), "places", direct=True, options=Options(dry_run=True, force=True))
-ended = [server.wait(one, timeout=120) for one in (made, large)]
-codes = [found["code"] for found in server.errors(server.wait(server.upload("wrong.csv", "places"), timeout=120)["id"])]
+ended = [server.wait(one, timeout=360) for one in (made, large)]
+codes = [found["code"] for found in server.errors(server.wait(server.upload("wrong.csv", "places"), timeout=360)["id"])]
 with server.export("places", "csv") as file:
     exported = b"".join(file).decode()
 try:
@@ -83,7 +83,7 @@ def run(python: Path, server: Server, tmp_path: Path) -> Run:
 
     def run(program: str) -> str:
         done = subprocess.run(
-            [python, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=200
+            [python, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -123,7 +123,7 @@ def test_the_programs_of_the_guides_run(
     printed = {}
     with running_worker(settings), relayed_events(edges):
         for guide in ("quick-start", "events", "idempotency", "paging", "errors"):
-            found = programs(requests.get(f"{server.url}/docs/{guide}", timeout=30).text, "python")
+            found = programs(requests.get(f"{server.url}/docs/{guide}", timeout=300).text, "python")
             assert found, f"{guide} has no program"
             printed[guide] = "".join(map(run, found))
     assert printed["quick-start"].startswith("validated ")

@@ -188,14 +188,14 @@ def test_interrupted_it_says_how_to_go_on(
     first = begin("--direct")
     in_the_middle(edges, slow_way)
     first.send_signal(signal.SIGINT)
-    _, said = first.communicate(timeout=60)
+    _, said = first.communicate(timeout=300)
     assert first.returncode == 130
     assert f"Continue with: bulkhead upload '{file}' -d records --resume" in said
 
     with file.open("ab") as stream:
         stream.write(b"one,more,record\n")
     changed = begin("--resume")
-    _, said = changed.communicate(timeout=60)
+    _, said = changed.communicate(timeout=300)
     assert changed.returncode == 1
     assert "has changed since its upload was started" in said and "without --resume" in said
     assert "Continue with" not in said

@@ -35,7 +35,7 @@ def ended(api: Caller, edges: AppContext, worker: None) -> Ended:
         assert made.status_code == 202, made.json
         one = edges.ledger.imports.known(made.json["id"])
         edges.temporal.announce(ObjectArrived(one.bucket, one.key, one.id))
-        wait_until(lambda: edges.ledger.imports.known(one.id).state.is_final, seconds=60)
+        wait_until(lambda: edges.ledger.imports.known(one.id).state.is_final, seconds=600.0)
         return api.get(f"/v1/imports/{one.id}").json
 
     return wait

@@ -484,7 +484,7 @@ def test_loading_a_part_takes_memory_for_a_part_whatever_the_widths(
     told = [(part.part_no, part.filename, part.sha256) for part in manifest.parts]
     steps = [("preview", ""), ("insert", loader.import_id), ("merge", loader.new_import()), ("give up", loader.new_import())]
     call = [sys.executable, "-c", MEASURED, loader.url, str(tmp_path / "parts"), json.dumps(told), json.dumps(steps)]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(call, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert max(json.loads(done.stdout).values()) < 100 << 20, "12 times a part; it was 500 MB"
     counts = loader.rows("select sum(inserted), sum(updated), sum(unchanged), sum(failed) from ledger.part group by import_id")

@@ -49,7 +49,7 @@ class Reader:
         self._server, self._edges, self.url = server, edges, server.url
 
     def get(self, path: str, **query: str) -> requests.Response:
-        answer = requests.get(f"{self._server.url}{path}", params=query, headers=self._server.headers, timeout=60)
+        answer = requests.get(f"{self._server.url}{path}", params=query, headers=self._server.headers, timeout=300)
         assert answer.status_code == 200, (path[:80], answer.status_code, self._server.log.read_text()[-2000:])
         return answer
 
@@ -65,7 +65,7 @@ class Reader:
 
     def upload(self, content: bytes, path: str = "/v1/datasets/records/imports", **query: str) -> ImportRecord:
         answer = requests.post(
-            f"{self._server.url}{path}", params=query, data=content, headers=self._server.headers, timeout=60
+            f"{self._server.url}{path}", params=query, data=content, headers=self._server.headers, timeout=300
         )
         assert answer.status_code == 202, answer.text
         import_id = answer.json()["id"]

@@ -96,20 +96,20 @@ class Application:
         """Upload a file, and send the relay what SeaweedFS would send; return the import's id."""
         headers = {"Authorization": f"Bearer {self._key}"}
         answer = requests.post(
-            f"{self.url}/v1/datasets/places/imports?filename=a.csv", data=content, headers=headers, timeout=60
+            f"{self.url}/v1/datasets/places/imports?filename=a.csv", data=content, headers=headers, timeout=300
         )
         assert answer.status_code == 202, answer.text
         one: dict[str, Any] = answer.json()
         entry = {"attributes": {"file_size": len(content), "mtime": 1}}
         event = {"key": f"/buckets/{bucket}/{one['source']['key']}", "message": {"new_entry": entry}}
         relay = f"http://127.0.0.1:{self._relay_port}/filer"
-        posted = requests.post(relay, json=event, headers={"Authorization": "Bearer of the relay"}, timeout=60)
+        posted = requests.post(relay, json=event, headers={"Authorization": "Bearer of the relay"}, timeout=300)
         assert posted.status_code == 200
         return str(one["id"])
 
     def state(self, import_id: str) -> str:
         headers = {"Authorization": f"Bearer {self._key}"}
-        return str(requests.get(f"{self.url}/v1/imports/{import_id}", headers=headers, timeout=60).json()["state"])
+        return str(requests.get(f"{self.url}/v1/imports/{import_id}", headers=headers, timeout=300).json()["state"])
 
     def answers(self) -> bool:
         try:

@@ -55,7 +55,7 @@ class World(NamedTuple):
         import_id: str = answer.json["id"]
         self.edges.temporal.announce(ObjectArrived(self.edges.store.bucket, self.edges.ledger.imports.known(import_id).key))
         wait_until(  # the worker's first file waits for its child to warm up
-            lambda: asyncio.run(self._is_told(import_id)) or any(row["attempts"] for row in self.told(import_id)), seconds=60
+            lambda: asyncio.run(self._is_told(import_id)) or any(row["attempts"] for row in self.told(import_id)), seconds=600.0
         )
         wait_until(lambda: all(row["attempts"] for row in self.told(import_id)))
         return import_id

@@ -176,6 +176,7 @@ async def _patiently(o: Orchestra, import_id: str) -> WorkflowHandle[Any, Any]:
     raise AssertionError("Temporal took no more signals")
 
 
+@pytest.mark.thorough
 def test_a_hundred_million_records_are_dispatched_within_the_limits(play: Any, tmp_path: Path) -> None:
     """A manifest of 500,000 batches, as it is stored; with a loader that does nothing, and the limits a tenth of the usual."""
 

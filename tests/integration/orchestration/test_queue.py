@@ -281,7 +281,6 @@ def canceled(bulkhead: Bulkhead, import_id: str) -> ImportRecord:
     return done
 
 
-@pytest.mark.timeout(180)
 def test_a_cancel_while_a_large_file_is_validated_is_kept(bulkhead: Bulkhead, api: Caller) -> None:
     one = upload(bulkhead, tree(100_000), Options(), wait=False)
     wait_until(lambda: known(bulkhead, one.id).state is State.VALIDATING)

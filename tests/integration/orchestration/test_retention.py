@@ -389,7 +389,7 @@ def test_a_dry_run_that_is_promoted_while_its_folder_is_looked_at_keeps_it(house
             cleaning = pool.submit(house.clean)
             time.sleep(0.5)
             assert not cleaning.done()
-        assert cleaning.result(timeout=60).folders == 0
+        assert cleaning.result(timeout=300).folders == 0
     assert house.folders() == {one}
 
 
@@ -501,8 +501,8 @@ def test_a_clean_up_without_end_beside_imports_changes_nothing_of_what_becomes_o
             )
             keys.append(bulkhead.drop(tree(3_000, name="dry"), name=f"{own}/a.csv"))
             bad = bulkhead.drop("id,parentId,name\n1,9,x\n", name="bad.csv")
-            done = [bulkhead.import_of(key, seconds=120) for key in keys]
-            rejected = bulkhead.import_of(bad, seconds=120)
+            done = [bulkhead.import_of(key, seconds=600.0) for key in keys]
+            rejected = bulkhead.import_of(bad, seconds=600.0)
             assert done[3].state is State.VALIDATED
             time.sleep(1)
             assert store.head(keys[3]) is not None, "its source is what would be loaded"
@@ -561,7 +561,7 @@ def test_the_command_has_a_worker_clean_up(settings: Settings, house: House, env
 
     def clean(*options: str) -> dict[str, Any]:
         command = [sys.executable, "-m", "pipeline.cli", "clean", "--json", *options]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=300)
         return json.loads(done.stdout)  # type: ignore[no-any-return]
 
     with running_worker(settings):

@@ -24,11 +24,11 @@ from tests.support.imports import imports_of
 from tests.support.waiting import wait_until
 from tests.support.worker_process import closing_worker
 
-pytestmark = [pytest.mark.schedules, pytest.mark.early, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.schedules, pytest.mark.early]
 
 DATASETS = ("red", "green", "blue", "grey")
 FILES, RECORDS = 5, 400
-WAIT = 200.0
+WAIT = 600.0
 """Seconds: two workers load their libraries, on a machine that does much else."""
 
 HISTORIES = ROOT / "tests" / "histories"

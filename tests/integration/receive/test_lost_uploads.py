@@ -107,7 +107,7 @@ def announce(settings: Settings, edges: AppContext, store: Store, *keys: str) ->
 
 
 def ended(edges: AppContext, import_id: str) -> ImportRecord:
-    wait_until(lambda: edges.ledger.imports.known(import_id).state.is_final, seconds=60)
+    wait_until(lambda: edges.ledger.imports.known(import_id).state.is_final, seconds=600.0)
     return edges.ledger.imports.known(import_id)
 
 
@@ -325,8 +325,8 @@ def test_of_a_hundred_files_all_of_whose_events_were_lost_each_is_imported_once(
     forget(edges, *ids[:10])  # and of some the row was lost as well
     assert reconciled(settings, store, edges).started == 100
     with running_worker(settings):
-        wait_until(lambda: len(edges.ledger.imports.page(limit=200)) == 100, seconds=60)
-        wait_until(lambda: not edges.ledger.imports.page(state="awaiting_upload"), seconds=60)
+        wait_until(lambda: len(edges.ledger.imports.page(limit=200)) == 100, seconds=600.0)
+        wait_until(lambda: not edges.ledger.imports.page(state="awaiting_upload"), seconds=600.0)
     imports = edges.ledger.imports.page(limit=200)
     assert sorted(one.key for one in imports) == sorted([*dropped, *uploaded])
     assert all(one.options == options for one in imports if one.key in uploaded)

@@ -14,7 +14,7 @@ def test_a_small_version_runs_and_goes_by_the_index(tmp_path: Path) -> None:
     kept = tmp_path / "reads.json"
     small = ["--records", "50000", "--rounds", "20", "--scans", "1", "--loads", "1", "--keep", str(kept)]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.reads", *small], cwd=ROOT, capture_output=True, text=True, check=False, timeout=240
+        [sys.executable, "-m", "benchmarks.reads", *small], cwd=ROOT, capture_output=True, text=True, check=False, timeout=720
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(kept.read_text(encoding="utf-8"))

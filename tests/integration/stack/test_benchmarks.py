@@ -22,11 +22,12 @@ def run(name: str, folder: Path, *options: str) -> Any:
     """What the benchmark kept."""
     kept = folder / "kept.json"
     command = [sys.executable, "-m", f"benchmarks.{name}", *options, "--keep", str(kept)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=840)
     assert done.returncode == 0, done.stderr
     return json.loads(kept.read_text(encoding="utf-8"))
 
 
+@pytest.mark.thorough
 def test_a_small_version_of_the_loading_benchmark_runs(tmp_path: Path) -> None:
     found = run("loading", tmp_path, "--records", "3000", "--rounds", "1", "--part-records", "400,1000", "--connections", "1,2")
     assert found["waves"]["parts of 400"] > 1
@@ -36,12 +37,14 @@ def test_a_small_version_of_the_loading_benchmark_runs(tmp_path: Path) -> None:
     assert all(one["seconds"] > 0 for one in found["loads"].values())
 
 
+@pytest.mark.thorough
 def test_a_small_version_of_the_audit_benchmark_runs(tmp_path: Path) -> None:
     found = run("audit", tmp_path, "--records", "3000", "--rounds", "1")
     for name in ("plain", "ruled"):
         assert (found[name]["errors"], found[name]["seconds"] > found[name]["export_seconds"] > 0) == (0, True)
 
 
+@pytest.mark.thorough
 def test_a_small_version_of_the_scale_benchmark_runs(tmp_path: Path) -> None:
     one = run("scale", tmp_path, "--records", "3000")["imports"]["3000"]
     assert {"upload", "validating", "preparing", "loading"} <= set(one["seconds_in"])
@@ -51,12 +54,14 @@ def test_a_small_version_of_the_scale_benchmark_runs(tmp_path: Path) -> None:
         assert one["peak_rss_mb"][name] >= (one["peak_pss_mb"][name] or 0) > 0
 
 
+@pytest.mark.thorough
 def test_a_small_version_of_the_fairness_benchmark_runs(tmp_path: Path) -> None:
     found = run("fairness", tmp_path, "--queued", "6", "--large", "20000", "--rounds", "2")
     assert found["imports"]["solo"] == 2
     assert found["median_seconds"]["solo"] > 0
 
 
+@pytest.mark.thorough
 def test_a_small_version_of_the_benchmark_beside_others_runs(tmp_path: Path) -> None:
     names = ["bare upsert", "bare upsert, again", "bare upsert, two connections", "Bulkhead", "Bulkhead, again"]
     found = run("peers", tmp_path, "--records", "3000", "--rounds", "1", "--only", *names)
@@ -66,12 +71,14 @@ def test_a_small_version_of_the_benchmark_beside_others_runs(tmp_path: Path) -> 
         assert times["bare upsert"]["ratio"] == 1 and all(one["seconds"] > 0 for one in times.values())
 
 
+@pytest.mark.thorough
 def test_a_small_version_of_the_benchmark_of_uploads_runs(tmp_path: Path) -> None:
     found = run("uploads", tmp_path, "--megabytes", "20", "--rounds", "1")
     assert list(found["ways"]) == ["boto3", "API body", "signed parts"]
     assert found["ways"]["boto3"]["share_of_boto3"] == 1 and found["web_pss_mb"] > 0
 
 
+@pytest.mark.thorough
 def test_a_small_version_of_the_benchmark_of_latency_runs(tmp_path: Path) -> None:
     stages = run("latency", tmp_path, "--records", "300", "--rounds", "2")["stages"]
     steps = {"upload", "event, Lambda, queue", "validate", "prepare", "load_part", "finish", "between the steps"}
@@ -80,6 +87,7 @@ def test_a_small_version_of_the_benchmark_of_latency_runs(tmp_path: Path) -> Non
     assert stages["upload to succeeded"]["max_ms"] >= max(stages[name]["median_ms"] for name in steps)
 
 
+@pytest.mark.thorough
 def test_a_small_version_of_the_benchmark_of_pages_runs(tmp_path: Path) -> None:
     found = run("pages", tmp_path, "--records", "20000", "--findings", "3000", "--rounds", "2")
     assert found["findings"]["errors"] >= 3000

@@ -120,7 +120,7 @@ def test_nothing_starts_with_a_known_or_an_empty_secret(
         env={**not_local, setting: value},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 1, done.stderr

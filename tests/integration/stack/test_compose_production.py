@@ -76,7 +76,7 @@ def surroundings(home: Home, secrets: Path, tmp_path_factory: pytest.TempPathFac
 def databases(home: Home, surroundings: dict[str, str]) -> Callable[[str, str], psycopg.Connection[Any]]:
     """Connects as a role to a database, all of which the image's script has made."""
     given = surroundings | {"PGPASSWORD": home.secret("postgres")}
-    subprocess.run(["sh", FOLDER / "postgres-databases.sh"], env=given, check=True, capture_output=True, timeout=60)
+    subprocess.run(["sh", FOLDER / "postgres-databases.sh"], env=given, check=True, capture_output=True, timeout=300)
     port = home.port_of("postgres")
     passwords = {
         "bulkhead_owner": "a-random-bulkhead_owner_db_password",
@@ -91,7 +91,7 @@ def databases(home: Home, surroundings: dict[str, str]) -> Callable[[str, str], 
 
 def backup(surroundings: dict[str, str], *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     command = ["sh", str(FOLDER / "backup.sh"), *arguments]
-    return subprocess.run(command, env=surroundings | more, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, env=surroundings | more, capture_output=True, text=True, check=False, timeout=360)
 
 
 def test_each_role_has_its_own_databases_only(databases: Callable[[str, str], psycopg.Connection[Any]]) -> None:
@@ -127,7 +127,7 @@ def test_a_backup_is_made_verified_and_restored(for_backups: dict[str, str], tmp
     assert backup(for_backups, "check", "86400").returncode == 0
     for arguments in (["backup", "--verify"], ["restore", "--force"]):  # as README.md has them
         command = ["bulkhead", arguments[0], *arguments[1:], str(tmp_path / "backups")]
-        ran = subprocess.run(command, env=for_backups, capture_output=True, text=True, check=False, timeout=120)
+        ran = subprocess.run(command, env=for_backups, capture_output=True, text=True, check=False, timeout=360)
         assert ran.returncode == 0, ran.stderr
     os.utime(tmp_path / "mark", (0, 0))
     assert "the last backup is old" in backup(for_backups, "check", "86400").stderr
@@ -165,7 +165,7 @@ def native(service: str, environment: dict[str, str], secrets: Path) -> dict[str
 
 def run(service: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = SERVICES[service]["command"]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=360)
 
 
 def test_the_migration_runs_as_the_owner_and_the_application_cannot_change_the_audit_log(

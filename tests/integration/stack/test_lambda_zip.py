@@ -95,7 +95,7 @@ def invoke(built: Path, settings: Settings, tmp_path: Path, request: pytest.Fixt
         for _ in range(100):
             try:
                 return requests.post(
-                    f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations", json=event, timeout=30
+                    f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations", json=event, timeout=300
                 ).json()
             except requests.ConnectionError:
                 assert process.poll() is None, (tmp_path / "emulator.log").read_text()

@@ -522,11 +522,11 @@ def test_the_command_tells_what_it_did_table_by_table(files: Files, environment:
     files.add_column("colour text")
     command = ["bulkhead", "migrate"]
     there = {**environment, "BULKHEAD_DATASETS_ROOT": str(files.root)}
-    done = subprocess.run([*command, "--json"], env=there, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([*command, "--json"], env=there, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     found = {one["what"]: one["done"] for one in json.loads(done.stdout)}
     assert found["table warehouse.records"] == ["column colour added"] and found["table warehouse.places"] == []
     files.say("colour text", "colour integer")
-    done = subprocess.run(command, env=there, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=there, capture_output=True, text=True, check=False, timeout=300)
     assert (done.returncode, done.stdout) == (1, "")
     assert "the column colour is text, declared is integer" in done.stderr

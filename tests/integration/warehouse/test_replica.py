@@ -80,7 +80,7 @@ class Replica:
             user=self.user,
             group=self.user,
             extra_groups=[] if self.user is not None else None,
-            timeout=120,
+            timeout=360,
         )
 
     def _start(self, log: Path) -> Process:

@@ -74,7 +74,7 @@ def test_a_database_that_is_away_delays_no_start() -> None:
 def test_each_process_says_it_and_ends_with_one(verb: str, database: str, environment: dict[str, str]) -> None:
     came_to(database, FUTURE, oldest=FUTURE)
     run = [sys.executable, "-m", "pipeline.cli", verb]
-    done = subprocess.run(run, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(run, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=360, check=False)
     said = " ".join(done.stderr.split())
     assert done.returncode == 1, said
     assert "a newer release" in said and "restore the backup" in said and "Traceback" not in said

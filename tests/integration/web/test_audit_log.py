@@ -151,7 +151,7 @@ def test_uploads_straight_to_s3(admin: tuple[Caller, ApiKey], newest: Callable[.
     opened = caller.post("/s3/multipart", json={"filename": "a.csv", "metadata": {"dataset": "places"}}).json
     assert newest("upload") == []
     at = f"/s3/multipart/{opened['uploadId']}"
-    sent = requests.put(caller.get(f"{at}/1?key={opened['key']}").json["url"], data=CSV, timeout=30)
+    sent = requests.put(caller.get(f"{at}/1?key={opened['key']}").json["url"], data=CSV, timeout=300)
     parts = {"parts": [{"PartNumber": 1, "ETag": sent.headers["ETag"]}]}
     assert caller.post(f"{at}/complete?key={opened['key']}", json=parts).status_code == 200
     _is(newest("upload")[0], target_id=opened["id"], result="ok", details={"dataset": "places", "way": "multipart"})

@@ -57,7 +57,7 @@ from web.app_context import AppContext
 from web.http import sso
 from web.services import database_logins, drafts, key_scope
 
-pytestmark = [pytest.mark.early, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.early
 
 SECONDS = 12.0
 """How long random requests are made after the obvious ones."""
@@ -429,7 +429,7 @@ class Users:
         side.uploads.append((opened["uploadId"], opened["key"]))
         side.imports.append(opened["id"])
         at = f"/s3/multipart/{opened['uploadId']}/1?key={opened['key']}"
-        sent = requests.put(caller.get(at).json["url"], data=_rows(side.mark), timeout=30)
+        sent = requests.put(caller.get(at).json["url"], data=_rows(side.mark), timeout=300)
         side.etags.append(sent.headers["ETag"])
 
     # --- what is never to change, nor to be seen ---

@@ -209,7 +209,6 @@ def test_a_manifest_of_parts_of_any_size_is_not_how_we_would_cut(tmp_path: Path,
     assert earlier.plan == manifest.plan, "and is loaded all the same"
 
 
-@pytest.mark.timeout(60)
 def test_an_old_cycle_without_descendants_does_no_harm(tmp_path: Path, database: Path) -> None:
     staged(database, [("a", "w"), ("b", "a")], [("w", None), ("x", "y"), ("y", "x"), ("z", "z")])
     assert run_stage(cut, database, RECORDS, BatchSizes("an import"), folder=tmp_path / "parts").records == 2

@@ -138,7 +138,6 @@ def with_peak(folder: Path, dataset: Dataset, records: int, longest_bytes: int) 
     return counted.errors, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
-@pytest.mark.timeout(120)
 def test_memory_is_bounded_however_large_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """110 MB of records, with 64 MiB for DuckDB."""
     records = 200_000

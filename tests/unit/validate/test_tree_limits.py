@@ -171,7 +171,6 @@ def test_room_that_a_record_in_quarantine_was_to_make_is_no_room(
     assert held.records == (0 if refusal else 1)
 
 
-@pytest.mark.timeout(60)
 def test_depth_costs_rounds_and_not_steps() -> None:
     with duckdb.connect() as connection:
         connection.execute(

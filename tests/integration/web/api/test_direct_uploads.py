@@ -45,7 +45,7 @@ def at(opened: dict[str, Any], rest: str = "", **query: Any) -> str:
 def send(api: Any, opened: dict[str, Any], number: int, body: bytes) -> dict[str, Any]:
     signed = api.get(at(opened, f"/{number}")).json
     assert signed["expires"] >= 3600
-    answer = requests.put(signed["url"], data=body, timeout=30)
+    answer = requests.put(signed["url"], data=body, timeout=300)
     assert answer.status_code == 200, answer.text
     return {"PartNumber": number, "ETag": answer.headers["ETag"]}
 
@@ -76,7 +76,7 @@ def test_a_file_in_parts_becomes_an_import(api: Any, edges: AppContext, settings
     assert (again.status_code, again.json) == (200, whole.json)
     edges.temporal.announce(ObjectArrived(edges.store.bucket, opened["key"], opened["id"]))
     with running_worker(settings):
-        wait_until(lambda: edges.ledger.imports.known(opened["id"]).state.is_final, seconds=120)
+        wait_until(lambda: edges.ledger.imports.known(opened["id"]).state.is_final, seconds=600.0)
     one = edges.ledger.imports.known(opened["id"])
     assert (one.state, one.records_total, one.size_bytes) == (State.SUCCEEDED, 800_000, len(FIRST) + len(SECOND))
     assert len(one.sha256) == 64

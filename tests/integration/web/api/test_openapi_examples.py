@@ -218,7 +218,7 @@ def _an_upload(edges: AppContext, key_id: str, endpoint: str) -> dict[str, str]:
         IMPORT_ID, dataset="places", filename="places.csv", bucket=edges.store.bucket, key=UPLOAD_KEY, created_by=key_id
     )
     upload_id = edges.store.begin_upload(UPLOAD_KEY, metadata={"import-id": IMPORT_ID})
-    sent = requests.put(edges.store.sign_part(UPLOAD_KEY, upload_id, 1, seconds=60), data=CSV.encode(), timeout=30)
+    sent = requests.put(edges.store.sign_part(UPLOAD_KEY, upload_id, 1, seconds=60), data=CSV.encode(), timeout=300)
     assert sent.headers["ETag"] == SCHEMAS["PartGiven"]["ETag"]
     return {"upload_id": upload_id}
 

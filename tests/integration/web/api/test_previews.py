@@ -176,7 +176,7 @@ def test_a_mapped_file_is_loaded_and_known_again_by_its_mapping(api: Any, edges:
     def imported(**query: str) -> Any:
         made = api.post("/v1/datasets/places/imports", query_string={"filename": "a.csv", **query}, data=CSV).json
         edges.temporal.announce(ObjectArrived(edges.store.bucket, made["source"]["key"], made["id"]))
-        wait_until(lambda: edges.ledger.imports.known(made["id"]).state.is_final, seconds=60)
+        wait_until(lambda: edges.ledger.imports.known(made["id"]).state.is_final, seconds=600.0)
         return edges.ledger.imports.known(made["id"])
 
     with running_worker(settings):
@@ -258,7 +258,7 @@ def test_an_org_chart_is_loaded_as_it_was_previewed(api: Any, edges: AppContext,
     made = api.post("/v1/datasets/records/imports", query_string=asked, data=workbook()).json
     with running_worker(settings):
         edges.temporal.announce(ObjectArrived(edges.store.bucket, made["source"]["key"], made["id"]))
-        wait_until(lambda: edges.ledger.imports.known(made["id"]).state.is_final, seconds=60)
+        wait_until(lambda: edges.ledger.imports.known(made["id"]).state.is_final, seconds=600.0)
     done = edges.ledger.imports.known(made["id"])
     assert (done.state, done.inserted) == (State.SUCCEEDED, 7)
     assert api.get("/v1/datasets/records/records/1003").json["parentId"] == "1001"

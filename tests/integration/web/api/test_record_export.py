@@ -234,7 +234,7 @@ def test_memory_does_not_grow_with_the_file(
     size = 0
     with (
         Growth(server.pid) as growth,
-        requests.get(f"{server.url}{BASE}?format={form}", headers=server.headers, stream=True, timeout=60) as answer,
+        requests.get(f"{server.url}{BASE}?format={form}", headers=server.headers, stream=True, timeout=300) as answer,
     ):
         for chunk in answer.iter_content(MIB // 4):
             size += len(chunk)

@@ -131,7 +131,7 @@ def test_each_question_goes_along_an_index(large: Any, settings: Settings) -> No
     for known in (False, True):
         if known:
             with psycopg.connect(settings.database_url, autocommit=True) as connection:
-                wait_until(lambda connection=connection: _is_all_visible(connection), seconds=60)
+                wait_until(lambda connection=connection: _is_all_visible(connection), seconds=600.0)
         for query, values, index in QUESTIONS:
             sql = statement(query, load_dataset("records")).text
             (plan,) = large.execute(text(f"explain (analyze, format json) {sql}"), values).scalar_one()

@@ -96,7 +96,7 @@ def bash(program: str, folder: Path, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -113,7 +113,7 @@ def test_the_commands_run(server: Server, edges: AppContext, settings: Settings,
     """Those of the quick start, and then those of the other guides with what these left."""
 
     def commands_of(guide: str) -> list[str]:
-        return programs(requests.get(f"{server.url}/docs/{guide}", timeout=30).text, "bash")
+        return programs(requests.get(f"{server.url}/docs/{guide}", timeout=300).text, "bash")
 
     start = commands_of("quick-start")
     whole = "\n".join([*start[:3], HAS_ENDED, *start[3:], 'echo "was: $IMPORT"']).replace("bk_…", server.key)

@@ -436,15 +436,15 @@ def test_a_session_ends_when_the_person_signs_out_of_the_provider(
     with served(settings, oidc) as url:
         browser, other = requests.Session(), requests.Session()
         for one in (browser, other):
-            back = oidc.walk(one.get(url + START, allow_redirects=False, timeout=20).headers["Location"], "ada", one)
-            assert one.get(back, timeout=20).url == f"{url}/"
-        page = browser.get(f"{oidc.issuer}/session/end", timeout=20).text
+            back = oidc.walk(one.get(url + START, allow_redirects=False, timeout=300).headers["Location"], "ada", one)
+            assert one.get(back, timeout=300).url == f"{url}/"
+        page = browser.get(f"{oidc.issuer}/session/end", timeout=300).text
         form = re.search(r'action="([^"]+)"', page)
         fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', page))
         assert form is not None
-        assert browser.post(form[1], data={**fields, "logout": "yes"}, timeout=20).ok
-        assert browser.get(url, timeout=20).url.startswith(f"{url}/sign-in")
-        assert other.get(url, timeout=20).url == f"{url}/", "another session of the same person at the provider"
+        assert browser.post(form[1], data={**fields, "logout": "yes"}, timeout=300).ok
+        assert browser.get(url, timeout=300).url.startswith(f"{url}/sign-in")
+        assert other.get(url, timeout=300).url == f"{url}/", "another session of the same person at the provider"
     assert [one["details"]["how"] for one in events(edges, "sign_out")] == ["back-channel logout"]
 
 
