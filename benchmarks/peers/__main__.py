@@ -5,7 +5,10 @@ on: S3, event, Lambda, Temporal, all checks, Data Docs, batches in S3, lineage, 
 *Again* is the same file once more, into the table that has it all. Each round has files of its own, in which nothing was seen
 before; before each load the table is emptied, and what is to be written to disk is written. ``make bench`` runs it.
 
+With ``--trees`` the files are real trees (benchmarks/real_data/trees.py) in the order of their source.
+
     python -m benchmarks.peers [--records 1000000] [--rounds 5] [--only NAME ...] [--keep FILE] [--draw FOLDER]
+    python -m benchmarks.peers --trees taxa china paths [--cache FOLDER] [--rounds 5] [--only NAME ...] [--keep FILE]
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,6 +30,7 @@ import psycopg
 
 from benchmarks import data, measure
 from benchmarks.peers import bare
+from benchmarks.real_data import trees
 from benchmarks.scale import a_stack, warm
 from pipeline.client.api import Client
 from pipeline.contracts.options import Options
@@ -35,7 +40,9 @@ from pipeline.settings import ROOT
 PEERS = ROOT / ".venv" / "peers" / "bin" / "python"
 """The Python that has dlt; the Makefile sees to it."""
 
-ORDERS = {"shuffled": True, "parents first": False}
+Make = Callable[[Path, int], tuple[Path, int]]
+"""Writes the file of a round into a folder, and returns it with the number of its records."""
+
 BASE = "bare upsert"
 
 
@@ -128,9 +135,27 @@ class Contest:
             raise RuntimeError(f"{records:,} records were to be in {table}; {found} are there.")
 
 
-def contest(records: int, rounds: int, names: Iterable[str] | None) -> dict[str, Any]:
-    """Seconds of every contestant in every round, by order of the file."""
-    found: dict[str, dict[str, list[float]]] = {order: {} for order in ORDERS}
+def synthetic(records: int) -> dict[str, Make]:
+    """Files of so many records, by their order."""
+
+    def made(folder: Path, number: int, *, shuffled: bool) -> tuple[Path, int]:
+        return data.make_file(folder / "records.csv", records, shuffled=shuffled, seed=number), records
+
+    return {"shuffled": partial(made, shuffled=True), "parents first": partial(made, shuffled=False)}
+
+
+def real(names: Iterable[str], cache: Path) -> dict[str, Make]:
+    """Files of real trees, by name."""
+
+    def made(folder: Path, number: int, *, name: str) -> tuple[Path, int]:
+        return trees.make_file(folder / "records.csv", trees.TREES[name](cache), seed=number)
+
+    return {name: partial(made, name=name) for name in names}
+
+
+def contest(files: Mapping[str, Make], rounds: int, names: Iterable[str] | None) -> dict[str, Any]:
+    """Seconds of every contestant in every round, by file."""
+    found: dict[str, dict[str, list[float]]] = {order: {} for order in files}
     with tempfile.TemporaryDirectory(prefix="bulkhead-bench-") as scratch:
         folder = Path(scratch)
         data.make_dataset(folder / "root", ROOT)
@@ -139,8 +164,8 @@ def contest(records: int, rounds: int, names: Iterable[str] | None) -> dict[str,
             warm(client, folder)
             one = Contest(stack.environment["BULKHEAD_MIGRATION_DATABASE_URL"], client, folder)
             for number in range(rounds):
-                for order, shuffled in ORDERS.items():
-                    file = data.make_file(folder / "records.csv", records, shuffled=shuffled, seed=number + 1)
+                for order, make in files.items():
+                    file, records = make(folder, number + 1)
                     for name in names or one.contestants:
                         seconds = one.contestants[name](file, records)
                         found[order].setdefault(name, []).append(seconds)
@@ -175,15 +200,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--trees", nargs="+", metavar="NAME", choices=trees.TREES, help="real trees instead")
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where the packages of the real trees are kept")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these contestants alone")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="write what was found, as JSON")
     parser.add_argument("--draw", type=Path, metavar="FOLDER", help="draw it, as SVG")
     asked = parser.parse_args()
-    found = {
-        "records": asked.records,
-        "peers": versions_of_peers(),
-        "orders": contest(asked.records, asked.rounds, asked.only),
-    }
+    with tempfile.TemporaryDirectory() as scratch:
+        files = real(asked.trees, asked.cache or Path(scratch)) if asked.trees else synthetic(asked.records)
+        found: dict[str, Any] = {"peers": versions_of_peers(), "orders": contest(files, asked.rounds, asked.only)}
+    if not asked.trees:
+        found["records"] = asked.records
     for order, times in found["orders"].items():
         print(f"\n{order}")
         for name, one in times.items():

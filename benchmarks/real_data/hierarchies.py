@@ -7,7 +7,7 @@ import json
 import subprocess
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,12 +166,9 @@ def _has_odd_character(row: Sequence[str]) -> bool:
 
 def china(cache: Path, folder: Path) -> Hierarchy:
     """china-division: provinces, cities, areas, streets and villages, whose codes begin with those above them."""
-    source, rows, own = from_npm("china-division", cache) / "dist", list[tuple[str, str]](), set[str]()
-    for name in ("provinces", "cities", "areas", "streets", "villages"):
-        with (source / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-            rows += [(row["code"], row["name"]) for row in csv.DictReader(file)]
+    rows = list(china_codes(from_npm("china-division", cache) / "dist"))
     own = {code for code, _ in rows}
-    lengths = [2, 4, 6, 9, 12]
+    lengths = list(CHINA_LENGTHS)
     cuts = {code: [code[:length] for length in lengths if length < len(code)] for code in own}
     below_gaps = [code for code, _ in rows if cuts[code] and cuts[code][-1] not in own]
     gaps = {cuts[code][-1] for code in below_gaps}
@@ -183,15 +180,19 @@ def china(cache: Path, folder: Path) -> Hierarchy:
     return Hierarchy(file, shape, len(rows), roots, errors, gaps=len(gaps), below_gaps=len(below_gaps))
 
 
+CHINA_LENGTHS = (2, 4, 6, 9, 12)
+
+
+def china_codes(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the code and the name of each division, from the provinces down."""
+    for name in ("provinces", "cities", "areas", "streets", "villages"):
+        with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            yield from ((row["code"], row["name"]) for row in csv.DictReader(file))
+
+
 def dpkg_paths(cache: Path, folder: Path) -> Hierarchy:
     """The paths of all Debian packages of this machine, as dpkg -L lists them, each once."""
-    try:
-        asked = {"capture_output": True, "text": True, "check": True}
-        names = subprocess.run(["dpkg-query", "--show", "--showformat", "${Package}:${Architecture}\n"], **asked).stdout.split()  # type: ignore[call-overload]
-        listed = subprocess.run(["dpkg", "-L", *names], **asked).stdout.splitlines()  # type: ignore[call-overload]
-    except (OSError, subprocess.SubprocessError) as error:
-        raise NotFetched(f"dpkg: {error}") from error
-    paths = sorted({line for line in listed if line.startswith("/") and line != "/." and "//" not in line})
+    paths = sorted(installed_paths())
     steps = {tuple(path[1:].split("/")) for path in paths}
     nodes = {path[:depth] for path in steps for depth in range(1, len(path) + 1)}
     file = _csv(folder / "paths.csv", ("path",), [(path,) for path in paths])
@@ -199,6 +200,17 @@ def dpkg_paths(cache: Path, folder: Path) -> Hierarchy:
     return Hierarchy(
         file, {"kind": "path", "column": "path", "separator": "/"}, len(nodes), roots, generated=len(nodes - steps)
     )
+
+
+def installed_paths() -> set[str]:
+    """Return the paths of all installed Debian packages. Raises NotFetched where there is no dpkg."""
+    try:
+        asked = {"capture_output": True, "text": True, "check": True}
+        names = subprocess.run(["dpkg-query", "--show", "--showformat", "${Package}:${Architecture}\n"], **asked).stdout.split()  # type: ignore[call-overload]
+        listed = subprocess.run(["dpkg", "-L", *names], **asked).stdout.splitlines()  # type: ignore[call-overload]
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NotFetched(f"dpkg: {error}") from error
+    return {line for line in listed if line.startswith("/") and line != "/." and "//" not in line}
 
 
 HIERARCHIES: tuple[Callable[[Path, Path], Hierarchy], ...] = (

@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from pipeline.prepare.depth_first import Layout
 from pipeline.prepare.manifest import BatchSizes
 
 
@@ -22,21 +23,36 @@ class Batch(NamedTuple):
 
 
 class PartCut(NamedTuple):
-    """The boundaries of one part: the place of its first record, and its batches, numbered from ``first_batch``."""
+    """The boundaries of one part: the place of its first record, and how many records each of its batches has.
+
+    The batches are numbered from ``first_batch``.
+    """
 
     first: int
     first_batch: int
-    batches: tuple[Batch, ...]
+    batches: tuple[int, ...]
 
     @property
     def records(self) -> int:
         """How many records the part has."""
-        return sum(batch.records for batch in self.batches)
+        return sum(self.batches)
 
     def numbers(self) -> pa.Array:
         """Return the number of the batch for each record of the part."""
         numbers = np.arange(self.first_batch, self.first_batch + len(self.batches), dtype=np.int32)
-        return pa.array(np.repeat(numbers, [batch.records for batch in self.batches]))
+        return pa.array(np.repeat(numbers, self.batches))
+
+
+def cut_layout(layout: Layout, cutting: BatchSizes) -> list[PartCut]:
+    """Return the parts of records laid out depth first, each in batches whose numbers of records differ by one at most."""
+    cuts: list[PartCut] = []
+    first, first_batch = 0, 1
+    for size in layout.sizes:
+        many = ceil(size / cutting.batch_records)
+        batches = tuple((place + 1) * size // many - place * size // many for place in range(many))
+        cuts.append(PartCut(first, first_batch, batches))
+        first, first_batch = first + size, first_batch + many
+    return cuts
 
 
 def cut_batches(connection: duckdb.DuckDBPyConnection, records: int, cutting: BatchSizes) -> list[Batch]:
@@ -68,7 +84,7 @@ def group_batches(batches: Sequence[Batch], cutting: BatchSizes) -> list[PartCut
     cuts: list[PartCut] = []
     first = taken = 0
     for run in _runs([batch.size_bytes for batch in batches], cutting.batches_per_part, cutting.part_bytes):
-        cuts.append(PartCut(first, taken + 1, tuple(batches[taken : taken + len(run)])))
+        cuts.append(PartCut(first, taken + 1, tuple(batch.records for batch in batches[taken : taken + len(run)])))
         first, taken = first + cuts[-1].records, taken + len(run)
     return cuts
 

@@ -60,6 +60,8 @@ class Manifest:
     parts: tuple[Part, ...]
     batches_per_part: int = 0  # as asked for; 0 in manifests of earlier releases
     part_bytes: int = 0  # the most that a part may have; 0 in manifests of earlier releases
+    order: str = "by level"  # or "depth first": then the first part has the ``spine``, and the others need nothing else
+    spine: int = 0  # records that are ancestors of the first records of parts; 0 if no part needs another
 
     @property
     def waves(self) -> tuple[int, ...]:

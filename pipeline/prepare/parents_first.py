@@ -1,10 +1,15 @@
-"""Order records parents first: depth first, with the ancestors of the cuts (anchors) loaded before."""
+"""Order records parents first: depth first where the tree allows it, by level where not."""
 
 from __future__ import annotations
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 
 from pipeline.datasets.dataset import Dataset
+from pipeline.prepare import depth_first
+from pipeline.prepare.depth_first import Layout
+from pipeline.prepare.manifest import BatchSizes
 from pipeline.sqlfiles import quoted
 from pipeline.staging import ancestors
 from pipeline.staging.database import by_rows, number
@@ -36,6 +41,48 @@ def lay_out_forest(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> N
     connection.execute('create table if not exists warehouse_edges (id varchar, "parentId" varchar)')
     ancestors.nearest_marked(connection, _UP_TO_ANCHORS, into="anchors")  # the rest are on an old cycle, the file is not
     connection.execute(_FOREST)
+
+
+RECORDS_MAX = 5_000_000
+"""More records are ordered by level: depth first takes 50 bytes of memory for each, and a level of theirs has many parts."""
+
+
+def put_depth_first(connection: duckdb.DuckDBPyConnection, dataset: Dataset, cutting: BatchSizes) -> Layout | None:
+    """Create ``in_order`` (_row, columns) in the order of ``depth_first``, and return the layout; None if it does not suit.
+
+    Siblings are in the order of the file. Records of one part need no such order: None, too.
+    """
+    records, last = connection.execute("select count(*), max(_row) from forest").fetchall()[0]
+    if not cutting.batch_records * cutting.batches_per_part < records <= RECORDS_MAX or last > 2 * RECORDS_MAX:
+        return None
+    forest = connection.sql(
+        f"""select incoming._row, coalesce(forest.above, -1) as above, ({_size(connection, dataset)})::bigint as bytes
+        from incoming join forest using (_row)"""
+    ).to_arrow_table()
+    rows, above, sizes = (forest.column(name).to_numpy() for name in ("_row", "above", "bytes"))
+    is_there = np.zeros(last + 1, bool)
+    is_there[rows] = True
+    numbers = np.cumsum(is_there) - 1  # of each row: its number among the records
+    layout = depth_first.lay_out(
+        _scattered(numbers[rows], np.where(above >= 0, numbers[above], -1)), _scattered(numbers[rows], sizes), cutting
+    )
+    if layout is None:
+        return None
+    connection.register("places", pa.table({"_row": np.flatnonzero(is_there), "place": layout.places}))
+    columns = "".join(f", incoming.{quoted(name)}" for name in dataset.names)
+    connection.execute(
+        f"""create or replace temp table in_order as
+        select incoming._row{columns} from incoming join places using (_row) order by places.place"""
+    )
+    connection.unregister("places")
+    return layout
+
+
+def _scattered(places: depth_first.Numbers, values: depth_first.Numbers) -> depth_first.Numbers:
+    """Return the values in the order of their places, which are 0 to n - 1."""
+    scattered = np.empty_like(values)
+    scattered[places] = values
+    return scattered
 
 
 _UP_OF_PARENTS = """
