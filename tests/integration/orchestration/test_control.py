@@ -11,9 +11,11 @@ import psycopg
 import pytest
 import uuid_utils
 
-from pipeline.contracts.object_keys import part_key
+from pipeline.contracts.object_keys import manifest_key, part_key
 from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
+from pipeline.ledger.models import ImportRecord
+from pipeline.prepare.manifest import Manifest, Part
 from tests.support.bulkhead import HEADER, SMALL_PARTS, Bulkhead, balance, tree
 from tests.support.import_steps import (
     ORPHANS,
@@ -145,7 +147,7 @@ def test_a_paused_import_stands_still_also_over_a_restart_and_then_goes_on(bulkh
     pause(bulkhead, one.id, wanted=True)
     wait_until(lambda: known(bulkhead, one.id).state is State.PAUSED)
     stands = known(bulkhead, one.id)
-    assert 2 <= stands.parts_done < stands.parts_total == 20
+    assert 2 <= stands.parts_done < stands.parts_total == 21
     assert stands.inserted == bulkhead.rows("select count(*) from warehouse.records")[0][0]
     later = upload(bulkhead, HEADER + "x,,later\n", Options(), wait=False)
     assert later.queue_position == 1
@@ -186,15 +188,20 @@ def test_a_paused_import_may_be_canceled_and_says_exactly_what_was_loaded(bulkhe
 # --- Damaged parts ---
 
 
-@pytest.mark.parametrize(
-    ("name", "damage"),
-    [("flipped", flipped), ("cut short", lambda data: data[:200]), ("empty", lambda data: b""), ("missing", None)],
-)
-def test_a_damaged_part_costs_its_records_and_their_descendants(
-    bulkhead: Bulkhead, name: str, damage: Callable[[bytes], bytes] | None
-) -> None:
-    one = paused_before_loading(bulkhead, tree(2000))  # 5 parts of 400, four below each
-    key = part_key(one.id, 2)
+DAMAGES: dict[str, Callable[[bytes], bytes] | None] = {
+    "flipped": flipped,
+    "cut short": lambda data: data[:200],
+    "empty": lambda data: b"",
+    "missing": None,
+}
+
+
+def damaged(bulkhead: Bulkhead, text: str, part_no: int, damage: Callable[[bytes], bytes] | None) -> tuple[ImportRecord, Part]:
+    """Import a file one part of which is damaged before it is loaded; return how it ended, and the part."""
+    one = paused_before_loading(bulkhead, text)
+    manifest = Manifest.from_json(bulkhead.store.get_bytes(manifest_key(one.id)).decode())
+    assert manifest.order == "depth first"
+    key = part_key(one.id, part_no)
     data = bulkhead.store.get_bytes(key)
     if damage is None:
         bulkhead.store.delete(key)
@@ -204,15 +211,30 @@ def test_a_damaged_part_costs_its_records_and_their_descendants(
     done = ended(bulkhead, one.id)
     assert done.state is State.PARTIALLY_SUCCEEDED
     assert balance(done)
-    assert (done.parts_done, done.parts_total, done.inserted + done.failed, done.unprocessed) == (5, 5, 2000, 0)
-    codes = dict(bulkhead.rows("select code, count(*) from ledger.failure group by code"))
-    assert codes["part_damaged"] == 400
-    assert codes["parent_failed"] == done.failed - 400 > 0
+    assert (done.parts_done, done.unprocessed) == (done.parts_total, 0)
     assert bulkhead.rows("select count(*) from warehouse.records") == [(done.inserted,)]
     assert bulkhead.rows(ORPHANS) == [(0,)]
     ((message,),) = bulkhead.rows("select distinct message from ledger.failure where code = 'part_damaged'")
-    assert "part 2 is damaged" in message
+    assert f"part {part_no} is damaged" in message
     assert "retry" in message
+    return done, manifest.part(part_no)
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGES.items())
+def test_a_damaged_part_costs_its_records_alone_where_their_descendants_are_with_them(
+    bulkhead: Bulkhead, name: str, damage: Callable[[bytes], bytes] | None
+) -> None:
+    done, part = damaged(bulkhead, tree(2000), 2, damage)
+    assert bulkhead.rows("select code, count(*) from ledger.failure group by code") == [("part_damaged", part.records)]
+    assert (done.failed, done.inserted) == (part.records, 2000 - part.records)
+
+
+def test_a_damaged_spine_costs_all_records_below_it_and_no_other_tree(bulkhead: Bulkhead) -> None:
+    others = "".join(f"x{number},,n\n" for number in range(400))
+    done, part = damaged(bulkhead, tree(2000) + others, 1, flipped)
+    codes = dict(bulkhead.rows("select code, count(*) from ledger.failure group by code"))
+    assert codes == {"part_damaged": part.records, "parent_failed": 2000 - part.records}
+    assert done.inserted == 400
 
 
 def test_a_damaged_manifest_fails_the_import_and_says_so(bulkhead: Bulkhead) -> None:

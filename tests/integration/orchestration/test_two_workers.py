@@ -115,7 +115,7 @@ def scratch(bulkhead: Bulkhead) -> list[Path]:
 def test_each_file_is_validated_once(bulkhead: Bulkhead, turns: Turns, validated: list[str]) -> None:
     done = [bulkhead.ingest(tree(1000, name=f"n{number}-"), name=f"{number}.csv") for number in range(4)]
     assert [one.state for one in done] == [State.SUCCEEDED] * 4
-    assert all(balance(one) and one.parts_total == one.parts_done == 3 for one in done)
+    assert all(balance(one) and one.parts_total == one.parts_done == 4 for one in done)
     assert validated == [one.id for one in done]
     for one in done:
         assert turns.of(one.id) == ["validate", "prepare"]

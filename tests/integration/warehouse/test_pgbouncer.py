@@ -53,7 +53,7 @@ def pooled(settings: Settings, database: str) -> Iterator[Settings]:
 def test_imports_end_as_they_do_without_a_pooler(pooled: Settings, store: Store, database: str) -> None:
     with closing(Bulkhead(pooled, store)) as bulkhead, running_worker(pooled):
         first = _ingest(bulkhead, tree(1000))
-        assert (first.state, first.inserted, first.parts_total) == (State.SUCCEEDED, 1000, 3), first.reason
+        assert (first.state, first.inserted, first.parts_total) == (State.SUCCEEDED, 1000, 4), first.reason
         again = _ingest(bulkhead, tree(1000).replace("n7\n", "changed\n"))
         assert (again.updated, again.unchanged) == (1, 999), again.reason
         rejected = _ingest(bulkhead, HEADER + "1,,root\n2,9,orphan\n")
