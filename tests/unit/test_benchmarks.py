@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.real_data.trees import make_file
+from benchmarks.rounds import measured, rounds
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -49,3 +52,29 @@ def test_a_small_version_of_the_validation_benchmark_runs(tmp_path: Path) -> Non
         "flat": 0, "star": 0, "chain": 0, "ring": 1, "pairs": 200,
     }  # fmt: skip
     assert found["large"]["records"] == 4000 and found["clean"]["tree"]["ratio"] > 0
+
+
+@pytest.mark.parametrize(
+    ("needs", "workers", "expected"),
+    [
+        ([0, 1, 1, 1, 1], 1, 5),
+        ([0, 1, 1, 1, 1], 2, 3),
+        ([0, 1, 1, 1, 1], 8, 2),
+        ([0, 1, 2, 3, 4], 8, 5),
+        ([0, 0, 0, 2, 2], 2, 3),
+        ([], 2, 0),
+    ],
+)
+def test_a_round_takes_what_needs_nothing_more(needs: list[int], workers: int, expected: int) -> None:
+    assert rounds(needs, workers) == expected
+
+
+def test_a_small_version_of_the_benchmark_of_rounds_runs(tmp_path: Path) -> None:
+    nodes = [(str(number), str((number - 1) // 3) if number else None, "n", number) for number in range(120_000)]
+    file, records = make_file(tmp_path / "records.csv", nodes, seed=1)
+    (tmp_path / "spill").mkdir()
+    found = measured(file, tmp_path)
+    assert records == 120_000
+    assert (found["depth first"]["order"], found["by level"]["order"]) == ("depth first", "by level")
+    assert (found["depth first"]["parts"], found["by level"]["parts"]) == (4, 3)
+    assert found["depth first"]["rounds"]["4"] == 2
