@@ -157,7 +157,7 @@ def _kill_at_every_point(edges: Edges) -> set[str]:
             one = bulkhead.import_of(bulkhead.drop(text, name=f"{number}.csv"), seconds=600.0)
             assert (one.state, one.inserted, one.records_total) == (State.SUCCEEDED, RECORDS, RECORDS), one
             assert balance(one)
-            assert one.parts_total == 4  # the spine, and three
+            assert one.parts_total == 3
             assert [move.to_state for move in bulkhead.ledger.imports.moves(one.id)] == WAY
             wait_until(lambda: told(bulkhead.ledger, one.id), 120)  # noqa: B023 - it is over here
             wait_until(lambda: not bulkhead.orchestrator.queue_is_running("records"), 120)
