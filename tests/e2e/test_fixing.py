@@ -64,7 +64,7 @@ def broken(edges: AppContext, store: Store, settings: Settings, tmp_path: Path) 
     return import_id
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+@pytest.mark.parametrize(("width", "dark"), [pytest.param(1280, False, marks=pytest.mark.thorough), (390, True)])
 def test_a_rejected_file_is_corrected_by_clicks_and_imported_again(
     sign_in: Open,
     server: Any,

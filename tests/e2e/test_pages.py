@@ -208,7 +208,10 @@ BROKEN = "id,parentId,name,kind,alpha_3\n" + "".join(
 )
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, False), (1100, True)])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [(1100, False), pytest.param(390, False, marks=pytest.mark.thorough), pytest.param(1100, True, marks=pytest.mark.thorough)],
+)
 def test_the_report_looks_right_and_needs_nothing_else(
     sign_in: Open, server: Any, edges: AppContext, store: Store, tmp_path: Path, shots: Path, width: int, dark: bool
 ) -> None:
@@ -239,7 +242,10 @@ def test_the_report_looks_right_and_needs_nothing_else(
     wait_for(browser, "h1", "broken.csv")
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, False), (1280, True)])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [pytest.param(1280, False, marks=pytest.mark.thorough), pytest.param(390, False, marks=pytest.mark.thorough), (1280, True)],
+)
 def test_from_the_suite_to_a_run_and_on_to_its_findings(
     sign_in: Open, server: Any, edges: AppContext, store: Store, tmp_path: Path, shots: Path, width: int, dark: bool
 ) -> None:
@@ -267,7 +273,7 @@ def test_from_the_suite_to_a_run_and_on_to_its_findings(
     assert_no_complaints(browser)
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, True)])
+@pytest.mark.parametrize(("width", "dark"), [pytest.param(1100, False, marks=pytest.mark.thorough), (390, True)])
 def test_the_trend_of_a_dataset(sign_in: Open, server: Any, edges: AppContext, shots: Path, width: int, dark: bool) -> None:
     browser = sign_in(width=width, dark=dark)
     for day in range(1, 31):
@@ -328,7 +334,10 @@ def test_canceling_asks_first(sign_in: Open, server: Any, edges: AppContext, sho
     assert edges.ledger.imports.page()[0].state is State.CANCELED
 
 
-@pytest.mark.parametrize(("width", "dark", "scripts"), [(1100, False, True), (390, True, True), (1100, False, False)])
+@pytest.mark.parametrize(
+    ("width", "dark", "scripts"),
+    [pytest.param(1100, False, True, marks=pytest.mark.thorough), (390, True, True), (1100, False, False)],
+)
 def test_a_load_is_watched(
     sign_in: Open, server: Any, edges: AppContext, settings: Settings, shots: Path, width: int, dark: bool, scripts: bool
 ) -> None:
@@ -383,7 +392,10 @@ def foreseen(edges: AppContext, import_id: str) -> None:
     edges.ledger.imports.move(import_id, State.VALIDATED, unprocessed=988)
 
 
-@pytest.mark.parametrize(("width", "dark", "scripts"), [(1100, False, True), (390, True, True), (1100, True, False)])
+@pytest.mark.parametrize(
+    ("width", "dark", "scripts"),
+    [pytest.param(1100, False, True, marks=pytest.mark.thorough), (390, True, True), (1100, True, False)],
+)
 def test_admins_make_and_revoke_keys(
     sign_in: Open, server: Any, keys: ApiKeys, shots: Path, width: int, dark: bool, scripts: bool
 ) -> None:
@@ -411,7 +423,7 @@ def test_admins_make_and_revoke_keys(
         assert_no_complaints(browser)
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, True)])
+@pytest.mark.parametrize(("width", "dark"), [pytest.param(1100, False, marks=pytest.mark.thorough), (390, True)])
 def test_admins_see_recipients_and_settings(
     sign_in: Open, server: Any, edges: AppContext, shots: Path, width: int, dark: bool
 ) -> None:
@@ -514,7 +526,10 @@ def test_signing_in_with_a_key(open_browser: Open, server: Any, keys: ApiKeys) -
     wait_for(browser, ".lead", "Your key can view, but not upload.")
 
 
-@pytest.mark.parametrize(("width", "dark"), [(390, False), (320, True), (1400, True)])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [pytest.param(390, False, marks=pytest.mark.thorough), (320, True), pytest.param(1400, True, marks=pytest.mark.thorough)],
+)
 def test_pages_fit(sign_in: Open, server: Any, edges: AppContext, store: Store, width: int, dark: bool) -> None:
     browser = sign_in(width=width, dark=dark)
     import_id = rejected(edges, store, "a-very-long-file-name-without-any-space-in-it-" * 3 + ".csv")

@@ -285,7 +285,10 @@ def test_without_a_way_to_s3_the_file_goes_through_the_server(
     assert [*store.uploads("")] == []
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1100, True), (390, False), (320, True)])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [pytest.param(1100, True, marks=pytest.mark.thorough), pytest.param(390, False, marks=pytest.mark.thorough), (320, True)],
+)
 def test_by_keyboard_on_any_screen(
     sign_in: Open, edges: AppContext, shots: Path, tmp_path: Path, width: int, dark: bool
 ) -> None:

@@ -33,6 +33,7 @@ def test_a_small_version_of_the_shapes_benchmark_runs_and_their_memory_is_bounde
     assert {name: mib for name, mib in more.items() if mib > MOST_MIB} == {}
 
 
+@pytest.mark.thorough
 @pytest.mark.early
 def test_a_small_version_of_the_validation_benchmark_runs(tmp_path: Path) -> None:
     kept = tmp_path / "validation.json"
