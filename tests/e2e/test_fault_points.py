@@ -159,8 +159,8 @@ def _kill_at_every_point(edges: Edges) -> set[str]:
             assert balance(one)
             assert one.parts_total == 3
             assert [move.to_state for move in bulkhead.ledger.imports.moves(one.id)] == WAY
-            wait_until(lambda: told(bulkhead.ledger, one.id), 120)  # noqa: B023 - it is over here
-            wait_until(lambda: not bulkhead.orchestrator.queue_is_running("records"), 120)
+            wait_until(lambda: told(bulkhead.ledger, one.id), 300.0)  # noqa: B023 - it is over here
+            wait_until(lambda: not bulkhead.orchestrator.queue_is_running("records"), 300.0)
             if edges.points() == before:
                 break
         else:

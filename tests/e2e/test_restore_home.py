@@ -72,7 +72,7 @@ def test_a_backup_goes_on_in_another_home(
         name: value for name, value in environment.items() if not name.startswith(("BULKHEAD_", "DATABASE_", "AWS_", "TEMP"))
     }
     with up(home, alone):
-        wait_until(lambda: [*_states(home).values()] == ["succeeded"] * 2, 200)
+        wait_until(lambda: [*_states(home).values()] == ["succeeded"] * 2, 300.0)
         assert sent.id in _states(home)
         running = subprocess.run(
             ["bulkhead", "restore", backups, "--home", str(home)], env=alone, capture_output=True, text=True, check=False

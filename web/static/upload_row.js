@@ -249,11 +249,12 @@ export class Row {
   async send() {
     this.bar.hidden = this.rate.hidden = false;
     this.speed = new Speed();
+    const { note } = this;
     const { token } = this.page;
     this.become("sending", "Reading the first rows …");
-    await Promise.race([this.looked, new Promise((resolve) => setTimeout(resolve, LOOK_MS))]); // its preview may bring a remembered mapping
+    const isLate = new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    await (note || this.dataset ? Promise.race([this.looked, isLate]) : this.looked); // the preview may bring a dataset and a mapping
     if (this.canceled) return;
-    const { note } = this;
     if (!note && !this.file.size) {
       this.bar.hidden = this.rate.hidden = true;
       this.become("failed", "The file is empty. Choose another file.", true);

@@ -113,7 +113,7 @@ def test_a_killed_backup_is_none(settings: Settings, filled: Store, environment:
     command = [sys.executable, "-m", "pipeline.cli", "backup", str(place.path)]
     process = subprocess.Popen(command, env=environment, cwd=create.__file__.split("/pipeline/")[0], stderr=subprocess.PIPE)
     with process:
-        wait_until(lambda: len([*place.names("objects/")]) > 10 or process.poll() is not None, 60)
+        wait_until(lambda: len([*place.names("objects/")]) > 10 or process.poll() is not None, 300.0)
         process.kill()
         said = process.stderr.read() if process.stderr else b""
     assert process.returncode == -9, said

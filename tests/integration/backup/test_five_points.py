@@ -127,7 +127,7 @@ def origin(settings: Settings, store: Store, tmp_path: Path) -> Iterator[Origin]
             bulkhead.drop(tree(200, name="third"), name="third.csv")
             wait_until(lambda: len(_states(bulkhead)) == 5)
             back_up_now()
-            wait_until(lambda: _is_loading(bulkhead, running), 60)
+            wait_until(lambda: _is_loading(bulkhead, running), 300.0)
             for cycles in CYCLES:
                 let_through(cycles)
                 back_up_now()

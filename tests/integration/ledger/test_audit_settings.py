@@ -62,7 +62,7 @@ def test_an_error_delays_no_start(settings: Settings, capfd: pytest.CaptureFixtu
 
 
 def test_the_web_app_records_its_start(server: Server, edges: AppContext, newest: Callable[[], list[str]]) -> None:
-    wait_until(lambda: newest() == ["web"], 30)
+    wait_until(lambda: newest() == ["web"], 300.0)
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_a_flood_of_events_during_a_load_and_a_long_queue_lose_and_double_nothin
         # By a new run of the queue, as its first import is being loaded.
         await wait_until_async(lambda: "watch f00" in o.steps.log)
         all_told.set()
-        await wait_until_async(lambda: len(o.steps.endings) == 40, 120)
+        await wait_until_async(lambda: len(o.steps.endings) == 40, 300.0)
         assert o.steps.log.count("validate f00") == 1
         assert sum(line.startswith("validate") for line in o.steps.log) == 40
         events = await closed_runs(o.client, queue_workflow_id("flood"), 3)

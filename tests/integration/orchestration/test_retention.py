@@ -517,7 +517,7 @@ def test_a_clean_up_without_end_beside_imports_changes_nothing_of_what_becomes_o
         bulkhead.close()
     assert [(one.state, one.records_total) for one in done[:3]] == [(State.SUCCEEDED, 2_000)] * 3
     promoted = house.ledger.imports.known(own)
-    assert (promoted.inserted, promoted.updated, promoted.failed, promoted.parts_done) == (1_000, 2_000, 0, 15)
+    assert (promoted.inserted, promoted.updated, promoted.failed, promoted.parts_done) == (1_000, 2_000, 0, 16)
     assert (rejected.state, rejected.findings_errors) == (State.REJECTED, 1)
     assert house.run("select count(*) as n, min(name) as name from warehouse.records")[0]["n"] == 3_000
     assert sum(run.failed for run in runs) == 0

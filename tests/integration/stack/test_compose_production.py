@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         server = postgres.postgres(home)
     process = Process(server, home.logs / "postgres.log")
     try:
-        wait_until(lambda: _answers(home), 60)
+        wait_until(lambda: _answers(home), 300.0)
         yield home
     finally:
         process.stop()
@@ -145,7 +145,7 @@ def test_the_backup_service_backs_up_and_stops_when_it_is_told(for_backups: dict
     assert service["entrypoint"] == ["/bin/sh", "/backup.sh"]
     process = subprocess.Popen(["sh", FOLDER / "backup.sh", *service["command"]], env=for_backups, stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: backup(for_backups, "check", "86400").returncode == 0, 60)
+        wait_until(lambda: backup(for_backups, "check", "86400").returncode == 0, 300.0)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:

@@ -117,7 +117,7 @@ def test_it_does_all_the_rest(settings: Settings, owner_url: str, bulkhead: Bulk
     import_id = admin.upload(CSV).json["id"]
     known = context.ledger.imports.known(import_id)
     bulkhead.orchestrator.announce(ObjectArrived(known.bucket, known.key, import_id))
-    wait_until(lambda: context.ledger.imports.known(import_id).state.is_final, 60)
+    wait_until(lambda: context.ledger.imports.known(import_id).state.is_final, 300.0)
     assert context.ledger.imports.known(import_id).state is State.SUCCEEDED
     sql = {"sql": "select count(*)::int from places"}
     assert admin.post("/v1/query", json=sql).json["rows"] == [[2]]

@@ -227,7 +227,7 @@ def test_sessions_beyond_their_limits_are_ended(desk: Desk, monkeypatch: pytest.
             desk.logins.keep_up()
             return ended.is_set()
 
-        wait_until(is_ended, 30)
+        wait_until(is_ended, 300.0)
         with pytest.raises(psycopg.OperationalError):
             locking.execute("select 1")
         assert idle.execute("select 1").fetchone() == (1,)

@@ -128,7 +128,7 @@ class People:
             self.upload("\n".join(rows("n").splitlines()[1:]), "")
             for form in ("native", "csv", "json", "parquet"):
                 at = f"/v1/imports/{self.imports[0]}/results/succeeded?format={form}"
-                wait_until(lambda at=at: self.caller(unmask=False).get(at).status_code == 200, 180)
+                wait_until(lambda at=at: self.caller(unmask=False).get(at).status_code == 200, 300.0)
             self.audit()
         self.edit()
 
@@ -149,7 +149,7 @@ class People:
         self.imports.append(import_id)
         known = self.edges.ledger.imports.known(import_id)
         self.edges.temporal.announce(ObjectArrived(known.bucket, known.key, import_id))
-        wait_until(lambda: self.edges.ledger.imports.known(import_id).state.is_final or self.is_validated(import_id), 180)
+        wait_until(lambda: self.edges.ledger.imports.known(import_id).state.is_final or self.is_validated(import_id), 300.0)
 
     def is_validated(self, import_id: str) -> bool:
         return str(self.edges.ledger.imports.known(import_id).state) == "validated"
@@ -162,7 +162,7 @@ class People:
             )
         self.audits.append(self.caller(unmask=False).post("/v1/datasets/people/audits").json["id"])
         at = f"/v1/datasets/people/audits/{self.audits[0]}"
-        wait_until(lambda: self.caller(unmask=False).get(at).json["state"] == "succeeded", 180)
+        wait_until(lambda: self.caller(unmask=False).get(at).json["state"] == "succeeded", 300.0)
 
     def addresses(self) -> Iterator[str]:
         """Every GET of the app about people, with every format that it offers."""

@@ -364,7 +364,7 @@ class Users:
         side.imports.append(answer.json["id"])
 
     def _wait(self, import_id: str) -> None:
-        wait_until(lambda: self.edges.ledger.imports.known(import_id).state.is_final, 180)
+        wait_until(lambda: self.edges.ledger.imports.known(import_id).state.is_final, 300.0)
 
     def _have_written(self, side: Side) -> None:
         caller = Caller(self.app.test_client(), side.text)
@@ -383,7 +383,7 @@ class Users:
         caller = Caller(self.app.test_client(), side.text)
         side.audits.append(caller.post(f"/v1/datasets/{side.dataset}/audits").json["id"])
         at = f"/v1/datasets/{side.dataset}/audits/{side.audits[0]}"
-        wait_until(lambda: caller.get(at).json["state"] == "succeeded", 180)
+        wait_until(lambda: caller.get(at).json["state"] == "succeeded", 300.0)
 
     def _save(self, side: Side) -> None:
         """Save a query and run it, and make a login to the database; pages are read by a person, so ours are the person's."""

@@ -53,7 +53,7 @@ def test_an_audit_from_its_request_to_its_files(api: Caller, settings: Settings,
     own = f"{AUDITS}/{one['id']}"
     assert api.get(own).headers["Retry-After"] == "1"
     with running_worker(settings):
-        wait_until(lambda: api.get(own).json["state"] == "succeeded", 60)
+        wait_until(lambda: api.get(own).json["state"] == "succeeded", 300.0)
     done = api.get(own)
     assert "Retry-After" not in done.headers
     assert (done.json["records"], done.json["invalid"], done.json["invalid_percent"]) == (4, 2, 50.0)

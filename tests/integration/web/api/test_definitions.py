@@ -66,7 +66,7 @@ def imported(caller: Caller, edges: AppContext, text: str, dataset: str) -> dict
     begun = caller.upload(text.encode(), dataset=dataset, filename=f"{dataset}.csv").json
     edges.temporal.announce(ObjectArrived(edges.store.bucket, begun["source"]["key"]))
     path = f"/v1/imports/{begun['id']}"
-    wait_until(lambda: State(caller.get(path).json["state"]).is_final, 60)
+    wait_until(lambda: State(caller.get(path).json["state"]).is_final, 300.0)
     done: dict[str, Any] = caller.get(path).json
     return done
 

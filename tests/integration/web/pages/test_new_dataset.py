@@ -104,7 +104,7 @@ def test_from_a_file_to_records(browser: Any, edges: AppContext, settings: Any) 
     went = browser.post("/datasets/products/import-draft", data=button(page, "/datasets/products/import-draft"))
     import_id = went.location.rpartition("/")[2]
     with running_worker(settings):
-        wait_until(lambda: edges.ledger.imports.known(import_id).state.is_final, 60)
+        wait_until(lambda: edges.ledger.imports.known(import_id).state.is_final, 300.0)
     loaded = edges.ledger.imports.known(import_id)
     assert (str(loaded.state), loaded.inserted, loaded.created_by_name) == ("succeeded", 5, "a user of a test")
     assert [*edges.store.list("drafts/")] == []
@@ -159,7 +159,7 @@ def test_columns_that_are_not_used_are_skipped_by_the_import(browser: Any, edges
         "/datasets/short/import-draft", data=button(browser.get(made.location).text, "/datasets/short/import-draft")
     )
     with running_worker(settings):
-        wait_until(lambda: edges.ledger.imports.known(went.location.rpartition("/")[2]).state.is_final, 60)
+        wait_until(lambda: edges.ledger.imports.known(went.location.rpartition("/")[2]).state.is_final, 300.0)
     assert edges.ledger.imports.known(went.location.rpartition("/")[2]).inserted == 5
     assert "added_on" not in browser.get("/datasets/short").text
 
