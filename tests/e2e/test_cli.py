@@ -508,7 +508,7 @@ def test_ctrl_c_leaves_no_process_and_all_the_data(house: House, tmp_path: Path)
     ]
 
 
-@pytest.mark.parametrize("until", ["SeaweedFS", "relay"])
+@pytest.mark.parametrize("until", ["SeaweedFS", pytest.param("relay", marks=pytest.mark.thorough)])
 def test_interrupted_while_starting_it_leaves_no_process_either(tmp_path: Path, until: str) -> None:
     house = House(tmp_path / "home")
     house.start(until, in_background=True)

@@ -98,7 +98,10 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         assert up.wait(STOP_SECONDS) == 0, log.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", PAGES)
+DAILY = ("README.md", "docs/tutorial.md")
+
+
+@pytest.mark.parametrize("page", [page if page in DAILY else pytest.param(page, marks=pytest.mark.thorough) for page in PAGES])
 def test_the_commands_of_a_page_do_what_it_says(page: str, shell: Shell, tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / ".bulkhead").symlink_to(shell.home)

@@ -287,6 +287,7 @@ def walk(browser: webdriver.Chrome, at_once: int) -> tuple[int, list[str], list[
     return stops, unseen, [] if is_inside else browser.execute_script(MISSED)
 
 
+@pytest.mark.thorough
 def test_the_tab_key_comes_to_every_control_and_is_seen_there(sign_in: Open, server: Any, paths: dict[str, str]) -> None:
     browser, wrong = sign_in(width=1280), []
     for name in shown(browser, server, {name: path for name, path in paths.items() if name not in TOO_LONG}):

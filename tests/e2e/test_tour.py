@@ -16,7 +16,7 @@ from deploy.tour.dashboard import EMPTY_IF_WELL
 from pipeline.settings import ROOT
 from tests.support.prometheus import PROGRAMS, dashboard_expressions
 
-pytestmark = pytest.mark.early
+pytestmark = [pytest.mark.early, pytest.mark.thorough]
 
 STEPS = 7
 TARGET = re.compile(r"^tour:[^\n]*\n\t@(.+)$", re.MULTILINE)

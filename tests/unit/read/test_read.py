@@ -22,6 +22,7 @@ from pipeline.datasets.dataset import load_dataset
 from pipeline.errors import InvalidRequest, Unreadable
 from pipeline.read import FileSummary, Limits
 from pipeline.read.formats.delimited_scan import Scan
+from tests.support.cases import seeds
 from tests.support.staging import read_into
 
 RECORDS, PLACES = load_dataset("records"), load_dataset("places")
@@ -392,7 +393,7 @@ def test_no_buffers_end_changes_what_is_read(reads: Reader, piece: str) -> None:
         assert reads(content.encode(), limits=limits).rows == [tuple(value or None for value in row) for row in expected]
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", seeds(60, daily=20))
 def test_the_scan_counts_the_same_however_the_text_is_cut(seed: int) -> None:
     chance = random.Random(seed)
     content = random_csv(chance)

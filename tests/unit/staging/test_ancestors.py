@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.staging import ancestors
+from tests.support.cases import seeds
 
 Forest = dict[int, int | None]  # node -> parent; may have cycles
 EDGES = "select number, above from nodes"
@@ -56,7 +57,7 @@ def rooted(forest: Forest) -> Forest:
     return {node: above for node, above in forest.items() if is_rooted(forest, node)}
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", seeds(60, daily=20))
 def test_the_nodes_without_a_root_are_those_on_cycles_and_below_them(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
     forest = random_forest(seed)
     put(connection, forest)
@@ -71,7 +72,7 @@ def test_the_nodes_without_a_root_are_those_on_cycles_and_below_them(connection:
     assert all(reached[node] in way_up(forest, node) for node in expected)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", seeds(60, daily=20))
 def test_root_depth_and_nearest_mark(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
     forest = rooted(random_forest(seed))
     marked = {node for node in forest if random.Random(seed * 1000 + node).random() < 0.3}

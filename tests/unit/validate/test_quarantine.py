@@ -18,6 +18,7 @@ from pipeline.staging.hierarchy import lay_out
 from pipeline.validate.quarantine import Quarantined, quarantine_records, write_rows
 from pipeline.validate.sql_check_file import read_check
 from pipeline.validate.sql_checks import run_checks
+from tests.support.cases import seeds
 from tests.support.staging import run_stage
 from tests.support.tables import fill
 
@@ -201,7 +202,7 @@ def bad_in(rows: list[Row], warehouse: Tree) -> set[int]:
     return bad
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", seeds(60, daily=20))
 def test_random_trees_against_the_oracle(database: Path, seed: int) -> None:
     chance = random.Random(seed)
     ids = [f"n{i}" for i in range(chance.randint(2, 25))]
