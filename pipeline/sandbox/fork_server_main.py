@@ -23,6 +23,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
+from pipeline import processes
 from pipeline.sandbox.child import work
 from pipeline.sandbox.limits import hide_process
 
@@ -122,10 +123,9 @@ def _load(modules: Iterable[str]) -> None:
     """Import the modules, and keep the garbage collector away from them: while they load, since it would look through all of
     them again and again for little garbage; and afterwards, since each child would copy the pages that it marks them on.
     """
-    gc.disable()
-    for module in modules:
-        importlib.import_module(module)
-    gc.enable()
+    with processes.no_garbage_collection():
+        for module in modules:
+            importlib.import_module(module)
     gc.collect()
     gc.freeze()
 
