@@ -87,6 +87,11 @@ def with_claims(**other: Any) -> Callable[[FakeIssuer], str]:
     return lambda issuer: issuer.sign(issuer.claims(**other))
 
 
+def with_time(claim: str, seconds: int) -> Callable[[FakeIssuer], str]:
+    """Make a token whose claim is so many seconds from now: when the test runs, which may be an hour after this module came."""
+    return lambda issuer: issuer.sign(issuer.claims(**{claim: int(time.time()) + seconds}))
+
+
 WRONG: Mapping[str, tuple[Callable[[FakeIssuer], str], str]] = {
     "another issuer": (with_claims(iss="https://other.example"), "invalid_claim iss"),
     "no issuer": (with_claims(iss=None), "missing_claim iss"),
@@ -96,10 +101,10 @@ WRONG: Mapping[str, tuple[Callable[[FakeIssuer], str], str]] = {
     "for two without a party": (with_claims(aud=[CLIENT_ID, "other"]), "missing_claim azp"),
     "another nonce": (with_claims(nonce="of another sign-in"), "invalid_claim nonce"),
     "no nonce": (lambda issuer: issuer.sign({**issuer.claims(), "nonce": ""}), "claim nonce"),
-    "expired": (with_claims(exp=int(time.time()) - LEEWAY - 30), "expired_token"),
+    "expired": (with_time("exp", -LEEWAY - 30), "expired_token"),
     "no expiry": (with_claims(exp=None), "missing_claim exp"),
-    "from the future": (with_claims(iat=int(time.time()) + 3600), "iat"),
-    "not yet valid": (with_claims(nbf=int(time.time()) + 3600), "nbf"),
+    "from the future": (with_time("iat", 3600), "iat"),
+    "not yet valid": (with_time("nbf", 3600), "nbf"),
     "an expiry that is a text": (with_claims(exp="tomorrow"), "exp"),
     "no subject": (with_claims(sub=None), "missing_claim sub"),
     "a subject that is a number": (with_claims(sub=7), "sub"),
