@@ -565,6 +565,7 @@ class Curious:
         self.users, self.chance = users, chance
         self.api = Caller(users.app.test_client(), users.ours.text)
         self.browser = self._signed_in()
+        self.tokens: dict[FlaskClient, str] = {}
         self.asked = 0
         self.answered: set[tuple[str, str, bool]] = set()
         self.statuses: dict[tuple[str, str], set[int]] = defaultdict(set)
@@ -780,9 +781,12 @@ class Curious:
         return fields
 
     def _token(self) -> str:
-        token = re.search(r'name="csrf_token" value="([^"]+)"', self.browser.get("/sql").text)
-        assert token is not None
-        return token[1]
+        """Return the session's token for forms, which a page is asked for once."""
+        if self.browser not in self.tokens:
+            token = re.search(r'name="csrf_token" value="([^"]+)"', self.browser.get("/sql").text)
+            assert token is not None
+            self.tokens[self.browser] = token[1]
+        return self.tokens[self.browser]
 
     def _complain(self, what: str, of: Any, call: Call, text: str) -> None:
         said = f"{call.method} {call.address} {call.query} {call.body!r} {what} {of}\n{text[:1000]}"
