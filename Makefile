@@ -152,7 +152,7 @@ $(VENV)/.dev: requirements-dev.txt requirements-emulator.txt $(VENV)/.runtime
 	@echo "Installing what the tests need ..." >&2
 	@$(call install,$(VENV),requirements-dev.txt)
 	@$(call install,$(VENV),requirements-emulator.txt,--no-deps --target $(VENV)/emulator)
-	@$(call debian,chromium chromium-driver pgbouncer postgresql prometheus)
+	@$(call debian,chromium chromium-driver chromium-headless-shell pgbouncer postgresql prometheus)
 	@touch $@
 
 # What checks deploy/aws/, in an environment of its own, so that pins do not conflict; and the Lambda's packages for both processors.
