@@ -101,7 +101,7 @@ def test_the_first_rows_of_a_whole_file(look: Look, form: str, packed: str) -> N
     assert seen.sheet == ("Of all things" if form == "xlsx" else "")
 
 
-CUTS = 67
+CUTS = 29
 """So many beginnings of a file are looked at."""
 
 
