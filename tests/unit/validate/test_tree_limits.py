@@ -279,7 +279,7 @@ def expected(file: list[Row], warehouse: Tree, bounds: dict[str, int | bool]) ->
 @pytest.mark.early
 def test_random_trees_agree_with_the_oracle(check: Check, pytestconfig: pytest.Config) -> None:
     seen = dict.fromkeys(("max_depth_exceeded", "max_children_exceeded", "several_roots", "none", "pushed"), 0)
-    for seed in range(200 if pytestconfig.getoption("--thorough") else 80):
+    for seed in range(200 if pytestconfig.getoption("--thorough") else 140):
         file, warehouse, bounds = random_case(seed)
         found = check(file, warehouse, every=False, **bounds)
         assert {finding[:2] for finding in found} == expected(file, warehouse, bounds), f"seed {seed}"
