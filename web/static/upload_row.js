@@ -251,7 +251,7 @@ export class Row {
     this.speed = new Speed();
     const { note } = this;
     const { token } = this.page;
-    this.become("sending", "Reading the first rows …");
+    this.become("sending", "Starting the upload …");
     const isLate = new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     await (note || this.dataset ? Promise.race([this.looked, isLate]) : this.looked); // the preview may bring a dataset and a mapping
     if (this.canceled) return;
