@@ -47,6 +47,7 @@ def _states(home: Path) -> dict[str, str]:
         return {}
 
 
+@pytest.mark.thorough
 def test_a_backup_goes_on_in_another_home(
     settings: Settings, store: Store, ledger: Ledger, environment: dict[str, str], tmp_path: Path
 ) -> None:

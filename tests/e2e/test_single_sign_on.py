@@ -21,7 +21,7 @@ def click(browser: webdriver.Chrome, selector: str) -> None:
     browser.find_element(By.CSS_SELECTOR, selector).click()
 
 
-@pytest.mark.parametrize("scripts", [True, False])
+@pytest.mark.parametrize("scripts", [True, pytest.param(False, marks=pytest.mark.thorough)])
 def test_a_person_signs_in_and_out(
     settings: Settings, oidc: OidcProvider, open_browser: Open, shots: Path, scripts: bool
 ) -> None:

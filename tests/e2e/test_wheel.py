@@ -130,6 +130,7 @@ def test_its_metadata_says_what_it_needs(wheel: Path) -> None:
     assert any(name.endswith("/licenses/LICENSE") for name in archive.namelist())
 
 
+@pytest.mark.thorough
 def test_it_runs_outside_the_checkout(outside: Outside) -> None:
     (outside.folder / "places.csv").write_text("id,parentId,name\n1,,Europe\n2,1,France\n", encoding="utf-8")
     ended: dict[str, Any] = json.loads(outside.run("upload", "places.csv", "--wait", "--json"))
@@ -138,6 +139,7 @@ def test_it_runs_outside_the_checkout(outside: Outside) -> None:
     assert "2,France" in rows
 
 
+@pytest.mark.thorough
 def test_it_uses_no_file_of_the_checkout(outside: Outside) -> None:
     """Neither its packages, nor .env.example, which says what each setting does."""
     python = outside.bulkhead.with_name("python")

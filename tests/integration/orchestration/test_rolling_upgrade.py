@@ -98,6 +98,7 @@ def loads_waiting(bulkhead: Bulkhead) -> Iterator[None]:
         yield
 
 
+@pytest.mark.thorough
 def test_two_builds_of_one_deployment(bulkhead: Bulkhead, datasets: Path, environment: dict[str, str], tmp_path: Path) -> None:
     env = {**environment, "BULKHEAD_DATASETS_ROOT": str(datasets)}
     temporal = bulkhead.orchestrator
