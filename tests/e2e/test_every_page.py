@@ -65,6 +65,9 @@ LAYOUT_RULES = ["target-size", "scrollable-region-focusable", "meta-viewport", "
 LOOKS = ((1280, False), (390, False), (390, True), (1280, True), (1280, False))
 """The width and the colours that a page is judged in, one after the other; it ends as it began."""
 
+DAILY_LOOKS = ((1280, False), (390, True), (1280, False))
+"""Those of a run that is not thorough."""
+
 SETTLED = "const done = arguments[arguments.length - 1]; requestAnimationFrame(() => requestAnimationFrame(() => done()));"
 """Waits until the page is drawn as it is to look now."""
 
@@ -179,9 +182,16 @@ def shown(browser: webdriver.Chrome, server: Any, paths: dict[str, str]) -> Iter
 
 
 def test_axe_finds_nothing_and_no_page_is_wider_than_its_window(
-    sign_in: Open, server: Any, app: Flask, paths: dict[str, str], browser_file: Callable[[str], Path], shots: Path
+    sign_in: Open,
+    server: Any,
+    app: Flask,
+    paths: dict[str, str],
+    browser_file: Callable[[str], Path],
+    shots: Path,
+    pytestconfig: pytest.Config,
 ) -> None:
     browser = sign_in(width=1280)
+    looks = LOOKS if pytestconfig.getoption("--thorough") else DAILY_LOOKS
     source = browser_file("axe-core/axe.min.js").read_text(encoding="utf-8")
     wrong: list[tuple[object, ...]] = []
     visited = []
@@ -189,7 +199,7 @@ def test_axe_finds_nothing_and_no_page_is_wider_than_its_window(
         visited.append(browser.current_url)
         wrong += [(name, complaint) for complaint in complaints(browser, name)]
         browser.execute_script(source)
-        for (width, dark), after in pairwise(LOOKS):
+        for (width, dark), after in pairwise(looks):
             look = f"{name.replace(' ', '-')}-{width}{'-dark' if dark else ''}"
             wrong += [(look, *one) for one in browser.execute_async_script(AXE, rules_that_may_differ(width, dark))]
             if browser.execute_script("return document.documentElement.scrollWidth") > width:
