@@ -320,11 +320,18 @@ def test_known_content_is_not_looked_at_again(play: Any, record: Any) -> None:
 def test_a_pause_lets_the_begun_parts_end_and_starts_no_other_until_it_is_over(play: Any, record: Any) -> None:
     async def story(o: Orchestra) -> None:
         o.steps.plan = Plan(records=4000, batches=20, parts=20, waves=(10, 20), parallel=2)
-        o.steps.before_part = lambda part_no: time.sleep(0.1)
+        asked = threading.Event()
+
+        def load_on_once_asked(part_no: int) -> None:
+            if part_no > 6:
+                asked.wait(60)
+
+        o.steps.before_part = load_on_once_asked
         queue = await o.announce("one")
         await wait_until_async(lambda: len(o.steps.loaded) >= 3)
         o.steps.pause_wanted = True
         await o.import_run("one").signal("pause")
+        asked.set()
         await wait_until_async(lambda: "hold one" in o.steps.log)
         loaded = len(o.steps.loaded)
         assert o.steps.busy == 0, "what was under way has come to its end"
