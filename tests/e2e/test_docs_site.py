@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
@@ -22,6 +23,7 @@ return [...document.querySelectorAll("script, link[rel~=stylesheet], link[rel~=i
 """
 
 
+@pytest.mark.thorough
 def test_the_search_finds_a_setting_and_loads_nothing_from_elsewhere(open_browser: Open, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     subprocess.run(command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, check=True)
