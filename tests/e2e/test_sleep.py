@@ -115,10 +115,7 @@ def send(worker: Worker, what: signal.Signals, *, whole_group: bool) -> None:
         os.kill(worker.pid, what)
 
 
-@pytest.mark.parametrize(
-    "whole_group",
-    [pytest.param(False, marks=pytest.mark.thorough, id="its process alone"), pytest.param(True, id="its process group")],
-)
+@pytest.mark.parametrize("whole_group", [False, True], ids=["its process alone", "its process group"])
 def test_a_worker_that_slept_past_its_heartbeat_writes_nothing_when_it_wakes(
     settings: Settings,
     store: Store,

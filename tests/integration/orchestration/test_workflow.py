@@ -38,7 +38,7 @@ from pipeline.local import temporal
 from pipeline.local.stack import Stack
 from pipeline.orchestration.queue_workflow import RUNS
 from tests.support.histories import Histories
-from tests.support.waiting import wait_until_async
+from tests.support.waiting import pauses, wait_until_async
 from tests.support.workflow_double import Orchestra, run_story
 
 
@@ -335,9 +335,12 @@ def test_a_pause_lets_the_begun_parts_end_and_starts_no_other_until_it_is_over(p
         await wait_until_async(lambda: "hold one" in o.steps.log)
         loaded = len(o.steps.loaded)
         assert o.steps.busy == 0, "what was under way has come to its end"
-        while (progress := await o.import_run("one").query("progress", result_type=Progress)).state is not State.PAUSED:
-            await asyncio.sleep(0.05)  # the step that holds it has begun, and the workflow hears of its end
-        assert progress.parts_done == loaded
+        for pause in pauses(60.0):  # the step that holds it has begun, and the workflow hears of its end
+            progress = await o.import_run("one").query("progress", result_type=Progress)
+            if progress.state is State.PAUSED:
+                break
+            await asyncio.sleep(pause)
+        assert (progress.state, progress.parts_done) == (State.PAUSED, loaded)
         await asyncio.sleep(0.5)
         assert len(o.steps.loaded) == loaded < 20
         o.steps.pause_wanted = False

@@ -111,7 +111,7 @@ def test_s3_stands_still(stack: Stack, server: Server, an_import: str) -> None:
     assert {told.status for told in crowd if told.path != "/healthz"} == {503}
     assert {told.status for told in lists} == {200}  # what needs nothing of S3 goes on
     assert wait_until(lambda: ask(server, "/readyz").status == 200)
-    assert wait_until(lambda: ask(server, UPLOAD).status == 202)  # what refuses requests finds it out by itself
+    assert wait_until(lambda: ask(server, UPLOAD).status == 202)  # the other process has a probe of its own
 
 
 def wait_until(done: Callable[[], bool], seconds: float = 20.0) -> bool:
