@@ -34,7 +34,9 @@ from pipeline.warehouse import migrate, sql_reader
 pytest.register_assert_rewrite("tests.support")  # before any module of it is imported
 
 from tests.support import shared_stack  # noqa: E402
+from tests.support.compiled_once import compile_once  # noqa: E402
 from tests.support.histories import Histories  # noqa: E402
+from tests.support.memory_folder import in_memory  # noqa: E402
 from tests.support.postgresql import Server, postgresql_15, postgresql_18  # noqa: E402
 from tests.support.shared_stack import SharedStack  # noqa: E402
 from tests.support.temporal_namespace import end_workflows, register_namespace  # noqa: E402
@@ -55,11 +57,24 @@ def pytest_configure(config: pytest.Config) -> None:
     A shell that runs the suite in the background has it ignore SIGINT, and so all that the tests start and interrupt.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    compile_once()
     given = os.environ.get("TEST_RUN_FOLDER")
-    config.stash[RUN_FOLDER] = folder = Path(given or tempfile.mkdtemp(prefix="bh-"))
+    memory = in_memory() if given is None else None
+    config.stash[RUN_FOLDER] = folder = Path(given or tempfile.mkdtemp(prefix="bh-", dir=memory))
     if given is None:
         os.environ["TEST_RUN_FOLDER"] = str(folder)  # for the workers
+        if memory:
+            _keep_temporary_files_in(folder / "t")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def _keep_temporary_files_in(folder: Path) -> None:
+    """Have this process, and those that it starts, make temporary files in this folder, which goes with the run's."""
+    folder.mkdir()
+    folder.chmod(0o1777)
+    folder.parent.chmod(0o711)  # servers run as another user
+    os.environ["TMPDIR"] = os.environ["PYTEST_DEBUG_TEMPROOT"] = str(folder)
+    tempfile.tempdir = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
