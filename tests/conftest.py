@@ -58,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     compile_once()
+    os.environ["BULKHEAD_WARM_SECONDS"] = "0"  # what a test starts ends with it
     given = os.environ.get("TEST_RUN_FOLDER")
     memory = in_memory() if given is None else None
     config.stash[RUN_FOLDER] = folder = Path(given or tempfile.mkdtemp(prefix="bh-", dir=memory))

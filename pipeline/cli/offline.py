@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from pipeline.datasets.dataset import Dataset
     from pipeline.report.findings import Counted
+    from pipeline.sandbox.fork_server import ForkServer
     from pipeline.settings import Settings
 
 ON_SCREEN_ROWS = 50
@@ -74,7 +75,7 @@ def validate(
     """Check a file by its dataset's rules without a server; exit code 3 if an import would be rejected.
 
     If the warehouse can be reached, parents are also looked up there, and what an import would change is reported. Nothing is
-    written.
+    written. The first call takes seconds; the next ones use what it has loaded, for BULKHEAD_WARM_SECONDS.
 
     Example: `bulkhead validate places.csv -d places`
     """
@@ -189,9 +190,19 @@ def _validate(
         memory_bytes=settings.validation_memory_bytes,
         seconds=settings.validation_seconds,
         answer=lambda _: edges(folder / validate_file.WANTED),  # the question is always in the same file
+        server=_server(settings.warm_seconds),
     )
     changes = _preview_changes(folder, rules, engine) if engine is not None and found.verdict().accepted else None
     return _verdict(folder, rules, name, found, changes)
+
+
+def _server(warm_seconds: float) -> ForkServer:
+    """Return a server that waits for the next command so long; where there can be none, one that ends with this process."""
+    from pipeline.sandbox import process
+    from pipeline.sandbox.warm_server import WarmServer, socket_folder
+
+    folder = socket_folder() if warm_seconds else None
+    return WarmServer(folder, warm_seconds, *process.VALIDATION_MODULES) if folder else process.VALIDATION
 
 
 def _preview_changes(folder: Path, rules: Dataset, engine: Engine) -> dict[str, int]:

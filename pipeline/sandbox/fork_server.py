@@ -120,11 +120,10 @@ class ForkServer:
 
     def _launch(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment = child_environment() | {"PYTHONPATH": os.pathsep.join(str(Path(place).absolute()) for place in sys.path)}
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", _MAIN, str(theirs.fileno()), *self._modules],
-                env=environment,
+                env=self._environment(),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -132,3 +131,8 @@ class ForkServer:
         self._parent = os.getpid()
         atexit.register(self.stop)  # it is gone when we are, not a moment later
         return ours
+
+    @staticmethod
+    def _environment() -> dict[str, str]:
+        """Return the environment of a server: it finds the modules that we find."""
+        return child_environment() | {"PYTHONPATH": os.pathsep.join(str(Path(place).absolute()) for place in sys.path)}

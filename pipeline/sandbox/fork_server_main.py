@@ -20,7 +20,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from pipeline import processes
@@ -31,36 +31,45 @@ STARTED = b"started"
 EXIT_CODE = struct.Struct("!i")
 
 
-class _Server:
-    """The sockets of the server: that of the requests, that of the signals, and one for the state of each child."""
+class Server:
+    """The sockets of the server: those of the requests, that of the signals, and one for the state of each child."""
 
-    def __init__(self, requests: socket.socket) -> None:
-        self._requests = requests
+    def __init__(self, *requests: socket.socket) -> None:
+        self._requests = {*requests}
         self._signals, self._signal_writer = socket.socketpair()
         self._states: dict[int, socket.socket] = {}  # by the child's process id
         self._selector = selectors.PollSelector()  # unlike epoll it keeps nothing in the kernel that a child would share
-        self._selector.register(requests, selectors.EVENT_READ)
-        self._selector.register(self._signals, selectors.EVENT_READ)
+        for one in (*requests, self._signals):
+            self._selector.register(one, selectors.EVENT_READ)
         for one in (self._signals, self._signal_writer):
             one.setblocking(False)
         signal.set_wakeup_fd(self._signal_writer.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # with a handler the signal is written to the wake-up socket
 
     def serve(self) -> None:
-        """Fork, kill and report until the other end of the requests is closed."""
-        while True:
-            ready = {key.fileobj for key, _ in self._selector.select()}
-            if self._signals in ready:
-                self._signals.recv(4096)
-                self._report_ended()
-            self._kill(pid for pid, state in self._states.items() if state in ready)
-            if self._requests in ready and not self._fork_next():
-                self._kill(self._states)
-                return
+        """Fork, kill and report until the other ends of the requests are closed."""
+        while self._requests:
+            self._act(self._ready())
+        self._kill(self._states)
 
-    def _fork_next(self) -> bool:
+    def _ready(self, seconds: float | None = None) -> set[socket.socket]:
+        """Return the sockets on which there is something; wait for it, for so long."""
+        return {key.fileobj for key, _ in self._selector.select(seconds)}  # type: ignore[misc]  # sockets are registered only
+
+    def _act(self, ready: Collection[socket.socket]) -> None:
+        if self._signals in ready:
+            self._signals.recv(4096)
+            self._report_ended()
+        self._kill(pid for pid, state in self._states.items() if state in ready)
+        for requests in [one for one in self._requests if one in ready]:
+            if not self._fork_next(requests):
+                self._selector.unregister(requests)
+                self._requests.remove(requests)
+                requests.close()
+
+    def _fork_next(self, requests: socket.socket) -> bool:
         """Fork a child for the next request; False if there will be no more of them."""
-        message, descriptors, *_ = socket.recv_fds(self._requests, 1, 2)
+        message, descriptors, *_ = socket.recv_fds(requests, 1, 2)
         if not message:
             return False
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
@@ -88,12 +97,16 @@ class _Server:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for one in (self._requests, self._signals, self._signal_writer, state, *self._states.values()):
+            for one in (*self._own(), state, *self._states.values()):
                 one.close()
             work(worker, server)
             exit_code = 0
         finally:
             os._exit(exit_code)
+
+    def _own(self) -> Iterable[socket.socket]:
+        """Return the sockets that no child may have."""
+        return (*self._requests, self._signals, self._signal_writer)
 
     def _kill(self, pids: Iterable[int]) -> None:
         """Kill children that the worker has no more use for; a child that is reported has been waited for, and is not here."""
@@ -119,7 +132,7 @@ def _tell(state: socket.socket, message: bytes) -> None:
         state.send(message, socket.MSG_DONTWAIT)
 
 
-def _load(modules: Iterable[str]) -> None:
+def load(modules: Iterable[str]) -> None:
     """Import the modules, and keep the garbage collector away from them: while they load, since it would look through all of
     them again and again for little garbage; and afterwards, since each child would copy the pages that it marks them on.
     """
@@ -156,9 +169,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker; the server ends with it
     requests = socket.socket(fileno=int(sys.argv[1]))
     with _ending_with(requests):
-        _load(sys.argv[2:])
+        load(sys.argv[2:])
     hide_process()
-    _Server(requests).serve()
+    Server(requests).serve()
     os._exit(0)  # without the interpreter's clean-up, in which DuckDB would list on stderr what it finds alive
 
 

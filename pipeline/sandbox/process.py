@@ -25,8 +25,10 @@ from pipeline.sandbox.messages import MESSAGE_BYTES, QUESTION, UNCLEAR, Call, Su
 from pipeline.telemetry import metrics
 from pipeline.telemetry.catalog import SANDBOX_DEATHS
 
-VALIDATION = ForkServer("pipeline.sandbox.validate_file", "pipeline.sandbox.warm_up")
-"""For the worker and ``bulkhead validate``: its children find DuckDB, pyarrow and Great Expectations loaded and used once."""
+VALIDATION_MODULES = ("pipeline.sandbox.validate_file", "pipeline.sandbox.warm_up")
+
+VALIDATION = ForkServer(*VALIDATION_MODULES)
+"""For the worker: its children find DuckDB, pyarrow and Great Expectations loaded and used once."""
 
 PREVIEW = ForkServer("pipeline.sandbox.preview_file")
 """For the web app, which only reads the beginning of a file: without Great Expectations."""

@@ -20,6 +20,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.waiting import wait_until
+
 pytestmark = pytest.mark.early
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +35,10 @@ class House:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(OURS)} | {"BULKHEAD_HOME": str(home)}
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(OURS)} | {
+            "BULKHEAD_HOME": str(home),
+            "BULKHEAD_WARM_SECONDS": "0",
+        }
         self.said = ""
         self._up: subprocess.Popen[str] | None = None
 
@@ -262,6 +267,18 @@ def test_its_report_can_be_kept(house: House, tmp_path: Path) -> None:
     assert "<html" in (tmp_path / "report" / "index.html").read_text().lower()
     for form in ("csv", "json", "parquet"):
         assert (tmp_path / "report" / f"findings.{form}").stat().st_size > 0
+
+
+def test_validate_leaves_a_server_for_the_next_one_which_says_the_same(house: House, tmp_path: Path) -> None:
+    file = broken_csv(tmp_path / "offline.csv")
+    kept = {"XDG_RUNTIME_DIR": str(tmp_path), "BULKHEAD_WARM_SECONDS": "20", "BULKHEAD_HOME": str(tmp_path / "no-home")}
+    first = house.run("validate", file, "--json", code=3, **kept)
+    (socket,) = (tmp_path / "bulkhead").glob("*.sock")
+    inode = socket.stat().st_ino
+    second = house.run("validate", file, "--json", code=3, **kept)
+    assert socket.stat().st_ino == inode, "the same server"
+    assert (second.stdout, second.stderr) == (first.stdout, first.stderr)
+    wait_until(lambda: not socket.exists())
 
 
 def test_validate_finds_the_same_without_a_server(house: House, tmp_path: Path) -> None:

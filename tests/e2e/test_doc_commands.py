@@ -33,7 +33,12 @@ class Shell:
         self.home, self.url = home, url
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         path = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{kept['PATH']}"
-        self.environment = kept | {"BULKHEAD_HOME": str(home), "PYTHONPATH": str(ROOT), "PATH": path}
+        self.environment = kept | {
+            "BULKHEAD_HOME": str(home),
+            "BULKHEAD_WARM_SECONDS": "0",
+            "PYTHONPATH": str(ROOT),
+            "PATH": path,
+        }
 
     def run(self, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         """Run one command, with what it names: `<import id>`, `<login id>`, `ID` (of a key) and `HASH` (of the audit log)."""

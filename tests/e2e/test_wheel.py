@@ -73,7 +73,7 @@ class Outside:
     def __init__(self, bulkhead: Path, folder: Path) -> None:
         self.bulkhead, self.folder = bulkhead, folder
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        self.environment = kept | {"BULKHEAD_HOME": str(folder / "home")}
+        self.environment = kept | {"BULKHEAD_HOME": str(folder / "home"), "BULKHEAD_WARM_SECONDS": "0"}
         self.log = folder / "up.log"
 
     def run(self, *arguments: str, check: bool = True) -> str:
