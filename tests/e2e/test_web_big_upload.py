@@ -75,7 +75,7 @@ class OpenFiles:
 @pytest.mark.parametrize(
     ("size", "wrap", "headers"),
     [
-        (2 * GIB, Sized, {}),
+        pytest.param(2 * GIB, Sized, {}, marks=pytest.mark.thorough),
         (GIB // 2, lambda size: Sized(size, HEAD, TAIL), {"Content-Type": "multipart/form-data; boundary=B"}),
     ],
     ids=["2 GiB as a body", "512 MiB in a form"],

@@ -122,6 +122,7 @@ def sbom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.mark.thorough
 def test_the_bill_of_materials_is_valid_and_complete(sbom: Path) -> None:
     text = sbom.read_text(encoding="utf-8")
     bill = json.loads(text)

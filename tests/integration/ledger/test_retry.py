@@ -111,7 +111,9 @@ def rows_of(api: Caller, one: Any, fate: str, form: str = "native") -> bytes:
     raise AssertionError("it was never written")
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "form", [pytest.param(one, marks=pytest.mark.thorough) if one in ("json", "parquet") else one for one in FORMATS]
+)
 def test_what_failed_is_tried_again_as_it_was_and_mended(api: Caller, ended: Ended, form: str) -> None:
     write, read = FORMATS[form]
     target = f"/v1/datasets/records/imports?filename=a.{form}&on_error=quarantine"

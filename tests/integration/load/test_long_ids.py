@@ -85,6 +85,7 @@ def reader(settings: Settings, serve: Callable[[Settings], Server], edges: AppCo
 BASE = "/v1/datasets/records/records"
 
 
+@pytest.mark.thorough
 def test_ids_of_every_length_in_every_role(reader: Reader, settings: Settings, edges: AppContext) -> None:
     chance = random.Random(11)
     chains = [[an_id(chance, length) for _ in range(3)] for length in LENGTHS]

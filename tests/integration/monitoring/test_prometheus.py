@@ -154,6 +154,7 @@ def closing_keys(settings: Settings) -> Iterator[ApiKeys]:
         engine.dispose()
 
 
+@pytest.mark.thorough
 def test_every_expression_finds_its_metrics_in_what_the_processes_serve(
     application: Application, settings: Settings, tmp_path: Path
 ) -> None:

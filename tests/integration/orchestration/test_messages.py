@@ -168,6 +168,7 @@ def _nothing(queue: TaskQueue) -> Callable[..., Any]:
     return nothing
 
 
+@pytest.mark.thorough
 @pytest.mark.alone
 def test_hanging_receivers_leave_a_queue_its_pace(settings: Settings, ledger: Ledger, store: Store) -> None:
     orchestrator = TemporalClient.of(settings.model_copy(update={"task_queue": QUEUE}))

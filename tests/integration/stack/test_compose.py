@@ -103,8 +103,8 @@ def test_worker(started: subprocess.Popen[bytes], environment: dict[str, str]) -
     ("service", "setting", "value"),
     [
         ("web", "BULKHEAD_SECRET_KEY", "change-me"),
-        ("web", "BULKHEAD_SECRET_KEY", ""),
-        ("relay", "BULKHEAD_RELAY_TOKEN", "bulkhead-relay"),
+        pytest.param("web", "BULKHEAD_SECRET_KEY", "", marks=pytest.mark.thorough),
+        pytest.param("relay", "BULKHEAD_RELAY_TOKEN", "bulkhead-relay", marks=pytest.mark.thorough),
         ("relay", "BULKHEAD_RELAY_TOKEN", ""),
         ("worker", "AWS_SECRET_ACCESS_KEY", "bulkhead-secret"),
         ("worker", "DATABASE_URL", "postgresql://bulkhead:bulkhead@postgres:5432/bulkhead"),

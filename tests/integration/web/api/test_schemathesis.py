@@ -46,6 +46,7 @@ def test_no_answer_is_undocumented(app: Any, key_for: Callable[[str], str], requ
     assert not wrongs, "\n\n".join(wrongs)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(0)
 def test_no_answer_about_what_is_there_is_undocumented(
     app: Any, edges: AppContext, settings: Settings, key_for: Callable[[str], str], request: pytest.FixtureRequest

@@ -47,7 +47,7 @@ SHAPES: dict[str, tuple[dict[str, Any], Sequence[str], st.SearchStrategy[Any], s
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(chosen=st.data())
 def test_the_tree_is_that_of_a_file_cleaned_before(name: str, chosen: st.DataObject) -> None:
     shape, columns, cells, lead = SHAPES[name]
