@@ -32,6 +32,12 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def runtime_folder() -> Path | None:
+    """Return the folder that the user's session has for sockets; None where there is no such session."""
+    folder = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(folder) if folder else None
+
+
 _SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 

@@ -126,6 +126,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
 
 
+@pytest.fixture
+def short_folder(pytestconfig: pytest.Config) -> Iterator[Path]:
+    """A folder for sockets, whose paths may have 107 bytes; ``tmp_path`` may be longer."""
+    with tempfile.TemporaryDirectory(prefix="", dir=pytestconfig.stash[RUN_FOLDER]) as folder:
+        yield Path(folder)
+
+
 @atexit.register
 def be_silent_at_the_end() -> None:
     """DuckDB's bindings list what Python's end finds still alive; pytest's summary is to be the last line."""

@@ -17,10 +17,14 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+from pipeline.process_environment import runtime_folder
 from pipeline.sandbox.fork_server import ForkServer
 from pipeline.sandbox.warm_server_main import locked
 
 _MAIN = "pipeline.sandbox.warm_server_main"
+_LONGEST_FOLDER = 107 - len("/0123456789abcdef.sock")
+"""The kernel takes 107 bytes as the path of a socket."""
+
 _WAITING = 16
 """How many clients may wait while the server loads its modules."""
 
@@ -64,8 +68,10 @@ class WarmServer(ForkServer):
 
 def socket_folder() -> Path | None:
     """Return the folder for sockets, which only this user may enter; None if there can be none."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(runtime, "bulkhead") if runtime else Path(tempfile.gettempdir(), f"bulkhead-{os.geteuid()}")
+    runtime = runtime_folder()
+    folder = runtime / "bulkhead" if runtime else Path(tempfile.gettempdir(), f"bulkhead-{os.geteuid()}")
+    if len(os.fsencode(folder)) > _LONGEST_FOLDER:
+        return None
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()

@@ -269,11 +269,13 @@ def test_its_report_can_be_kept(house: House, tmp_path: Path) -> None:
         assert (tmp_path / "report" / f"findings.{form}").stat().st_size > 0
 
 
-def test_validate_leaves_a_server_for_the_next_one_which_says_the_same(house: House, tmp_path: Path) -> None:
+def test_validate_leaves_a_server_for_the_next_one_which_says_the_same(
+    house: House, tmp_path: Path, short_folder: Path
+) -> None:
     file = broken_csv(tmp_path / "offline.csv")
-    kept = {"XDG_RUNTIME_DIR": str(tmp_path), "BULKHEAD_WARM_SECONDS": "20", "BULKHEAD_HOME": str(tmp_path / "no-home")}
+    kept = {"XDG_RUNTIME_DIR": str(short_folder), "BULKHEAD_WARM_SECONDS": "20", "BULKHEAD_HOME": str(tmp_path / "no-home")}
     first = house.run("validate", file, "--json", code=3, **kept)
-    (socket,) = (tmp_path / "bulkhead").glob("*.sock")
+    (socket,) = (short_folder / "bulkhead").glob("*.sock")
     inode = socket.stat().st_ino
     second = house.run("validate", file, "--json", code=3, **kept)
     assert socket.stat().st_ino == inode, "the same server"

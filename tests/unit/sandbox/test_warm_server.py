@@ -32,9 +32,9 @@ def sleep(born: str) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of sockets."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_folder))
     found = socket_folder()
     assert found is not None
     return found
@@ -139,7 +139,9 @@ def test_a_command_that_would_start_another_server_does(serve: Serve, monkeypatc
     assert serve() == first
 
 
-def test_a_folder_that_others_may_enter_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def test_a_folder_that_others_may_enter_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path, short_folder: Path
+) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
     folder.chmod(0o755)
     assert socket_folder() is None
@@ -151,6 +153,14 @@ def test_a_folder_that_others_may_enter_is_not_used(tmp_path: Path, monkeypatch:
     folder.write_text("")
     assert socket_folder() is None
     monkeypatch.delenv("XDG_RUNTIME_DIR")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(short_folder))
     monkeypatch.setattr("tempfile.tempdir", None)
-    assert socket_folder() == tmp_path / f"bulkhead-{os.geteuid()}"
+    assert socket_folder() == short_folder / f"bulkhead-{os.geteuid()}"
+
+
+def test_a_folder_whose_path_is_too_long_for_a_socket_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 80)
+    long.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
+    assert socket_folder() is None
+    assert list(long.iterdir()) == []
