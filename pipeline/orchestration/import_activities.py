@@ -194,7 +194,7 @@ class ImportActivities:
             self._ledger.imports.move(ref.import_id, State.LOADING)
         tracing.annotate(records=manifest.records, parts=len(manifest.parts))
         pause_wanted = self._ledger.imports.known(ref.import_id).pause_wanted
-        parallel = self._settings.max_parallel_parts + PREFETCHED_PARTS
+        parallel = (self._settings.max_parts_per_import or self._settings.max_parallel_parts) + PREFETCHED_PARTS
         return replace(manifest.plan, parallel=parallel, pause_wanted=pause_wanted)
 
     def _find_or_make_parts(self, ref: ImportRef, parts: PartSet) -> Manifest:

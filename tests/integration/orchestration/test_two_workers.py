@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from pipeline.contracts.options import OnError, Options
 from pipeline.contracts.states import State
 from pipeline.contracts.steps import TaskQueue
 from pipeline.ledger.ledger import Ledger
+from pipeline.load import load_part
 from pipeline.notify.recipients import Recipients
 from pipeline.orchestration.activities import Activities
 from pipeline.orchestration.notify_activities import NotifyActivities
@@ -32,6 +33,7 @@ from pipeline.prepare.manifest import Manifest
 from pipeline.settings import Settings
 from tests.support.bulkhead import HEADER, SMALL_PARTS, Bulkhead, balance, tree
 from tests.support.import_steps import DRY_RUN, ended, flipped, pause, paused_before_loading, promote, upload
+from tests.support.waiting import wait_until
 from tests.support.workers import running_worker
 
 pytestmark = pytest.mark.settings(**SMALL_PARTS)
@@ -184,3 +186,34 @@ def test_a_rejected_file_leaves_no_parts(bulkhead: Bulkhead, validated: list[str
     assert (one.state, validated) == (State.REJECTED, [one.id])
     assert list(bulkhead.store.list(batches_prefix(one.id))) == []
     assert scratch(bulkhead) == []
+
+
+@pytest.mark.parametrize(("most", "expected"), [(0, 2), (3, 3)])
+def test_one_import_is_loaded_by_as_many_workers_at_once_as_it_may(
+    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch, most: int, expected: int
+) -> None:
+    at_work, begun, busiest, lock, real = 0, 0, 0, threading.Lock(), load_part.load_part
+
+    def load(*args: Any, **options: Any) -> Any:
+        """Note how many parts are being loaded; all but the first, which the others need, wait for a third to join them."""
+        nonlocal at_work, begun, busiest
+        with lock:
+            at_work, begun = at_work + 1, begun + 1
+            busiest = max(busiest, at_work)
+        if begun > 1:
+            with suppress(AssertionError):
+                wait_until(lambda: busiest >= 3, 60.0 if most else 0.5)
+        try:
+            return real(*args, **options)
+        finally:
+            with lock:
+                at_work -= 1
+
+    monkeypatch.setattr(load_part, "load_part", load)
+    limits = {"max_parallel_parts": 1, "max_parts_per_import": most}
+    with ExitStack() as running, closing(Bulkhead(settings, store)) as bulkhead:
+        for name in ("one", "two", "three"):
+            running.enter_context(running_worker(settings.model_copy(update={"home": settings.home / name, **limits})))
+        one = bulkhead.ingest(tree(2000))
+    assert (one.state, one.parts_total, balance(one)) == (State.SUCCEEDED, one.parts_done, True)
+    assert busiest == expected, "parts at once, the one that is prefetched included"
