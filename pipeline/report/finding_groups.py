@@ -16,6 +16,7 @@ import duckdb
 import orjson
 
 from pipeline.sqlfiles import literal
+from pipeline.staging.database import number
 
 GROUPS_MAX = 1_000
 FIRST_ROWS = 5
@@ -37,6 +38,9 @@ def write_groups(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     column, kind, message, hint, count, and ``first``, its first FIRST_ROWS findings in the order of the rows.
     """
     connection.execute(f"create or replace temp view listed as from {literal(str(folder / 'findings.parquet'))}")
+    if not number(connection, "select count(*) from listed"):
+        (folder / FILE).write_bytes(orjson.dumps({"total": 0, "groups": 0, "items": []}))
+        return
     connection.execute(_GROUPED)
     counts = connection.execute("select coalesce(sum(count), 0)::bigint, count(*) from grouped").fetchall()
     items = _dicts(connection, "from grouped order by count desc, firsts[1] limit $most", {"most": GROUPS_MAX})

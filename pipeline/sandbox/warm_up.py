@@ -15,6 +15,7 @@ import duckdb
 from pipeline.datasets.dataset import blank_dataset
 from pipeline.staging.database import StagingDatabase
 from pipeline.validate.expectations import Query, judge
+from pipeline.validate.kept_configuration import keep_configurations
 
 
 def _warm_up() -> None:
@@ -31,5 +32,6 @@ def _warm_up() -> None:
         judge(connection, blank_dataset("warm"), queries, docs=Path(folder) / "docs", run_name="", records=1)
 
 
+keep_configurations()
 _warm_up()
 duckdb.default_connection().close()  # duckdb-sqlalchemy asked it for the reserved words

@@ -17,10 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from great_expectations.compatibility.pydantic import PrivateAttr
 from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
 from great_expectations.expectations import UnexpectedRowsExpectation
-from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.render import (
     LegacyDiagnosticRendererType,
     RenderedDocumentContent,
@@ -31,6 +29,8 @@ from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.renderer.renderer import renderer
 from great_expectations.render.view import DefaultJinjaPageView
 from jinja2 import ChoiceLoader, FileSystemLoader, pass_context
+
+from pipeline.validate.kept_configuration import keeping_configuration
 
 TEMPLATES = Path(__file__).parent
 STYLESHEET = "docs.css"
@@ -44,28 +44,8 @@ _OUR_WORDS = {"_row": "row", "Observed Value": "Found"}
 _SAID_OTHERWISE = {"cycle", "length"}  # the path of a cycle shows both
 
 
-class OffendingRows(UnexpectedRowsExpectation):  # type: ignore[misc]
+class OffendingRows(keeping_configuration(UnexpectedRowsExpectation)):  # type: ignore[misc]
     """A query that must return no row; the page shows the first rows that it returned."""
-
-    _kept_configuration: ExpectationConfiguration | None = PrivateAttr(default=None)
-
-    @property
-    def configuration(self) -> ExpectationConfiguration:
-        """Return the configuration, made once until a field is set: Great Expectations asks for it sixty times in each run."""
-        if self._kept_configuration is None:
-            self._kept_configuration = super().configuration
-        return self._kept_configuration
-
-    def copy(self, **changes: Any) -> OffendingRows:
-        """Return a copy, which may differ: its configuration is made anew."""
-        made: OffendingRows = super().copy(**changes)
-        made._kept_configuration = None
-        return made
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name != "_kept_configuration":
-            self._kept_configuration = None
 
     @classmethod
     @renderer(renderer_type=LegacyDiagnosticRendererType.STATUS_ICON)  # type: ignore[untyped-decorator]
