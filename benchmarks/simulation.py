@@ -224,7 +224,7 @@ async def actions_of(client: Client, import_id: str) -> int:
 
 async def small_files(address: str, server: psutil.Process, number: int, datasets: int, seconds: float) -> dict[str, Any]:
     """Keep the queues of so many datasets full; return the files a second of so many workers."""
-    steps, settings = Simulated(SMALL_RECORDS), Settings(_env_file=None)
+    steps, settings = Simulated(SMALL_RECORDS), Settings()
     async with workers(address, number, steps.by_task_queue(), settings) as client:
         names = [f"d{number}x{datasets}n{one}" for one in range(datasets)]
         deep = min(WAITING, ceil(seconds * 2))
@@ -251,7 +251,7 @@ async def small_files(address: str, server: psutil.Process, number: int, dataset
 
 async def evenly(address: str, server: psutil.Process, number: int, datasets: int, seconds: float) -> dict[str, Any]:
     """Upload 10,000 small files an hour, to the datasets in turn; return how long a file waits before its validation begins."""
-    steps, settings, every = Simulated(SMALL_RECORDS), Settings(_env_file=None), 3600 / 10_000
+    steps, settings, every = Simulated(SMALL_RECORDS), Settings(), 3600 / 10_000
     async with workers(address, number, steps.by_task_queue(), settings) as client:
         used, began = Processors(server), time.monotonic()
         files = int(seconds / every)
@@ -276,7 +276,7 @@ async def one_import(address: str, server: psutil.Process, number: int, records:
 
     The validation takes no time here. After ``most`` seconds the rest is extrapolated from what is loaded.
     """
-    settings = Settings(_env_file=None)
+    settings = Settings()
     steps = Simulated(records, parallel=number * settings.max_parallel_parts + PREFETCHED_PARTS)
     loaded = 0
 

@@ -79,3 +79,23 @@ def test_a_small_version_of_the_benchmark_of_rounds_runs(tmp_path: Path) -> None
     assert (found["depth first"]["order"], found["by level"]["order"]) == ("depth first", "by level")
     assert (found["depth first"]["parts"], found["by level"]["parts"]) == (4, 3)
     assert found["depth first"]["rounds"]["4"] == 2
+
+
+@pytest.mark.thorough
+@pytest.mark.early
+def test_a_small_version_of_the_simulation_runs(tmp_path: Path) -> None:
+    kept = tmp_path / "simulation.json"
+    small = ["--workers", "1,2", "--seconds", "5", "--records", "200000", "--keep", str(kept)]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.simulation", *small],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(kept.read_text(encoding="utf-8"))
+    assert [row["workers"] for row in found["small files"]] == [1, 2]
+    assert all(row["files_per_second"] > 0 and row["actions_per_file"] > 0 for row in found["small files"])
+    assert all(row["parts_per_second"] > 0 for row in found["one import"])
