@@ -47,7 +47,7 @@ test: $(VENV)/.dev $(VENV)/.npm $(VENV)/.deploy $(VENV)/.dbt ## Set up and run t
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 BENCH ?= peers
-bench: $(VENV)/.runtime $(if $(filter peers,$(BENCH)),$(VENV)/.peers) ## Set up and measure BENCH=peers|rounds|simulation|validation|shapes|audit|loading|scale|reads|fairness|latency|uploads|pages|real (ARGS="--keep FILE")
+bench: $(VENV)/.runtime $(if $(filter peers,$(BENCH)),$(VENV)/.peers) ## Set up and measure BENCH=peers|rounds|spent|simulation|validation|shapes|audit|loading|scale|reads|fairness|latency|uploads|pages|real (ARGS="--keep FILE")
 	@$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
 pictures: $(VENV)/.dev ## Take the pictures in docs/images/ again

@@ -136,7 +136,7 @@ def measured(folder: Path, records: int) -> dict[str, Any]:
         one = client.wait(one["id"], timeout=WAIT_SECONDS)
         ended = time.perf_counter()
         peaks = watch.stop()
-        _demand_success(one, records)
+        demand_success(one, records)
         requests = {kind: number - requests.get(kind, 0) for kind, number in seaweedfs.requests_so_far(stack.home).items()}
         temporal = asyncio.run(_histories(stack, one["id"], records, began_at))
         return {
@@ -146,7 +146,7 @@ def measured(folder: Path, records: int) -> dict[str, Any]:
             "seconds": round(ended - began, 2),
             "records_per_second": round(records / (ended - began)),
             "microseconds_per_record": round((ended - began) / records * 1e6, 1),
-            "seconds_in": {"upload": round(uploaded - began, 2), **_seconds_in(stack, one["id"])},
+            "seconds_in": {"upload": round(uploaded - began, 2), **seconds_in_states(stack, one["id"])},
             "peak_pss_mb": {name: _mb(peak.pss) for name, peak in sorted(peaks.items())},
             "peak_rss_mb": {name: _mb(peak.rss) for name, peak in sorted(peaks.items())},
             "temporal": temporal,
@@ -173,12 +173,12 @@ def warm(client: Client, folder: Path) -> None:
     client.wait(first["id"], timeout=600)
 
 
-def _demand_success(one: Mapping[str, Any], records: int) -> None:
+def demand_success(one: Mapping[str, Any], records: int) -> None:
     if (one["state"], one["counts"]["inserted"], one["counts"]["total"]) != (State.SUCCEEDED, records, records):
         raise RuntimeError(f"The import of {records:,} records ended as {one['state']}: {one['counts']} {one.get('reason')}")
 
 
-def _seconds_in(stack: Stack, import_id: str) -> dict[str, float]:
+def seconds_in_states(stack: Stack, import_id: str) -> dict[str, float]:
     """How long the import was in each state, by the ledger."""
     engine = postgres.connect(stack.environment["BULKHEAD_MIGRATION_DATABASE_URL"], pool_size=1)
     try:
