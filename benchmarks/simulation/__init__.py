@@ -1,0 +1,1 @@
+"""How much the orchestration carries: experiments with a real Temporal server and the real workflows."""
