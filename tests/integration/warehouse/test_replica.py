@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,8 +59,9 @@ class Replica:
         with psycopg.connect(self.primary.geturl(), autocommit=True) as connection:
             ((written,),) = connection.execute("select pg_current_wal_insert_lsn()::text").fetchall()
         for _ in range(1200):
-            if self.run(f"select pg_last_wal_replay_lsn() >= '{written}'") == [(True,)]:
-                return
+            with suppress(psycopg.OperationalError):  # replaying may cancel what is asked meanwhile
+                if self.run(f"select pg_last_wal_replay_lsn() >= '{written}'") == [(True,)]:
+                    return
             time.sleep(0.05)
         raise AssertionError("the replica does not catch up")
 

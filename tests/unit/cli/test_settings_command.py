@@ -21,6 +21,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BULKHEAD_HOME", str(tmp_path))
     (tmp_path / "database-url").write_text("postgresql://me:SENTINEL@db.internal/bulkhead\n")
     monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "database-url"))
+    monkeypatch.delenv("BULKHEAD_WARM_SECONDS", raising=False)  # which all tests have
 
 
 def test_settings_are_shown_with_value_source_and_meaning(tmp_path: Path) -> None:
